@@ -1,0 +1,100 @@
+# Everything CI does is a target here. `make help` lists them.
+
+GO          ?= go
+LINTER      := github.com/golangci/golangci-lint/v2
+LINTER_V    := v2.15.0
+GOLANGCI    := $(LINTER)/cmd/golangci-lint@$(LINTER_V)
+COVER_MIN   ?= 95.0
+FUZZTIME    ?= 30s
+STRESS      := -run Stress -count=20 -cpu 1,2,8 -timeout 60m
+BENCH       ?= .
+BENCHFLAGS  ?=
+
+# The race detector needs a C compiler; where there is none, Go turns cgo off
+# and the tests run without it rather than not at all.
+RACE := $(if $(filter 1,$(shell $(GO) env CGO_ENABLED)),-race)
+
+# Every directory with a go.mod, the root first; all but the root are modules
+# of their own, so that users of the core never see what those depend on.
+PRUNE   := -name .git -o -name node_modules -o -name testdata
+MODULES := . $(sort $(patsubst ./%/go.mod,%,$(shell find . \( $(PRUNE) \) -prune -o -mindepth 2 -name go.mod -print)))
+OWN     := $(filter-out .,$(MODULES))
+
+.DEFAULT_GOAL := check
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+.PHONY: check
+check: tidy lint test ## what to run before a commit: tidy, lint and test (the default)
+
+.PHONY: test
+test: ## all tests of the root module, with the race detector, in random order
+	@$(if $(RACE),:,echo "no C compiler: testing without the race detector")
+	$(GO) test $(RACE) -shuffle=on ./...
+
+.PHONY: own
+own: ## vet and test the modules that have a go.mod of their own
+	@set -e; for dir in $(OWN); do \
+		echo "== $$dir"; \
+		(cd $$dir && $(GO) vet ./... && $(GO) test $(RACE) -shuffle=on ./...); \
+	done
+
+.PHONY: stress
+stress: ## the stress tests twenty times on 1, 2 and 8 processors, with and without the race detector
+	$(GO) test $(STRESS) ./...
+	$(if $(RACE),$(GO) test $(RACE) $(STRESS) ./...)
+
+# An empty profile would be 100 % of nothing, hence the first check.
+.PHONY: cover
+cover: ## how much of the core its own tests reach; fails below COVER_MIN percent
+	$(GO) test -covermode=atomic -coverpkg=. -coverprofile=cover.out .
+	@test "$$(wc -l < cover.out)" -gt 1 || { echo "cover: the profile is empty" >&2; exit 1; }
+	@$(GO) tool cover -func=cover.out | awk -v min=$(COVER_MIN) ' \
+		$$1 == "total:" { total = $$NF; sub(/%/, "", total); seen = 1 } \
+		$$NF != "100.0%" && $$1 != "total:" { print } \
+		END { \
+			if (!seen) { print "cover: no total"; exit 1 } \
+			printf "total %.1f %%, at least %.1f %% wanted\n", total, min; \
+			exit total + 0 < min + 0 \
+		}'
+
+.PHONY: vet
+vet: ## go vet, all modules
+	@set -e; for dir in $(MODULES); do (cd $$dir && echo "$(GO) vet ($$dir)" && $(GO) vet ./...); done
+
+.PHONY: lint
+lint: vet ## go vet and the pinned golangci-lint (its first build takes a minute or two), all modules
+	@set -e; for dir in $(MODULES); do (cd $$dir && echo "golangci-lint run ($$dir)" && $(GO) run $(GOLANGCI) run ./...); done
+
+.PHONY: linter
+linter: ## name the linter's module and version
+	@echo $(LINTER)@$(LINTER_V)
+
+.PHONY: lint-config
+lint-config: ## is .golangci.yml a valid configuration?
+	$(GO) run $(GOLANGCI) config verify
+
+.PHONY: tidy
+tidy: ## is everything formatted, and every go.mod as `go mod tidy` would have it?
+	@unformatted=$$(find . \( $(PRUNE) \) -prune -o -name '*.go' -print | xargs gofmt -l); \
+		test -z "$$unformatted" || { echo "gofmt -l lists:"; echo "$$unformatted"; exit 1; }
+	@set -e; for dir in $(MODULES); do (cd $$dir && echo "$(GO) mod tidy -diff ($$dir)" && $(GO) mod tidy -diff); done
+
+.PHONY: bench
+bench: ## benchmarks of the core: BENCH=pattern BENCHFLAGS='-count=10'
+	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem $(BENCHFLAGS) .
+
+.PHONY: fuzz
+fuzz: ## every fuzz target of the root module, each for FUZZTIME
+	@set -e; for pkg in $$($(GO) list ./...); do \
+		for target in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
+			echo "== $$pkg $$target"; \
+			$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$pkg; \
+		done; \
+	done
+
+.PHONY: api
+api: ## rewrite testdata/api.txt, when a change of the exported API is meant
+	UPDATE=1 $(GO) test -count=1 -run '^TestAPI' .

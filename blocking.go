@@ -1,0 +1,141 @@
+package traigo
+
+import (
+	"context"
+	"log/slog"
+	"sync/atomic"
+	"time"
+)
+
+// Blocking makes a task function of a call that knows no context. When the
+// context is done the task stops waiting for the call and ends; the call itself
+// cannot be stopped. It is then reported as abandoned, to observers and in every
+// Snapshot, until it ends; an error it has then is logged. It panics if fn is
+// nil.
+//
+// Work that must be stoppable belongs in a process of its own.
+func Blocking(fn func() error) func(ctx context.Context) error {
+	if fn == nil {
+		panic("traigo: Blocking: nil function; pass the call that blocks")
+	}
+	return func(ctx context.Context) error {
+		c := &call{fn: fn, done: make(chan struct{}), err: ErrGoexit}
+		c.scope, c.task = place(ctx)
+		go c.run()
+		select {
+		case <-c.done:
+			return c.result()
+		case <-ctx.Done():
+		}
+		if !c.settled.CompareAndSwap(false, true) {
+			<-c.done
+			return c.result()
+		}
+		c.abandon()
+		return context.Cause(ctx)
+	}
+}
+
+// A call is a blocking function under way.
+type call struct {
+	fn      func() error
+	scope   *Scope // where it is called; nil for none
+	task    *Task
+	settled atomic.Bool   // set by whoever is first: the function that ends, or the caller that leaves
+	done    chan struct{} // closed when the function has ended
+	err     error         // read after done
+}
+
+func (c *call) run() {
+	defer func() {
+		if value := recover(); value != nil {
+			name := ""
+			if c.task != nil {
+				name = c.task.Name()
+			}
+			c.err = newPanicError(name, value)
+		}
+		abandoned := !c.settled.CompareAndSwap(false, true)
+		close(c.done)
+		if abandoned {
+			c.reportLate()
+		}
+	}()
+	c.err = c.fn()
+}
+
+// result is what the task makes of the end of the call: a panic is its panic.
+func (c *call) result() error {
+	if p, ok := c.err.(*PanicError); ok {
+		panic(p)
+	}
+	return c.err
+}
+
+// abandon reports that the call goes on without its task.
+func (c *call) abandon() {
+	if s := c.scope; s != nil {
+		s.mu.Lock()
+		s.adoptLocked([]*stray{{scope: s, task: c.task, state: "abandoned", since: time.Now(), done: c.done}})
+		s.mu.Unlock()
+		s.emit(TaskAbandoned, c.task, nil)
+	}
+}
+
+// reportLate sees to it that the error of an abandoned call is not lost.
+func (c *call) reportLate() {
+	switch _, panicked := c.err.(*PanicError); {
+	case panicked:
+		c.scope.log(slog.LevelError, "panic of an abandoned call", c.task, c.err)
+	case c.err != nil:
+		c.scope.log(slog.LevelWarn, "error of an abandoned call", c.task, c.err)
+	default:
+		c.scope.log(slog.LevelDebug, "abandoned call ended", c.task, nil)
+	}
+}
+
+// A stray is something that its scope could not wait for: a call that was
+// abandoned, or a task that was given up. When the scope closes, strays pass to
+// its parent: a snapshot of the root shows all that still run.
+type stray struct {
+	scope *Scope
+	task  *Task // nil for a call made by a body
+	state string
+	since time.Time
+	done  <-chan struct{} // closed when it has ended after all
+}
+
+func (x *stray) over() bool {
+	select {
+	case <-x.done:
+		return true
+	default:
+		return false
+	}
+}
+
+// adoptLocked takes strays over, and forgets those that have ended.
+func (s *Scope) adoptLocked(strays []*stray) {
+	if len(strays) == 0 {
+		return
+	}
+	s.strays = append(running(s.strays), running(strays)...)
+}
+
+// running returns, in a new slice, the strays that have not ended.
+func running(strays []*stray) []*stray {
+	var still []*stray
+	for _, x := range strays {
+		if !x.over() {
+			still = append(still, x)
+		}
+	}
+	return still
+}
+
+// takeStrays returns what a closed scope hands to its parent.
+func (s *Scope) takeStrays() []*stray {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.strays
+}

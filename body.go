@@ -1,0 +1,83 @@
+package traigo
+
+import (
+	"context"
+	"log/slog"
+	"runtime"
+)
+
+// The body of Run: a participant of the scope that runs on the goroutine of
+// the caller.
+
+// runBody calls body and takes account of how it ended. When body panics or
+// calls Goexit it waits for the scope itself, since Run will not return.
+func (s *Scope) runBody(body func(context.Context, *Scope) error) {
+	returned := false
+	defer func() {
+		if returned {
+			return
+		}
+		switch value := recover(); {
+		case value == nil:
+			s.bodyEnded(ErrGoexit)
+			s.join()
+			s.reportGoexit()
+		case s.settings.panicAsError:
+			s.bodyEnded(newPanicError("", value))
+		default:
+			s.bodyEnded(newPanicError("", value))
+			s.join()
+			// The frames of the first panic are still on the stack: a crash
+			// prints them.
+			panic(value)
+		}
+	}()
+	err := s.callBody(body)
+	returned = true
+	s.bodyEnded(err)
+}
+
+// callBody runs the body in a frame that names the scope: see Task.call.
+//
+//go:noinline
+func (s *Scope) callBody(body func(context.Context, *Scope) error) error {
+	err := body((*scopeContext)(s), s)
+	runtime.KeepAlive(s)
+	return err
+}
+
+// bodyEnded accounts for the end of the body: an error of its own is always in
+// the outcome, also of a scope that ended quietly before.
+func (s *Scope) bodyEnded(err error) {
+	panicked, _ := err.(*PanicError)
+	if s.settings.panicAsError {
+		panicked = nil
+	}
+	e, up := s.ended(), s.outerEnded()
+	consequence := err == nil || e != nil && (e.bare(err) || e.kind == TaskFailed && same(err, e.err))
+
+	s.mu.Lock()
+	s.inBody = false
+	s.live--
+	s.awaited--
+	switch {
+	case panicked != nil:
+		s.endLocked(up, reason{kind: Panicked, err: panicked})
+	case err == nil:
+	case !s.endLocked(up, reason{kind: BodyFailed, err: err}) && !consequence:
+		s.keepLocked(nil, err)
+	}
+	s.moveLocked(inFinalize)
+	s.settle()
+}
+
+// reportGoexit is the end of a Run whose body has called Goexit: nobody gets
+// its outcome, so what is in it besides goes to the log.
+func (s *Scope) reportGoexit() {
+	if s.panicked != nil {
+		panic(s.panicked)
+	}
+	if s.out != nil && (s.out.Err != ErrGoexit || len(s.out.Others) > 0) {
+		s.log(slog.LevelError, "outcome lost: the body called runtime.Goexit", nil, s.out)
+	}
+}

@@ -1,0 +1,227 @@
+package traigo
+
+import (
+	"context"
+	"reflect"
+	"strconv"
+	"strings"
+	"sync"
+)
+
+// A CancelKind says what ended a scope, or a task alone.
+type CancelKind uint8
+
+const (
+	TaskFailed     CancelKind = iota // a task failed and its error bubbled
+	BodyFailed                       // the body of Run returned an error
+	Requested                        // somebody called Cancel
+	TimedOut                         // a Timeout expired
+	ParentCanceled                   // the context it was opened under is done
+	MasterEnded                      // a master task ended
+	Completed                        // nothing awaited was left
+	Panicked                         // a task or the body panicked
+)
+
+var cancelKindNames = [...]string{
+	"task failed", "body failed", "requested", "timeout",
+	"parent canceled", "master ended", "completed", "panicked",
+}
+
+// String returns the kind in words, such as "task failed".
+func (k CancelKind) String() string { return nameOf(cancelKindNames[:], k, "CancelKind") }
+
+// MarshalText makes a CancelKind its words in JSON.
+func (k CancelKind) MarshalText() ([]byte, error) { return []byte(k.String()), nil }
+
+// A Cancellation says why a scope, or one task of it, was canceled: what
+// happened, where, and the error behind it. It is what [context.Cause] returns
+// for the contexts of the scope and of everything below it.
+//
+// errors.Is finds in it what Err of the canceled context returns
+// (context.Canceled or context.DeadlineExceeded), and the error behind it.
+type Cancellation struct {
+	Kind  CancelKind
+	Scope string // path of the scope that was canceled
+	Task  string // path of the task that was the reason; "" if none was
+	Err   error  // the error behind it; nil for a quiet end
+
+	ctxErr error // what Err of the context returns, when it does not follow from Kind
+}
+
+func (c *Cancellation) Error() string {
+	return "scope " + strconv.Quote(c.Scope) + " canceled: " + c.reason()
+}
+
+// reason is the text without the scope, for errors that have named it already.
+func (c *Cancellation) reason() string {
+	var b strings.Builder
+	b.WriteString(c.Kind.String())
+	if c.Task != "" {
+		b.WriteString(": task ")
+		b.WriteString(strconv.Quote(c.Task))
+	}
+	if c.Err != nil {
+		b.WriteString(": ")
+		b.WriteString(c.Err.Error())
+	}
+	return b.String()
+}
+
+// Is reports whether target is what Err of the canceled context returns.
+func (c *Cancellation) Is(target error) bool {
+	if c.ctxErr != nil {
+		return target == c.ctxErr
+	}
+	return target == ctxErrOf(c.Kind)
+}
+
+// Unwrap returns the error behind the cancellation.
+func (c *Cancellation) Unwrap() error { return c.Err }
+
+func ctxErrOf(k CancelKind) error {
+	if k == TimedOut {
+		return context.DeadlineExceeded
+	}
+	return context.Canceled
+}
+
+// A reason is what can end a scope, or one task of it.
+type reason struct {
+	kind  CancelKind
+	task  *Task   // who failed, panicked, or was canceled alone
+	err   error   // the error behind it; for an outer context its cause
+	up    *ending // the ending of the scope or task above, for ParentCanceled
+	errIs error   // what Err of the contexts returns; nil: what follows from kind
+}
+
+// An ending is the reason that came first. It is recorded once, under the lock
+// of the scope and before anything is canceled, and is read without that lock.
+// What people and package context need of it (a text with paths, a standard
+// context) is made only when it is asked for: most scopes end because they are
+// complete, and nobody asks why.
+type ending struct {
+	reason
+	scope *Scope
+
+	once  sync.Once
+	cause error
+	std   context.Context
+}
+
+func (e *ending) set(s *Scope, why reason) {
+	if why.errIs == nil {
+		why.errIs = ctxErrOf(why.kind)
+	}
+	e.scope, e.reason = s, why
+}
+
+// outerEnding is the end of a context that is not ours.
+func outerEnding(ctx context.Context, err error) *ending {
+	return &ending{reason: reason{kind: ParentCanceled, err: context.Cause(ctx), errIs: err}}
+}
+
+// below is what e is for a scope or task under it.
+func (e *ending) below() reason {
+	return reason{kind: ParentCanceled, up: e, errIs: e.errIs}
+}
+
+// Cause is what context.Cause returns below: the first cause, handed down as it is.
+func (e *ending) Cause() error {
+	e.once.Do(e.build)
+	return e.cause
+}
+
+// standard is a canceled context of package context that carries the cause:
+// context.Cause asks a context for the nearest one of its own kind.
+func (e *ending) standard() context.Context {
+	e.once.Do(e.build)
+	return e.std
+}
+
+func (e *ending) build() {
+	switch {
+	case e.up != nil:
+		e.cause, e.std = e.up.Cause(), e.up.standard()
+		return
+	case e.kind == ParentCanceled:
+		e.cause = e.err
+	default:
+		e.cause = e.cancellation()
+	}
+	ctx, cancel := context.WithCancelCause(context.Background())
+	cancel(e.cause)
+	e.std = ctx
+}
+
+func (e *ending) cancellation() *Cancellation {
+	c := &Cancellation{Kind: e.kind, Scope: e.scope.Path(), Err: e.err, ctxErr: e.errIs}
+	if e.kind == ParentCanceled && e.up != nil {
+		c.Err = e.up.Cause()
+	}
+	if e.task != nil {
+		c.Task = e.task.Path()
+	}
+	return c
+}
+
+// failure is the error that the ending gives to the outcome of its scope: nil
+// for a quiet one.
+func (e *ending) failure() error {
+	switch {
+	case e.kind == ParentCanceled:
+		return e.cancellation()
+	case e.kind == TaskFailed:
+		return &TaskError{Task: e.task.Name(), Err: e.err}
+	default:
+		return e.err
+	}
+}
+
+// bare reports whether err, returned after e had ended its scope or task, says
+// nothing but that: every leaf of its tree is what ctx.Err returned, a
+// *Cancellation, or the cause itself.
+func (e *ending) bare(err error) bool {
+	if err == nil {
+		return true
+	}
+	if err == e.errIs || same(err, e.given()) {
+		return true
+	}
+	if _, ok := err.(*Cancellation); ok {
+		return true
+	}
+	switch x := err.(type) {
+	case interface{ Unwrap() error }:
+		inner := x.Unwrap()
+		return inner != nil && e.bare(inner)
+	case interface{ Unwrap() []error }:
+		inner := x.Unwrap()
+		for _, err := range inner {
+			if !e.bare(err) {
+				return false
+			}
+		}
+		return len(inner) > 0
+	}
+	return false
+}
+
+// given is the cause in the form in which somebody handed it in: to Cancel, to
+// a timer, or to an outer context. The error of a failed task is not one: a
+// second task that returns the same sentinel has failed as well.
+func (e *ending) given() error {
+	for e.up != nil {
+		e = e.up
+	}
+	switch e.kind {
+	case Requested, TimedOut, ParentCanceled:
+		return e.err
+	default:
+		return nil
+	}
+}
+
+// same is ==, also for errors of types that == would panic for.
+func same(a, b error) bool {
+	return a != nil && b != nil && reflect.ValueOf(b).Comparable() && a == b
+}

@@ -1,0 +1,300 @@
+package traigo
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// A scope and a task are their own contexts: the same memory under another
+// method set. A task therefore needs no context of its own to be made, and one
+// that never asks for Done pays nothing for being cancelable.
+//
+// What package context derives from them it attaches by AfterFunc, without a
+// goroutine; what it wants to know of their cause it asks by Value.
+type (
+	scopeContext Scope
+	taskContext  Task
+)
+
+// A node is a scope or a task, as something that can end what hangs on it.
+type node interface {
+	ended() *ending
+	addHook(h *hook) bool // false if it has ended
+	unhook(h *hook) bool  // false if h is not in the list any more
+	context() context.Context
+}
+
+func (s *Scope) context() context.Context { return (*scopeContext)(s) }
+func (t *Task) context() context.Context  { return (*taskContext)(t) }
+
+// nodeKey finds the nearest node of a context.
+type nodeKey struct{}
+
+// attach makes the end of the outer context end the scope.
+func (s *Scope) attach() {
+	switch {
+	case s.up != nil:
+		if !s.up.addHook(&s.hook) {
+			s.stop(s.up.ended().below())
+		}
+	case s.outer.Done() != nil:
+		ended := func() { s.stop(reason{kind: ParentCanceled}) }
+		detach := context.AfterFunc(s.outer, ended)
+		if s.outer.Err() != nil {
+			ended() // now, and not when a goroutine comes round to it
+		}
+		s.mu.Lock()
+		s.detach = detach
+		s.mu.Unlock()
+	}
+}
+
+// nodeOf returns the node that ends together with ctx: ctx may be the context
+// of one, or derived from it by values alone.
+func nodeOf(ctx context.Context) node {
+	switch c := ctx.(type) {
+	case *scopeContext:
+		return (*Scope)(c)
+	case *taskContext:
+		return (*Task)(c)
+	}
+	if n, _ := ctx.Value(nodeKey{}).(node); n != nil {
+		if d := ctx.Done(); d != nil && d == n.context().Done() {
+			return n
+		}
+	}
+	return nil
+}
+
+func (c *scopeContext) Done() <-chan struct{} {
+	s := (*Scope)(c)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.ctxDone.waitLocked()
+}
+
+// Done of a task is a channel of its own, so that Cancel can end it alone. It
+// is made when it is first asked for, closed if the news has come by then.
+func (c *taskContext) Done() <-chan struct{} {
+	t := (*Task)(c)
+	t.scope.mu.Lock()
+	defer t.scope.mu.Unlock()
+	if t.ctxDone == nil {
+		t.ctxDone = make(chan struct{})
+		if t.has(told) {
+			close(t.ctxDone)
+		}
+	}
+	return t.ctxDone
+}
+
+func (c *scopeContext) Err() error {
+	if e := (*Scope)(c).ended(); e != nil {
+		return e.errIs
+	}
+	return nil
+}
+
+func (c *taskContext) Err() error {
+	t := (*Task)(c)
+	if e := t.ended(); e != nil {
+		return e.errIs
+	}
+	if t.has(hasEnded) {
+		return context.Canceled
+	}
+	return nil
+}
+
+func (c *scopeContext) Deadline() (time.Time, bool) {
+	s := (*Scope)(c)
+	s.mu.Lock()
+	own := s.deadline
+	s.mu.Unlock()
+	return earlier(own, s.outer)
+}
+
+func (c *taskContext) Deadline() (time.Time, bool) {
+	t := (*Task)(c)
+	var own time.Time
+	if x := t.rare.Load(); x != nil {
+		own = x.deadline
+	}
+	return earlier(own, t.scope.context())
+}
+
+// earlier is own, or the deadline of the context further out if that is earlier.
+func earlier(own time.Time, outer context.Context) (time.Time, bool) {
+	d, ok := outer.Deadline()
+	if !own.IsZero() && (!ok || own.Before(d)) {
+		return own, true
+	}
+	return d, ok
+}
+
+func (c *scopeContext) Value(key any) any {
+	s := (*Scope)(c)
+	if key == (nodeKey{}) {
+		return s
+	}
+	return valueOf(key, s.over.Load(), s.outer)
+}
+
+func (c *taskContext) Value(key any) any {
+	t := (*Task)(c)
+	if key == (nodeKey{}) {
+		return t
+	}
+	x := t.rare.Load()
+	if x != nil && x.values != nil {
+		if v := x.values.Value(key); v != nil {
+			return v
+		}
+	}
+	if x != nil {
+		if e := x.over.Load(); e != nil {
+			return valueOf(key, e, t.scope.context())
+		}
+	}
+	if t.has(hasEnded) && t.ended() == nil {
+		return valueOf(key, t.pastEnding(), t.scope.context())
+	}
+	return t.scope.context().Value(key)
+}
+
+// valueOf looks in outer, but lets package context find the cause of e where
+// it looks for its own kind: the standard context of e has no other values.
+func valueOf(key any, e *ending, outer context.Context) any {
+	if e != nil {
+		if v := e.standard().Value(key); v != nil {
+			return v
+		}
+	}
+	return outer.Value(key)
+}
+
+// AfterFunc is how package context attaches what it derives: f is called once
+// the context is done. If that is already so, f gets a goroutine of its own,
+// because package context holds a lock of its own during this call; otherwise
+// whoever ends the scope or task calls it, so that what is derived is canceled
+// when Cancel returns. f must not block.
+func (c *scopeContext) AfterFunc(f func()) (stop func() bool) { return afterFunc((*Scope)(c), f) }
+
+// AfterFunc is as for the scope's context.
+func (c *taskContext) AfterFunc(f func()) (stop func() bool) { return afterFunc((*Task)(c), f) }
+
+func afterFunc(n node, f func()) (stop func() bool) {
+	h := &hook{f: f}
+	if !n.addHook(h) {
+		go f()
+		return func() bool { return false }
+	}
+	return func() bool { return n.unhook(h) }
+}
+
+func (c *scopeContext) String() string { return fmt.Sprintf("traigo.Scope(%q)", (*Scope)(c).Path()) }
+func (c *taskContext) String() string  { return fmt.Sprintf("traigo.Task(%q)", (*Task)(c).Path()) }
+
+// A hook is called when the context it hangs on ends. The lists are under the
+// lock of the scope.
+type hook struct {
+	next  *hook
+	link  **hook // what points at this hook; nil when it is in no list
+	f     func()
+	scope *Scope // instead of f: a scope to end
+}
+
+func (h *hook) addLocked(list **hook) {
+	h.next, h.link = *list, list
+	if h.next != nil {
+		h.next.link = &h.next
+	}
+	*list = h
+}
+
+func (h *hook) removeLocked() bool {
+	if h.link == nil {
+		return false
+	}
+	*h.link = h.next
+	if h.next != nil {
+		h.next.link = h.link
+	}
+	h.link = nil
+	return true
+}
+
+// takeHooksLocked empties the list: from now on nobody can stop its hooks.
+func takeHooksLocked(list **hook) *hook {
+	first := *list
+	*list = nil
+	for h := first; h != nil; h = h.next {
+		h.link = nil
+	}
+	return first
+}
+
+// moveHooksLocked adds one list to another.
+func moveHooksLocked(from, to **hook) {
+	first := *from
+	if first == nil {
+		return
+	}
+	last := first
+	for last.next != nil {
+		last = last.next
+	}
+	*from = nil
+	last.next = *to
+	if last.next != nil {
+		last.next.link = &last.next
+	}
+	*to, first.link = first, to
+}
+
+// callHooks runs the hooks of a list that was taken.
+func (s *Scope) callHooks(h *hook) {
+	for h != nil {
+		this := h
+		h = h.next
+		this.next = nil
+		if c := this.scope; c != nil {
+			c.stop(c.up.ended().below())
+		} else {
+			s.guard("a function given to AfterFunc", this.f)
+		}
+	}
+}
+
+func (s *Scope) addHook(h *hook) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.state >= Canceling {
+		return false
+	}
+	h.addLocked(&s.hooks)
+	return true
+}
+
+func (t *Task) addHook(h *hook) bool {
+	t.scope.mu.Lock()
+	defer t.scope.mu.Unlock()
+	switch {
+	case t.scope.state >= Canceling || t.alone() != nil:
+		return false
+	case t.has(hasEnded):
+		h.addLocked(&t.scope.hooks)
+	default:
+		h.addLocked(&t.hooks)
+	}
+	return true
+}
+
+func (s *Scope) unhook(h *hook) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return h.removeLocked()
+}
+
+func (t *Task) unhook(h *hook) bool { return t.scope.unhook(h) }

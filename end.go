@@ -1,0 +1,277 @@
+package traigo
+
+// How a scope ends: what is decided under the lock, and what follows from it
+// after.
+
+// moveLocked is the only place that assigns the state.
+func (s *Scope) moveLocked(in input) bool {
+	to := next[s.state][in]
+	if to == s.state {
+		return false
+	}
+	s.state = to
+	s.announce |= 1 << to
+	return true
+}
+
+// endLocked ends the scope, if nothing has before, and reports whether it did
+// so for the reason given. up is what outerEnded returned before the lock was
+// taken: a parent that has ended wins over any reason of the scope's own, so
+// that the outcome does not depend on how fast the news of it travels.
+func (s *Scope) endLocked(up *ending, why reason) bool {
+	if s.state >= Canceling {
+		return false
+	}
+	own := up == nil
+	if !own {
+		why = up.below()
+	}
+	s.end.set(s, why)
+	s.joinUnreceivedLocked()
+	s.over.Store(&s.end)
+	s.moveLocked(inCancel)
+	return own
+}
+
+// ended returns what has ended the scope or anything it hangs on; nil while
+// its context is alive.
+func (s *Scope) ended() *ending {
+	if e := s.over.Load(); e != nil {
+		return e
+	}
+	return s.outerEnded()
+}
+
+// outerEnded asks the outer context itself, since the news of its end comes by
+// another goroutine. It must not be called under a lock: the context may be
+// anybody's.
+func (s *Scope) outerEnded() *ending {
+	if s.up != nil {
+		return s.up.ended()
+	}
+	if err := s.outer.Err(); err != nil {
+		return outerEnding(s.outer, err)
+	}
+	return nil
+}
+
+// An effect is something that a decision has made due.
+type effect uint8
+
+const (
+	nothing         effect = iota
+	tellFinalized          // observers
+	complete               // decide the normal end
+	tellCanceled           // observers, contexts, everything below
+	dismissVisitors        // end the scopes of New that their contexts have not ended
+	tellClosed             // observers, waiters, the parent
+)
+
+// dueLocked returns the next effect. The order of the cases is the order in
+// which an observer hears of the states.
+func (s *Scope) dueLocked() effect {
+	switch {
+	case s.announce&(1<<Finalizing) != 0:
+		s.announce &^= 1 << Finalizing
+		return tellFinalized
+	case s.announce&(1<<Canceling) != 0:
+		s.announce &^= 1 << Canceling
+		return tellCanceled
+	case s.state == Finalizing && s.awaited == 0:
+		return complete
+	case s.state == Canceling && s.live == 0 && !s.starting:
+		s.moveLocked(inDrained)
+		s.announce = 0
+		return tellClosed
+	case s.state == Canceling && s.live == s.visitors && !s.swept:
+		s.swept = true
+		return dismissVisitors
+	}
+	return nothing
+}
+
+// settle releases mu and applies what has become due. While one goroutine is
+// at it, others leave their decisions to it: so effects come in order, a scope
+// closes only after all of them, and an observer or a hook may call back into
+// the scope.
+func (s *Scope) settle() {
+	due := nothing
+	if !s.settling {
+		due = s.dueLocked()
+		s.settling = due != nothing
+	}
+	s.mu.Unlock()
+	if due != nothing {
+		s.apply(due)
+	}
+}
+
+func (s *Scope) apply(due effect) {
+	// An observer that calls runtime.Goexit takes this goroutine with it, but
+	// not the scope.
+	defer func() {
+		if due != nothing {
+			go s.resume()
+		}
+	}()
+	for due != nothing {
+		switch due {
+		case nothing:
+		case tellFinalized:
+			s.emit(ScopeFinalized, nil, nil)
+		case complete:
+			s.complete()
+		case tellCanceled:
+			s.tellCanceled()
+		case dismissVisitors:
+			s.dismissVisitors()
+		case tellClosed:
+			s.tellClosed()
+		}
+		s.mu.Lock()
+		due = s.dueLocked()
+		s.settling = due != nothing
+		s.mu.Unlock()
+	}
+}
+
+func (s *Scope) resume() {
+	s.mu.Lock()
+	s.settling = false
+	s.settle()
+}
+
+// complete decides the normal end. Asking the outer context needs the lock to
+// be released, and by then there may be something to wait for again.
+func (s *Scope) complete() {
+	up := s.outerEnded()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.state == Finalizing && s.awaited == 0 {
+		s.endLocked(up, reason{kind: Completed})
+	}
+}
+
+// tellCanceled brings the news of the ending to observers, and then to all that
+// hangs on the scope, whatever becomes of the observers.
+func (s *Scope) tellCanceled() {
+	defer s.cancelBelow()
+	s.emitEnding()
+}
+
+func (s *Scope) cancelBelow() {
+	s.mu.Lock()
+	if s.timer != nil {
+		s.timer.Stop()
+	}
+	s.ctxDone.fireLocked()
+	s.stopped.fireLocked()
+	s.waiters.wakeAllLocked()
+	hooks := takeHooksLocked(&s.hooks)
+	s.cursor = s.first
+	s.mu.Unlock()
+	s.callHooks(hooks)
+	for s.tellTasks() {
+	}
+	// A task that ended meanwhile may have left its hooks to the scope.
+	s.mu.Lock()
+	hooks = takeHooksLocked(&s.hooks)
+	s.mu.Unlock()
+	s.callHooks(hooks)
+	s.watchStragglers()
+}
+
+// tellTasks brings it to a few tasks and reports whether more are left. Many
+// may wait for it, and waking them takes time: so in batches, and not under
+// the lock that they need to end.
+func (s *Scope) tellTasks() (more bool) {
+	const few = 64
+	var waiting [few]chan struct{}
+	var hooks *hook
+	s.mu.Lock()
+	n, t := 0, s.cursor
+	for ; t != nil && n < few && hooks == nil; t = t.next {
+		if !t.has(told) {
+			t.set(told)
+			waiting[n] = t.ctxDone
+			hooks = takeHooksLocked(&t.hooks)
+			n++
+		}
+	}
+	s.cursor = t
+	s.mu.Unlock()
+	for _, c := range waiting[:n] {
+		if c != nil {
+			close(c)
+		}
+	}
+	s.callHooks(hooks)
+	return t != nil
+}
+
+// dismissVisitors ends what New has opened below with a context that did not
+// hear of the ending (a shielded one, say): it must not outlive the scope.
+func (s *Scope) dismissVisitors() {
+	for _, c := range s.below() {
+		if c.how == made {
+			c.stop(s.end.below())
+		}
+	}
+}
+
+// tellClosed is the last that happens in a scope: when done is closed the
+// outcome stands and observers have heard of everything; the parent, which has
+// counted this scope as live until now, is told after that.
+func (s *Scope) tellClosed() {
+	defer s.shutDown()
+	s.mu.Lock()
+	detach := s.detach
+	s.mu.Unlock()
+	if detach != nil {
+		detach()
+	}
+	if s.up != nil {
+		s.up.unhook(&s.hook)
+	}
+	s.conclude()
+	s.emit(ScopeClosed, nil, s.failure())
+}
+
+func (s *Scope) shutDown() {
+	s.mu.Lock()
+	if s.reaper != nil {
+		s.reaper.Stop()
+	}
+	s.done.fireLocked()
+	s.mu.Unlock()
+	if s.parent != nil {
+		s.parent.leave(s)
+	}
+}
+
+// below returns the scopes right below that have not closed.
+func (s *Scope) below() []*Scope {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.belowLocked()
+}
+
+func (s *Scope) belowLocked() []*Scope {
+	var all []*Scope
+	for c := s.children; c != nil; c = c.sibling {
+		all = append(all, c)
+	}
+	return all
+}
+
+// refuse closes a fork that came too late; nobody has heard of it.
+func (s *Scope) refuse() {
+	up := s.outerEnded()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.endLocked(up, reason{})
+	s.moveLocked(inDrained)
+	s.announce = 0
+	s.refused = true
+	s.done.fireLocked()
+}

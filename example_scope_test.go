@@ -1,0 +1,476 @@
+package traigo_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/traigo/traigo"
+)
+
+func ExampleRun() {
+	var sum atomic.Int64
+	err := traigo.Run(context.Background(), func(_ context.Context, s *traigo.Scope) error {
+		for n := range 5 {
+			s.Spawn(func(context.Context) error {
+				sum.Add(int64(n))
+				return nil
+			})
+		}
+		return nil // the tasks may still be running here ...
+	})
+	fmt.Println(sum.Load(), err) // ... and have all ended here
+	// Output: 10 <nil>
+}
+
+// The first failure cancels the rest, and says where it comes from.
+func ExampleRun_failure() {
+	err := traigo.Run(context.Background(), func(_ context.Context, s *traigo.Scope) error {
+		s.Spawn(waitForEnd, traigo.Name("index"))
+		s.Spawn(func(context.Context) error {
+			return errors.New("disk full")
+		}, traigo.Name("write"))
+		return nil
+	}, traigo.Name("save"))
+
+	fmt.Println(err)
+	// Output: scope "save": task "write": disk full
+}
+
+// A Run inside a task is a child in the tree: it ends with the scope above, and
+// the error names the whole way down.
+func ExampleRun_nested() {
+	err := traigo.Run(context.Background(), func(_ context.Context, s *traigo.Scope) error {
+		s.Spawn(func(ctx context.Context) error {
+			return traigo.Run(ctx, func(_ context.Context, s *traigo.Scope) error {
+				return fmt.Errorf("%s: no such table", s.Path())
+			}, traigo.Name("query"))
+		}, traigo.Name("handle"))
+		return nil
+	}, traigo.Name("server"))
+
+	fmt.Println(err)
+	// Output: scope "server": task "handle": scope "server/query": server/query: no such table
+}
+
+// cache refreshes itself for as long as it is open: it owns the scope that its
+// tasks live in.
+type cache struct{ scope *traigo.Scope }
+
+func openCache(ctx context.Context) *cache {
+	s := traigo.New(ctx, traigo.Name("cache"))
+	s.Spawn(waitForEnd, traigo.Name("refresh"))
+	return &cache{s}
+}
+
+func (c *cache) Close() error { return c.scope.Close() }
+
+func ExampleNew() {
+	c := openCache(context.Background())
+	fmt.Println(c.scope.State())
+	fmt.Println(c.Close()) // returns when the refresher has ended
+	fmt.Println(c.scope.State())
+	// Output:
+	// open
+	// <nil>
+	// closed
+}
+
+// A scope is handed to whoever may start something in it.
+func ExampleScope() {
+	sendLater := func(s *traigo.Scope, text string) {
+		s.Spawn(func(context.Context) error {
+			fmt.Println("sent:", text)
+			return nil
+		})
+	}
+	err := traigo.Run(context.Background(), func(_ context.Context, s *traigo.Scope) error {
+		sendLater(s, "hello")
+		return nil
+	})
+	fmt.Println("all sent:", err)
+	// Output:
+	// sent: hello
+	// all sent: <nil>
+}
+
+func ExampleScope_Spawn() {
+	s := traigo.New(context.Background(), traigo.Name("crawl"))
+	for _, page := range []string{"index", "about"} {
+		s.Spawn(func(context.Context) error {
+			if page == "about" {
+				return errors.New("404")
+			}
+			return nil
+		}, traigo.Name(page))
+	}
+	fmt.Println(s.Wait())
+	// Output: scope "crawl": task "about": 404
+}
+
+// A task may spawn tasks into its own scope.
+func ExampleScope_Spawn_recursive() {
+	var leaves atomic.Int64
+	var descend func(s *traigo.Scope, depth int)
+	descend = func(s *traigo.Scope, depth int) {
+		if depth == 0 {
+			leaves.Add(1)
+			return
+		}
+		for range 2 {
+			s.Spawn(func(context.Context) error {
+				descend(s, depth-1)
+				return nil
+			})
+		}
+	}
+	err := traigo.Run(context.Background(), func(_ context.Context, s *traigo.Scope) error {
+		descend(s, 3)
+		return nil
+	})
+	fmt.Println(leaves.Load(), err)
+	// Output: 8 <nil>
+}
+
+type connection struct{ name string }
+
+func (c connection) Close() { fmt.Println("closed", c.name) }
+
+// A function that was refused never runs, so what it would have released is
+// the caller's to release.
+func ExampleScope_TrySpawn() {
+	s := traigo.New(context.Background())
+	s.Cancel(nil)
+
+	conn := connection{"10.0.0.7"}
+	_, ok := s.TrySpawn(func(context.Context) error {
+		defer conn.Close()
+		return nil
+	})
+	if !ok {
+		conn.Close()
+	}
+	fmt.Println(s.Wait())
+	// Output:
+	// closed 10.0.0.7
+	// <nil>
+}
+
+// Start returns when the task says that it is ready, with the task running on.
+func ExampleScope_Start() {
+	err := traigo.Run(context.Background(), func(ctx context.Context, s *traigo.Scope) error {
+		var address string
+		_, err := s.Start(ctx, func(ctx context.Context, ready func()) error {
+			address = "127.0.0.1:8080"
+			ready()
+			return waitForEnd(ctx)
+		}, traigo.Name("serve"), traigo.Awaited(false))
+		if err != nil {
+			return err
+		}
+		fmt.Println("listening on", address)
+		return nil
+	})
+	fmt.Println(err)
+	// Output:
+	// listening on 127.0.0.1:8080
+	// <nil>
+}
+
+// What fails before it is ready is the caller's error, not the scope's.
+func ExampleScope_Start_failure() {
+	err := traigo.Run(context.Background(), func(ctx context.Context, s *traigo.Scope) error {
+		_, err := s.Start(ctx, func(context.Context, func()) error {
+			return errors.New("address already in use")
+		})
+		fmt.Println("Start:", err)
+
+		_, err = s.Start(ctx, func(context.Context, func()) error { return nil })
+		fmt.Println("is ErrNotReady:", errors.Is(err, traigo.ErrNotReady))
+		return nil
+	})
+	fmt.Println("Run:", err)
+	// Output:
+	// Start: address already in use
+	// is ErrNotReady: true
+	// Run: <nil>
+}
+
+// The parent waits for a fork and cancels it when it is canceled itself, but a
+// fork's failure is its own: here one connection fails, and the server lives.
+func ExampleScope_Fork() {
+	err := traigo.Run(context.Background(), func(_ context.Context, server *traigo.Scope) error {
+		conn := server.Fork(traigo.Name("conn 10.0.0.7"))
+		conn.Spawn(func(context.Context) error {
+			return errors.New("connection reset")
+		}, traigo.Name("read"))
+		fmt.Println(conn.Wait())
+		fmt.Println("server:", server.State())
+		return nil
+	}, traigo.Name("server"))
+	fmt.Println(err)
+	// Output:
+	// scope "server/conn 10.0.0.7": task "read": connection reset
+	// server: open
+	// <nil>
+}
+
+// Finalize does not wait and does not stop: the scope ends when nothing that
+// is awaited is left in it, and until then it accepts more.
+func ExampleScope_Finalize() {
+	s := traigo.New(context.Background())
+	more := make(chan struct{})
+	s.Spawn(func(context.Context) error {
+		<-more
+		s.Spawn(func(context.Context) error {
+			fmt.Println("one more:", s.State())
+			return nil
+		})
+		return nil
+	})
+	s.Finalize()
+	close(more)
+	<-s.Done()
+	fmt.Println(s.State())
+	// Output:
+	// one more: finalizing
+	// closed
+}
+
+// Wait finalizes the scope and returns its outcome when everything has ended.
+func ExampleScope_Wait() {
+	s := traigo.New(context.Background(), traigo.Name("migrate"))
+	s.Spawn(func(context.Context) error { return errors.New("version 7 is newer") }, traigo.Name("check"))
+	fmt.Println(s.Wait())
+	fmt.Println(s.Wait()) // as often as it is wanted, by as many as want it
+	// Output:
+	// scope "migrate": task "check": version 7 is newer
+	// scope "migrate": task "check": version 7 is newer
+}
+
+// Close is for defer: whatever happens in between, nothing is left running.
+func ExampleScope_Close() {
+	serve := func() (err error) {
+		s := traigo.New(context.Background())
+		defer func() { err = errors.Join(err, s.Close()) }()
+		s.Spawn(func(ctx context.Context) error {
+			<-ctx.Done()
+			fmt.Println("stopping")
+			return nil
+		})
+		return errors.New("no configuration")
+	}
+	fmt.Println(serve())
+	// Output:
+	// stopping
+	// no configuration
+}
+
+// The error given to Cancel is the outcome, and the cause that tasks see.
+func ExampleScope_Cancel() {
+	errMoved := errors.New("moved to another host")
+	err := traigo.Run(context.Background(), func(_ context.Context, s *traigo.Scope) error {
+		s.Spawn(func(ctx context.Context) error {
+			<-ctx.Done()
+			fmt.Println("because it moved:", errors.Is(context.Cause(ctx), errMoved))
+			return ctx.Err()
+		})
+		s.Cancel(errMoved)
+		return nil
+	}, traigo.Name("session"))
+	fmt.Println(err)
+	fmt.Println(errors.Is(err, errMoved))
+	// Output:
+	// because it moved: true
+	// scope "session": moved to another host
+	// true
+}
+
+// Without an error Cancel just ends the scope.
+func ExampleScope_Cancel_quietly() {
+	err := traigo.Run(context.Background(), func(_ context.Context, s *traigo.Scope) error {
+		s.Spawn(waitForEnd)
+		s.Cancel(nil)
+		return nil
+	})
+	fmt.Println(err)
+	// Output: <nil>
+}
+
+// Shutdown asks first: tasks that look at Stopping finish what they have
+// begun. Only when its context ends are they canceled.
+func ExampleScope_Shutdown() {
+	s := traigo.New(context.Background())
+	started := make(chan struct{})
+	s.Spawn(func(ctx context.Context) error {
+		close(started)
+		<-traigo.Stopping(ctx)
+		fmt.Println("finishing the current request, canceled:", ctx.Err() != nil)
+		return nil
+	})
+	<-started
+
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	fmt.Println(s.Shutdown(ctx))
+	// Output:
+	// finishing the current request, canceled: false
+	// <nil>
+}
+
+// Each sign of life winds the clock up again.
+func ExampleScope_SetTimeout() {
+	err := traigo.Run(context.Background(), func(ctx context.Context, s *traigo.Scope) error {
+		s.SetTimeout(time.Hour)
+		fmt.Println("a line has come: one more hour")
+
+		s.SetTimeout(time.Millisecond)
+		<-ctx.Done()
+		return ctx.Err()
+	}, traigo.Name("session"))
+	fmt.Println(err)
+	// Output:
+	// a line has come: one more hour
+	// scope "session": timed out after 1ms
+}
+
+// For what is not a task of the scope but should end with it.
+func ExampleScope_Context() {
+	s := traigo.New(context.Background())
+	derived, cancel := context.WithTimeout(s.Context(), time.Hour)
+	defer cancel()
+
+	_ = s.Close()
+	<-derived.Done()
+	fmt.Println(derived.Err())
+	// Output: context canceled
+}
+
+// Done alone does not finalize: it is for those who watch.
+func ExampleScope_Done() {
+	s := traigo.New(context.Background(), traigo.Name("upload"))
+	s.Spawn(func(context.Context) error { return errors.New("quota exceeded") }, traigo.Name("put"))
+	select {
+	case <-s.Done():
+		fmt.Println(s.Err())
+	case <-time.After(time.Minute):
+		fmt.Println("still running")
+	}
+	// Output: scope "upload": task "put": quota exceeded
+}
+
+func ExampleScope_Err() {
+	s := traigo.New(context.Background(), traigo.Name("upload"))
+	fmt.Println(s.Err()) // not done, nothing known
+	s.Cancel(errors.New("no longer wanted"))
+	<-s.Done()
+	fmt.Println(s.Err())
+	// Output:
+	// <nil>
+	// scope "upload": no longer wanted
+}
+
+func ExampleScope_Name() {
+	s := traigo.New(context.Background(), traigo.Name("server"))
+	fmt.Println(s.Name())
+	fmt.Println(s.Close())
+	// Output:
+	// server
+	// <nil>
+}
+
+func ExampleScope_Path() {
+	server := traigo.New(context.Background(), traigo.Name("server"))
+	conn := server.Fork(traigo.Name("conn"))
+	task := conn.Spawn(waitForEnd, traigo.Name("read"))
+	fmt.Println(conn.Path())
+	fmt.Println(task.Path())
+	fmt.Println(server.Close())
+	// Output:
+	// server/conn
+	// server/conn/read
+	// <nil>
+}
+
+// Names may be given twice; numbers may not.
+func ExampleScope_ID() {
+	server := traigo.New(context.Background())
+	one, two := server.Fork(traigo.Name("conn")), server.Fork(traigo.Name("conn"))
+	fmt.Println(one.Name() == two.Name(), one.ID() == two.ID())
+	fmt.Println(server.Close())
+	// Output:
+	// true false
+	// <nil>
+}
+
+func ExampleScope_State() {
+	s := traigo.New(context.Background())
+	fmt.Println(s.State())
+	release := make(chan struct{})
+	s.Spawn(func(context.Context) error { <-release; return nil })
+	s.Finalize()
+	fmt.Println(s.State())
+	s.Cancel(nil)
+	fmt.Println(s.State())
+	close(release)
+	<-s.Done()
+	fmt.Println(s.State())
+	// Output:
+	// open
+	// finalizing
+	// canceling
+	// closed
+}
+
+func ExampleState() {
+	for state := traigo.Open; state <= traigo.Closed; state++ {
+		fmt.Println(state)
+	}
+	// Output:
+	// open
+	// finalizing
+	// canceling
+	// closed
+}
+
+// The scope need not be passed along: a context knows where it is.
+func ExampleCurrent() {
+	audit := func(ctx context.Context, what string) {
+		traigo.Current(ctx).Spawn(func(context.Context) error {
+			fmt.Println("audit:", what)
+			return nil
+		})
+	}
+	err := traigo.Run(context.Background(), func(ctx context.Context, _ *traigo.Scope) error {
+		audit(ctx, "login")
+		return nil
+	})
+	fmt.Println(err, traigo.Current(context.Background()) == nil)
+	// Output:
+	// audit: login
+	// <nil> true
+}
+
+func ExampleCurrentTask() {
+	err := traigo.Run(context.Background(), func(ctx context.Context, s *traigo.Scope) error {
+		fmt.Println("the body is no task:", traigo.CurrentTask(ctx) == nil)
+		s.Spawn(func(ctx context.Context) error {
+			fmt.Println(traigo.CurrentTask(ctx).Path())
+			return nil
+		}, traigo.Name("read"))
+		return nil
+	}, traigo.Name("conn"))
+	fmt.Println(err)
+	// Output:
+	// the body is no task: true
+	// conn/read
+	// <nil>
+}
+
+// waitForEnd is a task that does nothing but end when it is told to.
+func waitForEnd(ctx context.Context) error {
+	<-ctx.Done()
+	return ctx.Err()
+}

@@ -1,0 +1,142 @@
+package traigo_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/traigo/traigo"
+)
+
+// printer is an Observer that writes the story of a scope as it happens.
+type printer struct{}
+
+func (printer) Observe(e traigo.Event) {
+	switch {
+	case e.Task == nil:
+		fmt.Println(e.Kind, e.Scope.Path())
+	case e.Err != nil:
+		fmt.Println(e.Kind, e.Task.Path(), e.Err)
+	default:
+		fmt.Println(e.Kind, e.Task.Path())
+	}
+}
+
+// An observer hears of one scope in the order of its states, and has heard
+// everything when Run returns.
+func ExampleObserver() {
+	err := traigo.Run(context.Background(), func(ctx context.Context, s *traigo.Scope) error {
+		task := s.Spawn(func(context.Context) error { return errors.New("disk full") }, traigo.Name("write"))
+		<-task.Done()
+		<-ctx.Done()
+		return nil
+	}, traigo.Name("save"), traigo.Observe(printer{}))
+	fmt.Println(err)
+	// Output:
+	// scope opened save
+	// task spawned save/write
+	// task started save/write
+	// task ended save/write disk full
+	// scope canceled save
+	// scope closed save
+	// scope "save": task "write": disk full
+}
+
+// kinds is an Observer that counts.
+type kinds chan traigo.EventKind
+
+func (k kinds) Observe(e traigo.Event) { k <- e.Kind }
+
+func ExampleEvent() {
+	heard := make(kinds, 16)
+	fmt.Println(traigo.Run(context.Background(), func(context.Context, *traigo.Scope) error {
+		return nil
+	}, traigo.Observe(heard)))
+	close(heard)
+	for kind := range heard {
+		fmt.Println(kind)
+	}
+	// Output:
+	// <nil>
+	// scope opened
+	// scope finalized
+	// scope canceled
+	// scope closed
+}
+
+func ExampleEventKind() {
+	for kind := traigo.ScopeOpened; kind <= traigo.TaskAbandoned; kind++ {
+		fmt.Println(kind)
+	}
+	// Output:
+	// scope opened
+	// scope finalized
+	// scope canceled
+	// scope closed
+	// task spawned
+	// task started
+	// task ready
+	// task ended
+	// task stuck
+	// task abandoned
+}
+
+// Snapshot is the tree as it is now, as plain data.
+func ExampleSnapshot() {
+	server := traigo.New(context.Background(), traigo.Name("server"))
+	conn := server.Fork(traigo.Name("conn 10.0.0.7"))
+	conn.Spawn(waitForEnd, traigo.Name("read"))
+	conn.Spawn(waitForEnd, traigo.Name("write"))
+
+	var show func(tree traigo.Snapshot)
+	show = func(tree traigo.Snapshot) {
+		fmt.Println(tree.Path, "is", tree.State)
+		for _, task := range tree.Tasks {
+			fmt.Println("-", task.Path)
+		}
+		for _, child := range tree.Scopes {
+			show(child)
+		}
+	}
+	show(server.Snapshot())
+	fmt.Println(server.Close())
+	// Output:
+	// server is open
+	// server/conn 10.0.0.7 is open
+	// - server/conn 10.0.0.7/read
+	// - server/conn 10.0.0.7/write
+	// <nil>
+}
+
+// It has only what is running: what has ended leaves nothing behind.
+func ExampleScope_Snapshot() {
+	s := traigo.New(context.Background(), traigo.Name("server"))
+	task := s.Spawn(waitForEnd, traigo.Name("serve"))
+	fmt.Println(len(s.Snapshot().Tasks))
+	task.Cancel(nil)
+	<-task.Done()
+	_ = s.Wait()
+	fmt.Println(len(s.Snapshot().Tasks), s.Snapshot().State)
+	// Output:
+	// 1
+	// 0 closed
+}
+
+// It goes through encoding/json, for a page or a tool.
+func ExampleTaskSnapshot() {
+	s := traigo.New(context.Background(), traigo.Name("server"))
+	s.Spawn(waitForEnd, traigo.Name("serve"), traigo.Awaited(false))
+
+	text, err := json.Marshal(s.Snapshot().Tasks)
+	fmt.Println(err)
+	var tasks []traigo.TaskSnapshot
+	fmt.Println(json.Unmarshal(text, &tasks))
+	fmt.Println(tasks[0].Name, "awaited:", tasks[0].Awaited, "bubbles:", tasks[0].Bubble)
+	fmt.Println(s.Close())
+	// Output:
+	// <nil>
+	// <nil>
+	// serve awaited: false bubbles: true
+	// <nil>
+}

@@ -1,0 +1,106 @@
+package main
+
+import (
+	"net"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+)
+
+// Where time matters the connections are pipes, and the clock is fake.
+type pipes struct {
+	net.Listener
+	conns  chan net.Conn
+	closed chan struct{}
+}
+
+func newPipes() pipes { return pipes{conns: make(chan net.Conn), closed: make(chan struct{})} }
+
+func (p pipes) call(t *testing.T) *caller {
+	ours, theirs := net.Pipe()
+	p.conns <- theirs
+	return answer(t, ours)
+}
+
+func (p pipes) Accept() (net.Conn, error) {
+	select {
+	case conn := <-p.conns:
+		return conn, nil
+	case <-p.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+func (p pipes) Close() error {
+	close(p.closed)
+	return nil
+}
+
+func TestASilentGuestIsSentHome(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		began := time.Now()
+		ln := newPipes()
+		stop := start(t, &server{queue: 16, idle: time.Minute, grace: patience}, ln)
+		ann := ln.call(t)
+		for range 3 { // each line starts the clock anew
+			time.Sleep(50 * time.Second)
+			ann.say("still here")
+		}
+		assert.Equal(t, []string{"* no word from you for 1m0s"}, ann.rest())
+		assert.Equal(t, 210*time.Second, time.Since(began))
+		assert.NoError(t, stop())
+	})
+}
+
+func TestTheGracePeriodEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ln := newPipes()
+		stop := start(t, &server{queue: 16, grace: 5 * time.Second}, ln)
+		ann := ln.call(t)
+		ann.say("/slow 1m")
+		assert.Equal(t, "* working for 1m0s", ann.hear())
+
+		began := time.Now()
+		stopped := make(chan error)
+		go func() { stopped <- stop() }()
+		assert.Equal(t, []string{"* server is shutting down", "* the grace period is over"}, ann.rest())
+		assert.ErrorIs(t, <-stopped, errGraceOver)
+		assert.Equal(t, 5*time.Second, time.Since(began))
+	})
+}
+
+func TestTheGracePeriodIsNotWaitedOutByTheDeaf(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ln := newPipes()
+		stop := start(t, &server{queue: 16, grace: patience}, ln)
+		ln.call(t) // and never reads again
+		began := time.Now()
+		assert.NoError(t, stop())
+		assert.Equal(t, lastWords, time.Since(began))
+	})
+}
+
+func TestSlowCommandsAreLimited(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ln := newPipes()
+		stop := start(t, &server{queue: 16, grace: patience}, ln)
+		ann := ln.call(t)
+		for range maxSlow {
+			ann.say("/slow 10s")
+			assert.Equal(t, "* working for 10s", ann.hear())
+		}
+		ann.say("/slow 10s")
+		assert.Equal(t, "* you have enough to wait for", ann.hear())
+		for range maxSlow {
+			assert.Equal(t, "* done after 10s", ann.hear())
+		}
+		synctest.Wait()
+		ann.say("/slow 10s")
+		assert.Equal(t, "* working for 10s", ann.hear())
+		ann.say("/quit")
+		assert.Equal(t, []string{"* done after 10s", "* goodbye"}, ann.rest())
+		assert.NoError(t, stop())
+	})
+}

@@ -1,0 +1,48 @@
+// Tcpserver is a chat server in which every connection has a scope of its own.
+//
+//	go run ./examples/tcpserver [-addr a] [-grace d] [-idle d]
+//	nc 127.0.0.1 5000
+//
+// SIGTERM or Ctrl-C shuts it down: nobody new comes in, all are told, commands
+// that are at work may finish until the grace period is over.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+)
+
+func main() {
+	addr := flag.String("addr", "127.0.0.1:5000", "`address` to listen on; port 0 picks a free one")
+	grace := flag.Duration("grace", 5*time.Second, "how long commands may go on after SIGTERM")
+	idle := flag.Duration("idle", 5*time.Minute, "say goodbye to who is silent for this long; 0 means never")
+	flag.Parse()
+	if *grace < 0 || *idle < 0 || flag.NArg() > 0 {
+		flag.Usage()
+		os.Exit(2)
+	}
+
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal ends the program the hard way
+	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
+	if err := listenAndServe(ctx, *addr, &server{grace: *grace, idle: *idle, queue: 256, log: log}); err != nil {
+		log.Error("ended", "err", err)
+		os.Exit(1)
+	}
+}
+
+func listenAndServe(ctx context.Context, addr string, srv *server) error {
+	ln, err := net.Listen("tcp", addr)
+	if err != nil {
+		return err
+	}
+	fmt.Println("listening on", ln.Addr())
+	return srv.serve(ctx, ln)
+}

@@ -1,0 +1,115 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"io"
+	"log/slog"
+	"net"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/traigo/traigo"
+)
+
+// patience bounds what a test waits for; it is not meant to be reached.
+const patience = 30 * time.Second
+
+// start serves on ln until stop is called, which returns what serve returns.
+func start(t *testing.T, srv *server, ln net.Listener) (stop func() error) {
+	t.Helper()
+	srv.log = slog.New(slog.NewTextHandler(t.Output(), nil))
+	ctx, cancel := context.WithCancel(t.Context())
+	served := make(chan error, 1)
+	go func() { served <- srv.serve(ctx, ln) }()
+	return func() error {
+		cancel()
+		err := <-served
+		assertNothingIsLeft(t, srv)
+		return err
+	}
+}
+
+// listen is a listener on the loopback interface.
+func listen(t *testing.T) net.Listener {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	return ln
+}
+
+// assertNothingIsLeft looks for tasks, and for goroutines besides them.
+func assertNothingIsLeft(t *testing.T, srv *server) {
+	t.Helper()
+	left := srv.scope.Snapshot()
+	assert.Equal(t, traigo.Closed, left.State)
+	assert.Empty(t, left.Tasks)
+	assert.Empty(t, left.Scopes)
+	assert.Empty(t, srv.room.guests)
+
+	stacks := make([]byte, 1<<20)
+	stacks = stacks[:runtime.Stack(stacks, true)]
+	assert.NotContains(t, string(stacks), "main.(*guest).")
+	assert.NotContains(t, string(stacks), "main.(*server).")
+}
+
+// A caller is somebody who talks to the server.
+type caller struct {
+	net.Conn
+	t     *testing.T
+	name  string
+	lines *bufio.Reader
+}
+
+// call dials and waits for the welcome: from then on it hears all that is said.
+func call(t *testing.T, addr string) *caller {
+	t.Helper()
+	conn, err := net.Dial("tcp", addr)
+	require.NoError(t, err)
+	require.NoError(t, conn.SetDeadline(time.Now().Add(patience)))
+	return answer(t, conn)
+}
+
+func answer(t *testing.T, conn net.Conn) *caller {
+	t.Helper()
+	t.Cleanup(func() { _ = conn.Close() })
+	c := &caller{Conn: conn, t: t, name: conn.LocalAddr().String(), lines: bufio.NewReader(conn)}
+	require.Contains(t, c.hear(), "welcome, "+c.name)
+	return c
+}
+
+func (c *caller) say(line string) {
+	c.t.Helper()
+	_, err := io.WriteString(c, line+"\n")
+	require.NoError(c.t, err)
+}
+
+// hear returns the next line.
+func (c *caller) hear() string {
+	c.t.Helper()
+	line, err := c.lines.ReadString('\n')
+	require.NoError(c.t, err, "%s has heard %q", c.name, line)
+	return strings.TrimSuffix(line, "\n")
+}
+
+// waitFor returns the lines up to the first that is want.
+func (c *caller) waitFor(want string) (before []string) {
+	c.t.Helper()
+	for line := c.hear(); line != want; line = c.hear() {
+		before = append(before, line)
+	}
+	return before
+}
+
+// rest returns all lines until the server closes the connection.
+func (c *caller) rest() []string {
+	c.t.Helper()
+	text, err := io.ReadAll(c.lines)
+	require.NoError(c.t, err)
+	return strings.Split(strings.TrimSuffix(string(text), "\n"), "\n")
+}

@@ -1,0 +1,62 @@
+package traigo
+
+import "fmt"
+
+// The one window into the inside that the tests in package traigo_test have.
+
+// CheckInvariants says which of the invariants noted at Scope does not hold.
+func (s *Scope) CheckInvariants() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if over := s.over.Load() != nil; over != (s.state >= Canceling) {
+		return fmt.Errorf("I1: over %v in state %v", over, s.state)
+	}
+	listed, waiting, queued := 0, 0, false
+	for t := s.first; t != nil; t = t.next {
+		listed++
+		if t.flags&awaited != 0 {
+			waiting++
+		}
+		queued = queued || t == s.queue
+		if isStarted := t.has(started); isStarted == queued {
+			return fmt.Errorf("I4: task %d started %v, in the queue %v", t.id, isStarted, queued)
+		}
+		if t.next != nil && t.next.prev != t || t.next == nil && s.last != t {
+			return fmt.Errorf("the list is broken at task %d", t.id)
+		}
+	}
+	if s.live < listed || s.awaited < waiting || s.live < s.awaited || s.visitors < 0 {
+		return fmt.Errorf("I2: live %d of %d listed, awaited %d of %d, visitors %d", s.live, listed, s.awaited, waiting, s.visitors)
+	}
+	if s.state == Closed && (s.live != 0 || s.first != nil || s.children != nil && s.anyCounted()) {
+		return fmt.Errorf("I3: closed with %d live", s.live)
+	}
+	if (s.queue != nil) != queued || queued && !s.starting {
+		return fmt.Errorf("I5: queue %v, starting %v", s.queue != nil, s.starting)
+	}
+	if s.limit > 0 && s.running > s.limit {
+		return fmt.Errorf("%d of %d slots taken", s.running, s.limit)
+	}
+	return nil
+}
+
+// anyCounted reports whether a scope below is one that s had to wait for.
+func (s *Scope) anyCounted() bool {
+	for c := s.children; c != nil; c = c.sibling {
+		if c.how != ran {
+			return true
+		}
+	}
+	return false
+}
+
+// StateTable is the life of a scope as docs/states.md shows it.
+func StateTable() (states []State, inputs []string, to func(State, int) State) {
+	for i := range inputNames {
+		inputs = append(inputs, input(i).String())
+	}
+	for i := range next {
+		states = append(states, State(i))
+	}
+	return states, inputs, func(s State, in int) State { return next[s][in] }
+}

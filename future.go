@@ -1,0 +1,51 @@
+package traigo
+
+import "context"
+
+// A Future is the result of a function that runs as a task: see [Async].
+type Future[T any] struct {
+	task  Task
+	value T
+}
+
+// Async runs fn as a task of s, as [Scope.Spawn] does, and returns its result to
+// whoever awaits it.
+//
+// The error of fn belongs to whoever awaits: it does not cancel the scope,
+// unless Bubble(true) is given. If fn fails and nobody has received the error
+// by the time the end of the scope is decided, it joins the outcome; a failure
+// after that which nobody receives is logged.
+func Async[T any](s *Scope, fn func(ctx context.Context) (T, error), opts ...TaskOption) *Future[T] {
+	s.check("Async")
+	if fn == nil {
+		panic("traigo: Async: nil function; pass the function whose result is wanted")
+	}
+	f := &Future[T]{}
+	t := &f.task
+	t.scope, t.pc, t.flags = s, pcOf(fn), bubbles|awaited|forAwait
+	t.fn = func(ctx context.Context) (err error) {
+		f.value, err = fn(ctx)
+		return err
+	}
+	t.configure("Async", opts)
+	s.accept(t, true)
+	return f
+}
+
+// Await waits until the function has ended and returns what it returned. If ctx
+// ends first it returns the cause of that, and the task is not touched. It may
+// be called any number of times, from any number of goroutines.
+func (f *Future[T]) Await(ctx context.Context) (T, error) {
+	if ctx == nil {
+		panic("traigo: Await: nil context; pass context.Background() to wait without a limit")
+	}
+	err, ended := f.task.wait(ctx)
+	if !ended {
+		var none T
+		return none, err
+	}
+	return f.value, err
+}
+
+// Task returns the task that computes the result.
+func (f *Future[T]) Task() *Task { return &f.task }

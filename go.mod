@@ -1,0 +1,10 @@
+module github.com/traigo/traigo
+
+go 1.26
+
+require github.com/sourcegraph/conc v0.3.0
+
+require (
+	github.com/stretchr/testify v1.12.1
+	go.yaml.in/yaml/v3 v3.0.5 // indirect
+)

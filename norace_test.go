@@ -1,0 +1,5 @@
+//go:build !race
+
+package traigo_test
+
+const raceEnabled = false

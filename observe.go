@@ -1,0 +1,145 @@
+package traigo
+
+import (
+	"context"
+	"log/slog"
+	"time"
+)
+
+// An EventKind says what an [Event] tells.
+type EventKind uint8
+
+const (
+	ScopeOpened    EventKind = iota
+	ScopeFinalized           // it ends when nothing awaited is left
+	ScopeCanceled            // it has ended, by Err: its contexts are about to be done
+	ScopeClosed              // everything in it has ended; Err is the outcome
+	TaskSpawned              // accepted; its function is going to run
+	TaskStarted              // its function is about to be called
+	TaskReady                // of Start: its function has called ready
+	TaskEnded                // its function has returned Err
+	TaskStuck                // given up: it has not ended after its CancelTimeout
+	TaskAbandoned            // it has stopped waiting for a call of Blocking
+)
+
+var eventKindNames = [...]string{
+	"scope opened", "scope finalized", "scope canceled", "scope closed",
+	"task spawned", "task started", "task ready", "task ended",
+	"task stuck", "task abandoned",
+}
+
+// String returns the kind in words, such as "task ended".
+func (k EventKind) String() string { return nameOf(eventKindNames[:], k, "EventKind") }
+
+// MarshalText makes an EventKind its words in JSON.
+func (k EventKind) MarshalText() ([]byte, error) { return []byte(k.String()), nil }
+
+// An Event is one step in the life of a scope or a task.
+type Event struct {
+	Kind  EventKind
+	Time  time.Time
+	Scope *Scope
+	Task  *Task // nil for events of scopes
+	Err   error // see the kinds
+}
+
+// An Observer is shown every [Event] of a scope, and of all below it, as it
+// happens: see [Observe].
+//
+// Observe is called on the goroutine that makes the step, with no lock held,
+// and the step waits for it: it should be quick. Events of different scopes and
+// tasks come at the same time, from many goroutines. Those of one scope come in
+// the order of its states, those of one task in the order of its life, a cause
+// before its consequence, and all of them before Run, Wait or Done tell the end.
+// An observer that panics is logged and does no other harm.
+//
+// The idea is Trio's Instrument.
+type Observer interface{ Observe(Event) }
+
+// watched reports whether anybody wants to hear of the steps of s.
+func (s *Scope) watched() bool {
+	return s.settings.logger != nil || len(s.settings.observers) > 0
+}
+
+// emit shows an event to the logger and the observers.
+func (s *Scope) emit(kind EventKind, t *Task, err error) {
+	if !s.watched() {
+		return
+	}
+	s.log(slog.LevelDebug, kind.String(), t, err)
+	e := Event{Kind: kind, Time: time.Now(), Scope: s, Task: t, Err: err}
+	for _, o := range s.settings.observers {
+		s.observe(o, e)
+	}
+}
+
+// observe is not a call of guard: it would allocate a function for each event.
+func (s *Scope) observe(o Observer, e Event) {
+	defer s.recovered("an observer")
+	o.Observe(e)
+}
+
+// emitEnding tells why the scope has ended.
+func (s *Scope) emitEnding() {
+	if s.end.kind == TimedOut {
+		s.log(slog.LevelInfo, "scope timed out", nil, s.end.err)
+	}
+	if s.watched() {
+		s.emit(ScopeCanceled, nil, s.end.cancellation())
+	}
+}
+
+// logTaskCanceled tells that a task has been ended alone: no event, since its
+// end will be one.
+func (s *Scope) logTaskCanceled(t *Task, e *ending) {
+	if e.kind == TimedOut {
+		s.log(slog.LevelInfo, "task timed out", t, e.err)
+	} else if s.settings.logger != nil {
+		s.log(slog.LevelDebug, "task canceled", t, e.Cause())
+	}
+}
+
+// log writes a record with the paths of the scope and the task: to the scope's
+// logger, or, from WARN on, to the default one. s may be nil.
+func (s *Scope) log(level slog.Level, message string, t *Task, err error) {
+	// A logger that panics cannot be reported to itself.
+	defer func() { _ = recover() }()
+	var logger *slog.Logger
+	if s != nil {
+		logger = s.settings.logger
+	}
+	if logger == nil {
+		if level < slog.LevelWarn {
+			return
+		}
+		logger = slog.Default()
+	}
+	ctx := context.Background()
+	if !logger.Enabled(ctx, level) {
+		return
+	}
+	attrs := make([]slog.Attr, 0, 3)
+	if s != nil {
+		attrs = append(attrs, slog.String("scope", s.Path()))
+	}
+	if t != nil {
+		attrs = append(attrs, slog.String("task", t.Path()))
+	}
+	if err != nil {
+		attrs = append(attrs, slog.Any("err", err))
+	}
+	logger.LogAttrs(ctx, level, "traigo: "+message, attrs...)
+}
+
+// guard calls a function of the user's whose panic must harm nobody else.
+func (s *Scope) guard(what string, f func()) {
+	defer s.recovered(what)
+	f()
+}
+
+// recovered is deferred around foreign code.
+func (s *Scope) recovered(what string) {
+	if value := recover(); value != nil {
+		s.log(slog.LevelError, what+" panicked", nil, newPanicError(what, value))
+	}
+}

@@ -1,0 +1,195 @@
+package traigo
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+)
+
+// How a scope comes to be, and finds its place in the tree.
+
+// An opening is how a scope came to be, and so what its parent owes it.
+type opening uint8
+
+const (
+	ran    opening = iota // by Run: part of the task that calls it
+	made                  // by New: canceled and joined when the parent ends
+	forked                // by Fork: an awaited participant of the parent
+)
+
+var lastScopeID atomic.Uint64
+
+// Run opens a scope, calls body with it, and returns when everything in the
+// scope has ended: the body, every task, every fork. The scope finalizes when
+// the body returns, and is canceled when the body fails or panics. ctx of the
+// body is the scope's: it is done as soon as the scope is canceled.
+//
+// Run returns nil, or an [*Error] that holds what ended the scope and what
+// failed besides. It panics with a [*PanicError] if a task panicked, and lets
+// the body's own panic or runtime.Goexit continue, in each case after all has
+// ended. Under a ctx that carries a scope, the new one is its child in the
+// tree and ends with it.
+func Run(ctx context.Context, body func(ctx context.Context, s *Scope) error, opts ...ScopeOption) error {
+	if body == nil {
+		panic("traigo: Run: nil body; pass the function that is to run in the scope")
+	}
+	s := newScope("Run", ctx, ran, opts)
+	s.bodyPC = pcOf(body)
+	s.inBody, s.live, s.awaited = true, 1, 1
+	s.begin()
+	s.runBody(body)
+	s.join()
+	return s.report()
+}
+
+// New opens a scope that has no body, for an owner that keeps it: whoever
+// calls New calls [Scope.Wait] or [Scope.Close] (by defer, most often), which
+// return its outcome.
+//
+// Under a ctx that carries a scope, the new one is its child in the tree. That
+// parent does not wait for it while finalizing, but cancels and joins it at
+// its end.
+func New(ctx context.Context, opts ...ScopeOption) *Scope {
+	s := newScope("New", ctx, made, opts)
+	s.begin()
+	return s
+}
+
+// Fork opens a scope below s, which waits for it as for an awaited task and
+// cancels it when it is canceled itself. A failure of the fork does not cancel
+// s: it belongs to whoever asks the fork for it, by Wait, Close or Err. If
+// nobody has by the time s closes, it is logged as an error, and a panic in it
+// is raised by s.
+//
+// Forking a scope that is canceled or closed gives one that is already closed;
+// its outcome is [ErrRefused] with the cause.
+func (s *Scope) Fork(opts ...ScopeOption) *Scope {
+	s.check("Fork")
+	c := newScope("Fork", (*scopeContext)(s), forked, opts)
+	c.begin()
+	return c
+}
+
+// newScope makes a scope that nobody knows of yet.
+func newScope(call string, ctx context.Context, how opening, opts []ScopeOption) *Scope {
+	if ctx == nil {
+		panic("traigo: " + call + ": nil context; pass context.Background() if there is none")
+	}
+	s := &Scope{id: lastScopeID.Add(1), how: how, outer: ctx, settings: noSettings, opened: time.Now()}
+	s.up, s.hook.scope = nodeOf(ctx), s
+	if parent, task := place(ctx); parent != nil {
+		s.parent, s.settings = parent, parent.settings
+		if how == ran {
+			s.caller = task
+		}
+	}
+	for _, o := range opts {
+		if o == nil {
+			panic("traigo: " + call + ": nil option; leave it out")
+		}
+		o.applyScope(s)
+	}
+	return s
+}
+
+// begin gives a new scope its place in the tree, its clock, and the ear of its
+// outer context.
+func (s *Scope) begin() {
+	if s.how != forked {
+		s.emit(ScopeOpened, nil, nil) // first: once admitted, the parent may end it
+	}
+	welcome := admitted
+	if s.parent != nil {
+		welcome = s.parent.admit(s)
+	}
+	if welcome == turnedAway {
+		s.refuse()
+		return
+	}
+	if s.how == forked {
+		s.emit(ScopeOpened, nil, nil)
+	}
+	s.attach()
+	if s.timeout > 0 {
+		s.SetTimeout(s.timeout)
+	}
+	if welcome == orphaned {
+		s.stop(s.parent.ended().below())
+	}
+}
+
+// limitTime is the Timeout option: the clock is set by begin.
+func (s *Scope) limitTime(d time.Duration) { s.timeout = d }
+
+// An admission is how a parent receives a new scope.
+type admission uint8
+
+const (
+	admitted   admission = iota
+	turnedAway           // a fork that came too late
+	orphaned             // by New, under a scope that has closed: it must not live
+)
+
+// admit takes c among the children of s.
+func (s *Scope) admit(c *Scope) admission {
+	up := s.outerEnded()
+	s.mu.Lock()
+	defer s.settle()
+	if up != nil {
+		s.endLocked(up, reason{})
+	}
+	switch c.how {
+	case forked:
+		if s.state >= Canceling {
+			return turnedAway
+		}
+		s.live++
+		s.awaited++
+	case made:
+		if s.state == Closed {
+			return orphaned
+		}
+		s.live++
+		s.visitors++
+		s.swept = false
+	case ran:
+		if s.state == Closed {
+			return admitted
+		}
+	}
+	if s.stopped.fired {
+		c.stopped.fired = true
+	}
+	c.sibling, c.siblingLink = s.children, &s.children
+	if s.children != nil {
+		s.children.siblingLink = &c.sibling
+	}
+	s.children = c
+	return admitted
+}
+
+// leave is called by a child that has closed.
+func (s *Scope) leave(c *Scope) {
+	var evicted *Scope
+	strays := c.takeStrays()
+	s.mu.Lock()
+	s.adoptLocked(strays)
+	if c.siblingLink != nil {
+		*c.siblingLink = c.sibling
+		if c.sibling != nil {
+			c.sibling.siblingLink = c.siblingLink
+		}
+		c.siblingLink, c.sibling = nil, nil
+		evicted = s.inheritLocked(c)
+		switch c.how {
+		case forked:
+			s.live--
+			s.awaited--
+		case made:
+			s.live--
+			s.visitors--
+		}
+	}
+	s.settle()
+	s.reportUnasked(evicted)
+}

@@ -1,0 +1,222 @@
+package traigo
+
+import (
+	"context"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// A Scope is a place where tasks live. Nothing that is started in it outlives
+// it, every error of a task has an owner, and its end has one recorded cause.
+//
+// A scope is opened by [Run], [New] or [Scope.Fork]. All methods may be called
+// from any goroutine; they panic on a nil *Scope, which is what [Current]
+// returns where there is none.
+type Scope struct {
+	// Set at opening, then read-only.
+	id       uint64
+	name     string
+	bodyPC   uintptr // of the body of Run: it gives the default name
+	how      opening
+	limit    int
+	settings *settings
+	opened   time.Time
+	parent   *Scope          // in the tree; nil for a root
+	caller   *Task           // the task that called Run
+	outer    context.Context // what it was opened under
+	up       node            // outer, where that is a context of ours: see attach
+	hook     hook            // in the list of up
+
+	// The list of its parent's children, under the parent's mu.
+	sibling     *Scope
+	siblingLink **Scope // what points at this scope
+
+	// over is the ending, from the moment it has been decided. It is set under
+	// mu and read without it.
+	over atomic.Pointer[ending]
+
+	// mu protects the fields below. It is a leaf: while it is held nothing
+	// foreign is called (no function of a user, no context, no observer, no
+	// logger) and no other scope's lock is taken. Methods whose name ends in
+	// Locked expect it to be held. They decide; what follows from a decision
+	// is done by settle, after the lock is released, by one goroutine at a
+	// time and in the order of the states.
+	//
+	//  I1  over is set ⇔ state ≥ Canceling.
+	//  I2  live counts the tasks not yet ended, the forks and the scopes of New
+	//      not yet closed, the body, and calls whose effects are under way;
+	//      awaited counts those of them that keep a finalizing scope alive.
+	//  I3  state = Closed ⇒ live = 0, for ever.
+	//  I4  the tasks from queue on have not started; those before it have.
+	//  I5  queue ≠ nil ⇒ a goroutine is starting, and will take its first.
+	mu         sync.Mutex
+	state      State
+	announce   uint8 // a bit for each state entered whose effects are still to come
+	settling   bool  // a goroutine is applying effects
+	starting   bool  // a goroutine has been started and has not yet taken a task
+	inBody     bool  // the body of Run has not returned
+	bodyWarned bool  // it takes long, and that has been logged
+	swept      bool  // the scopes of New have been told to end
+	refused    bool  // a fork that came too late
+	live       int
+	awaited    int
+	visitors   int // scopes of New: in live, not in awaited
+	running    int // tasks that hold a slot of limit
+	lastTask   uint64
+
+	first, last, queue *Task    // all live tasks in order of spawn; the first not started
+	cursor             *Task    // how far the news of the ending has come
+	worker             func()   // work, as a value
+	waiters            waitlist // spawns blocked on limit
+
+	children *Scope // scopes below that have not closed
+
+	timeout  time.Duration
+	deadline time.Time
+	timer    *time.Timer
+	alarm    uint64 // number of the current timer: an older one is void
+
+	done          signal      // everything has ended
+	ctxDone       signal      // the context is done
+	stopped       signal      // Shutdown has begun here or above, or the context is done
+	hooks         *hook       // what the end of the context calls
+	detach        func() bool // undoes attach, where up is nil
+	end           ending      // what over points at
+	endedAt       time.Time   // about when it was set
+	reaper        *time.Timer // looks after tasks that do not end
+	reapAt        time.Time
+	leastPatience time.Duration // the shortest CancelTimeout of any task
+
+	result
+	strays []*stray
+}
+
+// Finalize lets the scope end as soon as nothing awaited is left in it: tasks,
+// forks, and the body of Run. Until then it accepts new ones. It does not wait.
+func (s *Scope) Finalize() {
+	s.check("Finalize")
+	s.mu.Lock()
+	s.moveLocked(inFinalize)
+	s.settle()
+}
+
+// Cancel ends the scope: its contexts are done, it accepts nothing more, and
+// what runs in it is expected to return. The outcome is cause, or with a nil
+// cause none: the scope ends quietly. Only what ends a scope first counts; a
+// later Cancel does nothing. It does not wait: see [Scope.Close].
+func (s *Scope) Cancel(cause error) {
+	s.check("Cancel")
+	s.stop(reason{kind: Requested, err: cause})
+}
+
+// stop ends the scope for a reason, unless something has ended it before.
+func (s *Scope) stop(why reason) {
+	up := s.outerEnded()
+	s.mu.Lock()
+	s.endLocked(up, why)
+	s.settle()
+}
+
+// Wait finalizes the scope, waits until it is done, and returns its outcome:
+// nil or an [*Error]. It panics with a [*PanicError] if a task panicked. It may
+// be called any number of times. A task of the scope, or its body, must not
+// call it: it would wait for itself.
+func (s *Scope) Wait() error {
+	s.check("Wait")
+	s.asked.Store(true)
+	s.mu.Lock()
+	s.moveLocked(inFinalize)
+	s.settle()
+	s.await()
+	return s.report()
+}
+
+// Close cancels the scope quietly, waits until it is done, and returns (or
+// panics with) its outcome like [Scope.Wait]: made for defer.
+func (s *Scope) Close() error {
+	s.check("Close")
+	s.asked.Store(true)
+	s.stop(reason{kind: Requested})
+	s.await()
+	return s.report()
+}
+
+// Done returns a channel that is closed when everything in the scope has ended
+// and its outcome is known.
+func (s *Scope) Done() <-chan struct{} {
+	s.check("Done")
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.done.waitLocked()
+}
+
+// Err returns nil before the scope is done, and its outcome after: nil or an
+// [*Error]. Unlike Wait it does not panic: a panic is a [*PanicError] in it.
+func (s *Scope) Err() error {
+	s.check("Err")
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.done.fired {
+		return nil
+	}
+	s.asked.Store(true)
+	return s.failure()
+}
+
+// Context returns the scope's context: it carries the scope as the current
+// one, is done when the scope is canceled, and has the values of the context
+// the scope was opened under.
+func (s *Scope) Context() context.Context {
+	s.check("Context")
+	return (*scopeContext)(s)
+}
+
+// State returns where in its life the scope is.
+func (s *Scope) State() State {
+	s.check("State")
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.state
+}
+
+// ID returns the number of the scope, unique in the process.
+func (s *Scope) ID() uint64 {
+	s.check("ID")
+	return s.id
+}
+
+// Name returns the name given by [Name], or the default one: the body's
+// function for Run, "scope#ID" for others.
+func (s *Scope) Name() string {
+	s.check("Name")
+	switch {
+	case s.name != "":
+		return s.name
+	case s.bodyPC != 0:
+		return funcName(s.bodyPC)
+	default:
+		return "scope#" + strconv.FormatUint(s.id, 10)
+	}
+}
+
+// Path returns the names of the scopes from the root down to this one, joined
+// by slashes.
+func (s *Scope) Path() string {
+	s.check("Path")
+	if s.parent == nil {
+		return s.Name()
+	}
+	return s.parent.Path() + "/" + s.Name()
+}
+
+// check is the first line of every method.
+func (s *Scope) check(method string) {
+	if s == nil {
+		panic("traigo: " + method + " on a nil *Scope: there is no current scope here; open one with Run or New")
+	}
+	if s.id == 0 {
+		panic("traigo: " + method + " on a zero Scope; open one with Run, New or Fork")
+	}
+}

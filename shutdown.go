@@ -1,0 +1,75 @@
+package traigo
+
+import (
+	"context"
+	"fmt"
+)
+
+// Stopping returns a channel that is closed when whoever runs the scope of ctx
+// wants it to come to an end: by [Scope.Shutdown] of it or of a scope above, or
+// by its cancellation. A task that serves should then take no new work. It
+// returns nil, a channel that is never closed, if ctx carries no scope.
+func Stopping(ctx context.Context) <-chan struct{} {
+	s := Current(ctx)
+	if s == nil {
+		return nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.stopped.waitLocked()
+}
+
+// Shutdown ends the scope in two steps. First softly: it finalizes the scope
+// and every scope forked below it, closes [Stopping] for every task below, and
+// waits. When ctx is done before all have ended, it cancels the scope, with the
+// cause of ctx, and waits for that. It returns, or panics with, what Wait would.
+//
+// A task of the scope must not call it, since it would wait for itself; where
+// ctx tells, Shutdown then returns an error instead of waiting.
+func (s *Scope) Shutdown(ctx context.Context) error {
+	s.check("Shutdown")
+	if ctx == nil {
+		panic("traigo: Shutdown: nil context; pass context.Background() to wait without a limit")
+	}
+	s.softStop(true)
+	if s.holds(ctx) {
+		return fmt.Errorf("traigo: Shutdown of scope %q by a part of it, which cannot wait for itself: the scope is finalizing; wait from outside", s.Path())
+	}
+	s.asked.Store(true)
+	s.mu.Lock()
+	done := s.done.waitLocked()
+	s.mu.Unlock()
+	select {
+	case <-done:
+	case <-ctx.Done():
+		s.stop(reason{kind: Requested, err: context.Cause(ctx)})
+		s.await()
+	}
+	return s.report()
+}
+
+// softStop goes down the tree. Scopes opened by New or Run below end as their
+// owners see fit; their tasks hear of it.
+func (s *Scope) softStop(finalize bool) {
+	s.mu.Lock()
+	s.stopped.fireLocked()
+	if finalize {
+		s.moveLocked(inFinalize)
+	}
+	s.settle()
+	for _, c := range s.below() {
+		c.softStop(c.how == forked)
+	}
+}
+
+// holds reports whether ctx is that of a task, or of a body, that s waits for.
+func (s *Scope) holds(ctx context.Context) bool {
+	in, t := place(ctx)
+	if in == nil || in.how != ran && (t == nil || t.scope != in) {
+		return false // the bare context of a scope may be anybody's
+	}
+	for in != nil && in != s {
+		in = in.parent
+	}
+	return in == s
+}

@@ -1,0 +1,184 @@
+package traigo
+
+import (
+	"fmt"
+	"strings"
+	"time"
+)
+
+// A Snapshot is a scope, and all that lives below it, at one moment. It is
+// plain data: it can be kept, compared, and encoded as JSON.
+type Snapshot struct {
+	ID       uint64         `json:"id"`
+	Name     string         `json:"name"`
+	Path     string         `json:"path"`
+	State    State          `json:"state"`
+	Opened   time.Time      `json:"opened"`
+	Age      time.Duration  `json:"age"` // since it was opened, in nanoseconds
+	Deadline time.Time      `json:"deadline,omitzero"`
+	Cause    string         `json:"cause,omitempty"` // why it was canceled
+	Limit    int            `json:"limit,omitempty"`
+	Waiting  int            `json:"waiting,omitempty"` // spawns blocked on the limit
+	Tasks    []TaskSnapshot `json:"tasks,omitempty"`   // in the order of their spawning
+	Scopes   []Snapshot     `json:"scopes,omitempty"`  // in the order of their opening
+}
+
+// A TaskSnapshot is a task in a [Snapshot].
+type TaskSnapshot struct {
+	ID       uint64        `json:"id"`
+	Name     string        `json:"name"`
+	Path     string        `json:"path"`
+	State    string        `json:"state"` // "queued", "running", "canceling", "ended", "given up" or "abandoned"
+	Spawned  time.Time     `json:"spawned"`
+	Age      time.Duration `json:"age"` // since it was spawned (or abandoned), in nanoseconds
+	Deadline time.Time     `json:"deadline,omitzero"`
+	Cause    string        `json:"cause,omitempty"` // why it was canceled alone
+	Bubble   bool          `json:"bubble"`
+	Master   bool          `json:"master"`
+	Awaited  bool          `json:"awaited"`
+	Ready    bool          `json:"ready,omitempty"` // of Start: it has called ready
+}
+
+// Snapshot returns the live tree below s. Each scope is looked at under its own
+// lock, one after the other: the scopes of one snapshot may be a moment apart.
+// Tasks and scopes that have ended are not in it, except calls that were
+// abandoned and tasks that were given up, as long as they run.
+func (s *Scope) Snapshot() Snapshot {
+	s.check("Snapshot")
+	shot := Snapshot{ID: s.id, Name: s.Name(), Path: s.Path(), Opened: s.opened, Age: time.Since(s.opened), Limit: s.limit}
+	s.mu.Lock()
+	shot.State, shot.Deadline = s.state, s.deadline
+	tasks := make([]*Task, 0, s.live)
+	for t := s.first; t != nil; t = t.next {
+		tasks = append(tasks, t)
+	}
+	for w := s.waiters.first; w != nil; w = w.next {
+		shot.Waiting++
+	}
+	children := s.belowLocked()
+	s.strays = running(s.strays)
+	strays := s.strays
+	s.mu.Unlock()
+
+	if e := s.over.Load(); e != nil {
+		shot.Cause = e.cancellation().reason()
+	}
+	for _, t := range tasks {
+		shot.Tasks = append(shot.Tasks, t.snapshot())
+	}
+	for _, x := range strays {
+		shot.Tasks = append(shot.Tasks, x.snapshot())
+	}
+	for i := len(children) - 1; i >= 0; i-- { // the list has the youngest first
+		shot.Scopes = append(shot.Scopes, children[i].Snapshot())
+	}
+	return shot
+}
+
+func (t *Task) snapshot() TaskSnapshot {
+	shot := TaskSnapshot{
+		ID: t.id, Name: t.Name(), Path: t.Path(), State: "running",
+		Spawned: t.scope.opened.Add(t.spawned), Age: t.age(),
+		Bubble: t.flags&bubbles != 0, Master: t.flags&master != 0, Awaited: t.flags&awaited != 0,
+		Ready: t.has(isReady),
+	}
+	if x := t.rare.Load(); x != nil {
+		shot.Deadline = x.deadline
+	}
+	if e := t.alone(); e != nil {
+		shot.Cause = e.cancellation().reason()
+	}
+	switch {
+	case t.has(hasEnded):
+		shot.State = "ended"
+	case !t.has(started):
+		shot.State = "queued"
+	case t.has(told):
+		shot.State = "canceling"
+	}
+	return shot
+}
+
+func (x *stray) snapshot() TaskSnapshot {
+	shot := TaskSnapshot{Name: x.scope.Name(), Path: x.scope.Path()}
+	if x.task != nil {
+		shot = x.task.snapshot()
+	}
+	shot.State, shot.Age = x.state, time.Since(x.since)
+	return shot
+}
+
+// String draws the tree, a line for each scope and task.
+func (shot Snapshot) String() string {
+	var b strings.Builder
+	shot.draw(&b, "", "")
+	return b.String()
+}
+
+// draw writes the scope with the branch that leads to it, and what is below it
+// with the stem that goes past it.
+func (shot Snapshot) draw(b *strings.Builder, branch, stem string) {
+	fmt.Fprintf(b, "%s%s (%v, %s", branch, shot.Name, shot.State, brief(shot.Age))
+	if !shot.Deadline.IsZero() {
+		fmt.Fprintf(b, ", %s left", brief(shot.Deadline.Sub(shot.Opened)-shot.Age))
+	}
+	if shot.Limit > 0 {
+		fmt.Fprintf(b, ", limit %d", shot.Limit)
+	}
+	if shot.Waiting > 0 {
+		fmt.Fprintf(b, ", %d waiting", shot.Waiting)
+	}
+	if shot.Cause != "" {
+		fmt.Fprintf(b, ", %s", firstLine(shot.Cause))
+	}
+	b.WriteString(")\n")
+	left := len(shot.Tasks) + len(shot.Scopes)
+	turn := func() (branch, below string) {
+		if left--; left == 0 {
+			return stem + "└─ ", stem + "   "
+		}
+		return stem + "├─ ", stem + "│  "
+	}
+	for _, t := range shot.Tasks {
+		branch, _ := turn()
+		fmt.Fprintf(b, "%s%s\n", branch, t)
+	}
+	for _, c := range shot.Scopes {
+		branch, below := turn()
+		c.draw(b, branch, below)
+	}
+}
+
+// String returns the task's name and what there is to say of it.
+func (t TaskSnapshot) String() string {
+	notes := []string{t.State, brief(t.Age)}
+	if t.Master {
+		notes = append(notes, "master")
+	}
+	if !t.Awaited {
+		notes = append(notes, "not awaited")
+	}
+	if t.Ready {
+		notes = append(notes, "ready")
+	}
+	if t.Cause != "" {
+		notes = append(notes, firstLine(t.Cause))
+	}
+	return fmt.Sprintf("• %s (%s)", t.Name, strings.Join(notes, ", "))
+}
+
+func brief(d time.Duration) string {
+	switch {
+	case d >= time.Minute:
+		return d.Round(time.Second).String()
+	case d >= time.Second:
+		return d.Round(10 * time.Millisecond).String()
+	default:
+		return d.Round(10 * time.Microsecond).String()
+	}
+}
+
+func firstLine(s string) string {
+	line, _, _ := strings.Cut(s, "\n")
+	return line
+}

@@ -1,0 +1,230 @@
+package traigo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Spawn runs fn as a task of the scope, as if by a go statement: it starts
+// without waiting for any other task, on a goroutine that short tasks share
+// (see [Dedicated] for code that needs one to itself). ctx of fn is done when
+// the scope, or the task alone, is canceled.
+//
+// The error of fn is the scope's: unless options say otherwise it cancels the
+// scope and becomes its outcome. The returned handle may be ignored. Spawn may
+// be called from anywhere, tasks of the scope included.
+//
+// If the scope has been canceled or closed, fn is not run: the task that Spawn
+// returns is done, and its error is [ErrRefused] with the cause. Where fn
+// would release something, use [Scope.TrySpawn]. In a scope with a [Limit],
+// Spawn blocks until there is room or the scope is canceled. It panics if fn
+// is nil.
+func (s *Scope) Spawn(fn func(ctx context.Context) error, opts ...TaskOption) *Task {
+	s.check("Spawn")
+	if fn == nil {
+		panic("traigo: Spawn: nil function; pass the function that the task is to run")
+	}
+	t := &Task{scope: s, fn: fn, flags: bubbles | awaited}
+	t.configure("Spawn", opts)
+	s.accept(t, true)
+	return t
+}
+
+// TrySpawn is Spawn for callers that must know: it reports false, and does not
+// run fn, if the scope has been canceled or its [Limit] is reached. It does not
+// block. The task that it then returns is done, with an error that says why.
+func (s *Scope) TrySpawn(fn func(ctx context.Context) error, opts ...TaskOption) (*Task, bool) {
+	s.check("TrySpawn")
+	if fn == nil {
+		panic("traigo: TrySpawn: nil function; pass the function that the task is to run")
+	}
+	t := &Task{scope: s, fn: fn, flags: bubbles | awaited}
+	t.configure("TrySpawn", opts)
+	ok := s.accept(t, false)
+	return t, ok
+}
+
+func (t *Task) configure(call string, opts []TaskOption) {
+	for _, o := range opts {
+		if o == nil {
+			panic("traigo: " + call + ": nil option; leave it out")
+		}
+		o.applyTask(t)
+	}
+	if x := t.rare.Load(); x != nil && x.onDone != nil || t.flags&forAwait != 0 {
+		if t.flags&bubbleGiven == 0 {
+			t.flags &^= bubbles
+		}
+	}
+}
+
+// accept takes a new task in and has it started, or refuses it.
+func (s *Scope) accept(t *Task, block bool) bool {
+	up := s.outerEnded()
+	s.mu.Lock()
+	if up != nil {
+		s.endLocked(up, reason{})
+	}
+	full := false
+	if s.limit > 0 && s.state < Canceling {
+		full = !s.acquireLocked(block)
+	}
+	if s.state >= Canceling || full {
+		s.settle()
+		t.refuse(full)
+		return false
+	}
+	t.spawned = time.Since(s.opened)
+	s.lastTask++
+	t.id = s.lastTask
+	s.live++
+	if t.flags&awaited != 0 {
+		s.awaited++
+	}
+	if x := t.rare.Load(); x != nil {
+		s.scheduleLocked(x)
+	}
+	if s.watched() {
+		s.mu.Unlock()
+		s.introduce(t)
+		return true
+	}
+	launch := s.enqueueLocked(t)
+	s.mu.Unlock()
+	s.launch(t, launch)
+	return true
+}
+
+// introduce shows a task to the observers before it can start. It counts as
+// live already, so the scope cannot close meanwhile.
+func (s *Scope) introduce(t *Task) {
+	defer func() {
+		s.mu.Lock()
+		launch := s.enqueueLocked(t)
+		s.mu.Unlock()
+		s.launch(t, launch)
+	}()
+	s.emit(TaskSpawned, t, nil)
+}
+
+// scheduleLocked notes what options ask of the clock.
+func (s *Scope) scheduleLocked(x *rare) {
+	if x.timeout > 0 {
+		x.deadline = time.Now().Add(x.timeout)
+	}
+	if x.cancelTimeout > 0 && (s.leastPatience == 0 || x.cancelTimeout < s.leastPatience) {
+		s.leastPatience = x.cancelTimeout
+	}
+}
+
+// refuse ends a task that was never run.
+func (t *Task) refuse(full bool) {
+	err := refusal(t.scope)
+	if full && t.scope.ended() == nil {
+		err = fmt.Errorf("%w: the limit of %d running tasks is reached", ErrRefused, t.scope.limit)
+	}
+	t.scope.mu.Lock()
+	defer t.scope.mu.Unlock()
+	t.set(received) // whoever spawned it has it
+	t.publishLocked(err)
+}
+
+// refusal is ErrRefused with the cause of the end of s.
+func refusal(s *Scope) error {
+	if e := s.ended(); e != nil {
+		return fmt.Errorf("%w: %w", ErrRefused, e.Cause())
+	}
+	return ErrRefused
+}
+
+// A starting is what Start waits for.
+type starting struct {
+	ready signal
+	gone  signal // given up
+}
+
+// Start spawns fn and returns when fn has called ready, with the task running
+// on; a second call of ready has no effect. From then on the task is as one of
+// [Scope.Spawn].
+//
+// If fn returns before that, Start returns its error, or [ErrNotReady], and the
+// scope is not touched. If ctx ends before that, the task is canceled and
+// joined, and Start returns the cause. Where Start returns an error the task is
+// nil. It panics if fn is nil.
+//
+// The idea is Trio's nursery.start.
+func (s *Scope) Start(ctx context.Context, fn func(ctx context.Context, ready func()) error, opts ...TaskOption) (*Task, error) {
+	s.check("Start")
+	if fn == nil {
+		panic("traigo: Start: nil function; pass the function that is to call ready")
+	}
+	if ctx == nil {
+		panic("traigo: Start: nil context; pass context.Background() to wait without a limit")
+	}
+	t := &Task{scope: s, pc: pcOf(fn), flags: bubbles | awaited | forStart}
+	t.fn = func(ctx context.Context) error {
+		err := fn(ctx, t.ready)
+		if err == nil && !t.has(isReady) && t.ended() == nil {
+			err = ErrNotReady
+		}
+		return err
+	}
+	start := new(starting)
+	t.special().start = start
+	t.configure("Start", opts)
+	s.mu.Lock()
+	ready, gone, done := start.ready.waitLocked(), start.gone.waitLocked(), t.doneLocked()
+	s.mu.Unlock()
+	s.accept(t, true)
+
+	var late error
+	select {
+	case <-ready:
+	case <-done:
+	case <-ctx.Done():
+		if !t.has(isReady) {
+			late = context.Cause(ctx)
+			t.Cancel(late)
+			select {
+			case <-done:
+			case <-gone:
+			}
+		}
+	}
+	switch {
+	case t.has(isReady):
+		return t, nil
+	case late == nil && t.Err() == nil:
+		return nil, ErrNotReady
+	case late == nil:
+		return nil, t.Err()
+	case t.has(givenUp):
+		return nil, fmt.Errorf("%w; the task did not end and was given up: %q", late, t.Path())
+	}
+	if _, failed := t.verdict(t.Err()); !failed {
+		return nil, late
+	}
+	return nil, errors.Join(late, t.Err())
+}
+
+// ready is what the function of Start calls.
+func (t *Task) ready() {
+	s := t.scope
+	s.mu.Lock()
+	if t.has(hasEnded | isReady | givenUp) {
+		s.mu.Unlock()
+		return
+	}
+	t.set(isReady)
+	s.live++ // until observers have heard
+	s.mu.Unlock()
+	defer func() {
+		s.mu.Lock()
+		t.rare.Load().start.ready.fireLocked()
+		s.live--
+		s.settle()
+	}()
+	s.emit(TaskReady, t, nil)
+}

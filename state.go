@@ -1,0 +1,55 @@
+package traigo
+
+import "fmt"
+
+// A State is where a [Scope] is in its life. It only ever moves forward.
+type State uint8
+
+const (
+	// Open: the scope accepts tasks and forks and does not end by itself.
+	Open State = iota
+	// Finalizing: it still accepts, and ends when nothing awaited is left.
+	Finalizing
+	// Canceling: its contexts are done, it refuses, and waits for what still runs.
+	Canceling
+	// Closed: everything in it has ended.
+	Closed
+)
+
+// An input is what can happen to a scope as a whole.
+type input uint8
+
+const (
+	inFinalize input = iota // Finalize was called, or the body of Run has returned
+	inCancel                // something ended the scope: see CancelKind
+	inDrained               // nothing is left in it
+)
+
+// next is the life of a scope. docs/states.md is made from it.
+var next = [...][3]State{
+	//           inFinalize  inCancel   inDrained
+	Open:       {Finalizing, Canceling, Open},
+	Finalizing: {Finalizing, Canceling, Finalizing},
+	Canceling:  {Canceling, Canceling, Closed},
+	Closed:     {Closed, Closed, Closed},
+}
+
+var (
+	stateNames = [...]string{"open", "finalizing", "canceling", "closed"}
+	inputNames = [...]string{"finalize", "cancel", "drained"}
+)
+
+// String returns "open", "finalizing", "canceling" or "closed".
+func (s State) String() string { return nameOf(stateNames[:], s, "State") }
+
+// MarshalText makes a State its name in JSON.
+func (s State) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+func (in input) String() string { return nameOf(inputNames[:], in, "input") }
+
+func nameOf[N ~uint8](names []string, n N, kind string) string {
+	if int(n) < len(names) {
+		return names[n]
+	}
+	return fmt.Sprintf("%s(%d)", kind, n)
+}

@@ -1,0 +1,298 @@
+package traigo
+
+import (
+	"context"
+	"fmt"
+	"reflect"
+	"runtime"
+	"strings"
+	"sync/atomic"
+	"time"
+)
+
+// A Task is one function running in a [Scope]: the handle that Spawn returns.
+// It may be ignored; the scope waits for the function in any case.
+type Task struct {
+	// Set at spawn, then read-only.
+	scope   *Scope
+	fn      func(context.Context) error
+	pc      uintptr // of the user's function, where fn wraps it
+	name    *string // nil: the name of the function
+	id      uint64
+	spawned time.Duration // since the scope was opened
+	flags   flags
+
+	// Written under scope.mu, read without it.
+	bits atomic.Uint32
+	rare atomic.Pointer[rare]
+
+	// Under scope.mu.
+	waiters    int32
+	prev, next *Task
+	hooks      *hook         // what the end of the task's context calls
+	ctxDone    chan struct{} // Done of the task's context; made when asked for
+	done       chan struct{} // Done of the task; likewise
+	err        error         // written before hasEnded is set
+}
+
+// flags are what the options of Spawn have fixed.
+type flags uint16
+
+const (
+	bubbles flags = 1 << iota
+	bubbleGiven
+	master
+	awaited
+	dedicated
+	forAwait // of Async: the error belongs to whoever awaits
+	forStart // of Start: until it is ready the error belongs to the caller
+)
+
+// Bits are what has happened to a task.
+const (
+	started    uint32 = 1 << iota
+	hasEnded          // the result stands
+	told              // its context is done: ctxDone, if made, is closed
+	isReady           // of Start: ready was called
+	givenUp           // it did not end in time, and its scope has gone on
+	warned            // a warning about it has been logged
+	received          // somebody has its error
+	unreceived        // its error is kept for whoever comes
+	uncounted         // its error is only counted: too many are kept
+)
+
+func (t *Task) has(bit uint32) bool { return t.bits.Load()&bit != 0 }
+func (t *Task) set(bit uint32)      { t.bits.Or(bit) }
+func (t *Task) clear(bit uint32)    { t.bits.And(^bit) }
+
+// rare is what few tasks have.
+type rare struct {
+	// Set at spawn, then read-only.
+	values           context.Context
+	onDone           func(error)
+	timeout          time.Duration
+	deadline         time.Time
+	cancelTimeout    time.Duration
+	hasCancelTimeout bool
+	start            *starting
+
+	// Under scope.mu.
+	timer   *time.Timer
+	endedAt time.Time // when over was set
+
+	// over is the ending of this task alone, by its Cancel or its Timeout. It
+	// is set once under scope.mu and read without it.
+	over atomic.Pointer[ending]
+}
+
+// special returns the rare part of t. Before t is spawned it needs no lock;
+// afterwards that of the scope.
+func (t *Task) special() *rare {
+	x := t.rare.Load()
+	if x == nil {
+		x = new(rare)
+		t.rare.Store(x)
+	}
+	return x
+}
+
+// ended returns what has ended the context of the task: its own ending, or one
+// further out.
+func (t *Task) ended() *ending {
+	if e := t.alone(); e != nil {
+		return e
+	}
+	return t.scope.ended()
+}
+
+func (t *Task) alone() *ending {
+	if x := t.rare.Load(); x != nil {
+		return x.over.Load()
+	}
+	return nil
+}
+
+// pastEnding is the end of the context of a task that has ended by itself: a
+// watcher that it left behind may go home.
+func (t *Task) pastEnding() *ending {
+	e := new(ending)
+	e.set(t.scope, reason{kind: Completed, task: t})
+	return e
+}
+
+// Cancel ends this task alone: its context is done, with a [*Cancellation]
+// that names it as the cause. What the task then returns because of that is no
+// failure. A task that has ended, or whose scope has been canceled, is left as
+// it is. It does not wait: see [Task.Wait].
+func (t *Task) Cancel(cause error) { t.cancel(reason{kind: Requested, task: t, err: cause}) }
+
+func (t *Task) cancel(why reason) {
+	s := t.scope
+	up := s.outerEnded()
+	s.mu.Lock()
+	if up != nil {
+		s.endLocked(up, reason{})
+	}
+	if s.state >= Canceling || t.has(hasEnded) || t.alone() != nil {
+		s.settle()
+		return
+	}
+	e := new(ending)
+	e.set(s, why)
+	x := t.special()
+	x.over.Store(e)
+	x.endedAt = time.Now()
+	t.set(told)
+	waiting, hooks := t.ctxDone, takeHooksLocked(&t.hooks)
+	s.live++ // until the effects have been applied
+	s.mu.Unlock()
+
+	if waiting != nil {
+		close(waiting)
+	}
+	s.callHooks(hooks)
+	s.logTaskCanceled(t, e)
+	s.watchStragglers()
+
+	s.mu.Lock()
+	s.live--
+	s.settle()
+}
+
+// Wait waits until the task has ended and returns the error of its function,
+// as it was returned. If ctx ends first it returns the cause of that, and the
+// task is not touched. A task that waits for itself, or for one that waits for
+// it by way of Run, gets an error at once.
+func (t *Task) Wait(ctx context.Context) error {
+	if ctx == nil {
+		panic("traigo: Wait: nil context; pass context.Background() to wait without a limit")
+	}
+	err, _ := t.wait(ctx)
+	return err
+}
+
+// wait says as well whether the error is the task's.
+func (t *Task) wait(ctx context.Context) (err error, ended bool) {
+	if t.has(hasEnded) {
+		return t.receive(), true
+	}
+	if t.waitsFor(ctx) {
+		return fmt.Errorf("traigo: task %q waits for itself", t.Path()), false
+	}
+	done := t.expect(+1)
+	select {
+	case <-done:
+	case <-ctx.Done():
+		t.expect(-1)
+		// The end of the task may be what has ended ctx: its result comes first.
+		if !t.has(hasEnded) {
+			return context.Cause(ctx), false
+		}
+	}
+	return t.receive(), true
+}
+
+// expect counts who waits, so that a task that ends knows that its error will
+// be received.
+func (t *Task) expect(n int32) <-chan struct{} {
+	t.scope.mu.Lock()
+	defer t.scope.mu.Unlock()
+	t.waiters += n
+	return t.doneLocked()
+}
+
+// waitsFor reports whether t cannot end before whoever has ctx returns.
+func (t *Task) waitsFor(ctx context.Context) bool {
+	for _, by := place(ctx); by != nil; by = by.scope.heldBy() {
+		if by == t {
+			return true
+		}
+	}
+	return false
+}
+
+// heldBy returns the task that cannot end before s has.
+func (s *Scope) heldBy() *Task {
+	for s.how == forked {
+		s = s.parent
+	}
+	return s.caller
+}
+
+// Done returns a channel that is closed when the task's function has returned.
+func (t *Task) Done() <-chan struct{} {
+	t.scope.mu.Lock()
+	defer t.scope.mu.Unlock()
+	return t.doneLocked()
+}
+
+func (t *Task) doneLocked() <-chan struct{} {
+	if t.done == nil {
+		t.done = make(chan struct{})
+		if t.has(hasEnded) {
+			close(t.done)
+		}
+	}
+	return t.done
+}
+
+// Err returns nil before the task is done, and the error of its function after:
+// as it was returned, or a [*TimeoutError], a [*PanicError], [ErrGoexit], or
+// [ErrRefused] with the cause.
+func (t *Task) Err() error {
+	if !t.has(hasEnded) {
+		return nil
+	}
+	return t.receive()
+}
+
+// receive returns the result to somebody who asked for it.
+func (t *Task) receive() error {
+	if t.err != nil && t.flags&forAwait != 0 && !t.has(received) {
+		t.scope.mu.Lock()
+		t.scope.receivedLocked(t)
+		t.scope.mu.Unlock()
+	}
+	return t.err
+}
+
+// Scope returns the scope that the task lives in.
+func (t *Task) Scope() *Scope { return t.scope }
+
+// ID returns the number of the task, unique in its scope.
+func (t *Task) ID() uint64 { return t.id }
+
+// Name returns the name given by [Name], or that of the task's function.
+func (t *Task) Name() string {
+	switch {
+	case t.name != nil && *t.name != "":
+		return *t.name
+	case t.pc != 0:
+		return funcName(t.pc)
+	default:
+		return funcName(pcOf(t.fn))
+	}
+}
+
+// Path returns the path of the task's scope and the task's name, joined by a
+// slash.
+func (t *Task) Path() string { return t.scope.Path() + "/" + t.Name() }
+
+func (t *Task) age() time.Duration { return time.Since(t.scope.opened) - t.spawned }
+
+// pcOf is where a function's code begins.
+func pcOf(fn any) uintptr { return reflect.ValueOf(fn).Pointer() }
+
+// funcName is the name of a function without its package.
+func funcName(pc uintptr) string {
+	f := runtime.FuncForPC(pc)
+	if f == nil {
+		return "func"
+	}
+	name := f.Name()
+	name = name[strings.LastIndexByte(name, '/')+1:]
+	if _, after, ok := strings.Cut(name, "."); ok {
+		name = after
+	}
+	return strings.TrimSuffix(name, "-fm")
+}

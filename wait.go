@@ -1,0 +1,54 @@
+package traigo
+
+import (
+	"log/slog"
+	"time"
+)
+
+// patience is how long this package looks at something that may never end
+// before it says so in the log, once.
+const patience = 10 * time.Second
+
+// join waits until everything in the scope has ended.
+func (s *Scope) join() {
+	s.mu.Lock()
+	if s.done.fired {
+		s.mu.Unlock()
+		return
+	}
+	done := s.done.waitLocked()
+	s.mu.Unlock()
+	<-done
+}
+
+// await is join for a caller who may be a task of the scope, and then waits for
+// itself. Who it is can be told only from its stack, so that is looked at when
+// it has taken long.
+func (s *Scope) await() {
+	s.mu.Lock()
+	if s.done.fired {
+		s.mu.Unlock()
+		return
+	}
+	done := s.done.waitLocked()
+	s.mu.Unlock()
+	if waitBriefly(done) {
+		return
+	}
+	if who := s.ownOnStack(); who != "" {
+		s.log(slog.LevelWarn, "a scope is being waited for by "+who+", which is part of it: this will not end by itself; wait from outside", nil, nil)
+	}
+	<-done
+}
+
+// waitBriefly reports whether c was closed before patience ran out.
+func waitBriefly(c <-chan struct{}) bool {
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	select {
+	case <-c:
+		return true
+	case <-timer.C:
+		return false
+	}
+}

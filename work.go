@@ -1,0 +1,202 @@
+package traigo
+
+import (
+	"context"
+	"runtime"
+	"runtime/pprof"
+)
+
+// How tasks get to run. Tasks that have been accepted and not started form the
+// tail of the scope's list. At most one goroutine at a time is starting: it
+// exists, and has not taken its first task. Having taken one, it makes sure,
+// before it runs it, that another is starting if tasks are left; having ended
+// it, it takes the next instead of exiting. So every task starts without
+// waiting for another to end, tasks that block have a goroutine each, and
+// short ones share a few.
+
+// enqueueLocked appends an accepted task to the list and reports whether a
+// goroutine is to be launched.
+func (s *Scope) enqueueLocked(t *Task) bool {
+	if s.state >= Canceling {
+		t.set(told) // accepted before the ending, listed after the news went round
+	}
+	if t.flags&dedicated != 0 {
+		t.set(started)
+		s.linkLocked(t, s.queue) // before the queue: it does not wait in it
+		return true
+	}
+	s.linkLocked(t, nil)
+	if s.queue == nil {
+		s.queue = t
+	}
+	launch := !s.starting
+	s.starting = true
+	if s.worker == nil {
+		s.worker = s.work // once: each `go s.work()` would allocate it again
+	}
+	return launch
+}
+
+// launch is called without the lock after enqueueLocked.
+func (s *Scope) launch(t *Task, launch bool) {
+	if x := t.rare.Load(); x != nil && x.timeout > 0 {
+		t.startClock(x)
+	}
+	switch {
+	case t.flags&dedicated != 0:
+		go s.runTask(t)
+	case launch:
+		go s.worker()
+	}
+}
+
+// linkLocked puts t before another task, or last.
+func (s *Scope) linkLocked(t, before *Task) {
+	t.next = before
+	if before != nil {
+		t.prev, before.prev = before.prev, t
+	} else {
+		t.prev, s.last = s.last, t
+	}
+	if t.prev != nil {
+		t.prev.next = t
+	} else {
+		s.first = t
+	}
+}
+
+func (s *Scope) unlinkLocked(t *Task) {
+	if s.cursor == t {
+		s.cursor = t.next
+	}
+	if t.prev != nil {
+		t.prev.next = t.next
+	} else {
+		s.first = t.next
+	}
+	if t.next != nil {
+		t.next.prev = t.prev
+	} else {
+		s.last = t.prev
+	}
+	t.prev, t.next = nil, nil
+}
+
+// takeLocked takes the first task of the queue, and says whether the taker has
+// to start another goroutine before it runs that task.
+func (s *Scope) takeLocked() (t *Task, another bool) {
+	t = s.queue
+	if t == nil {
+		return nil, false
+	}
+	t.set(started)
+	s.queue = t.next
+	another = s.queue != nil && !s.starting
+	s.starting = s.starting || another
+	return t, another
+}
+
+// work is a goroutine that was starting, and runs tasks until none is left.
+func (s *Scope) work() {
+	s.mu.Lock()
+	s.starting = false
+	t, another := s.takeLocked()
+	s.settle()
+	s.workOn(t, another)
+}
+
+func (s *Scope) workOn(t *Task, another bool) {
+	for t != nil {
+		if another {
+			go s.worker()
+		}
+		t, another = s.runTask(t)
+	}
+}
+
+// runTask runs t to its end, whatever that is, and takes the next.
+func (s *Scope) runTask(t *Task) (next *Task, another bool) {
+	defer func() {
+		if t == nil {
+			return
+		}
+		// A panic or a Goexit, of the task or of a callback behind it. This
+		// goroutine ends, and hands over to a new one.
+		value := recover()
+		defer func() {
+			if t, another := s.retire(t); t != nil {
+				go s.workOn(t, another)
+			}
+		}()
+		switch {
+		case t.has(hasEnded):
+		case value != nil:
+			s.endTask(t, newPanicError(t.Name(), value))
+		default:
+			s.endTask(t, ErrGoexit)
+		}
+	}()
+	t.label()
+	s.emit(TaskStarted, t, nil)
+	err := t.call()
+	if err != nil || !s.plain(t) {
+		s.endTask(t, err)
+	}
+	next, another = s.retire(t)
+	t = nil
+	return next, another
+}
+
+// call runs the task's function. A dump of all goroutines shows the address of
+// t in the frame of this method: so the stack of a task is found without the
+// task having paid for it.
+//
+//go:noinline
+func (t *Task) call() error {
+	err := t.fn((*taskContext)(t))
+	runtime.KeepAlive(t)
+	return err
+}
+
+// label gives the goroutine the pprof labels of the scope's context or of
+// Values: never those that another task has left on it.
+func (t *Task) label() {
+	var ctx context.Context = (*scopeContext)(t.scope)
+	if x := t.rare.Load(); x != nil && x.values != nil {
+		ctx = x.values
+	}
+	pprof.SetGoroutineLabels(ctx)
+}
+
+// plain reports whether t, having returned nil, needs nothing but to be retired.
+func (s *Scope) plain(t *Task) bool {
+	return t.rare.Load() == nil && t.flags&master == 0 && !s.watched()
+}
+
+// retire takes an ended task off the list and gives its worker the next one.
+func (s *Scope) retire(t *Task) (next *Task, another bool) {
+	s.mu.Lock()
+	if !t.has(hasEnded) {
+		t.publishLocked(nil)
+	}
+	if !t.has(givenUp) {
+		s.unlinkLocked(t)
+		s.releaseLocked(t)
+	}
+	if t.flags&dedicated == 0 {
+		next, another = s.takeLocked()
+	}
+	s.settle()
+	return next, another
+}
+
+// releaseLocked gives back what an accepted task counts for.
+func (s *Scope) releaseLocked(t *Task) {
+	s.live--
+	if t.flags&awaited != 0 {
+		s.awaited--
+	}
+	if s.limit > 0 {
+		s.waiters.grantLocked(s)
+	}
+}
