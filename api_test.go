@@ -116,7 +116,7 @@ func apiOfType(obj *types.TypeName, qualify types.Qualifier) (lines []string) {
 		lines = append(lines, head+" interface")
 		for method := range under.Methods() {
 			if method.Exported() {
-				lines = append(lines, fmt.Sprintf("%s interface, %s", head, signature(method, qualify)))
+				lines = append(lines, fmt.Sprintf("%s interface, %s", head, apiSignature(method, qualify)))
 			}
 		}
 		if slices.ContainsFunc(slices.Collect(under.Methods()), func(m *types.Func) bool { return !m.Exported() }) {
@@ -137,12 +137,12 @@ func apiOfType(obj *types.TypeName, qualify types.Qualifier) (lines []string) {
 		if onValue.Lookup(obj.Pkg(), method.Name()) == nil {
 			receiver = "*" + name
 		}
-		lines = append(lines, fmt.Sprintf("method (%s) %s", receiver, signature(method, qualify)))
+		lines = append(lines, fmt.Sprintf("method (%s) %s", receiver, apiSignature(method, qualify)))
 	}
 	return lines
 }
 
-func signature(method *types.Func, qualify types.Qualifier) string {
+func apiSignature(method *types.Func, qualify types.Qualifier) string {
 	return method.Name() + strings.TrimPrefix(types.TypeString(method.Type(), qualify), "func")
 }
 

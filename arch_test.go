@@ -20,10 +20,10 @@ import (
 )
 
 const (
-	modulePath = "github.com/traigo/traigo"
-	rootPkg    = "."
-	testify    = "github.com/stretchr/testify"
-	panicsPkg  = "github.com/sourcegraph/conc/panics"
+	modulePath    = "github.com/traigo/traigo"
+	rootPkg       = "."
+	testifyModule = "github.com/stretchr/testify"
+	panicsPkg     = "github.com/sourcegraph/conc/panics"
 )
 
 // The tables below are a statement of policy: who may import whom. They change
@@ -50,11 +50,11 @@ var mayImport = map[string][]string{
 }
 
 // testsMayImport is open to the tests of every package, and only to them.
-var testsMayImport = []string{testify + "/assert", testify + "/require", rootPkg, "traigotest"}
+var testsMayImport = []string{testifyModule + "/assert", testifyModule + "/require", rootPkg, "traigotest"}
 
-// because gives the reasons for the edges somebody will want some day.
-var because = []struct{ from, to, reason string }{
-	{rootPkg, testify + "/...", "users of the core would link a test library; testify is for tests"},
+// edgeReasons gives the reasons for the edges somebody will want some day.
+var edgeReasons = []struct{ from, to, reason string }{
+	{rootPkg, testifyModule + "/...", "users of the core would link a test library; testify is for tests"},
 	{rootPkg, modulePath + "/...", "the core is at the bottom: what needs it builds on its exported API and its Observer"},
 	{rootPkg, "golang.org/x/...", "the core depends on the standard library and conc/panics, which is what makes it easy to trust"},
 	{"view", rootPkg, "view draws a recorded history, also one of a program that is gone: it knows record's format, not traigo"},
@@ -90,11 +90,11 @@ func TestArchitectureHoldsInTheRootModule(t *testing.T) {
 		dir := dirOf(pkg.ImportPath)
 		t.Run(dir, func(t *testing.T) {
 			dir := ownerOf(dir)
-			allowed, known := lookup(mayImport, dir)
+			allowed, known := policyOf(mayImport, dir)
 			require.True(t, known, "%s is new: say in arch_test.go what it may import, and why it exists", pkg.ImportPath)
 
 			for _, to := range pkg.Imports {
-				assert.True(t, edgeAllowed(dir, to, allowed), forbidden(dir, to))
+				assert.True(t, edgeAllowed(dir, to, allowed), whyForbidden(dir, to))
 				if dir == rootPkg {
 					reason, banned := notInCore[to]
 					assert.False(t, banned, "the core may not import %s: %s", to, reason)
@@ -102,7 +102,7 @@ func TestArchitectureHoldsInTheRootModule(t *testing.T) {
 			}
 			for _, to := range slices.Concat(pkg.TestImports, pkg.XTestImports) {
 				ok := edgeAllowed(dir, to, allowed) || edgeAllowed(dir, to, testsMayImport)
-				assert.True(t, ok, "tests: %s", forbidden(dir, to))
+				assert.True(t, ok, "tests: %s", whyForbidden(dir, to))
 			}
 		})
 	}
@@ -112,7 +112,7 @@ func TestArchitectureHoldsInTheRootModule(t *testing.T) {
 func TestArchitectureKeepsTheCoreSmall(t *testing.T) {
 	for _, pkg := range listPackages(t, "-deps", ".") {
 		if !pkg.Standard && pkg.ImportPath != modulePath {
-			assert.Equal(t, panicsPkg, pkg.ImportPath, forbidden(rootPkg, pkg.ImportPath))
+			assert.Equal(t, panicsPkg, pkg.ImportPath, whyForbidden(rootPkg, pkg.ImportPath))
 		}
 	}
 }
@@ -124,12 +124,12 @@ func TestArchitectureHoldsInOwnModules(t *testing.T) {
 			require.True(t, known, "%s has a go.mod, but is no module that arch_test.go knows; most packages need none", dir)
 			for file, imports := range importsBelow(t, dir) {
 				for _, to := range imports {
-					if !ours(to) || within(dirOf(to), dir) {
+					if !isOurs(to) || isBelow(dirOf(to), dir) {
 						continue // what a module of its own depends on is its own affair
 					}
 					ok := slices.Contains(allowed, dirOf(to)) ||
 						strings.HasSuffix(file, "_test.go") && edgeAllowed(dir, to, testsMayImport)
-					assert.True(t, ok, "%s: %s", file, forbidden(dir, to))
+					assert.True(t, ok, "%s: %s", file, whyForbidden(dir, to))
 				}
 			}
 		})
@@ -145,7 +145,7 @@ func TestArchitectureForbidsWhatItShould(t *testing.T) {
 		{rootPkg, panicsPkg, true},
 		{rootPkg, "github.com/sourcegraph/conc", false},
 		{rootPkg, modulePath + "/record", false},
-		{rootPkg, testify + "/assert", false},
+		{rootPkg, testifyModule + "/assert", false},
 		{"record", modulePath, true},
 		{"record", modulePath + "/view", false},
 		{"view", modulePath, false},
@@ -156,14 +156,14 @@ func TestArchitectureForbidsWhatItShould(t *testing.T) {
 		{"examples/tcpserver", modulePath + "/live", false},
 		{"examples/tcpserver", panicsPkg, false},
 	} {
-		allowed, known := lookup(mayImport, row.from)
+		allowed, known := policyOf(mayImport, row.from)
 		assert.True(t, known, row.from)
 		assert.Equal(t, row.allowed, edgeAllowed(row.from, row.to, allowed), "%s → %s", row.from, row.to)
 	}
-	_, known := lookup(mayImport, "utils")
+	_, known := policyOf(mayImport, "utils")
 	assert.False(t, known, "a package nobody has decided about")
-	assert.Contains(t, forbidden(rootPkg, testify+"/assert"), "link a test library")
-	assert.Contains(t, forbidden("view", modulePath), "record's format, not traigo")
+	assert.Contains(t, whyForbidden(rootPkg, testifyModule+"/assert"), "link a test library")
+	assert.Contains(t, whyForbidden("view", modulePath), "record's format, not traigo")
 }
 
 type listedPackage struct {
@@ -206,7 +206,7 @@ func listPackages(t *testing.T, args ...string) []listedPackage {
 // moduleDirs are the directories of the modules below the root.
 func moduleDirs(t *testing.T) (dirs []string) {
 	t.Helper()
-	walk(t, ".", func(path string) {
+	walkSources(t, ".", func(path string) {
 		if filepath.Base(path) == "go.mod" && path != "go.mod" {
 			dirs = append(dirs, filepath.ToSlash(filepath.Dir(path)))
 		}
@@ -219,7 +219,7 @@ func moduleDirs(t *testing.T) (dirs []string) {
 func importsBelow(t *testing.T, dir string) map[string][]string {
 	t.Helper()
 	imports := map[string][]string{}
-	walk(t, dir, func(path string) {
+	walkSources(t, dir, func(path string) {
 		if filepath.Ext(path) != ".go" {
 			return
 		}
@@ -234,8 +234,8 @@ func importsBelow(t *testing.T, dir string) map[string][]string {
 	return imports
 }
 
-// walk calls visit for every file of the repository below dir that is source.
-func walk(t *testing.T, dir string, visit func(path string)) {
+// walkSources calls visit for every file of the repository below dir that is source.
+func walkSources(t *testing.T, dir string, visit func(path string)) {
 	t.Helper()
 	skip := []string{".git", "node_modules", "testdata"}
 	require.NoError(t, filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
@@ -251,7 +251,7 @@ func walk(t *testing.T, dir string, visit func(path string)) {
 	}))
 }
 
-func ours(pkg string) bool { return pkg == modulePath || strings.HasPrefix(pkg, modulePath+"/") }
+func isOurs(pkg string) bool { return pkg == modulePath || strings.HasPrefix(pkg, modulePath+"/") }
 
 // dirOf turns the path of one of our packages into its directory.
 func dirOf(pkg string) string {
@@ -275,24 +275,24 @@ func ownerOf(dir string) string {
 	}
 }
 
-// standard tells by the first element: only paths of modules have a dot in it.
-func standard(pkg string) bool {
+// isStandard tells by the first element: only paths of modules have a dot in it.
+func isStandard(pkg string) bool {
 	first, _, _ := strings.Cut(pkg, "/")
 	return !strings.Contains(first, ".")
 }
 
-func within(dir, parent string) bool { return dir == parent || strings.HasPrefix(dir, parent+"/") }
+func isBelow(dir, parent string) bool { return dir == parent || strings.HasPrefix(dir, parent+"/") }
 
-func matches(pattern, name string) bool {
+func patternMatches(pattern, name string) bool {
 	if prefix, ok := strings.CutSuffix(pattern, "/..."); ok {
-		return within(name, prefix)
+		return isBelow(name, prefix)
 	}
 	return pattern == name
 }
 
-func lookup(table map[string][]string, dir string) (allowed []string, known bool) {
+func policyOf(table map[string][]string, dir string) (allowed []string, known bool) {
 	for pattern, allowed := range table {
-		if matches(pattern, dir) {
+		if patternMatches(pattern, dir) {
 			return allowed, true
 		}
 	}
@@ -301,22 +301,22 @@ func lookup(table map[string][]string, dir string) (allowed []string, known bool
 
 func edgeAllowed(from, to string, allowed []string) bool {
 	switch {
-	case standard(to):
+	case isStandard(to):
 		return true
-	case ours(to):
+	case isOurs(to):
 		return ownerOf(dirOf(to)) == from || slices.Contains(allowed, dirOf(to))
 	default:
 		return slices.Contains(allowed, to)
 	}
 }
 
-func forbidden(from, to string) string {
+func whyForbidden(from, to string) string {
 	name := from
 	if from == rootPkg {
 		name = "the core"
 	}
-	for _, row := range because {
-		if matches(row.from, from) && (matches(row.to, to) || ours(to) && matches(row.to, dirOf(to))) {
+	for _, row := range edgeReasons {
+		if patternMatches(row.from, from) && (patternMatches(row.to, to) || isOurs(to) && patternMatches(row.to, dirOf(to))) {
 			return name + " may not import " + to + ": " + row.reason
 		}
 	}

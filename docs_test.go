@@ -18,7 +18,7 @@ import (
 // program that compiles.
 func TestDocsShowCodeThatRuns(t *testing.T) {
 	sources := squeezedSources(t)
-	for _, doc := range documents(t) {
+	for _, doc := range proseFiles(t) {
 		for _, block := range codeBlocks(readFile(t, doc), "go") {
 			t.Run(fmt.Sprintf("%s:%d", doc, block.line), func(t *testing.T) {
 				if strings.HasPrefix(block.text, "package ") {
@@ -34,19 +34,19 @@ func TestDocsShowCodeThatRuns(t *testing.T) {
 }
 
 var (
-	inlineLink = regexp.MustCompile(`\]\(([^()\s]+)(?:\s+"[^"]*")?\)`)
-	htmlLink   = regexp.MustCompile(`\b(?:src|href|srcset)="([^"]+)"`)
-	otherPlace = regexp.MustCompile(`^([a-z]+:|//)`)
-	inlineCode = regexp.MustCompile("`[^`\n]*`")
-	fence      = regexp.MustCompile("^\\s*```")
-	heading    = regexp.MustCompile(`(?m)^#{1,6} +(.+?)\s*$`)
-	notInSlug  = regexp.MustCompile(`[^\p{L}\p{N} _-]`)
+	mdLink       = regexp.MustCompile(`\]\(([^()\s]+)(?:\s+"[^"]*")?\)`)
+	mdHTML       = regexp.MustCompile(`\b(?:src|href|srcset)="([^"]+)"`)
+	mdElsewhere  = regexp.MustCompile(`^([a-z]+:|//)`)
+	mdInlineCode = regexp.MustCompile("`[^`\n]*`")
+	mdFence      = regexp.MustCompile("^\\s*```")
+	mdHeading    = regexp.MustCompile(`(?m)^#{1,6} +(.+?)\s*$`)
+	mdNotInSlug  = regexp.MustCompile(`[^\p{L}\p{N} _-]`)
 )
 
 func TestDocsLinkToWhatExists(t *testing.T) {
-	for _, doc := range documents(t) {
+	for _, doc := range proseFiles(t) {
 		for _, link := range linksOf(readFile(t, doc)) {
-			if otherPlace.MatchString(link) {
+			if mdElsewhere.MatchString(link) {
 				continue
 			}
 			path, anchor, _ := strings.Cut(link, "#")
@@ -82,10 +82,10 @@ func TestDocsAreReadAsTheyAreWritten(t *testing.T) {
 	assert.False(t, containedInOne([]string{squeeze("func f() {\n\tzz()\n}")}, "z()  // not there"))
 }
 
-// documents are the prose of the repository.
-func documents(t *testing.T) (docs []string) {
+// proseFiles are the prose of the repository.
+func proseFiles(t *testing.T) (docs []string) {
 	t.Helper()
-	walk(t, ".", func(path string) {
+	walkSources(t, ".", func(path string) {
 		if filepath.Ext(path) == ".md" {
 			docs = append(docs, filepath.ToSlash(path))
 		}
@@ -104,12 +104,12 @@ func codeBlocks(doc, language string) (blocks []codeBlock) {
 	inside := false
 	for i, line := range strings.Split(doc, "\n") {
 		switch {
-		case fence.MatchString(line) && !inside:
+		case mdFence.MatchString(line) && !inside:
 			inside = true
 			if strings.TrimSpace(line) == "```"+language {
 				block = &codeBlock{line: i + 2}
 			}
-		case fence.MatchString(line):
+		case mdFence.MatchString(line):
 			if block != nil {
 				blocks = append(blocks, *block)
 			}
@@ -123,8 +123,8 @@ func codeBlocks(doc, language string) (blocks []codeBlock) {
 
 // linksOf leaves out code, in which an index and a call look like a link.
 func linksOf(doc string) (links []string) {
-	doc = inlineCode.ReplaceAllString(withoutBlocks(doc), "")
-	for _, pattern := range []*regexp.Regexp{inlineLink, htmlLink} {
+	doc = mdInlineCode.ReplaceAllString(withoutBlocks(doc), "")
+	for _, pattern := range []*regexp.Regexp{mdLink, mdHTML} {
 		for _, match := range pattern.FindAllStringSubmatch(doc, -1) {
 			links = append(links, match[1])
 		}
@@ -134,8 +134,8 @@ func linksOf(doc string) (links []string) {
 
 // anchorsOf makes of each heading what GitHub makes of it.
 func anchorsOf(doc string) (anchors []string) {
-	for _, match := range heading.FindAllStringSubmatch(withoutBlocks(doc), -1) {
-		slug := notInSlug.ReplaceAllString(strings.ToLower(match[1]), "")
+	for _, match := range mdHeading.FindAllStringSubmatch(withoutBlocks(doc), -1) {
+		slug := mdNotInSlug.ReplaceAllString(strings.ToLower(match[1]), "")
 		anchors = append(anchors, strings.ReplaceAll(slug, " ", "-"))
 	}
 	return anchors
@@ -145,7 +145,7 @@ func withoutBlocks(doc string) string {
 	var b strings.Builder
 	inside := false
 	for line := range strings.Lines(doc) {
-		if fence.MatchString(line) {
+		if mdFence.MatchString(line) {
 			inside = !inside
 		} else if !inside {
 			b.WriteString(line)
@@ -157,7 +157,7 @@ func withoutBlocks(doc string) string {
 // squeezedSources are the files whose code is compiled and, in part, run.
 func squeezedSources(t *testing.T) (sources []string) {
 	t.Helper()
-	walk(t, ".", func(path string) {
+	walkSources(t, ".", func(path string) {
 		path = filepath.ToSlash(path)
 		isExample := strings.HasPrefix(path, "examples/") && filepath.Ext(path) == ".go"
 		if isExample || strings.HasSuffix(path, "_test.go") {

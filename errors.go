@@ -72,9 +72,8 @@ type TaskError struct {
 }
 
 func (e *TaskError) Error() string {
-	var panicked *PanicError
-	if errors.As(e.Err, &panicked) && panicked == e.Err && panicked.Task == e.Task {
-		return e.Err.Error()
+	if p, ok := e.Err.(*PanicError); ok && p.Task == e.Task {
+		return p.Error() // it names the task itself
 	}
 	text := ""
 	if late, ok := e.Err.(*TimeoutError); ok {

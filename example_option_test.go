@@ -92,17 +92,17 @@ func ExampleLogger() {
 	// scope "request": timed out after 1ms
 }
 
-// failures is an Observer that counts tasks that ended with an error.
-type failures struct{ atomic.Int64 }
+// failureCount is an Observer that counts tasks that ended with an error.
+type failureCount struct{ atomic.Int64 }
 
-func (f *failures) Observe(e traigo.Event) {
+func (f *failureCount) Observe(e traigo.Event) {
 	if e.Kind == traigo.TaskEnded && e.Err != nil {
 		f.Add(1)
 	}
 }
 
 func ExampleObserve() {
-	var failed failures
+	var failed failureCount
 	s := traigo.New(context.Background(), traigo.Observe(&failed))
 	s.Spawn(func(context.Context) error { return errors.New("no answer") }, traigo.Bubble(false))
 	s.Spawn(func(context.Context) error { return nil })
@@ -204,17 +204,17 @@ func ExampleOnDone() {
 	// <nil>
 }
 
-type requestID struct{}
+type requestIDKey struct{}
 
 // A task that outlives the request it was started by takes the request's
 // values, but not its end.
 func ExampleValues() {
 	server := traigo.New(context.Background())
 
-	request, end := context.WithCancel(context.WithValue(context.Background(), requestID{}, "a1b2"))
+	request, end := context.WithCancel(context.WithValue(context.Background(), requestIDKey{}, "a1b2"))
 	end()
 	server.Spawn(func(ctx context.Context) error {
-		fmt.Println("request", ctx.Value(requestID{}), "canceled:", ctx.Err() != nil)
+		fmt.Println("request", ctx.Value(requestIDKey{}), "canceled:", ctx.Err() != nil)
 		return nil
 	}, traigo.Values(request))
 

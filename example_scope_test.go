@@ -55,20 +55,20 @@ func ExampleRun_nested() {
 	// Output: scope "server": task "handle": scope "server/query": server/query: no such table
 }
 
-// cache refreshes itself for as long as it is open: it owns the scope that its
+// pageCache refreshes itself for as long as it is open: it owns the scope that its
 // tasks live in.
-type cache struct{ scope *traigo.Scope }
+type pageCache struct{ scope *traigo.Scope }
 
-func openCache(ctx context.Context) *cache {
+func openPageCache(ctx context.Context) *pageCache {
 	s := traigo.New(ctx, traigo.Name("cache"))
 	s.Spawn(waitForEnd, traigo.Name("refresh"))
-	return &cache{s}
+	return &pageCache{s}
 }
 
-func (c *cache) Close() error { return c.scope.Close() }
+func (c *pageCache) Close() error { return c.scope.Close() }
 
 func ExampleNew() {
-	c := openCache(context.Background())
+	c := openPageCache(context.Background())
 	fmt.Println(c.scope.State())
 	fmt.Println(c.Close()) // returns when the refresher has ended
 	fmt.Println(c.scope.State())
@@ -134,9 +134,9 @@ func ExampleScope_Spawn_recursive() {
 	// Output: 8 <nil>
 }
 
-type connection struct{ name string }
+type leasedConn struct{ name string }
 
-func (c connection) Close() { fmt.Println("closed", c.name) }
+func (c leasedConn) Close() { fmt.Println("closed", c.name) }
 
 // A function that was refused never runs, so what it would have released is
 // the caller's to release.
@@ -144,7 +144,7 @@ func ExampleScope_TrySpawn() {
 	s := traigo.New(context.Background())
 	s.Cancel(nil)
 
-	conn := connection{"10.0.0.7"}
+	conn := leasedConn{"10.0.0.7"}
 	_, ok := s.TrySpawn(func(context.Context) error {
 		defer conn.Close()
 		return nil

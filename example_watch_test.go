@@ -9,10 +9,10 @@ import (
 	"github.com/traigo/traigo"
 )
 
-// printer is an Observer that writes the story of a scope as it happens.
-type printer struct{}
+// storyPrinter is an Observer that writes the story of a scope as it happens.
+type storyPrinter struct{}
 
-func (printer) Observe(e traigo.Event) {
+func (storyPrinter) Observe(e traigo.Event) {
 	switch {
 	case e.Task == nil:
 		fmt.Println(e.Kind, e.Scope.Path())
@@ -31,7 +31,7 @@ func ExampleObserver() {
 		<-task.Done()
 		<-ctx.Done()
 		return nil
-	}, traigo.Name("save"), traigo.Observe(printer{}))
+	}, traigo.Name("save"), traigo.Observe(storyPrinter{}))
 	fmt.Println(err)
 	// Output:
 	// scope opened save
@@ -43,13 +43,13 @@ func ExampleObserver() {
 	// scope "save": task "write": disk full
 }
 
-// kinds is an Observer that counts.
-type kinds chan traigo.EventKind
+// kindsHeard is an Observer that counts.
+type kindsHeard chan traigo.EventKind
 
-func (k kinds) Observe(e traigo.Event) { k <- e.Kind }
+func (k kindsHeard) Observe(e traigo.Event) { k <- e.Kind }
 
 func ExampleEvent() {
-	heard := make(kinds, 16)
+	heard := make(kindsHeard, 16)
 	fmt.Println(traigo.Run(context.Background(), func(context.Context, *traigo.Scope) error {
 		return nil
 	}, traigo.Observe(heard)))

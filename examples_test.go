@@ -30,7 +30,7 @@ var noExample = map[string]string{
 // been tried either.
 func TestExamplesShowEveryExportedName(t *testing.T) {
 	shown := map[string][]*doc.Example{}
-	pkg := documentation(t)
+	pkg := packageDoc(t)
 	addFuncs := func(prefix string, funcs []*doc.Func) {
 		for _, fn := range funcs {
 			if prefix == "" || !shownByItsType[fn.Name] {
@@ -62,8 +62,8 @@ func TestExamplesShowEveryExportedName(t *testing.T) {
 	}
 }
 
-// documentation is what go doc knows of the package, its Examples included.
-func documentation(t *testing.T) *doc.Package {
+// packageDoc is what go doc knows of the package, its Examples included.
+func packageDoc(t *testing.T) *doc.Package {
 	t.Helper()
 	paths, err := filepath.Glob("*.go")
 	require.NoError(t, err)

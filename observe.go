@@ -101,7 +101,7 @@ func (s *Scope) logTaskCanceled(t *Task, e *ending) {
 
 // log writes a record with the paths of the scope and the task: to the scope's
 // logger, or, from WARN on, to the default one. s may be nil.
-func (s *Scope) log(level slog.Level, message string, t *Task, err error) {
+func (s *Scope) log(level slog.Level, message string, t *Task, err error, more ...slog.Attr) {
 	// A logger that panics cannot be reported to itself.
 	defer func() { _ = recover() }()
 	var logger *slog.Logger
@@ -128,7 +128,7 @@ func (s *Scope) log(level slog.Level, message string, t *Task, err error) {
 	if err != nil {
 		attrs = append(attrs, slog.Any("err", err))
 	}
-	logger.LogAttrs(ctx, level, "traigo: "+message, attrs...)
+	logger.LogAttrs(ctx, level, "traigo: "+message, append(attrs, more...)...)
 }
 
 // guard calls a function of the user's whose panic must harm nobody else.

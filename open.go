@@ -83,6 +83,7 @@ func newScope(call string, ctx context.Context, how opening, opts []ScopeOption)
 			s.caller = task
 		}
 	}
+	s.asked.Store(how == ran) // Run returns the outcome
 	for _, o := range opts {
 		if o == nil {
 			panic("traigo: " + call + ": nil option; leave it out")

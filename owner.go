@@ -3,6 +3,7 @@ package traigo
 import (
 	"errors"
 	"log/slog"
+	"strconv"
 )
 
 // Who owns the error of a task. It is settled at spawn, by flags; this file
@@ -18,7 +19,7 @@ func (s *Scope) endTask(t *Task, err error) {
 		s.emit(TaskEnded, t, err)
 	}()
 	if x := t.rare.Load(); x != nil && x.onDone != nil {
-		s.guard("OnDone of task "+quote(t), func() { x.onDone(err) })
+		s.guard("OnDone of task "+strconv.Quote(t.Path()), func() { x.onDone(err) })
 	}
 }
 

@@ -2,7 +2,6 @@ package traigo
 
 import (
 	"context"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -81,6 +80,7 @@ type Scope struct {
 	done          signal      // everything has ended
 	ctxDone       signal      // the context is done
 	stopped       signal      // Shutdown has begun here or above, or the context is done
+	gaveUp        signal      // on a task that does not end; renewed each time
 	hooks         *hook       // what the end of the context calls
 	detach        func() bool // undoes attach, where up is nil
 	end           ending      // what over points at
@@ -129,7 +129,7 @@ func (s *Scope) Wait() error {
 	s.mu.Lock()
 	s.moveLocked(inFinalize)
 	s.settle()
-	s.await()
+	s.await(nil)
 	return s.report()
 }
 
@@ -139,7 +139,7 @@ func (s *Scope) Close() error {
 	s.check("Close")
 	s.asked.Store(true)
 	s.stop(reason{kind: Requested})
-	s.await()
+	s.await(nil)
 	return s.report()
 }
 
@@ -179,36 +179,6 @@ func (s *Scope) State() State {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.state
-}
-
-// ID returns the number of the scope, unique in the process.
-func (s *Scope) ID() uint64 {
-	s.check("ID")
-	return s.id
-}
-
-// Name returns the name given by [Name], or the default one: the body's
-// function for Run, "scope#ID" for others.
-func (s *Scope) Name() string {
-	s.check("Name")
-	switch {
-	case s.name != "":
-		return s.name
-	case s.bodyPC != 0:
-		return funcName(s.bodyPC)
-	default:
-		return "scope#" + strconv.FormatUint(s.id, 10)
-	}
-}
-
-// Path returns the names of the scopes from the root down to this one, joined
-// by slashes.
-func (s *Scope) Path() string {
-	s.check("Path")
-	if s.parent == nil {
-		return s.Name()
-	}
-	return s.parent.Path() + "/" + s.Name()
 }
 
 // check is the first line of every method.

@@ -36,14 +36,9 @@ func (s *Scope) Shutdown(ctx context.Context) error {
 		return fmt.Errorf("traigo: Shutdown of scope %q by a part of it, which cannot wait for itself: the scope is finalizing; wait from outside", s.Path())
 	}
 	s.asked.Store(true)
-	s.mu.Lock()
-	done := s.done.waitLocked()
-	s.mu.Unlock()
-	select {
-	case <-done:
-	case <-ctx.Done():
+	if !s.await(ctx.Done()) {
 		s.stop(reason{kind: Requested, err: context.Cause(ctx)})
-		s.await()
+		s.await(nil)
 	}
 	return s.report()
 }

@@ -2,7 +2,6 @@ package traigo
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 )
@@ -137,94 +136,4 @@ func refusal(s *Scope) error {
 		return fmt.Errorf("%w: %w", ErrRefused, e.Cause())
 	}
 	return ErrRefused
-}
-
-// A starting is what Start waits for.
-type starting struct {
-	ready signal
-	gone  signal // given up
-}
-
-// Start spawns fn and returns when fn has called ready, with the task running
-// on; a second call of ready has no effect. From then on the task is as one of
-// [Scope.Spawn].
-//
-// If fn returns before that, Start returns its error, or [ErrNotReady], and the
-// scope is not touched. If ctx ends before that, the task is canceled and
-// joined, and Start returns the cause. Where Start returns an error the task is
-// nil. It panics if fn is nil.
-//
-// The idea is Trio's nursery.start.
-func (s *Scope) Start(ctx context.Context, fn func(ctx context.Context, ready func()) error, opts ...TaskOption) (*Task, error) {
-	s.check("Start")
-	if fn == nil {
-		panic("traigo: Start: nil function; pass the function that is to call ready")
-	}
-	if ctx == nil {
-		panic("traigo: Start: nil context; pass context.Background() to wait without a limit")
-	}
-	t := &Task{scope: s, pc: pcOf(fn), flags: bubbles | awaited | forStart}
-	t.fn = func(ctx context.Context) error {
-		err := fn(ctx, t.ready)
-		if err == nil && !t.has(isReady) && t.ended() == nil {
-			err = ErrNotReady
-		}
-		return err
-	}
-	start := new(starting)
-	t.special().start = start
-	t.configure("Start", opts)
-	s.mu.Lock()
-	ready, gone, done := start.ready.waitLocked(), start.gone.waitLocked(), t.doneLocked()
-	s.mu.Unlock()
-	s.accept(t, true)
-
-	var late error
-	select {
-	case <-ready:
-	case <-done:
-	case <-ctx.Done():
-		if !t.has(isReady) {
-			late = context.Cause(ctx)
-			t.Cancel(late)
-			select {
-			case <-done:
-			case <-gone:
-			}
-		}
-	}
-	switch {
-	case t.has(isReady):
-		return t, nil
-	case late == nil && t.Err() == nil:
-		return nil, ErrNotReady
-	case late == nil:
-		return nil, t.Err()
-	case t.has(givenUp):
-		return nil, fmt.Errorf("%w; the task did not end and was given up: %q", late, t.Path())
-	}
-	if _, failed := t.verdict(t.Err()); !failed {
-		return nil, late
-	}
-	return nil, errors.Join(late, t.Err())
-}
-
-// ready is what the function of Start calls.
-func (t *Task) ready() {
-	s := t.scope
-	s.mu.Lock()
-	if t.has(hasEnded | isReady | givenUp) {
-		s.mu.Unlock()
-		return
-	}
-	t.set(isReady)
-	s.live++ // until observers have heard
-	s.mu.Unlock()
-	defer func() {
-		s.mu.Lock()
-		t.rare.Load().start.ready.fireLocked()
-		s.live--
-		s.settle()
-	}()
-	s.emit(TaskReady, t, nil)
 }

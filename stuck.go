@@ -67,23 +67,16 @@ func (s *Scope) reap() {
 
 	dump := goroutineDump()
 	for _, t := range slow {
-		s.warn(fmt.Sprintf("a task has not ended %v after it was canceled", patience), t, t.stackIn(dump))
+		s.log(slog.LevelWarn, fmt.Sprintf("a task has not ended %v after it was canceled", patience), t, nil,
+			slog.String("stack", t.stackIn(dump)))
 	}
 	if slowBody {
-		s.warn(fmt.Sprintf("the body has not returned %v after the scope was canceled", patience), nil, stackIn(dump, bodyFrame, s))
+		s.log(slog.LevelWarn, fmt.Sprintf("the body has not returned %v after the scope was canceled", patience), nil, nil,
+			slog.String("stack", stackIn(dump, bodyFrame, s)))
 	}
 	for _, t := range late {
-		stuck := StuckTask{Path: t.Path(), Age: t.age(), Stack: t.stackIn(dump)}
-		if s.giveUp(t, stuck) {
-			err := &StuckError{Tasks: []StuckTask{stuck}}
-			s.log(slog.LevelWarn, "task given up", t, err)
-			s.emit(TaskStuck, t, err)
-		}
+		s.giveUp(t, StuckTask{Path: t.Path(), Age: t.age(), Stack: t.stackIn(dump)})
 	}
-}
-
-func (s *Scope) warn(message string, t *Task, stack string) {
-	s.log(slog.LevelWarn, message, t, fmt.Errorf("its stack:\n%s", stack))
 }
 
 // stragglersLocked sorts the canceled tasks that still run: those to give up,
@@ -123,22 +116,38 @@ func (s *Scope) stragglersLocked(now time.Time) (late, slow []*Task, slowBody bo
 	return late, slow, slowBody, again
 }
 
-// giveUp lets the scope go on without t, unless t has ended after all.
-func (s *Scope) giveUp(t *Task, stuck StuckTask) bool {
+// giveUp lets the scope go on without t, unless t has ended after all. What
+// would have followed from the end of t follows now: a task that has run out of
+// its own time has failed, and a master is a master.
+func (s *Scope) giveUp(t *Task, stuck StuckTask) {
+	up := s.outerEnded()
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	if t.has(hasEnded | givenUp) {
-		return false
+		s.mu.Unlock()
+		return
 	}
+	running := s.state < Canceling
 	t.set(givenUp)
+	err := &StuckError{Tasks: []StuckTask{stuck}}
+	t.special().stuck = err
+	s.stuck = append(s.stuck, stuck)
 	s.unlinkLocked(t)
 	s.releaseLocked(t)
-	s.stuck = append(s.stuck, stuck)
 	s.adoptLocked([]*stray{{scope: s, task: t, state: "given up", since: s.opened.Add(t.spawned), done: t.doneLocked()}})
-	if x := t.rare.Load(); x != nil && x.start != nil {
-		x.start.gone.fireLocked()
+	s.gaveUp.fireLocked()
+	s.gaveUp = signal{} // for the next
+	if e := t.alone(); e != nil && e.kind == TimedOut && t.flags&bubbles != 0 {
+		s.endLocked(up, reason{kind: TaskFailed, task: t, err: e.err})
 	}
-	return true
+	if t.flags&master != 0 {
+		s.endLocked(up, reason{kind: MasterEnded, task: t})
+	}
+	s.mu.Unlock() // reap settles, when observers have heard
+
+	if running {
+		s.log(slog.LevelWarn, "a task that was canceled has not ended and is given up", t, nil)
+	}
+	s.emit(TaskStuck, t, err)
 }
 
 // The frames that name a task or a scope by the address of their receiver.
@@ -201,7 +210,7 @@ func (s *Scope) partIn(stack []byte) string {
 	children := s.belowLocked()
 	s.mu.Unlock()
 	if own != nil {
-		return "task " + quote(own)
+		return fmt.Sprintf("task %q", own.Path())
 	}
 	for _, c := range children {
 		if who := c.partIn(stack); who != "" {

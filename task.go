@@ -3,9 +3,6 @@ package traigo
 import (
 	"context"
 	"fmt"
-	"reflect"
-	"runtime"
-	"strings"
 	"sync/atomic"
 	"time"
 )
@@ -78,7 +75,8 @@ type rare struct {
 
 	// Under scope.mu.
 	timer   *time.Timer
-	endedAt time.Time // when over was set
+	endedAt time.Time   // when over was set
+	stuck   *StuckError // when it was given up
 
 	// over is the ending of this task alone, by its Cancel or its Timeout. It
 	// is set once under scope.mu and read without it.
@@ -161,7 +159,7 @@ func (t *Task) cancel(why reason) {
 
 // Wait waits until the task has ended and returns the error of its function,
 // as it was returned. If ctx ends first it returns the cause of that, and the
-// task is not touched. A task that waits for itself, or for one that waits for
+// task is not touched; if the task is given up, a [*StuckError]. A task that waits for itself, or for one that waits for
 // it by way of Run, gets an error at once.
 func (t *Task) Wait(ctx context.Context) error {
 	if ctx == nil {
@@ -176,29 +174,49 @@ func (t *Task) wait(ctx context.Context) (err error, ended bool) {
 	if t.has(hasEnded) {
 		return t.receive(), true
 	}
+	if t.has(givenUp) {
+		return t.stuck(), false
+	}
 	if t.waitsFor(ctx) {
 		return fmt.Errorf("traigo: task %q waits for itself", t.Path()), false
 	}
-	done := t.expect(+1)
-	select {
-	case <-done:
-	case <-ctx.Done():
-		t.expect(-1)
-		// The end of the task may be what has ended ctx: its result comes first.
-		if !t.has(hasEnded) {
+	done, gaveUp := t.expect(+1)
+	for {
+		select {
+		case <-done:
+			return t.receive(), true
+		case <-gaveUp:
+			if t.has(givenUp) {
+				return t.stuck(), false
+			}
+			_, gaveUp = t.expect(0)
+		case <-ctx.Done():
+			t.expect(-1)
+			// The end of the task may be what has ended ctx: its result comes first.
+			if t.has(hasEnded) {
+				return t.receive(), true
+			}
 			return context.Cause(ctx), false
 		}
 	}
-	return t.receive(), true
 }
 
 // expect counts who waits, so that a task that ends knows that its error will
-// be received.
-func (t *Task) expect(n int32) <-chan struct{} {
+// be received. It returns what to wait for: the end of t, or of hope for some
+// task of the scope.
+func (t *Task) expect(n int32) (done, gaveUp <-chan struct{}) {
+	s := t.scope
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t.waiters += n
+	return t.doneLocked(), s.gaveUp.waitLocked()
+}
+
+// stuck is what a task that was given up has instead of a result.
+func (t *Task) stuck() error {
 	t.scope.mu.Lock()
 	defer t.scope.mu.Unlock()
-	t.waiters += n
-	return t.doneLocked()
+	return t.special().stuck
 }
 
 // waitsFor reports whether t cannot end before whoever has ctx returns.
@@ -254,45 +272,4 @@ func (t *Task) receive() error {
 		t.scope.mu.Unlock()
 	}
 	return t.err
-}
-
-// Scope returns the scope that the task lives in.
-func (t *Task) Scope() *Scope { return t.scope }
-
-// ID returns the number of the task, unique in its scope.
-func (t *Task) ID() uint64 { return t.id }
-
-// Name returns the name given by [Name], or that of the task's function.
-func (t *Task) Name() string {
-	switch {
-	case t.name != nil && *t.name != "":
-		return *t.name
-	case t.pc != 0:
-		return funcName(t.pc)
-	default:
-		return funcName(pcOf(t.fn))
-	}
-}
-
-// Path returns the path of the task's scope and the task's name, joined by a
-// slash.
-func (t *Task) Path() string { return t.scope.Path() + "/" + t.Name() }
-
-func (t *Task) age() time.Duration { return time.Since(t.scope.opened) - t.spawned }
-
-// pcOf is where a function's code begins.
-func pcOf(fn any) uintptr { return reflect.ValueOf(fn).Pointer() }
-
-// funcName is the name of a function without its package.
-func funcName(pc uintptr) string {
-	f := runtime.FuncForPC(pc)
-	if f == nil {
-		return "func"
-	}
-	name := f.Name()
-	name = name[strings.LastIndexByte(name, '/')+1:]
-	if _, after, ok := strings.Cut(name, "."); ok {
-		name = after
-	}
-	return strings.TrimSuffix(name, "-fm")
 }

@@ -1,9 +1,6 @@
 package traigo
 
-import (
-	"fmt"
-	"time"
-)
+import "time"
 
 // SetTimeout gives the scope d from now on, in place of the time it had; 0
 // removes the limit. On a scope that has ended it does nothing. Contexts
@@ -74,5 +71,3 @@ func (t *Task) timeUp(x *rare, again bool) {
 	}
 	t.cancel(reason{kind: TimedOut, task: t, err: &TimeoutError{Scope: t.Path(), After: x.timeout}})
 }
-
-func quote(t *Task) string { return fmt.Sprintf("%q", t.Path()) }

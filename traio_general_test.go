@@ -100,9 +100,8 @@ func TestTraioGeneralFuture(t *testing.T) {
 func TestTraioGeneralBlockRaises(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		err := traigo.Run(t.Context(), func(context.Context, *traigo.Scope) error { return errTraio })
-		outcome := requireOutcome(t, err)
-		assert.Equal(t, errTraio, outcome.Err)
-		assert.Empty(t, outcome.Others)
+		assert.Equal(t, errTraio, requireOutcome(t, err).Err)
+		assertOthers(t, err)
 	})
 }
 

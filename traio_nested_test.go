@@ -28,7 +28,8 @@ func TestTraioNestedUnrelated(t *testing.T) {
 		}, traigo.Timeout(200*ms))
 
 		requireParentCanceled(t, inner, context.DeadlineExceeded)
-		assert.Empty(t, requireTimedOut(t, err, 200*ms).Others)
+		requireTimedOut(t, err, 200*ms)
+		assertOthers(t, err)
 		assertTook(t, 200*ms, start)
 	})
 }
@@ -78,9 +79,8 @@ func TestTraioNestedForkTimeoutInner(t *testing.T) {
 		})
 
 		requireTimedOut(t, inner, 100*ms)
-		outcome := requireOutcome(t, err)
-		assert.Equal(t, inner, outcome.Err, "the body's error, as it is")
-		assert.Empty(t, outcome.Others)
+		assert.Equal(t, inner, requireOutcome(t, err).Err, "the body's error, as it is")
+		assertOthers(t, err)
 		assertTook(t, 100*ms, start)
 	})
 }
@@ -138,7 +138,8 @@ func TestTraioNestedForkRaisesCatch(t *testing.T) {
 			return nil
 		}, traigo.Timeout(500*ms))
 
-		assert.Empty(t, requireTimedOut(t, err, 500*ms).Others)
+		requireTimedOut(t, err, 500*ms)
+		assertOthers(t, err)
 		assertTook(t, 500*ms, start)
 	})
 }

@@ -61,10 +61,9 @@ func assertTook(t *testing.T, want time.Duration, start time.Time) {
 // requireOutcome returns the outcome of a scope that failed.
 func requireOutcome(t *testing.T, err error) *traigo.Error {
 	t.Helper()
-	require.Error(t, err)
-	require.IsType(t, (*traigo.Error)(nil), err)
 	var outcome *traigo.Error
 	require.ErrorAs(t, err, &outcome)
+	require.Same(t, err, outcome, "an outcome is never wrapped")
 	return outcome
 }
 
@@ -84,24 +83,32 @@ func assertTaskError(t *testing.T, err, want error) {
 }
 
 // requireTimedOut wants an outcome that begins with the scope's own timeout.
-func requireTimedOut(t *testing.T, err error, after time.Duration) *traigo.Error {
+func requireTimedOut(t *testing.T, err error, after time.Duration) {
 	t.Helper()
 	outcome := requireOutcome(t, err)
 	assert.Equal(t, &traigo.TimeoutError{Scope: outcome.Scope, After: after}, outcome.Err)
 	assert.ErrorIs(t, err, context.DeadlineExceeded)
-	return outcome
 }
 
 // requireParentCanceled wants an outcome that begins with the end of what the
 // scope was opened under.
-func requireParentCanceled(t *testing.T, err, cause error) *traigo.Error {
+func requireParentCanceled(t *testing.T, err, cause error) {
 	t.Helper()
-	outcome := requireOutcome(t, err)
 	var why *traigo.Cancellation
-	require.ErrorAs(t, outcome.Err, &why)
+	require.ErrorAs(t, requireOutcome(t, err).Err, &why)
 	assert.Equal(t, traigo.ParentCanceled, why.Kind)
 	assert.ErrorIs(t, err, cause)
-	return outcome
+}
+
+// assertOthers wants exactly these errors of tasks, after the first.
+func assertOthers(t *testing.T, err error, want ...error) {
+	t.Helper()
+	others := requireOutcome(t, err).Others
+	if assert.Len(t, others, len(want)) {
+		for i, err := range others {
+			assertTaskError(t, err, want[i])
+		}
+	}
 }
 
 // waitWithin is asyncio.wait_for for a scope, but for one thing: a scope that

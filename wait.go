@@ -23,22 +23,30 @@ func (s *Scope) join() {
 
 // await is join for a caller who may be a task of the scope, and then waits for
 // itself. Who it is can be told only from its stack, so that is looked at when
-// it has taken long.
-func (s *Scope) await() {
+// it has taken long. If stop is closed first, it reports false.
+func (s *Scope) await(stop <-chan struct{}) bool {
 	s.mu.Lock()
 	if s.done.fired {
 		s.mu.Unlock()
-		return
+		return true
 	}
 	done := s.done.waitLocked()
 	s.mu.Unlock()
-	if waitBriefly(done) {
-		return
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	for {
+		select {
+		case <-done:
+			return true
+		case <-stop:
+			return false
+		case <-timer.C:
+			if who := s.ownOnStack(); who != "" {
+				s.log(slog.LevelWarn, "the scope is being waited for by "+who+", which is part of it: "+
+					"this will not end by itself; wait from outside", nil, nil)
+			}
+		}
 	}
-	if who := s.ownOnStack(); who != "" {
-		s.log(slog.LevelWarn, "a scope is being waited for by "+who+", which is part of it: this will not end by itself; wait from outside", nil, nil)
-	}
-	<-done
 }
 
 // waitBriefly reports whether c was closed before patience ran out.

@@ -39,6 +39,9 @@ func (g *guest) who(ctx context.Context) {
 	me := traigo.Current(ctx).ID()
 	var list []string
 	for _, conn := range g.srv.scope.Snapshot().Scopes {
+		if conn.State >= traigo.Canceling {
+			continue // on the way out
+		}
 		line := fmt.Sprintf("* %s, %d tasks, for %v", conn.Name, len(conn.Tasks), time.Since(conn.Opened).Round(time.Second))
 		if conn.ID == me {
 			line += " (you)"

@@ -66,7 +66,7 @@ func (g *guest) write(ctx context.Context) error {
 	for {
 		select {
 		case line := <-g.queue:
-			if _, err := io.WriteString(g.conn, line); err != nil {
+			if _, err := io.WriteString(g.conn, line+g.waiting()); err != nil {
 				return err
 			}
 		case <-ctx.Done():
@@ -103,11 +103,19 @@ func (g *guest) farewell(cause error) error {
 		reason = "that line is too long"
 	}
 
-	var left strings.Builder
-	for len(g.queue) > 0 && !errors.Is(cause, errTooSlow) {
-		left.WriteString(<-g.queue)
+	text := "* " + reason + "\n"
+	if !errors.Is(cause, errTooSlow) {
+		text = g.waiting() + text
 	}
-	fmt.Fprintf(&left, "* %s\n", reason)
-	_, _ = io.WriteString(g.conn, left.String()) // it may be that nobody hears it
+	_, _ = io.WriteString(g.conn, text) // it may be that nobody hears it
 	return nil
+}
+
+// waiting takes all lines out of the queue, which only write and farewell do.
+func (g *guest) waiting() string {
+	var lines strings.Builder
+	for len(g.queue) > 0 {
+		lines.WriteString(<-g.queue)
+	}
+	return lines.String()
 }

@@ -1,0 +1,83 @@
+package traigo
+
+import (
+	"reflect"
+	"runtime"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// What scopes and tasks are called. Default names are worked out when somebody
+// asks for them.
+
+// ID returns the number of the scope, unique in the process.
+func (s *Scope) ID() uint64 {
+	s.check("ID")
+	return s.id
+}
+
+// Name returns the name given by [Name], or the default one: the body's
+// function for Run, "scope#ID" for others.
+func (s *Scope) Name() string {
+	s.check("Name")
+	switch {
+	case s.name != "":
+		return s.name
+	case s.bodyPC != 0:
+		return funcName(s.bodyPC)
+	default:
+		return "scope#" + strconv.FormatUint(s.id, 10)
+	}
+}
+
+// Path returns the names of the scopes from the root down to this one, joined
+// by slashes.
+func (s *Scope) Path() string {
+	s.check("Path")
+	if s.parent == nil {
+		return s.Name()
+	}
+	return s.parent.Path() + "/" + s.Name()
+}
+
+// Scope returns the scope that the task lives in.
+func (t *Task) Scope() *Scope { return t.scope }
+
+// ID returns the number of the task, unique in its scope.
+func (t *Task) ID() uint64 { return t.id }
+
+// Name returns the name given by [Name], or that of the task's function.
+func (t *Task) Name() string {
+	switch {
+	case t.name != nil && *t.name != "":
+		return *t.name
+	case t.pc != 0:
+		return funcName(t.pc)
+	default:
+		return funcName(pcOf(t.fn))
+	}
+}
+
+// Path returns the path of the task's scope and the task's name, joined by a
+// slash.
+func (t *Task) Path() string { return t.scope.Path() + "/" + t.Name() }
+
+func (t *Task) age() time.Duration { return time.Since(t.scope.opened) - t.spawned }
+
+// pcOf is where a function's code begins.
+func pcOf(fn any) uintptr { return reflect.ValueOf(fn).Pointer() }
+
+// funcName is the name of a function without its package.
+func funcName(pc uintptr) string {
+	f := runtime.FuncForPC(pc)
+	if f == nil {
+		return "func"
+	}
+	name := f.Name()
+	name = name[strings.LastIndexByte(name, '/')+1:]
+	if _, after, ok := strings.Cut(name, "."); ok {
+		name = after
+	}
+	return strings.TrimSuffix(name, "-fm")
+}
