@@ -1,0 +1,287 @@
+package traigo_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/traigo/traigo"
+)
+
+func answer(context.Context) (int, error) { return 42, nil }
+
+func noAnswer(context.Context) (int, error) { return 0, errBoom }
+
+func TestAwaitReturnsTheResultAnyNumberOfTimes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		require.NoError(t, traigo.Run(t.Context(), func(ctx context.Context, s *traigo.Scope) error {
+			good := traigo.Async(s, func(ctx context.Context) (int, error) { return 42, traigo.Sleep(ctx, time.Second) })
+			bad := traigo.Async(s, func(ctx context.Context) (int, error) {
+				_ = traigo.Sleep(ctx, time.Second)
+				return 7, errBoom
+			})
+			var wg sync.WaitGroup
+			for range 10 {
+				wg.Go(func() {
+					for range 2 {
+						value, err := good.Await(ctx)
+						assert.NoError(t, err)
+						assert.Equal(t, 42, value)
+						_, err = bad.Await(ctx)
+						assert.Equal(t, errBoom, err)
+					}
+				})
+			}
+			wg.Wait()
+			return nil
+		}))
+	})
+}
+
+func TestFailureOfAFutureGoesToWhoAwaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var book logbook
+		require.NoError(t, traigo.Run(t.Context(), func(ctx context.Context, s *traigo.Scope) error {
+			future := traigo.Async(s, noAnswer)
+			synctest.Wait()
+			assert.NoError(t, ctx.Err(), "it does not bubble")
+			assert.Equal(t, traigo.Open, s.State())
+			assert.Equal(t, errBoom, future.Task().Err())
+			_, err := future.Await(ctx)
+			assert.Equal(t, errBoom, err)
+			return nil
+		}, book.logger()))
+		assert.Zero(t, book.count(slog.LevelWarn, ""))
+	})
+}
+
+func TestFutureThatBubblesFailsTheScopeOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := traigo.New(t.Context())
+		future := traigo.Async(s, noAnswer, traigo.Bubble(true), traigo.Name("ask"))
+		<-s.Done()
+		_, err := future.Await(t.Context())
+		assert.Equal(t, errBoom, err)
+		e := outcome(t, s.Err())
+		assert.Equal(t, &traigo.TaskError{Task: "ask", Err: errBoom}, e.Err)
+		assert.Empty(t, e.Others)
+	})
+}
+
+func TestFailureOfAFutureThatNobodyReceivedJoinsTheOutcome(t *testing.T) {
+	rows := []struct {
+		name  string
+		end   func(ctx context.Context, s *traigo.Scope) error // the body's, after the future failed
+		first error                                            // Err of the outcome, when it is not the future's
+	}{
+		{"nothing left", func(context.Context, *traigo.Scope) error { return nil }, nil},
+		{"Cancel(nil)", func(_ context.Context, s *traigo.Scope) error { s.Cancel(nil); return nil }, nil},
+		{"master", func(ctx context.Context, s *traigo.Scope) error {
+			s.Spawn(succeed, traigo.Master(true))
+			<-ctx.Done()
+			return nil
+		}, nil},
+		{"body's error", func(context.Context, *traigo.Scope) error { return errLate }, errLate},
+		{"Cancel(err)", func(_ context.Context, s *traigo.Scope) error { s.Cancel(errLate); return nil }, errLate},
+	}
+	for _, row := range rows {
+		t.Run(row.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				e := outcome(t, traigo.Run(t.Context(), func(ctx context.Context, s *traigo.Scope) error {
+					<-traigo.Async(s, noAnswer, traigo.Name("ask")).Task().Done()
+					return row.end(ctx, s)
+				}))
+				want := []error{&traigo.TaskError{Task: "ask", Err: errBoom}}
+				if row.first != nil {
+					want = []error{row.first, want[0]}
+				}
+				assert.Equal(t, want, e.Unwrap())
+			})
+		})
+	}
+}
+
+// The end was decided at 1 s; who receives the error after that is late.
+func TestFailureOfAFutureThatWasReceivedTooLateJoinsTheOutcome(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := traigo.New(t.Context())
+		s.Spawn(func(ctx context.Context) error {
+			<-ctx.Done()
+			time.Sleep(time.Second)
+			return nil
+		})
+		future := traigo.Async(s, noAnswer)
+		time.Sleep(time.Second)
+		s.Cancel(nil)
+		_, err := future.Await(t.Context())
+		assert.Equal(t, errBoom, err)
+		require.ErrorIs(t, s.Wait(), errBoom)
+	})
+}
+
+func TestFailureOfAFutureThatComesAfterTheEndIsLogged(t *testing.T) {
+	rows := []struct {
+		name  string
+		cause error
+	}{
+		{"quiet end", nil},
+		{"failing end", errOuter},
+	}
+	for _, row := range rows {
+		t.Run(row.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var book logbook
+				s := traigo.New(t.Context(), book.logger())
+				future := traigo.Async(s, func(ctx context.Context) (int, error) {
+					<-ctx.Done()
+					return 0, errBoom
+				})
+				synctest.Wait()
+				s.Cancel(row.cause)
+				err := s.Wait()
+				require.NotErrorIs(t, err, errBoom)
+				require.Equal(t, row.cause != nil, err != nil)
+				assert.Equal(t, 1, book.count(slog.LevelWarn, "boom"))
+				_, err = future.Await(t.Context())
+				assert.Equal(t, errBoom, err, "it can still be received")
+			})
+		})
+	}
+}
+
+func TestCanceledFutureHasNotFailed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var book logbook
+		s := traigo.New(t.Context(), book.logger())
+		wait := func(ctx context.Context) (int, error) { return 0, untilCanceled(ctx) }
+		alone := traigo.Async(s, wait)
+		alone.Task().Cancel(errBoom)
+		<-alone.Task().Done()
+		traigo.Async(s, wait)
+		synctest.Wait()
+		require.NoError(t, s.Close())
+		assert.Zero(t, book.count(slog.LevelWarn, ""))
+	})
+}
+
+func TestAwaitThatGaveUpHasReceivedNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		err := traigo.Run(t.Context(), func(ctx context.Context, s *traigo.Scope) error {
+			future := traigo.Async(s, func(ctx context.Context) (int, error) {
+				_ = traigo.Sleep(ctx, time.Minute)
+				return 0, errBoom
+			})
+			impatient, cancel := context.WithTimeout(ctx, time.Second)
+			defer cancel()
+			_, err := future.Await(impatient)
+			assert.Equal(t, context.DeadlineExceeded, err)
+			return nil
+		})
+		require.ErrorIs(t, err, errBoom)
+	})
+}
+
+// The last task of the scope ends while somebody outside awaits it: whoever of
+// the two goroutines is the quicker, the error has found its owner.
+func TestAwaitThatIsWaitingReceives(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for range 20 {
+			s := traigo.New(t.Context(), discard())
+			future := traigo.Async(s, func(context.Context) (int, error) {
+				time.Sleep(time.Second)
+				return 0, errBoom
+			})
+			var (
+				received error
+				wg       sync.WaitGroup
+			)
+			wg.Go(func() { _, received = future.Await(t.Context()) })
+			synctest.Wait()
+			require.NoError(t, s.Wait())
+			wg.Wait()
+			require.Equal(t, errBoom, received)
+		}
+	})
+}
+
+func TestAtMost16UnreceivedFailuresAreKept(t *testing.T) {
+	const n = 20
+	failures := make([]error, n)
+	for i := range failures {
+		failures[i] = fmt.Errorf("failure %d", i)
+	}
+	spawnAll := func(s *traigo.Scope) []*traigo.Future[int] {
+		futures := make([]*traigo.Future[int], n)
+		for i := range futures {
+			futures[i] = traigo.Async(s, func(context.Context) (int, error) { return 0, failures[i] })
+			<-futures[i].Task().Done()
+		}
+		return futures
+	}
+	found := func(err error) (n int) {
+		for _, failure := range failures {
+			if errors.Is(err, failure) {
+				n++
+			}
+		}
+		return n
+	}
+	t.Run("none received", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			s := traigo.New(t.Context())
+			spawnAll(s)
+			err := s.Wait()
+			assert.Equal(t, 16, found(err))
+			require.ErrorContains(t, err, "and 4 more")
+		})
+	})
+	t.Run("all received", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			s := traigo.New(t.Context(), discard())
+			for i, future := range spawnAll(s) {
+				_, err := future.Await(t.Context())
+				assert.Equal(t, failures[i], err)
+			}
+			require.NoError(t, s.Wait())
+		})
+	})
+	t.Run("all but the last received", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			s := traigo.New(t.Context(), discard())
+			for _, future := range spawnAll(s)[:n-1] {
+				_, _ = future.Await(t.Context())
+			}
+			e := outcome(t, s.Wait())
+			assert.Len(t, e.Unwrap(), found(e))
+			assert.LessOrEqual(t, found(e), 1)
+		})
+	})
+}
+
+func TestFutureOfASuccessNeedNotBeReceived(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		require.NoError(t, traigo.Run(t.Context(), func(_ context.Context, s *traigo.Scope) error {
+			traigo.Async(s, answer)
+			return nil
+		}))
+	})
+}
+
+func TestFutureCountsAsAParticipant(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		require.NoError(t, traigo.Run(t.Context(), func(_ context.Context, s *traigo.Scope) error {
+			traigo.Async(s, func(ctx context.Context) (int, error) { return 0, traigo.Sleep(ctx, time.Second) })
+			return nil
+		}))
+		assert.Equal(t, time.Second, time.Since(start))
+	})
+}

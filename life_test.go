@@ -1,0 +1,320 @@
+package traigo_test
+
+import (
+	"context"
+	"runtime"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+	"weak"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/traigo/traigo"
+)
+
+func TestStateOnlyGoesForward(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var st story
+		s := traigo.New(t.Context(), traigo.Observe(&st))
+		release := make(chan struct{})
+		s.Spawn(func(context.Context) error { <-release; return nil })
+		assert.Equal(t, traigo.Open, s.State())
+
+		s.Finalize()
+		s.Finalize()
+		assert.Equal(t, traigo.Finalizing, s.State())
+
+		s.Cancel(nil)
+		assert.Equal(t, traigo.Canceling, s.State())
+		s.Finalize()
+		assert.Equal(t, traigo.Canceling, s.State())
+
+		close(release)
+		require.NoError(t, s.Wait())
+		assert.Equal(t, traigo.Closed, s.State())
+		s.Finalize()
+		s.Cancel(errBoom)
+		assert.Equal(t, traigo.Closed, s.State())
+		require.NoError(t, s.Close())
+
+		assert.Equal(t, []traigo.EventKind{
+			traigo.ScopeOpened, traigo.ScopeFinalized, traigo.ScopeCanceled, traigo.ScopeClosed,
+		}, st.ofScope(s))
+	})
+}
+
+func TestOpenScopeNeverEndsByItself(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := traigo.New(t.Context())
+		require.NoError(t, s.Spawn(succeed).Wait(t.Context()))
+		time.Sleep(1000 * time.Hour)
+		assert.Equal(t, traigo.Open, s.State())
+		assert.False(t, closed(s.Done()))
+		require.NoError(t, s.Context().Err())
+		require.NoError(t, s.Spawn(succeed).Wait(t.Context()), "an open scope accepts")
+		require.NoError(t, s.Close())
+	})
+}
+
+func TestFinalizingScopeWaitsForEveryParticipant(t *testing.T) {
+	second := func(context.Context) error { time.Sleep(time.Second); return nil }
+	rows := []struct {
+		name string
+		body func(s *traigo.Scope)
+	}{
+		{"task", func(s *traigo.Scope) {
+			s.Spawn(second)
+			s.Spawn(func(context.Context) error { time.Sleep(2 * time.Second); return nil })
+		}},
+		{"task spawned meanwhile", func(s *traigo.Scope) {
+			s.Spawn(func(ctx context.Context) error {
+				_ = second(ctx)
+				s.Spawn(second)
+				return nil
+			})
+		}},
+		{"task of a forked scope", func(s *traigo.Scope) {
+			child := s.Fork()
+			child.Spawn(func(ctx context.Context) error { _ = second(ctx); return second(ctx) })
+			child.Finalize()
+		}},
+		{"forked scope that is open", func(s *traigo.Scope) {
+			child := s.Fork()
+			time.AfterFunc(2*time.Second, child.Finalize)
+		}},
+		{"scope forked meanwhile", func(s *traigo.Scope) {
+			s.Spawn(func(ctx context.Context) error {
+				_ = second(ctx)
+				child := s.Fork()
+				child.Spawn(second)
+				child.Finalize()
+				return nil
+			})
+		}},
+		{"body of Run", func(s *traigo.Scope) {
+			s.Finalize()
+			time.Sleep(2 * time.Second)
+		}},
+	}
+	for _, row := range rows {
+		t.Run(row.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				start := time.Now()
+				require.NoError(t, traigo.Run(t.Context(), func(_ context.Context, s *traigo.Scope) error {
+					time.AfterFunc(1500*time.Millisecond, func() {
+						assert.Equal(t, traigo.Finalizing, s.State())
+						assert.NoError(t, s.Context().Err())
+					})
+					row.body(s)
+					return nil
+				}))
+				assert.Equal(t, 2*time.Second, time.Since(start))
+			})
+		})
+	}
+}
+
+func TestFinalizeEndsAnEmptyScope(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := traigo.New(t.Context())
+		start := time.Now()
+		s.Finalize()
+		<-s.Done()
+		assert.Zero(t, time.Since(start))
+		assert.Equal(t, traigo.Closed, s.State())
+		assert.NoError(t, s.Err())
+	})
+}
+
+// closing looks at a scope's Done from within the observation of its close.
+type closing struct {
+	scope     atomic.Pointer[traigo.Scope]
+	doneEarly atomic.Bool
+	seen      atomic.Int32
+}
+
+func (c *closing) Observe(e traigo.Event) {
+	if e.Kind == traigo.ScopeClosed && e.Scope == c.scope.Load() {
+		c.seen.Add(1)
+		c.doneEarly.Store(closed(e.Scope.Done()))
+	}
+}
+
+func TestDoneIsClosedLast(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var (
+			watch  closing
+			called atomic.Bool
+		)
+		s := traigo.New(t.Context(), traigo.Observe(&watch))
+		watch.scope.Store(s)
+		slow := func(ctx context.Context) error {
+			<-ctx.Done()
+			time.Sleep(time.Second)
+			return nil
+		}
+		task := s.Spawn(slow, traigo.OnDone(func(error) {
+			time.Sleep(time.Second)
+			called.Store(true)
+		}))
+		forked, opened := s.Fork(), traigo.New(s.Context())
+		inForked, inOpened := forked.Spawn(slow), opened.Spawn(slow)
+
+		s.Cancel(errBoom)
+		synctest.Wait()
+		assert.False(t, closed(s.Done()))
+		assert.Equal(t, traigo.Canceling, s.State())
+		require.NoError(t, s.Err(), "there is no outcome before Done")
+
+		<-s.Done()
+		assert.Equal(t, traigo.Closed, s.State())
+		require.ErrorIs(t, s.Err(), errBoom)
+		for _, task := range []*traigo.Task{task, inForked, inOpened} {
+			assert.True(t, closed(task.Done()))
+		}
+		for _, child := range []*traigo.Scope{forked, opened} {
+			assert.Equal(t, traigo.Closed, child.State())
+			assert.True(t, closed(child.Done()))
+		}
+		assert.True(t, called.Load(), "OnDone has returned")
+		assert.Equal(t, int32(1), watch.seen.Load(), "the close has been observed")
+		assert.False(t, watch.doneEarly.Load())
+	})
+}
+
+func TestNormalEndPassesThroughCanceling(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var (
+			st    story
+			s     *traigo.Scope
+			cause error
+			state traigo.State
+		)
+		require.NoError(t, traigo.Run(t.Context(), func(_ context.Context, scope *traigo.Scope) error {
+			s = scope
+			s.Spawn(func(ctx context.Context) error {
+				<-ctx.Done()
+				cause, state = context.Cause(ctx), s.State()
+				return nil
+			}, traigo.Awaited(false))
+			return nil
+		}, traigo.Observe(&st)))
+		assert.Equal(t, traigo.Canceling, state)
+		assert.NotNil(t, cancellation(cause, traigo.Completed), "%v", cause)
+		assert.Equal(t, []traigo.EventKind{
+			traigo.ScopeOpened, traigo.ScopeFinalized, traigo.ScopeCanceled, traigo.ScopeClosed,
+		}, st.ofScope(s))
+	})
+}
+
+func TestRunReturnsWhenEverythingHasEnded(t *testing.T) {
+	rows := []struct {
+		name     string
+		leave    func() error // how the body ends
+		canceled bool         // whether that cancels its tasks
+	}{
+		{"return", func() error { return nil }, false},
+		{"error", func() error { return errBoom }, true},
+		{"panic", func() error { panic("boom") }, true},
+		{"Goexit", func() error { runtime.Goexit(); return nil }, true},
+	}
+	for _, row := range rows {
+		t.Run(row.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var ended, canceled atomic.Bool
+				start := time.Now()
+				left := make(chan struct{})
+				// A goroutine that outlives neither a panic nor a Goexit.
+				go func() {
+					defer close(left)
+					defer func() {
+						_ = recover()
+						assert.True(t, ended.Load(), "the task ended before Run did")
+						assert.Equal(t, time.Second, time.Since(start))
+					}()
+					_ = traigo.Run(t.Context(), func(_ context.Context, s *traigo.Scope) error {
+						s.Spawn(func(ctx context.Context) error {
+							time.Sleep(time.Second)
+							canceled.Store(ctx.Err() != nil)
+							ended.Store(true)
+							return nil
+						})
+						return row.leave()
+					})
+				}()
+				<-left
+				assert.Equal(t, row.canceled, canceled.Load())
+			})
+		})
+	}
+}
+
+func TestFinalizeDoesNotStopTheBody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		reached, ran := false, false
+		require.NoError(t, traigo.Run(t.Context(), func(ctx context.Context, s *traigo.Scope) error {
+			s.Finalize()
+			assert.NoError(t, traigo.Sleep(ctx, time.Second))
+			assert.NoError(t, s.Spawn(func(context.Context) error { ran = true; return nil }).Wait(ctx))
+			reached = true
+			return nil
+		}))
+		assert.True(t, reached)
+		assert.True(t, ran, "a finalizing scope accepts")
+	})
+}
+
+func TestScopeKeepsOnlyWhatIsRunning(t *testing.T) {
+	const n = 500
+	s := traigo.New(t.Context())
+	var (
+		tasks  [4 * n]weak.Pointer[traigo.Task]
+		scopes [2 * n]weak.Pointer[traigo.Scope]
+	)
+	// In a function of its own, so that no handle is left on this stack.
+	func() {
+		for i := range n {
+			received := traigo.Async(s, func(context.Context) (int, error) { return 0, errBoom })
+			_, _ = received.Await(t.Context())
+			for j, task := range []*traigo.Task{
+				s.Spawn(succeed, traigo.Name("named")),
+				s.Spawn(fail, traigo.Bubble(false)),
+				s.Spawn(func(ctx context.Context) error {
+					derived, cancel := context.WithCancel(ctx)
+					defer cancel()
+					return derived.Err()
+				}, traigo.Timeout(time.Hour)),
+				received.Task(),
+			} {
+				<-task.Done()
+				tasks[4*i+j] = weak.Make(task)
+			}
+			for j, child := range []*traigo.Scope{s.Fork(), traigo.New(s.Context())} {
+				_ = child.Wait()
+				scopes[2*i+j] = weak.Make(child)
+			}
+		}
+	}()
+	// A goroutine that has just ended a task may still have it on its stack.
+	const slack = 20
+	kept := 0
+	for range 3 {
+		runtime.GC()
+		kept = 0
+		for _, task := range tasks {
+			if task.Value() != nil {
+				kept++
+			}
+		}
+		for _, scope := range scopes {
+			if scope.Value() != nil {
+				kept++
+			}
+		}
+	}
+	assert.LessOrEqual(t, kept, slack, "of %d tasks and scopes", len(tasks)+len(scopes))
+	require.NoError(t, s.Close())
+}
