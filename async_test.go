@@ -259,9 +259,8 @@ func TestAtMost16UnreceivedFailuresAreKept(t *testing.T) {
 			for _, future := range spawnAll(s)[:n-1] {
 				_, _ = future.Await(t.Context())
 			}
-			e := outcome(t, s.Wait())
-			assert.Len(t, e.Unwrap(), found(e))
-			assert.LessOrEqual(t, found(e), 1)
+			// What it was is not known any more; that it was is not forgotten.
+			require.ErrorContains(t, outcome(t, s.Wait()), "1 error of tasks that nobody has awaited")
 		})
 	})
 }

@@ -185,6 +185,11 @@ func (s *Scope) conclude() {
 	if len(s.stuck) > 0 {
 		errs = append(errs, &StuckError{Tasks: s.stuck})
 	}
+	if len(errs) == 0 && s.laterMore > 0 {
+		// Those that were kept have been received since, these were only counted.
+		errs = append(errs, fmt.Errorf("%s of tasks that nobody has awaited, more than were kept", count(s.laterMore, "error")))
+		s.laterMore = 0
+	}
 	if len(errs) == 0 {
 		return
 	}

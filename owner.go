@@ -129,6 +129,9 @@ func (t *Task) publishLocked(err error) {
 	if t.done != nil {
 		close(t.done)
 	}
+	if x := t.rare.Load(); x != nil && x.timer != nil {
+		x.timer.Stop() // or it would keep t
+	}
 	// What was derived from the task's context and is still in use (the body
 	// of a response, a scope of New) lives on until the scope is canceled.
 	if t.hooks != nil {

@@ -38,13 +38,20 @@ func (g *guest) tell(format string, args ...any) {
 	}
 }
 
-// read is the only awaited task besides commands: when it and they have
-// returned, the conversation is over.
-func (g *guest) read(ctx context.Context) error {
+// talk is the only awaited task besides commands: when it and they have
+// returned, the conversation is over. That is why it spawns the others itself:
+// a shutdown that comes in between finds somebody to wait for.
+func (g *guest) talk(ctx context.Context) error {
+	here := traigo.Current(ctx)
+	if _, ok := here.TrySpawn(g.hangUp, traigo.Name("hang up"), traigo.Awaited(false)); !ok {
+		return nil // over already, and nobody would end the reading
+	}
+	here.Spawn(g.write, traigo.Name("write"), traigo.Awaited(false))
+
 	lines := bufio.NewScanner(g.conn)
 	lines.Buffer(nil, maxLine)
 	for lines.Scan() {
-		g.scope.SetTimeout(g.srv.idle) // not idle
+		here.SetTimeout(g.srv.idle) // not idle
 		if quit := g.handle(ctx, strings.TrimSpace(lines.Text())); quit {
 			return nil
 		}

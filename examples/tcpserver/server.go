@@ -15,7 +15,7 @@ var errGraceOver = errors.New("the grace period is over")
 // A server hosts one conversation for each connection:
 //
 //	server               tasks "accept", "close listener" and, for each guest, "host"
-//	└ conn 127.0.0.1:…   tasks "write", "hang up", "read" and one for each slow command
+//	└ conn 127.0.0.1:…   tasks "talk", "hang up", "write" and one for each slow command
 type server struct {
 	grace time.Duration // what Shutdown leaves to conversations
 	idle  time.Duration // how long a guest may be silent; 0: for ever
@@ -74,15 +74,13 @@ func (srv *server) host(ctx context.Context, conn net.Conn) error {
 	scope := traigo.Current(ctx).Fork(
 		traigo.Name("conn "+peer),
 		traigo.Timeout(srv.idle),
-		traigo.Limit(3+maxSlow), // write, hang up, read
+		traigo.Limit(3+maxSlow), // talk, hang up, write
 		traigo.PanicAsError(),   // a bug in one conversation does not end the others
 	)
 	g := &guest{name: peer, conn: conn, srv: srv, scope: scope, queue: make(chan string, srv.queue)}
 	srv.room.join(g)
 
-	scope.Spawn(g.write, traigo.Name("write"), traigo.Awaited(false))
-	scope.Spawn(g.hangUp, traigo.Name("hang up"), traigo.Awaited(false))
-	scope.Spawn(g.read, traigo.Name("read")) // last: commands take what is left of the limit
+	scope.Spawn(g.talk, traigo.Name("talk"))
 	err := scope.Wait()
 
 	srv.room.leave(g, err)
