@@ -259,8 +259,10 @@ func TestAtMost16UnreceivedFailuresAreKept(t *testing.T) {
 			for _, future := range spawnAll(s)[:n-1] {
 				_, _ = future.Await(t.Context())
 			}
-			// What it was is not known any more; that it was is not forgotten.
-			require.ErrorContains(t, outcome(t, s.Wait()), "1 error of tasks that nobody has awaited")
+			e := outcome(t, s.Wait()) // at least the count is left
+			for _, failure := range failures[:n-1] {
+				require.NotErrorIs(t, e, failure)
+			}
 		})
 	})
 }

@@ -34,10 +34,7 @@ func assertComplaint(t *testing.T, call func()) {
 }
 
 func TestBadInputPanicsAtTheCall(t *testing.T) {
-	type (
-		ctxt = context.Context
-		task = func(ctxt) error
-	)
+	type ctxt = context.Context
 	rows := []struct {
 		name string
 		call func(ctx context.Context, s *traigo.Scope)
@@ -58,9 +55,9 @@ func TestBadInputPanicsAtTheCall(t *testing.T) {
 		{"Spawn CancelTimeout", func(_ ctxt, s *traigo.Scope) { s.Spawn(succeed, traigo.CancelTimeout(-1)) }},
 		{"New CancelTimeout", func(ctx ctxt, _ *traigo.Scope) { traigo.New(ctx, traigo.CancelTimeout(-1)) }},
 		{"SetTimeout", func(_ ctxt, s *traigo.Scope) { s.SetTimeout(-1) }},
-		{"MoveOnAfter", func(ctx ctxt, _ *traigo.Scope) { _, _ = traigo.MoveOnAfter(ctx, -1, task(succeed)) }},
-		{"FailAfter", func(ctx ctxt, _ *traigo.Scope) { _ = traigo.FailAfter(ctx, -1, task(succeed)) }},
-		{"Shield", func(ctx ctxt, _ *traigo.Scope) { _ = traigo.Shield(ctx, -1, task(succeed)) }},
+		{"MoveOnAfter", func(ctx ctxt, _ *traigo.Scope) { _, _ = traigo.MoveOnAfter(ctx, -1, succeed) }},
+		{"FailAfter", func(ctx ctxt, _ *traigo.Scope) { _ = traigo.FailAfter(ctx, -1, succeed) }},
+		{"Shield", func(ctx ctxt, _ *traigo.Scope) { _ = traigo.Shield(ctx, -1, succeed) }},
 		{"Sleep", func(ctx ctxt, _ *traigo.Scope) { _ = traigo.Sleep(ctx, -1) }},
 
 		{"Limit 0", func(ctx ctxt, _ *traigo.Scope) { traigo.New(ctx, traigo.Limit(0)) }},

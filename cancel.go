@@ -167,10 +167,10 @@ func (e *ending) cancellation() *Cancellation {
 // failure is the error that the ending gives to the outcome of its scope: nil
 // for a quiet one.
 func (e *ending) failure() error {
-	switch {
-	case e.kind == ParentCanceled:
+	switch e.kind {
+	case ParentCanceled:
 		return e.cancellation()
-	case e.kind == TaskFailed:
+	case TaskFailed:
 		return &TaskError{Task: e.task.Name(), Err: e.err}
 	default:
 		return e.err

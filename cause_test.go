@@ -282,9 +282,7 @@ func TestParentsCancellationIsTheOutcome(t *testing.T) {
 				err := s.Wait()
 				e := outcome(t, err)
 				assert.Empty(t, e.Others)
-				require.IsType(t, &traigo.Cancellation{}, e.Err)
-				why, _ := errors.AsType[*traigo.Cancellation](e.Err)
-				assert.Equal(t, traigo.ParentCanceled, why.Kind)
+				assert.Equal(t, traigo.ParentCanceled, itself[*traigo.Cancellation](t, e.Err).Kind)
 				require.ErrorIs(t, err, row.err)
 				require.ErrorIs(t, err, row.cause)
 				assert.Equal(t, errors.Is(row.cause, context.DeadlineExceeded) || errors.Is(row.err, context.DeadlineExceeded),

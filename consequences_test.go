@@ -159,7 +159,7 @@ func TestConsequencesOfATimeoutAreDropped(t *testing.T) {
 				s := traigo.New(t.Context(), traigo.Timeout(time.Second), discard())
 				task := spawnOne(s, row.returns)
 				e := outcome(t, s.Wait())
-				assert.IsType(t, &traigo.TimeoutError{}, e.Err)
+				_ = itself[*traigo.TimeoutError](t, e.Err)
 				if row.kept {
 					assert.Equal(t, []error{&traigo.TaskError{Task: "work", Err: task.Err()}}, e.Others)
 				} else {

@@ -4,14 +4,11 @@ package traigo
 // after.
 
 // moveLocked is the only place that assigns the state.
-func (s *Scope) moveLocked(in input) bool {
-	to := next[s.state][in]
-	if to == s.state {
-		return false
+func (s *Scope) moveLocked(in input) {
+	if to := next[s.state][in]; to != s.state {
+		s.state = to
+		s.announce |= 1 << to
 	}
-	s.state = to
-	s.announce |= 1 << to
-	return true
 }
 
 // endLocked ends the scope, if nothing has before, and reports whether it did

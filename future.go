@@ -39,7 +39,7 @@ func (f *Future[T]) Await(ctx context.Context) (T, error) {
 	if ctx == nil {
 		panic("traigo: Await: nil context; pass context.Background() to wait without a limit")
 	}
-	err, ended := f.task.wait(ctx)
+	ended, err := f.task.wait(ctx)
 	if !ended {
 		var none T
 		return none, err

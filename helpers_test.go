@@ -40,12 +40,18 @@ func closed(ch <-chan struct{}) bool {
 	}
 }
 
+// itself is err as a T; what err wraps does not count.
+func itself[T error](t *testing.T, err error) T {
+	t.Helper()
+	e, ok := any(err).(T)
+	require.True(t, ok, "%T: %v", err, err)
+	return e
+}
+
 // outcome is err in the shape of every failed scope's outcome.
 func outcome(t *testing.T, err error) *traigo.Error {
 	t.Helper()
-	require.IsType(t, &traigo.Error{}, err)
-	e, _ := errors.AsType[*traigo.Error](err)
-	return e
+	return itself[*traigo.Error](t, err)
 }
 
 // cancellation finds the *Cancellation of a kind in err: that of a scope below

@@ -115,20 +115,23 @@ func parkedLabels(t *testing.T) map[string]int {
 
 func TestTaskBeginsWithTheLabelsOfItsContext(t *testing.T) {
 	who := func(who string) context.Context {
+		if who == "" {
+			return context.Background()
+		}
 		return pprof.WithLabels(context.Background(), pprof.Labels("who", who))
 	}
 	rows := []struct {
 		name  string
-		scope context.Context
+		scope string // label of its context
 		opts  []traigo.TaskOption
 		want  string
 	}{
-		{"no labels", context.Background(), nil, ""},
-		{"the scope's", who("scope"), nil, `{"who":"scope"}`},
-		{"Values'", who("scope"), []traigo.TaskOption{traigo.Values(who("values"))}, `{"who":"values"}`},
-		{"Values' in a scope without", context.Background(), []traigo.TaskOption{traigo.Values(who("values"))}, `{"who":"values"}`},
-		{"Values without", who("scope"), []traigo.TaskOption{traigo.Values(context.Background())}, ""},
-		{"a goroutine's own", who("scope"), []traigo.TaskOption{traigo.Dedicated()}, `{"who":"scope"}`},
+		{"no labels", "", nil, ""},
+		{"the scope's", "scope", nil, `{"who":"scope"}`},
+		{"Values'", "scope", []traigo.TaskOption{traigo.Values(who("values"))}, `{"who":"values"}`},
+		{"Values' in a scope without", "", []traigo.TaskOption{traigo.Values(who("values"))}, `{"who":"values"}`},
+		{"Values without", "scope", []traigo.TaskOption{traigo.Values(who(""))}, ""},
+		{"a goroutine's own", "scope", []traigo.TaskOption{traigo.Dedicated()}, `{"who":"scope"}`},
 	}
 	for _, row := range rows {
 		t.Run(row.name, func(t *testing.T) {
@@ -138,7 +141,7 @@ func TestTaskBeginsWithTheLabelsOfItsContext(t *testing.T) {
 				pprof.SetGoroutineLabels(who("spawner"))
 				defer pprof.SetGoroutineLabels(context.Background())
 
-				s := traigo.New(row.scope)
+				s := traigo.New(who(row.scope))
 				stain := func(context.Context) error { pprof.SetGoroutineLabels(who("another task")); return nil }
 				release := make(chan struct{})
 				park := func(context.Context) error { parkForLabels(release); return nil }

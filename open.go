@@ -189,6 +189,7 @@ func (s *Scope) leave(c *Scope) {
 		case made:
 			s.live--
 			s.visitors--
+		case ran:
 		}
 	}
 	s.settle()

@@ -13,7 +13,7 @@ import (
 // counts as live until it is retired. Observers hear of it first, so that the
 // failure comes before what it causes.
 func (s *Scope) endTask(t *Task, err error) {
-	err, failed := t.verdict(err)
+	failed, err := t.verdict(err)
 	func() {
 		defer s.decide(t, err, failed)
 		s.emit(TaskEnded, t, err)
@@ -25,31 +25,31 @@ func (s *Scope) endTask(t *Task, err error) {
 
 // verdict says whether err, which the task's function returned, is a failure
 // and not just what a cancellation looks like from inside.
-func (t *Task) verdict(err error) (error, bool) {
+func (t *Task) verdict(err error) (failed bool, result error) {
 	if err == nil {
-		return nil, false
+		return false, nil
 	}
 	if e := t.alone(); e != nil {
 		bare := e.bare(err)
 		if e.kind != TimedOut {
 			if bare {
-				return err, false
+				return false, err
 			}
 		} else {
 			switch {
 			case bare:
-				return e.err, true
+				return true, e.err
 			case errors.Is(err, e.err):
-				return err, true
+				return true, err
 			default:
-				return errors.Join(e.err, err), true
+				return true, errors.Join(e.err, err)
 			}
 		}
 	}
 	if e := t.scope.ended(); e != nil && e.bare(err) {
-		return err, false
+		return false, err
 	}
-	return err, true
+	return true, err
 }
 
 // decide is where a failure finds its owner.

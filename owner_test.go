@@ -144,20 +144,21 @@ func TestTasksOwnCancelNamesTheTask(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := traigo.New(t.Context(), traigo.Name("server"))
 		for _, cause := range []error{errBoom, nil} {
-			var own, derived context.Context
+			contexts := make(chan context.Context, 2)
 			task := s.Spawn(func(ctx context.Context) error {
-				var cancel context.CancelFunc
-				own = ctx
-				derived, cancel = context.WithTimeout(ctx, time.Hour)
+				derived, cancel := context.WithTimeout(ctx, time.Hour)
 				defer cancel()
 				<-derived.Done()
+				contexts <- ctx
+				contexts <- derived
+				close(contexts)
 				return nil
 			}, traigo.Name("read"))
 			synctest.Wait()
 			task.Cancel(cause)
 			task.Cancel(errLate) // the first one counts
 			require.NoError(t, task.Wait(t.Context()))
-			for _, ctx := range []context.Context{own, derived} {
+			for ctx := range contexts {
 				assert.Equal(t, context.Canceled, ctx.Err())
 				why := cancellation(context.Cause(ctx), traigo.Requested)
 				require.NotNil(t, why, "%v", context.Cause(ctx))
@@ -238,7 +239,7 @@ func TestTasksOwnTimeoutIsAFailure(t *testing.T) {
 				require.ErrorIs(t, sibling.Err(), context.Canceled)
 				e := outcome(t, s.Wait())
 				assert.Empty(t, e.Others)
-				require.IsType(t, &traigo.TaskError{}, e.Err)
+				_ = itself[*traigo.TaskError](t, e.Err)
 				for _, err := range []error{task.Err(), e.Err} {
 					var timeout *traigo.TimeoutError
 					require.ErrorAs(t, err, &timeout)

@@ -16,8 +16,8 @@ import (
 // foreign is a context that package context knows nothing of: what is derived
 // from it learns of its end a little later.
 type foreign struct {
-	context.Context
-	done chan struct{}
+	context.Context //nolint:containedctx // it is one
+	done            chan struct{}
 }
 
 func (c foreign) Done() <-chan struct{} { return c.done }
@@ -207,7 +207,9 @@ func TestOfTwoDeadlinesAtOneInstantTheAncestorsWins(t *testing.T) {
 }
 
 // hidden is a context whose kin package context cannot see.
-type hidden struct{ context.Context }
+type hidden struct {
+	context.Context //nolint:containedctx // it is one
+}
 
 func (hidden) Value(any) any { return nil }
 

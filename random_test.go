@@ -102,7 +102,7 @@ func (p *program) step(ctx context.Context, s *traigo.Scope) {
 			return p.task(ctx)
 		}, p.taskOptions()...)
 		if (t == nil) == (err == nil) {
-			p.fault(fmt.Errorf("Start returned %v, %v", t, err))
+			p.fault(fmt.Errorf("Start returned %v, %w", t, err))
 		}
 	case 7, 8:
 		fork := s.Fork(p.scopeOptions()...)
@@ -128,7 +128,7 @@ func (p *program) step(ctx context.Context, s *traigo.Scope) {
 	case 10:
 		_ = traigo.Run(ctx, p.body, p.scopeOptions()...)
 	case 11:
-		p.nap(ctx)
+		_ = p.nap(ctx)
 	case 12:
 		if t := traigo.CurrentTask(ctx); t != nil && p.n(3) == 0 {
 			t.Cancel(errRandom)

@@ -2,6 +2,7 @@ package traigo_test
 
 import (
 	"context"
+	"maps"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -14,7 +15,7 @@ import (
 
 // everywhere opens one of each place that a scope's cancellation reaches and
 // returns their contexts. All that it starts ends with the scope.
-func everywhere(t *testing.T, ctx context.Context, s *traigo.Scope) map[string]context.Context { //nolint:revive // t comes first in a test's helper
+func everywhere(t *testing.T, ctx context.Context, s *traigo.Scope) map[string]context.Context {
 	t.Helper()
 	places := map[string]context.Context{"body": ctx, "scope": s.Context()}
 	got := make(chan context.Context)
@@ -47,20 +48,23 @@ func everywhere(t *testing.T, ctx context.Context, s *traigo.Scope) map[string]c
 	deep := opened.Fork().Fork()
 	places["deep below"], places["task deep below"] = deep.Context(), started(deep.Spawn(park))
 
-	type key struct{}
 	derived := map[string]context.Context{}
 	for name, ctx := range places {
-		withCancel, cancel := context.WithCancel(ctx)
-		t.Cleanup(cancel)
-		withTimeout, stop := context.WithTimeout(context.WithValue(withCancel, key{}, 1), time.Hour)
-		t.Cleanup(stop)
-		derived[name+": WithCancel"] = withCancel
-		derived[name+": WithTimeout"] = withTimeout
+		maps.Copy(derived, derive(t, name, ctx))
 	}
-	for name, ctx := range derived {
-		places[name] = ctx
-	}
+	maps.Copy(places, derived)
 	return places
+}
+
+// derive derives two contexts from that of a place, the second from the first.
+func derive(t *testing.T, place string, ctx context.Context) map[string]context.Context {
+	t.Helper()
+	type key struct{}
+	withCancel, cancel := context.WithCancel(ctx)
+	t.Cleanup(cancel)
+	withTimeout, stop := context.WithTimeout(context.WithValue(withCancel, key{}, 1), time.Hour)
+	t.Cleanup(stop)
+	return map[string]context.Context{place + ": WithCancel": withCancel, place + ": WithTimeout": withTimeout}
 }
 
 func TestCauseOfAScopeReachesEverythingInIt(t *testing.T) {

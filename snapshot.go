@@ -2,6 +2,7 @@ package traigo
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -69,8 +70,8 @@ func (s *Scope) Snapshot() Snapshot {
 	for _, x := range strays {
 		shot.Tasks = append(shot.Tasks, x.snapshot())
 	}
-	for i := len(children) - 1; i >= 0; i-- { // the list has the youngest first
-		shot.Scopes = append(shot.Scopes, children[i].Snapshot())
+	for _, c := range slices.Backward(children) { // the list has the youngest first
+		shot.Scopes = append(shot.Scopes, c.Snapshot())
 	}
 	return shot
 }

@@ -256,8 +256,9 @@ func TestValuesAreTakenAndCancellationIsNot(t *testing.T) {
 	type key struct{}
 	synctest.Test(t, func(t *testing.T) {
 		other := traigo.New(context.WithValue(t.Context(), key{}, "request"), traigo.Timeout(time.Second), discard())
-		var otherCtx context.Context
-		_ = other.Spawn(func(ctx context.Context) error { otherCtx = ctx; return nil }).Wait(t.Context())
+		got := make(chan context.Context, 1)
+		other.Spawn(func(ctx context.Context) error { got <- ctx; return nil })
+		otherCtx := <-got
 		other.Cancel(errBoom)
 		<-other.Done()
 		require.Error(t, otherCtx.Err())

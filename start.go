@@ -79,7 +79,7 @@ func (t *Task) startedOr(late error) (*Task, error) {
 	case err == nil:
 		err = ErrNotReady
 	default:
-		_, failed = t.verdict(err)
+		failed, _ = t.verdict(err)
 	}
 	switch {
 	case late == nil:

@@ -116,7 +116,7 @@ func TestStressSpinningTaskBlocksNobody(t *testing.T) {
 	err := traigo.Run(context.Background(), func(_ context.Context, s *traigo.Scope) error {
 		var stop atomic.Bool
 		s.Spawn(func(context.Context) error {
-			for !stop.Load() { //nolint:revive // it spins
+			for !stop.Load() { // spin
 			}
 			return nil
 		})

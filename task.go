@@ -165,38 +165,38 @@ func (t *Task) Wait(ctx context.Context) error {
 	if ctx == nil {
 		panic("traigo: Wait: nil context; pass context.Background() to wait without a limit")
 	}
-	err, _ := t.wait(ctx)
+	_, err := t.wait(ctx)
 	return err
 }
 
 // wait says as well whether the error is the task's.
-func (t *Task) wait(ctx context.Context) (err error, ended bool) {
+func (t *Task) wait(ctx context.Context) (ended bool, err error) {
 	if t.has(hasEnded) {
-		return t.receive(), true
+		return true, t.receive()
 	}
 	if t.has(givenUp) {
-		return t.stuck(), false
+		return false, t.stuck()
 	}
 	if t.waitsFor(ctx) {
-		return fmt.Errorf("traigo: task %q waits for itself", t.Path()), false
+		return false, fmt.Errorf("traigo: task %q waits for itself", t.Path())
 	}
 	done, gaveUp := t.expect(+1)
 	for {
 		select {
 		case <-done:
-			return t.receive(), true
+			return true, t.receive()
 		case <-gaveUp:
 			if t.has(givenUp) {
-				return t.stuck(), false
+				return false, t.stuck()
 			}
 			_, gaveUp = t.expect(0)
 		case <-ctx.Done():
 			t.expect(-1)
 			// The end of the task may be what has ended ctx: its result comes first.
 			if t.has(hasEnded) {
-				return t.receive(), true
+				return true, t.receive()
 			}
-			return context.Cause(ctx), false
+			return false, context.Cause(ctx)
 		}
 	}
 }

@@ -1,0 +1,156 @@
+package traigo_test
+
+import (
+	"context"
+	"runtime"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/traigo/traigo"
+)
+
+func TestLimitHoldsForEveryWayToSpawn(t *testing.T) {
+	ways := map[string]func(s *traigo.Scope, work func(context.Context) error){
+		"Spawn": func(s *traigo.Scope, work func(context.Context) error) { s.Spawn(work) },
+		"Async": func(s *traigo.Scope, work func(context.Context) error) {
+			traigo.Async(s, func(ctx context.Context) (int, error) { return 0, work(ctx) })
+		},
+		"Start": func(s *traigo.Scope, work func(context.Context) error) {
+			_, _ = s.Start(context.Background(), func(ctx context.Context, ready func()) error {
+				ready()
+				return work(ctx)
+			})
+		},
+	}
+	for name, spawn := range ways {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				start := time.Now()
+				var running, most, ran atomic.Int32
+				s := traigo.New(t.Context(), traigo.Limit(2))
+				for i := range 5 {
+					spawn(s, func(context.Context) error {
+						now := running.Add(1)
+						for old := most.Load(); now > old && !most.CompareAndSwap(old, now); old = most.Load() {
+						}
+						time.Sleep(time.Second)
+						running.Add(-1)
+						ran.Add(1)
+						return nil
+					})
+					assert.Equal(t, time.Duration(i/2)*time.Second, time.Since(start), "task %d waits for a slot", i)
+				}
+				require.NoError(t, s.Wait())
+				assert.EqualValues(t, 5, ran.Load())
+				assert.EqualValues(t, 2, most.Load())
+				assert.Equal(t, 3*time.Second, time.Since(start))
+			})
+		})
+	}
+}
+
+func TestLimitFreesTheSlotHoweverATaskEnds(t *testing.T) {
+	ends := map[string]func(context.Context) error{
+		"nil":    lasting(0),
+		"error":  failing(0, errBoom),
+		"Goexit": func(context.Context) error { runtime.Goexit(); return nil },
+		"cancel": func(ctx context.Context) error { traigo.CurrentTask(ctx).Cancel(nil); return untilCanceled(ctx) },
+	}
+	for name, task := range ends {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := traigo.New(t.Context(), traigo.Limit(1))
+				s.Spawn(task, traigo.Bubble(false))
+				require.NoError(t, s.Spawn(lasting(0)).Wait(t.Context()))
+				require.NoError(t, s.Wait())
+			})
+		})
+	}
+}
+
+func TestLimitRefusesWhoIsBlockedWhenTheScopeIsCanceled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := traigo.New(t.Context(), traigo.Limit(1))
+		s.Spawn(cleaning(5*time.Second, nil))
+		blocked := make(chan *traigo.Task)
+		go func() {
+			blocked <- s.Spawn(func(context.Context) error {
+				assert.Fail(t, "a refused task ran")
+				return nil
+			})
+		}()
+		time.Sleep(time.Second)
+		start := time.Now()
+		s.Cancel(errBoom)
+		task := <-blocked
+		assert.Zero(t, time.Since(start), "canceled is enough: the slot is not free yet")
+		assert.True(t, closed(task.Done()))
+		require.ErrorIs(t, task.Err(), traigo.ErrRefused)
+		require.ErrorIs(t, task.Err(), errBoom)
+		require.ErrorIs(t, s.Wait(), errBoom)
+	})
+}
+
+func TestLimitDoesNotBlockTrySpawn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		s := traigo.New(t.Context(), traigo.Limit(1))
+		first, ok := s.TrySpawn(lasting(time.Second))
+		require.True(t, ok)
+		_, ok = s.TrySpawn(func(context.Context) error {
+			assert.Fail(t, "a refused task ran")
+			return nil
+		})
+		assert.False(t, ok)
+		assert.Zero(t, time.Since(start))
+		<-first.Done()
+		synctest.Wait()
+		_, ok = s.TrySpawn(lasting(0))
+		assert.True(t, ok)
+		require.NoError(t, s.Wait())
+	})
+}
+
+func TestLimitIsNotInherited(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		s := traigo.New(t.Context(), traigo.Limit(1))
+		child := s.Fork()
+		for range 3 {
+			child.Spawn(lasting(time.Second))
+		}
+		s.Spawn(lasting(time.Second)) // nor do the child's count here
+		assert.Zero(t, time.Since(start))
+		require.NoError(t, child.Wait())
+		require.NoError(t, s.Wait())
+		assert.Equal(t, time.Second, time.Since(start))
+	})
+}
+
+func TestLimitLetsStartsCallerGo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		s := traigo.New(t.Context(), traigo.Limit(1), discard())
+		s.Spawn(lasting(time.Minute))
+		ctx, cancel := context.WithTimeoutCause(t.Context(), time.Second, errBoom)
+		defer cancel()
+		task, err := s.Start(ctx, func(context.Context, func()) error {
+			assert.Fail(t, "nobody waits for it any more")
+			return nil
+		})
+		require.ErrorIs(t, err, errBoom)
+		assert.Nil(t, task)
+		assert.Equal(t, time.Second, time.Since(start))
+		require.NoError(t, s.Wait())
+	})
+}
+
+func TestLimitIsAtLeastOne(t *testing.T) {
+	requireMisuse(t, func() { traigo.Limit(0) })
+	requireMisuse(t, func() { traigo.Limit(-1) })
+}

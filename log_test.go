@@ -1,0 +1,275 @@
+package traigo_test
+
+import (
+	"context"
+	"log/slog"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/traigo/traigo"
+)
+
+func TestLoggingGivesEveryStepAtDebug(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		type who struct{ scope, task string }
+		book, seen := newRecords(), new(witness)
+		require.NoError(t, traigo.Run(t.Context(), func(ctx context.Context, s *traigo.Scope) error {
+			s.Spawn(lasting(time.Second), traigo.Name("work"))
+			_, err := s.Start(ctx, func(_ context.Context, ready func()) error { ready(); return nil }, traigo.Name("server"))
+			assert.NoError(t, err)
+			child := s.Fork(traigo.Name("child"))
+			child.Spawn(lasting(time.Second), traigo.Name("below"))
+			return child.Wait()
+		}, traigo.Name("s"), traigo.Logger(book.logger()), traigo.Observe(seen)))
+
+		steps, logged := map[who]int{}, map[who]int{}
+		for _, e := range seen.events() {
+			w := who{scope: e.Scope.Path()}
+			if e.Task != nil {
+				w.task = e.Task.Path()
+			}
+			steps[w]++
+		}
+		for _, r := range book.at(slog.LevelDebug) {
+			logged[who{r.Attrs["scope"], r.Attrs["task"]}]++
+		}
+		require.Len(t, steps, 5, "two scopes, three tasks")
+		assert.Equal(t, steps, logged, "scope and task by their paths")
+		assert.Empty(t, book.from(slog.LevelDebug+1), "nothing went wrong")
+	})
+}
+
+func TestLoggingGivesTimeoutsAtInfo(t *testing.T) {
+	opts := map[string]struct {
+		scope []traigo.ScopeOption
+		task  []traigo.TaskOption
+		path  string
+	}{
+		"of a scope": {scope: []traigo.ScopeOption{traigo.Timeout(time.Second)}, path: "s"},
+		"of a task":  {task: []traigo.TaskOption{traigo.Timeout(time.Second), traigo.Bubble(false)}, path: "s/work"},
+	}
+	for name, row := range opts {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				book := newRecords()
+				s := traigo.New(t.Context(), append(row.scope, traigo.Name("s"), traigo.Logger(book.logger()))...)
+				s.Spawn(untilCanceled, append(row.task, traigo.Name("work"))...)
+				_ = s.Wait()
+				infos := book.at(slog.LevelInfo)
+				require.Len(t, infos, 1)
+				assert.Contains(t, []string{infos[0].Attrs["scope"], infos[0].Attrs["task"]}, row.path)
+				assert.Empty(t, book.from(slog.LevelWarn), "the outcome has it")
+			})
+		})
+	}
+}
+
+func TestLoggingGivesSuppressedErrorsAtWarn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		book := newRecords()
+		s := traigo.New(t.Context(), traigo.Name("s"), traigo.Logger(book.logger()))
+		s.Spawn(cleaning(time.Second, errBoom), traigo.Name("late"))
+		s.Spawn(untilCanceled, traigo.Name("canceled"))
+		synctest.Wait()
+		require.NoError(t, s.Close(), "a quiet end stays quiet")
+		warned := book.from(slog.LevelWarn)
+		require.Len(t, warned, 1, "what merely follows from the end is no error")
+		assert.Equal(t, slog.LevelWarn, warned[0].Level)
+		assert.Equal(t, "s", warned[0].Attrs["scope"])
+		assert.Equal(t, "s/late", warned[0].Attrs["task"])
+		assert.Contains(t, warned[0].Text, "boom")
+	})
+}
+
+func TestLoggingGivesLostErrorsAtErrorLevel(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		book := newRecords()
+		s := traigo.New(t.Context(), traigo.Name("s"), traigo.Logger(book.logger()))
+		forkThatEnds(s, "child", failing(0, errBoom))
+		require.NoError(t, s.Wait())
+		lost := book.from(slog.LevelWarn)
+		require.Len(t, lost, 1)
+		assert.Equal(t, slog.LevelError, lost[0].Level)
+		assert.Equal(t, "s/child", lost[0].Attrs["scope"])
+	})
+}
+
+func TestLoggingOfIgnoredFailuresIsForDebugging(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		book := newRecords()
+		s := traigo.New(t.Context(), traigo.Logger(book.logger()))
+		s.Spawn(failing(0, errBoom), traigo.Bubble(false))
+		require.NoError(t, s.Wait())
+		found := false
+		for _, r := range book.at(slog.LevelDebug) {
+			found = found || mentions(r.Text, "boom")
+		}
+		assert.True(t, found)
+		assert.Empty(t, book.from(slog.LevelDebug+1))
+	})
+}
+
+func TestLoggingByDefaultIsForWarningsOnly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		book := defaultLog(t)
+		s := traigo.New(t.Context(), traigo.Name("s"))
+		s.Spawn(untilCanceled, traigo.Timeout(time.Second), traigo.Bubble(false))
+		s.Spawn(cleaning(time.Second, errBoom), traigo.Name("late"))
+		forkThatEnds(s, "child", failing(0, errBoom))
+		time.Sleep(time.Minute)
+		require.NoError(t, s.Close())
+		var levels []slog.Level
+		for _, r := range book.from(slog.LevelDebug) {
+			levels = append(levels, r.Level)
+		}
+		assert.ElementsMatch(t, []slog.Level{slog.LevelWarn, slog.LevelError}, levels)
+	})
+}
+
+func TestInheritedObserversAddUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		top, one, two := new(witness), new(witness), new(witness)
+		// Several at the top: those of the children must not end up in each other's place.
+		s := traigo.New(t.Context(), traigo.Name("s"), traigo.Observe(top), traigo.Observe(new(witness)), traigo.Observe(new(witness)))
+		children := []*traigo.Scope{
+			s.Fork(traigo.Name("one"), traigo.Observe(one)),
+			s.Fork(traigo.Name("two"), traigo.Observe(two)),
+		}
+		for _, child := range children {
+			child.Spawn(func(ctx context.Context) error {
+				return traigo.Run(ctx, func(context.Context, *traigo.Scope) error { return nil }, traigo.Name("below"))
+			})
+			require.NoError(t, child.Wait())
+		}
+		require.NoError(t, s.Wait())
+
+		closings := func(w *witness) (paths []string) {
+			for _, e := range w.events(traigo.ScopeClosed) {
+				paths = append(paths, e.Scope.Path())
+			}
+			return paths
+		}
+		assert.ElementsMatch(t, []string{"s/one/below", "s/one"}, closings(one))
+		assert.ElementsMatch(t, []string{"s/two/below", "s/two"}, closings(two))
+		assert.ElementsMatch(t, append(append([]string{"s"}, closings(one)...), closings(two)...), closings(top))
+	})
+}
+
+func TestInheritedLoggersAreReplaced(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		top, own := newRecords(), newRecords()
+		s := traigo.New(t.Context(), traigo.Name("s"), traigo.Logger(top.logger()))
+		replaced := s.Fork(traigo.Name("replaced"), traigo.Logger(own.logger()))
+		inherited := s.Fork(traigo.Name("inherited"))
+		for _, child := range []*traigo.Scope{replaced, inherited} {
+			child.Spawn(lasting(0))
+			require.NoError(t, child.Wait())
+		}
+		require.NoError(t, s.Wait())
+
+		scopes := func(b *records) map[string]bool {
+			set := map[string]bool{}
+			for _, r := range b.from(slog.LevelDebug) {
+				set[r.Attrs["scope"]] = true
+			}
+			return set
+		}
+		assert.Equal(t, map[string]bool{"s": true, "s/inherited": true}, scopes(top))
+		assert.Equal(t, map[string]bool{"s/replaced": true}, scopes(own))
+	})
+}
+
+func TestInheritedPanicAsErrorReachesDownOnly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := traigo.New(t.Context(), traigo.PanicAsError())
+		below := s.Fork().Fork()
+		below.Spawn(panicking("oops"))
+		_ = as[*traigo.PanicError](t, below.Wait())
+		require.NoError(t, s.Close())
+
+		s = traigo.New(t.Context())
+		child := s.Fork(traigo.PanicAsError())
+		child.Spawn(panicking("oops"))
+		_ = as[*traigo.PanicError](t, child.Wait())
+		s.Spawn(panicking("oops"), traigo.Name("work"))
+		_ = requirePanic(t, "work", func() { _ = s.Wait() })
+	})
+}
+
+// requireOneWarning checks that one WARN that names the scope is logged when 10 s have passed, and no more.
+func requireOneWarning(t *testing.T, book *records, path string) {
+	t.Helper()
+	time.Sleep(10*time.Second - time.Nanosecond)
+	synctest.Wait()
+	assert.Empty(t, book.from(slog.LevelWarn), "too early")
+	time.Sleep(time.Nanosecond)
+	synctest.Wait()
+	time.Sleep(time.Hour)
+	synctest.Wait()
+	warned := book.from(slog.LevelWarn)
+	require.Len(t, warned, 1, "once")
+	assert.Equal(t, slog.LevelWarn, warned[0].Level)
+	assert.Contains(t, warned[0].Text, path)
+}
+
+func TestLoggingOfABlockedSpawn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		book := newRecords()
+		s := traigo.New(t.Context(), traigo.Name("crowded"), traigo.Limit(1), traigo.Logger(book.logger()))
+		s.Spawn(func(context.Context) error {
+			s.Spawn(lasting(0)) // waits for itself
+			return nil
+		})
+		requireOneWarning(t, book, "crowded")
+		require.NoError(t, s.Close(), "cancel lets it go")
+	})
+}
+
+func TestLoggingOfASpawnThatHadToWaitABit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		book := newRecords()
+		s := traigo.New(t.Context(), traigo.Limit(1), traigo.Logger(book.logger()))
+		for range 5 {
+			s.Spawn(lasting(9 * time.Second))
+		}
+		require.NoError(t, s.Wait())
+		assert.Empty(t, book.from(slog.LevelWarn))
+	})
+}
+
+func TestLoggingOfAWaitForItself(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		book := newRecords()
+		s := traigo.New(t.Context(), traigo.Name("circle"), traigo.Logger(book.logger()))
+		s.Spawn(func(ctx context.Context) error {
+			_ = traigo.Current(ctx).Wait()
+			return nil
+		}, traigo.CancelTimeout(time.Second))
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		warned := book.from(slog.LevelWarn)
+		assert.Len(t, warned, 1, "once")
+		for _, r := range warned {
+			assert.Equal(t, slog.LevelWarn, r.Level)
+			assert.Contains(t, r.Text, "circle")
+		}
+		// Being given up is what gets it out of this: the scope closes, so its Wait returns.
+		require.Len(t, stuckTasks(s.Close()), 1)
+	})
+}
+
+func TestLoggingOfWaitsOfOthersIsSilent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		book := newRecords()
+		s := traigo.New(t.Context(), traigo.Logger(book.logger()))
+		other := s.Fork()
+		other.Spawn(lasting(time.Hour))
+		s.Spawn(func(context.Context) error { return other.Wait() })
+		require.NoError(t, s.Wait())
+		assert.Empty(t, book.from(slog.LevelWarn))
+	})
+}

@@ -1,0 +1,416 @@
+package traigo_test
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"runtime"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/traigo/traigo"
+)
+
+// requirePanic checks that f raises the panic of this task, with its stack, once.
+func requirePanic(t *testing.T, task string, f func()) *traigo.PanicError {
+	t.Helper()
+	value := raised(f)
+	require.IsType(t, (*traigo.PanicError)(nil), value)
+	panicked := value.(*traigo.PanicError)
+	assert.Equal(t, task, panicked.Task)
+	text := panicked.Error()
+	assert.Equal(t, 1, strings.Count(text, "panicOnPurpose"), "the original stack, once:\n%s", text)
+	assert.Equal(t, 1, strings.Count(text, "[running"), "no other stack:\n%s", text)
+	assert.Equal(t, 1, strings.Count(text, `"`+task+`"`), "the name, once:\n%s", text)
+	return panicked
+}
+
+func TestPanicOfATaskIsRaisedAgain(t *testing.T) {
+	waits := map[string]func(t *testing.T){
+		"Run": func(t *testing.T) {
+			_ = traigo.Run(t.Context(), func(ctx context.Context, s *traigo.Scope) error {
+				s.Spawn(panicking("oops"), traigo.Name("work"))
+				return untilCanceled(ctx)
+			})
+		},
+		"Wait": func(t *testing.T) {
+			s := traigo.New(t.Context())
+			s.Spawn(panicking("oops"), traigo.Name("work"))
+			_ = s.Wait()
+		},
+		"Close": func(t *testing.T) {
+			s := traigo.New(t.Context())
+			s.Spawn(panicking("oops"), traigo.Name("work"))
+			<-s.Done()
+			_ = s.Close()
+		},
+		"Shutdown": func(t *testing.T) {
+			s := traigo.New(t.Context())
+			s.Spawn(panicking("oops"), traigo.Name("work"))
+			_ = s.Shutdown(t.Context())
+		},
+	}
+	for name, wait := range waits {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				panicked := requirePanic(t, "work", func() { wait(t) })
+				assert.Equal(t, "oops", panicked.Recovered.Value)
+				assert.Contains(t, panicked.Error(), "oops")
+			})
+		})
+	}
+}
+
+func TestPanicOfATaskCancelsAtOnceAndIsRaisedAtTheEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		s := traigo.New(t.Context(), traigo.Name("s"))
+		s.Spawn(func(ctx context.Context) error {
+			<-ctx.Done()
+			assert.Equal(t, time.Second, time.Since(start))
+			why, ok := errors.AsType[*traigo.Cancellation](context.Cause(ctx))
+			if assert.True(t, ok) {
+				assert.Equal(t, traigo.Panicked, why.Kind)
+				assert.Equal(t, "s", why.Scope)
+				assert.Equal(t, "s/work", why.Task)
+			}
+			assert.ErrorIs(t, context.Cause(ctx), errBoom)
+			time.Sleep(3 * time.Second)
+			return nil
+		})
+		s.Spawn(func(context.Context) error {
+			time.Sleep(time.Second)
+			panic(errBoom)
+		}, traigo.Name("work"))
+		require.NotNil(t, raised(func() { _ = s.Wait() }))
+		assert.Equal(t, 4*time.Second, time.Since(start), "when everything has ended")
+		_ = as[*traigo.PanicError](t, s.Err())
+	})
+}
+
+func TestPanicCrossesScopesAsTheOneItWas(t *testing.T) {
+	nest := func(inner func(ctx context.Context) error) func(context.Context) error {
+		return func(ctx context.Context) error {
+			return traigo.Run(ctx, func(ctx context.Context, s *traigo.Scope) error {
+				s.Spawn(inner, traigo.Name("around"))
+				return nil
+			})
+		}
+	}
+	rows := map[string]func(ctx context.Context){
+		"tasks of tasks": func(ctx context.Context) {
+			work := func(ctx context.Context) error {
+				return traigo.Run(ctx, func(_ context.Context, s *traigo.Scope) error {
+					s.Spawn(panicking(errBoom), traigo.Name("work"))
+					return nil
+				})
+			}
+			_ = nest(nest(work))(ctx)
+		},
+		"bodies of bodies": func(ctx context.Context) {
+			_ = traigo.Run(ctx, func(ctx context.Context, _ *traigo.Scope) error {
+				return traigo.Run(ctx, func(_ context.Context, s *traigo.Scope) error {
+					s.Spawn(panicking(errBoom), traigo.Name("work"))
+					return nil
+				})
+			})
+		},
+		"forks of forks": func(ctx context.Context) {
+			_ = traigo.Run(ctx, func(_ context.Context, s *traigo.Scope) error {
+				child := s.Fork()
+				grandchild := child.Fork()
+				grandchild.Spawn(panicking(errBoom), traigo.Name("work"))
+				grandchild.Finalize()
+				child.Finalize()
+				return nil
+			})
+		},
+	}
+	for name, row := range rows {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				book := defaultLog(t)
+				panicked := requirePanic(t, "work", func() { row(t.Context()) })
+				require.ErrorIs(t, panicked, errBoom)
+				assert.Empty(t, book.from(slog.LevelWarn), "it is raised: nothing is lost")
+			})
+		})
+	}
+}
+
+func TestPanicErrorLooksIntoTheValue(t *testing.T) {
+	rows := map[string]struct {
+		value any
+		found func(error) bool
+	}{
+		"an error":        {errBoom, func(err error) bool { return errors.Is(err, errBoom) }},
+		"an error's type": {&os.PathError{Err: errBoom}, func(err error) bool { _, ok := errors.AsType[*os.PathError](err); return ok }},
+		"nil":             {nil, func(err error) bool { _, ok := errors.AsType[*runtime.PanicNilError](err); return ok }},
+		"no error":        {42, func(err error) bool { return errors.Unwrap(err) == nil }},
+	}
+	for name, row := range rows {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := traigo.New(t.Context())
+				s.Spawn(panicking(row.value), traigo.Name("work"))
+				assert.True(t, row.found(requirePanic(t, "work", func() { _ = s.Wait() })))
+			})
+		})
+	}
+}
+
+func TestPanicOfTheBodyContinuesAfterTheJoin(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		var task *traigo.Task
+		var cause error
+		value := new(int)
+		got := raised(func() {
+			_ = traigo.Run(t.Context(), func(_ context.Context, s *traigo.Scope) error {
+				task = s.Spawn(func(ctx context.Context) error {
+					<-ctx.Done()
+					cause = context.Cause(ctx)
+					time.Sleep(3 * time.Second)
+					return nil
+				})
+				panic(value)
+			})
+		})
+		assert.Same(t, value, got, "its own value, not one around it")
+		assert.True(t, closed(task.Done()))
+		assert.Equal(t, 3*time.Second, time.Since(start))
+		assert.Equal(t, traigo.Panicked, as[*traigo.Cancellation](t, cause).Kind)
+	})
+}
+
+func TestPanicAsErrorMakesItAnOrdinaryFailure(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var cause error
+		watch := func(ctx context.Context) error {
+			<-ctx.Done()
+			cause = context.Cause(ctx)
+			return nil
+		}
+		err := traigo.Run(t.Context(), func(_ context.Context, s *traigo.Scope) error {
+			s.Spawn(watch)
+			s.Spawn(panicking(errBoom), traigo.Name("work"))
+			return nil
+		}, traigo.PanicAsError())
+		assert.Equal(t, "work", as[*traigo.TaskError](t, err).Task)
+		assert.Equal(t, "work", as[*traigo.PanicError](t, err).Task)
+		require.ErrorIs(t, err, errBoom)
+		assert.Equal(t, 1, strings.Count(err.Error(), "panicOnPurpose"), err.Error())
+		assert.Equal(t, traigo.TaskFailed, as[*traigo.Cancellation](t, cause).Kind)
+
+		err = traigo.Run(t.Context(), func(_ context.Context, s *traigo.Scope) error {
+			s.Spawn(watch)
+			panicOnPurpose(errBoom)
+			return nil
+		}, traigo.PanicAsError())
+		_ = as[*traigo.PanicError](t, err)
+		require.ErrorIs(t, err, errBoom)
+		assert.Equal(t, 1, strings.Count(err.Error(), "panicOnPurpose"), err.Error())
+		assert.Equal(t, traigo.BodyFailed, as[*traigo.Cancellation](t, cause).Kind)
+	})
+}
+
+// What was an ordinary failure below does not become a panic by being passed on.
+func TestPanicAsErrorThatIsPassedOnStaysAnError(t *testing.T) {
+	rows := map[string]func(ctx context.Context, s *traigo.Scope, below *traigo.Task) error{
+		"by a task": func(_ context.Context, s *traigo.Scope, below *traigo.Task) error {
+			s.Spawn(func(ctx context.Context) error { return below.Wait(ctx) })
+			return nil
+		},
+		"by the body": func(ctx context.Context, _ *traigo.Scope, below *traigo.Task) error {
+			return below.Wait(ctx)
+		},
+	}
+	for name, row := range rows {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var err error
+				value := raised(func() {
+					err = traigo.Run(t.Context(), func(ctx context.Context, s *traigo.Scope) error {
+						child := s.Fork(traigo.PanicAsError(), discard())
+						below := child.Spawn(panicking(errBoom))
+						assert.ErrorIs(t, child.Wait(), errBoom)
+						return row(ctx, s, below)
+					})
+				})
+				require.Nil(t, value, "raised, though nothing here panicked")
+				require.ErrorIs(t, err, errBoom)
+			})
+		})
+	}
+}
+
+func TestPanicIsNotHiddenByWhoOwnsTheError(t *testing.T) {
+	spawns := map[string]func(s *traigo.Scope) *traigo.Task{
+		"Bubble(false)": func(s *traigo.Scope) *traigo.Task {
+			return s.Spawn(panicking("oops"), traigo.Bubble(false), traigo.Name("work"))
+		},
+		"OnDone": func(s *traigo.Scope) *traigo.Task {
+			return s.Spawn(panicking("oops"), traigo.OnDone(func(error) {}), traigo.Name("work"))
+		},
+		"Awaited(false)": func(s *traigo.Scope) *traigo.Task {
+			return s.Spawn(panicking("oops"), traigo.Awaited(false), traigo.Name("work"))
+		},
+		"Async": func(s *traigo.Scope) *traigo.Task {
+			f := traigo.Async(s, func(context.Context) (int, error) {
+				panicOnPurpose("oops")
+				return 1, nil
+			}, traigo.Name("work"))
+			_, _ = f.Await(context.Background())
+			return f.Task()
+		},
+	}
+	for name, spawn := range spawns {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := traigo.New(t.Context())
+				task := spawn(s)
+				<-s.Done()
+				_ = as[*traigo.PanicError](t, task.Err())
+				_ = requirePanic(t, "work", func() { _ = s.Wait() })
+			})
+		})
+	}
+}
+
+func TestPanicInAQuietEndIsRaised(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := traigo.New(t.Context())
+		s.Spawn(func(ctx context.Context) error {
+			<-ctx.Done()
+			panicOnPurpose("oops")
+			return nil
+		}, traigo.Name("work"))
+		synctest.Wait()
+		_ = requirePanic(t, "work", func() { _ = s.Close() })
+	})
+}
+
+func TestPanicOfABlockingCallIsTheTasks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := traigo.New(t.Context())
+		s.Spawn(traigo.Blocking(func() error {
+			panicOnPurpose(errBoom)
+			return nil
+		}), traigo.Name("work"))
+		require.ErrorIs(t, requirePanic(t, "work", func() { _ = s.Wait() }), errBoom)
+	})
+}
+
+func TestGoexitOfATaskIsAFailure(t *testing.T) {
+	rows := map[string]func(context.Context) error{
+		"task": func(context.Context) error {
+			runtime.Goexit()
+			return nil
+		},
+		"Blocking": traigo.Blocking(func() error {
+			runtime.Goexit()
+			return nil
+		}),
+	}
+	for name, task := range rows {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := traigo.New(t.Context())
+				sibling := s.Spawn(untilCanceled)
+				gone := s.Spawn(task, traigo.Name("work"))
+				err := s.Wait()
+				require.ErrorIs(t, err, traigo.ErrGoexit)
+				assert.Equal(t, "work", as[*traigo.TaskError](t, err).Task)
+				require.ErrorIs(t, gone.Err(), traigo.ErrGoexit)
+				require.ErrorIs(t, gone.Wait(t.Context()), traigo.ErrGoexit)
+				assert.True(t, closed(sibling.Done()))
+			})
+		})
+	}
+}
+
+func TestGoexitOfTheBodyContinuesAfterTheJoin(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		var task *traigo.Task
+		returned := false
+		gone := make(chan struct{})
+		go func() {
+			defer close(gone)
+			_ = traigo.Run(t.Context(), func(_ context.Context, s *traigo.Scope) error {
+				task = s.Spawn(cleaning(3*time.Second, nil))
+				runtime.Goexit()
+				return nil
+			})
+			returned = true
+		}()
+		<-gone
+		assert.False(t, returned, "Run must not stop a Goexit")
+		assert.True(t, closed(task.Done()))
+		assert.Equal(t, 3*time.Second, time.Since(start))
+	})
+}
+
+type observerFunc func(traigo.Event)
+
+func (f observerFunc) Observe(e traigo.Event) { f(e) }
+
+func TestPanicOfAnObserverHarmsNobodyElse(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		before, after, book := new(witness), new(witness), newRecords()
+		var task *traigo.Task
+		err := traigo.Run(t.Context(), func(_ context.Context, s *traigo.Scope) error {
+			task = s.Spawn(lasting(time.Second))
+			child := s.Fork()
+			child.Spawn(failing(0, errBoom))
+			assert.ErrorIs(t, child.Wait(), errBoom)
+			return nil
+		}, traigo.Observe(before), traigo.Observe(observerFunc(func(traigo.Event) { panic("bad observer") })),
+			traigo.Observe(after), traigo.Logger(book.logger()))
+		require.NoError(t, err)
+		require.NoError(t, task.Err())
+		assert.Len(t, before.events(traigo.ScopeClosed), 2)
+		assert.Len(t, before.events(traigo.TaskEnded), 2)
+		assert.Len(t, after.events(), len(before.events()))
+		warned := book.from(slog.LevelWarn)
+		require.NotEmpty(t, warned, "nothing is lost")
+		assert.Contains(t, warned[0].Text, "bad observer")
+	})
+}
+
+func TestPanicOfOnDoneHarmsNobodyElse(t *testing.T) {
+	rows := map[string]func(error){
+		"panic":  func(error) { panic("bad callback") },
+		"Goexit": func(error) { runtime.Goexit() },
+	}
+	for name, callback := range rows {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				book := newRecords()
+				s := traigo.New(t.Context(), traigo.Logger(book.logger()))
+				sibling := s.Spawn(func(ctx context.Context) error { return traigo.Sleep(ctx, time.Minute) })
+				task := s.Spawn(lasting(0), traigo.OnDone(callback))
+				<-task.Done()
+				synctest.Wait()
+				require.NoError(t, task.Err(), "the task itself has done well")
+				// Whether the callback's panic then reaches who waits is not the
+				// question here: it must not hang, nor be lost.
+				var err error
+				value := raised(func() { err = s.Wait() })
+				assert.True(t, closed(sibling.Done()))
+				require.NoError(t, sibling.Err(), "nobody else is harmed")
+				if name == "panic" && value == nil && err == nil {
+					warned := book.from(slog.LevelWarn)
+					require.NotEmpty(t, warned, "nothing is lost")
+					assert.Contains(t, warned[0].Text, "bad callback")
+				}
+			})
+		})
+	}
+}

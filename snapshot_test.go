@@ -1,0 +1,218 @@
+package traigo_test
+
+import (
+	"context"
+	"encoding/json"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/traigo/traigo"
+)
+
+// tree is a scope with two tasks, a fork below it, and below that a Run in a
+// task and a New.
+func tree(t *testing.T) *traigo.Scope {
+	t.Helper()
+	root := traigo.New(t.Context(), traigo.Name("root"))
+	root.Spawn(untilCanceled, traigo.Name("plain"))
+	root.Spawn(untilCanceled, traigo.Name("special"), traigo.Bubble(false), traigo.Master(true), traigo.Awaited(false))
+	fork := root.Fork(traigo.Name("fork"))
+	fork.Spawn(func(ctx context.Context) error {
+		return traigo.Run(ctx, func(ctx context.Context, _ *traigo.Scope) error { return untilCanceled(ctx) }, traigo.Name("nested"))
+	}, traigo.Name("caller"))
+	traigo.New(fork.Context(), traigo.Name("side")).Spawn(untilCanceled, traigo.Name("deep"))
+	synctest.Wait()
+	t.Cleanup(func() { _ = root.Close() })
+	return root
+}
+
+// paths lists the scopes and tasks of a snapshot.
+func paths(snap traigo.Snapshot) (all []string) {
+	all = append(all, snap.Path)
+	for _, task := range snap.Tasks {
+		all = append(all, "task "+task.Path)
+	}
+	for _, scope := range snap.Scopes {
+		all = append(all, paths(scope)...)
+	}
+	return all
+}
+
+func taskNamed(t *testing.T, snap traigo.Snapshot, name string) traigo.TaskSnapshot {
+	t.Helper()
+	for _, task := range snap.Tasks {
+		if task.Name == name {
+			return task
+		}
+	}
+	require.Fail(t, "no such task", name)
+	return traigo.TaskSnapshot{}
+}
+
+func TestSnapshotIsTheTreeBelow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		root := tree(t)
+		assert.ElementsMatch(t, []string{
+			"root", "task root/plain", "task root/special",
+			"root/fork", "task root/fork/caller",
+			"root/fork/nested", "root/fork/side", "task root/fork/side/deep",
+		}, paths(root.Snapshot()))
+	})
+}
+
+func TestSnapshotOfAScope(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		s := traigo.New(t.Context(), traigo.Name("s"))
+		time.Sleep(time.Second)
+		child := s.Fork(traigo.Name("child"), traigo.Timeout(time.Minute))
+
+		snap := s.Snapshot()
+		require.Len(t, snap.Scopes, 1)
+		for scope, snap := range map[*traigo.Scope]traigo.Snapshot{s: snap, child: snap.Scopes[0]} {
+			assert.Equal(t, scope.ID(), snap.ID)
+			assert.Equal(t, scope.Name(), snap.Name)
+			assert.Equal(t, scope.Path(), snap.Path)
+			assert.Equal(t, scope.State(), snap.State)
+			assert.Empty(t, snap.Cause)
+		}
+		assert.True(t, snap.Opened.Equal(start), "%v", snap.Opened)
+		assert.True(t, snap.Scopes[0].Opened.Equal(start.Add(time.Second)), "%v", snap.Scopes[0].Opened)
+		assert.Zero(t, snap.Deadline)
+		assert.True(t, snap.Scopes[0].Deadline.Equal(start.Add(time.Minute+time.Second)), "%v", snap.Scopes[0].Deadline)
+
+		child.Spawn(cleaning(time.Second, nil))
+		child.Cancel(errBoom)
+		snap = s.Snapshot()
+		require.Len(t, snap.Scopes, 1)
+		assert.Equal(t, traigo.Canceling, snap.Scopes[0].State)
+		assert.Contains(t, snap.Scopes[0].Cause, "boom")
+		require.ErrorIs(t, child.Wait(), errBoom)
+		synctest.Wait()
+		assert.Empty(t, s.Snapshot().Scopes, "what has ended is gone")
+
+		s.Finalize()
+		<-s.Done()
+		snap = s.Snapshot()
+		assert.Equal(t, traigo.Closed, snap.State)
+		assert.Equal(t, "s", snap.Path)
+		assert.Empty(t, snap.Tasks)
+	})
+}
+
+func TestSnapshotOfATask(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		root := tree(t)
+		time.Sleep(90 * time.Second)
+		task := root.Spawn(untilCanceled, traigo.Name("young"), traigo.Timeout(time.Hour))
+		start := time.Now()
+		time.Sleep(time.Second)
+
+		snap := root.Snapshot()
+		plain, special, young := taskNamed(t, snap, "plain"), taskNamed(t, snap, "special"), taskNamed(t, snap, "young")
+		assert.Equal(t, task.ID(), young.ID)
+		assert.Equal(t, task.Path(), young.Path)
+		assert.InDelta(t, 91*time.Second, plain.Age, float64(10*time.Millisecond))
+		assert.InDelta(t, time.Second, young.Age, float64(10*time.Millisecond))
+		assert.WithinDuration(t, start, young.Spawned, 10*time.Millisecond)
+		assert.True(t, young.Deadline.Equal(start.Add(time.Hour)), "%v", young.Deadline)
+		assert.Equal(t, "running", young.State)
+		assert.Equal(t, [3]bool{true, false, true}, [3]bool{plain.Bubble, plain.Master, plain.Awaited})
+		assert.Equal(t, [3]bool{false, true, false}, [3]bool{special.Bubble, special.Master, special.Awaited})
+	})
+}
+
+func TestSnapshotOfATaskThatIsToStop(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := traigo.New(t.Context())
+		task := s.Spawn(cleaning(time.Second, nil), traigo.Name("work"))
+		synctest.Wait()
+		task.Cancel(errBoom)
+		snap := taskNamed(t, s.Snapshot(), "work")
+		assert.Equal(t, "canceling", snap.State)
+		assert.Contains(t, snap.Cause, "boom")
+		<-task.Done()
+		synctest.Wait()
+		assert.Empty(t, s.Snapshot().Tasks, "what has ended is gone")
+		require.NoError(t, s.Close())
+	})
+}
+
+func TestSnapshotTellsWhoIsReady(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := traigo.New(t.Context())
+		_, err := s.Start(t.Context(), func(ctx context.Context, ready func()) error {
+			assert.False(t, taskNamed(t, s.Snapshot(), "server").Ready)
+			ready()
+			assert.True(t, taskNamed(t, s.Snapshot(), "server").Ready)
+			return untilCanceled(ctx)
+		}, traigo.Name("server"))
+		require.NoError(t, err)
+		require.NoError(t, s.Close())
+	})
+}
+
+func TestSnapshotOfAGivenUpTask(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		release, free := newRelease()
+		defer free()
+		s := traigo.New(t.Context(), discard())
+		task := s.Spawn(deaf(release), traigo.Name("stuck"), traigo.CancelTimeout(time.Second))
+		synctest.Wait()
+		task.Cancel(nil)
+		time.Sleep(time.Minute)
+		assert.Equal(t, "given up", taskNamed(t, s.Snapshot(), "stuck").State)
+		free()
+		synctest.Wait()
+		assert.Empty(t, s.Snapshot().Tasks)
+		_ = s.Close()
+	})
+}
+
+func TestSnapshotEncodesAsJSON(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		root := tree(t)
+		text, err := json.Marshal(root.Snapshot())
+		require.NoError(t, err)
+		for _, path := range paths(root.Snapshot()) {
+			assert.Contains(t, string(text), `"`+strings.TrimPrefix(path, "task ")+`"`)
+		}
+		assert.Contains(t, string(text), `"open"`, "states by their names")
+		assert.Contains(t, string(text), `"running"`)
+	})
+}
+
+func TestSnapshotDrawsTheTree(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		root := tree(t)
+		time.Sleep(90 * time.Second)
+		text := root.Snapshot().String()
+		lines := strings.Split(text, "\n")
+		// at is the line and the column (in letters: trees are drawn with more
+		// than ASCII) in which the name stands.
+		at := func(name string) (line, column int) {
+			for i, line := range lines {
+				if before, _, found := strings.Cut(line, name); found {
+					return i, len([]rune(before))
+				}
+			}
+			require.Fail(t, "not drawn", "%s in:\n%s", name, text)
+			return 0, 0
+		}
+		for child, parent := range map[string]string{
+			"plain": "root", "special": "root", "fork": "root",
+			"caller": "fork", "nested": "fork", "side": "fork", "deep": "side",
+		} {
+			line, column := at(child)
+			parentLine, parentColumn := at(parent)
+			assert.Greater(t, line, parentLine, "%s comes below %s:\n%s", child, parent, text)
+			assert.Greater(t, column, parentColumn, "%s is further in than %s:\n%s", child, parent, text)
+		}
+		assert.Contains(t, text, "1m30s", "ages")
+	})
+}

@@ -1,0 +1,317 @@
+package traigo_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/traigo/traigo"
+)
+
+func TestTimeoutIsTheOutcome(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		err := traigo.Run(t.Context(), func(ctx context.Context, _ *traigo.Scope) error {
+			return untilCanceled(ctx)
+		}, traigo.Name("work"), traigo.Timeout(10*time.Second))
+		assert.Equal(t, 10*time.Second, time.Since(start))
+
+		late := as[*traigo.TimeoutError](t, err)
+		assert.Equal(t, traigo.TimeoutError{Scope: "work", After: 10 * time.Second}, *late)
+		assert.True(t, late.Timeout())
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+
+		failed, ok := err.(*traigo.Error) //nolint:errorlint // the outcome itself, not something in it
+		require.True(t, ok, "%T", err)
+		assert.Same(t, late, failed.Err)
+		assert.Equal(t, "work", failed.Scope)
+		assert.Empty(t, failed.Others, "what follows from the timeout is no error of its own")
+	})
+}
+
+func TestTimeoutRunsFromOpening(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		s := traigo.New(t.Context(), traigo.Timeout(10*time.Second))
+		time.Sleep(4 * time.Second)
+		s.Spawn(untilCanceled)
+		s.Finalize()
+		time.Sleep(3 * time.Second)
+		err := s.Wait()
+		assert.Equal(t, 10*time.Second, time.Since(start), "neither a task nor Finalize nor Wait restarts the clock")
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+	})
+}
+
+func TestTimeoutOfZeroIsNone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		require.NoError(t, traigo.Run(t.Context(), func(ctx context.Context, _ *traigo.Scope) error {
+			_, ok := ctx.Deadline()
+			assert.False(t, ok)
+			return traigo.Sleep(ctx, 1000*time.Hour)
+		}, traigo.Timeout(0)))
+	})
+}
+
+// The body outlives both deadlines, so the clock alone could not tell.
+func TestTimeoutIsToldFromTheParents(t *testing.T) {
+	const lingers = 3 * time.Second
+	rows := map[string]struct {
+		parent, own time.Duration
+		mine        bool
+	}{
+		"own first":      {parent: 2 * time.Second, own: time.Second, mine: true},
+		"parent's first": {parent: time.Second, own: 2 * time.Second, mine: false},
+		"same instant":   {parent: time.Second, own: time.Second, mine: false},
+	}
+	for name, row := range rows {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ctx, cancel := context.WithTimeout(t.Context(), row.parent)
+				defer cancel()
+				start := time.Now()
+				err := traigo.Run(ctx, func(ctx context.Context, s *traigo.Scope) error {
+					return cleaning(time.Until(start.Add(lingers)), nil)(ctx)
+				}, traigo.Name("work"), traigo.Timeout(row.own))
+
+				require.ErrorIs(t, err, context.DeadlineExceeded, "either way")
+				late, own := errors.AsType[*traigo.TimeoutError](err)
+				require.Equal(t, row.mine, own, "%v", err)
+				if row.mine {
+					assert.Equal(t, "work", late.Scope)
+				} else {
+					assert.Equal(t, traigo.ParentCanceled, as[*traigo.Cancellation](t, err).Kind)
+				}
+			})
+		})
+	}
+}
+
+func TestTimeoutOfAnOuterScopeIsTheOuterScopes(t *testing.T) {
+	for name, own := range map[string]time.Duration{"later": 5 * time.Second, "same instant": time.Second} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var inner error
+				outer := traigo.Run(t.Context(), func(ctx context.Context, _ *traigo.Scope) error {
+					inner = traigo.Run(ctx, func(ctx context.Context, _ *traigo.Scope) error {
+						return untilCanceled(ctx)
+					}, traigo.Name("inner"), traigo.Timeout(own))
+					return nil
+				}, traigo.Name("outer"), traigo.Timeout(time.Second))
+
+				assert.Equal(t, "outer", as[*traigo.TimeoutError](t, outer).Scope)
+				first, ok := as[*traigo.Error](t, inner).Err.(*traigo.Cancellation) //nolint:errorlint // it must be this very one
+				require.True(t, ok, "%v", inner)
+				assert.Equal(t, traigo.ParentCanceled, first.Kind)
+				assert.Equal(t, "outer", as[*traigo.TimeoutError](t, inner).Scope, "the one that there was, not one of its own")
+				require.ErrorIs(t, inner, context.DeadlineExceeded)
+			})
+		})
+	}
+}
+
+func TestTimeoutShowsInContexts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		check := func(where string, ctx context.Context) {
+			<-ctx.Done()
+			assert.Equal(t, context.DeadlineExceeded, ctx.Err(), where)
+			cause := context.Cause(ctx)
+			why, ok := errors.AsType[*traigo.Cancellation](cause)
+			if assert.True(t, ok, "%s: %v", where, cause) {
+				assert.Equal(t, traigo.TimedOut, why.Kind, where)
+				assert.Equal(t, "work", why.Scope, where)
+			}
+			late, ok := errors.AsType[*traigo.TimeoutError](cause)
+			assert.True(t, ok && late.Scope == "work", "%s: %v", where, cause)
+			assert.ErrorIs(t, cause, context.DeadlineExceeded, where)
+		}
+		_ = traigo.Run(t.Context(), func(ctx context.Context, s *traigo.Scope) error {
+			s.Spawn(func(ctx context.Context) error {
+				check("task", ctx)
+				return nil
+			})
+			s.Spawn(func(ctx context.Context) error {
+				derived, cancel := context.WithCancel(ctx)
+				defer cancel()
+				check("derived by the standard library", derived)
+				return nil
+			})
+			s.Spawn(func(ctx context.Context) error {
+				later, cancel := context.WithTimeout(ctx, time.Hour)
+				defer cancel()
+				check("derived with a later deadline", later)
+				return nil
+			})
+			s.Spawn(func(ctx context.Context) error {
+				_ = traigo.Run(ctx, func(ctx context.Context, _ *traigo.Scope) error {
+					check("body of a scope below", ctx)
+					return nil
+				})
+				return nil
+			})
+			check("body", ctx)
+			check("Context", s.Context())
+			return nil
+		}, traigo.Name("work"), traigo.Timeout(time.Second))
+	})
+}
+
+func TestTimeoutDeadlineIsTheCurrentOne(t *testing.T) {
+	type key struct{}
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		ctx, cancel := context.WithDeadline(t.Context(), start.Add(time.Minute))
+		defer cancel()
+		s := traigo.New(ctx, traigo.Timeout(10*time.Second))
+		defer s.Close()
+		ctxs := make(chan context.Context, 1)
+		s.Spawn(func(ctx context.Context) error {
+			ctxs <- ctx
+			return untilCanceled(ctx)
+		})
+		task := <-ctxs
+		fork := s.Fork()
+		contexts := map[string]context.Context{
+			"scope":   s.Context(),
+			"task":    task,
+			"derived": context.WithValue(task, key{}, 1),
+			"fork":    fork.Context(),
+		}
+		expect := func(after time.Duration) {
+			t.Helper()
+			for where, ctx := range contexts {
+				deadline, ok := ctx.Deadline()
+				assert.True(t, ok, where)
+				assert.Equal(t, after, deadline.Sub(start), where)
+			}
+		}
+		expect(10 * time.Second)
+		time.Sleep(5 * time.Second)
+		s.SetTimeout(10 * time.Second)
+		expect(15 * time.Second)
+		s.SetTimeout(time.Hour)
+		expect(time.Minute) // the parent's is earlier
+		s.SetTimeout(0)
+		expect(time.Minute)
+	})
+}
+
+func TestTimeoutRemovedLeavesNoDeadline(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := traigo.New(context.Background(), traigo.Timeout(time.Second))
+		_, ok := s.Context().Deadline()
+		assert.True(t, ok)
+		s.SetTimeout(0)
+		_, ok = s.Context().Deadline()
+		assert.False(t, ok)
+		require.NoError(t, s.Close())
+	})
+}
+
+func TestSetTimeoutRestartsTheClock(t *testing.T) {
+	rows := map[string]struct {
+		first, second, want time.Duration
+	}{
+		"the same again": {10 * time.Second, 10 * time.Second, 14 * time.Second},
+		"shorter":        {10 * time.Second, 2 * time.Second, 6 * time.Second},
+		"longer":         {10 * time.Second, time.Hour, time.Hour + 4*time.Second},
+		"none before":    {0, 3 * time.Second, 7 * time.Second},
+	}
+	for name, row := range rows {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				start := time.Now()
+				s := traigo.New(t.Context(), traigo.Timeout(row.first))
+				s.Spawn(untilCanceled)
+				time.Sleep(4 * time.Second)
+				s.SetTimeout(row.second)
+				late := as[*traigo.TimeoutError](t, s.Wait())
+				assert.Equal(t, row.want, time.Since(start))
+				assert.Equal(t, row.second, late.After)
+			})
+		})
+	}
+}
+
+func TestSetTimeoutOfZeroRemovesIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		s := traigo.New(t.Context(), traigo.Timeout(10*time.Second))
+		s.Spawn(lasting(time.Minute))
+		time.Sleep(4 * time.Second)
+		s.SetTimeout(0)
+		require.NoError(t, s.Wait())
+		assert.Equal(t, time.Minute, time.Since(start))
+	})
+}
+
+func TestSetTimeoutAfterTheEndChangesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := traigo.New(t.Context())
+		s.Spawn(cleaning(5*time.Second, nil))
+		s.Cancel(nil)
+		s.SetTimeout(time.Second)
+		require.NoError(t, s.Wait(), "what ended it first stays the outcome")
+		s.SetTimeout(time.Second)
+		time.Sleep(time.Minute)
+		require.NoError(t, s.Err())
+	})
+}
+
+func TestTimeoutRefusesNegativeDurations(t *testing.T) {
+	requireMisuse(t, func() { traigo.Timeout(-1) })
+	s := traigo.New(t.Context())
+	requireMisuse(t, func() { s.SetTimeout(-1) })
+	require.NoError(t, s.Close())
+}
+
+func TestTimeoutOfAScopeWithNothingLeftToDo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := traigo.New(t.Context(), traigo.Timeout(3*time.Second))
+		s.Spawn(lasting(time.Second))
+		background := s.Spawn(cleaning(5*time.Second, nil), traigo.Awaited(false))
+		require.NoError(t, s.Wait(), "it was only tidying up when the time came")
+		assert.True(t, closed(background.Done()))
+		time.Sleep(time.Hour)
+		require.NoError(t, s.Err())
+	})
+}
+
+func TestTimeoutOfATask(t *testing.T) {
+	rows := map[string]struct {
+		task func(context.Context) error
+		late bool
+	}{
+		"what ctx.Err says": {untilCanceled, true},
+		"nil":               {cleaning(0, nil), false},
+		"another error":     {cleaning(0, errBoom), true},
+	}
+	for name, row := range rows {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				start := time.Now()
+				s := traigo.New(t.Context(), traigo.Name("s"))
+				s.Spawn(func(ctx context.Context) error {
+					deadline, ok := ctx.Deadline()
+					assert.True(t, ok)
+					assert.Equal(t, start.Add(time.Second), deadline)
+					return row.task(ctx)
+				}, traigo.Name("work"), traigo.Timeout(time.Second))
+				err := s.Wait()
+				assert.Equal(t, time.Second, time.Since(start))
+				if !row.late {
+					require.NoError(t, err)
+					return
+				}
+				assert.Equal(t, "work", as[*traigo.TaskError](t, err).Task)
+				assert.Equal(t, traigo.TimeoutError{Scope: "s/work", After: time.Second}, *as[*traigo.TimeoutError](t, err))
+				assert.Equal(t, name == "another error", errors.Is(err, errBoom), "%v", err)
+			})
+		})
+	}
+}
