@@ -88,7 +88,11 @@ func newBlock(call string, ctx context.Context, d time.Duration, fn func(context
 		panic("traigo: " + call + "(" + d.String() + "): negative duration; 0 has expired at once")
 	}
 	b := &block{outer: ctx, late: &TimeoutError{Scope: pathOf(ctx), After: d}, deadline: time.Now().Add(d)}
-	b.Context, b.cancel = context.WithDeadlineCause(undated{ctx}, b.deadline, b.late)
+	at := b.deadline
+	if outer, ok := ctx.Deadline(); ok && outer.Equal(at) {
+		at = at.Add(1) // of two at the same instant the outer one wins
+	}
+	b.Context, b.cancel = context.WithDeadlineCause(undated{ctx}, at, b.late)
 	return b
 }
 

@@ -19,13 +19,13 @@ func (s *Scope) runBody(body func(context.Context, *Scope) error) {
 		}
 		switch value := recover(); {
 		case value == nil:
-			s.bodyEnded(ErrGoexit)
+			s.bodyEnded(ErrGoexit, nil)
 			s.join()
 			s.reportGoexit()
 		case s.settings.panicAsError:
-			s.bodyEnded(newPanicError("", value))
+			s.bodyEnded(newPanicError("", value), nil)
 		default:
-			s.bodyEnded(newPanicError("", value))
+			s.bodyEnded(nil, newPanicError("", value))
 			s.join()
 			// The frames of the first panic are still on the stack: a crash
 			// prints them.
@@ -34,7 +34,7 @@ func (s *Scope) runBody(body func(context.Context, *Scope) error) {
 	}()
 	err := s.callBody(body)
 	returned = true
-	s.bodyEnded(err)
+	s.bodyEnded(err, nil)
 }
 
 // callBody runs the body in a frame that names the scope: see Task.call.
@@ -48,11 +48,7 @@ func (s *Scope) callBody(body func(context.Context, *Scope) error) error {
 
 // bodyEnded accounts for the end of the body: an error of its own is always in
 // the outcome, also of a scope that ended quietly before.
-func (s *Scope) bodyEnded(err error) {
-	panicked, _ := err.(*PanicError)
-	if s.settings.panicAsError {
-		panicked = nil
-	}
+func (s *Scope) bodyEnded(err error, panicked *PanicError) {
 	e, up := s.ended(), s.outerEnded()
 	consequence := err == nil || e != nil && (e.bare(err) || e.kind == TaskFailed && same(err, e.err))
 

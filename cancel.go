@@ -33,6 +33,11 @@ func (k CancelKind) String() string { return nameOf(cancelKindNames[:], k, "Canc
 // MarshalText makes a CancelKind its words in JSON.
 func (k CancelKind) MarshalText() ([]byte, error) { return []byte(k.String()), nil }
 
+// UnmarshalText reads the words back.
+func (k *CancelKind) UnmarshalText(text []byte) error {
+	return named(cancelKindNames[:], k, text, "CancelKind")
+}
+
 // A Cancellation says why a scope, or one task of it, was canceled: what
 // happened, where, and the error behind it. It is what [context.Cause] returns
 // for the contexts of the scope and of everything below it.

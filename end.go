@@ -67,6 +67,9 @@ const (
 // dueLocked returns the next effect. The order of the cases is the order in
 // which an observer hears of the states.
 func (s *Scope) dueLocked() effect {
+	if s.how == forked && s.stopped.fired && s.awaited == 0 && s.lastTask > 0 {
+		s.moveLocked(inFinalize) // forked after Shutdown had come by
+	}
 	switch {
 	case s.announce&(1<<Finalizing) != 0:
 		s.announce &^= 1 << Finalizing

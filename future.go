@@ -28,7 +28,7 @@ func Async[T any](s *Scope, fn func(ctx context.Context) (T, error), opts ...Tas
 		return err
 	}
 	t.configure("Async", opts)
-	s.accept(t, true)
+	s.accept(t, true, nil)
 	return f
 }
 

@@ -3,36 +3,46 @@ package traigo
 import (
 	"fmt"
 	"log/slog"
+	"time"
 )
 
 // A waitlist is the queue of spawns that wait for a slot of a scope's Limit.
 type waitlist struct{ first, last *waiter }
 
+// A waiter is a spawn that waits. It is decided exactly once, by whoever takes
+// it off the list: granted by a task that ends, turned away by the end of the
+// scope, or given up by its caller.
 type waiter struct {
 	next    *waiter
-	c       chan struct{} // closed when it is granted a slot, or the scope ends
+	task    *Task
+	c       chan struct{} // closed when it is granted or turned away
 	granted bool
 }
 
-// acquireLocked takes a slot and reports whether it got one. To wait for it, it
-// releases the lock and takes it again.
-func (s *Scope) acquireLocked(block bool) bool {
-	if s.running < s.limit {
-		s.running++
-		return true
-	}
-	if !block {
-		return false
-	}
-	w := &waiter{c: make(chan struct{})}
+// acquireLocked takes t in where there is room, and reports whether it has. To
+// wait for room it releases the lock and takes it again; when stop is closed it
+// gives up.
+func (s *Scope) acquireLocked(t *Task, stop <-chan struct{}) bool {
+	w := &waiter{task: t, c: make(chan struct{})}
 	s.waiters.pushLocked(w)
 	s.mu.Unlock()
-	if !waitBriefly(w.c) {
-		s.log(slog.LevelWarn, fmt.Sprintf("Spawn has been blocked for %v: the limit of %d running tasks is reached; "+
-			"a task that spawns into its own full scope waits for itself", patience, s.limit), nil, nil)
-		<-w.c
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	for waiting := true; waiting; {
+		select {
+		case <-w.c:
+			waiting = false
+		case <-stop:
+			waiting = false
+		case <-timer.C:
+			s.log(slog.LevelWarn, fmt.Sprintf("Spawn has been blocked for %v: the limit of %d running tasks is reached; "+
+				"a task that spawns into its own full scope waits for itself", patience, s.limit), nil, nil)
+		}
 	}
 	s.mu.Lock()
+	if !w.granted {
+		s.waiters.removeLocked(w)
+	}
 	return w.granted
 }
 
@@ -56,15 +66,30 @@ func (l *waitlist) popLocked() *waiter {
 	return w
 }
 
+func (l *waitlist) removeLocked(w *waiter) {
+	var last *waiter
+	for at := &l.first; *at != nil; {
+		if *at == w {
+			*at = w.next
+			continue
+		}
+		last, at = *at, &(*at).next
+	}
+	l.last = last
+}
+
 // grantLocked hands the slot of a task that has ended to the first in the
-// queue, or gives it back.
-func (l *waitlist) grantLocked(s *Scope) {
-	if w := l.popLocked(); w != nil {
-		w.granted = true
-		close(w.c)
+// queue, or gives it back. Whoever gets it counts as live from here on: a scope
+// that is finalizing stays for it.
+func (s *Scope) grantLocked() {
+	w := s.waiters.popLocked()
+	if w == nil {
+		s.running--
 		return
 	}
-	s.running--
+	w.granted = true
+	s.reserveLocked(w.task)
+	close(w.c)
 }
 
 // wakeAllLocked sends everybody away: the scope has ended.

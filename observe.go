@@ -34,6 +34,11 @@ func (k EventKind) String() string { return nameOf(eventKindNames[:], k, "EventK
 // MarshalText makes an EventKind its words in JSON.
 func (k EventKind) MarshalText() ([]byte, error) { return []byte(k.String()), nil }
 
+// UnmarshalText reads the words back.
+func (k *EventKind) UnmarshalText(text []byte) error {
+	return named(eventKindNames[:], k, text, "EventKind")
+}
+
 // An Event is one step in the life of a scope or a task.
 type Event struct {
 	Kind  EventKind

@@ -12,10 +12,16 @@ import (
 // endTask makes the result of t known and lets it have its consequences. t
 // counts as live until it is retired. Observers hear of it first, so that the
 // failure comes before what it causes.
-func (s *Scope) endTask(t *Task, err error) {
+func (s *Scope) endTask(t *Task, err error, panicked *PanicError) {
+	if panicked != nil {
+		err = panicked
+	}
 	failed, err := t.verdict(err)
+	if s.settings.panicAsError {
+		panicked = nil
+	}
 	func() {
-		defer s.decide(t, err, failed)
+		defer s.decide(t, err, failed, panicked)
 		s.emit(TaskEnded, t, err)
 	}()
 	if x := t.rare.Load(); x != nil && x.onDone != nil {
@@ -53,11 +59,7 @@ func (t *Task) verdict(err error) (failed bool, result error) {
 }
 
 // decide is where a failure finds its owner.
-func (s *Scope) decide(t *Task, err error, failed bool) {
-	var panicked *PanicError
-	if failed && !s.settings.panicAsError {
-		panicked, _ = err.(*PanicError)
-	}
+func (s *Scope) decide(t *Task, err error, failed bool, panicked *PanicError) {
 	up := s.outerEnded()
 	fate := owned
 

@@ -87,6 +87,7 @@ type Scope struct {
 	endedAt       time.Time   // about when it was set
 	reaper        *time.Timer // looks after tasks that do not end
 	reapAt        time.Time
+	stoodBack     bool          // it has left the first move to the scopes below
 	leastPatience time.Duration // the shortest CancelTimeout of any task
 
 	result

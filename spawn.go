@@ -27,7 +27,7 @@ func (s *Scope) Spawn(fn func(ctx context.Context) error, opts ...TaskOption) *T
 	}
 	t := &Task{scope: s, fn: fn, flags: bubbles | awaited}
 	t.configure("Spawn", opts)
-	s.accept(t, true)
+	s.accept(t, true, nil)
 	return t
 }
 
@@ -41,7 +41,7 @@ func (s *Scope) TrySpawn(fn func(ctx context.Context) error, opts ...TaskOption)
 	}
 	t := &Task{scope: s, fn: fn, flags: bubbles | awaited}
 	t.configure("TrySpawn", opts)
-	ok := s.accept(t, false)
+	ok := s.accept(t, false, nil)
 	return t, ok
 }
 
@@ -59,31 +59,30 @@ func (t *Task) configure(call string, opts []TaskOption) {
 	}
 }
 
-// accept takes a new task in and has it started, or refuses it.
-func (s *Scope) accept(t *Task, block bool) bool {
+// accept takes a new task in and has it started, or refuses it. In a full scope
+// it blocks, if the caller wants that, until there is room, the scope has ended,
+// or stop is closed.
+func (s *Scope) accept(t *Task, block bool, stop <-chan struct{}) bool {
 	up := s.outerEnded()
 	s.mu.Lock()
 	if up != nil {
 		s.endLocked(up, reason{})
 	}
-	full := false
-	if s.limit > 0 && s.state < Canceling {
-		full = !s.acquireLocked(block)
-	}
-	if s.state >= Canceling || full {
+	full := s.limit > 0 && s.running >= s.limit
+	switch {
+	case s.state >= Canceling:
 		s.settle()
-		t.refuse(full)
+		t.refuse(false)
 		return false
-	}
-	t.spawned = time.Since(s.opened)
-	s.lastTask++
-	t.id = s.lastTask
-	s.live++
-	if t.flags&awaited != 0 {
-		s.awaited++
-	}
-	if x := t.rare.Load(); x != nil {
-		s.scheduleLocked(x)
+	case !full:
+		if s.limit > 0 {
+			s.running++
+		}
+		s.reserveLocked(t)
+	case !block || !s.acquireLocked(t, stop):
+		s.settle()
+		t.refuse(true)
+		return false
 	}
 	if s.watched() {
 		s.mu.Unlock()
@@ -94,6 +93,21 @@ func (s *Scope) accept(t *Task, block bool) bool {
 	s.mu.Unlock()
 	s.launch(t, launch)
 	return true
+}
+
+// reserveLocked is the moment in which a task is accepted: from here on it
+// counts as live.
+func (s *Scope) reserveLocked(t *Task) {
+	t.spawned = time.Since(s.opened)
+	s.lastTask++
+	t.id = s.lastTask
+	s.live++
+	if t.flags&awaited != 0 {
+		s.awaited++
+	}
+	if x := t.rare.Load(); x != nil {
+		s.scheduleLocked(x)
+	}
 }
 
 // introduce shows a task to the observers before it can start. It counts as

@@ -40,7 +40,12 @@ func (s *Scope) Start(ctx context.Context, fn func(ctx context.Context, ready fu
 	s.mu.Lock()
 	ready := start.ready.waitLocked()
 	s.mu.Unlock()
-	s.accept(t, true)
+	if !s.accept(t, true, ctx.Done()) {
+		if s.ended() == nil {
+			return nil, context.Cause(ctx) // while the scope was full
+		}
+		return nil, t.Err()
+	}
 
 	done, gaveUp := t.expect(0)
 	for {

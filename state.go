@@ -1,6 +1,9 @@
 package traigo
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // A State is where a [Scope] is in its life. It only ever moves forward.
 type State uint8
@@ -45,6 +48,9 @@ func (s State) String() string { return nameOf(stateNames[:], s, "State") }
 // MarshalText makes a State its name in JSON.
 func (s State) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
+// UnmarshalText reads the name back.
+func (s *State) UnmarshalText(text []byte) error { return named(stateNames[:], s, text, "State") }
+
 func (in input) String() string { return nameOf(inputNames[:], in, "input") }
 
 func nameOf[N ~uint8](names []string, n N, kind string) string {
@@ -52,4 +58,14 @@ func nameOf[N ~uint8](names []string, n N, kind string) string {
 		return names[n]
 	}
 	return fmt.Sprintf("%s(%d)", kind, n)
+}
+
+// named is the inverse of nameOf.
+func named[N ~uint8](names []string, n *N, text []byte, kind string) error {
+	i := slices.Index(names, string(text))
+	if i < 0 {
+		return fmt.Errorf("traigo: %q is no %s", text, kind)
+	}
+	*n = N(i)
+	return nil
 }

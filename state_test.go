@@ -45,6 +45,26 @@ func TestKindsHaveNames(t *testing.T) {
 	}
 }
 
+func TestKindsReadBackFromText(t *testing.T) {
+	for i := range traigo.Closed + 1 {
+		var got traigo.State
+		require.NoError(t, got.UnmarshalText([]byte(i.String())))
+		assert.Equal(t, i, got)
+	}
+	for i := range traigo.Panicked + 1 {
+		var got traigo.CancelKind
+		require.NoError(t, got.UnmarshalText([]byte(i.String())))
+		assert.Equal(t, i, got)
+	}
+	for i := range traigo.TaskAbandoned + 1 {
+		var got traigo.EventKind
+		require.NoError(t, got.UnmarshalText([]byte(i.String())))
+		assert.Equal(t, i, got)
+	}
+	var s traigo.State
+	require.ErrorContains(t, s.UnmarshalText([]byte("ajar")), `"ajar" is no State`)
+}
+
 // docs/states.md is made from the table: -update rewrites it.
 func TestStatesDocumentIsTheTable(t *testing.T) {
 	const path = "docs/states.md"

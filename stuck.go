@@ -50,6 +50,15 @@ func (s *Scope) reap() {
 	s.mu.Lock()
 	s.reapAt = time.Time{}
 	late, slow, slowBody, again := s.stragglersLocked(now)
+	s.mu.Unlock()
+	height := 0
+	if len(late) > 0 {
+		height = s.height()
+	}
+	s.mu.Lock()
+	if s.stoodBack = height > 0 && !s.stoodBack; s.stoodBack {
+		late, again = nil, now.Add(time.Duration(height)*standBack)
+	}
 	if !again.IsZero() {
 		s.wakeReaperLocked(again)
 	}
@@ -77,6 +86,20 @@ func (s *Scope) reap() {
 	for _, t := range late {
 		s.giveUp(t, StuckTask{Path: t.Path(), Age: t.age(), Stack: t.stackIn(dump)})
 	}
+}
+
+// standBack is how long a scope leaves it to one below to give up first: a task
+// that waits for a scope in which somebody is stuck is not stuck itself, and
+// ends when that scope does. The more levels there are below, the longer.
+const standBack = 10 * time.Millisecond
+
+// height is how many levels of scopes are open below s.
+func (s *Scope) height() int {
+	height := 0
+	for _, c := range s.below() {
+		height = max(height, 1+c.height())
+	}
+	return height
 }
 
 // stragglersLocked sorts the canceled tasks that still run: those to give up,

@@ -48,15 +48,3 @@ func (s *Scope) await(stop <-chan struct{}) bool {
 		}
 	}
 }
-
-// waitBriefly reports whether c was closed before patience ran out.
-func waitBriefly(c <-chan struct{}) bool {
-	timer := time.NewTimer(patience)
-	defer timer.Stop()
-	select {
-	case <-c:
-		return true
-	case <-timer.C:
-		return false
-	}
-}

@@ -131,16 +131,16 @@ func (s *Scope) runTask(t *Task) (next *Task, another bool) {
 		switch {
 		case t.has(hasEnded):
 		case value != nil:
-			s.endTask(t, newPanicError(t.Name(), value))
+			s.endTask(t, nil, newPanicError(t.Name(), value))
 		default:
-			s.endTask(t, ErrGoexit)
+			s.endTask(t, ErrGoexit, nil)
 		}
 	}()
 	t.label()
 	s.emit(TaskStarted, t, nil)
 	err := t.call()
 	if err != nil || !s.plain(t) {
-		s.endTask(t, err)
+		s.endTask(t, err, nil)
 	}
 	next, another = s.retire(t)
 	t = nil
@@ -197,6 +197,6 @@ func (s *Scope) releaseLocked(t *Task) {
 		s.awaited--
 	}
 	if s.limit > 0 {
-		s.waiters.grantLocked(s)
+		s.grantLocked()
 	}
 }
