@@ -50,20 +50,19 @@ type Scope struct {
 	//  I3  state = Closed ⇒ live = 0, for ever.
 	//  I4  the tasks from queue on have not started; those before it have.
 	//  I5  queue ≠ nil ⇒ a goroutine is starting, and will take its first.
-	mu         sync.Mutex
-	state      State
-	announce   uint8 // a bit for each state entered whose effects are still to come
-	settling   bool  // a goroutine is applying effects
-	starting   bool  // a goroutine has been started and has not yet taken a task
-	inBody     bool  // the body of Run has not returned
-	bodyWarned bool  // it takes long, and that has been logged
-	swept      bool  // the scopes of New have been told to end
-	refused    bool  // a fork that came too late
-	live       int
-	awaited    int
-	visitors   int // scopes of New: in live, not in awaited
-	running    int // tasks that hold a slot of limit
-	lastTask   uint64
+	mu       sync.Mutex
+	state    State
+	announce uint8 // a bit for each state entered whose effects are still to come
+	settling bool  // a goroutine is applying effects
+	starting bool  // a goroutine has been started and has not yet taken a task
+	inBody   bool  // the body of Run has not returned
+	swept    bool  // the scopes of New have been told to end
+	refused  bool  // a fork that came too late
+	live     int
+	awaited  int
+	visitors int // scopes of New: in live, not in awaited
+	running  int // tasks that hold a slot of limit
+	lastTask uint64
 
 	first, last, queue *Task    // all live tasks in order of spawn; the first not started
 	cursor             *Task    // how far the news of the ending has come
@@ -77,21 +76,16 @@ type Scope struct {
 	timer    *time.Timer
 	alarm    uint64 // number of the current timer: an older one is void
 
-	done          signal      // everything has ended
-	ctxDone       signal      // the context is done
-	stopped       signal      // Shutdown has begun here or above, or the context is done
-	gaveUp        signal      // on a task that does not end; renewed each time
-	hooks         *hook       // what the end of the context calls
-	detach        func() bool // undoes attach, where up is nil
-	end           ending      // what over points at
-	endedAt       time.Time   // about when it was set
-	reaper        *time.Timer // looks after tasks that do not end
-	reapAt        time.Time
-	stoodBack     bool          // it has left the first move to the scopes below
-	leastPatience time.Duration // the shortest CancelTimeout of any task
+	done    signal      // everything has ended
+	ctxDone signal      // the context is done
+	stopped signal      // Shutdown has begun here or above, or the context is done
+	gaveUp  signal      // on a task that does not end; renewed each time
+	hooks   *hook       // what the end of the context calls
+	detach  func() bool // undoes attach, where up is nil
+	end     ending      // what over points at
 
 	result
-	strays []*stray
+	stragglers
 }
 
 // Finalize lets the scope end as soon as nothing awaited is left in it: tasks,

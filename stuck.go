@@ -12,6 +12,17 @@ import (
 // a CancelTimeout it gives them up when that has passed, and says so in its
 // outcome; without one it says so in the log.
 
+// stragglers is what a scope knows of them, and of when to look at them again.
+type stragglers struct {
+	leastPatience time.Duration // the shortest CancelTimeout of any task
+	endedAt       time.Time     // about when the scope was canceled
+	reaper        *time.Timer
+	reapAt        time.Time
+	stoodBack     bool // it has left the first move to the scopes below
+	bodyWarned    bool // the body takes long, and that has been logged
+	strays        []*stray
+}
+
 // watchStragglers sets the reaper's clock when something has been canceled.
 func (s *Scope) watchStragglers() {
 	s.mu.Lock()
