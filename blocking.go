@@ -75,9 +75,7 @@ func (c *call) result() error {
 // abandon reports that the call goes on without its task.
 func (c *call) abandon() {
 	if s := c.scope; s != nil {
-		s.mu.Lock()
-		s.adoptLocked([]*stray{{scope: s, task: c.task, state: "abandoned", since: time.Now(), done: c.done}})
-		s.mu.Unlock()
+		s.adopt([]*stray{{scope: s, task: c.task, state: "abandoned", since: time.Now(), done: c.done}})
 		s.emit(TaskAbandoned, c.task, nil)
 	}
 }
@@ -114,15 +112,25 @@ func (x *stray) over() bool {
 	}
 }
 
-// adoptLocked takes strays over, and forgets those that have ended.
-func (s *Scope) adoptLocked(strays []*stray) {
+// adopt takes strays over, and forgets those that have ended.
+func (s *Scope) adopt(strays []*stray) {
 	if len(strays) == 0 {
 		return
 	}
-	s.strays = append(running(s.strays), running(strays)...)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.strays = append(running(s.strays), strays...)
 }
 
-// running returns, in a new slice, the strays that have not ended.
+// runningStrays returns the strays that have not ended.
+func (s *Scope) runningStrays() []*stray {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.strays = running(s.strays)
+	return s.strays
+}
+
+// running returns, in a new slice, those that have not ended.
 func running(strays []*stray) []*stray {
 	var still []*stray
 	for _, x := range strays {
@@ -131,11 +139,4 @@ func running(strays []*stray) []*stray {
 		}
 	}
 	return still
-}
-
-// takeStrays returns what a closed scope hands to its parent.
-func (s *Scope) takeStrays() []*stray {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.strays
 }

@@ -216,6 +216,8 @@ func TestUncomparableCauseDoesNoHarm(t *testing.T) {
 		s := traigo.New(t.Context())
 		alone := s.Spawn(func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() })
 		s.Spawn(func(ctx context.Context) error { <-ctx.Done(); return context.Cause(ctx) })
+		// Whether this is the cause itself nobody can tell.
+		s.Spawn(func(ctx context.Context) error { <-ctx.Done(); return cause }, traigo.Bubble(false))
 		synctest.Wait()
 		alone.Cancel(cause)
 		<-alone.Done()

@@ -238,6 +238,9 @@ func (s *Scope) tellClosed() {
 }
 
 func (s *Scope) shutDown() {
+	if s.parent != nil {
+		s.parent.adopt(s.runningStrays()) // before anybody looks for them there
+	}
 	s.mu.Lock()
 	if s.reaper != nil {
 		s.reaper.Stop()

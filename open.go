@@ -172,9 +172,7 @@ func (s *Scope) admit(c *Scope) admission {
 // leave is called by a child that has closed.
 func (s *Scope) leave(c *Scope) {
 	var evicted *Scope
-	strays := c.takeStrays()
 	s.mu.Lock()
-	s.adoptLocked(strays)
 	if c.siblingLink != nil {
 		*c.siblingLink = c.sibling
 		if c.sibling != nil {

@@ -187,6 +187,22 @@ func TestTaskMayCancelItself(t *testing.T) {
 	})
 }
 
+func TestTaskCanceledBeforeItStartsRunsAndIsTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := traigo.New(t.Context(), traigo.Name("server"))
+		for range 100 {
+			task := s.Spawn(func(ctx context.Context) error {
+				<-ctx.Done()
+				assert.NotNil(t, cancellation(context.Cause(ctx), traigo.Requested))
+				return ctx.Err()
+			})
+			task.Cancel(nil)
+			require.Equal(t, context.Canceled, task.Wait(t.Context()))
+		}
+		require.NoError(t, s.Wait())
+	})
+}
+
 func TestCancelOfAnEndedTaskChangesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := traigo.New(t.Context())
@@ -314,6 +330,12 @@ func TestWaitingForOneselfIsAnError(t *testing.T) {
 		}},
 		{"body of Run in the task", func(ctx context.Context, self *traigo.Future[int]) error {
 			return traigo.Run(ctx, func(ctx context.Context, _ *traigo.Scope) error { return self.Task().Wait(ctx) })
+		}},
+		{"task of a Run in the task", func(ctx context.Context, self *traigo.Future[int]) error {
+			return traigo.Run(ctx, func(_ context.Context, s *traigo.Scope) error {
+				s.Spawn(func(ctx context.Context) error { return self.Task().Wait(ctx) })
+				return nil
+			})
 		}},
 	}
 	for _, row := range rows {

@@ -13,18 +13,18 @@ import (
 	"github.com/traigo/traigo"
 )
 
-// foreign is a context that package context knows nothing of: what is derived
+// unkindred is a context that package context knows nothing of: what is derived
 // from it learns of its end a little later.
-type foreign struct {
+type unkindred struct {
 	context.Context //nolint:containedctx // it is one
 	done            chan struct{}
 }
 
-func (c foreign) Done() <-chan struct{} { return c.done }
+func (c unkindred) Done() <-chan struct{} { return c.done }
 
-func (foreign) Value(any) any { return nil }
+func (unkindred) Value(any) any { return nil }
 
-func (c foreign) Err() error {
+func (c unkindred) Err() error {
 	if closed(c.done) {
 		return context.Canceled
 	}
@@ -42,11 +42,11 @@ var outers = []struct {
 		return ctx, func() { cancel(errOuter) }
 	}, errOuter},
 	{"foreign context", func(t *testing.T) (context.Context, func()) {
-		ctx := foreign{t.Context(), make(chan struct{})}
+		ctx := unkindred{t.Context(), make(chan struct{})}
 		return ctx, func() { close(ctx.done) }
 	}, context.Canceled},
 	{"below a foreign context", func(t *testing.T) (context.Context, func()) {
-		ctx := foreign{t.Context(), make(chan struct{})}
+		ctx := unkindred{t.Context(), make(chan struct{})}
 		return traigo.New(ctx).Context(), func() { close(ctx.done) }
 	}, context.Canceled},
 	{"scope", func(t *testing.T) (context.Context, func()) {

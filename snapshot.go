@@ -57,8 +57,7 @@ func (s *Scope) Snapshot() Snapshot {
 		shot.Waiting++
 	}
 	children := s.belowLocked()
-	s.strays = running(s.strays)
-	strays := s.strays
+	strays := running(s.strays)
 	s.mu.Unlock()
 
 	if e := s.over.Load(); e != nil {
@@ -71,7 +70,9 @@ func (s *Scope) Snapshot() Snapshot {
 		shot.Tasks = append(shot.Tasks, x.snapshot())
 	}
 	for _, c := range slices.Backward(children) { // the list has the youngest first
-		shot.Scopes = append(shot.Scopes, c.Snapshot())
+		if below := c.Snapshot(); below.State != Closed {
+			shot.Scopes = append(shot.Scopes, below)
+		}
 	}
 	return shot
 }

@@ -258,7 +258,8 @@ func TestValuesAreTakenAndCancellationIsNot(t *testing.T) {
 		other := traigo.New(context.WithValue(t.Context(), key{}, "request"), traigo.Timeout(time.Second), discard())
 		got := make(chan context.Context, 1)
 		other.Spawn(func(ctx context.Context) error { got <- ctx; return nil })
-		otherCtx := <-got
+		otherCtx, cancel := context.WithTimeout(<-got, time.Second)
+		defer cancel()
 		other.Cancel(errBoom)
 		<-other.Done()
 		require.Error(t, otherCtx.Err())

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime"
+	"strings"
 	"time"
 )
 
@@ -18,7 +19,6 @@ type stragglers struct {
 	endedAt       time.Time     // about when the scope was canceled
 	reaper        *time.Timer
 	reapAt        time.Time
-	stoodBack     bool // it has left the first move to the scopes below
 	bodyWarned    bool // the body takes long, and that has been logged
 	strays        []*stray
 }
@@ -61,15 +61,6 @@ func (s *Scope) reap() {
 	s.mu.Lock()
 	s.reapAt = time.Time{}
 	late, slow, slowBody, again := s.stragglersLocked(now)
-	s.mu.Unlock()
-	height := 0
-	if len(late) > 0 {
-		height = s.height()
-	}
-	s.mu.Lock()
-	if s.stoodBack = height > 0 && !s.stoodBack; s.stoodBack {
-		late, again = nil, now.Add(time.Duration(height)*standBack)
-	}
 	if !again.IsZero() {
 		s.wakeReaperLocked(again)
 	}
@@ -95,14 +86,27 @@ func (s *Scope) reap() {
 			slog.String("stack", stackIn(dump, bodyFrame, s)))
 	}
 	for _, t := range late {
-		s.giveUp(t, StuckTask{Path: t.Path(), Age: t.age(), Stack: t.stackIn(dump)})
+		if stack := t.stackIn(dump); !s.spare(t, stack, now) {
+			s.giveUp(t, StuckTask{Path: t.Path(), Age: t.age(), Stack: stack})
+		}
 	}
 }
 
-// standBack is how long a scope leaves it to one below to give up first: a task
-// that waits for a scope in which somebody is stuck is not stuck itself, and
-// ends when that scope does. The more levels there are below, the longer.
-const standBack = 10 * time.Millisecond
+// spare lets a task off once that is not stuck itself: its goroutine runs, or
+// waits for another task or scope. At the very same instant that one may be
+// given up, and then this one ends. The more levels of scopes are below, the
+// longer it is spared: so it is decided from the bottom of the tree up.
+func (s *Scope) spare(t *Task, stack string, now time.Time) bool {
+	if t.has(spared) || !isWaiting(stack) {
+		return false
+	}
+	height := max(1, s.height())
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t.set(spared)
+	s.wakeReaperLocked(now.Add(time.Duration(height) * 10 * time.Millisecond))
+	return true
+}
 
 // height is how many levels of scopes are open below s.
 func (s *Scope) height() int {
@@ -160,14 +164,14 @@ func (s *Scope) giveUp(t *Task, stuck StuckTask) {
 		s.mu.Unlock()
 		return
 	}
-	running := s.state < Canceling
+	alone := s.state < Canceling
 	t.set(givenUp)
 	err := &StuckError{Tasks: []StuckTask{stuck}}
 	t.special().stuck = err
 	s.stuck = append(s.stuck, stuck)
 	s.unlinkLocked(t)
 	s.releaseLocked(t)
-	s.adoptLocked([]*stray{{scope: s, task: t, state: "given up", since: s.opened.Add(t.spawned), done: t.doneLocked()}})
+	s.strays = append(running(s.strays), &stray{scope: s, task: t, state: "given up", since: s.opened.Add(t.spawned), done: t.doneLocked()})
 	s.gaveUp.fireLocked()
 	s.gaveUp = signal{} // for the next
 	if e := t.alone(); e != nil && e.kind == TimedOut && t.flags&bubbles != 0 {
@@ -178,7 +182,7 @@ func (s *Scope) giveUp(t *Task, stuck StuckTask) {
 	}
 	s.mu.Unlock() // reap settles, when observers have heard
 
-	if running {
+	if alone {
 		s.log(slog.LevelWarn, "a task that was canceled has not ended and is given up", t, nil)
 	}
 	s.emit(TaskStuck, t, err)
@@ -219,6 +223,16 @@ func stackIn(dump []byte, frame string, receiver any) string {
 		}
 	}
 	return ""
+}
+
+// isWaiting reports whether a goroutine with that stack runs, or waits in this
+// package for something else to end.
+func isWaiting(stack string) bool {
+	head, _, _ := strings.Cut(stack, "\n")
+	return stack == "" || strings.Contains(head, "[runn") || // running, runnable
+		strings.Contains(stack, "traigo.(*Scope).join(") ||
+		strings.Contains(stack, "traigo.(*Scope).await(") ||
+		strings.Contains(stack, "traigo.(*Task).wait(")
 }
 
 func isHex(c byte) bool { return '0' <= c && c <= '9' || 'a' <= c && c <= 'f' }

@@ -53,6 +53,7 @@ const (
 	isReady           // of Start: ready was called
 	givenUp           // it did not end in time, and its scope has gone on
 	warned            // a warning about it has been logged
+	spared            // it was due to be given up, but waited for another
 	received          // somebody has its error
 	unreceived        // its error is kept for whoever comes
 	uncounted         // its error is only counted: too many are kept

@@ -97,6 +97,40 @@ func TestNewIsCanceledAndJoinedByItsParent(t *testing.T) {
 	})
 }
 
+// context.WithoutCancel hands on the scope and keeps its end to itself.
+func TestNewUnderAShieldedContextDoesNotOutliveItsParent(t *testing.T) {
+	background := func(ctx context.Context) error {
+		<-ctx.Done()
+		time.Sleep(time.Second)
+		return nil
+	}
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		var early, late, last *traigo.Scope
+		require.NoError(t, traigo.Run(t.Context(), func(ctx context.Context, s *traigo.Scope) error {
+			early = traigo.New(context.WithoutCancel(ctx))
+			early.Spawn(func(ctx context.Context) error {
+				_ = background(ctx)
+				last = traigo.New(context.WithoutCancel(s.Context())) // canceled at once: nothing else is left
+				return nil
+			})
+			s.Spawn(func(ctx context.Context) error {
+				<-ctx.Done() // from here on s is canceling
+				time.Sleep(5 * time.Second)
+				late = traigo.New(context.WithoutCancel(ctx))
+				late.Spawn(background)
+				return nil
+			}, traigo.Awaited(false))
+			return nil
+		}))
+		assert.Equal(t, 6*time.Second, time.Since(start))
+		for _, child := range []*traigo.Scope{early, late, last} {
+			assert.True(t, closed(child.Done()))
+			assert.Equal(t, traigo.Closed, child.State())
+		}
+	})
+}
+
 func TestNewIsItsOwnersToWaitFor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		require.NoError(t, traigo.Run(t.Context(), func(ctx context.Context, s *traigo.Scope) error {

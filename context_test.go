@@ -1,0 +1,174 @@
+package traigo_test
+
+import (
+	"context"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/traigo/traigo"
+)
+
+// How our contexts get on with package context: docs/adr/0003.
+
+func TestContextOfATaskEndsWithIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := traigo.New(t.Context())
+		var ctx context.Context
+		watched := make(chan struct{})
+		task := s.Spawn(func(own context.Context) error {
+			ctx = own
+			go func() { <-own.Done(); close(watched) }()
+			synctest.Wait()
+			return nil
+		})
+		require.NoError(t, task.Wait(t.Context()))
+		synctest.Wait()
+		assert.True(t, closed(watched), "who watches the context of a task goes home with it")
+		assert.Equal(t, context.Canceled, ctx.Err())
+		c := itself[*traigo.Cancellation](t, context.Cause(ctx))
+		assert.Equal(t, traigo.Completed, c.Kind)
+		assert.Equal(t, task.Path(), c.Task)
+		derived, cancel := context.WithCancel(ctx)
+		defer cancel()
+		assert.Error(t, derived.Err())
+		require.NoError(t, s.Close())
+		assert.Equal(t, traigo.Requested, itself[*traigo.Cancellation](t, context.Cause(ctx)).Kind)
+	})
+}
+
+func TestContextDerivedInATaskLivesAsLongAsTheScope(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := traigo.New(t.Context())
+		var derived [3]context.Context
+		var inner *traigo.Scope
+		task := s.Spawn(func(ctx context.Context) error {
+			for i := range derived {
+				var cancel context.CancelFunc
+				derived[i], cancel = context.WithCancel(ctx)
+				context.AfterFunc(s.Context(), cancel) // not before
+			}
+			inner = traigo.New(ctx)
+			return nil
+		})
+		require.NoError(t, task.Wait(t.Context()))
+		synctest.Wait()
+		for _, ctx := range derived {
+			assert.NoError(t, ctx.Err())
+		}
+		assert.Equal(t, traigo.Open, inner.State())
+		s.Cancel(errBoom)
+		for _, ctx := range derived {
+			assert.Equal(t, context.Canceled, ctx.Err(), "Cancel has told it when it returns")
+			assert.ErrorIs(t, context.Cause(ctx), errBoom)
+		}
+		require.ErrorIs(t, s.Close(), errBoom)
+		require.ErrorIs(t, inner.Close(), errBoom)
+	})
+}
+
+// A task that ends while the news of the cancellation is under way leaves what
+// was derived from its context to the scope: none of it may be missed.
+func TestStressDerivedContextsHearOfTheEnd(t *testing.T) {
+	for range 300 {
+		s := traigo.New(context.Background())
+		var heard sync.WaitGroup
+		for range 100 {
+			heard.Add(1)
+			s.Spawn(func(ctx context.Context) error {
+				context.AfterFunc(ctx, heard.Done)
+				return nil
+			})
+		}
+		s.Cancel(nil)
+		require.NoError(t, s.Wait())
+		heard.Wait()
+	}
+}
+
+func TestContextAfterFuncCanBeStopped(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := traigo.New(t.Context())
+		var called sync.Map
+		set := func(name string) func() { return func() { called.Store(name, true) } }
+		stop := context.AfterFunc(s.Context(), set("stopped"))
+		context.AfterFunc(s.Context(), set("first"))
+		context.AfterFunc(s.Context(), set("second"))
+		assert.True(t, stop())
+		assert.False(t, stop())
+		require.NoError(t, s.Close())
+		synctest.Wait()
+		assert.False(t, context.AfterFunc(s.Context(), set("late"))())
+		synctest.Wait()
+		for name, want := range map[string]bool{"stopped": false, "first": true, "second": true, "late": true} {
+			_, got := called.Load(name)
+			assert.Equal(t, want, got, name)
+		}
+	})
+}
+
+func TestContextSaysWhatItIs(t *testing.T) {
+	require.NoError(t, traigo.Run(t.Context(), func(ctx context.Context, s *traigo.Scope) error {
+		assert.Equal(t, `traigo.Scope("main")`, ctx.(interface{ String() string }).String())
+		return s.Spawn(func(ctx context.Context) error {
+			assert.Equal(t, `traigo.Task("main/work")`, ctx.(interface{ String() string }).String())
+			return nil
+		}, traigo.Name("work")).Wait(ctx)
+	}, traigo.Name("main")))
+}
+
+// odd is a context of a make of its own, with whatever deadline it says.
+type odd struct {
+	context.Context
+	deadline time.Time
+	done     chan struct{}
+	mu       sync.Mutex
+	err      error
+}
+
+func (c *odd) Deadline() (time.Time, bool) { return c.deadline, !c.deadline.IsZero() }
+func (c *odd) Done() <-chan struct{}       { return c.done }
+func (c *odd) Err() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.err
+}
+
+func (c *odd) end(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.err = err
+	close(c.done)
+}
+
+func TestContextOfAForeignMakeEndsTheScope(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		outer := &odd{Context: t.Context(), done: make(chan struct{})}
+		s := traigo.New(outer)
+		task := s.Spawn(untilCanceled)
+		outer.end(errOuter)
+		require.ErrorIs(t, s.Wait(), errOuter)
+		require.ErrorIs(t, task.Err(), errOuter, "Err of the contexts is the outer one's")
+	})
+}
+
+// A context that announces a deadline and does not keep it puts off the scope's
+// own deadline by a second, and not for ever.
+func TestContextThatBreaksItsDeadlineDoesNotStopTheClock(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		begin := time.Now()
+		outer := &odd{Context: t.Context(), done: make(chan struct{}), deadline: begin.Add(time.Second)}
+		err := traigo.Run(outer, func(ctx context.Context, s *traigo.Scope) error {
+			task := s.Spawn(untilCanceled, traigo.Timeout(2*time.Second))
+			assert.ErrorIs(t, task.Wait(context.Background()), context.DeadlineExceeded)
+			assert.Equal(t, 3*time.Second, time.Since(begin))
+			return nil
+		}, traigo.Timeout(2*time.Second))
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		assert.Equal(t, 3*time.Second, time.Since(begin))
+	})
+}
