@@ -21,7 +21,7 @@ func TestContextOfATaskEndsWithIt(t *testing.T) {
 		var ctx context.Context
 		watched := make(chan struct{})
 		task := s.Spawn(func(own context.Context) error {
-			ctx = own
+			ctx = own //nolint:fatcontext // to be looked at when the task has ended
 			go func() { <-own.Done(); close(watched) }()
 			synctest.Wait()
 			return nil
@@ -49,8 +49,8 @@ func TestContextDerivedInATaskLivesAsLongAsTheScope(t *testing.T) {
 		task := s.Spawn(func(ctx context.Context) error {
 			for i := range derived {
 				var cancel context.CancelFunc
-				derived[i], cancel = context.WithCancel(ctx)
-				context.AfterFunc(s.Context(), cancel) // not before
+				derived[i], cancel = context.WithCancel(ctx) //nolint:fatcontext // likewise
+				context.AfterFunc(s.Context(), cancel)       // not before
 			}
 			inner = traigo.New(ctx)
 			return nil
@@ -123,11 +123,11 @@ func TestContextSaysWhatItIs(t *testing.T) {
 
 // odd is a context of a make of its own, with whatever deadline it says.
 type odd struct {
-	context.Context
-	deadline time.Time
-	done     chan struct{}
-	mu       sync.Mutex
-	err      error
+	context.Context //nolint:containedctx // it is one
+	deadline        time.Time
+	done            chan struct{}
+	mu              sync.Mutex
+	err             error
 }
 
 func (c *odd) Deadline() (time.Time, bool) { return c.deadline, !c.deadline.IsZero() }

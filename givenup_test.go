@@ -95,7 +95,7 @@ func TestGivenUpMasterEndsItsScope(t *testing.T) {
 			s.Spawn(func(ctx context.Context) error { <-ctx.Done(); cause = context.Cause(ctx); return nil })
 			return nil
 		}, discard())
-		itself[*traigo.StuckError](t, outcome(t, err).Err)
+		_ = itself[*traigo.StuckError](t, outcome(t, err).Err)
 		require.Equal(t, traigo.MasterEnded, itself[*traigo.Cancellation](t, cause).Kind)
 	})
 }
@@ -115,7 +115,7 @@ func TestGivenUpAfterItsOwnTimeoutATaskHasFailed(t *testing.T) {
 		assert.Equal(t, "hangs", itself[*traigo.TaskError](t, e.Err).Task)
 		require.ErrorIs(t, e.Err, context.DeadlineExceeded)
 		require.Len(t, e.Others, 1)
-		itself[*traigo.StuckError](t, e.Others[0])
+		_ = itself[*traigo.StuckError](t, e.Others[0])
 	})
 }
 

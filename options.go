@@ -194,7 +194,8 @@ type onDoneOption func(error)
 
 // OnDone calls f with the task's error, nil if it has none, once the task has
 // ended and before its scope closes. The error is f's: it does not bubble,
-// unless Bubble(true) is given as well.
+// unless Bubble(true) is given as well. A task that is refused does not call it:
+// the one that Spawn returns says why.
 func OnDone(f func(err error)) TaskOption {
 	if f == nil {
 		panic("traigo: OnDone: nil function; leave the option out to have none")
