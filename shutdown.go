@@ -24,6 +24,10 @@ func Stopping(ctx context.Context) <-chan struct{} {
 // waits. When ctx is done before all have ended, it cancels the scope, with the
 // cause of ctx, and waits for that. It returns, or panics with, what Wait would.
 //
+// A fork that has nothing awaited in it at that moment ends at once, and refuses
+// what its owner spawns then: so spawn first what keeps it alive. A fork that is
+// opened below later ends when what is first spawned in it has ended.
+//
 // A task of the scope must not call it, since it would wait for itself; where
 // ctx tells, Shutdown then returns an error instead of waiting.
 func (s *Scope) Shutdown(ctx context.Context) error {

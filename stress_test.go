@@ -60,6 +60,18 @@ func TestStressSpawnAgainstCancel(t *testing.T) {
 	}
 }
 
+// What has been waited for is not in a snapshot any more.
+func TestStressClosedForksAreNotInTheSnapshot(t *testing.T) {
+	parent := traigo.New(context.Background())
+	for range 2000 {
+		fork := parent.Fork()
+		fork.Spawn(succeed)
+		require.NoError(t, fork.Wait())
+		require.Empty(t, parent.Snapshot().Scopes)
+	}
+	require.NoError(t, parent.Close())
+}
+
 // Each task waits for the next one: none may be kept from starting by another.
 func TestStressRingOfWaitingTasks(t *testing.T) {
 	const size = 2000
