@@ -60,6 +60,21 @@ func TestBadInputPanicsAtTheCall(t *testing.T) {
 		{"Shield", func(ctx ctxt, _ *traigo.Scope) { _ = traigo.Shield(ctx, -1, succeed) }},
 		{"Sleep", func(ctx ctxt, _ *traigo.Scope) { _ = traigo.Sleep(ctx, -1) }},
 
+		{"Run no context", func(ctxt, *traigo.Scope) { _ = traigo.Run(nil, nobody) }},                     //nolint:staticcheck // on purpose
+		{"New no context", func(ctxt, *traigo.Scope) { traigo.New(nil) }},                                 //nolint:staticcheck // on purpose
+		{"Start no context", func(_ ctxt, s *traigo.Scope) { _, _ = s.Start(nil, nil) }},                  //nolint:staticcheck // on purpose
+		{"Shutdown no context", func(_ ctxt, s *traigo.Scope) { _ = s.Shutdown(nil) }},                    //nolint:staticcheck // on purpose
+		{"Wait no context", func(_ ctxt, s *traigo.Scope) { _ = s.Spawn(succeed).Wait(nil) }},             //nolint:staticcheck // on purpose
+		{"Await no context", func(_ ctxt, s *traigo.Scope) { _, _ = traigo.Async(s, answer).Await(nil) }}, //nolint:staticcheck // on purpose
+		{"Sleep no context", func(ctxt, *traigo.Scope) { _ = traigo.Sleep(nil, 0) }},                      //nolint:staticcheck // on purpose
+		{"Shield no context", func(ctxt, *traigo.Scope) { _ = traigo.Shield(nil, 0, succeed) }},           //nolint:staticcheck // on purpose
+		{"Current no context", func(ctxt, *traigo.Scope) { traigo.Current(nil) }},                         //nolint:staticcheck // on purpose
+		{"Values no context", func(_ ctxt, s *traigo.Scope) { s.Spawn(succeed, traigo.Values(nil)) }},     //nolint:staticcheck // on purpose
+		{"Observe nil", func(ctx ctxt, _ *traigo.Scope) { traigo.New(ctx, traigo.Observe(nil)) }},
+		{"Logger nil", func(ctx ctxt, _ *traigo.Scope) { traigo.New(ctx, traigo.Logger(nil)) }},
+		{"Spawn nil option", func(_ ctxt, s *traigo.Scope) { s.Spawn(succeed, nil) }},
+		{"Fork nil option", func(_ ctxt, s *traigo.Scope) { s.Fork(nil) }},
+		{"zero Scope", func(ctxt, *traigo.Scope) { new(traigo.Scope).Spawn(succeed) }},
 		{"Limit 0", func(ctx ctxt, _ *traigo.Scope) { traigo.New(ctx, traigo.Limit(0)) }},
 		{"Limit -1", func(ctx ctxt, _ *traigo.Scope) { traigo.New(ctx, traigo.Limit(-1)) }},
 		{"Async nil scope", func(ctxt, *traigo.Scope) { traigo.Async(nil, namedAnswer) }},
@@ -75,6 +90,8 @@ func TestBadInputPanicsAtTheCall(t *testing.T) {
 		})
 	}
 }
+
+func nobody(context.Context, *traigo.Scope) error { return nil }
 
 // Through reflection, so that a method that is added is not forgotten.
 func TestEveryMethodOfANilScopePanics(t *testing.T) {

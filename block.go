@@ -40,18 +40,15 @@ func FailAfter(ctx context.Context, d time.Duration, fn func(ctx context.Context
 // It has d for that, and fails with a [*TimeoutError] like FailAfter. It panics
 // if d is negative.
 func Shield(ctx context.Context, d time.Duration, fn func(ctx context.Context) error) error {
-	if ctx == nil {
-		panic("traigo: Shield: nil context; pass context.Background() if there is none")
-	}
+	mustHaveContext("Shield", ctx)
 	return newBlock("Shield", context.WithoutCancel(ctx), d, fn).callOrFail(fn)
 }
 
 // Sleep returns nil after d, or the cause of the end of ctx if that comes first.
 // It panics if d is negative.
 func Sleep(ctx context.Context, d time.Duration) error {
-	if d < 0 {
-		panic("traigo: Sleep(" + d.String() + "): negative duration")
-	}
+	mustHaveContext("Sleep", ctx)
+	mustNotBeNegative("Sleep", d)
 	if err := ctx.Err(); err != nil {
 		return context.Cause(ctx)
 	}
@@ -78,15 +75,9 @@ type block struct {
 }
 
 func newBlock(call string, ctx context.Context, d time.Duration, fn func(context.Context) error) *block {
-	if fn == nil {
-		panic("traigo: " + call + ": nil function; pass the function whose time is to be limited")
-	}
-	if ctx == nil {
-		panic("traigo: " + call + ": nil context; pass context.Background() if there is none")
-	}
-	if d < 0 {
-		panic("traigo: " + call + "(" + d.String() + "): negative duration; 0 has expired at once")
-	}
+	mustHaveFunc(call, fn != nil, "the function whose time is to be limited")
+	mustHaveContext(call, ctx)
+	mustNotBeNegative(call, d)
 	b := &block{outer: ctx, late: &TimeoutError{Scope: pathOf(ctx), After: d}, deadline: time.Now().Add(d)}
 	at := b.deadline
 	if outer, ok := ctx.Deadline(); ok && outer.Equal(at) {

@@ -15,9 +15,7 @@ import (
 //
 // Work that must be stoppable belongs in a process of its own.
 func Blocking(fn func() error) func(ctx context.Context) error {
-	if fn == nil {
-		panic("traigo: Blocking: nil function; pass the call that blocks")
-	}
+	mustHaveFunc("Blocking", fn != nil, "the call that blocks")
 	return func(ctx context.Context) error {
 		c := &call{fn: fn, done: make(chan struct{}), err: ErrGoexit}
 		c.scope, c.task = place(ctx)

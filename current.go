@@ -8,6 +8,7 @@ import "context"
 // The idea is traio's get_current: code deep in a call tree can spawn into the
 // scope it runs in without having it passed along.
 func Current(ctx context.Context) *Scope {
+	mustHaveContext("Current", ctx)
 	switch n := ctx.Value(nodeKey{}).(type) {
 	case *Scope:
 		return n
@@ -21,6 +22,7 @@ func Current(ctx context.Context) *Scope {
 // CurrentTask returns the task that ctx is in; within Run called by a task
 // that is still this task. It returns nil if ctx carries none.
 func CurrentTask(ctx context.Context) *Task {
+	mustHaveContext("CurrentTask", ctx)
 	_, t := place(ctx)
 	return t
 }

@@ -17,9 +17,7 @@ type Future[T any] struct {
 // after that which nobody receives is logged.
 func Async[T any](s *Scope, fn func(ctx context.Context) (T, error), opts ...TaskOption) *Future[T] {
 	s.check("Async")
-	if fn == nil {
-		panic("traigo: Async: nil function; pass the function whose result is wanted")
-	}
+	mustHaveFunc("Async", fn != nil, "the function whose result is wanted")
 	f := &Future[T]{}
 	t := &f.task
 	t.scope, t.pc, t.flags = s, pcOf(fn), bubbles|awaited|forAwait
@@ -36,9 +34,7 @@ func Async[T any](s *Scope, fn func(ctx context.Context) (T, error), opts ...Tas
 // ends first it returns the cause of that, and the task is not touched. It may
 // be called any number of times, from any number of goroutines.
 func (f *Future[T]) Await(ctx context.Context) (T, error) {
-	if ctx == nil {
-		panic("traigo: Await: nil context; pass context.Background() to wait without a limit")
-	}
+	mustHaveContext("Await", ctx)
 	ended, err := f.task.wait(ctx)
 	if !ended {
 		var none T

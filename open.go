@@ -30,9 +30,7 @@ var lastScopeID atomic.Uint64
 // ended. Under a ctx that carries a scope, the new one is its child in the
 // tree and ends with it.
 func Run(ctx context.Context, body func(ctx context.Context, s *Scope) error, opts ...ScopeOption) error {
-	if body == nil {
-		panic("traigo: Run: nil body; pass the function that is to run in the scope")
-	}
+	mustHaveFunc("Run", body != nil, "the body that is to run in the scope")
 	s := newScope("Run", ctx, ran, opts)
 	s.bodyPC = pcOf(body)
 	s.inBody, s.live, s.awaited = true, 1, 1
@@ -72,9 +70,7 @@ func (s *Scope) Fork(opts ...ScopeOption) *Scope {
 
 // newScope makes a scope that nobody knows of yet.
 func newScope(call string, ctx context.Context, how opening, opts []ScopeOption) *Scope {
-	if ctx == nil {
-		panic("traigo: " + call + ": nil context; pass context.Background() if there is none")
-	}
+	mustHaveContext(call, ctx)
 	s := &Scope{id: lastScopeID.Add(1), how: how, outer: ctx, settings: noSettings, opened: time.Now()}
 	s.up, s.hook.scope = nodeOf(ctx), s
 	if parent, task := place(ctx); parent != nil {
@@ -85,9 +81,7 @@ func newScope(call string, ctx context.Context, how opening, opts []ScopeOption)
 	}
 	s.asked.Store(how == ran) // Run returns the outcome
 	for _, o := range opts {
-		if o == nil {
-			panic("traigo: " + call + ": nil option; leave it out")
-		}
+		mustHaveOption(call, o != nil)
 		o.applyScope(s)
 	}
 	return s

@@ -197,9 +197,7 @@ type onDoneOption func(error)
 // unless Bubble(true) is given as well. A task that is refused does not call it:
 // the one that Spawn returns says why.
 func OnDone(f func(err error)) TaskOption {
-	if f == nil {
-		panic("traigo: OnDone: nil function; leave the option out to have none")
-	}
+	mustHaveFunc("OnDone", f != nil, "the function that is to have the error")
 	return onDoneOption(f)
 }
 
@@ -211,16 +209,8 @@ type valuesOption struct{ ctx context.Context }
 // the scope: request ids, spans, pprof labels. The cancellation and the
 // deadline of ctx are not taken.
 func Values(ctx context.Context) TaskOption {
-	if ctx == nil {
-		panic("traigo: Values: nil context; leave the option out to use the scope's values")
-	}
+	mustHaveContext("Values", ctx)
 	return valuesOption{context.WithoutCancel(ctx)}
 }
 
 func (o valuesOption) applyTask(t *Task) { t.special().values = o.ctx }
-
-func mustNotBeNegative(who string, d time.Duration) {
-	if d < 0 {
-		panic(fmt.Sprintf("traigo: %s(%v): negative duration; use 0 for none", who, d))
-	}
-}

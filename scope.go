@@ -175,13 +175,3 @@ func (s *Scope) State() State {
 	defer s.mu.Unlock()
 	return s.state
 }
-
-// check is the first line of every method.
-func (s *Scope) check(method string) {
-	if s == nil {
-		panic("traigo: " + method + " on a nil *Scope: there is no current scope here; open one with Run or New")
-	}
-	if s.id == 0 {
-		panic("traigo: " + method + " on a zero Scope; open one with Run, New or Fork")
-	}
-}

@@ -10,6 +10,7 @@ import (
 // by its cancellation. A task that serves should then take no new work. It
 // returns nil, a channel that is never closed, if ctx carries no scope.
 func Stopping(ctx context.Context) <-chan struct{} {
+	mustHaveContext("Stopping", ctx)
 	s := Current(ctx)
 	if s == nil {
 		return nil
@@ -32,9 +33,7 @@ func Stopping(ctx context.Context) <-chan struct{} {
 // ctx tells, Shutdown then returns an error instead of waiting.
 func (s *Scope) Shutdown(ctx context.Context) error {
 	s.check("Shutdown")
-	if ctx == nil {
-		panic("traigo: Shutdown: nil context; pass context.Background() to wait without a limit")
-	}
+	mustHaveContext("Shutdown", ctx)
 	s.softStop(true)
 	if s.holds(ctx) {
 		return fmt.Errorf("traigo: Shutdown of scope %q by a part of it, which cannot wait for itself: the scope is finalizing; wait from outside", s.Path())

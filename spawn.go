@@ -22,9 +22,7 @@ import (
 // is nil.
 func (s *Scope) Spawn(fn func(ctx context.Context) error, opts ...TaskOption) *Task {
 	s.check("Spawn")
-	if fn == nil {
-		panic("traigo: Spawn: nil function; pass the function that the task is to run")
-	}
+	mustHaveFunc("Spawn", fn != nil, "the function that the task is to run")
 	t := &Task{scope: s, fn: fn, flags: bubbles | awaited}
 	t.configure("Spawn", opts)
 	s.accept(t, true, nil)
@@ -36,9 +34,7 @@ func (s *Scope) Spawn(fn func(ctx context.Context) error, opts ...TaskOption) *T
 // block. The task that it then returns is done, with an error that says why.
 func (s *Scope) TrySpawn(fn func(ctx context.Context) error, opts ...TaskOption) (*Task, bool) {
 	s.check("TrySpawn")
-	if fn == nil {
-		panic("traigo: TrySpawn: nil function; pass the function that the task is to run")
-	}
+	mustHaveFunc("TrySpawn", fn != nil, "the function that the task is to run")
 	t := &Task{scope: s, fn: fn, flags: bubbles | awaited}
 	t.configure("TrySpawn", opts)
 	ok := s.accept(t, false, nil)
@@ -47,9 +43,7 @@ func (s *Scope) TrySpawn(fn func(ctx context.Context) error, opts ...TaskOption)
 
 func (t *Task) configure(call string, opts []TaskOption) {
 	for _, o := range opts {
-		if o == nil {
-			panic("traigo: " + call + ": nil option; leave it out")
-		}
+		mustHaveOption(call, o != nil)
 		o.applyTask(t)
 	}
 	if x := t.rare.Load(); x != nil && x.onDone != nil || t.flags&forAwait != 0 {

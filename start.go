@@ -20,12 +20,8 @@ type starting struct{ ready signal }
 // The idea is Trio's nursery.start.
 func (s *Scope) Start(ctx context.Context, fn func(ctx context.Context, ready func()) error, opts ...TaskOption) (*Task, error) {
 	s.check("Start")
-	if fn == nil {
-		panic("traigo: Start: nil function; pass the function that is to call ready")
-	}
-	if ctx == nil {
-		panic("traigo: Start: nil context; pass context.Background() to wait without a limit")
-	}
+	mustHaveFunc("Start", fn != nil, "the function that is to call ready")
+	mustHaveContext("Start", ctx)
 	t := &Task{scope: s, pc: pcOf(fn), flags: bubbles | awaited | forStart}
 	t.fn = func(ctx context.Context) error {
 		err := fn(ctx, t.ready)

@@ -163,9 +163,7 @@ func (t *Task) cancel(why reason) {
 // task is not touched; if the task is given up, a [*StuckError]. A task that waits for itself, or for one that waits for
 // it by way of Run, gets an error at once.
 func (t *Task) Wait(ctx context.Context) error {
-	if ctx == nil {
-		panic("traigo: Wait: nil context; pass context.Background() to wait without a limit")
-	}
+	mustHaveContext("Wait", ctx)
 	_, err := t.wait(ctx)
 	return err
 }
