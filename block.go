@@ -2,7 +2,6 @@ package traigo
 
 import (
 	"context"
-	"errors"
 	"time"
 )
 
@@ -111,17 +110,10 @@ func (b *block) expired() *ending {
 
 func (b *block) callOrFail(fn func(context.Context) error) error {
 	err := b.call(fn)
-	e := b.expired()
-	switch {
-	case e == nil || err == nil:
-		return err
-	case e.bare(err):
-		return b.late
-	case errors.Is(err, b.late):
-		return err
-	default:
-		return errors.Join(b.late, err)
+	if e := b.expired(); e != nil && err != nil {
+		return joined(e, err)
 	}
+	return err
 }
 
 // undated hides a deadline, so that package context sets a timer for a later

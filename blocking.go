@@ -73,13 +73,16 @@ func (c *call) result() error {
 // abandon reports that the call goes on without its task.
 func (c *call) abandon() {
 	if s := c.scope; s != nil {
-		s.adopt([]*stray{{scope: s, task: c.task, state: "abandoned", since: time.Now(), done: c.done}})
+		s.root().remember(c, stray{scope: s, task: c.task, state: "abandoned", since: time.Now()})
 		s.emit(TaskAbandoned, c.task, nil)
 	}
 }
 
 // reportLate sees to it that the error of an abandoned call is not lost.
 func (c *call) reportLate() {
+	if c.scope != nil {
+		c.scope.root().forget(c)
+	}
 	switch _, panicked := c.err.(*PanicError); {
 	case panicked:
 		c.scope.log(slog.LevelError, "panic of an abandoned call", c.task, c.err)
@@ -88,53 +91,4 @@ func (c *call) reportLate() {
 	default:
 		c.scope.log(slog.LevelDebug, "abandoned call ended", c.task, nil)
 	}
-}
-
-// A stray is something that its scope could not wait for: a call that was
-// abandoned, or a task that was given up. When the scope closes, strays pass to
-// its parent: a snapshot of the root shows all that still run.
-type stray struct {
-	scope *Scope
-	task  *Task // nil for a call made by a body
-	state string
-	since time.Time
-	done  <-chan struct{} // closed when it has ended after all
-}
-
-func (x *stray) over() bool {
-	select {
-	case <-x.done:
-		return true
-	default:
-		return false
-	}
-}
-
-// adopt takes strays over, and forgets those that have ended.
-func (s *Scope) adopt(strays []*stray) {
-	if len(strays) == 0 {
-		return
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.strays = append(running(s.strays), strays...)
-}
-
-// runningStrays returns the strays that have not ended.
-func (s *Scope) runningStrays() []*stray {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.strays = running(s.strays)
-	return s.strays
-}
-
-// running returns, in a new slice, those that have not ended.
-func running(strays []*stray) []*stray {
-	var still []*stray
-	for _, x := range strays {
-		if !x.over() {
-			still = append(still, x)
-		}
-	}
-	return still
 }

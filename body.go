@@ -2,7 +2,6 @@ package traigo
 
 import (
 	"context"
-	"log/slog"
 	"runtime"
 )
 
@@ -19,13 +18,18 @@ func (s *Scope) runBody(body func(context.Context, *Scope) error) {
 		}
 		switch value := recover(); {
 		case value == nil:
+			s.bodyEnd = ErrGoexit
 			s.bodyEnded(ErrGoexit, nil)
 			s.join()
-			s.reportGoexit()
+			if s.panicked != nil {
+				panic(s.panicked) // of a task: always raised
+			}
 		case s.settings.panicAsError:
 			s.bodyEnded(newPanicError("", value), nil)
 		default:
-			s.bodyEnded(nil, newPanicError("", value))
+			panicked := newPanicError("", value)
+			s.bodyEnd = panicked
+			s.bodyEnded(nil, panicked)
 			s.join()
 			// The frames of the first panic are still on the stack: a crash
 			// prints them.
@@ -58,22 +62,13 @@ func (s *Scope) bodyEnded(err error, panicked *PanicError) {
 	s.awaited--
 	switch {
 	case panicked != nil:
-		s.endLocked(up, reason{kind: Panicked, err: panicked})
+		if !s.endLocked(up, reason{kind: Panicked, err: panicked}) {
+			s.keepLocked(nil, panicked)
+		}
 	case err == nil:
 	case !s.endLocked(up, reason{kind: BodyFailed, err: err}) && !consequence:
 		s.keepLocked(nil, err)
 	}
 	s.moveLocked(inFinalize)
 	s.settle()
-}
-
-// reportGoexit is the end of a Run whose body has called Goexit: nobody gets
-// its outcome, so what is in it besides goes to the log.
-func (s *Scope) reportGoexit() {
-	if s.panicked != nil {
-		panic(s.panicked)
-	}
-	if s.out != nil && (s.out.Err != ErrGoexit || len(s.out.Others) > 0) {
-		s.log(slog.LevelError, "outcome lost: the body called runtime.Goexit", nil, s.out)
-	}
 }

@@ -2,6 +2,7 @@ package traigo
 
 import (
 	"context"
+	"errors"
 	"reflect"
 	"strconv"
 	"strings"
@@ -75,7 +76,7 @@ func (c *Cancellation) reason() string {
 // Is reports whether target is what Err of the canceled context returns.
 func (c *Cancellation) Is(target error) bool {
 	if c.ctxErr != nil {
-		return target == c.ctxErr
+		return same(target, c.ctxErr)
 	}
 	return target == ctxErrOf(c.Kind)
 }
@@ -185,24 +186,31 @@ func (e *ending) failure() error {
 // bare reports whether err, returned after e had ended its scope or task, says
 // nothing but that: every leaf of its tree is what ctx.Err returned, a
 // *Cancellation, or the cause itself.
-func (e *ending) bare(err error) bool {
-	if err == nil {
-		return true
-	}
-	if err == e.errIs || same(err, e.given()) {
-		return true
-	}
-	if _, ok := err.(*Cancellation); ok {
+func (e *ending) bare(err error) (is bool) {
+	defer func() {
+		if recover() != nil { // a method of a user's error has panicked
+			is = false
+		}
+	}()
+	return e.isBare(err)
+}
+
+func (e *ending) isBare(err error) bool {
+	if err == nil || same(err, e.errIs) || same(err, e.given()) {
 		return true
 	}
 	switch x := err.(type) {
+	case *Cancellation:
+		return true
+	case *PanicError:
+		return false // whatever was its value
 	case interface{ Unwrap() error }:
 		inner := x.Unwrap()
-		return inner != nil && e.bare(inner)
+		return inner != nil && e.isBare(inner)
 	case interface{ Unwrap() []error }:
 		inner := x.Unwrap()
 		for _, err := range inner {
-			if !e.bare(err) {
+			if !e.isBare(err) {
 				return false
 			}
 		}
@@ -229,4 +237,17 @@ func (e *ending) given() error {
 // same is ==, also for errors of types that == would panic for.
 func same(a, b error) bool {
 	return a != nil && b != nil && reflect.ValueOf(b).Comparable() && a == b
+}
+
+// holds is errors.Is, and isStuck looks for a *StuckError, for trees in which a
+// method of a user's error may panic.
+func holds(err, target error) (is bool) {
+	defer func() { _ = recover() }()
+	return errors.Is(err, target)
+}
+
+func isStuck(err error) (is bool) {
+	defer func() { _ = recover() }()
+	_, is = errors.AsType[*StuckError](err)
+	return is
 }

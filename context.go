@@ -19,12 +19,14 @@ type (
 
 // A node is a scope or a task, as something that can end what hangs on it.
 type node interface {
-	ended() *ending
-	addHook(h *hook) bool // false if it has ended
-	unhook(h *hook) bool  // false if h is not in the list any more
+	ended() *ending          // what has ended it or anything it hangs on
+	contextEnded() *ending   // the same, or the end of the task, which ends its context
+	addHook(h *hook) *ending // what has ended it; nil if h is in the list
+	unhook(h *hook) bool     // false if h is not in the list any more
 	context() context.Context
 }
 
+func (s *Scope) contextEnded() *ending    { return s.ended() }
 func (s *Scope) context() context.Context { return (*scopeContext)(s) }
 func (t *Task) context() context.Context  { return (*taskContext)(t) }
 
@@ -35,8 +37,8 @@ type nodeKey struct{}
 func (s *Scope) attach() {
 	switch {
 	case s.up != nil:
-		if !s.up.addHook(&s.hook) {
-			s.stop(s.up.ended().below())
+		if e := s.up.addHook(&s.hook); e != nil {
+			s.stop(e.below())
 		}
 	case s.outer.Done() != nil:
 		ended := func() { s.stop(reason{kind: ParentCanceled}) }
@@ -97,12 +99,8 @@ func (c *scopeContext) Err() error {
 }
 
 func (c *taskContext) Err() error {
-	t := (*Task)(c)
-	if e := t.ended(); e != nil {
+	if e := (*Task)(c).contextEnded(); e != nil {
 		return e.errIs
-	}
-	if t.has(hasEnded) {
-		return context.Canceled
 	}
 	return nil
 }
@@ -152,15 +150,13 @@ func (c *taskContext) Value(key any) any {
 			return v
 		}
 	}
-	if x != nil {
-		if e := x.over.Load(); e != nil {
-			return valueOf(key, e, t.scope.context())
-		}
+	var own *ending
+	if t.has(endedAlive) {
+		own = t.contextEnded()
+	} else {
+		own = t.alone()
 	}
-	if t.has(hasEnded) && t.ended() == nil {
-		return valueOf(key, t.pastEnding(), t.scope.context())
-	}
-	return t.scope.context().Value(key)
+	return valueOf(key, own, t.scope.context())
 }
 
 // valueOf looks in outer, but lets package context find the cause of e where
@@ -186,7 +182,7 @@ func (c *taskContext) AfterFunc(f func()) (stop func() bool) { return afterFunc(
 
 func afterFunc(n node, f func()) (stop func() bool) {
 	h := &hook{f: f}
-	if !n.addHook(h) {
+	if n.addHook(h) != nil {
 		go f()
 		return func() bool { return false }
 	}
@@ -235,60 +231,47 @@ func takeHooksLocked(list **hook) *hook {
 	return first
 }
 
-// moveHooksLocked adds one list to another.
-func moveHooksLocked(from, to **hook) {
-	first := *from
-	if first == nil {
-		return
-	}
-	last := first
-	for last.next != nil {
-		last = last.next
-	}
-	*from = nil
-	last.next = *to
-	if last.next != nil {
-		last.next.link = &last.next
-	}
-	*to, first.link = first, to
-}
-
-// callHooks runs the hooks of a list that was taken.
+// callHooks runs the hooks of a list that was taken: on another goroutine, if
+// one of them takes this one away.
 func (s *Scope) callHooks(h *hook) {
+	defer func() {
+		if h != nil {
+			go s.callHooks(h)
+		}
+	}()
 	for h != nil {
 		this := h
 		h = h.next
 		this.next = nil
 		if c := this.scope; c != nil {
-			c.stop(c.up.ended().below())
+			c.stop(c.up.contextEnded().below())
 		} else {
 			s.guard("a function given to AfterFunc", this.f)
 		}
 	}
 }
 
-func (s *Scope) addHook(h *hook) bool {
+func (s *Scope) addHook(h *hook) *ending {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.state >= Canceling {
-		return false
+	if s.state < Canceling {
+		h.addLocked(&s.hooks)
 	}
-	h.addLocked(&s.hooks)
-	return true
+	return s.over.Load()
 }
 
-func (t *Task) addHook(h *hook) bool {
+func (t *Task) addHook(h *hook) *ending {
 	t.scope.mu.Lock()
 	defer t.scope.mu.Unlock()
 	switch {
-	case t.scope.state >= Canceling || t.alone() != nil:
-		return false
-	case t.has(hasEnded):
-		h.addLocked(&t.scope.hooks)
-	default:
+	case t.alone() != nil:
+		return t.alone()
+	case t.has(endedAlive):
+		return t.pastLocked()
+	case t.scope.state < Canceling:
 		h.addLocked(&t.hooks)
 	}
-	return true
+	return t.scope.over.Load()
 }
 
 func (s *Scope) unhook(h *hook) bool {

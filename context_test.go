@@ -36,43 +36,97 @@ func TestContextOfATaskEndsWithIt(t *testing.T) {
 		derived, cancel := context.WithCancel(ctx)
 		defer cancel()
 		assert.Error(t, derived.Err())
-		require.NoError(t, s.Close())
-		assert.Equal(t, traigo.Requested, itself[*traigo.Cancellation](t, context.Cause(ctx)).Kind)
+		s.Cancel(errBoom)
+		assert.Equal(t, c, context.Cause(ctx), "and stays as it was")
+		require.ErrorIs(t, s.Close(), errBoom)
 	})
 }
 
-func TestContextDerivedInATaskLivesAsLongAsTheScope(t *testing.T) {
+// What was derived from it ends too, however it was derived: nothing of a task
+// that has ended is left in its scope.
+func TestContextDerivedInATaskEndsWithIt(t *testing.T) {
+	type key struct{}
 	synctest.Test(t, func(t *testing.T) {
 		s := traigo.New(t.Context())
-		var derived [3]context.Context
-		var inner *traigo.Scope
+		defer s.Close()
+		var derived []context.Context
+		called := false
 		task := s.Spawn(func(ctx context.Context) error {
-			for i := range derived {
-				var cancel context.CancelFunc
-				derived[i], cancel = context.WithCancel(ctx) //nolint:fatcontext // likewise
-				context.AfterFunc(s.Context(), cancel)       // not before
+			for _, parent := range []context.Context{ctx, context.WithValue(ctx, key{}, 1), &odd{Context: ctx, done: nil}} {
+				if parent.Done() != nil {
+					child, cancel := context.WithCancel(parent)
+					context.AfterFunc(s.Context(), cancel) // not before
+					derived = append(derived, child)
+				}
 			}
-			inner = traigo.New(ctx)
+			context.AfterFunc(ctx, func() { called = true })
 			return nil
 		})
 		require.NoError(t, task.Wait(t.Context()))
 		synctest.Wait()
+		require.Len(t, derived, 2)
 		for _, ctx := range derived {
-			assert.NoError(t, ctx.Err())
+			assert.Equal(t, context.Canceled, ctx.Err())
+			assert.Equal(t, task.Path(), itself[*traigo.Cancellation](t, context.Cause(ctx)).Task)
 		}
+		assert.True(t, called)
+	})
+}
+
+// Except a scope of New: that is its owner's, and the scope above joins it.
+func TestNewInATaskOutlivesTheTask(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := traigo.New(t.Context())
+		var inner *traigo.Scope
+		task := s.Spawn(func(ctx context.Context) error { inner = traigo.New(ctx); return nil })
+		require.NoError(t, task.Wait(t.Context()))
+		synctest.Wait()
 		assert.Equal(t, traigo.Open, inner.State())
+		assert.NoError(t, inner.Context().Err())
 		s.Cancel(errBoom)
-		for _, ctx := range derived {
-			assert.Equal(t, context.Canceled, ctx.Err(), "Cancel has told it when it returns")
-			assert.ErrorIs(t, context.Cause(ctx), errBoom)
-		}
+		assert.Error(t, inner.Context().Err(), "Cancel has told it when it returns")
 		require.ErrorIs(t, s.Close(), errBoom)
 		require.ErrorIs(t, inner.Close(), errBoom)
 	})
 }
 
-// A task that ends while the news of the cancellation is under way leaves what
-// was derived from its context to the scope: none of it may be missed.
+func TestNewInATaskEndsWhenTheTaskIsCanceled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := traigo.New(t.Context())
+		task := s.Spawn(func(ctx context.Context) error {
+			inner := traigo.New(ctx)
+			<-inner.Done()
+			return inner.Err()
+		})
+		synctest.Wait()
+		task.Cancel(errBoom)
+		require.ErrorIs(t, task.Wait(t.Context()), errBoom)
+		require.NoError(t, s.Close())
+	})
+}
+
+// The context of a task that has ended is a done context like any other.
+func TestContextOfAnEndedTaskIsDoneForScopesToo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := traigo.New(t.Context(), discard())
+		defer s.Close()
+		var ctx context.Context
+		task := s.Spawn(func(own context.Context) error {
+			ctx = own //nolint:fatcontext // to be used when the task has ended
+			return nil
+		})
+		require.NoError(t, task.Wait(t.Context()))
+		err := traigo.Run(ctx, func(ctx context.Context, _ *traigo.Scope) error {
+			assert.Equal(t, context.Canceled, ctx.Err())
+			return nil
+		})
+		assert.Equal(t, traigo.ParentCanceled, itself[*traigo.Cancellation](t, outcome(t, err).Err).Kind)
+		assert.Equal(t, traigo.Closed, traigo.New(ctx).State())
+	})
+}
+
+// Whether a task ends before the news of the cancellation has come to it, or
+// after: what was derived from its context hears of one of them.
 func TestStressDerivedContextsHearOfTheEnd(t *testing.T) {
 	for range 300 {
 		s := traigo.New(context.Background())

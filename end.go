@@ -30,6 +30,13 @@ func (s *Scope) endLocked(up *ending, why reason) bool {
 	return own
 }
 
+// hearLocked ends the scope if up, what outerEnded returned, says so.
+func (s *Scope) hearLocked(up *ending) {
+	if up != nil {
+		s.endLocked(up, reason{})
+	}
+}
+
 // ended returns what has ended the scope or anything it hangs on; nil while
 // its context is alive.
 func (s *Scope) ended() *ending {
@@ -59,6 +66,7 @@ const (
 	nothing         effect = iota
 	tellFinalized          // observers
 	complete               // decide the normal end
+	dismissForks           // finalize the forks that Shutdown has not found
 	tellCanceled           // observers, contexts, everything below
 	dismissVisitors        // end the scopes of New that their contexts have not ended
 	tellClosed             // observers, waiters, the parent
@@ -67,24 +75,25 @@ const (
 // dueLocked returns the next effect. The order of the cases is the order in
 // which an observer hears of the states.
 func (s *Scope) dueLocked() effect {
-	if s.how == forked && s.stopped.fired && s.awaited == 0 && s.lastTask > 0 {
-		s.moveLocked(inFinalize) // forked after Shutdown had come by
-	}
+	entered := func(state State) bool { return s.announce&(1<<state) != 0 }
 	switch {
-	case s.announce&(1<<Finalizing) != 0:
+	case entered(Finalizing):
 		s.announce &^= 1 << Finalizing
 		return tellFinalized
-	case s.announce&(1<<Canceling) != 0:
+	case entered(Canceling):
 		s.announce &^= 1 << Canceling
 		return tellCanceled
 	case s.state == Finalizing && s.awaited == 0:
 		return complete
+	case s.state == Finalizing && s.stopped.fired && s.awaited == s.forks && !s.dismissedForks:
+		s.dismissedForks = true
+		return dismissForks
 	case s.state == Canceling && s.live == 0 && !s.starting:
 		s.moveLocked(inDrained)
 		s.announce = 0
 		return tellClosed
-	case s.state == Canceling && s.live == s.visitors && !s.swept:
-		s.swept = true
+	case s.state == Canceling && s.live == s.visitors && !s.dismissedVisitors:
+		s.dismissedVisitors = true
 		return dismissVisitors
 	}
 	return nothing
@@ -116,15 +125,17 @@ func (s *Scope) apply(due effect) {
 	}()
 	for due != nothing {
 		switch due {
-		case nothing:
+		case nothing: // the loop ends
 		case tellFinalized:
 			s.emit(ScopeFinalized, nil, nil)
 		case complete:
 			s.complete()
 		case tellCanceled:
 			s.tellCanceled()
+		case dismissForks:
+			s.tell(s.below(), (*Scope).finalizeFork)
 		case dismissVisitors:
-			s.dismissVisitors()
+			s.tell(s.below(), (*Scope).endVisitor)
 		case tellClosed:
 			s.tellClosed()
 		}
@@ -170,14 +181,21 @@ func (s *Scope) cancelBelow() {
 	hooks := takeHooksLocked(&s.hooks)
 	s.cursor = s.first
 	s.mu.Unlock()
+	defer s.tellAllTasks()
 	s.callHooks(hooks)
-	for s.tellTasks() {
+}
+
+func (s *Scope) tellAllTasks() {
+	more := true
+	// A hook may end a scope below whose observer calls runtime.Goexit.
+	defer func() {
+		if more {
+			go s.tellAllTasks()
+		}
+	}()
+	for more {
+		more = s.tellTasks()
 	}
-	// A task that ended meanwhile may have left its hooks to the scope.
-	s.mu.Lock()
-	hooks = takeHooksLocked(&s.hooks)
-	s.mu.Unlock()
-	s.callHooks(hooks)
 	s.watchStragglers()
 }
 
@@ -209,13 +227,34 @@ func (s *Scope) tellTasks() (more bool) {
 	return t != nil
 }
 
-// dismissVisitors ends what New has opened below with a context that did not
-// hear of the ending (a shielded one, say): it must not outlive the scope.
-func (s *Scope) dismissVisitors() {
-	for _, c := range s.below() {
-		if c.how == made {
-			c.stop(s.end.below())
+// tell does something to each of the scopes below, on another goroutine if an
+// observer takes this one away.
+func (s *Scope) tell(below []*Scope, what func(*Scope)) {
+	defer func() {
+		if len(below) > 0 {
+			go s.tell(below, what)
 		}
+	}()
+	for len(below) > 0 {
+		c := below[0]
+		below = below[1:]
+		what(c)
+	}
+}
+
+// finalizeFork ends a fork that was opened after Shutdown had come by, when
+// nobody is left in the parent who would.
+func (s *Scope) finalizeFork() {
+	if s.how == forked {
+		s.Finalize()
+	}
+}
+
+// endVisitor ends what New has opened with a context that did not hear of the
+// ending of its parent (a shielded one, say): it must not outlive that.
+func (s *Scope) endVisitor() {
+	if s.how == made {
+		s.stop(s.parent.ended().below())
 	}
 }
 
@@ -238,9 +277,6 @@ func (s *Scope) tellClosed() {
 }
 
 func (s *Scope) shutDown() {
-	if s.parent != nil {
-		s.parent.adopt(s.runningStrays()) // before anybody looks for them there
-	}
 	s.mu.Lock()
 	if s.reaper != nil {
 		s.reaper.Stop()
@@ -271,10 +307,12 @@ func (s *Scope) belowLocked() []*Scope {
 func (s *Scope) refuse() {
 	up := s.outerEnded()
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	s.endLocked(up, reason{})
 	s.moveLocked(inDrained)
 	s.announce = 0
-	s.refused = true
+	s.mu.Unlock()
+	s.out = &Error{Scope: s.Path(), Err: refusal(s)}
+	s.mu.Lock()
 	s.done.fireLocked()
+	s.mu.Unlock()
 }

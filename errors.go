@@ -151,7 +151,11 @@ func newPanicError(task string, value any) *PanicError {
 
 // A StuckError names the tasks that a scope gave up waiting for. Their
 // goroutines are still running: Go has no way to stop one.
-type StuckError struct{ Tasks []StuckTask }
+type StuckError struct {
+	Tasks []StuckTask // at most 1,000
+
+	more int // how many came after those
+}
 
 // A StuckTask is a task that did not end in time after it was canceled.
 type StuckTask struct {
@@ -162,7 +166,7 @@ type StuckTask struct {
 
 func (e *StuckError) Error() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s did not end after cancel:", count(len(e.Tasks), "task"))
+	fmt.Fprintf(&b, "%s did not end after cancel:", count(len(e.Tasks)+e.more, "task"))
 	for _, t := range e.Tasks {
 		fmt.Fprintf(&b, "\n%s", t)
 	}

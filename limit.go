@@ -35,7 +35,9 @@ func (s *Scope) acquireLocked(t *Task, stop <-chan struct{}) bool {
 		case <-stop:
 			waiting = false
 		case <-timer.C:
-			s.log(slog.LevelWarn, fmt.Sprintf("Spawn has been blocked for %v: the limit of %d running tasks is reached; "+
+			// On a goroutine of its own: a logger that calls runtime.Goexit would
+			// leave a slot to nobody.
+			go s.log(slog.LevelWarn, fmt.Sprintf("Spawn has been blocked for %v: the limit of %d running tasks is reached; "+
 				"a task that spawns into its own full scope waits for itself", patience, s.limit), nil, nil)
 		}
 	}

@@ -71,7 +71,7 @@ func (s *Scope) Fork(opts ...ScopeOption) *Scope {
 // newScope makes a scope that nobody knows of yet.
 func newScope(call string, ctx context.Context, how opening, opts []ScopeOption) *Scope {
 	mustHaveContext(call, ctx)
-	s := &Scope{id: lastScopeID.Add(1), how: how, outer: ctx, settings: noSettings, opened: time.Now()}
+	s := &Scope{id: lastScopeID.Add(1), how: how, outer: ctx, settings: noSettings, opened: time.Now(), settling: true}
 	s.up, s.hook.scope = nodeOf(ctx), s
 	if parent, task := place(ctx); parent != nil {
 		s.parent, s.settings = parent, parent.settings
@@ -87,22 +87,23 @@ func newScope(call string, ctx context.Context, how opening, opts []ScopeOption)
 	return s
 }
 
-// begin gives a new scope its place in the tree, its clock, and the ear of its
-// outer context.
+// begin gives a new scope its place in the tree, the ear of its outer context,
+// and its clock. Any of them may end it at once: until it is open, and its
+// observers know of it, it only records that. (newScope has set settling.)
 func (s *Scope) begin() {
-	if s.how != forked {
-		s.emit(ScopeOpened, nil, nil) // first: once admitted, the parent may end it
-	}
-	welcome := admitted
+	welcome, stopping := admitted, false
 	if s.parent != nil {
-		welcome = s.parent.admit(s)
+		welcome, stopping = s.parent.admit(s)
 	}
 	if welcome == turnedAway {
 		s.refuse()
 		return
 	}
-	if s.how == forked {
-		s.emit(ScopeOpened, nil, nil)
+	defer s.resume()
+	if stopping {
+		s.mu.Lock()
+		s.stopped.fireLocked()
+		s.mu.Unlock()
 	}
 	s.attach()
 	if s.timeout > 0 {
@@ -111,10 +112,8 @@ func (s *Scope) begin() {
 	if welcome == orphaned {
 		s.stop(s.parent.ended().below())
 	}
+	s.emit(ScopeOpened, nil, nil)
 }
-
-// limitTime is the Timeout option: the clock is set by begin.
-func (s *Scope) limitTime(d time.Duration) { s.timeout = d }
 
 // An admission is how a parent receives a new scope.
 type admission uint8
@@ -125,42 +124,44 @@ const (
 	orphaned             // by New, under a scope that has closed: it must not live
 )
 
-// admit takes c among the children of s.
-func (s *Scope) admit(c *Scope) admission {
+// admit takes c among the children of s, and says whether Shutdown has come by.
+func (s *Scope) admit(c *Scope) (welcome admission, stopping bool) {
 	up := s.outerEnded()
 	s.mu.Lock()
 	defer s.settle()
-	if up != nil {
-		s.endLocked(up, reason{})
+	s.hearLocked(up)
+	switch {
+	case c.how == forked && s.state >= Canceling:
+		return turnedAway, false
+	case c.how == made && s.state == Closed:
+		return orphaned, false
+	case s.state == Closed:
+		return admitted, false
 	}
-	switch c.how {
-	case forked:
-		if s.state >= Canceling {
-			return turnedAway
-		}
-		s.live++
-		s.awaited++
-	case made:
-		if s.state == Closed {
-			return orphaned
-		}
-		s.live++
-		s.visitors++
-		s.swept = false
-	case ran:
-		if s.state == Closed {
-			return admitted
-		}
-	}
-	if s.stopped.fired {
-		c.stopped.fired = true
-	}
+	s.countLocked(c, +1)
 	c.sibling, c.siblingLink = s.children, &s.children
 	if s.children != nil {
 		s.children.siblingLink = &c.sibling
 	}
 	s.children = c
-	return admitted
+	return admitted, s.stopped.fired
+}
+
+// countLocked counts a child, or counts it out: one of Run is part of the task
+// that called it.
+func (s *Scope) countLocked(c *Scope, n int) {
+	switch c.how {
+	case ran:
+	case forked:
+		s.live += n
+		s.awaited += n
+		s.forks += n
+		s.dismissedForks = s.dismissedForks && n < 0
+	case made:
+		s.live += n
+		s.visitors += n
+		s.dismissedVisitors = s.dismissedVisitors && n < 0
+	}
 }
 
 // leave is called by a child that has closed.
@@ -174,15 +175,7 @@ func (s *Scope) leave(c *Scope) {
 		}
 		c.siblingLink, c.sibling = nil, nil
 		evicted = s.inheritLocked(c)
-		switch c.how {
-		case forked:
-			s.live--
-			s.awaited--
-		case made:
-			s.live--
-			s.visitors--
-		case ran:
-		}
+		s.countLocked(c, -1)
 	}
 	s.settle()
 	s.reportUnasked(evicted)

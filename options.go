@@ -56,7 +56,7 @@ func Timeout(d time.Duration) Option {
 	return timeoutOption(d)
 }
 
-func (o timeoutOption) applyScope(s *Scope) { s.limitTime(time.Duration(o)) }
+func (o timeoutOption) applyScope(s *Scope) { s.timeout = time.Duration(o) } // begin sets the clock
 func (o timeoutOption) applyTask(t *Task)   { t.special().timeout = time.Duration(o) }
 
 type cancelTimeoutOption time.Duration

@@ -3,6 +3,7 @@ package traigo
 import (
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync/atomic"
 )
 
@@ -17,10 +18,11 @@ type result struct {
 	unreceived     []*Task // failed tasks of Async whose error nobody has yet
 	unreceivedMore int
 
-	stuck    []StuckTask
+	stuck    StuckError
 	panicked *PanicError // of a task or a fork: Run, Wait and Close panic with it
 	unasked  []*Scope    // failed forks whose outcome nobody may have asked for
 	asked    atomic.Bool // somebody has, or will have, received this outcome
+	bodyEnd  error       // what comes out of Run instead of the outcome: the body's panic, or ErrGoexit
 	out      *Error      // the outcome, once it is concluded
 }
 
@@ -40,16 +42,6 @@ func (l later) error() error {
 // quiet reports whether the ending, as such, is no failure.
 func (e *ending) quiet() bool {
 	return e.kind == Completed || e.kind == MasterEnded || e.kind == Requested && e.err == nil
-}
-
-// laterLocked says what becomes of a task's error that did not end the scope:
-// a failing outcome keeps it, a quiet one stays quiet.
-func (s *Scope) laterLocked(t *Task, err error) fate {
-	if s.end.quiet() {
-		return suppressed
-	}
-	s.keepLocked(t, err)
-	return owned
 }
 
 // keepLocked puts an error into the outcome, whatever the ending was.
@@ -78,29 +70,28 @@ func (s *Scope) panickedLocked(up *ending, t *Task, p *PanicError) {
 
 // holdLocked keeps the error of a task of Async for whoever awaits it.
 func (s *Scope) holdLocked(t *Task) {
+	if s.state >= Canceling {
+		t.set(heldLate)
+	}
 	if len(s.unreceived) >= maxKept {
 		s.unreceivedMore++
-		t.set(uncounted)
+		t.set(counted)
 		return
 	}
 	t.set(unreceived)
 	s.unreceived = append(s.unreceived, t)
 }
 
-// receivedLocked takes it out again: somebody has it.
+// receivedLocked takes it out again: somebody has it. What has joined the
+// outcome stays there.
 func (s *Scope) receivedLocked(t *Task) {
 	switch {
 	case t.has(unreceived):
-		for i, u := range s.unreceived {
-			if u == t {
-				s.unreceived = append(s.unreceived[:i:i], s.unreceived[i+1:]...)
-				break
-			}
-		}
-	case t.has(uncounted):
+		s.unreceived = slices.DeleteFunc(s.unreceived, func(u *Task) bool { return u == t })
+	case t.has(counted) && t.has(heldLate) == (s.state >= Canceling):
 		s.unreceivedMore--
 	}
-	t.clear(unreceived | uncounted)
+	t.clear(unreceived | counted)
 	t.set(received)
 }
 
@@ -182,28 +173,44 @@ func (s *Scope) conclude() {
 	for _, l := range kept {
 		errs = append(errs, l.error())
 	}
-	if len(s.stuck) > 0 {
-		errs = append(errs, &StuckError{Tasks: s.stuck})
+	more := s.laterMore
+	if len(s.stuck.Tasks) > 0 {
+		if len(errs) > maxKept { // Others has no room for it
+			errs, more = errs[:maxKept], more+1
+		}
+		errs = append(errs, &s.stuck)
 	}
-	if len(errs) == 0 && s.laterMore > 0 {
+	if len(errs) == 0 && more > 0 {
 		// Those that were kept have been received since, these were only counted.
-		errs = append(errs, fmt.Errorf("%s of tasks that nobody has awaited, more than were kept", count(s.laterMore, "error")))
-		s.laterMore = 0
+		errs = append(errs, fmt.Errorf("%s of tasks that nobody has awaited, more than were kept", count(more, "error")))
+		more = 0
 	}
 	if len(errs) == 0 {
 		return
 	}
-	s.out = &Error{Scope: s.Path(), Err: errs[0], Others: errs[1:], more: s.laterMore}
-	if s.panicked != nil && len(errs) > 1 || s.end.kind == Panicked && s.panicked == nil && len(errs) > 1 {
-		s.log(slog.LevelError, "errors that the panic hides", nil, s.out)
+	s.out = &Error{Scope: s.Path(), Err: errs[0], Others: errs[1:], more: more}
+	s.reportHidden()
+}
+
+// reportHidden logs what nobody gets to see of the outcome, because a panic or
+// a Goexit is what comes out of the scope.
+func (s *Scope) reportHidden() {
+	shown := s.bodyEnd
+	if s.panicked != nil && (shown == nil || same(shown, ErrGoexit)) {
+		shown = s.panicked
+	}
+	if shown == nil {
+		return
+	}
+	rest := slices.DeleteFunc(s.out.Unwrap(), func(err error) bool { return same(err, shown) })
+	if len(rest) > 0 {
+		hidden := &Error{Scope: s.out.Scope, Err: rest[0], Others: rest[1:], more: s.out.more}
+		s.log(slog.LevelError, "errors hidden by a panic or a Goexit", nil, hidden)
 	}
 }
 
 // failure is the outcome as an error: nil, or an *Error.
 func (s *Scope) failure() error {
-	if s.refused {
-		return &Error{Scope: s.Path(), Err: refusal(s)}
-	}
 	if s.out == nil {
 		return nil
 	}

@@ -6,12 +6,39 @@ import (
 	"strconv"
 )
 
-// Who owns the error of a task. It is settled at spawn, by flags; this file
-// only looks it up.
+// Who owns the error of a task, and what that means when it ends.
+
+// An owner is settled at spawn, never by a race.
+type owner uint8
+
+const (
+	ownScope    owner = iota // it bubbles
+	ownCallback              // of OnDone
+	ownAwaiter               // of Async
+	ownNobody
+)
+
+// settleOwner is the table in the documentation of the options.
+func (t *Task) settleOwner() {
+	x := t.rare.Load()
+	switch {
+	case t.flags&(bubbles|bubbleGiven) == bubbles|bubbleGiven:
+		t.owner = ownScope
+	case x != nil && x.onDone != nil:
+		t.owner = ownCallback
+	case t.flags&forAwait != 0:
+		t.owner = ownAwaiter
+	case t.flags&bubbles != 0:
+		t.owner = ownScope
+	default:
+		t.owner = ownNobody
+	}
+}
 
 // endTask makes the result of t known and lets it have its consequences. t
 // counts as live until it is retired. Observers hear of it first, so that the
-// failure comes before what it causes.
+// failure comes before what it causes; if one of them calls runtime.Goexit, the
+// rest is done on the way out.
 func (s *Scope) endTask(t *Task, err error, panicked *PanicError) {
 	if panicked != nil {
 		err = panicked
@@ -20,89 +47,85 @@ func (s *Scope) endTask(t *Task, err error, panicked *PanicError) {
 	if s.settings.panicAsError {
 		panicked = nil
 	}
-	func() {
-		defer s.decide(t, err, failed, panicked)
-		s.emit(TaskEnded, t, err)
-	}()
+	defer s.callBack(t, err)
+	defer s.decide(t, err, failed, panicked)
+	s.emit(TaskEnded, t, err)
+}
+
+func (s *Scope) callBack(t *Task, err error) {
 	if x := t.rare.Load(); x != nil && x.onDone != nil {
 		s.guard("OnDone of task "+strconv.Quote(t.Path()), func() { x.onDone(err) })
 	}
 }
 
 // verdict says whether err, which the task's function returned, is a failure
-// and not just what a cancellation looks like from inside.
+// and not just what a cancellation looks like from inside. A task that has run
+// out of its own time has failed with that.
 func (t *Task) verdict(err error) (failed bool, result error) {
 	if err == nil {
 		return false, nil
 	}
-	if e := t.alone(); e != nil {
-		bare := e.bare(err)
-		if e.kind != TimedOut {
-			if bare {
-				return false, err
-			}
-		} else {
-			switch {
-			case bare:
-				return true, e.err
-			case errors.Is(err, e.err):
-				return true, err
-			default:
-				return true, errors.Join(e.err, err)
-			}
-		}
+	e := t.alone()
+	if e != nil && e.kind == TimedOut {
+		return true, joined(e, err)
 	}
-	if e := t.scope.ended(); e != nil && e.bare(err) {
+	if e != nil && e.bare(err) {
 		return false, err
 	}
-	return true, err
+	e = t.scope.ended()
+	return e == nil || !e.bare(err), err
 }
+
+// joined is the timeout of e, with what else err has to say.
+func joined(e *ending, err error) error {
+	switch {
+	case e.bare(err):
+		return e.err
+	case holds(err, e.err):
+		return err
+	default:
+		return errors.Join(e.err, err)
+	}
+}
+
+// A fate is what becomes of an error that neither ends the scope nor is in its
+// outcome.
+type fate uint8
+
+const (
+	owned      fate = iota // it has an owner
+	ignored                // nobody wants it
+	suppressed             // it came after a quiet end
+	lost                   // nobody is left to take it
+)
 
 // decide is where a failure finds its owner.
 func (s *Scope) decide(t *Task, err error, failed bool, panicked *PanicError) {
-	up := s.outerEnded()
-	fate := owned
+	up, stuck, fate := s.outerEnded(), failed && isStuck(err), owned
 
 	s.mu.Lock()
-	t.publishLocked(err)
+	t.err = err
 	switch {
+	case t.has(givenUp) && panicked != nil:
+		fate = lost
+	case t.has(givenUp) && failed:
+		fate = suppressed
 	case t.has(givenUp):
-		fate = ignored
-		if panicked != nil {
-			fate = lost
-		} else if failed {
-			fate = suppressed
-		}
 	case panicked != nil:
 		s.panickedLocked(up, t, panicked)
-	case !failed:
-	case t.flags&forStart != 0 && !t.has(isReady): // Start returns it
-	case t.flags&bubbles != 0:
-		if !s.endLocked(up, reason{kind: TaskFailed, task: t, err: err}) {
-			fate = s.laterLocked(t, err)
-		}
-	case t.has(isReady) || t.flags&forAwait == 0:
-		if x := t.rare.Load(); x == nil || x.onDone == nil {
-			fate = ignored
-		}
-	case t.waiters > 0:
-		t.set(received)
-	default:
-		if x := t.rare.Load(); x == nil || x.onDone == nil {
-			s.holdLocked(t)
-		}
+	case failed:
+		fate = s.failedLocked(up, t, stuck)
 	}
 	if t.flags&master != 0 && !t.has(givenUp) {
 		s.endLocked(up, reason{kind: MasterEnded, task: t})
 	}
+	defer s.callHooks(t.publishLocked())
 	s.settle()
 
 	switch fate {
 	case owned:
 	case ignored:
-		if failed {
-			s.log(slog.LevelDebug, "error ignored: the task does not bubble", t, err)
-		}
+		s.log(slog.LevelDebug, "error ignored: the task does not bubble", t, err)
 	case suppressed:
 		s.log(slog.LevelWarn, "error after a quiet end, not in the outcome", t, err)
 	case lost:
@@ -110,33 +133,66 @@ func (s *Scope) decide(t *Task, err error, failed bool, panicked *PanicError) {
 	}
 }
 
-// A fate is what becomes of an error that did not end the scope.
-type fate uint8
-
-const (
-	owned      fate = iota // it is in the outcome, or with its owner
-	ignored                // nobody wants it
-	suppressed             // it came after a quiet end
-	lost                   // nobody is left to take it
-)
+func (s *Scope) failedLocked(up *ending, t *Task, stuck bool) fate {
+	if t.flags&forStart != 0 && !t.has(isReady) {
+		return owned // Start returns it
+	}
+	switch t.owner {
+	case ownScope:
+		if s.endLocked(up, reason{kind: TaskFailed, task: t, err: t.err}) {
+			return owned
+		}
+		// That a goroutine is left behind is not among what a quiet end silences.
+		if s.end.quiet() && !stuck {
+			return suppressed
+		}
+		s.keepLocked(t, t.err)
+	case ownAwaiter:
+		if t.waiters > 0 {
+			t.set(received)
+		} else {
+			s.holdLocked(t)
+		}
+	case ownNobody:
+		return ignored
+	case ownCallback:
+	}
+	return owned
+}
 
 // publishLocked makes the result of t known: to those who wait for it first,
-// and only then, by what settle does, to those whom it cancels.
-func (t *Task) publishLocked(err error) {
-	t.err = err
-	if t.ctxDone != nil && !t.has(told) {
+// and only then, by what settle does, to those whom it cancels. Its context is
+// done with it, and so is what was derived from that: the hooks it returns are
+// to be called. A scope of New outlives the task that opened it, and passes to
+// the task's scope.
+//
+// The bits come before the channels: whoever finds Done closed finds Err set.
+func (t *Task) publishLocked() (hooks *hook) {
+	s, tell := t.scope, t.ctxDone != nil && !t.has(told)
+	bits := hasEnded | told
+	if s.state < Canceling && t.alone() == nil {
+		bits |= endedAlive
+	}
+	t.set(bits)
+	if tell {
 		close(t.ctxDone)
 	}
-	t.set(hasEnded | told)
 	if t.done != nil {
 		close(t.done)
 	}
 	if x := t.rare.Load(); x != nil && x.timer != nil {
 		x.timer.Stop() // or it would keep t
 	}
-	// What was derived from the task's context and is still in use (the body
-	// of a response, a scope of New) lives on until the scope is canceled.
-	if t.hooks != nil {
-		moveHooksLocked(&t.hooks, &t.scope.hooks)
+	if s.limit > 0 && t.id != 0 && !t.has(givenUp) {
+		s.grantLocked()
 	}
+	for h := t.hooks; h != nil; {
+		this := h
+		h = h.next
+		if this.scope != nil && this.scope.how == made && bits&endedAlive != 0 {
+			this.removeLocked()
+			this.addLocked(&s.hooks)
+		}
+	}
+	return takeHooksLocked(&t.hooks)
 }

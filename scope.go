@@ -50,19 +50,20 @@ type Scope struct {
 	//  I3  state = Closed ⇒ live = 0, for ever.
 	//  I4  the tasks from queue on have not started; those before it have.
 	//  I5  queue ≠ nil ⇒ a goroutine is starting, and will take its first.
-	mu       sync.Mutex
-	state    State
-	announce uint8 // a bit for each state entered whose effects are still to come
-	settling bool  // a goroutine is applying effects
-	starting bool  // a goroutine has been started and has not yet taken a task
-	inBody   bool  // the body of Run has not returned
-	swept    bool  // the scopes of New have been told to end
-	refused  bool  // a fork that came too late
-	live     int
-	awaited  int
-	visitors int // scopes of New: in live, not in awaited
-	running  int // tasks that hold a slot of limit
-	lastTask uint64
+	mu                sync.Mutex
+	state             State
+	announce          uint8 // a bit for each state entered whose effects are still to come
+	settling          bool  // a goroutine is applying effects
+	starting          bool  // a goroutine has been started and has not yet taken a task
+	inBody            bool  // the body of Run has not returned
+	dismissedForks    bool  // as dismissForks does
+	dismissedVisitors bool  // as dismissVisitors does
+	live              int
+	awaited           int
+	forks             int // scopes of Fork: in live and in awaited
+	visitors          int // scopes of New: in live, not in awaited
+	running           int // tasks that hold a slot of limit
+	lastTask          uint64
 
 	first, last, queue *Task    // all live tasks in order of spawn; the first not started
 	cursor             *Task    // how far the news of the ending has come

@@ -27,7 +27,7 @@ func Stopping(ctx context.Context) <-chan struct{} {
 //
 // A fork that has nothing awaited in it at that moment ends at once, and refuses
 // what its owner spawns then: so spawn first what keeps it alive. A fork that is
-// opened below later ends when what is first spawned in it has ended.
+// opened below later is finalized when nothing else is left in its parent.
 //
 // A task of the scope must not call it, since it would wait for itself; where
 // ctx tells, Shutdown then returns an error instead of waiting.
@@ -62,10 +62,7 @@ func (s *Scope) softStop(finalize bool) {
 
 // holds reports whether ctx is that of a task, or of a body, that s waits for.
 func (s *Scope) holds(ctx context.Context) bool {
-	in, t := place(ctx)
-	if in == nil || in.how != ran && (t == nil || t.scope != in) {
-		return false // the bare context of a scope may be anybody's
-	}
+	in, _ := insider(ctx)
 	for in != nil && in != s {
 		in = in.parent
 	}

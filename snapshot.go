@@ -46,6 +46,10 @@ type TaskSnapshot struct {
 // abandoned and tasks that were given up, as long as they run.
 func (s *Scope) Snapshot() Snapshot {
 	s.check("Snapshot")
+	return s.snapshot(s.straysBelow())
+}
+
+func (s *Scope) snapshot(strays map[*Scope][]stray) Snapshot {
 	shot := Snapshot{ID: s.id, Name: s.Name(), Path: s.Path(), Opened: s.opened, Age: time.Since(s.opened), Limit: s.limit}
 	s.mu.Lock()
 	shot.State, shot.Deadline = s.state, s.deadline
@@ -57,7 +61,6 @@ func (s *Scope) Snapshot() Snapshot {
 		shot.Waiting++
 	}
 	children := s.belowLocked()
-	strays := running(s.strays)
 	s.mu.Unlock()
 
 	if e := s.over.Load(); e != nil {
@@ -66,11 +69,11 @@ func (s *Scope) Snapshot() Snapshot {
 	for _, t := range tasks {
 		shot.Tasks = append(shot.Tasks, t.snapshot())
 	}
-	for _, x := range strays {
+	for _, x := range strays[s] {
 		shot.Tasks = append(shot.Tasks, x.snapshot())
 	}
 	for _, c := range slices.Backward(children) { // the list has the youngest first
-		if below := c.Snapshot(); below.State != Closed {
+		if below := c.snapshot(strays); below.State != Closed {
 			shot.Scopes = append(shot.Scopes, below)
 		}
 	}
@@ -81,7 +84,7 @@ func (t *Task) snapshot() TaskSnapshot {
 	shot := TaskSnapshot{
 		ID: t.id, Name: t.Name(), Path: t.Path(), State: "running",
 		Spawned: t.scope.opened.Add(t.spawned), Age: t.age(),
-		Bubble: t.flags&bubbles != 0, Master: t.flags&master != 0, Awaited: t.flags&awaited != 0,
+		Bubble: t.owner == ownScope, Master: t.flags&master != 0, Awaited: t.flags&awaited != 0,
 		Ready: t.has(isReady),
 	}
 	if x := t.rare.Load(); x != nil {
@@ -98,15 +101,6 @@ func (t *Task) snapshot() TaskSnapshot {
 	case t.has(told):
 		shot.State = "canceling"
 	}
-	return shot
-}
-
-func (x *stray) snapshot() TaskSnapshot {
-	shot := TaskSnapshot{Name: x.scope.Name(), Path: x.scope.Path()}
-	if x.task != nil {
-		shot = x.task.snapshot()
-	}
-	shot.State, shot.Age = x.state, time.Since(x.since)
 	return shot
 }
 

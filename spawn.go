@@ -46,11 +46,7 @@ func (t *Task) configure(call string, opts []TaskOption) {
 		mustHaveOption(call, o != nil)
 		o.applyTask(t)
 	}
-	if x := t.rare.Load(); x != nil && x.onDone != nil || t.flags&forAwait != 0 {
-		if t.flags&bubbleGiven == 0 {
-			t.flags &^= bubbles
-		}
-	}
+	t.settleOwner()
 }
 
 // accept takes a new task in and has it started, or refuses it. In a full scope
@@ -59,9 +55,7 @@ func (t *Task) configure(call string, opts []TaskOption) {
 func (s *Scope) accept(t *Task, block bool, stop <-chan struct{}) bool {
 	up := s.outerEnded()
 	s.mu.Lock()
-	if up != nil {
-		s.endLocked(up, reason{})
-	}
+	s.hearLocked(up)
 	full := s.limit > 0 && s.running >= s.limit
 	switch {
 	case s.state >= Canceling:
@@ -134,8 +128,9 @@ func (t *Task) refuse(full bool) {
 	}
 	t.scope.mu.Lock()
 	defer t.scope.mu.Unlock()
+	t.err = err
 	t.set(received) // whoever spawned it has it
-	t.publishLocked(err)
+	t.publishLocked()
 }
 
 // refusal is ErrRefused with the cause of the end of s.

@@ -22,6 +22,9 @@ func (s *Scope) Start(ctx context.Context, fn func(ctx context.Context, ready fu
 	s.check("Start")
 	mustHaveFunc("Start", fn != nil, "the function that is to call ready")
 	mustHaveContext("Start", ctx)
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
 	t := &Task{scope: s, pc: pcOf(fn), flags: bubbles | awaited | forStart}
 	t.fn = func(ctx context.Context) error {
 		err := fn(ctx, t.ready)
@@ -56,8 +59,8 @@ func (s *Scope) Start(ctx context.Context, fn func(ctx context.Context, ready fu
 			}
 			_, gaveUp = t.expect(0)
 		case <-ctx.Done():
-			if t.has(isReady) {
-				return t, nil
+			if !t.leaveStart() {
+				return t.startedOr(nil)
 			}
 			late := context.Cause(ctx)
 			t.Cancel(late)
@@ -67,8 +70,20 @@ func (s *Scope) Start(ctx context.Context, fn func(ctx context.Context, ready fu
 	}
 }
 
-// startedOr is the result of a Start whose task has ended, or was given up, and
-// may have become ready before. late is the end of the caller's context.
+// leaveStart is how a caller leaves whose context has ended: unless the task is
+// ready or has ended already, ready has no effect from now on.
+func (t *Task) leaveStart() bool {
+	t.scope.mu.Lock()
+	defer t.scope.mu.Unlock()
+	if t.has(isReady | hasEnded) {
+		return false
+	}
+	t.set(startLeft)
+	return true
+}
+
+// startedOr is the result of a Start whose task is ready, has ended, or was
+// given up. late is the end of the caller's context, if that came first.
 func (t *Task) startedOr(late error) (*Task, error) {
 	if t.has(isReady) {
 		return t, nil
@@ -96,7 +111,7 @@ func (t *Task) startedOr(late error) (*Task, error) {
 func (t *Task) ready() {
 	s := t.scope
 	s.mu.Lock()
-	if t.has(hasEnded | isReady | givenUp) {
+	if t.has(hasEnded | isReady | startLeft | givenUp) {
 		s.mu.Unlock()
 		return
 	}

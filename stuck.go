@@ -19,8 +19,8 @@ type stragglers struct {
 	endedAt       time.Time     // about when the scope was canceled
 	reaper        *time.Timer
 	reapAt        time.Time
-	bodyWarned    bool // the body takes long, and that has been logged
-	strays        []*stray
+	bodyWarned    bool           // the body takes long, and that has been logged
+	strays        map[any]*stray // of a root: see strays.go
 }
 
 // watchStragglers sets the reaper's clock when something has been canceled.
@@ -61,6 +61,14 @@ func (s *Scope) reap() {
 	s.mu.Lock()
 	s.reapAt = time.Time{}
 	late, slow, slowBody, again := s.stragglersLocked(now)
+	if len(late) > 0 {
+		s.mu.Unlock()
+		below := s.dueBelow(now)
+		s.mu.Lock()
+		if below {
+			late, again = nil, now.Add(lookAgain)
+		}
+	}
 	if !again.IsZero() {
 		s.wakeReaperLocked(again)
 	}
@@ -68,6 +76,10 @@ func (s *Scope) reap() {
 		s.mu.Unlock()
 		return
 	}
+	for _, t := range slow {
+		t.set(warned)
+	}
+	s.bodyWarned = s.bodyWarned || slowBody
 	s.live++ // the scope stays open while stacks are looked for
 	s.mu.Unlock()
 	defer func() {
@@ -76,45 +88,51 @@ func (s *Scope) reap() {
 		s.settle()
 	}()
 
-	dump := goroutineDump()
+	dump := readDump(goroutineDump())
 	for _, t := range slow {
 		s.log(slog.LevelWarn, fmt.Sprintf("a task has not ended %v after it was canceled", patience), t, nil,
-			slog.String("stack", t.stackIn(dump)))
+			slog.String("stack", dump[addressOf(t)]))
 	}
 	if slowBody {
 		s.log(slog.LevelWarn, fmt.Sprintf("the body has not returned %v after the scope was canceled", patience), nil, nil,
-			slog.String("stack", stackIn(dump, bodyFrame, s)))
+			slog.String("stack", dump[addressOf(s)]))
 	}
 	for _, t := range late {
-		if stack := t.stackIn(dump); !s.spare(t, stack, now) {
+		if stack := dump[addressOf(t)]; !s.spare(t, stack, now) {
 			s.giveUp(t, StuckTask{Path: t.Path(), Age: t.age(), Stack: stack})
 		}
 	}
 }
 
+// lookAgain is when a task is looked at again that is due, but may not be stuck.
+const lookAgain = 10 * time.Millisecond
+
 // spare lets a task off once that is not stuck itself: its goroutine runs, or
-// waits for another task or scope. At the very same instant that one may be
-// given up, and then this one ends. The more levels of scopes are below, the
-// longer it is spared: so it is decided from the bottom of the tree up.
+// waits for another task or scope. That one may have been given up just now, and
+// then this one ends.
 func (s *Scope) spare(t *Task, stack string, now time.Time) bool {
-	if t.has(spared) || !isWaiting(stack) {
+	if t.has(spared) || !isActive(stack) {
 		return false
 	}
-	height := max(1, s.height())
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	t.set(spared)
-	s.wakeReaperLocked(now.Add(time.Duration(height) * 10 * time.Millisecond))
+	s.wakeReaperLocked(now.Add(lookAgain))
 	return true
 }
 
-// height is how many levels of scopes are open below s.
-func (s *Scope) height() int {
-	height := 0
+// dueBelow reports whether a scope below s is about to give tasks up: it comes
+// first, for a task of s may be waiting for nothing but that.
+func (s *Scope) dueBelow(now time.Time) bool {
 	for _, c := range s.below() {
-		height = max(height, 1+c.height())
+		c.mu.Lock()
+		late, _, _, _ := c.stragglersLocked(now)
+		c.mu.Unlock()
+		if len(late) > 0 || c.dueBelow(now) {
+			return true
+		}
 	}
-	return height
+	return false
 }
 
 // stragglersLocked sorts the canceled tasks that still run: those to give up,
@@ -141,16 +159,15 @@ func (s *Scope) stragglersLocked(now time.Time) (late, slow []*Task, slowBody bo
 		}
 		switch {
 		case since.IsZero() || t.has(hasEnded):
+		case !t.has(started):
+			due(now.Add(max(wait, lookAgain))) // the machine is busy: it has not had its chance
 		case wait > 0 && due(since.Add(wait)):
 			late = append(late, t)
 		case !t.has(warned) && due(since.Add(patience)):
-			t.set(warned)
 			slow = append(slow, t)
 		}
 	}
-	if s.inBody && !s.endedAt.IsZero() && !s.bodyWarned && due(s.endedAt.Add(patience)) {
-		s.bodyWarned, slowBody = true, true
-	}
+	slowBody = s.inBody && !s.endedAt.IsZero() && !s.bodyWarned && due(s.endedAt.Add(patience))
 	return late, slow, slowBody, again
 }
 
@@ -168,10 +185,16 @@ func (s *Scope) giveUp(t *Task, stuck StuckTask) {
 	t.set(givenUp)
 	err := &StuckError{Tasks: []StuckTask{stuck}}
 	t.special().stuck = err
-	s.stuck = append(s.stuck, stuck)
+	if len(s.stuck.Tasks) < maxStuck {
+		s.stuck.Tasks = append(s.stuck.Tasks, stuck)
+	} else {
+		s.stuck.more++
+	}
 	s.unlinkLocked(t)
 	s.releaseLocked(t)
-	s.strays = append(running(s.strays), &stray{scope: s, task: t, state: "given up", since: s.opened.Add(t.spawned), done: t.doneLocked()})
+	if s.limit > 0 {
+		s.grantLocked()
+	}
 	s.gaveUp.fireLocked()
 	s.gaveUp = signal{} // for the next
 	if e := t.alone(); e != nil && e.kind == TimedOut && t.flags&bubbles != 0 {
@@ -182,11 +205,15 @@ func (s *Scope) giveUp(t *Task, stuck StuckTask) {
 	}
 	s.mu.Unlock() // reap settles, when observers have heard
 
+	s.root().remember(t, stray{scope: s, task: t, state: "given up", since: s.opened.Add(t.spawned)})
 	if alone {
 		s.log(slog.LevelWarn, "a task that was canceled has not ended and is given up", t, nil)
 	}
 	s.emit(TaskStuck, t, err)
 }
+
+// maxStuck is how many stuck tasks a scope names; of more it keeps the count.
+const maxStuck = 1000
 
 // The frames that name a task or a scope by the address of their receiver.
 const (
@@ -204,30 +231,33 @@ func goroutineDump() []byte {
 	}
 }
 
-func (t *Task) stackIn(dump []byte) string { return stackIn(dump, taskFrame, t) }
-
-// stackIn returns the stack of the goroutine that has the frame with that
-// receiver; "" if there is none, as when the function has not yet been called.
-func stackIn(dump []byte, frame string, receiver any) string {
-	want := fmt.Appendf(nil, "%s%p", frame, receiver)
+// readDump finds the stacks of tasks and bodies in a dump, by the address of
+// the receiver.
+func readDump(dump []byte) map[string]string {
+	stacks := make(map[string]string)
 	for stack := range bytes.SplitSeq(dump, []byte("\n\n")) {
-		for rest := stack; ; {
-			i := bytes.Index(rest, want)
-			if i < 0 {
-				break
-			}
-			rest = rest[i+len(want):]
-			if len(rest) > 0 && !isHex(rest[0]) {
-				return string(stack)
+		for _, frame := range []string{taskFrame, bodyFrame} {
+			for rest := stack; ; {
+				_, after, found := bytes.Cut(rest, []byte(frame))
+				if !found {
+					break
+				}
+				end := bytes.IndexFunc(after, func(r rune) bool { return !strings.ContainsRune("0123456789abcdefx", r) })
+				stacks[string(after[:max(end, 0)])] = string(stack)
+				rest = after
 			}
 		}
 	}
-	return ""
+	return stacks
 }
 
-// isWaiting reports whether a goroutine with that stack runs, or waits in this
-// package for something else to end.
-func isWaiting(stack string) bool {
+// addressOf is how a dump writes a receiver.
+func addressOf(receiver any) string { return fmt.Sprintf("%p", receiver) }
+
+// isActive reports whether a goroutine with that stack runs, or waits in this
+// package for something else to end. The body of a nested Run has the frame of
+// its task as well.
+func isActive(stack string) bool {
 	head, _, _ := strings.Cut(stack, "\n")
 	return stack == "" || strings.Contains(head, "[runn") || // running, runnable
 		strings.Contains(stack, "traigo.(*Scope).join(") ||
@@ -235,23 +265,21 @@ func isWaiting(stack string) bool {
 		strings.Contains(stack, "traigo.(*Task).wait(")
 }
 
-func isHex(c byte) bool { return '0' <= c && c <= '9' || 'a' <= c && c <= 'f' }
-
 // ownOnStack names the part of s that the calling goroutine is: "" if none can
 // be told.
 func (s *Scope) ownOnStack() string {
 	buf := make([]byte, 1<<16)
-	return s.partIn(buf[:runtime.Stack(buf, false)])
+	return s.partIn(readDump(buf[:runtime.Stack(buf, false)]))
 }
 
-func (s *Scope) partIn(stack []byte) string {
-	if stackIn(stack, bodyFrame, s) != "" {
+func (s *Scope) partIn(stacks map[string]string) string {
+	if stacks[addressOf(s)] != "" {
 		return fmt.Sprintf("the body of %q", s.Path())
 	}
 	s.mu.Lock()
 	var own *Task
 	for t := s.first; t != nil && own == nil; t = t.next {
-		if t.stackIn(stack) != "" {
+		if stacks[addressOf(t)] != "" {
 			own = t
 		}
 	}
@@ -261,7 +289,7 @@ func (s *Scope) partIn(stack []byte) string {
 		return fmt.Sprintf("task %q", own.Path())
 	}
 	for _, c := range children {
-		if who := c.partIn(stack); who != "" {
+		if who := c.partIn(stacks); who != "" {
 			return who
 		}
 	}

@@ -18,6 +18,7 @@ type Task struct {
 	id      uint64
 	spawned time.Duration // since the scope was opened
 	flags   flags
+	owner   owner
 
 	// Written under scope.mu, read without it.
 	bits atomic.Uint32
@@ -47,16 +48,21 @@ const (
 
 // Bits are what has happened to a task.
 const (
-	started    uint32 = 1 << iota
-	hasEnded          // the result stands
-	told              // its context is done: ctxDone, if made, is closed
-	isReady           // of Start: ready was called
-	givenUp           // it did not end in time, and its scope has gone on
-	warned            // a warning about it has been logged
-	spared            // it was due to be given up, but waited for another
-	received          // somebody has its error
-	unreceived        // its error is kept for whoever comes
-	uncounted         // its error is only counted: too many are kept
+	started    uint32 = 1 << iota // taken off the queue
+	introduced                    // observers have been shown that it starts
+	entered                       // its function has been called
+	hasEnded                      // the result stands
+	told                          // its context is done: ctxDone, if made, is closed
+	endedAlive                    // it ended before its context did, which so ended with it
+	isReady                       // of Start: ready was called
+	startLeft                     // of Start: the caller has left before
+	givenUp                       // it did not end in time, and its scope has gone on
+	warned                        // a warning about it has been logged
+	spared                        // it was due to be given up, but waited for another
+	received                      // somebody has its error
+	unreceived                    // its error is kept for whoever comes
+	counted                       // its error is only counted: too many are kept
+	heldLate                      // that was after the end of the scope had been decided
 )
 
 func (t *Task) has(bit uint32) bool { return t.bits.Load()&bit != 0 }
@@ -78,6 +84,7 @@ type rare struct {
 	timer   *time.Timer
 	endedAt time.Time   // when over was set
 	stuck   *StuckError // when it was given up
+	past    *ending     // see pastLocked
 
 	// over is the ending of this task alone, by its Cancel or its Timeout. It
 	// is set once under scope.mu and read without it.
@@ -111,12 +118,24 @@ func (t *Task) alone() *ending {
 	return nil
 }
 
-// pastEnding is the end of the context of a task that has ended by itself: a
-// watcher that it left behind may go home.
-func (t *Task) pastEnding() *ending {
-	e := new(ending)
-	e.set(t.scope, reason{kind: Completed, task: t})
-	return e
+// contextEnded is ended, or the end of the task itself, which ends its context:
+// a watcher that it has left behind may go home.
+func (t *Task) contextEnded() *ending {
+	if !t.has(endedAlive) {
+		return t.ended()
+	}
+	t.scope.mu.Lock()
+	defer t.scope.mu.Unlock()
+	return t.pastLocked()
+}
+
+func (t *Task) pastLocked() *ending {
+	x := t.special()
+	if x.past == nil {
+		x.past = new(ending)
+		x.past.set(t.scope, reason{kind: Completed, task: t})
+	}
+	return x.past
 }
 
 // Cancel ends this task alone: its context is done, with a [*Cancellation]
@@ -129,9 +148,7 @@ func (t *Task) cancel(why reason) {
 	s := t.scope
 	up := s.outerEnded()
 	s.mu.Lock()
-	if up != nil {
-		s.endLocked(up, reason{})
-	}
+	s.hearLocked(up)
 	if s.state >= Canceling || t.has(hasEnded) || t.alone() != nil {
 		s.settle()
 		return
@@ -145,17 +162,18 @@ func (t *Task) cancel(why reason) {
 	waiting, hooks := t.ctxDone, takeHooksLocked(&t.hooks)
 	s.live++ // until the effects have been applied
 	s.mu.Unlock()
+	defer func() {
+		s.mu.Lock()
+		s.live--
+		s.settle()
+	}()
 
 	if waiting != nil {
 		close(waiting)
 	}
 	s.callHooks(hooks)
-	s.logTaskCanceled(t, e)
 	s.watchStragglers()
-
-	s.mu.Lock()
-	s.live--
-	s.settle()
+	s.logTaskCanceled(t, e)
 }
 
 // Wait waits until the task has ended and returns the error of its function,
@@ -208,6 +226,11 @@ func (t *Task) expect(n int32) (done, gaveUp <-chan struct{}) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	t.waiters += n
+	if t.has(givenUp) {
+		closed := make(chan struct{})
+		close(closed)
+		return t.doneLocked(), closed
+	}
 	return t.doneLocked(), s.gaveUp.waitLocked()
 }
 
@@ -220,12 +243,23 @@ func (t *Task) stuck() error {
 
 // waitsFor reports whether t cannot end before whoever has ctx returns.
 func (t *Task) waitsFor(ctx context.Context) bool {
-	for _, by := place(ctx); by != nil; by = by.scope.heldBy() {
+	_, by := insider(ctx)
+	for ; by != nil; by = by.scope.heldBy() {
 		if by == t {
 			return true
 		}
 	}
 	return false
+}
+
+// insider is place, but nothing for the bare context of a scope of New or Fork:
+// that may be anybody's.
+func insider(ctx context.Context) (*Scope, *Task) {
+	s, t := place(ctx)
+	if s != nil && s.how != ran && (t == nil || t.scope != s) {
+		return nil, nil
+	}
+	return s, t
 }
 
 // heldBy returns the task that cannot end before s has.

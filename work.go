@@ -117,27 +117,16 @@ func (s *Scope) workOn(t *Task, another bool) {
 // runTask runs t to its end, whatever that is, and takes the next.
 func (s *Scope) runTask(t *Task) (next *Task, another bool) {
 	defer func() {
-		if t == nil {
-			return
-		}
-		// A panic or a Goexit, of the task or of a callback behind it. This
-		// goroutine ends, and hands over to a new one.
-		value := recover()
-		defer func() {
-			if t, another := s.retire(t); t != nil {
-				go s.workOn(t, another)
-			}
-		}()
-		switch {
-		case t.has(hasEnded):
-		case value != nil:
-			s.endTask(t, nil, newPanicError(t.Name(), value))
-		default:
-			s.endTask(t, ErrGoexit, nil)
+		if t != nil {
+			s.rescue(t, recover())
 		}
 	}()
 	t.label()
-	s.emit(TaskStarted, t, nil)
+	if s.watched() && !t.has(introduced) {
+		t.set(introduced)
+		s.emit(TaskStarted, t, nil)
+	}
+	t.set(entered)
 	err := t.call()
 	if err != nil || !s.plain(t) {
 		s.endTask(t, err, nil)
@@ -145,6 +134,27 @@ func (s *Scope) runTask(t *Task) (next *Task, another bool) {
 	next, another = s.retire(t)
 	t = nil
 	return next, another
+}
+
+// rescue is for a panic or a Goexit, of the task or of a callback around it.
+// This goroutine ends, and hands over to a new one.
+func (s *Scope) rescue(t *Task, value any) {
+	if !t.has(entered) { // an observer has called Goexit: the task is still to run
+		go s.workOn(t, false)
+		return
+	}
+	defer func() {
+		if t, another := s.retire(t); t != nil {
+			go s.workOn(t, another)
+		}
+	}()
+	switch {
+	case t.has(hasEnded):
+	case value != nil:
+		s.endTask(t, nil, newPanicError(t.Name(), value))
+	default:
+		s.endTask(t, ErrGoexit, nil)
+	}
 }
 
 // call runs the task's function. A dump of all goroutines shows the address of
@@ -177,7 +187,9 @@ func (s *Scope) plain(t *Task) bool {
 func (s *Scope) retire(t *Task) (next *Task, another bool) {
 	s.mu.Lock()
 	if !t.has(hasEnded) {
-		t.publishLocked(nil)
+		if hooks := t.publishLocked(); hooks != nil {
+			defer s.callHooks(hooks)
+		}
 	}
 	if !t.has(givenUp) {
 		s.unlinkLocked(t)
@@ -187,16 +199,16 @@ func (s *Scope) retire(t *Task) (next *Task, another bool) {
 		next, another = s.takeLocked()
 	}
 	s.settle()
+	if t.has(givenUp) {
+		s.root().forget(t)
+	}
 	return next, another
 }
 
-// releaseLocked gives back what an accepted task counts for.
+// releaseLocked takes back what an accepted task counts for.
 func (s *Scope) releaseLocked(t *Task) {
 	s.live--
 	if t.flags&awaited != 0 {
 		s.awaited--
-	}
-	if s.limit > 0 {
-		s.grantLocked()
 	}
 }
