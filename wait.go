@@ -1,6 +1,7 @@
 package traigo
 
 import (
+	"context"
 	"log/slog"
 	"time"
 )
@@ -47,4 +48,33 @@ func (s *Scope) await(stop <-chan struct{}) bool {
 			}
 		}
 	}
+}
+
+// waitsFor reports whether t cannot end before whoever has ctx returns.
+func (t *Task) waitsFor(ctx context.Context) bool {
+	_, by := insider(ctx)
+	for ; by != nil; by = by.scope.heldBy() {
+		if by == t {
+			return true
+		}
+	}
+	return false
+}
+
+// insider is place, but nothing for the bare context of a scope of New or Fork:
+// that may be anybody's.
+func insider(ctx context.Context) (*Scope, *Task) {
+	s, t := place(ctx)
+	if s != nil && s.how != ran && (t == nil || t.scope != s) {
+		return nil, nil
+	}
+	return s, t
+}
+
+// heldBy returns the task that cannot end before s has.
+func (s *Scope) heldBy() *Task {
+	for s.how == forked {
+		s = s.parent
+	}
+	return s.caller
 }
