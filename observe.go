@@ -54,9 +54,12 @@ type Event struct {
 // Observe is called on the goroutine that makes the step, with no lock held,
 // and the step waits for it: it should be quick. Events of different scopes and
 // tasks come at the same time, from many goroutines. Those of one scope come in
-// the order of its states, those of one task in the order of its life, a cause
-// before its consequence, and all of them before Run, Wait or Done tell the end.
-// An observer that panics is logged and does no other harm.
+// the order of its states, those of one task in the order of its life, and all
+// of them before Run, Wait or Done tell the end. (A task that was given up is
+// the exception: its end comes when it comes.)
+//
+// An observer may call methods of the scope: what it decides takes effect when
+// it has returned. One that panics is logged and does no other harm.
 //
 // The idea is Trio's Instrument.
 type Observer interface{ Observe(Event) }
