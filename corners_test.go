@@ -5,6 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"runtime"
+	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -166,4 +169,45 @@ func TestErrorsOfAnyMakeHaveTexts(t *testing.T) {
 	assert.NoError(t, (&traigo.PanicError{}).Unwrap())
 	assert.ErrorIs(t, &traigo.Cancellation{Kind: traigo.TimedOut}, context.DeadlineExceeded)
 	assert.ErrorIs(t, &traigo.Cancellation{Kind: traigo.Requested}, context.Canceled)
+}
+
+// goroutineID is the number that a stack trace begins with.
+func goroutineID() string {
+	var head [64]byte
+	return strings.Fields(string(head[:runtime.Stack(head[:], false)]))[1]
+}
+
+// Short tasks share goroutines; nothing else runs on a dedicated one.
+func TestDedicatedTaskHasAGoroutineToItself(t *testing.T) {
+	const tasks = 200
+	var mu sync.Mutex
+	used := map[string]int{}
+	note := func(context.Context) error {
+		mu.Lock()
+		defer mu.Unlock()
+		used[goroutineID()]++
+		return nil
+	}
+	require.NoError(t, traigo.Run(t.Context(), func(_ context.Context, s *traigo.Scope) error {
+		for range tasks {
+			s.Spawn(note, traigo.Dedicated())
+		}
+		return nil
+	}))
+	assert.Len(t, used, tasks)
+	clear(used)
+	require.NoError(t, traigo.Run(t.Context(), func(ctx context.Context, s *traigo.Scope) error {
+		for range tasks {
+			_ = s.Spawn(note).Wait(ctx) // one after the other
+		}
+		var dedicated string
+		_ = s.Spawn(func(context.Context) error { dedicated = goroutineID(); return nil }, traigo.Dedicated()).Wait(ctx)
+		for range tasks {
+			_ = s.Spawn(note).Wait(ctx)
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		assert.NotContains(t, used, dedicated)
+		return nil
+	}))
 }

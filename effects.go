@@ -123,7 +123,11 @@ func (s *Scope) cancelBelow() {
 	s.waiters.wakeAllLocked()
 	hooks := takeHooksLocked(&s.hooks)
 	s.cursor = s.first
+	alone := s.first == nil && hooks == nil && s.live == 0
 	s.mu.Unlock()
+	if alone { // most scopes end like this: everything in them has
+		return
+	}
 	defer s.tellAllTasks()
 	s.callHooks(hooks)
 }
