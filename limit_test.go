@@ -116,6 +116,64 @@ func TestLimitDoesNotBlockTrySpawn(t *testing.T) {
 	})
 }
 
+// Who knows that a task has ended finds its slot free: from its Done, from its
+// context, and in its callback.
+func TestLimitHasASlotForWhoKnowsThatATaskHasEnded(t *testing.T) {
+	for name, spawn := range map[string]func(s *traigo.Scope, fn func(context.Context) error) *traigo.Task{
+		"plain": func(s *traigo.Scope, fn func(context.Context) error) *traigo.Task { return s.Spawn(fn) },
+		"failing": func(s *traigo.Scope, fn func(context.Context) error) *traigo.Task {
+			return s.Spawn(func(ctx context.Context) error { _ = fn(ctx); return errBoom }, traigo.Bubble(false))
+		},
+		"timeout": func(s *traigo.Scope, fn func(context.Context) error) *traigo.Task {
+			return s.Spawn(fn, traigo.Timeout(time.Hour))
+		},
+		"async": func(s *traigo.Scope, fn func(context.Context) error) *traigo.Task {
+			return traigo.Async(s, func(ctx context.Context) (int, error) { return 0, fn(ctx) }).Task()
+		},
+		"dedicated": func(s *traigo.Scope, fn func(context.Context) error) *traigo.Task {
+			return s.Spawn(fn, traigo.Dedicated())
+		},
+		"watched": func(s *traigo.Scope, fn func(context.Context) error) *traigo.Task {
+			return s.Fork(traigo.Limit(1), traigo.Observe(new(witness))).Spawn(fn)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				root := traigo.New(t.Context(), traigo.Limit(1))
+				defer root.Close()
+				for range 50 {
+					ended := make(chan bool, 1)
+					// Its slot goes back to the scope that has it.
+					task := spawn(root, func(ctx context.Context) error {
+						s := traigo.Current(ctx)
+						context.AfterFunc(ctx, func() {
+							next, ok := s.TrySpawn(succeed)
+							<-next.Done()
+							ended <- ok
+						})
+						return nil
+					})
+					require.True(t, <-ended)
+					<-task.Done()
+					next, ok := task.Scope().TrySpawn(succeed)
+					require.True(t, ok)
+					<-next.Done()
+				}
+			})
+		})
+	}
+}
+
+func TestLimitHasASlotForTheCallback(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := traigo.New(t.Context(), traigo.Limit(1))
+		next := false
+		s.Spawn(fail, traigo.OnDone(func(error) { _, next = s.TrySpawn(succeed) }))
+		require.NoError(t, s.Wait())
+		assert.True(t, next)
+	})
+}
+
 func TestLimitIsNotInherited(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()

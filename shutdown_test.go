@@ -172,6 +172,56 @@ func TestStoppingIsClosedByCancel(t *testing.T) {
 	})
 }
 
+// A fork that a task opens to clean up with is there for as long as the task
+// needs it, and is then ended with whatever is in it.
+func TestShutdownLeavesLaterForksToWhoOpensThem(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := traigo.New(t.Context())
+		s.Spawn(func(ctx context.Context) error {
+			<-traigo.Stopping(ctx)
+			fork := s.Fork()
+			for range 3 {
+				assert.NoError(t, fork.Spawn(succeed).Wait(ctx))
+				time.Sleep(time.Second)
+			}
+			assert.Equal(t, traigo.Open, fork.State())
+			return fork.Wait()
+		})
+		synctest.Wait()
+		begin := time.Now()
+		require.NoError(t, s.Shutdown(context.Background()))
+		assert.Equal(t, 3*time.Second, time.Since(begin))
+	})
+}
+
+func TestShutdownEndsLaterForksThatNobodyEnds(t *testing.T) {
+	for name, leave := range map[string]func(s, fork *traigo.Scope){
+		"empty":      func(_, _ *traigo.Scope) {},
+		"with forks": func(_, fork *traigo.Scope) { fork.Fork().Fork() },
+		"background": func(_, fork *traigo.Scope) { fork.Spawn(untilCanceled, traigo.Awaited(false)) },
+		"one in it":  func(_, fork *traigo.Scope) { fork.Spawn(func(context.Context) error { fork.Fork(); return nil }) },
+		"one beside it": func(s, fork *traigo.Scope) {
+			fork.Spawn(func(context.Context) error { time.Sleep(time.Second); s.Fork(); return nil })
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := traigo.New(t.Context())
+				s.Spawn(func(ctx context.Context) error {
+					<-traigo.Stopping(ctx)
+					leave(s, s.Fork())
+					return nil
+				})
+				synctest.Wait()
+				ctx, cancel := context.WithTimeoutCause(t.Context(), time.Hour, errLate)
+				defer cancel()
+				require.NoError(t, s.Shutdown(ctx))
+				require.NoError(t, s.CheckInvariants())
+			})
+		})
+	}
+}
+
 func TestStoppingIsNilWithoutAScope(t *testing.T) {
 	assert.Nil(t, traigo.Stopping(t.Context()))
 }

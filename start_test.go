@@ -167,3 +167,68 @@ func TestStartRefusesNil(t *testing.T) {
 		require.NoError(t, s.Close())
 	})
 }
+
+// A context that has ended wins over everything: fn is not run.
+func TestStartUnderAnEndedContextStartsNothing(t *testing.T) {
+	for name, fn := range map[string]func(ctx context.Context, ready func()) error{
+		"ready": func(ctx context.Context, ready func()) error { ready(); return untilCanceled(ctx) },
+		"fails": func(context.Context, func()) error { return errBoom },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := traigo.New(t.Context())
+				ctx, cancel := context.WithCancelCause(t.Context())
+				cancel(errOuter)
+				for range 20 {
+					task, err := s.Start(ctx, func(ctx context.Context, ready func()) error {
+						assert.Fail(t, "it ran")
+						return fn(ctx, ready)
+					})
+					require.Equal(t, errOuter, err)
+					require.Nil(t, task)
+				}
+				synctest.Wait()
+				assert.Empty(t, s.Snapshot().Tasks)
+				require.NoError(t, s.Close())
+			})
+		})
+	}
+}
+
+// The caller has left: a ready that comes after that is none, and what the task
+// has to say besides its cancellation is told with the cause.
+func TestStartIsNotReadyAfterItsCallerHasLeft(t *testing.T) {
+	for name, row := range map[string]struct {
+		end  error
+		want []error
+	}{
+		"canceled": {nil, []error{errOuter}},
+		"fails":    {errBoom, []error{errOuter, errBoom}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				seen := new(witness)
+				s := traigo.New(t.Context(), traigo.Observe(seen))
+				ctx, cancel := context.WithTimeoutCause(t.Context(), time.Second, errOuter)
+				defer cancel()
+				task, err := s.Start(ctx, func(ctx context.Context, ready func()) error {
+					<-ctx.Done()
+					ready()
+					if row.end != nil {
+						return row.end
+					}
+					return ctx.Err()
+				})
+				assert.Nil(t, task)
+				for _, want := range row.want {
+					require.ErrorIs(t, err, want)
+				}
+				if row.end == nil {
+					assert.Equal(t, errOuter, err)
+				}
+				assert.Empty(t, seen.events(traigo.TaskReady))
+				require.NoError(t, s.Close(), "it is the caller's")
+			})
+		})
+	}
+}

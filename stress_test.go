@@ -33,7 +33,11 @@ func TestStressRandomTrees(t *testing.T) {
 // Spawning, forking, canceling and looking, all at once: everything accepted
 // runs, everything refused does not, and the scope ends.
 func TestStressSpawnAgainstCancel(t *testing.T) {
-	for range 200 {
+	rounds := 100
+	if testing.Short() || raceEnabled {
+		rounds = 20
+	}
+	for range rounds {
 		var ran, accepted atomic.Int64
 		s := traigo.New(context.Background())
 		var spawners sync.WaitGroup
