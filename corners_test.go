@@ -61,6 +61,31 @@ func TestShutdownEndsForksThatComeLater(t *testing.T) {
 	})
 }
 
+// A fork that nobody finalizes keeps its parent for ever: not without a word.
+func TestForkThatNobodyFinalizesIsLogged(t *testing.T) {
+	for name, row := range map[string]struct {
+		busy bool
+		want int
+	}{"idle": {false, 1}, "busy": {true, 0}} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var book logbook
+				begin := time.Now()
+				require.NoError(t, traigo.Run(t.Context(), func(_ context.Context, s *traigo.Scope) error {
+					forgotten := s.Fork(traigo.Name("forgotten"))
+					if row.busy {
+						forgotten.Spawn(func(ctx context.Context) error { return traigo.Sleep(ctx, time.Minute) })
+					}
+					time.AfterFunc(time.Hour, forgotten.Finalize)
+					return nil
+				}, traigo.Name("main"), book.logger()))
+				assert.Equal(t, time.Hour, time.Since(begin))
+				assert.Equal(t, row.want, book.count(slog.LevelWarn, "main/forgotten"))
+			})
+		})
+	}
+}
+
 // Among more failed forks than are kept, a panic is not let go with a log line.
 func TestForkThatPanickedIsRaisedAlsoWhenItIsTheOldestOfMany(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

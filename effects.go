@@ -10,6 +10,7 @@ const (
 	tellFinalized          // observers
 	complete               // decide the normal end
 	dismissForks           // finalize the forks that Shutdown has not found
+	watchForks             // only forks are left: are they going to end?
 	tellCanceled           // observers, contexts, everything below
 	dismissVisitors        // end the scopes of New that their contexts have not ended
 	tellClosed             // observers, waiters, the parent
@@ -31,6 +32,9 @@ func (s *Scope) dueLocked() effect {
 	case s.state == Finalizing && s.stopped.fired && s.awaited == s.forks && !s.dismissedForks:
 		s.dismissedForks = true
 		return dismissForks
+	case s.state == Finalizing && s.awaited == s.forks && !s.watchingForks:
+		s.watchingForks = true
+		return watchForks
 	case s.state == Canceling && s.live == 0 && !s.starting:
 		s.moveLocked(inDrained)
 		s.announce = 0
@@ -77,6 +81,8 @@ func (s *Scope) apply(due effect) {
 			s.tellCanceled()
 		case dismissForks:
 			s.tell(s.below(), (*Scope).finalizeFork)
+		case watchForks:
+			s.watchForks()
 		case dismissVisitors:
 			s.tell(s.below(), (*Scope).endVisitor)
 		case tellClosed:

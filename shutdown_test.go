@@ -179,6 +179,7 @@ func TestShutdownLeavesLaterForksToWhoOpensThem(t *testing.T) {
 		s := traigo.New(t.Context())
 		s.Spawn(func(ctx context.Context) error {
 			<-traigo.Stopping(ctx)
+			synctest.Wait() // the walk down the tree is over
 			fork := s.Fork()
 			for range 3 {
 				assert.NoError(t, fork.Spawn(succeed).Wait(ctx))

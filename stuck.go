@@ -20,6 +20,7 @@ type stragglers struct {
 	reaper        *time.Timer
 	reapAt        time.Time
 	bodyWarned    bool           // the body takes long, and that has been logged
+	watchingForks bool           // see watchForks
 	strays        map[any]*stray // of a root: see strays.go
 }
 
@@ -43,6 +44,40 @@ func (s *Scope) watchStragglers() {
 	s.wakeReaperLocked(now.Add(wait))
 }
 
+// watchForks has the reaper look at a scope that is finalizing and waits for
+// nothing but forks: one that nobody finalizes keeps it for ever.
+func (s *Scope) watchForks() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.wakeReaperLocked(time.Now().Add(patience))
+}
+
+// warnOfForks says so, once, if all the forks that s waits for are open and
+// have nothing in them.
+func (s *Scope) warnOfForks() {
+	s.mu.Lock()
+	waiting := s.state == Finalizing && s.forks > 0 && s.awaited == s.forks
+	s.mu.Unlock()
+	if !waiting {
+		return
+	}
+	var idle []string
+	for _, c := range s.below() {
+		c.mu.Lock()
+		open, empty := c.state == Open, c.awaited == 0
+		c.mu.Unlock()
+		switch {
+		case c.how != forked:
+		case open && empty:
+			idle = append(idle, c.Path())
+		default:
+			return // it may still end, and whoever works in it end the others
+		}
+	}
+	s.log(slog.LevelWarn, "waits only for forks that nobody has finalized, and in which nothing runs: call Finalize, Wait or Close", nil, nil,
+		slog.Any("forks", idle[:min(len(idle), maxKept)]))
+}
+
 // wakeReaperLocked makes sure that the reaper looks at the tasks by then.
 func (s *Scope) wakeReaperLocked(at time.Time) {
 	if !s.reapAt.IsZero() && !at.Before(s.reapAt) {
@@ -57,6 +92,7 @@ func (s *Scope) wakeReaperLocked(at time.Time) {
 
 // reap gives up the tasks whose time is over and warns of those that take long.
 func (s *Scope) reap() {
+	s.warnOfForks()
 	now := time.Now()
 	s.mu.Lock()
 	s.reapAt = time.Time{}
