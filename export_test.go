@@ -1,6 +1,9 @@
 package traigo
 
-import "fmt"
+import (
+	"context"
+	"fmt"
+)
 
 // The one window into the inside that the tests in package traigo_test have.
 
@@ -59,4 +62,16 @@ func StateTable() (states []State, inputs []string, to func(State, int) State) {
 		states = append(states, State(i))
 	}
 	return states, inputs, func(s State, in int) State { return next[s][in] }
+}
+
+// SpawnLater accepts a task and leaves it in the queue until launch is called:
+// what a machine too busy to start a goroutine does, without such a machine.
+func SpawnLater(s *Scope, fn func(context.Context) error, opts ...TaskOption) (t *Task, launch func()) {
+	t = &Task{scope: s, fn: fn, flags: bubbles | awaited}
+	t.configure("SpawnLater", opts)
+	s.mu.Lock()
+	s.reserveLocked(t)
+	due := s.enqueueLocked(t)
+	s.mu.Unlock()
+	return t, func() { s.launch(t, due) }
 }

@@ -99,7 +99,13 @@ func (s *Scope) begin() {
 		s.refuse()
 		return
 	}
-	defer s.resume()
+	opened := false
+	defer func() {
+		if !opened { // an observer has called Goexit: nobody will have the scope
+			s.disown()
+		}
+		s.resume()
+	}()
 	if stopping {
 		s.mu.Lock()
 		s.stopped.fireLocked()
@@ -113,6 +119,16 @@ func (s *Scope) begin() {
 		s.stop(s.parent.ended().below())
 	}
 	s.emit(ScopeOpened, nil, nil)
+	opened = true
+}
+
+// disown ends a scope whose opener does not live to use it.
+func (s *Scope) disown() {
+	if s.how == ran {
+		s.bodyEnd = ErrGoexit
+		s.bodyEnded(ErrGoexit, nil)
+	}
+	s.stop(reason{kind: Requested})
 }
 
 // An admission is how a parent receives a new scope.

@@ -156,6 +156,7 @@ func (s *Scope) conclude() {
 	kept := s.later
 	s.mu.Unlock()
 
+	s.out = s.compose(kept) // first: a logger may take this goroutine away
 	for _, c := range unasked {
 		s.reportUnasked(c)
 	}
@@ -165,7 +166,11 @@ func (s *Scope) conclude() {
 	if unreceivedMore > 0 {
 		s.log(slog.LevelWarn, fmt.Sprintf("%s more like it", count(unreceivedMore, "error")), nil, nil)
 	}
+	s.reportHidden()
+}
 
+// compose makes one error of what ended the scope and what came besides.
+func (s *Scope) compose(kept []later) *Error {
 	var errs []error
 	if err := s.end.failure(); err != nil {
 		errs = append(errs, err)
@@ -186,10 +191,9 @@ func (s *Scope) conclude() {
 		more = 0
 	}
 	if len(errs) == 0 {
-		return
+		return nil
 	}
-	s.out = &Error{Scope: s.Path(), Err: errs[0], Others: errs[1:], more: more}
-	s.reportHidden()
+	return &Error{Scope: s.Path(), Err: errs[0], Others: errs[1:], more: more}
 }
 
 // reportHidden logs what nobody gets to see of the outcome, because a panic or
@@ -199,7 +203,7 @@ func (s *Scope) reportHidden() {
 	if s.panicked != nil && (shown == nil || same(shown, ErrGoexit)) {
 		shown = s.panicked
 	}
-	if shown == nil {
+	if shown == nil || s.out == nil {
 		return
 	}
 	rest := slices.DeleteFunc(s.out.Unwrap(), func(err error) bool { return same(err, shown) })

@@ -54,8 +54,9 @@ func (s *Scope) softStop(finalize bool) {
 	if finalize {
 		s.moveLocked(inFinalize)
 	}
+	below := s.belowLocked() // as they are now: what comes later knows of it
 	s.settle()
-	for _, c := range s.below() {
+	for _, c := range below {
 		c.softStop(c.how == forked)
 	}
 }

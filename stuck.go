@@ -118,9 +118,13 @@ func (s *Scope) reap() {
 	s.bodyWarned = s.bodyWarned || slowBody
 	s.live++ // the scope stays open while stacks are looked for
 	s.mu.Unlock()
+	finished := false
 	defer func() {
 		s.mu.Lock()
 		s.live--
+		if !finished { // a logger or an observer has called Goexit
+			s.wakeReaperLocked(time.Now())
+		}
 		s.settle()
 	}()
 
@@ -138,6 +142,7 @@ func (s *Scope) reap() {
 			s.giveUp(t, StuckTask{Path: t.Path(), Age: t.age(), Stack: stack})
 		}
 	}
+	finished = true
 }
 
 // lookAgain is when a task is looked at again that is due, but may not be stuck.

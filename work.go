@@ -116,9 +116,13 @@ func (s *Scope) workOn(t *Task, another bool) {
 
 // runTask runs t to its end, whatever that is, and takes the next.
 func (s *Scope) runTask(t *Task) (next *Task, another bool) {
+	returned := false
 	defer func() {
-		if t != nil {
+		switch {
+		case t != nil:
 			s.rescue(t, recover())
+		case !returned && next != nil: // settle has called what ended this goroutine
+			go s.workOn(next, another)
 		}
 	}()
 	t.label()
@@ -131,8 +135,15 @@ func (s *Scope) runTask(t *Task) (next *Task, another bool) {
 	if err != nil || !s.plain(t) {
 		s.endTask(t, err, nil)
 	}
-	next, another = s.retire(t)
+	var hooks *hook
+	s.mu.Lock()
+	next, another, hooks = s.retireLocked(t)
 	t = nil
+	if hooks != nil {
+		defer s.callHooks(hooks)
+	}
+	s.settle()
+	returned = true
 	return next, another
 }
 
@@ -144,9 +155,13 @@ func (s *Scope) rescue(t *Task, value any) {
 		return
 	}
 	defer func() {
-		if t, another := s.retire(t); t != nil {
-			go s.workOn(t, another)
+		s.mu.Lock()
+		next, another, hooks := s.retireLocked(t)
+		if next != nil {
+			go s.workOn(next, another)
 		}
+		defer s.callHooks(hooks)
+		s.settle()
 	}()
 	switch {
 	case t.has(hasEnded):
@@ -183,26 +198,22 @@ func (s *Scope) plain(t *Task) bool {
 	return t.rare.Load() == nil && t.flags&master == 0 && !s.watched()
 }
 
-// retire takes an ended task off the list and gives its worker the next one.
-func (s *Scope) retire(t *Task) (next *Task, another bool) {
-	s.mu.Lock()
+// retireLocked takes an ended task off the list and gives its worker the next
+// one. The hooks that it returns are to be called.
+func (s *Scope) retireLocked(t *Task) (next *Task, another bool, hooks *hook) {
 	if !t.has(hasEnded) {
-		if hooks := t.publishLocked(); hooks != nil {
-			defer s.callHooks(hooks)
-		}
+		hooks = t.publishLocked()
 	}
-	if !t.has(givenUp) {
+	if t.has(givenUp) {
+		go s.root().forget(t) // another scope's lock: not now
+	} else {
 		s.unlinkLocked(t)
 		s.releaseLocked(t)
 	}
 	if t.flags&dedicated == 0 {
 		next, another = s.takeLocked()
 	}
-	s.settle()
-	if t.has(givenUp) {
-		s.root().forget(t)
-	}
-	return next, another
+	return next, another, hooks
 }
 
 // releaseLocked takes back what an accepted task counts for.
