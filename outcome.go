@@ -193,7 +193,11 @@ func (s *Scope) compose(kept []later) *Error {
 	if len(errs) == 0 {
 		return nil
 	}
-	return &Error{Scope: s.Path(), Err: errs[0], Others: errs[1:], more: more}
+	out := &Error{Scope: s.Path(), Err: errs[0], more: more}
+	if len(errs) > 1 {
+		out.Others = errs[1:]
+	}
+	return out
 }
 
 // reportHidden logs what nobody gets to see of the outcome, because a panic or
