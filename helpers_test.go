@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -67,14 +68,26 @@ func cancellation(err error, kind traigo.CancelKind) *traigo.Cancellation {
 
 // story is an Observer that remembers.
 type story struct {
-	mu     sync.Mutex
-	events []traigo.Event
+	mu  sync.Mutex
+	all []traigo.Event
 }
 
 func (st *story) Observe(e traigo.Event) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	st.events = append(st.events, e)
+	st.all = append(st.all, e)
+}
+
+// events returns those of some kinds, or all.
+func (st *story) events(kinds ...traigo.EventKind) (events []traigo.Event) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	for _, e := range st.all {
+		if len(kinds) == 0 || slices.Contains(kinds, e.Kind) {
+			events = append(events, e)
+		}
+	}
+	return events
 }
 
 // ofScope lists what happened to the scope itself, its tasks left out.
@@ -82,7 +95,7 @@ func (st *story) ofScope(s *traigo.Scope) []traigo.EventKind {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	var kinds []traigo.EventKind
-	for _, e := range st.events {
+	for _, e := range st.all {
 		if e.Scope == s && e.Task == nil {
 			kinds = append(kinds, e.Kind)
 		}
@@ -95,7 +108,7 @@ func (st *story) ended(task *traigo.Task) []error {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	var errs []error
-	for _, e := range st.events {
+	for _, e := range st.all {
 		if e.Task == task && e.Kind == traigo.TaskEnded {
 			errs = append(errs, e.Err)
 		}

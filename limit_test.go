@@ -134,7 +134,7 @@ func TestLimitHasASlotForWhoKnowsThatATaskHasEnded(t *testing.T) {
 			return s.Spawn(fn, traigo.Dedicated())
 		},
 		"watched": func(s *traigo.Scope, fn func(context.Context) error) *traigo.Task {
-			return s.Fork(traigo.Limit(1), traigo.Observe(new(witness))).Spawn(fn)
+			return s.Fork(traigo.Limit(1), traigo.Observe(new(story))).Spawn(fn)
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -16,7 +16,7 @@ import (
 func TestLoggingGivesEveryStepAtDebug(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		type who struct{ scope, task string }
-		book, seen := newRecords(), new(witness)
+		book, seen := newRecords(), new(story)
 		require.NoError(t, traigo.Run(t.Context(), func(ctx context.Context, s *traigo.Scope) error {
 			s.Spawn(lasting(time.Second), traigo.Name("work"))
 			_, err := s.Start(ctx, func(_ context.Context, ready func()) error { ready(); return nil }, traigo.Name("server"))
@@ -132,9 +132,9 @@ func TestLoggingByDefaultIsForWarningsOnly(t *testing.T) {
 
 func TestInheritedObserversAddUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		top, one, two := new(witness), new(witness), new(witness)
+		top, one, two := new(story), new(story), new(story)
 		// Several at the top: those of the children must not end up in each other's place.
-		s := traigo.New(t.Context(), traigo.Name("s"), traigo.Observe(top), traigo.Observe(new(witness)), traigo.Observe(new(witness)))
+		s := traigo.New(t.Context(), traigo.Name("s"), traigo.Observe(top), traigo.Observe(new(story)), traigo.Observe(new(story)))
 		children := []*traigo.Scope{
 			s.Fork(traigo.Name("one"), traigo.Observe(one)),
 			s.Fork(traigo.Name("two"), traigo.Observe(two)),
@@ -147,7 +147,7 @@ func TestInheritedObserversAddUp(t *testing.T) {
 		}
 		require.NoError(t, s.Wait())
 
-		closings := func(w *witness) (paths []string) {
+		closings := func(w *story) (paths []string) {
 			for _, e := range w.events(traigo.ScopeClosed) {
 				paths = append(paths, e.Scope.Path())
 			}

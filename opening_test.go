@@ -130,7 +130,7 @@ func TestOpeningIsHeardOfFirst(t *testing.T) {
 				time.Sleep(time.Minute)
 				assert.Equal(t, row.want, seen.ofScope(fork))
 				require.NoError(t, root.Close())
-				last := seen.events[len(seen.events)-1]
+				last := seen.all[len(seen.all)-1]
 				assert.Same(t, root, last.Scope)
 				assert.Equal(t, traigo.ScopeClosed, last.Kind)
 			})

@@ -363,7 +363,7 @@ func (f observerFunc) Observe(e traigo.Event) { f(e) }
 
 func TestPanicOfAnObserverHarmsNobodyElse(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		before, after, book := new(witness), new(witness), newRecords()
+		before, after, book := new(story), new(story), newRecords()
 		var task *traigo.Task
 		err := traigo.Run(t.Context(), func(_ context.Context, s *traigo.Scope) error {
 			task = s.Spawn(lasting(time.Second))

@@ -16,7 +16,7 @@ import (
 func TestStartReturnsWhenReady(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()
-		seen := new(witness)
+		seen := new(story)
 		s := traigo.New(t.Context(), traigo.Name("s"), traigo.Observe(seen))
 		task, err := s.Start(t.Context(), func(_ context.Context, ready func()) error {
 			time.Sleep(time.Second)
@@ -207,7 +207,7 @@ func TestStartIsNotReadyAfterItsCallerHasLeft(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				seen := new(witness)
+				seen := new(story)
 				s := traigo.New(t.Context(), traigo.Observe(seen))
 				ctx, cancel := context.WithTimeoutCause(t.Context(), time.Second, errOuter)
 				defer cancel()

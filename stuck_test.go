@@ -41,7 +41,7 @@ func TestStuckTaskIsGivenUp(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				release, free := newRelease()
 				defer free()
-				seen := new(witness)
+				seen := new(story)
 				s := traigo.New(t.Context(), traigo.Name("s"), traigo.CancelTimeout(2*time.Second), traigo.Observe(seen), discard())
 				task := s.Spawn(deaf(release), traigo.Name("stuck"))
 				s.Spawn(cleaning(time.Second, nil), traigo.Name("slow"))
@@ -198,7 +198,7 @@ func TestStuckTaskThatEndsAfterAllChangesNothing(t *testing.T) {
 
 func TestStuckTaskInTimeIsNotGivenUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		seen := new(witness)
+		seen := new(story)
 		s := traigo.New(t.Context(), traigo.CancelTimeout(time.Second), traigo.Observe(seen))
 		s.Spawn(lasting(time.Minute), traigo.Name("long, but not canceled"))
 		require.NoError(t, s.Wait())
@@ -277,7 +277,7 @@ func TestStuckTasksAreEachLoggedOnce(t *testing.T) {
 
 func TestBlockingGivesTheCallsError(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		seen := new(witness)
+		seen := new(story)
 		s := traigo.New(t.Context(), traigo.Observe(seen))
 		s.Spawn(traigo.Blocking(func() error {
 			time.Sleep(time.Second)
@@ -306,7 +306,7 @@ func TestBlockingNeedsNoScope(t *testing.T) {
 
 func TestBlockingIsAbandonedOnCancel(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		seen := new(witness)
+		seen := new(story)
 		release, free := newRelease()
 		defer free()
 		s := traigo.New(t.Context(), traigo.Name("s"), traigo.Observe(seen))
@@ -341,7 +341,7 @@ func TestBlockingIsAbandonedOnCancel(t *testing.T) {
 
 func TestBlockingDoesNotHoldUpTheEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		seen := new(witness)
+		seen := new(story)
 		release, free := newRelease()
 		defer free()
 		s := traigo.New(t.Context(), traigo.Observe(seen))

@@ -12,8 +12,6 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-
-	"github.com/traigo/traigo"
 )
 
 // lasting is a task that takes d, whatever happens.
@@ -85,34 +83,6 @@ func as[E error](t *testing.T, err error) E {
 	found, ok := errors.AsType[E](err)
 	require.Truef(t, ok, "no %T in: %v", found, err)
 	return found
-}
-
-// A witness is an Observer that keeps what it has seen.
-type witness struct {
-	mu   sync.Mutex
-	seen []traigo.Event
-}
-
-func (w *witness) Observe(e traigo.Event) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.seen = append(w.seen, e)
-}
-
-func (w *witness) events(kinds ...traigo.EventKind) (events []traigo.Event) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for _, e := range w.seen {
-		for _, kind := range kinds {
-			if e.Kind == kind {
-				events = append(events, e)
-			}
-		}
-		if len(kinds) == 0 {
-			events = append(events, e)
-		}
-	}
-	return events
 }
 
 // records is a slog.Handler that keeps what it is given, at every level. Other
