@@ -4,7 +4,6 @@ import (
 	"context"
 	"log/slog"
 	"sync/atomic"
-	"time"
 )
 
 // Blocking makes a task function of a call that knows no context. When the
@@ -73,7 +72,7 @@ func (c *call) result() error {
 // abandon reports that the call goes on without its task.
 func (c *call) abandon() {
 	if s := c.scope; s != nil {
-		s.root().remember(c, stray{scope: s, task: c.task, state: "abandoned", since: time.Now()})
+		s.root().remember(c, stray{scope: s, task: c.task, state: "abandoned", since: now()})
 		s.emit(TaskAbandoned, c.task, nil)
 	}
 }

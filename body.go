@@ -18,18 +18,16 @@ func (s *Scope) runBody(body func(context.Context, *Scope) error) {
 		}
 		switch value := recover(); {
 		case value == nil:
-			s.bodyEnd = ErrGoexit
-			s.bodyEnded(ErrGoexit, nil)
+			s.bodyEnded(ErrGoexit, nil, ErrGoexit)
 			s.join()
-			if s.panicked != nil {
-				panic(s.panicked) // of a task: always raised
+			if p := s.raised(); p != nil {
+				panic(p) // of a task: always raised
 			}
 		case s.settings.panicAsError:
-			s.bodyEnded(newPanicError("", value), nil)
+			s.bodyEnded(newPanicError("", value), nil, nil)
 		default:
 			panicked := newPanicError("", value)
-			s.bodyEnd = panicked
-			s.bodyEnded(nil, panicked)
+			s.bodyEnded(nil, panicked, panicked)
 			s.join()
 			// The frames of the first panic are still on the stack: a crash
 			// prints them.
@@ -38,7 +36,7 @@ func (s *Scope) runBody(body func(context.Context, *Scope) error) {
 	}()
 	err := s.callBody(body)
 	returned = true
-	s.bodyEnded(err, nil)
+	s.bodyEnded(err, nil, nil)
 }
 
 // callBody runs the body in a frame that names the scope: see Task.call.
@@ -51,12 +49,16 @@ func (s *Scope) callBody(body func(context.Context, *Scope) error) error {
 }
 
 // bodyEnded accounts for the end of the body: an error of its own is always in
-// the outcome, also of a scope that ended quietly before.
-func (s *Scope) bodyEnded(err error, panicked *PanicError) {
+// the outcome, also of a scope that ended quietly before. shown is what comes out
+// of Run instead of the outcome, if anything does.
+func (s *Scope) bodyEnded(err error, panicked *PanicError, shown error) {
 	e, up := s.ended(), s.outerEnded()
 	consequence := err == nil || e != nil && (e.bare(err) || e.kind == TaskFailed && same(err, e.err))
 
 	s.mu.Lock()
+	if shown != nil {
+		s.ownRareLocked().bodyEnd = shown
+	}
 	s.inBody = false
 	s.live--
 	s.awaited--

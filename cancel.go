@@ -6,7 +6,7 @@ import (
 	"reflect"
 	"strconv"
 	"strings"
-	"sync"
+	"sync/atomic"
 )
 
 // A CancelKind says what ended a scope, or a task alone.
@@ -93,11 +93,10 @@ func ctxErrOf(k CancelKind) error {
 
 // A reason is what can end a scope, or one task of it.
 type reason struct {
-	kind  CancelKind
-	task  *Task   // who failed, panicked, or was canceled alone
-	err   error   // the error behind it; for an outer context its cause
-	up    *ending // the ending of the scope or task above, for ParentCanceled
-	errIs error   // what Err of the contexts returns; nil: what follows from kind
+	kind CancelKind
+	task *Task   // who failed, panicked, or was canceled alone
+	err  error   // the error behind it; for an outer context its cause
+	up   *ending // the ending of the scope or task above, for ParentCanceled
 }
 
 // An ending is the reason that came first. It is recorded once, under the lock
@@ -108,59 +107,68 @@ type reason struct {
 type ending struct {
 	reason
 	scope *Scope
-
-	once  sync.Once
-	cause error
-	std   context.Context
+	made  atomic.Pointer[explanation]
 }
 
-func (e *ending) set(s *Scope, why reason) {
-	if why.errIs == nil {
-		why.errIs = ctxErrOf(why.kind)
-	}
-	e.scope, e.reason = s, why
+// An explanation is an ending for those who ask why.
+type explanation struct {
+	cause  error           // what context.Cause returns
+	std    context.Context // see standard
+	ctxErr error           // what Err of the contexts returns
 }
+
+func (e *ending) set(s *Scope, why reason) { e.scope, e.reason = s, why }
 
 // outerEnding is the end of a context that is not ours.
 func outerEnding(ctx context.Context, err error) *ending {
-	return &ending{reason: reason{kind: ParentCanceled, err: context.Cause(ctx), errIs: err}}
+	e := &ending{reason: reason{kind: ParentCanceled, err: context.Cause(ctx)}}
+	e.made.Store(newExplanation(e.err, err))
+	return e
 }
 
 // below is what e is for a scope or task under it.
 func (e *ending) below() reason {
-	return reason{kind: ParentCanceled, up: e, errIs: e.errIs}
+	return reason{kind: ParentCanceled, up: e}
 }
 
 // Cause is what context.Cause returns below: the first cause, handed down as it is.
-func (e *ending) Cause() error {
-	e.once.Do(e.build)
-	return e.cause
-}
+func (e *ending) Cause() error { return e.explain().cause }
 
 // standard is a canceled context of package context that carries the cause:
 // context.Cause asks a context for the nearest one of its own kind.
-func (e *ending) standard() context.Context {
-	e.once.Do(e.build)
-	return e.std
+func (e *ending) standard() context.Context { return e.explain().std }
+
+// explain returns the explanation that was made first.
+func (e *ending) explain() *explanation {
+	if e.up != nil {
+		return e.up.explain()
+	}
+	if x := e.made.Load(); x != nil {
+		return x
+	}
+	e.made.CompareAndSwap(nil, newExplanation(e.cancellation(), ctxErrOf(e.kind)))
+	return e.made.Load()
 }
 
-func (e *ending) build() {
-	switch {
-	case e.up != nil:
-		e.cause, e.std = e.up.Cause(), e.up.standard()
-		return
-	case e.kind == ParentCanceled:
-		e.cause = e.err
-	default:
-		e.cause = e.cancellation()
-	}
+func newExplanation(cause, ctxErr error) *explanation {
 	ctx, cancel := context.WithCancelCause(context.Background())
-	cancel(e.cause)
-	e.std = ctx
+	cancel(cause)
+	return &explanation{cause, ctx, ctxErr}
+}
+
+// errIs is what Err of the contexts returns.
+func (e *ending) errIs() error {
+	for e.up != nil {
+		e = e.up
+	}
+	if e.kind == ParentCanceled {
+		return e.explain().ctxErr
+	}
+	return ctxErrOf(e.kind)
 }
 
 func (e *ending) cancellation() *Cancellation {
-	c := &Cancellation{Kind: e.kind, Scope: e.scope.Path(), Err: e.err, ctxErr: e.errIs}
+	c := &Cancellation{Kind: e.kind, Scope: e.scope.Path(), Err: e.err, ctxErr: e.errIs()}
 	if e.kind == ParentCanceled && e.up != nil {
 		c.Err = e.up.Cause()
 	}
@@ -196,7 +204,7 @@ func (e *ending) bare(err error) (is bool) {
 }
 
 func (e *ending) isBare(err error) bool {
-	if err == nil || same(err, e.errIs) || same(err, e.given()) {
+	if err == nil || same(err, e.errIs()) || same(err, e.given()) {
 		return true
 	}
 	switch x := err.(type) {

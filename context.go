@@ -19,36 +19,35 @@ type (
 
 // A node is a scope or a task, as something that can end what hangs on it.
 type node interface {
-	ended() *ending          // what has ended it or anything it hangs on
-	contextEnded() *ending   // the same, or the end of the task, which ends its context
-	addHook(h *hook) *ending // what has ended it; nil if h is in the list
-	unhook(h *hook) bool     // false if h is not in the list any more
+	ended() *ending                // what has ended it or anything it hangs on
+	contextEnded() *ending         // the same, or the end of the task, which ends its context
+	home() *Scope                  // under whose lock its hooks are
+	addHookLocked(h *hook) *ending // what has ended it; nil if h is in the list
 	context() context.Context
 }
 
 func (s *Scope) contextEnded() *ending    { return s.ended() }
+func (s *Scope) home() *Scope             { return s }
+func (t *Task) home() *Scope              { return t.scope }
 func (s *Scope) context() context.Context { return (*scopeContext)(s) }
 func (t *Task) context() context.Context  { return (*taskContext)(t) }
 
 // nodeKey finds the nearest node of a context.
 type nodeKey struct{}
 
-// attach makes the end of the outer context end the scope.
+// attach makes the end of an outer context that is no node end the scope. Where
+// it is one, admit has done so.
 func (s *Scope) attach() {
-	switch {
-	case s.up != nil:
-		if e := s.up.addHook(&s.hook); e != nil {
-			s.stop(e.below())
-		}
-	case s.outer.Done() != nil:
-		ended := func() { s.stop(reason{kind: ParentCanceled}) }
-		detach := context.AfterFunc(s.outer, ended)
-		if s.outer.Err() != nil {
-			ended() // now, and not when a goroutine comes round to it
-		}
-		s.mu.Lock()
-		s.detach = detach
-		s.mu.Unlock()
+	if s.outer.Done() == nil {
+		return
+	}
+	ended := func() { s.stop(reason{kind: ParentCanceled}) }
+	detach := context.AfterFunc(s.outer, ended)
+	s.mu.Lock()
+	s.detach = detach
+	s.mu.Unlock()
+	if s.outer.Err() != nil {
+		ended() // now, and not when a goroutine comes round to it
 	}
 }
 
@@ -84,6 +83,7 @@ func (c *taskContext) Done() <-chan struct{} {
 	defer t.scope.mu.Unlock()
 	if t.ctxDone == nil {
 		t.ctxDone = make(chan struct{})
+		t.set(asked)
 		if t.has(told) {
 			close(t.ctxDone)
 		}
@@ -93,14 +93,14 @@ func (c *taskContext) Done() <-chan struct{} {
 
 func (c *scopeContext) Err() error {
 	if e := (*Scope)(c).ended(); e != nil {
-		return e.errIs
+		return e.errIs()
 	}
 	return nil
 }
 
 func (c *taskContext) Err() error {
 	if e := (*Task)(c).contextEnded(); e != nil {
-		return e.errIs
+		return e.errIs()
 	}
 	return nil
 }
@@ -108,7 +108,7 @@ func (c *taskContext) Err() error {
 func (c *scopeContext) Deadline() (time.Time, bool) {
 	s := (*Scope)(c)
 	s.mu.Lock()
-	own := s.deadline
+	own := s.rare.deadline
 	s.mu.Unlock()
 	return earlier(own, s.outer)
 }
@@ -182,11 +182,19 @@ func (c *taskContext) AfterFunc(f func()) (stop func() bool) { return afterFunc(
 
 func afterFunc(n node, f func()) (stop func() bool) {
 	h := &hook{f: f}
-	if n.addHook(h) != nil {
+	s := n.home()
+	s.mu.Lock()
+	e := n.addHookLocked(h)
+	s.mu.Unlock()
+	if e != nil {
 		go f()
 		return func() bool { return false }
 	}
-	return func() bool { return n.unhook(h) }
+	return func() bool {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return h.removeLocked()
+	}
 }
 
 func (c *scopeContext) String() string { return fmt.Sprintf("traigo.Scope(%q)", (*Scope)(c).Path()) }
@@ -251,18 +259,14 @@ func (s *Scope) callHooks(h *hook) {
 	}
 }
 
-func (s *Scope) addHook(h *hook) *ending {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+func (s *Scope) addHookLocked(h *hook) *ending {
 	if s.state < Canceling {
 		h.addLocked(&s.hooks)
 	}
 	return s.over.Load()
 }
 
-func (t *Task) addHook(h *hook) *ending {
-	t.scope.mu.Lock()
-	defer t.scope.mu.Unlock()
+func (t *Task) addHookLocked(h *hook) *ending {
 	switch {
 	case t.alone() != nil:
 		return t.alone()
@@ -270,14 +274,7 @@ func (t *Task) addHook(h *hook) *ending {
 		return t.pastLocked()
 	case t.scope.state < Canceling:
 		h.addLocked(&t.hooks)
+		t.set(asked)
 	}
 	return t.scope.over.Load()
 }
-
-func (s *Scope) unhook(h *hook) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return h.removeLocked()
-}
-
-func (t *Task) unhook(h *hook) bool { return t.scope.unhook(h) }

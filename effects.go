@@ -14,36 +14,57 @@ const (
 	tellCanceled           // observers, contexts, everything below
 	dismissVisitors        // end the scopes of New that their contexts have not ended
 	tellClosed             // observers, waiters, the parent
+	leaveParent            // the parent alone
 )
 
-// dueLocked returns the next effect. The order of the cases is the order in
-// which an observer hears of the states.
+// dueLocked returns the next effect that is to be applied without the lock. The
+// order of the cases is the order in which an observer hears of the states. Most
+// scopes end with nobody left in them and nobody watching: what nobody would
+// hear of is done right here.
 func (s *Scope) dueLocked() effect {
-	entered := func(state State) bool { return s.announce&(1<<state) != 0 }
-	switch {
-	case entered(Finalizing):
-		s.announce &^= 1 << Finalizing
-		return tellFinalized
-	case entered(Canceling):
-		s.announce &^= 1 << Canceling
-		return tellCanceled
-	case s.state == Finalizing && s.awaited == 0:
-		return complete
-	case s.state == Finalizing && s.stopped.fired && s.awaited == s.forks && !s.dismissedForks:
-		s.dismissedForks = true
-		return dismissForks
-	case s.state == Finalizing && s.awaited == s.forks && !s.watchingForks:
-		s.watchingForks = true
-		return watchForks
-	case s.state == Canceling && s.live == 0 && !s.starting:
-		s.moveLocked(inDrained)
-		s.announce = 0
-		return tellClosed
-	case s.state == Canceling && s.live == s.visitors && !s.dismissedVisitors:
-		s.dismissedVisitors = true
-		return dismissVisitors
+	for {
+		switch {
+		case s.enteredLocked(Finalizing):
+			if s.watched() {
+				return tellFinalized
+			}
+		case s.enteredLocked(Canceling):
+			if s.watched() || s.live > 0 || s.hooks != nil || s.end.kind == TimedOut {
+				return tellCanceled
+			}
+			s.tellScopeLocked()
+		case s.state == Finalizing && s.awaited == 0:
+			return complete
+		case s.state == Finalizing && s.stopped.fired && s.awaited == s.forks && !s.dismissedForks:
+			s.dismissedForks = true
+			return dismissForks
+		case s.state == Finalizing && s.awaited == s.forks && !s.watchingForks:
+			s.watchingForks = true
+			return watchForks
+		case s.state == Canceling && s.live == 0 && !s.starting:
+			s.moveLocked(inDrained)
+			s.announce = 0
+			if s.watched() || s.detach != nil || s.rare != nothingRare || !s.end.quiet() {
+				return tellClosed
+			}
+			s.done.fireLocked()
+			if s.parent != nil {
+				return leaveParent
+			}
+		case s.state == Canceling && s.live == s.visitors && !s.dismissedVisitors:
+			s.dismissedVisitors = true
+			return dismissVisitors
+		default:
+			return nothing
+		}
 	}
-	return nothing
+}
+
+// enteredLocked reports, once, that the scope has come into a state.
+func (s *Scope) enteredLocked(state State) bool {
+	is := s.announce&(1<<state) != 0
+	s.announce &^= 1 << state
+	return is
 }
 
 // settle releases mu and applies what has become due. While one goroutine is
@@ -71,12 +92,13 @@ func (s *Scope) apply(due effect) {
 		}
 	}()
 	for due != nothing {
+		var up *ending
 		switch due {
 		case nothing: // the loop ends
 		case tellFinalized:
 			s.emit(ScopeFinalized, nil, nil)
 		case complete:
-			s.complete()
+			up = s.outerEnded()
 		case tellCanceled:
 			s.tellCanceled()
 		case dismissForks:
@@ -87,8 +109,13 @@ func (s *Scope) apply(due effect) {
 			s.tell(s.below(), (*Scope).endVisitor)
 		case tellClosed:
 			s.tellClosed()
+		case leaveParent:
+			s.parent.leave(s)
 		}
 		s.mu.Lock()
+		if due == complete && s.state == Finalizing && s.awaited == 0 { // nothing has come while up was asked
+			s.endLocked(up, reason{kind: Completed})
+		}
 		due = s.dueLocked()
 		s.settling = due != nothing
 		s.mu.Unlock()
@@ -101,17 +128,6 @@ func (s *Scope) resume() {
 	s.settle()
 }
 
-// complete decides the normal end. Asking the outer context needs the lock to
-// be released, and by then there may be something to wait for again.
-func (s *Scope) complete() {
-	up := s.outerEnded()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.state == Finalizing && s.awaited == 0 {
-		s.endLocked(up, reason{kind: Completed})
-	}
-}
-
 // tellCanceled brings the news of the ending to observers, and then to all that
 // hangs on the scope, whatever becomes of the observers.
 func (s *Scope) tellCanceled() {
@@ -119,21 +135,25 @@ func (s *Scope) tellCanceled() {
 	s.emitEnding()
 }
 
-func (s *Scope) cancelBelow() {
-	s.mu.Lock()
-	if s.timer != nil {
-		s.timer.Stop()
+// tellScopeLocked brings it to those who wait on the scope itself. The hooks that
+// it returns are to be called.
+func (s *Scope) tellScopeLocked() (hooks *hook) {
+	if s.rare.timer != nil {
+		s.rare.stop()
 	}
 	s.ctxDone.fireLocked()
 	s.stopped.fireLocked()
-	s.waiters.wakeAllLocked()
-	hooks := takeHooksLocked(&s.hooks)
-	s.cursor = s.first
-	alone := s.first == nil && hooks == nil && s.live == 0
-	s.mu.Unlock()
-	if alone { // most scopes end like this: everything in them has
-		return
+	if s.limiter != nil {
+		s.limiter.waiters.wakeAllLocked()
 	}
+	return takeHooksLocked(&s.hooks)
+}
+
+func (s *Scope) cancelBelow() {
+	s.mu.Lock()
+	hooks := s.tellScopeLocked()
+	s.cursor = s.first
+	s.mu.Unlock()
 	defer s.tellAllTasks()
 	s.callHooks(hooks)
 }
@@ -156,14 +176,19 @@ func (s *Scope) tellAllTasks() {
 // may wait for it, and waking them takes time: so in batches, and not under
 // the lock that they need to end.
 func (s *Scope) tellTasks() (more bool) {
-	const few = 64
+	const few, many = 64, 1024
 	var waiting [few]chan struct{}
 	var hooks *hook
 	s.mu.Lock()
 	n, t := 0, s.cursor
-	for ; t != nil && n < few && hooks == nil; t = t.next {
-		if !t.has(told) {
-			t.set(told)
+	for seen := 0; t != nil && n < few && seen < many && hooks == nil; t = t.next {
+		seen++
+		bits := t.bits.Load()
+		if bits&told != 0 {
+			continue
+		}
+		t.set(told)
+		if bits&asked != 0 {
 			waiting[n] = t.ctxDone
 			hooks = takeHooksLocked(&t.hooks)
 			n++
@@ -222,17 +247,14 @@ func (s *Scope) tellClosed() {
 	if detach != nil {
 		detach()
 	}
-	if s.up != nil {
-		s.up.unhook(&s.hook)
-	}
 	s.conclude()
 	s.emit(ScopeClosed, nil, s.failure())
 }
 
 func (s *Scope) shutDown() {
 	s.mu.Lock()
-	if s.reaper != nil {
-		s.reaper.Stop()
+	if s.rare.reaper != nil {
+		s.rare.reaper.Stop()
 	}
 	s.done.fireLocked()
 	s.mu.Unlock()

@@ -41,7 +41,8 @@ type Error struct {
 	Err    error
 	Others []error // at most 16, in the order in which they came
 
-	more int // how many came after those
+	more     int         // how many came after those
+	panicked *PanicError // what Run, Wait and Close raise instead
 }
 
 func (e *Error) Error() string {

@@ -14,16 +14,13 @@ func (s *Scope) CheckInvariants() error {
 	if over := s.over.Load() != nil; over != (s.state >= Canceling) {
 		return fmt.Errorf("I1: over %v in state %v", over, s.state)
 	}
-	listed, waiting, queued := 0, 0, false
+	listed, waiting, queued := int32(0), int32(0), false
 	for t := s.first; t != nil; t = t.next {
 		listed++
 		if t.flags&awaited != 0 {
 			waiting++
 		}
 		queued = queued || t == s.queue
-		if isStarted := t.has(started); isStarted == queued {
-			return fmt.Errorf("I4: task %d started %v, in the queue %v", t.id, isStarted, queued)
-		}
 		if t.next != nil && t.next.prev != t || t.next == nil && s.last != t {
 			return fmt.Errorf("the list is broken at task %d", t.id)
 		}
@@ -37,8 +34,8 @@ func (s *Scope) CheckInvariants() error {
 	if (s.queue != nil) != queued || queued && !s.starting {
 		return fmt.Errorf("I5: queue %v, starting %v", s.queue != nil, s.starting)
 	}
-	if s.limit > 0 && s.running > s.limit {
-		return fmt.Errorf("%d of %d slots taken", s.running, s.limit)
+	if l := s.limiter; l != nil && l.running > l.limit {
+		return fmt.Errorf("%d of %d slots taken", l.running, l.limit)
 	}
 	return nil
 }

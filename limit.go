@@ -6,7 +6,14 @@ import (
 	"time"
 )
 
-// A waitlist is the queue of spawns that wait for a slot of a scope's Limit.
+// A limiter is the Limit of a scope, under its mu.
+type limiter struct {
+	limit   int
+	running int // tasks that hold a slot
+	waiters waitlist
+}
+
+// A waitlist is the queue of spawns that wait for a slot.
 type waitlist struct{ first, last *waiter }
 
 // A waiter is a spawn that waits. It is decided exactly once, by whoever takes
@@ -24,7 +31,7 @@ type waiter struct {
 // gives up.
 func (s *Scope) acquireLocked(t *Task, stop <-chan struct{}) bool {
 	w := &waiter{task: t, c: make(chan struct{})}
-	s.waiters.pushLocked(w)
+	s.limiter.waiters.pushLocked(w)
 	s.mu.Unlock()
 	timer := time.NewTimer(patience)
 	defer timer.Stop()
@@ -38,12 +45,12 @@ func (s *Scope) acquireLocked(t *Task, stop <-chan struct{}) bool {
 			// On a goroutine of its own: a logger that calls runtime.Goexit would
 			// leave a slot to nobody.
 			go s.log(slog.LevelWarn, fmt.Sprintf("Spawn has been blocked for %v: the limit of %d running tasks is reached; "+
-				"a task that spawns into its own full scope waits for itself", patience, s.limit), nil, nil)
+				"a task that spawns into its own full scope waits for itself", patience, s.limiter.limit), nil, nil)
 		}
 	}
 	s.mu.Lock()
 	if !w.granted {
-		s.waiters.removeLocked(w)
+		s.limiter.waiters.removeLocked(w)
 	}
 	return w.granted
 }
@@ -84,9 +91,9 @@ func (l *waitlist) removeLocked(w *waiter) {
 // queue, or gives it back. Whoever gets it counts as live from here on: a scope
 // that is finalizing stays for it.
 func (s *Scope) grantLocked() {
-	w := s.waiters.popLocked()
+	w := s.limiter.waiters.popLocked()
 	if w == nil {
-		s.running--
+		s.limiter.running--
 		return
 	}
 	w.granted = true

@@ -5,7 +5,6 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
-	"time"
 )
 
 // What scopes and tasks are called. Default names are worked out when somebody
@@ -22,10 +21,10 @@ func (s *Scope) ID() uint64 {
 func (s *Scope) Name() string {
 	s.check("Name")
 	switch {
-	case s.name != "":
-		return s.name
-	case s.bodyPC != 0:
-		return funcName(s.bodyPC)
+	case s.name != nil && *s.name != "":
+		return *s.name
+	case s.body != nil:
+		return funcName(pcOf(s.body))
 	default:
 		return "scope#" + strconv.FormatUint(s.id, 10)
 	}
@@ -62,8 +61,6 @@ func (t *Task) Name() string {
 // Path returns the path of the task's scope and the task's name, joined by a
 // slash.
 func (t *Task) Path() string { return t.scope.Path() + "/" + t.Name() }
-
-func (t *Task) age() time.Duration { return time.Since(t.scope.opened) - t.spawned }
 
 // pcOf is where a function's code begins.
 func pcOf(fn any) uintptr { return reflect.ValueOf(fn).Pointer() }

@@ -3,7 +3,6 @@ package traigo
 import (
 	"context"
 	"sync/atomic"
-	"time"
 )
 
 // How a scope comes to be, and finds its place in the tree.
@@ -32,7 +31,7 @@ var lastScopeID atomic.Uint64
 func Run(ctx context.Context, body func(ctx context.Context, s *Scope) error, opts ...ScopeOption) error {
 	mustHaveFunc("Run", body != nil, "the body that is to run in the scope")
 	s := newScope("Run", ctx, ran, opts)
-	s.bodyPC = pcOf(body)
+	s.body = body
 	s.inBody, s.live, s.awaited = true, 1, 1
 	s.begin()
 	s.runBody(body)
@@ -71,7 +70,7 @@ func (s *Scope) Fork(opts ...ScopeOption) *Scope {
 // newScope makes a scope that nobody knows of yet.
 func newScope(call string, ctx context.Context, how opening, opts []ScopeOption) *Scope {
 	mustHaveContext(call, ctx)
-	s := &Scope{id: lastScopeID.Add(1), how: how, outer: ctx, settings: noSettings, opened: time.Now(), settling: true}
+	s := &Scope{id: lastScopeID.Add(1), how: how, outer: ctx, settings: noSettings, opened: now(), rare: nothingRare}
 	s.up, s.hook.scope = nodeOf(ctx), s
 	if parent, task := place(ctx); parent != nil {
 		s.parent, s.settings = parent, parent.settings
@@ -88,14 +87,16 @@ func newScope(call string, ctx context.Context, how opening, opts []ScopeOption)
 }
 
 // begin gives a new scope its place in the tree, the ear of its outer context,
-// and its clock. Any of them may end it at once: until it is open, and its
-// observers know of it, it only records that. (newScope has set settling.)
+// and its clock. Any of them may end it at once: until its observers know that it
+// is open, it only records that.
 func (s *Scope) begin() {
-	welcome, stopping := admitted, false
+	s.settling = s.watched()
+	timeout := s.rare.timeout
+	var found admission
 	if s.parent != nil {
-		welcome, stopping = s.parent.admit(s)
+		found = s.parent.admit(s)
 	}
-	if welcome == turnedAway {
+	if found.late {
 		s.refuse()
 		return
 	}
@@ -104,19 +105,23 @@ func (s *Scope) begin() {
 		if !opened { // an observer has called Goexit: nobody will have the scope
 			s.disown()
 		}
-		s.resume()
+		if s.watched() {
+			s.resume()
+		}
 	}()
-	if stopping {
+	if found.stopping {
 		s.mu.Lock()
 		s.stopped.fireLocked()
 		s.mu.Unlock()
 	}
-	s.attach()
-	if s.timeout > 0 {
-		s.SetTimeout(s.timeout)
+	if found.ended != nil {
+		s.stop(found.ended.below())
 	}
-	if welcome == orphaned {
-		s.stop(s.parent.ended().below())
+	if s.up == nil {
+		s.attach()
+	}
+	if timeout > 0 {
+		s.SetTimeout(timeout)
 	}
 	s.emit(ScopeOpened, nil, nil)
 	opened = true
@@ -125,34 +130,38 @@ func (s *Scope) begin() {
 // disown ends a scope whose opener does not live to use it.
 func (s *Scope) disown() {
 	if s.how == ran {
-		s.bodyEnd = ErrGoexit
-		s.bodyEnded(ErrGoexit, nil)
+		s.bodyEnded(ErrGoexit, nil, ErrGoexit)
 	}
 	s.stop(reason{kind: Requested})
 }
 
-// An admission is how a parent receives a new scope.
-type admission uint8
+// An admission is what a new scope finds at its parent.
+type admission struct {
+	late     bool    // a fork is turned away: the parent has ended
+	stopping bool    // Shutdown has come by
+	ended    *ending // what has ended the scope already
+}
 
-const (
-	admitted   admission = iota
-	turnedAway           // a fork that came too late
-	orphaned             // by New, under a scope that has closed: it must not live
-)
-
-// admit takes c among the children of s, and says whether Shutdown has come by.
-func (s *Scope) admit(c *Scope) (welcome admission, stopping bool) {
+// admit takes c among the children of s, and in among what ends with c's outer
+// context. Under a scope that has closed there is no place any more: what New
+// opens there must not live.
+func (s *Scope) admit(c *Scope) (found admission) {
 	up := s.outerEnded()
 	s.mu.Lock()
 	defer s.settle()
 	s.hearLocked(up)
-	switch {
-	case c.how == forked && s.state >= Canceling:
-		return turnedAway, false
-	case c.how == made && s.state == Closed:
-		return orphaned, false
-	case s.state == Closed:
-		return admitted, false
+	if c.how == forked && s.state >= Canceling {
+		return admission{late: true}
+	}
+	found.stopping = s.stopped.fired
+	if c.up != nil {
+		found.ended = c.up.addHookLocked(&c.hook)
+	}
+	if s.state == Closed {
+		if c.how == made {
+			found.ended = s.over.Load()
+		}
+		return found
 	}
 	s.countLocked(c, +1)
 	c.sibling, c.siblingLink = s.children, &s.children
@@ -160,12 +169,12 @@ func (s *Scope) admit(c *Scope) (welcome admission, stopping bool) {
 		s.children.siblingLink = &c.sibling
 	}
 	s.children = c
-	return admitted, s.stopped.fired
+	return found
 }
 
 // countLocked counts a child, or counts it out: one of Run is part of the task
 // that called it.
-func (s *Scope) countLocked(c *Scope, n int) {
+func (s *Scope) countLocked(c *Scope, n int32) {
 	switch c.how {
 	case ran:
 	case forked:
@@ -184,6 +193,7 @@ func (s *Scope) countLocked(c *Scope, n int) {
 func (s *Scope) leave(c *Scope) {
 	var evicted *Scope
 	s.mu.Lock()
+	c.hook.removeLocked()
 	if c.siblingLink != nil {
 		*c.siblingLink = c.sibling
 		if c.sibling != nil {

@@ -43,7 +43,7 @@ type nameOption string
 // named after their function, other scopes "scope#ID".
 func Name(name string) Option { return (*nameOption)(&name) }
 
-func (o *nameOption) applyScope(s *Scope) { s.name = string(*o) }
+func (o *nameOption) applyScope(s *Scope) { s.name = (*string)(o) }
 func (o *nameOption) applyTask(t *Task)   { t.name = (*string)(o) }
 
 type timeoutOption time.Duration
@@ -56,7 +56,7 @@ func Timeout(d time.Duration) Option {
 	return timeoutOption(d)
 }
 
-func (o timeoutOption) applyScope(s *Scope) { s.timeout = time.Duration(o) } // begin sets the clock
+func (o timeoutOption) applyScope(s *Scope) { s.ownRareLocked().timeout = time.Duration(o) } // begin sets the clock
 func (o timeoutOption) applyTask(t *Task)   { t.special().timeout = time.Duration(o) }
 
 type cancelTimeoutOption time.Duration
@@ -128,7 +128,7 @@ func Limit(n int) ScopeOption {
 	return limitOption(n)
 }
 
-func (o limitOption) applyScope(s *Scope) { s.limit = int(o) }
+func (o limitOption) applyScope(s *Scope) { s.limiter = &limiter{limit: int(o)} }
 
 type panicAsErrorOption struct{}
 

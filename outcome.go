@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
-	"sync/atomic"
 )
 
 // The outcome of a scope: what ended it, and what must not be lost besides.
@@ -21,9 +20,7 @@ type result struct {
 	stuck    StuckError
 	panicked *PanicError // of a task or a fork: Run, Wait and Close panic with it
 	unasked  []*Scope    // failed forks whose outcome nobody may have asked for
-	asked    atomic.Bool // somebody has, or will have, received this outcome
 	bodyEnd  error       // what comes out of Run instead of the outcome: the body's panic, or ErrGoexit
-	out      *Error      // the outcome, once it is concluded
 }
 
 // A later is an error that came after the ending, or that no ending has.
@@ -50,18 +47,19 @@ func (s *Scope) keepLocked(t *Task, err error) {
 	if s.state >= Canceling && s.end.quiet() {
 		room++ // the first becomes Err
 	}
-	if len(s.later) >= room {
-		s.laterMore++
+	r := s.ownRareLocked()
+	if len(r.later) >= room {
+		r.laterMore++
 		return
 	}
-	s.later = append(s.later, later{t, err})
+	r.later = append(r.later, later{t, err})
 }
 
 // panickedLocked records a panic: it ends the scope and is always raised.
 func (s *Scope) panickedLocked(up *ending, t *Task, p *PanicError) {
 	first := s.endLocked(up, reason{kind: Panicked, task: t, err: p})
-	if s.panicked == nil {
-		s.panicked = p
+	if r := s.ownRareLocked(); r.panicked == nil {
+		r.panicked = p
 	}
 	if !first {
 		s.keepLocked(nil, p)
@@ -73,13 +71,14 @@ func (s *Scope) holdLocked(t *Task) {
 	if s.state >= Canceling {
 		t.set(heldLate)
 	}
-	if len(s.unreceived) >= maxKept {
-		s.unreceivedMore++
+	r := s.ownRareLocked()
+	if len(r.unreceived) >= maxKept {
+		r.unreceivedMore++
 		t.set(counted)
 		return
 	}
 	t.set(unreceived)
-	s.unreceived = append(s.unreceived, t)
+	r.unreceived = append(r.unreceived, t)
 }
 
 // receivedLocked takes it out again: somebody has it. What has joined the
@@ -87,9 +86,9 @@ func (s *Scope) holdLocked(t *Task) {
 func (s *Scope) receivedLocked(t *Task) {
 	switch {
 	case t.has(unreceived):
-		s.unreceived = slices.DeleteFunc(s.unreceived, func(u *Task) bool { return u == t })
+		s.rare.unreceived = slices.DeleteFunc(s.rare.unreceived, func(u *Task) bool { return u == t })
 	case t.has(counted) && t.has(heldLate) == (s.state >= Canceling):
-		s.unreceivedMore--
+		s.rare.unreceivedMore--
 	}
 	t.clear(unreceived | counted)
 	t.set(received)
@@ -98,12 +97,16 @@ func (s *Scope) receivedLocked(t *Task) {
 // joinUnreceivedLocked runs as the end of the scope is decided: what nobody has
 // received by now joins the outcome.
 func (s *Scope) joinUnreceivedLocked() {
-	for _, t := range s.unreceived {
-		t.clear(unreceived)
-		s.later = append(s.later, later{t, t.err})
+	r := s.rare
+	if r == nothingRare {
+		return
 	}
-	s.laterMore += s.unreceivedMore
-	s.unreceived, s.unreceivedMore = nil, 0
+	for _, t := range r.unreceived {
+		t.clear(unreceived)
+		r.later = append(r.later, later{t, t.err})
+	}
+	r.laterMore += r.unreceivedMore
+	r.unreceived, r.unreceivedMore = nil, 0
 }
 
 // inheritLocked takes over what a closed child leaves: the outcome of a fork
@@ -113,15 +116,16 @@ func (s *Scope) inheritLocked(c *Scope) (evicted *Scope) {
 	if c.out == nil || c.asked.Load() || c.out.mere() {
 		return nil
 	}
-	if len(s.unasked) >= maxKept {
-		evicted, s.unasked = s.unasked[0], append(s.unasked[:0:0], s.unasked[1:]...)
-		if evicted.panicked != nil && s.panicked == nil && !evicted.asked.Load() {
-			s.panicked = evicted.panicked // a log line is not enough for a panic
-			s.keepLocked(nil, evicted.panicked)
+	r := s.ownRareLocked()
+	if len(r.unasked) >= maxKept {
+		evicted, r.unasked = r.unasked[0], append(r.unasked[:0:0], r.unasked[1:]...)
+		if p := evicted.raised(); p != nil && r.panicked == nil && !evicted.asked.Load() {
+			r.panicked = p // a log line is not enough for a panic
+			s.keepLocked(nil, p)
 			evicted = nil
 		}
 	}
-	s.unasked = append(s.unasked, c)
+	r.unasked = append(r.unasked, c)
 	return evicted
 }
 
@@ -142,21 +146,23 @@ func (s *Scope) reportUnasked(c *Scope) {
 // it reads does not change.
 func (s *Scope) conclude() {
 	s.mu.Lock()
-	unasked, unreceived, unreceivedMore := s.unasked, s.unreceived, s.unreceivedMore
-	s.unasked, s.unreceived = nil, nil
+	r := s.rare
+	unasked, unreceived, unreceivedMore := r.unasked, r.unreceived, r.unreceivedMore
 	for _, c := range unasked {
-		if c.panicked != nil && !c.asked.Load() {
+		if p := c.raised(); p != nil && !c.asked.Load() {
 			c.asked.Store(true)
-			s.keepLocked(nil, c.panicked)
-			if s.panicked == nil {
-				s.panicked = c.panicked
+			s.keepLocked(nil, p)
+			if r.panicked == nil {
+				r.panicked = p
 			}
 		}
 	}
-	kept := s.later
+	if r != nothingRare {
+		r.unasked, r.unreceived = nil, nil
+	}
 	s.mu.Unlock()
 
-	s.out = s.compose(kept) // first: a logger may take this goroutine away
+	s.out = s.compose(r) // first: a logger may take this goroutine away
 	for _, c := range unasked {
 		s.reportUnasked(c)
 	}
@@ -166,24 +172,24 @@ func (s *Scope) conclude() {
 	if unreceivedMore > 0 {
 		s.log(slog.LevelWarn, fmt.Sprintf("%s more like it", count(unreceivedMore, "error")), nil, nil)
 	}
-	s.reportHidden()
+	s.reportHidden(r)
 }
 
 // compose makes one error of what ended the scope and what came besides.
-func (s *Scope) compose(kept []later) *Error {
+func (s *Scope) compose(r *scopeRare) *Error {
 	var errs []error
 	if err := s.end.failure(); err != nil {
 		errs = append(errs, err)
 	}
-	for _, l := range kept {
+	for _, l := range r.later {
 		errs = append(errs, l.error())
 	}
-	more := s.laterMore
-	if len(s.stuck.Tasks) > 0 {
+	more := r.laterMore
+	if len(r.stuck.Tasks) > 0 {
 		if len(errs) > maxKept { // Others has no room for it
 			errs, more = errs[:maxKept], more+1
 		}
-		errs = append(errs, &s.stuck)
+		errs = append(errs, &r.stuck)
 	}
 	if len(errs) == 0 && more > 0 {
 		// Those that were kept have been received since, these were only counted.
@@ -193,7 +199,7 @@ func (s *Scope) compose(kept []later) *Error {
 	if len(errs) == 0 {
 		return nil
 	}
-	out := &Error{Scope: s.Path(), Err: errs[0], more: more}
+	out := &Error{Scope: s.Path(), Err: errs[0], more: more, panicked: r.panicked}
 	if len(errs) > 1 {
 		out.Others = errs[1:]
 	}
@@ -202,10 +208,10 @@ func (s *Scope) compose(kept []later) *Error {
 
 // reportHidden logs what nobody gets to see of the outcome, because a panic or
 // a Goexit is what comes out of the scope.
-func (s *Scope) reportHidden() {
-	shown := s.bodyEnd
-	if s.panicked != nil && (shown == nil || same(shown, ErrGoexit)) {
-		shown = s.panicked
+func (s *Scope) reportHidden(r *scopeRare) {
+	shown := r.bodyEnd
+	if r.panicked != nil && (shown == nil || same(shown, ErrGoexit)) {
+		shown = r.panicked
 	}
 	if shown == nil || s.out == nil {
 		return
@@ -225,10 +231,18 @@ func (s *Scope) failure() error {
 	return s.out
 }
 
+// raised is the panic that a closed scope raises; nil for none.
+func (s *Scope) raised() *PanicError {
+	if s.out == nil {
+		return nil
+	}
+	return s.out.panicked
+}
+
 // report gives the outcome to whoever waited: a panic as a panic.
 func (s *Scope) report() error {
-	if s.panicked != nil {
-		panic(s.panicked)
+	if p := s.raised(); p != nil {
+		panic(p)
 	}
 	return s.failure()
 }

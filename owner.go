@@ -168,23 +168,26 @@ func (s *Scope) failedLocked(up *ending, t *Task, stuck bool) fate {
 //
 // The bits come before the channels: whoever finds Done closed finds Err set.
 func (t *Task) publishLocked() (hooks *hook) {
-	s, tell := t.scope, t.ctxDone != nil && !t.has(told)
+	s, x, before := t.scope, t.rare.Load(), t.bits.Load()
 	bits := hasEnded | told
-	if s.state < Canceling && t.alone() == nil {
+	if s.state < Canceling && (x == nil || x.over.Load() == nil) {
 		bits |= endedAlive
 	}
 	t.set(bits)
-	if tell {
+	if s.limiter != nil && t.id != 0 && before&givenUp == 0 {
+		s.grantLocked()
+	}
+	if x != nil && x.timer != nil {
+		x.timer.Stop() // or it would keep t
+	}
+	if before&asked == 0 {
+		return nil
+	}
+	if t.ctxDone != nil && before&told == 0 {
 		close(t.ctxDone)
 	}
 	if t.done != nil {
 		close(t.done)
-	}
-	if x := t.rare.Load(); x != nil && x.timer != nil {
-		x.timer.Stop() // or it would keep t
-	}
-	if s.limit > 0 && t.id != 0 && !t.has(givenUp) {
-		s.grantLocked()
 	}
 	for h := t.hooks; h != nil; {
 		this := h

@@ -16,19 +16,19 @@ import (
 type Scope struct {
 	// Set at opening, then read-only.
 	id       uint64
-	name     string
-	bodyPC   uintptr // of the body of Run: it gives the default name
-	how      opening
-	limit    int
+	name     *string                             // nil: the default
+	body     func(context.Context, *Scope) error // of Run: it gives the default name
 	settings *settings
-	opened   time.Time
+	opened   stamp
 	parent   *Scope          // in the tree; nil for a root
 	caller   *Task           // the task that called Run
 	outer    context.Context // what it was opened under
 	up       node            // outer, where that is a context of ours: see attach
-	hook     hook            // in the list of up
+	detach   func() bool     // undoes attach, where up is nil
+	how      opening
 
-	// The list of its parent's children, under the parent's mu.
+	// The places in the lists of its parent, under the parent's mu.
+	hook        hook // in that of the node up
 	sibling     *Scope
 	siblingLink **Scope // what points at this scope
 
@@ -50,43 +50,54 @@ type Scope struct {
 	//  I3  state = Closed ⇒ live = 0, for ever.
 	//  I4  the tasks from queue on have not started; those before it have.
 	//  I5  queue ≠ nil ⇒ a goroutine is starting, and will take its first.
-	mu                sync.Mutex
-	state             State
-	announce          uint8 // a bit for each state entered whose effects are still to come
-	settling          bool  // a goroutine is applying effects
-	starting          bool  // a goroutine has been started and has not yet taken a task
-	inBody            bool  // the body of Run has not returned
-	dismissedForks    bool  // as dismissForks does
-	dismissedVisitors bool  // as dismissVisitors does
-	live              int
-	awaited           int
-	forks             int // scopes of Fork: in live and in awaited
-	visitors          int // scopes of New: in live, not in awaited
-	running           int // tasks that hold a slot of limit
-	lastTask          uint64
+	mu                 sync.Mutex
+	state              State
+	announce           uint8 // a bit for each state entered whose effects are still to come
+	settling           bool  // a goroutine is applying effects
+	starting           bool  // a goroutine has been started and has not yet taken a task
+	inBody             bool  // the body of Run has not returned
+	dismissedForks     bool  // as dismissForks does
+	dismissedVisitors  bool  // as dismissVisitors does
+	watchingForks      bool  // as watchForks does
+	live               int32
+	awaited            int32
+	lastTask           uint64
+	first, last, queue *Task // all live tasks in order of spawn; the first not started
 
-	first, last, queue *Task    // all live tasks in order of spawn; the first not started
-	cursor             *Task    // how far the news of the ending has come
-	worker             func()   // work, as a value
-	waiters            waitlist // spawns blocked on limit
+	forks    int32    // scopes of Fork: in live and in awaited
+	visitors int32    // scopes of New: in live, not in awaited
+	cursor   *Task    // how far the news of the ending has come
+	worker   func()   // work, as a value
+	limiter  *limiter // nil: no limit
+	children *Scope   // scopes below that have not closed
+	done     signal   // everything has ended
+	ctxDone  signal   // the context is done
+	stopped  signal   // Shutdown has begun here or above, or the context is done
+	hooks    *hook    // what the end of the context calls
+	rare     *scopeRare
+	end      ending      // what over points at
+	out      *Error      // the outcome; set before done is
+	asked    atomic.Bool // somebody has, or will have, received the outcome
+}
 
-	children *Scope // scopes below that have not closed
-
-	timeout  time.Duration
-	deadline time.Time
-	timer    *time.Timer
-	alarm    uint64 // number of the current timer: an older one is void
-
-	done    signal      // everything has ended
-	ctxDone signal      // the context is done
-	stopped signal      // Shutdown has begun here or above, or the context is done
-	gaveUp  signal      // on a task that does not end; renewed each time
-	hooks   *hook       // what the end of the context calls
-	detach  func() bool // undoes attach, where up is nil
-	end     ending      // what over points at
-
+// scopeRare is what few scopes have: failures, a clock, tasks that do not end.
+// All of it is under mu. Until something is written there it is the one that is
+// empty, for all scopes.
+type scopeRare struct {
 	result
 	stragglers
+	alarm
+	date time.Time // when it was opened, once somebody has asked
+}
+
+var nothingRare = &scopeRare{}
+
+// ownRareLocked returns the rare part of s for writing.
+func (s *Scope) ownRareLocked() *scopeRare {
+	if s.rare == nothingRare {
+		s.rare = new(scopeRare)
+	}
+	return s.rare
 }
 
 // Finalize lets the scope end as soon as nothing awaited is left in it: tasks,

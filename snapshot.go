@@ -50,15 +50,22 @@ func (s *Scope) Snapshot() Snapshot {
 }
 
 func (s *Scope) snapshot(strays map[*Scope][]stray) Snapshot {
-	shot := Snapshot{ID: s.id, Name: s.Name(), Path: s.Path(), Opened: s.opened, Age: time.Since(s.opened), Limit: s.limit}
+	shot := Snapshot{ID: s.id, Name: s.Name(), Path: s.Path(), Opened: s.date(), Age: s.opened.age()}
 	s.mu.Lock()
-	shot.State, shot.Deadline = s.state, s.deadline
+	shot.State, shot.Deadline = s.state, s.rare.deadline
 	tasks := make([]*Task, 0, s.live)
+	started := 0
+	for t := s.first; t != s.queue; t = t.next {
+		started++
+	}
 	for t := s.first; t != nil; t = t.next {
 		tasks = append(tasks, t)
 	}
-	for w := s.waiters.first; w != nil; w = w.next {
-		shot.Waiting++
+	if l := s.limiter; l != nil {
+		shot.Limit = l.limit
+		for w := l.waiters.first; w != nil; w = w.next {
+			shot.Waiting++
+		}
 	}
 	children := s.belowLocked()
 	s.mu.Unlock()
@@ -66,8 +73,8 @@ func (s *Scope) snapshot(strays map[*Scope][]stray) Snapshot {
 	if e := s.over.Load(); e != nil {
 		shot.Cause = e.cancellation().reason()
 	}
-	for _, t := range tasks {
-		shot.Tasks = append(shot.Tasks, t.snapshot())
+	for i, t := range tasks {
+		shot.Tasks = append(shot.Tasks, t.snapshot(i < started))
 	}
 	for _, x := range strays[s] {
 		shot.Tasks = append(shot.Tasks, x.snapshot())
@@ -80,10 +87,21 @@ func (s *Scope) snapshot(strays map[*Scope][]stray) Snapshot {
 	return shot
 }
 
-func (t *Task) snapshot() TaskSnapshot {
+// date is when s was opened: once worked out it is kept, or every snapshot would
+// tell another nanosecond.
+func (s *Scope) date() time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.rare.date.IsZero() {
+		s.ownRareLocked().date = s.opened.date()
+	}
+	return s.rare.date
+}
+
+func (t *Task) snapshot(started bool) TaskSnapshot {
 	shot := TaskSnapshot{
 		ID: t.id, Name: t.Name(), Path: t.Path(), State: "running",
-		Spawned: t.scope.opened.Add(t.spawned), Age: t.age(),
+		Spawned: t.scope.date().Add(time.Duration(t.spawned - t.scope.opened)), Age: t.spawned.age(),
 		Bubble: t.owner == ownScope, Master: t.flags&master != 0, Awaited: t.flags&awaited != 0,
 		Ready: t.has(isReady),
 	}
@@ -96,7 +114,7 @@ func (t *Task) snapshot() TaskSnapshot {
 	switch {
 	case t.has(hasEnded):
 		shot.State = "ended"
-	case !t.has(started):
+	case !started:
 		shot.State = "queued"
 	case t.has(told):
 		shot.State = "canceling"

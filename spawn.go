@@ -56,15 +56,15 @@ func (s *Scope) accept(t *Task, block bool, stop <-chan struct{}) bool {
 	up := s.outerEnded()
 	s.mu.Lock()
 	s.hearLocked(up)
-	full := s.limit > 0 && s.running >= s.limit
+	full := s.limiter != nil && s.limiter.running >= s.limiter.limit
 	switch {
 	case s.state >= Canceling:
 		s.settle()
 		t.refuse(false)
 		return false
 	case !full:
-		if s.limit > 0 {
-			s.running++
+		if s.limiter != nil {
+			s.limiter.running++
 		}
 		s.reserveLocked(t)
 	case !block || !s.acquireLocked(t, stop):
@@ -86,7 +86,7 @@ func (s *Scope) accept(t *Task, block bool, stop <-chan struct{}) bool {
 // reserveLocked is the moment in which a task is accepted: from here on it
 // counts as live.
 func (s *Scope) reserveLocked(t *Task) {
-	t.spawned = time.Since(s.opened)
+	t.spawned = now()
 	s.lastTask++
 	t.id = s.lastTask
 	s.live++
@@ -111,12 +111,12 @@ func (s *Scope) introduce(t *Task) {
 }
 
 // scheduleLocked notes what options ask of the clock.
-func (s *Scope) scheduleLocked(x *rare) {
+func (s *Scope) scheduleLocked(x *taskRare) {
 	if x.timeout > 0 {
 		x.deadline = time.Now().Add(x.timeout)
 	}
-	if x.cancelTimeout > 0 && (s.leastPatience == 0 || x.cancelTimeout < s.leastPatience) {
-		s.leastPatience = x.cancelTimeout
+	if least := s.rare.leastPatience; x.cancelTimeout > 0 && (least == 0 || x.cancelTimeout < least) {
+		s.ownRareLocked().leastPatience = x.cancelTimeout
 	}
 }
 
@@ -124,7 +124,7 @@ func (s *Scope) scheduleLocked(x *rare) {
 func (t *Task) refuse(full bool) {
 	err := refusal(t.scope)
 	if full && t.scope.ended() == nil {
-		err = fmt.Errorf("%w: the limit of %d running tasks is reached", ErrRefused, t.scope.limit)
+		err = fmt.Errorf("%w: the limit of %d running tasks is reached", ErrRefused, t.scope.limiter.limit)
 	}
 	t.scope.mu.Lock()
 	defer t.scope.mu.Unlock()

@@ -3,7 +3,6 @@ package traigo
 import (
 	"cmp"
 	"slices"
-	"time"
 )
 
 // A stray is something that its scope could not wait for: a call that Blocking
@@ -13,7 +12,7 @@ type stray struct {
 	scope *Scope
 	task  *Task // nil for a call made by a body
 	state string
-	since time.Time
+	since stamp
 }
 
 func (s *Scope) root() *Scope {
@@ -28,27 +27,29 @@ func (s *Scope) root() *Scope {
 func (s *Scope) remember(key any, x stray) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if _, ended := s.strays[key]; ended {
-		delete(s.strays, key)
+	if _, ended := s.rare.strays[key]; ended {
+		delete(s.rare.strays, key)
 		return
 	}
-	if s.strays == nil {
-		s.strays = make(map[any]*stray)
-	}
-	s.strays[key] = &x
+	s.straysLocked()[key] = &x
 }
 
 func (s *Scope) forget(key any) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if _, known := s.strays[key]; known {
-		delete(s.strays, key)
+	if _, known := s.rare.strays[key]; known {
+		delete(s.rare.strays, key)
 		return
 	}
-	if s.strays == nil {
-		s.strays = make(map[any]*stray)
+	s.straysLocked()[key] = nil // it ended before it was remembered, which is under way
+}
+
+func (s *Scope) straysLocked() map[any]*stray {
+	r := s.ownRareLocked()
+	if r.strays == nil {
+		r.strays = make(map[any]*stray)
 	}
-	s.strays[key] = nil // it ended before it was remembered, which is under way
+	return r.strays
 }
 
 // straysBelow returns the strays of s and of what was opened below it, each
@@ -56,14 +57,14 @@ func (s *Scope) forget(key any) {
 func (s *Scope) straysBelow() map[*Scope][]stray {
 	root := s.root()
 	root.mu.Lock()
-	all := make([]stray, 0, len(root.strays))
-	for _, x := range root.strays {
+	all := make([]stray, 0, len(root.rare.strays))
+	for _, x := range root.rare.strays {
 		if x != nil {
 			all = append(all, *x)
 		}
 	}
 	root.mu.Unlock()
-	slices.SortFunc(all, func(a, b stray) int { return cmp.Compare(a.since.UnixNano(), b.since.UnixNano()) })
+	slices.SortFunc(all, func(a, b stray) int { return cmp.Compare(a.since, b.since) })
 
 	at := make(map[*Scope][]stray, len(all))
 	for _, x := range all {
@@ -79,8 +80,8 @@ func (s *Scope) straysBelow() map[*Scope][]stray {
 func (x stray) snapshot() TaskSnapshot {
 	shot := TaskSnapshot{Name: x.scope.Name(), Path: x.scope.Path()}
 	if x.task != nil {
-		shot = x.task.snapshot()
+		shot = x.task.snapshot(true)
 	}
-	shot.State, shot.Age = x.state, time.Since(x.since)
+	shot.State, shot.Age = x.state, x.since.age()
 	return shot
 }

@@ -17,23 +17,31 @@ type stragglers struct {
 	reaper        *time.Timer
 	reapAt        time.Time
 	bodyWarned    bool           // the body takes long, and that has been logged
-	watchingForks bool           // see watchForks
+	gaveUp        signal         // on a task that does not end; renewed each time
 	strays        map[any]*stray // of a root: see strays.go
+}
+
+// patience is how long t is waited for once it has been canceled; 0 is for ever.
+func (t *Task) patience() time.Duration {
+	if x := t.rare.Load(); x != nil && x.hasCancelTimeout {
+		return x.cancelTimeout
+	}
+	return t.scope.settings.cancelTimeout
 }
 
 // watchStragglers sets the reaper's clock when something has been canceled.
 func (s *Scope) watchStragglers() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	now := time.Now()
-	if s.state >= Canceling && s.endedAt.IsZero() {
-		s.endedAt = now
-	}
 	if s.live == 0 {
 		return
 	}
+	now := time.Now()
+	if s.state >= Canceling && s.rare.endedAt.IsZero() {
+		s.ownRareLocked().endedAt = now
+	}
 	wait := patience
-	for _, d := range []time.Duration{s.leastPatience, s.settings.cancelTimeout} {
+	for _, d := range []time.Duration{s.rare.leastPatience, s.settings.cancelTimeout} {
 		if d > 0 {
 			wait = min(wait, d)
 		}
@@ -77,14 +85,15 @@ func (s *Scope) warnOfForks() {
 
 // wakeReaperLocked makes sure that the reaper looks at the tasks by then.
 func (s *Scope) wakeReaperLocked(at time.Time) {
-	if !s.reapAt.IsZero() && !at.Before(s.reapAt) {
+	r := s.ownRareLocked()
+	if !r.reapAt.IsZero() && !at.Before(r.reapAt) {
 		return
 	}
-	s.reapAt = at
-	if s.reaper != nil {
-		s.reaper.Stop()
+	r.reapAt = at
+	if r.reaper != nil {
+		r.reaper.Stop()
 	}
-	s.reaper = time.AfterFunc(time.Until(at), s.reap)
+	r.reaper = time.AfterFunc(time.Until(at), s.reap)
 }
 
 // reap gives up the tasks whose time is over and warns of those that take long.
@@ -92,7 +101,7 @@ func (s *Scope) reap() {
 	s.warnOfForks()
 	now := time.Now()
 	s.mu.Lock()
-	s.reapAt = time.Time{}
+	s.ownRareLocked().reapAt = time.Time{}
 	late, slow, slowBody, again := s.stragglersLocked(now)
 	if len(late) > 0 {
 		s.mu.Unlock()
@@ -112,7 +121,7 @@ func (s *Scope) reap() {
 	for _, t := range slow {
 		t.set(warned)
 	}
-	s.bodyWarned = s.bodyWarned || slowBody
+	s.ownRareLocked().bodyWarned = s.rare.bodyWarned || slowBody
 	s.live++ // the scope stays open while stacks are looked for
 	s.mu.Unlock()
 	finished := false
@@ -136,7 +145,7 @@ func (s *Scope) reap() {
 	}
 	for _, t := range late {
 		if stack := dump[addressOf(t)]; !s.spare(t, stack, now) {
-			s.giveUp(t, StuckTask{Path: t.Path(), Age: t.age(), Stack: stack})
+			s.giveUp(t, StuckTask{Path: t.Path(), Age: t.spawned.age(), Stack: stack})
 		}
 	}
 	finished = true
@@ -185,19 +194,16 @@ func (s *Scope) stragglersLocked(now time.Time) (late, slow []*Task, slowBody bo
 		}
 		return false
 	}
+	queued := false
 	for t := s.first; t != nil; t = t.next {
-		since, wait := s.endedAt, s.settings.cancelTimeout
-		if x := t.rare.Load(); x != nil {
-			if x.hasCancelTimeout {
-				wait = x.cancelTimeout
-			}
-			if !x.endedAt.IsZero() {
-				since = x.endedAt
-			}
+		queued = queued || t == s.queue
+		since, wait := s.rare.endedAt, t.patience()
+		if x := t.rare.Load(); x != nil && !x.endedAt.IsZero() {
+			since = x.endedAt
 		}
 		switch {
 		case since.IsZero() || t.has(hasEnded):
-		case !t.has(started):
+		case queued:
 			due(now.Add(max(wait, lookAgain))) // the machine is busy: it has not had its chance
 		case wait > 0 && due(since.Add(wait)):
 			late = append(late, t)
@@ -205,7 +211,7 @@ func (s *Scope) stragglersLocked(now time.Time) (late, slow []*Task, slowBody bo
 			slow = append(slow, t)
 		}
 	}
-	slowBody = s.inBody && !s.endedAt.IsZero() && !s.bodyWarned && due(s.endedAt.Add(patience))
+	slowBody = s.inBody && !s.rare.endedAt.IsZero() && !s.rare.bodyWarned && due(s.rare.endedAt.Add(patience))
 	return late, slow, slowBody, again
 }
 
@@ -223,18 +229,18 @@ func (s *Scope) giveUp(t *Task, stuck StuckTask) {
 	t.set(givenUp)
 	err := &StuckError{Tasks: []StuckTask{stuck}}
 	t.special().stuck = err
-	if len(s.stuck.Tasks) < maxStuck {
-		s.stuck.Tasks = append(s.stuck.Tasks, stuck)
+	if r := s.ownRareLocked(); len(r.stuck.Tasks) < maxStuck {
+		r.stuck.Tasks = append(r.stuck.Tasks, stuck)
 	} else {
-		s.stuck.more++
+		r.stuck.more++
 	}
 	s.unlinkLocked(t)
 	s.releaseLocked(t)
-	if s.limit > 0 {
+	if s.limiter != nil {
 		s.grantLocked()
 	}
-	s.gaveUp.fireLocked()
-	s.gaveUp = signal{} // for the next
+	s.ownRareLocked().gaveUp.fireLocked()
+	s.rare.gaveUp = signal{} // for the next
 	if e := t.alone(); e != nil && e.kind == TimedOut && t.flags&bubbles != 0 {
 		s.endLocked(up, reason{kind: TaskFailed, task: t, err: e.err})
 	}
@@ -243,7 +249,7 @@ func (s *Scope) giveUp(t *Task, stuck StuckTask) {
 	}
 	s.mu.Unlock() // reap settles, when observers have heard
 
-	s.root().remember(t, stray{scope: s, task: t, state: "given up", since: s.opened.Add(t.spawned)})
+	s.root().remember(t, stray{scope: s, task: t, state: "given up", since: t.spawned})
 	if alone {
 		s.log(slog.LevelWarn, "a task that was canceled has not ended and is given up", t, nil)
 	}

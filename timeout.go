@@ -15,33 +15,47 @@ func (s *Scope) SetTimeout(d time.Duration) {
 	if s.state >= Canceling {
 		return
 	}
-	if s.timer != nil {
-		s.timer.Stop()
-		s.timer = nil
-	}
-	s.alarm++ // a timer that has fired and not come through yet is void
-	s.timeout, s.deadline = d, time.Time{}
+	a := &s.ownRareLocked().alarm
+	a.stop()
+	a.turn++
+	a.timeout, a.deadline = d, time.Time{}
 	if d > 0 {
-		s.deadline = time.Now().Add(d)
-		alarm := s.alarm
-		s.timer = time.AfterFunc(d, func() { s.timeUp(alarm, false) })
+		a.deadline = time.Now().Add(d)
+		turn := a.turn
+		a.timer = time.AfterFunc(d, func() { s.timeUp(turn, false) })
+	}
+}
+
+// An alarm is the clock of a scope.
+type alarm struct {
+	timeout  time.Duration
+	deadline time.Time
+	timer    *time.Timer
+	turn     uint64 // counts the times it was set: a timer that fires late is void
+}
+
+func (a *alarm) stop() {
+	if a.timer != nil {
+		a.timer.Stop()
+		a.timer = nil
 	}
 }
 
 // timeUp is what the timer of a scope calls.
-func (s *Scope) timeUp(alarm uint64, again bool) {
+func (s *Scope) timeUp(turn uint64, again bool) {
 	path := s.Path()
 	up, outer, outerOK := s.outerEnded(), time.Time{}, false
 	if !again {
 		outer, outerOK = s.outer.Deadline()
 	}
 	s.mu.Lock()
+	a := &s.rare.alarm
 	switch {
-	case s.alarm != alarm || s.state >= Canceling:
-	case outerOK && !outer.After(s.deadline) && up == nil:
-		s.timer = time.AfterFunc(grace, func() { s.timeUp(alarm, true) })
+	case a.turn != turn || s.state >= Canceling:
+	case outerOK && !outer.After(a.deadline) && up == nil:
+		a.timer = time.AfterFunc(grace, func() { s.timeUp(turn, true) })
 	default:
-		s.endLocked(up, reason{kind: TimedOut, err: &TimeoutError{Scope: path, After: s.timeout}})
+		s.endLocked(up, reason{kind: TimedOut, err: &TimeoutError{Scope: path, After: a.timeout}})
 	}
 	s.settle()
 }
@@ -53,7 +67,7 @@ func (s *Scope) timeUp(alarm uint64, again bool) {
 const grace = time.Second
 
 // startClock starts the timer of a task.
-func (t *Task) startClock(x *rare) {
+func (t *Task) startClock(x *taskRare) {
 	t.scope.mu.Lock()
 	defer t.scope.mu.Unlock()
 	if !t.has(hasEnded) {
@@ -61,7 +75,7 @@ func (t *Task) startClock(x *rare) {
 	}
 }
 
-func (t *Task) timeUp(x *rare, again bool) {
+func (t *Task) timeUp(x *taskRare, again bool) {
 	if outer, ok := t.scope.context().Deadline(); ok && !again && !outer.After(x.deadline) && t.scope.ended() == nil {
 		t.scope.mu.Lock()
 		defer t.scope.mu.Unlock()

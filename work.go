@@ -21,7 +21,6 @@ func (s *Scope) enqueueLocked(t *Task) bool {
 		t.set(told) // accepted before the ending, listed after the news went round
 	}
 	if t.flags&dedicated != 0 {
-		t.set(started)
 		s.linkLocked(t, s.queue) // before the queue: it does not wait in it
 		return true
 	}
@@ -89,7 +88,6 @@ func (s *Scope) takeLocked() (t *Task, another bool) {
 	if t == nil {
 		return nil, false
 	}
-	t.set(started)
 	s.queue = t.next
 	another = s.queue != nil && !s.starting
 	s.starting = s.starting || another
@@ -116,11 +114,11 @@ func (s *Scope) workOn(t *Task, another bool) {
 
 // runTask runs t to its end, whatever that is, and takes the next.
 func (s *Scope) runTask(t *Task) (next *Task, another bool) {
-	returned := false
+	entered, returned := false, false
 	defer func() {
 		switch {
 		case t != nil:
-			s.rescue(t, recover())
+			s.rescue(t, entered, recover())
 		case !returned && next != nil: // settle has called what ended this goroutine
 			go s.workOn(next, another)
 		}
@@ -130,7 +128,7 @@ func (s *Scope) runTask(t *Task) (next *Task, another bool) {
 		t.set(introduced)
 		s.emit(TaskStarted, t, nil)
 	}
-	t.set(entered)
+	entered = true
 	err := t.call()
 	if err != nil || !s.plain(t) {
 		s.endTask(t, err, nil)
@@ -149,8 +147,8 @@ func (s *Scope) runTask(t *Task) (next *Task, another bool) {
 
 // rescue is for a panic or a Goexit, of the task or of a callback around it.
 // This goroutine ends, and hands over to a new one.
-func (s *Scope) rescue(t *Task, value any) {
-	if !t.has(entered) { // an observer has called Goexit: the task is still to run
+func (s *Scope) rescue(t *Task, entered bool, value any) {
+	if !entered && value == nil { // an observer has called Goexit: the task is still to run
 		go s.workOn(t, false)
 		return
 	}
