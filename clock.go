@@ -3,7 +3,8 @@ package traigo
 import "time"
 
 // A stamp is a moment on the monotonic clock, in nanoseconds since the program
-// began. It takes half as long to read as time.Now, which asks for the date too.
+// began; in a synctest bubble, which has a clock of its own, it may be negative.
+// It takes half as long to read as time.Now, which asks for the date too.
 type stamp time.Duration
 
 var epoch = time.Now()

@@ -48,6 +48,7 @@ func (s *Scope) dueLocked() effect {
 				return tellClosed
 			}
 			s.done.fireLocked()
+			s.joined.fireLocked()
 			if s.parent != nil {
 				return leaveParent
 			}
@@ -256,7 +257,11 @@ func (s *Scope) shutDown() {
 	if s.rare.reaper != nil {
 		s.rare.reaper.Stop()
 	}
+	if s.rare.watchdog != nil {
+		s.rare.watchdog.Stop()
+	}
 	s.done.fireLocked()
+	s.joined.fireLocked()
 	s.mu.Unlock()
 	if s.parent != nil {
 		s.parent.leave(s)

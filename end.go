@@ -70,5 +70,6 @@ func (s *Scope) refuse() {
 	s.out = &Error{Scope: s.Path(), Err: refusal(s)}
 	s.mu.Lock()
 	s.done.fireLocked()
+	s.joined.fireLocked()
 	s.mu.Unlock()
 }

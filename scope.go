@@ -64,20 +64,23 @@ type Scope struct {
 	lastTask           uint64
 	first, last, queue *Task // all live tasks in order of spawn; the first not started
 
-	forks    int32    // scopes of Fork: in live and in awaited
-	visitors int32    // scopes of New: in live, not in awaited
-	cursor   *Task    // how far the news of the ending has come
-	worker   func()   // work, as a value
-	limiter  *limiter // nil: no limit
-	children *Scope   // scopes below that have not closed
-	done     signal   // everything has ended
-	ctxDone  signal   // the context is done
-	stopped  signal   // Shutdown has begun here or above, or the context is done
-	hooks    *hook    // what the end of the context calls
-	rare     *scopeRare
-	end      ending      // what over points at
-	out      *Error      // the outcome; set before done is
-	asked    atomic.Bool // somebody has, or will have, received the outcome
+	forks       int32       // scopes of Fork: in live and in awaited
+	visitors    int32       // scopes of New: in live, not in awaited
+	cursor      *Task       // how far the news of the ending has come
+	worker      func()      // work, as a value
+	limiter     *limiter    // nil: no limit
+	children    *Scope      // scopes below that have not closed
+	done        signal      // everything has ended
+	joined      signal      // the same, for those who wait in this package: see expectEnd
+	waitedSince stamp       // when somebody began to wait; 0 for nobody, or if that has taken long
+	watching    atomic.Bool // of a root: somebody looks after those who wait long
+	ctxDone     signal      // the context is done
+	stopped     signal      // Shutdown has begun here or above, or the context is done
+	hooks       *hook       // what the end of the context calls
+	rare        *scopeRare
+	end         ending      // what over points at
+	out         *Error      // the outcome; set before done is
+	asked       atomic.Bool // somebody has, or will have, received the outcome
 }
 
 // scopeRare is what few scopes have: failures, a clock, tasks that do not end.
@@ -87,7 +90,8 @@ type scopeRare struct {
 	result
 	stragglers
 	alarm
-	date time.Time // when it was opened, once somebody has asked
+	date     time.Time   // when it was opened, once somebody has asked
+	watchdog *time.Timer // of a root: see watchWaits
 }
 
 var nothingRare = &scopeRare{}

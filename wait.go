@@ -12,42 +12,100 @@ const patience = 10 * time.Second
 
 // join waits until everything in the scope has ended.
 func (s *Scope) join() {
-	s.mu.Lock()
-	if s.done.fired {
-		s.mu.Unlock()
-		return
+	if ended := s.expectEnd(false); ended != nil {
+		<-ended
 	}
-	done := s.done.waitLocked()
-	s.mu.Unlock()
-	<-done
 }
 
 // await is join for a caller who may be a task of the scope, and then waits for
 // itself. Who it is can be told only from its stack, so that is looked at when
 // it has taken long. If stop is closed first, it reports false.
 func (s *Scope) await(stop <-chan struct{}) bool {
+	ended, warned := s.expectEnd(true), false
+	for ended != nil {
+		var long bool
+		if stop == nil {
+			_, long = <-ended
+		} else {
+			select {
+			case _, long = <-ended:
+			case <-stop:
+				return false
+			}
+		}
+		if !long {
+			break
+		}
+		if who := s.ownOnStack(); who != "" && !warned {
+			warned = true
+			s.log(slog.LevelWarn, "the scope is being waited for by "+who+", which is part of it: "+
+				"this will not end by itself; wait from outside", nil, nil)
+		}
+	}
+	return true
+}
+
+// expectEnd returns a channel that is closed when the scope is done, or nil if it
+// is done. With watched, a value comes through it when that takes long: the one
+// timer for that is the root's, since most waits are short and a timer costs more
+// than they do.
+func (s *Scope) expectEnd(watched bool) <-chan struct{} {
 	s.mu.Lock()
 	if s.done.fired {
 		s.mu.Unlock()
-		return true
+		return nil
 	}
-	done := s.done.waitLocked()
+	ended := s.joined.waitLocked()
+	if watched && s.waitedSince == 0 {
+		s.waitedSince = now()
+	}
 	s.mu.Unlock()
-	timer := time.NewTimer(patience)
-	defer timer.Stop()
-	for {
-		select {
-		case <-done:
-			return true
-		case <-stop:
-			return false
-		case <-timer.C:
-			if who := s.ownOnStack(); who != "" {
-				s.log(slog.LevelWarn, "the scope is being waited for by "+who+", which is part of it: "+
-					"this will not end by itself; wait from outside", nil, nil)
+	if root := s.root(); watched && !root.watching.Load() {
+		root.watchWaits(patience)
+	}
+	return ended
+}
+
+// watchWaits has the waits below a root looked at after a time.
+func (s *Scope) watchWaits(after time.Duration) {
+	if s.watching.CompareAndSwap(false, true) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.state != Closed {
+			s.ownRareLocked().watchdog = time.AfterFunc(after, func() {
+				s.watching.Store(false) // first: who begins to wait from now on may not be seen
+				if next := s.wakeWaiters(now()); next > 0 {
+					s.watchWaits(next)
+				}
+			})
+		}
+	}
+}
+
+// wakeWaiters wakes those who have waited long for s or a scope below, and
+// returns when it is to be called again: never, if that is 0.
+func (s *Scope) wakeWaiters(now stamp) (next time.Duration) {
+	s.mu.Lock()
+	if since := s.waitedSince; since != 0 && !s.done.fired {
+		if next = patience - time.Duration(now-since); next <= 0 {
+			next, s.waitedSince = 0, 0 // once
+			for woken := true; woken; {
+				select {
+				case s.joined.c <- struct{}{}:
+				default:
+					woken = false
+				}
 			}
 		}
 	}
+	below := s.belowLocked()
+	s.mu.Unlock()
+	for _, c := range below {
+		if n := c.wakeWaiters(now); n > 0 && (next == 0 || n < next) {
+			next = n
+		}
+	}
+	return next
 }
 
 // waitsFor reports whether t cannot end before whoever has ctx returns.
