@@ -19,14 +19,11 @@ type (
 
 // A node is a scope or a task, as something that can end what hangs on it.
 type node interface {
-	ended() *ending                // what has ended it or anything it hangs on
-	contextEnded() *ending         // the same, or the end of the task, which ends its context
 	home() *Scope                  // under whose lock its hooks are
 	addHookLocked(h *hook) *ending // what has ended it; nil if h is in the list
 	context() context.Context
 }
 
-func (s *Scope) contextEnded() *ending    { return s.ended() }
 func (s *Scope) home() *Scope             { return s }
 func (t *Task) home() *Scope              { return t.scope }
 func (s *Scope) context() context.Context { return (*scopeContext)(s) }
@@ -38,7 +35,7 @@ type nodeKey struct{}
 // attach makes the end of an outer context that is no node end the scope. Where
 // it is one, admit has done so.
 func (s *Scope) attach() {
-	if s.outer.Done() == nil {
+	if s.upTask != nil || s.upScope || s.outer.Done() == nil {
 		return
 	}
 	ended := func() { s.stop(reason{kind: ParentCanceled}) }
@@ -51,28 +48,36 @@ func (s *Scope) attach() {
 	}
 }
 
-// nodeOf returns the node that ends together with ctx: ctx may be the context
-// of one, or derived from it by values alone.
-func nodeOf(ctx context.Context) node {
+// upEnded is what has ended the node that has called the hook of s.
+func (s *Scope) upEnded() *ending {
+	if s.upTask != nil {
+		return s.upTask.contextEnded()
+	}
+	return s.parent.ended()
+}
+
+// nodeOf returns the node that ctx is in, and whether ctx ends together with it:
+// it may be the node's context, or derived from that by values alone.
+func nodeOf(ctx context.Context) (n node, together bool) {
 	switch c := ctx.(type) {
 	case *scopeContext:
-		return (*Scope)(c)
+		return (*Scope)(c), true
 	case *taskContext:
-		return (*Task)(c)
+		return (*Task)(c), true
 	}
-	if n, _ := ctx.Value(nodeKey{}).(node); n != nil {
-		if d := ctx.Done(); d != nil && d == n.context().Done() {
-			return n
-		}
+	n, _ = ctx.Value(nodeKey{}).(node)
+	if n != nil {
+		d := ctx.Done()
+		together = d != nil && d == n.context().Done()
 	}
-	return nil
+	return n, together
 }
 
 func (c *scopeContext) Done() <-chan struct{} {
 	s := (*Scope)(c)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.ctxDone.waitLocked()
+	return s.ctxDone.waitLocked(s.isCtxDone)
 }
 
 // Done of a task is a channel of its own, so that Cancel can end it alone. It
@@ -252,7 +257,7 @@ func (s *Scope) callHooks(h *hook) {
 		h = h.next
 		this.next = nil
 		if c := this.scope; c != nil {
-			c.stop(c.up.contextEnded().below())
+			c.stop(c.upEnded().below())
 		} else {
 			s.guard("a function given to AfterFunc", this.f)
 		}

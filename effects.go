@@ -35,7 +35,7 @@ func (s *Scope) dueLocked() effect {
 			s.tellScopeLocked()
 		case s.state == Finalizing && s.awaited == 0:
 			return complete
-		case s.state == Finalizing && s.stopped.fired && s.awaited == s.forks && !s.dismissedForks:
+		case s.state == Finalizing && s.isStopped && s.awaited == s.forks && !s.dismissedForks:
 			s.dismissedForks = true
 			return dismissForks
 		case s.state == Finalizing && s.awaited == s.forks && !s.watchingForks:
@@ -47,8 +47,7 @@ func (s *Scope) dueLocked() effect {
 			if s.watched() || s.detach != nil || s.rare != nothingRare || !s.end.quiet() {
 				return tellClosed
 			}
-			s.done.fireLocked()
-			s.joined.fireLocked()
+			s.doneLocked()
 			if s.parent != nil {
 				return leaveParent
 			}
@@ -142,8 +141,9 @@ func (s *Scope) tellScopeLocked() (hooks *hook) {
 	if s.rare.timer != nil {
 		s.rare.stop()
 	}
-	s.ctxDone.fireLocked()
-	s.stopped.fireLocked()
+	s.isCtxDone = true
+	s.ctxDone.giveLocked()
+	s.stopLocked()
 	if s.limiter != nil {
 		s.limiter.waiters.wakeAllLocked()
 	}
@@ -153,7 +153,7 @@ func (s *Scope) tellScopeLocked() (hooks *hook) {
 func (s *Scope) cancelBelow() {
 	s.mu.Lock()
 	hooks := s.tellScopeLocked()
-	s.cursor = s.first
+	s.ownRareLocked().cursor = s.first
 	s.mu.Unlock()
 	defer s.tellAllTasks()
 	s.callHooks(hooks)
@@ -181,7 +181,7 @@ func (s *Scope) tellTasks() (more bool) {
 	var waiting [few]chan struct{}
 	var hooks *hook
 	s.mu.Lock()
-	n, t := 0, s.cursor
+	n, t := 0, s.rare.cursor
 	for seen := 0; t != nil && n < few && seen < many && hooks == nil; t = t.next {
 		seen++
 		bits := t.bits.Load()
@@ -195,7 +195,7 @@ func (s *Scope) tellTasks() (more bool) {
 			n++
 		}
 	}
-	s.cursor = t
+	s.rare.cursor = t
 	s.mu.Unlock()
 	for _, c := range waiting[:n] {
 		if c != nil {
@@ -260,12 +260,19 @@ func (s *Scope) shutDown() {
 	if s.rare.watchdog != nil {
 		s.rare.watchdog.Stop()
 	}
-	s.done.fireLocked()
-	s.joined.fireLocked()
+	s.doneLocked()
 	s.mu.Unlock()
 	if s.parent != nil {
 		s.parent.leave(s)
 	}
+}
+
+// doneLocked is the last that happens under the lock.
+func (s *Scope) doneLocked() {
+	s.isDone = true
+	s.done.giveLocked()
+	s.joined.giveLocked()
+	s.joiner.Done()
 }
 
 // below returns the scopes right below that have not closed.

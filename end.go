@@ -50,8 +50,11 @@ func (s *Scope) ended() *ending {
 // another goroutine. It must not be called under a lock: the context may be
 // anybody's.
 func (s *Scope) outerEnded() *ending {
-	if s.up != nil {
-		return s.up.ended()
+	switch {
+	case s.upTask != nil:
+		return s.upTask.ended()
+	case s.upScope:
+		return s.parent.ended()
 	}
 	if err := s.outer.Err(); err != nil {
 		return outerEnding(s.outer, err)
@@ -69,7 +72,6 @@ func (s *Scope) refuse() {
 	s.mu.Unlock()
 	s.out = &Error{Scope: s.Path(), Err: refusal(s)}
 	s.mu.Lock()
-	s.done.fireLocked()
-	s.joined.fireLocked()
+	s.doneLocked()
 	s.mu.Unlock()
 }

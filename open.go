@@ -35,7 +35,7 @@ func Run(ctx context.Context, body func(ctx context.Context, s *Scope) error, op
 	s.inBody, s.live, s.awaited = true, 1, 1
 	s.begin()
 	s.runBody(body)
-	s.join()
+	s.joiner.Wait()
 	return s.report()
 }
 
@@ -71,12 +71,20 @@ func (s *Scope) Fork(opts ...ScopeOption) *Scope {
 func newScope(call string, ctx context.Context, how opening, opts []ScopeOption) *Scope {
 	mustHaveContext(call, ctx)
 	s := &Scope{id: lastScopeID.Add(1), how: how, outer: ctx, settings: noSettings, opened: now(), rare: nothingRare}
-	s.up, s.hook.scope = nodeOf(ctx), s
-	if parent, task := place(ctx); parent != nil {
-		s.parent, s.settings = parent, parent.settings
-		if how == ran {
-			s.caller = task
+	s.hook.scope = s
+	s.joiner.Add(1)
+	n, together := nodeOf(ctx)
+	switch n := n.(type) {
+	case *Scope:
+		s.parent, s.upScope = n, together
+	case *Task:
+		s.parent = n.scope
+		if together {
+			s.upTask = n
 		}
+	}
+	if s.parent != nil {
+		s.settings = s.parent.settings
 	}
 	s.asked.Store(how == ran) // Run returns the outcome
 	for _, o := range opts {
@@ -111,15 +119,13 @@ func (s *Scope) begin() {
 	}()
 	if found.stopping {
 		s.mu.Lock()
-		s.stopped.fireLocked()
+		s.stopLocked()
 		s.mu.Unlock()
 	}
 	if found.ended != nil {
 		s.stop(found.ended.below())
 	}
-	if s.up == nil {
-		s.attach()
-	}
+	s.attach()
 	if timeout > 0 {
 		s.SetTimeout(timeout)
 	}
@@ -153,9 +159,12 @@ func (s *Scope) admit(c *Scope) (found admission) {
 	if c.how == forked && s.state >= Canceling {
 		return admission{late: true}
 	}
-	found.stopping = s.stopped.fired
-	if c.up != nil {
-		found.ended = c.up.addHookLocked(&c.hook)
+	found.stopping = s.isStopped
+	switch {
+	case c.upTask != nil:
+		found.ended = c.upTask.addHookLocked(&c.hook)
+	case c.upScope:
+		found.ended = s.addHookLocked(&c.hook)
 	}
 	if s.state == Closed {
 		if c.how == made {

@@ -21,10 +21,9 @@ type Scope struct {
 	settings *settings
 	opened   stamp
 	parent   *Scope          // in the tree; nil for a root
-	caller   *Task           // the task that called Run
-	outer    context.Context // what it was opened under
-	up       node            // outer, where that is a context of ours: see attach
-	detach   func() bool     // undoes attach, where up is nil
+	outer    context.Context // what it was opened under: see outerEnded
+	upTask   *Task           // the task, of parent, with which outer ends; nil if it does not
+	upScope  bool            // outer ends with parent
 	how      opening
 
 	// The places in the lists of its parent, under the parent's mu.
@@ -56,40 +55,48 @@ type Scope struct {
 	settling           bool  // a goroutine is applying effects
 	starting           bool  // a goroutine has been started and has not yet taken a task
 	inBody             bool  // the body of Run has not returned
-	dismissedForks     bool  // as dismissForks does
-	dismissedVisitors  bool  // as dismissVisitors does
-	watchingForks      bool  // as watchForks does
 	live               int32
 	awaited            int32
 	lastTask           uint64
+	clock              stamp // see timeLocked
 	first, last, queue *Task // all live tasks in order of spawn; the first not started
 
-	forks       int32       // scopes of Fork: in live and in awaited
-	visitors    int32       // scopes of New: in live, not in awaited
-	cursor      *Task       // how far the news of the ending has come
-	worker      func()      // work, as a value
-	limiter     *limiter    // nil: no limit
-	children    *Scope      // scopes below that have not closed
-	done        signal      // everything has ended
-	joined      signal      // the same, for those who wait in this package: see expectEnd
-	waitedSince stamp       // when somebody began to wait; 0 for nobody, or if that has taken long
-	watching    atomic.Bool // of a root: somebody looks after those who wait long
-	ctxDone     signal      // the context is done
-	stopped     signal      // Shutdown has begun here or above, or the context is done
-	hooks       *hook       // what the end of the context calls
-	rare        *scopeRare
-	end         ending      // what over points at
-	out         *Error      // the outcome; set before done is
-	asked       atomic.Bool // somebody has, or will have, received the outcome
+	isDone    bool   // done has been given, and so on
+	isCtxDone bool   //
+	isStopped bool   //
+	done      signal // everything has ended
+	joined    signal // the same, for Wait and Close: see expectEnd
+	ctxDone   signal // the context is done
+	stopped   signal // Shutdown has begun here or above, or the context is done
+
+	dismissedForks    bool        // as dismissForks does
+	dismissedVisitors bool        // as dismissVisitors does
+	watchingForks     bool        // as watchForks does
+	forks             int32       // scopes of Fork: in live and in awaited
+	visitors          int32       // scopes of New: in live, not in awaited
+	worker            func()      // work, as a value
+	detach            func() bool // undoes attach
+	limiter           *limiter    // nil: no limit
+	children          *Scope      // scopes below that have not closed
+	hooks             *hook       // what the end of the context calls
+	waitedSince       stamp       // when somebody began to wait; 0 for nobody, or if that has taken long
+	rare              *scopeRare
+	end               ending // what over points at
+
+	out      *Error         // the outcome; set before done is given
+	joiner   sync.WaitGroup // Run waits for it; done when done is given
+	asked    atomic.Bool    // somebody has, or will have, received the outcome
+	watching atomic.Bool    // of a root: somebody looks after those who wait long
 }
 
-// scopeRare is what few scopes have: failures, a clock, tasks that do not end.
+// scopeRare is what few scopes have: failures, a clock, tasks to be canceled.
 // All of it is under mu. Until something is written there it is the one that is
 // empty, for all scopes.
 type scopeRare struct {
 	result
 	stragglers
 	alarm
+	cursor   *Task       // how far the news of the ending has come
 	date     time.Time   // when it was opened, once somebody has asked
 	watchdog *time.Timer // of a root: see watchWaits
 }
@@ -160,7 +167,7 @@ func (s *Scope) Done() <-chan struct{} {
 	s.check("Done")
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.done.waitLocked()
+	return s.done.waitLocked(s.isDone)
 }
 
 // Err returns nil before the scope is done, and its outcome after: nil or an
@@ -169,7 +176,7 @@ func (s *Scope) Err() error {
 	s.check("Err")
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.done.fired {
+	if !s.isDone {
 		return nil
 	}
 	s.asked.Store(true)

@@ -17,7 +17,7 @@ func Stopping(ctx context.Context) <-chan struct{} {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.stopped.waitLocked()
+	return s.stopped.waitLocked(s.isStopped)
 }
 
 // Shutdown ends the scope in two steps. First softly: it finalizes the scope
@@ -50,7 +50,7 @@ func (s *Scope) Shutdown(ctx context.Context) error {
 // owners see fit; their tasks hear of it.
 func (s *Scope) softStop(finalize bool) {
 	s.mu.Lock()
-	s.stopped.fireLocked()
+	s.stopLocked()
 	if finalize {
 		s.moveLocked(inFinalize)
 	}
@@ -58,6 +58,14 @@ func (s *Scope) softStop(finalize bool) {
 	s.settle()
 	for _, c := range below {
 		c.softStop(c.how == forked)
+	}
+}
+
+// stopLocked closes Stopping: by Shutdown, or when the context is done.
+func (s *Scope) stopLocked() {
+	if !s.isStopped {
+		s.isStopped = true
+		s.stopped.giveLocked()
 	}
 }
 

@@ -1,28 +1,22 @@
 package traigo
 
 // A signal is a channel that is closed once, and made only when somebody wants
-// to wait for it. Its methods expect the lock of the scope to be held.
-type signal struct {
-	c     chan struct{}
-	fired bool
-}
+// to wait for it. Whether it has been given is known to its owner, under the
+// lock of the scope.
+type signal chan struct{}
 
-func (g *signal) waitLocked() <-chan struct{} {
-	if g.c == nil {
-		g.c = make(chan struct{})
-		if g.fired {
-			close(g.c)
+func (g *signal) waitLocked(given bool) <-chan struct{} {
+	if *g == nil {
+		*g = make(chan struct{})
+		if given {
+			close(*g)
 		}
 	}
-	return g.c
+	return *g
 }
 
-func (g *signal) fireLocked() {
-	if g.fired {
-		return
-	}
-	g.fired = true
-	if g.c != nil {
-		close(g.c)
+func (g signal) giveLocked() {
+	if g != nil {
+		close(g)
 	}
 }

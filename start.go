@@ -37,7 +37,7 @@ func (s *Scope) Start(ctx context.Context, fn func(ctx context.Context, ready fu
 	t.special().start = start
 	t.configure("Start", opts)
 	s.mu.Lock()
-	ready := start.ready.waitLocked()
+	ready := start.ready.waitLocked(false)
 	s.mu.Unlock()
 	if !s.accept(t, true, ctx.Done()) {
 		if s.ended() == nil {
@@ -120,7 +120,7 @@ func (t *Task) ready() {
 	s.mu.Unlock()
 	defer func() {
 		s.mu.Lock()
-		t.rare.Load().start.ready.fireLocked()
+		t.rare.Load().start.ready.giveLocked()
 		s.live--
 		s.settle()
 	}()

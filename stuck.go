@@ -239,8 +239,8 @@ func (s *Scope) giveUp(t *Task, stuck StuckTask) {
 	if s.limiter != nil {
 		s.grantLocked()
 	}
-	s.ownRareLocked().gaveUp.fireLocked()
-	s.rare.gaveUp = signal{} // for the next
+	s.ownRareLocked().gaveUp.giveLocked()
+	s.rare.gaveUp = nil // the next is for the next
 	if e := t.alone(); e != nil && e.kind == TimedOut && t.flags&bubbles != 0 {
 		s.endLocked(up, reason{kind: TaskFailed, task: t, err: e.err})
 	}

@@ -240,7 +240,7 @@ func (t *Task) expect(n int32) (done, gaveUp <-chan struct{}) {
 	if t.patience() == 0 {
 		return t.doneLocked(), nil
 	}
-	return t.doneLocked(), s.ownRareLocked().gaveUp.waitLocked()
+	return t.doneLocked(), s.ownRareLocked().gaveUp.waitLocked(false)
 }
 
 // stuck is what a task that was given up has instead of a result.

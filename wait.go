@@ -10,18 +10,11 @@ import (
 // before it says so in the log, once.
 const patience = 10 * time.Second
 
-// join waits until everything in the scope has ended.
-func (s *Scope) join() {
-	if ended := s.expectEnd(false); ended != nil {
-		<-ended
-	}
-}
-
 // await is join for a caller who may be a task of the scope, and then waits for
 // itself. Who it is can be told only from its stack, so that is looked at when
 // it has taken long. If stop is closed first, it reports false.
 func (s *Scope) await(stop <-chan struct{}) bool {
-	ended, warned := s.expectEnd(true), false
+	ended, warned := s.expectEnd(), false
 	for ended != nil {
 		var long bool
 		if stop == nil {
@@ -46,21 +39,20 @@ func (s *Scope) await(stop <-chan struct{}) bool {
 }
 
 // expectEnd returns a channel that is closed when the scope is done, or nil if it
-// is done. With watched, a value comes through it when that takes long: the one
-// timer for that is the root's, since most waits are short and a timer costs more
-// than they do.
-func (s *Scope) expectEnd(watched bool) <-chan struct{} {
+// is done. A value comes through it when that takes long: the one timer for that
+// is the root's, since most waits are short and a timer costs more than they do.
+func (s *Scope) expectEnd() <-chan struct{} {
 	s.mu.Lock()
-	if s.done.fired {
+	if s.isDone {
 		s.mu.Unlock()
 		return nil
 	}
-	ended := s.joined.waitLocked()
-	if watched && s.waitedSince == 0 {
+	ended := s.joined.waitLocked(false)
+	if s.waitedSince == 0 {
 		s.waitedSince = now()
 	}
 	s.mu.Unlock()
-	if root := s.root(); watched && !root.watching.Load() {
+	if root := s.root(); !root.watching.Load() {
 		root.watchWaits(patience)
 	}
 	return ended
@@ -86,12 +78,12 @@ func (s *Scope) watchWaits(after time.Duration) {
 // returns when it is to be called again: never, if that is 0.
 func (s *Scope) wakeWaiters(now stamp) (next time.Duration) {
 	s.mu.Lock()
-	if since := s.waitedSince; since != 0 && !s.done.fired {
+	if since := s.waitedSince; since != 0 && !s.isDone {
 		if next = patience - time.Duration(now-since); next <= 0 {
 			next, s.waitedSince = 0, 0 // once
 			for woken := true; woken; {
 				select {
-				case s.joined.c <- struct{}{}:
+				case s.joined <- struct{}{}:
 				default:
 					woken = false
 				}
@@ -134,5 +126,9 @@ func (s *Scope) heldBy() *Task {
 	for s.how == forked {
 		s = s.parent
 	}
-	return s.caller
+	if s.how != ran {
+		return nil
+	}
+	_, caller := place(s.outer)
+	return caller
 }

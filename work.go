@@ -65,8 +65,8 @@ func (s *Scope) linkLocked(t, before *Task) {
 }
 
 func (s *Scope) unlinkLocked(t *Task) {
-	if s.cursor == t {
-		s.cursor = t.next
+	if s.rare.cursor == t {
+		s.rare.cursor = t.next
 	}
 	if t.prev != nil {
 		t.prev.next = t.next
