@@ -19,7 +19,7 @@ func (s *Scope) runBody(body func(context.Context, *Scope) error) {
 		switch value := recover(); {
 		case value == nil:
 			s.bodyEnded(ErrGoexit, nil, ErrGoexit)
-			s.joiner.Wait()
+			s.join()
 			if p := s.raised(); p != nil {
 				panic(p) // of a task: always raised
 			}
@@ -28,7 +28,7 @@ func (s *Scope) runBody(body func(context.Context, *Scope) error) {
 		default:
 			panicked := newPanicError("", value)
 			s.bodyEnded(nil, panicked, panicked)
-			s.joiner.Wait()
+			s.join()
 			// The frames of the first panic are still on the stack: a crash
 			// prints them.
 			panic(value)

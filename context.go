@@ -88,7 +88,6 @@ func (c *taskContext) Done() <-chan struct{} {
 	defer t.scope.mu.Unlock()
 	if t.ctxDone == nil {
 		t.ctxDone = make(chan struct{})
-		t.set(asked)
 		if t.has(told) {
 			close(t.ctxDone)
 		}
@@ -121,7 +120,7 @@ func (c *scopeContext) Deadline() (time.Time, bool) {
 func (c *taskContext) Deadline() (time.Time, bool) {
 	t := (*Task)(c)
 	var own time.Time
-	if x := t.rare.Load(); x != nil {
+	if x := t.rare(); x != nil {
 		own = x.deadline
 	}
 	return earlier(own, t.scope.context())
@@ -149,7 +148,7 @@ func (c *taskContext) Value(key any) any {
 	if key == (nodeKey{}) {
 		return t
 	}
-	x := t.rare.Load()
+	x := t.rare()
 	if x != nil && x.values != nil {
 		if v := x.values.Value(key); v != nil {
 			return v
@@ -278,8 +277,7 @@ func (t *Task) addHookLocked(h *hook) *ending {
 	case t.has(endedAlive):
 		return t.pastLocked()
 	case t.scope.state < Canceling:
-		h.addLocked(&t.hooks)
-		t.set(asked)
+		h.addLocked(&t.demand().hooks)
 	}
 	return t.scope.over.Load()
 }

@@ -184,23 +184,22 @@ func (s *Scope) tellTasks() (more bool) {
 	n, t := 0, s.rare.cursor
 	for seen := 0; t != nil && n < few && seen < many && hooks == nil; t = t.next {
 		seen++
-		bits := t.bits.Load()
-		if bits&told != 0 {
+		if t.has(told) {
 			continue
 		}
 		t.set(told)
-		if bits&asked != 0 {
+		if t.ctxDone != nil {
 			waiting[n] = t.ctxDone
-			hooks = takeHooksLocked(&t.hooks)
 			n++
+		}
+		if m := t.more.Load(); m != nil {
+			hooks = takeHooksLocked(&m.hooks)
 		}
 	}
 	s.rare.cursor = t
 	s.mu.Unlock()
 	for _, c := range waiting[:n] {
-		if c != nil {
-			close(c)
-		}
+		close(c)
 	}
 	s.callHooks(hooks)
 	return t != nil

@@ -5,6 +5,7 @@ import "context"
 // A Future is the result of a function that runs as a task: see [Async].
 type Future[T any] struct {
 	task  Task
+	more  taskMore
 	value T
 }
 
@@ -20,7 +21,9 @@ func Async[T any](s *Scope, fn func(ctx context.Context) (T, error), opts ...Tas
 	mustHaveFunc("Async", fn != nil, "the function whose result is wanted")
 	f := &Future[T]{}
 	t := &f.task
-	t.scope, t.pc, t.flags = s, pcOf(fn), bubbles|awaited|forAwait
+	t.scope, t.flags = s, bubbles|awaited|forAwait
+	f.more.pc = pcOf(fn)
+	t.more.Store(&f.more)
 	t.fn = func(ctx context.Context) (err error) {
 		f.value, err = fn(ctx)
 		return err

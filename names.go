@@ -48,14 +48,13 @@ func (t *Task) ID() uint64 { return t.id }
 
 // Name returns the name given by [Name], or that of the task's function.
 func (t *Task) Name() string {
-	switch {
-	case t.name != nil && *t.name != "":
+	if t.name != nil && *t.name != "" {
 		return *t.name
-	case t.pc != 0:
-		return funcName(t.pc)
-	default:
-		return funcName(pcOf(t.fn))
 	}
+	if m := t.more.Load(); m != nil && m.pc != 0 {
+		return funcName(m.pc)
+	}
+	return funcName(pcOf(t.fn))
 }
 
 // Path returns the path of the task's scope and the task's name, joined by a

@@ -35,7 +35,7 @@ func Run(ctx context.Context, body func(ctx context.Context, s *Scope) error, op
 	s.inBody, s.live, s.awaited = true, 1, 1
 	s.begin()
 	s.runBody(body)
-	s.joiner.Wait()
+	s.join()
 	return s.report()
 }
 

@@ -103,7 +103,7 @@ func (s *Scope) joinUnreceivedLocked() {
 	}
 	for _, t := range r.unreceived {
 		t.clear(unreceived)
-		r.later = append(r.later, later{t, t.err})
+		r.later = append(r.later, later{t, t.result()})
 	}
 	r.laterMore += r.unreceivedMore
 	r.unreceived, r.unreceivedMore = nil, 0
@@ -167,7 +167,7 @@ func (s *Scope) conclude() {
 		s.reportUnasked(c)
 	}
 	for _, t := range unreceived {
-		s.log(slog.LevelWarn, "error after the end was decided, and nobody has awaited it", t, t.err)
+		s.log(slog.LevelWarn, "error after the end was decided, and nobody has awaited it", t, t.result())
 	}
 	if unreceivedMore > 0 {
 		s.log(slog.LevelWarn, fmt.Sprintf("%s more like it", count(unreceivedMore, "error")), nil, nil)

@@ -20,7 +20,7 @@ const (
 
 // settleOwner is the table in the documentation of the options.
 func (t *Task) settleOwner() {
-	x := t.rare.Load()
+	x := t.rare()
 	switch {
 	case t.flags&(bubbles|bubbleGiven) == bubbles|bubbleGiven:
 		t.owner = ownScope
@@ -53,7 +53,7 @@ func (s *Scope) endTask(t *Task, err error, panicked *PanicError) {
 }
 
 func (s *Scope) callBack(t *Task, err error) {
-	if x := t.rare.Load(); x != nil && x.onDone != nil {
+	if x := t.rare(); x != nil && x.onDone != nil {
 		s.guard("OnDone of task "+strconv.Quote(t.Path()), func() { x.onDone(err) })
 	}
 }
@@ -104,7 +104,9 @@ func (s *Scope) decide(t *Task, err error, failed bool, panicked *PanicError) {
 	up, stuck, fate := s.outerEnded(), failed && isStuck(err), owned
 
 	s.mu.Lock()
-	t.err = err
+	if err != nil {
+		t.demand().err = err
+	}
 	switch {
 	case t.has(givenUp) && panicked != nil:
 		fate = lost
@@ -114,7 +116,7 @@ func (s *Scope) decide(t *Task, err error, failed bool, panicked *PanicError) {
 	case panicked != nil:
 		s.panickedLocked(up, t, panicked)
 	case failed:
-		fate = s.failedLocked(up, t, stuck)
+		fate = s.failedLocked(up, t, err, stuck)
 	}
 	if t.flags&master != 0 && !t.has(givenUp) {
 		s.endLocked(up, reason{kind: MasterEnded, task: t})
@@ -133,22 +135,22 @@ func (s *Scope) decide(t *Task, err error, failed bool, panicked *PanicError) {
 	}
 }
 
-func (s *Scope) failedLocked(up *ending, t *Task, stuck bool) fate {
+func (s *Scope) failedLocked(up *ending, t *Task, err error, stuck bool) fate {
 	if t.flags&forStart != 0 && !t.has(isReady) {
 		return owned // Start returns it
 	}
 	switch t.owner {
 	case ownScope:
-		if s.endLocked(up, reason{kind: TaskFailed, task: t, err: t.err}) {
+		if s.endLocked(up, reason{kind: TaskFailed, task: t, err: err}) {
 			return owned
 		}
 		// That a goroutine is left behind is not among what a quiet end silences.
 		if s.end.quiet() && !stuck {
 			return suppressed
 		}
-		s.keepLocked(t, t.err)
+		s.keepLocked(t, err)
 	case ownAwaiter:
-		if t.waiters > 0 {
+		if t.demand().waiters > 0 {
 			t.set(received)
 		} else {
 			s.holdLocked(t)
@@ -168,28 +170,28 @@ func (s *Scope) failedLocked(up *ending, t *Task, stuck bool) fate {
 //
 // The bits come before the channels: whoever finds Done closed finds Err set.
 func (t *Task) publishLocked() (hooks *hook) {
-	s, x, before := t.scope, t.rare.Load(), t.bits.Load()
+	s, m, before := t.scope, t.more.Load(), t.bits.Load()
 	bits := hasEnded | told
-	if s.state < Canceling && (x == nil || x.over.Load() == nil) {
+	if s.state < Canceling && (m == nil || m.over.Load() == nil) {
 		bits |= endedAlive
 	}
 	t.set(bits)
 	if s.limiter != nil && t.id != 0 && before&givenUp == 0 {
 		s.grantLocked()
 	}
-	if x != nil && x.timer != nil {
-		x.timer.Stop() // or it would keep t
-	}
-	if before&asked == 0 {
-		return nil
-	}
 	if t.ctxDone != nil && before&told == 0 {
 		close(t.ctxDone)
 	}
-	if t.done != nil {
-		close(t.done)
+	if m == nil {
+		return nil
 	}
-	for h := t.hooks; h != nil; {
+	if m.done != nil {
+		close(m.done)
+	}
+	if x := m.rare.Load(); x != nil && x.timer != nil {
+		x.timer.Stop() // or it would keep t
+	}
+	for h := m.hooks; h != nil; {
 		this := h
 		h = h.next
 		if this.scope != nil && this.scope.how == made && bits&endedAlive != 0 {
@@ -197,5 +199,5 @@ func (t *Task) publishLocked() (hooks *hook) {
 			this.addLocked(&s.hooks)
 		}
 	}
-	return takeHooksLocked(&t.hooks)
+	return takeHooksLocked(&m.hooks)
 }

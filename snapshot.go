@@ -105,7 +105,7 @@ func (t *Task) snapshot(started bool) TaskSnapshot {
 		Bubble: t.owner == ownScope, Master: t.flags&master != 0, Awaited: t.flags&awaited != 0,
 		Ready: t.has(isReady),
 	}
-	if x := t.rare.Load(); x != nil {
+	if x := t.rare(); x != nil {
 		shot.Deadline = x.deadline
 	}
 	if e := t.alone(); e != nil {

@@ -93,7 +93,7 @@ func (s *Scope) reserveLocked(t *Task) {
 	if t.flags&awaited != 0 {
 		s.awaited++
 	}
-	if x := t.rare.Load(); x != nil {
+	if x := t.rare(); x != nil {
 		s.scheduleLocked(x)
 	}
 }
@@ -138,7 +138,7 @@ func (t *Task) refuse(full bool) {
 	}
 	t.scope.mu.Lock()
 	defer t.scope.mu.Unlock()
-	t.err = err
+	t.demand().err = err
 	t.set(received) // whoever spawned it has it
 	t.publishLocked()
 }

@@ -25,7 +25,8 @@ func (s *Scope) Start(ctx context.Context, fn func(ctx context.Context, ready fu
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
-	t := &Task{scope: s, pc: pcOf(fn), flags: bubbles | awaited | forStart}
+	t := &Task{scope: s, flags: bubbles | awaited | forStart}
+	t.demand().pc = pcOf(fn)
 	t.fn = func(ctx context.Context) error {
 		err := fn(ctx, t.ready)
 		if err == nil && !t.has(isReady) && t.ended() == nil {
@@ -120,7 +121,7 @@ func (t *Task) ready() {
 	s.mu.Unlock()
 	defer func() {
 		s.mu.Lock()
-		t.rare.Load().start.ready.giveLocked()
+		t.rare().start.ready.giveLocked()
 		s.live--
 		s.settle()
 	}()

@@ -23,7 +23,7 @@ type stragglers struct {
 
 // patience is how long t is waited for once it has been canceled; 0 is for ever.
 func (t *Task) patience() time.Duration {
-	if x := t.rare.Load(); x != nil && x.hasCancelTimeout {
+	if x := t.rare(); x != nil && x.hasCancelTimeout {
 		return x.cancelTimeout
 	}
 	return t.scope.settings.cancelTimeout
@@ -198,7 +198,7 @@ func (s *Scope) stragglersLocked(now time.Time) (late, slow []*Task, slowBody bo
 	for t := s.first; t != nil; t = t.next {
 		queued = queued || t == s.queue
 		since, wait := s.rare.endedAt, t.patience()
-		if x := t.rare.Load(); x != nil && !x.endedAt.IsZero() {
+		if x := t.rare(); x != nil && !x.endedAt.IsZero() {
 			since = x.endedAt
 		}
 		switch {

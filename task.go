@@ -10,14 +10,14 @@ import (
 // A Task is one function running in a [Scope]: the handle that Spawn returns.
 // It may be ignored; the scope waits for the function in any case.
 //
-// It is two cache lines of 64 bytes. A short task is often started by another
-// core than the one that spawned it, and fetching a line from there takes longer
-// than all else that is done for the task: the second line holds what few ask
-// for, and is left alone until the bit asked says that somebody has.
+// It is small because most tasks are short: allocating a task, and collecting it,
+// is half of what it costs. What only some tasks need comes with the first who
+// asks for it.
 type Task struct {
 	// Set at spawn, then read-only.
 	scope   *Scope
 	fn      func(context.Context) error
+	name    *string // nil: the name of the function
 	id      uint64
 	spawned stamp
 	flags   flags
@@ -25,19 +25,11 @@ type Task struct {
 
 	// Written under scope.mu, read without it.
 	bits atomic.Uint32
-	rare atomic.Pointer[taskRare]
+	more atomic.Pointer[taskMore]
 
 	// Under scope.mu.
 	prev, next *Task
-
-	// The second line. name and pc are set at spawn, the others under scope.mu.
-	name    *string       // nil: the name of the function
-	pc      uintptr       // of the user's function, where fn wraps it
-	hooks   *hook         // what the end of the task's context calls
-	ctxDone chan struct{} // Done of the task's context; made when asked for
-	done    chan struct{} // Done of the task; likewise
-	err     error         // written before hasEnded is set
-	waiters int32
+	ctxDone    chan struct{} // Done of the task's context; made when asked for
 }
 
 // flags are what the options of Spawn have fixed.
@@ -58,7 +50,6 @@ const (
 	introduced uint32 = 1 << iota // observers have been shown that it starts
 	hasEnded                      // the result stands
 	told                          // its context is done: ctxDone, if made, is closed
-	asked                         // for ctxDone or done, or it has hooks
 	endedAlive                    // it ended before its context did, which so ended with it
 	isReady                       // of Start: ready was called
 	startLeft                     // of Start: the caller has left before
@@ -75,7 +66,33 @@ func (t *Task) has(bit uint32) bool { return t.bits.Load()&bit != 0 }
 func (t *Task) set(bit uint32)      { t.bits.Or(bit) }
 func (t *Task) clear(bit uint32)    { t.bits.And(^bit) }
 
-// taskRare is what few tasks have.
+// taskMore is what a task has that fails, that somebody waits for, or from whose
+// context another was derived.
+type taskMore struct {
+	pc      uintptr       // of the user's function, where fn wraps it; set at spawn
+	hooks   *hook         // what the end of the task's context calls
+	done    chan struct{} // Done of the task; made when asked for
+	err     error         // written before hasEnded is set
+	waiters int32
+
+	// over is the ending of this task alone, by its Cancel or its Timeout. It
+	// is set once under scope.mu and read without it.
+	over atomic.Pointer[ending]
+	rare atomic.Pointer[taskRare] // likewise
+}
+
+// demand returns the part of t that not every task has. Before t is spawned it
+// needs no lock; afterwards that of the scope.
+func (t *Task) demand() *taskMore {
+	m := t.more.Load()
+	if m == nil {
+		m = new(taskMore)
+		t.more.Store(m)
+	}
+	return m
+}
+
+// taskRare is what few tasks have: those with a clock or with rare options.
 type taskRare struct {
 	// Set at spawn, then read-only.
 	values           context.Context
@@ -91,21 +108,25 @@ type taskRare struct {
 	endedAt time.Time   // when over was set
 	stuck   *StuckError // when it was given up
 	past    *ending     // see pastLocked
-
-	// over is the ending of this task alone, by its Cancel or its Timeout. It
-	// is set once under scope.mu and read without it.
-	over atomic.Pointer[ending]
 }
 
-// special returns the rare part of t. Before t is spawned it needs no lock;
-// afterwards that of the scope.
+// special returns the rare part of t for writing, as demand does.
 func (t *Task) special() *taskRare {
-	x := t.rare.Load()
+	m := t.demand()
+	x := m.rare.Load()
 	if x == nil {
 		x = new(taskRare)
-		t.rare.Store(x)
+		m.rare.Store(x)
 	}
 	return x
+}
+
+// rare returns the rare part of t, nil if it has none.
+func (t *Task) rare() *taskRare {
+	if m := t.more.Load(); m != nil {
+		return m.rare.Load()
+	}
+	return nil
 }
 
 // ended returns what has ended the context of the task: its own ending, or one
@@ -118,8 +139,8 @@ func (t *Task) ended() *ending {
 }
 
 func (t *Task) alone() *ending {
-	if x := t.rare.Load(); x != nil {
-		return x.over.Load()
+	if m := t.more.Load(); m != nil {
+		return m.over.Load()
 	}
 	return nil
 }
@@ -161,11 +182,11 @@ func (t *Task) cancel(why reason) {
 	}
 	e := new(ending)
 	e.set(s, why)
-	x := t.special()
-	x.over.Store(e)
-	x.endedAt = time.Now()
+	t.special().endedAt = time.Now()
+	m := t.demand()
+	m.over.Store(e)
 	t.set(told)
-	waiting, hooks := t.ctxDone, takeHooksLocked(&t.hooks)
+	waiting, hooks := t.ctxDone, takeHooksLocked(&m.hooks)
 	s.live++ // until the effects have been applied
 	s.mu.Unlock()
 	defer func() {
@@ -231,7 +252,7 @@ func (t *Task) expect(n int32) (done, gaveUp <-chan struct{}) {
 	s := t.scope
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	t.waiters += n
+	t.demand().waiters += n
 	if t.has(givenUp) {
 		closed := make(chan struct{})
 		close(closed)
@@ -258,14 +279,14 @@ func (t *Task) Done() <-chan struct{} {
 }
 
 func (t *Task) doneLocked() <-chan struct{} {
-	if t.done == nil {
-		t.done = make(chan struct{})
-		t.set(asked)
+	m := t.demand()
+	if m.done == nil {
+		m.done = make(chan struct{})
 		if t.has(hasEnded) {
-			close(t.done)
+			close(m.done)
 		}
 	}
-	return t.done
+	return m.done
 }
 
 // Err returns nil before the task is done, and the error of its function after:
@@ -280,10 +301,19 @@ func (t *Task) Err() error {
 
 // receive returns the result to somebody who asked for it.
 func (t *Task) receive() error {
-	if t.err != nil && t.flags&forAwait != 0 && !t.has(received) {
+	err := t.result()
+	if err != nil && t.flags&forAwait != 0 && !t.has(received) {
 		t.scope.mu.Lock()
 		t.scope.receivedLocked(t)
 		t.scope.mu.Unlock()
 	}
-	return t.err
+	return err
+}
+
+// result is the error of a task that has ended.
+func (t *Task) result() error {
+	if m := t.more.Load(); m != nil {
+		return m.err
+	}
+	return nil
 }

@@ -10,6 +10,11 @@ import (
 // before it says so in the log, once.
 const patience = 10 * time.Second
 
+// join waits until everything in the scope has ended. isActive looks for its frame.
+//
+//go:noinline
+func (s *Scope) join() { s.joiner.Wait() }
+
 // await is join for a caller who may be a task of the scope, and then waits for
 // itself. Who it is can be told only from its stack, so that is looked at when
 // it has taken long. If stop is closed first, it reports false.

@@ -38,7 +38,7 @@ func (s *Scope) enqueueLocked(t *Task) bool {
 
 // launch is called without the lock after enqueueLocked.
 func (s *Scope) launch(t *Task, launch bool) {
-	if x := t.rare.Load(); x != nil && x.timeout > 0 {
+	if x := t.rare(); x != nil && x.timeout > 0 {
 		t.startClock(x)
 	}
 	switch {
@@ -185,7 +185,7 @@ func (t *Task) call() error {
 // Values: never those that another task has left on it.
 func (t *Task) label() {
 	var ctx context.Context = (*scopeContext)(t.scope)
-	if x := t.rare.Load(); x != nil && x.values != nil {
+	if x := t.rare(); x != nil && x.values != nil {
 		ctx = x.values
 	}
 	pprof.SetGoroutineLabels(ctx)
@@ -193,7 +193,7 @@ func (t *Task) label() {
 
 // plain reports whether t, having returned nil, needs nothing but to be retired.
 func (s *Scope) plain(t *Task) bool {
-	return t.rare.Load() == nil && t.flags&master == 0 && !s.watched()
+	return t.rare() == nil && t.flags&master == 0 && !s.watched()
 }
 
 // retireLocked takes an ended task off the list and gives its worker the next
