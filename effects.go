@@ -25,11 +25,11 @@ func (s *Scope) dueLocked() effect {
 	for {
 		switch {
 		case s.enteredLocked(Finalizing):
-			if s.watched() {
+			if s.watched {
 				return tellFinalized
 			}
 		case s.enteredLocked(Canceling):
-			if s.watched() || s.live > 0 || s.hooks != nil || s.end.kind == TimedOut {
+			if s.watched || s.live > 0 || s.hooks != nil || s.end.kind == TimedOut {
 				return tellCanceled
 			}
 			s.tellScopeLocked()
@@ -44,7 +44,7 @@ func (s *Scope) dueLocked() effect {
 		case s.state == Canceling && s.live == 0 && !s.starting:
 			s.moveLocked(inDrained)
 			s.announce = 0
-			if s.watched() || s.detach != nil || s.rare != nothingRare || !s.end.quiet() {
+			if s.watched || s.detach != nil || s.rare != nothingRare || !s.end.quiet() {
 				return tellClosed
 			}
 			s.doneLocked()

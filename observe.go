@@ -64,14 +64,9 @@ type Event struct {
 // The idea is Trio's Instrument.
 type Observer interface{ Observe(Event) }
 
-// watched reports whether anybody wants to hear of the steps of s.
-func (s *Scope) watched() bool {
-	return s.settings.logger != nil || len(s.settings.observers) > 0
-}
-
 // emit shows an event to the logger and the observers.
 func (s *Scope) emit(kind EventKind, t *Task, err error) {
-	if !s.watched() {
+	if !s.watched {
 		return
 	}
 	s.log(slog.LevelDebug, kind.String(), t, err)
@@ -92,7 +87,7 @@ func (s *Scope) emitEnding() {
 	if s.end.kind == TimedOut {
 		s.log(slog.LevelInfo, "scope timed out", nil, s.end.err)
 	}
-	if s.watched() {
+	if s.watched {
 		s.emit(ScopeCanceled, nil, s.end.cancellation())
 	}
 }

@@ -98,7 +98,8 @@ func newScope(call string, ctx context.Context, how opening, opts []ScopeOption)
 // and its clock. Any of them may end it at once: until its observers know that it
 // is open, it only records that.
 func (s *Scope) begin() {
-	s.settling = s.watched()
+	s.watched = s.settings.logger != nil || len(s.settings.observers) > 0
+	s.settling = s.watched
 	timeout := s.rare.timeout
 	var found admission
 	if s.parent != nil {
@@ -113,7 +114,7 @@ func (s *Scope) begin() {
 		if !opened { // an observer has called Goexit: nobody will have the scope
 			s.disown()
 		}
-		if s.watched() {
+		if s.watched {
 			s.resume()
 		}
 	}()

@@ -55,6 +55,7 @@ type Scope struct {
 	settling           bool  // a goroutine is applying effects
 	starting           bool  // a goroutine has been started and has not yet taken a task
 	inBody             bool  // the body of Run has not returned
+	watched            bool  // somebody wants to hear of its steps; set at opening
 	live               int32
 	awaited            int32
 	lastTask           uint64

@@ -124,7 +124,7 @@ func (s *Scope) runTask(t *Task) (next *Task, another bool) {
 		}
 	}()
 	t.label()
-	if s.watched() && !t.has(introduced) {
+	if s.watched && !t.has(introduced) {
 		t.set(introduced)
 		s.emit(TaskStarted, t, nil)
 	}
@@ -193,7 +193,7 @@ func (t *Task) label() {
 
 // plain reports whether t, having returned nil, needs nothing but to be retired.
 func (s *Scope) plain(t *Task) bool {
-	return t.rare() == nil && t.flags&master == 0 && !s.watched()
+	return t.rare() == nil && t.flags&master == 0 && !s.watched
 }
 
 // retireLocked takes an ended task off the list and gives its worker the next
