@@ -103,9 +103,7 @@ func (b *block) expired() *ending {
 	if d, ok := b.outer.Deadline(); ok && !d.After(b.deadline) {
 		return nil
 	}
-	e := new(ending)
-	e.set(nil, reason{kind: TimedOut, err: b.late})
-	return e
+	return &ending{reason: reason{kind: TimedOut, err: b.late}}
 }
 
 func (b *block) callOrFail(fn func(context.Context) error) error {

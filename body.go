@@ -52,7 +52,10 @@ func (s *Scope) callBody(body func(context.Context, *Scope) error) error {
 // the outcome, also of a scope that ended quietly before. shown is what comes out
 // of Run instead of the outcome, if anything does.
 func (s *Scope) bodyEnded(err error, panicked *PanicError, shown error) {
-	e, up := s.ended(), s.outerEnded()
+	up, e := s.outerEnded(), s.ending()
+	if e == nil {
+		e = up
+	}
 	consequence := err == nil || e != nil && (e.bare(err) || e.kind == TaskFailed && same(err, e.err))
 
 	s.mu.Lock()

@@ -117,8 +117,6 @@ type explanation struct {
 	ctxErr error           // what Err of the contexts returns
 }
 
-func (e *ending) set(s *Scope, why reason) { e.scope, e.reason = s, why }
-
 // outerEnding is the end of a context that is not ours.
 func outerEnding(ctx context.Context, err error) *ending {
 	e := &ending{reason: reason{kind: ParentCanceled, err: context.Cause(ctx)}}

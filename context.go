@@ -140,7 +140,7 @@ func (c *scopeContext) Value(key any) any {
 	if key == (nodeKey{}) {
 		return s
 	}
-	return valueOf(key, s.over.Load(), s.outer)
+	return valueOf(key, s.ending(), s.outer)
 }
 
 func (c *taskContext) Value(key any) any {
@@ -267,7 +267,7 @@ func (s *Scope) addHookLocked(h *hook) *ending {
 	if s.state < Canceling {
 		h.addLocked(&s.hooks)
 	}
-	return s.over.Load()
+	return s.ending()
 }
 
 func (t *Task) addHookLocked(h *hook) *ending {
@@ -279,5 +279,5 @@ func (t *Task) addHookLocked(h *hook) *ending {
 	case t.scope.state < Canceling:
 		h.addLocked(&t.demand().hooks)
 	}
-	return t.scope.over.Load()
+	return t.scope.ending()
 }

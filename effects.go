@@ -29,7 +29,7 @@ func (s *Scope) dueLocked() effect {
 				return tellFinalized
 			}
 		case s.enteredLocked(Canceling):
-			if s.watched || s.live > 0 || s.hooks != nil || s.end.kind == TimedOut {
+			if s.watched || s.live > 0 || s.hooks != nil || s.over.Load().kind == TimedOut {
 				return tellCanceled
 			}
 			s.tellScopeLocked()
@@ -44,7 +44,7 @@ func (s *Scope) dueLocked() effect {
 		case s.state == Canceling && s.live == 0 && !s.starting:
 			s.moveLocked(inDrained)
 			s.announce = 0
-			if s.watched || s.detach != nil || s.rare != nothingRare || !s.end.quiet() {
+			if s.watched || s.detach != nil || s.rare != nothingRare || !s.over.Load().quiet() {
 				return tellClosed
 			}
 			s.doneLocked()
@@ -144,8 +144,8 @@ func (s *Scope) tellScopeLocked() (hooks *hook) {
 	s.isCtxDone = true
 	s.ctxDone.giveLocked()
 	s.stopLocked()
-	if s.limiter != nil {
-		s.limiter.waiters.wakeAllLocked()
+	if s.rare.limiter != nil {
+		s.rare.limiter.waiters.wakeAllLocked()
 	}
 	return takeHooksLocked(&s.hooks)
 }
@@ -242,13 +242,17 @@ func (s *Scope) endVisitor() {
 func (s *Scope) tellClosed() {
 	defer s.shutDown()
 	s.mu.Lock()
-	detach := s.detach
+	detach, nothing := s.detach, s.rare == nothingRare && s.over.Load().quiet()
 	s.mu.Unlock()
 	if detach != nil {
 		detach()
 	}
-	s.conclude()
-	s.emit(ScopeClosed, nil, s.failure())
+	if !nothing {
+		s.conclude()
+	}
+	if s.watched {
+		s.emit(ScopeClosed, nil, s.failure())
+	}
 }
 
 func (s *Scope) shutDown() {
@@ -269,7 +273,7 @@ func (s *Scope) shutDown() {
 // doneLocked is the last that happens under the lock.
 func (s *Scope) doneLocked() {
 	s.isDone = true
-	s.done.giveLocked()
+	s.rare.done.giveLocked()
 	s.joined.giveLocked()
 	s.joiner.Done()
 }

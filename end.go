@@ -23,9 +23,12 @@ func (s *Scope) endLocked(up *ending, why reason) bool {
 	if !own {
 		why = up.below()
 	}
-	s.end.set(s, why)
+	e := completed
+	if why.kind != Completed {
+		e = &ending{scope: s, reason: why}
+	}
 	s.joinUnreceivedLocked()
-	s.over.Store(&s.end)
+	s.over.Store(e)
 	s.moveLocked(inCancel)
 	return own
 }
@@ -37,10 +40,22 @@ func (s *Scope) hearLocked(up *ending) {
 	}
 }
 
+// completed is the ending of all scopes that have come to their normal end, as
+// long as nobody asks for it: most end like that.
+var completed = &ending{reason: reason{kind: Completed}}
+
+// ending returns what has ended the scope; nil if nothing has.
+func (s *Scope) ending() *ending {
+	if s.over.Load() == completed {
+		s.over.CompareAndSwap(completed, &ending{scope: s, reason: completed.reason})
+	}
+	return s.over.Load()
+}
+
 // ended returns what has ended the scope or anything it hangs on; nil while
 // its context is alive.
 func (s *Scope) ended() *ending {
-	if e := s.over.Load(); e != nil {
+	if e := s.ending(); e != nil {
 		return e
 	}
 	return s.outerEnded()

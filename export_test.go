@@ -34,7 +34,7 @@ func (s *Scope) CheckInvariants() error {
 	if (s.queue != nil) != queued || queued && !s.starting {
 		return fmt.Errorf("I5: queue %v, starting %v", s.queue != nil, s.starting)
 	}
-	if l := s.limiter; l != nil && l.running > l.limit {
+	if l := s.rare.limiter; l != nil && l.running > l.limit {
 		return fmt.Errorf("%d of %d slots taken", l.running, l.limit)
 	}
 	return nil

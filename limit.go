@@ -31,7 +31,7 @@ type waiter struct {
 // gives up.
 func (s *Scope) acquireLocked(t *Task, stop <-chan struct{}) bool {
 	w := &waiter{task: t, c: make(chan struct{})}
-	s.limiter.waiters.pushLocked(w)
+	s.rare.limiter.waiters.pushLocked(w)
 	s.mu.Unlock()
 	timer := time.NewTimer(patience)
 	defer timer.Stop()
@@ -45,12 +45,12 @@ func (s *Scope) acquireLocked(t *Task, stop <-chan struct{}) bool {
 			// On a goroutine of its own: a logger that calls runtime.Goexit would
 			// leave a slot to nobody.
 			go s.log(slog.LevelWarn, fmt.Sprintf("Spawn has been blocked for %v: the limit of %d running tasks is reached; "+
-				"a task that spawns into its own full scope waits for itself", patience, s.limiter.limit), nil, nil)
+				"a task that spawns into its own full scope waits for itself", patience, s.rare.limiter.limit), nil, nil)
 		}
 	}
 	s.mu.Lock()
 	if !w.granted {
-		s.limiter.waiters.removeLocked(w)
+		s.rare.limiter.waiters.removeLocked(w)
 	}
 	return w.granted
 }
@@ -91,9 +91,9 @@ func (l *waitlist) removeLocked(w *waiter) {
 // queue, or gives it back. Whoever gets it counts as live from here on: a scope
 // that is finalizing stays for it.
 func (s *Scope) grantLocked() {
-	w := s.limiter.waiters.popLocked()
+	w := s.rare.limiter.waiters.popLocked()
 	if w == nil {
-		s.limiter.running--
+		s.rare.limiter.running--
 		return
 	}
 	w.granted = true

@@ -3,6 +3,8 @@ package traigo_test
 import (
 	"context"
 	"log/slog"
+	"runtime"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -239,6 +241,40 @@ func TestLoggingOfASpawnThatHadToWaitABit(t *testing.T) {
 		require.NoError(t, s.Wait())
 		assert.Empty(t, book.from(slog.LevelWarn))
 	})
+}
+
+// Nothing gets a body out of this: here it is the logger, which takes its
+// goroutine away.
+func TestLoggingOfABodyThatWaitsForItsScope(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		book := newRecords()
+		logger := slog.New(leaving{book.logger().Handler(), "waited for"})
+		begin, left := time.Now(), make(chan time.Duration)
+		go func() {
+			defer func() { left <- time.Since(begin) }()
+			_ = traigo.Run(t.Context(), func(_ context.Context, s *traigo.Scope) error {
+				return s.Wait()
+			}, traigo.Name("circle"), traigo.Logger(logger))
+		}()
+		assert.Equal(t, 10*time.Second, <-left)
+		warned := book.from(slog.LevelWarn)
+		require.Len(t, warned, 1)
+		assert.Contains(t, warned[0].Text, `the body of "circle"`)
+	})
+}
+
+// leaving is a handler that calls runtime.Goexit after a certain message.
+type leaving struct {
+	slog.Handler
+	after string
+}
+
+func (h leaving) Handle(ctx context.Context, r slog.Record) error {
+	err := h.Handler.Handle(ctx, r)
+	if strings.Contains(r.Message, h.after) {
+		runtime.Goexit()
+	}
+	return err
 }
 
 func TestLoggingOfAWaitForItself(t *testing.T) {

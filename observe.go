@@ -84,11 +84,12 @@ func (s *Scope) observe(o Observer, e Event) {
 
 // emitEnding tells why the scope has ended.
 func (s *Scope) emitEnding() {
-	if s.end.kind == TimedOut {
-		s.log(slog.LevelInfo, "scope timed out", nil, s.end.err)
+	e := s.ending()
+	if e.kind == TimedOut {
+		s.log(slog.LevelInfo, "scope timed out", nil, e.err)
 	}
 	if s.watched {
-		s.emit(ScopeCanceled, nil, s.end.cancellation())
+		s.emit(ScopeCanceled, nil, e.cancellation())
 	}
 }
 

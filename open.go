@@ -91,6 +91,7 @@ func newScope(call string, ctx context.Context, how opening, opts []ScopeOption)
 		mustHaveOption(call, o != nil)
 		o.applyScope(s)
 	}
+	s.watched = s.settings.logger != nil || len(s.settings.observers) > 0
 	return s
 }
 
@@ -98,9 +99,11 @@ func newScope(call string, ctx context.Context, how opening, opts []ScopeOption)
 // and its clock. Any of them may end it at once: until its observers know that it
 // is open, it only records that.
 func (s *Scope) begin() {
-	s.watched = s.settings.logger != nil || len(s.settings.observers) > 0
-	s.settling = s.watched
 	timeout := s.rare.timeout
+	if s.parent == nil && !s.watched && timeout == 0 && s.outer.Done() == nil {
+		return // nobody knows of it
+	}
+	s.settling = s.watched
 	var found admission
 	if s.parent != nil {
 		found = s.parent.admit(s)
@@ -169,7 +172,7 @@ func (s *Scope) admit(c *Scope) (found admission) {
 	}
 	if s.state == Closed {
 		if c.how == made {
-			found.ended = s.over.Load()
+			found.ended = s.ending()
 		}
 		return found
 	}

@@ -128,7 +128,7 @@ func Limit(n int) ScopeOption {
 	return limitOption(n)
 }
 
-func (o limitOption) applyScope(s *Scope) { s.limiter = &limiter{limit: int(o)} }
+func (o limitOption) applyScope(s *Scope) { s.ownRareLocked().limiter = &limiter{limit: int(o)} }
 
 type panicAsErrorOption struct{}
 

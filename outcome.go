@@ -44,7 +44,7 @@ func (e *ending) quiet() bool {
 // keepLocked puts an error into the outcome, whatever the ending was.
 func (s *Scope) keepLocked(t *Task, err error) {
 	room := maxKept
-	if s.state >= Canceling && s.end.quiet() {
+	if s.state >= Canceling && s.over.Load().quiet() {
 		room++ // the first becomes Err
 	}
 	r := s.ownRareLocked()
@@ -178,7 +178,7 @@ func (s *Scope) conclude() {
 // compose makes one error of what ended the scope and what came besides.
 func (s *Scope) compose(r *scopeRare) *Error {
 	var errs []error
-	if err := s.end.failure(); err != nil {
+	if err := s.ending().failure(); err != nil {
 		errs = append(errs, err)
 	}
 	for _, l := range r.later {

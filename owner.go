@@ -145,7 +145,7 @@ func (s *Scope) failedLocked(up *ending, t *Task, err error, stuck bool) fate {
 			return owned
 		}
 		// That a goroutine is left behind is not among what a quiet end silences.
-		if s.end.quiet() && !stuck {
+		if s.over.Load().quiet() && !stuck {
 			return suppressed
 		}
 		s.keepLocked(t, err)
@@ -176,7 +176,7 @@ func (t *Task) publishLocked() (hooks *hook) {
 		bits |= endedAlive
 	}
 	t.set(bits)
-	if s.limiter != nil && t.id != 0 && before&givenUp == 0 {
+	if s.rare.limiter != nil && t.id != 0 && before&givenUp == 0 {
 		s.grantLocked()
 	}
 	if t.ctxDone != nil && before&told == 0 {

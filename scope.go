@@ -59,16 +59,13 @@ type Scope struct {
 	live               int32
 	awaited            int32
 	lastTask           uint64
-	clock              stamp // see timeLocked
 	first, last, queue *Task // all live tasks in order of spawn; the first not started
 
-	isDone    bool   // done has been given, and so on
-	isCtxDone bool   //
-	isStopped bool   //
-	done      signal // everything has ended
-	joined    signal // the same, for Wait and Close: see expectEnd
-	ctxDone   signal // the context is done
-	stopped   signal // Shutdown has begun here or above, or the context is done
+	isDone    bool   // everything has ended
+	isCtxDone bool   // the context is done
+	isStopped bool   // Shutdown has begun here or above, or the context is done
+	joined    signal // isDone, for those who may wait for themselves: see await
+	ctxDone   signal // isCtxDone
 
 	dismissedForks    bool        // as dismissForks does
 	dismissedVisitors bool        // as dismissVisitors does
@@ -77,12 +74,10 @@ type Scope struct {
 	visitors          int32       // scopes of New: in live, not in awaited
 	worker            func()      // work, as a value
 	detach            func() bool // undoes attach
-	limiter           *limiter    // nil: no limit
 	children          *Scope      // scopes below that have not closed
 	hooks             *hook       // what the end of the context calls
 	waitedSince       stamp       // when somebody began to wait; 0 for nobody, or if that has taken long
 	rare              *scopeRare
-	end               ending // what over points at
 
 	out      *Error         // the outcome; set before done is given
 	joiner   sync.WaitGroup // Run waits for it; done when done is given
@@ -97,6 +92,9 @@ type scopeRare struct {
 	result
 	stragglers
 	alarm
+	done     signal      // isDone
+	stopped  signal      // isStopped
+	limiter  *limiter    // nil: no limit
 	cursor   *Task       // how far the news of the ending has come
 	date     time.Time   // when it was opened, once somebody has asked
 	watchdog *time.Timer // of a root: see watchWaits
@@ -168,7 +166,7 @@ func (s *Scope) Done() <-chan struct{} {
 	s.check("Done")
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.done.waitLocked(s.isDone)
+	return s.ownRareLocked().done.waitLocked(s.isDone)
 }
 
 // Err returns nil before the scope is done, and its outcome after: nil or an

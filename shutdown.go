@@ -17,7 +17,7 @@ func Stopping(ctx context.Context) <-chan struct{} {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.stopped.waitLocked(s.isStopped)
+	return s.ownRareLocked().stopped.waitLocked(s.isStopped)
 }
 
 // Shutdown ends the scope in two steps. First softly: it finalizes the scope
@@ -65,7 +65,7 @@ func (s *Scope) softStop(finalize bool) {
 func (s *Scope) stopLocked() {
 	if !s.isStopped {
 		s.isStopped = true
-		s.stopped.giveLocked()
+		s.rare.stopped.giveLocked()
 	}
 }
 

@@ -61,7 +61,7 @@ func (s *Scope) snapshot(strays map[*Scope][]stray) Snapshot {
 	for t := s.first; t != nil; t = t.next {
 		tasks = append(tasks, t)
 	}
-	if l := s.limiter; l != nil {
+	if l := s.rare.limiter; l != nil {
 		shot.Limit = l.limit
 		for w := l.waiters.first; w != nil; w = w.next {
 			shot.Waiting++
@@ -70,7 +70,7 @@ func (s *Scope) snapshot(strays map[*Scope][]stray) Snapshot {
 	children := s.belowLocked()
 	s.mu.Unlock()
 
-	if e := s.over.Load(); e != nil {
+	if e := s.ending(); e != nil {
 		shot.Cause = e.cancellation().reason()
 	}
 	for i, t := range tasks {

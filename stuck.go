@@ -236,7 +236,7 @@ func (s *Scope) giveUp(t *Task, stuck StuckTask) {
 	}
 	s.unlinkLocked(t)
 	s.releaseLocked(t)
-	if s.limiter != nil {
+	if s.rare.limiter != nil {
 		s.grantLocked()
 	}
 	s.ownRareLocked().gaveUp.giveLocked()

@@ -159,8 +159,7 @@ func (t *Task) contextEnded() *ending {
 func (t *Task) pastLocked() *ending {
 	x := t.special()
 	if x.past == nil {
-		x.past = new(ending)
-		x.past.set(t.scope, reason{kind: Completed, task: t})
+		x.past = &ending{scope: t.scope, reason: reason{kind: Completed, task: t}}
 	}
 	return x.past
 }
@@ -180,8 +179,7 @@ func (t *Task) cancel(why reason) {
 		s.settle()
 		return
 	}
-	e := new(ending)
-	e.set(s, why)
+	e := &ending{scope: s, reason: why}
 	t.special().endedAt = time.Now()
 	m := t.demand()
 	m.over.Store(e)

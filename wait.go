@@ -19,53 +19,44 @@ func (s *Scope) join() { s.joiner.Wait() }
 // itself. Who it is can be told only from its stack, so that is looked at when
 // it has taken long. If stop is closed first, it reports false.
 func (s *Scope) await(stop <-chan struct{}) bool {
-	ended, warned := s.expectEnd(), false
-	for ended != nil {
-		var long bool
-		if stop == nil {
-			_, long = <-ended
-		} else {
-			select {
-			case _, long = <-ended:
-			case <-stop:
-				return false
-			}
-		}
-		if !long {
-			break
-		}
-		if who := s.ownOnStack(); who != "" && !warned {
-			warned = true
-			s.log(slog.LevelWarn, "the scope is being waited for by "+who+", which is part of it: "+
-				"this will not end by itself; wait from outside", nil, nil)
-		}
-	}
-	return true
-}
-
-// expectEnd returns a channel that is closed when the scope is done, or nil if it
-// is done. A value comes through it when that takes long: the one timer for that
-// is the root's, since most waits are short and a timer costs more than they do.
-func (s *Scope) expectEnd() <-chan struct{} {
 	s.mu.Lock()
 	if s.isDone {
 		s.mu.Unlock()
-		return nil
+		return true
+	}
+	if stop == nil && s.first == s.queue && s.children == nil && !s.inBody {
+		s.mu.Unlock()
+		s.join() // nothing in the scope has started: the caller is no part of it
+		return true
 	}
 	ended := s.joined.waitLocked(false)
 	if s.waitedSince == 0 {
 		s.waitedSince = now()
 	}
 	s.mu.Unlock()
-	if root := s.root(); !root.watching.Load() {
-		root.watchWaits(patience)
+	s.root().watchWaits(patience)
+
+	for warned := false; ; warned = true {
+		select {
+		case _, long := <-ended:
+			if !long {
+				return true
+			}
+		case <-stop:
+			return false
+		}
+		if who := s.ownOnStack(); who != "" && !warned {
+			s.log(slog.LevelWarn, "the scope is being waited for by "+who+", which is part of it: "+
+				"this will not end by itself; wait from outside", nil, nil)
+		}
 	}
-	return ended
 }
 
-// watchWaits has the waits below a root looked at after a time.
+// watchWaits has the waits below a root looked at after a time: who has waited
+// long gets a value through joined. It is one timer for the whole tree, since most
+// waits are short and a timer costs more than they do.
 func (s *Scope) watchWaits(after time.Duration) {
-	if s.watching.CompareAndSwap(false, true) {
+	if !s.watching.Load() && s.watching.CompareAndSwap(false, true) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		if s.state != Closed {
