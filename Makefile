@@ -83,8 +83,12 @@ tidy: ## is everything formatted, and every go.mod as `go mod tidy` would have i
 	@set -e; for dir in $(MODULES); do (cd $$dir && echo "$(GO) mod tidy -diff ($$dir)" && $(GO) mod tidy -diff); done
 
 .PHONY: bench
-bench: ## benchmarks of the core: BENCH=pattern BENCHFLAGS='-count=10'
-	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem $(BENCHFLAGS) .
+bench: ## what traigo costs beside its peers (minutes): prints the ratios, rewrites docs/performance.md
+	cd bench && $(GO) run ./cmd/compare -doc ../docs/performance.md
+
+.PHONY: benchmarks
+benchmarks: ## the same works as Go benchmarks, for benchstat: BENCH=pattern BENCHFLAGS='-cpu 1,2 -count=10'
+	cd bench && $(GO) test -run '^$$' -bench '$(BENCH)' $(BENCHFLAGS) .
 
 .PHONY: fuzz
 fuzz: ## every fuzz target of the root module, each for FUZZTIME

@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/traigo/traigo"
@@ -76,20 +77,55 @@ func TestSpawnAllocatesOnce(t *testing.T) {
 	if raceEnabled {
 		t.Skip("the race detector allocates")
 	}
-	s := traigo.New(context.Background())
-	defer s.Close()
 	nop := func(context.Context) error { return nil }
 	done := make(chan struct{})
 	signal := func(context.Context) error { done <- struct{}{}; return nil }
-	run := func(opts ...traigo.TaskOption) float64 {
-		return testing.AllocsPerRun(2000, func() {
-			s.Spawn(nop, opts...)
-			s.Spawn(signal, opts...)
+	name := traigo.Name("named")
+	for _, row := range []struct {
+		name  string
+		scope []traigo.ScopeOption
+		task  []traigo.TaskOption
+	}{
+		{"plain", nil, nil},
+		{"flags", nil, []traigo.TaskOption{traigo.Bubble(false), traigo.Awaited(false)}},
+		{"a name", nil, []traigo.TaskOption{name}},
+		{"a limit", []traigo.ScopeOption{traigo.Limit(3)}, nil},
+	} {
+		s := traigo.New(context.Background(), row.scope...)
+		times := testing.AllocsPerRun(2000, func() {
+			s.Spawn(nop, row.task...)
+			s.Spawn(signal, row.task...)
 			<-done
 		}) / 2
+		assert.InDelta(t, 1, times, 0.05, row.name)
+		require.NoError(t, s.Close())
 	}
-	require.InDelta(t, 1, run(), 0.05, "Spawn")
-	require.InDelta(t, 1, run(traigo.Bubble(false), traigo.Awaited(false)), 0.05, "flags")
-	name := traigo.Name("named")
-	require.InDelta(t, 1, run(name), 0.05, "a name")
+}
+
+// And to open a scope, with the task in it: the scope, the task, the function of a
+// goroutine.
+func TestScopeWithATaskAllocatesLittle(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector allocates")
+	}
+	nop := func(context.Context) error { return nil }
+	bg := context.Background()
+	parent := traigo.New(bg)
+	defer parent.Close()
+	assert.LessOrEqual(t, testing.AllocsPerRun(2000, func() {
+		_ = traigo.Run(bg, func(_ context.Context, s *traigo.Scope) error { s.Spawn(nop); return nil })
+	}), 4.0, "Run")
+	assert.LessOrEqual(t, testing.AllocsPerRun(2000, func() {
+		f := parent.Fork()
+		f.Spawn(nop)
+		_ = f.Wait()
+	}), 5.0, "Fork: a Wait that comes late needs a channel")
+}
+
+// Both are allocated in great numbers. Who makes one larger has a reason, and
+// says it here.
+func TestTasksAndScopesAreSmall(t *testing.T) {
+	task, scope := traigo.Sizes()
+	assert.LessOrEqual(t, task, uintptr(80), "bytes of a Task")
+	assert.LessOrEqual(t, scope, uintptr(320), "bytes of a Scope")
 }

@@ -1,0 +1,76 @@
+package main
+
+import (
+	"image/color"
+	"strconv"
+
+	"gonum.org/v1/plot"
+	"gonum.org/v1/plot/plotter"
+	"gonum.org/v1/plot/vg"
+	"gonum.org/v1/plot/vg/draw"
+
+	"github.com/traigo/traigo/bench"
+)
+
+// A line is how the time per task of one way grows with the number of tasks.
+type line struct {
+	name   string
+	points plotter.XYs
+}
+
+func linesOf(t table, works []bench.Work) []line {
+	var all []line
+	for i, name := range t.header[1:] {
+		l := line{name: name}
+		for j, w := range works {
+			ns, err := strconv.ParseFloat(t.rows[j][i+1], 64)
+			if err != nil {
+				panic(err) // matrix has written it
+			}
+			l.points = append(l.points, plotter.XY{X: float64(w.Units), Y: max(ns, 1)})
+		}
+		all = append(all, l)
+	}
+	return all
+}
+
+// colors are told apart also by those who do not see red and green apart.
+var colors = []color.Color{
+	color.RGBA{0xd5, 0x5e, 0x00, 0xff}, color.RGBA{0x00, 0x00, 0x00, 0xff},
+	color.RGBA{0x56, 0xb4, 0xe9, 0xff}, color.RGBA{0x00, 0x72, 0xb2, 0xff},
+	color.RGBA{0x00, 0x9e, 0x73, 0xff}, color.RGBA{0xcc, 0x79, 0xa7, 0xff},
+	color.RGBA{0x99, 0x99, 0x99, 0xff}, color.RGBA{0xe6, 0x9f, 0x00, 0xff},
+}
+
+func drawPlot(lines []line) (*plot.Plot, error) {
+	p := plot.New()
+	p.Title.Text = "Short tasks on two processors"
+	p.X.Label.Text = "tasks in one scope (or group, or pool)"
+	p.Y.Label.Text = "ns per task"
+	p.X.Scale, p.Y.Scale = plot.LogScale{}, plot.LogScale{}
+	p.X.Tick.Marker, p.Y.Tick.Marker = plot.LogTicks{Prec: -1}, plot.LogTicks{Prec: -1}
+	p.Legend.Top = true
+	p.Add(plotter.NewGrid())
+	for i, l := range lines {
+		curve, points, err := plotter.NewLinePoints(l.points)
+		if err != nil {
+			return nil, err
+		}
+		curve.Color, points.Color = colors[i%len(colors)], colors[i%len(colors)]
+		points.Shape = draw.CircleGlyph{}
+		if i == 0 {
+			curve.Width = vg.Points(3)
+		}
+		p.Add(curve, points)
+		p.Legend.Add(l.name, curve, points)
+	}
+	return p, nil
+}
+
+func drawTo(path string, lines []line) error {
+	p, err := drawPlot(lines)
+	if err != nil {
+		return err
+	}
+	return p.Save(18*vg.Centimeter, 11*vg.Centimeter, path)
+}

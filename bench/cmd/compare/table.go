@@ -1,0 +1,57 @@
+package main
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+
+	"golang.org/x/perf/benchmath"
+)
+
+// A table is what is printed and what is written down.
+type table struct {
+	title, note string
+	header      []string
+	rows        [][]string
+	lines       []line // of it, for the plot
+}
+
+func (t *table) add(row ...string) { t.rows = append(t.rows, row) }
+
+// text is the table for a terminal.
+func (t table) text() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s\n", t.title)
+	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+	for _, row := range append([][]string{t.header}, t.rows...) {
+		fmt.Fprintln(w, strings.ReplaceAll(strings.Join(row, "\t"), "**", ""))
+	}
+	w.Flush() //nolint:errcheck // a Builder takes everything
+	return b.String()
+}
+
+// markdown is the table for a page: the first column is text, the others figures.
+func (t table) markdown() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "### %s\n\n", t.title)
+	row := func(cells []string) { fmt.Fprintf(&b, "| %s |\n", strings.Join(cells, " | ")) }
+	row(t.header)
+	row(append([]string{"---"}, strings.Split(strings.Repeat("--: ", len(t.header)-1), " ")[:len(t.header)-1]...))
+	for _, cells := range t.rows {
+		row(cells)
+	}
+	fmt.Fprintf(&b, "\n%s\n", t.note)
+	return b.String()
+}
+
+func interval(s benchmath.Summary) string { return fmt.Sprintf("%.2f to %.2f", s.Lo, s.Hi) }
+
+// number writes 1000000 as 1,000,000.
+func number(n int) string {
+	s := strconv.Itoa(n)
+	for i := len(s) - 3; i > 0; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return s
+}

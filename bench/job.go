@@ -1,0 +1,86 @@
+package bench
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// A job is the function of a task, in each of the shapes in which libraries
+// want it: nobody has to wrap it, and pays only for what the library does.
+type job struct {
+	plain func()
+	err   func() error
+	ctx   func(context.Context) error
+}
+
+func jobOf(f func()) job {
+	return job{
+		plain: f,
+		err:   func() error { f(); return nil },
+		ctx:   func(context.Context) error { f(); return nil },
+	}
+}
+
+// busy is a job that computes for about d.
+func busy(d time.Duration) job {
+	turns := int(float64(d) * turnsPerNanosecond())
+	return jobOf(func() { spin(turns) })
+}
+
+// spin computes something that the compiler cannot leave out.
+//
+//go:noinline
+func spin(turns int) (x uint32) {
+	x = 1
+	for range turns {
+		x ^= x << 13
+		x ^= x >> 17
+		x ^= x << 5
+	}
+	return x
+}
+
+var turnsPerNanosecond = sync.OnceValue(func() float64 {
+	const turns = 1_000_000
+	best := time.Hour
+	for range 20 {
+		begin := time.Now()
+		spin(turns)
+		best = min(best, time.Since(begin))
+	}
+	return turns / float64(best)
+})
+
+// A lot is a number of tasks that park together, on one channel, until they are
+// let go.
+type lot struct {
+	job
+	missing atomic.Int64
+	full    chan struct{} // closed when all have come
+	gate    chan struct{} // closed to let them go
+}
+
+func newLot(n int) *lot {
+	l := &lot{full: make(chan struct{}), gate: make(chan struct{})}
+	l.missing.Store(int64(n))
+	l.job = jobOf(func() {
+		l.arrive()
+		<-l.gate
+	})
+	return l
+}
+
+// arrive is called by each task before it parks.
+func (l *lot) arrive() {
+	if l.missing.Add(-1) == 0 {
+		close(l.full)
+	}
+}
+
+// release waits until all tasks have come, and lets them go.
+func (l *lot) release() {
+	<-l.full
+	close(l.gate)
+}

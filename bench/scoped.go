@@ -1,0 +1,179 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/sourcegraph/conc/pool"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/traigo/traigo"
+)
+
+// Works that need a context: what ends together, and what it costs to open a
+// scope at all.
+
+// A field starts n tasks with a context, calls between with what cancels it,
+// and returns when all of them have ended.
+type field func(n int, f func(context.Context) error, between func(cancel func()))
+
+var fields = []struct {
+	name  string
+	field field
+}{
+	{"traigo", traigoField},
+	{"go", goField},
+	{"errgroup", errgroupField},
+	{"conc-pool", concPoolField},
+}
+
+func traigoField(n int, f func(context.Context) error, between func(func())) {
+	must(traigo.Run(context.Background(), func(_ context.Context, s *traigo.Scope) error {
+		for range n {
+			s.Spawn(f)
+		}
+		between(func() { s.Cancel(nil) })
+		return nil
+	}))
+}
+
+func goField(n int, f func(context.Context) error, between func(func())) {
+	ctx, cancel := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	for range n {
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
+			_ = f(ctx)
+		}()
+	}
+	between(cancel)
+	wg.Wait()
+}
+
+func errgroupField(n int, f func(context.Context) error, between func(func())) {
+	ctx, cancel := context.WithCancel(context.Background())
+	g, ctx := errgroup.WithContext(ctx)
+	task := func() error { return f(ctx) }
+	for range n {
+		g.Go(task)
+	}
+	between(cancel)
+	must(g.Wait())
+}
+
+func concPoolField(n int, f func(context.Context) error, between func(func())) {
+	ctx, cancel := context.WithCancel(context.Background())
+	p := pool.New().WithContext(ctx)
+	for range n {
+		p.Go(f)
+	}
+	between(cancel)
+	must(p.Wait())
+}
+
+// ParkDone is n tasks that are all parked on ctx.Done() when they are canceled.
+func ParkDone(n int) Work {
+	return fielded(fmt.Sprintf("ParkDone/tasks=%d", n), n, func(f field) func() time.Duration {
+		return timed(func() { parkDone(f, n) })
+	})
+}
+
+// Cancel is the part of ParkDone from the cancellation on.
+func Cancel(n int) Work {
+	return fielded(fmt.Sprintf("Cancel/tasks=%d", n), n, func(f field) func() time.Duration {
+		return func() time.Duration {
+			begin := parkDone(f, n)
+			return time.Since(begin)
+		}
+	})
+}
+
+// parkDone returns when it canceled the tasks.
+func parkDone(f field, n int) (canceled time.Time) {
+	l := newLot(n)
+	f(n, func(ctx context.Context) error {
+		l.arrive()
+		<-ctx.Done()
+		return nil
+	}, func(cancel func()) {
+		<-l.full
+		canceled = time.Now()
+		cancel()
+	})
+	return canceled
+}
+
+func fielded(name string, n int, op func(field) func() time.Duration) Work {
+	w := Work{Name: name, Units: n, Unit: "task"}
+	for _, f := range fields {
+		w.Ways = append(w.Ways, Way{f.name, op(f.field)})
+	}
+	return w
+}
+
+// One is a scope with one task in it, under a context that can be canceled or
+// one that cannot.
+func One(cancelable bool) Work {
+	task := func(context.Context) error { return nil }
+	return Work{
+		Name: fmt.Sprintf("One/cancelable=%v", cancelable), Units: manyOnes, Unit: "scope",
+		Ways: []Way{
+			{"traigo", ones(cancelable, func(ctx context.Context, _ *traigo.Scope) {
+				must(traigo.Run(ctx, func(_ context.Context, s *traigo.Scope) error {
+					s.Spawn(task)
+					return nil
+				}))
+			})},
+			{"traigo-fork", ones(cancelable, func(_ context.Context, parent *traigo.Scope) {
+				s := parent.Fork()
+				s.Spawn(task)
+				must(s.Wait())
+			})},
+			{"go", ones(cancelable, func(ctx context.Context, _ *traigo.Scope) {
+				ctx, cancel := context.WithCancelCause(ctx)
+				var wg sync.WaitGroup
+				wg.Add(1)
+				go func() {
+					defer wg.Done()
+					_ = task(ctx)
+				}()
+				wg.Wait()
+				cancel(nil)
+			})},
+			{"errgroup", ones(cancelable, func(ctx context.Context, _ *traigo.Scope) {
+				g, ctx := errgroup.WithContext(ctx)
+				g.Go(func() error { return task(ctx) })
+				must(g.Wait())
+			})},
+			{"conc-pool", ones(cancelable, func(ctx context.Context, _ *traigo.Scope) {
+				p := pool.New().WithContext(ctx)
+				p.Go(task)
+				must(p.Wait())
+			})},
+		},
+	}
+}
+
+// manyOnes are timed together: one takes no longer than reading the clock does.
+const manyOnes = 1000
+
+func ones(cancelable bool, f func(context.Context, *traigo.Scope)) func() time.Duration {
+	return func() time.Duration {
+		ctx := context.Background()
+		if cancelable {
+			cancelable, cancel := context.WithCancel(ctx)
+			defer cancel()
+			ctx = cancelable
+		}
+		parent := traigo.New(ctx)
+		defer parent.Close() //nolint:errcheck // nothing in it fails
+		begin := time.Now()
+		for range manyOnes {
+			f(ctx, parent)
+		}
+		return time.Since(begin)
+	}
+}

@@ -1,0 +1,133 @@
+package bench
+
+import (
+	"context"
+	"runtime"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/traigo/traigo"
+)
+
+func TestEveryCrowdRunsAllOfItsTasks(t *testing.T) {
+	for _, c := range crowds {
+		t.Run(c.name, func(t *testing.T) {
+			var runs atomic.Int32
+			between := false
+			c.crowd(100, jobOf(func() { runs.Add(1) }), func() { between = true })
+			assert.EqualValues(t, 100, runs.Load())
+			assert.True(t, between)
+		})
+	}
+}
+
+// What a lot waits for has been reached: all of them are parked at once.
+func TestEveryCrowdParks(t *testing.T) {
+	for _, c := range crowds {
+		t.Run(c.name, func(t *testing.T) {
+			l := newLot(100)
+			c.crowd(100, l.job, l.release)
+		})
+	}
+}
+
+func TestEveryFieldIsCanceled(t *testing.T) {
+	for _, f := range fields {
+		t.Run(f.name, func(t *testing.T) {
+			var canceled atomic.Int32
+			f.field(100, func(ctx context.Context) error {
+				<-ctx.Done()
+				canceled.Add(1)
+				return nil
+			}, func(cancel func()) { cancel() })
+			assert.EqualValues(t, 100, canceled.Load())
+			assert.False(t, parkDone(f.field, 10).IsZero())
+		})
+	}
+}
+
+func TestEveryWorkIsDoneAndTakesTime(t *testing.T) {
+	for _, w := range []Work{
+		Spawn(10, 0), Spawn(10, time.Microsecond), Park(10), ParkDone(10), Cancel(10),
+		Live(10), LiveScopes(10), Spawners(2, 10), Groups(2, 10), One(false), One(true),
+	} {
+		for _, s := range w.Samples() {
+			assert.Positive(t, s.Op(), s.Name)
+		}
+	}
+}
+
+func TestBusyTakesAboutTheTimeItIsGiven(t *testing.T) {
+	// No upper bound: the machine may be busy with other things.
+	j := busy(time.Millisecond)
+	best := time.Hour
+	for range 5 {
+		begin := time.Now()
+		j.plain()
+		best = min(best, time.Since(begin))
+	}
+	assert.Greater(t, best, 100*time.Microsecond)
+}
+
+func TestTurnsCompareWithinARound(t *testing.T) {
+	slow := 1.0 // the machine becomes slower and slower
+	way := func(ns float64) func() time.Duration {
+		return func() time.Duration { return time.Duration(1000 * ns * slow) }
+	}
+	var turns Turns
+	for range 9 {
+		turns.Rounds = append(turns.Rounds,
+			Take([]Sample{{"a", 10, way(2)}, {"b", 10, way(4)}}, 1, 0).Rounds...)
+		slow *= 2
+	}
+	assert.InDelta(t, 0.5, turns.Ratio("a", "b").Center, 0.001)
+	assert.InDelta(t, 0.5, turns.Ratio("a", "b").Hi, 0.001)
+	assert.InDelta(t, 200*16, turns.Time("a").Center, 1, "the median, per unit")
+	assert.Panics(t, func() { turns.Time("c") }, "it was not measured")
+}
+
+func TestRowsAreMeasurable(t *testing.T) {
+	for _, r := range Rows() {
+		require.NotEmpty(t, r.Samples, r.What)
+		turns := Turns{Rounds: []map[string]float64{{}}}
+		for i, s := range r.Samples {
+			turns.Rounds[0][s.Name] = float64(i + 1)
+		}
+		assert.Positive(t, r.Ratio(turns).Center, r.What)
+		assert.Positive(t, r.Target, r.What)
+	}
+}
+
+func TestWorksHaveNamesThatBenchstatReads(t *testing.T) {
+	for name, works := range Works() {
+		for _, w := range works {
+			for _, s := range w.Samples() {
+				parts := strings.Split(s.Name, "/")
+				assert.Equal(t, name, parts[0])
+				for _, part := range parts[1:] {
+					assert.Regexp(t, `^[a-z]+=[^ ]+$`, part)
+				}
+			}
+		}
+	}
+}
+
+func TestWeightIsCounted(t *testing.T) {
+	bytes := BytesPerParked("go", 1000)
+	assert.Greater(t, bytes, 1000.0)
+	times, perSpawn := Allocations()
+	assert.InDelta(t, 1, times, 0.1)
+	assert.Positive(t, perSpawn)
+	watched, _ := Allocations(traigo.Observe(nobody{}))
+	assert.InDelta(t, 1, watched, 0.1, "an observer that keeps nothing costs no allocation")
+	runtime.GC()
+}
+
+type nobody struct{}
+
+func (nobody) Observe(traigo.Event) {}
