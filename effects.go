@@ -73,7 +73,7 @@ func (s *Scope) enteredLocked(state State) bool {
 // the scope.
 func (s *Scope) settle() {
 	due := nothing
-	if !s.settling {
+	if !s.settling && (s.state != Open || s.announce != 0) {
 		due = s.dueLocked()
 		s.settling = due != nothing
 	}

@@ -42,6 +42,9 @@ func (s *Scope) TrySpawn(fn func(ctx context.Context) error, opts ...TaskOption)
 }
 
 func (t *Task) configure(call string, opts []TaskOption) {
+	if len(opts) == 0 && t.flags&forAwait == 0 {
+		return // it belongs to the scope
+	}
 	for _, o := range opts {
 		mustHaveOption(call, o != nil)
 		o.applyTask(t)

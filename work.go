@@ -1,7 +1,6 @@
 package traigo
 
 import (
-	"context"
 	"runtime"
 	"runtime/pprof"
 )
@@ -184,7 +183,7 @@ func (t *Task) call() error {
 // label gives the goroutine the pprof labels of the scope's context or of
 // Values: never those that another task has left on it.
 func (t *Task) label() {
-	var ctx context.Context = (*scopeContext)(t.scope)
+	ctx := t.scope.outer
 	if x := t.rare(); x != nil && x.values != nil {
 		ctx = x.values
 	}
