@@ -41,7 +41,7 @@ func (s *Scope) dueLocked() effect {
 		case s.state == Finalizing && s.awaited == s.forks && !s.watchingForks:
 			s.watchingForks = true
 			return watchForks
-		case s.state == Canceling && s.live == 0 && !s.starting:
+		case s.state == Canceling && s.live == 0 && s.starting == 0:
 			s.moveLocked(inDrained)
 			s.announce = 0
 			if s.watched || s.detach != nil || s.rare != nothingRare || !s.over.Load().quiet() {

@@ -32,8 +32,8 @@ func (s *Scope) CheckInvariants() error {
 	if s.state == Closed && (s.live != 0 || s.first != nil || s.children != nil && s.anyCounted()) {
 		return fmt.Errorf("I3: closed with %d live", s.live)
 	}
-	if (s.queue != nil) != queued || queued && !s.starting {
-		return fmt.Errorf("I5: queue %v, starting %v", s.queue != nil, s.starting)
+	if (s.queue != nil) != queued || queued && s.starting == 0 {
+		return fmt.Errorf("I5: queue %v, starting %d", s.queue != nil, s.starting)
 	}
 	if l := s.rare.limiter; l != nil && l.running > l.limit {
 		return fmt.Errorf("%d of %d slots taken", l.running, l.limit)

@@ -48,12 +48,13 @@ type Scope struct {
 	//      awaited counts those of them that keep a finalizing scope alive.
 	//  I3  state = Closed ⇒ live = 0, for ever.
 	//  I4  the tasks from queue on have not started; those before it have.
-	//  I5  queue ≠ nil ⇒ a goroutine is starting, and will take its first.
+	//  I5  queue ≠ nil ⇒ starting > 0, and one of those will take its first.
 	mu                 sync.Mutex
 	state              State
 	announce           uint8 // a bit for each state entered whose effects are still to come
 	settling           bool  // a goroutine is applying effects
-	starting           bool  // a goroutine has been started and has not yet taken a task
+	starting           uint8 // goroutines that have been started and have not yet taken a task
+	inARow             uint8 // how often one has taken its first since a task last ended
 	inBody             bool  // the body of Run has not returned
 	watched            bool  // somebody wants to hear of its steps; set at opening
 	live               int32

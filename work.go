@@ -6,12 +6,17 @@ import (
 )
 
 // How tasks get to run. Tasks that have been accepted and not started form the
-// tail of the scope's list. At most one goroutine at a time is starting: it
-// exists, and has not taken its first task. Having taken one, it makes sure,
-// before it runs it, that another is starting if tasks are left; having ended
-// it, it takes the next instead of exiting. So every task starts without
-// waiting for another to end, tasks that block have a goroutine each, and
-// short ones share a few.
+// tail of the scope's list. A goroutine is starting when it exists and has not
+// taken its first task. Having taken one, it makes sure, before it runs it, that
+// another is starting if tasks are left; having ended it, it takes the next
+// instead of exiting. So every task starts without waiting for another to end,
+// tasks that block have a goroutine each, and short ones share a few.
+
+// maxStarters is how many goroutines may be starting at once. One is enough while
+// tasks are short: it comes back for the next, and more of them would only be in
+// each other's way. If none comes back the tasks are long, or park; then there
+// are more and more, so that a crowd starts on all processors.
+const maxStarters = 32
 
 // enqueueLocked appends an accepted task to the list and reports whether a
 // goroutine is to be launched.
@@ -27,8 +32,10 @@ func (s *Scope) enqueueLocked(t *Task) bool {
 	if s.queue == nil {
 		s.queue = t
 	}
-	launch := !s.starting
-	s.starting = true
+	launch := s.starting == 0
+	if launch {
+		s.starting = 1
+	}
 	if s.worker == nil {
 		s.worker = s.work // once: each `go s.work()` would allocate it again
 	}
@@ -80,46 +87,49 @@ func (s *Scope) unlinkLocked(t *Task) {
 	t.prev, t.next = nil, nil
 }
 
-// takeLocked takes the first task of the queue, and says whether the taker has
-// to start another goroutine before it runs that task.
-func (s *Scope) takeLocked() (t *Task, another bool) {
+// takeLocked takes the first task of the queue, and says how many goroutines the
+// taker has to start before it runs that task.
+func (s *Scope) takeLocked() (t *Task, more uint8) {
 	t = s.queue
 	if t == nil {
-		return nil, false
+		return nil, 0
 	}
 	s.queue = t.next
-	another = s.queue != nil && !s.starting
-	s.starting = s.starting || another
-	return t, another
+	if may := 1 + s.inARow/4; s.queue != nil && s.starting < may {
+		more = min(2, may-s.starting)
+		s.starting += more
+	}
+	return t, more
 }
 
 // work is a goroutine that was starting, and runs tasks until none is left.
 func (s *Scope) work() {
 	s.mu.Lock()
-	s.starting = false
-	t, another := s.takeLocked()
+	s.starting--
+	s.inARow = min(s.inARow+1, 4*(maxStarters-1))
+	t, more := s.takeLocked()
 	s.settle()
-	s.workOn(t, another)
+	s.workOn(t, more)
 }
 
-func (s *Scope) workOn(t *Task, another bool) {
+func (s *Scope) workOn(t *Task, more uint8) {
 	for t != nil {
-		if another {
+		for range more {
 			go s.worker()
 		}
-		t, another = s.runTask(t)
+		t, more = s.runTask(t)
 	}
 }
 
 // runTask runs t to its end, whatever that is, and takes the next.
-func (s *Scope) runTask(t *Task) (next *Task, another bool) {
+func (s *Scope) runTask(t *Task) (next *Task, more uint8) {
 	entered, returned := false, false
 	defer func() {
 		switch {
 		case t != nil:
 			s.rescue(t, entered, recover())
 		case !returned && next != nil: // settle has called what ended this goroutine
-			go s.workOn(next, another)
+			go s.workOn(next, more)
 		}
 	}()
 	t.label()
@@ -134,28 +144,28 @@ func (s *Scope) runTask(t *Task) (next *Task, another bool) {
 	}
 	var hooks *hook
 	s.mu.Lock()
-	next, another, hooks = s.retireLocked(t)
+	next, more, hooks = s.retireLocked(t)
 	t = nil
 	if hooks != nil {
 		defer s.callHooks(hooks)
 	}
 	s.settle()
 	returned = true
-	return next, another
+	return next, more
 }
 
 // rescue is for a panic or a Goexit, of the task or of a callback around it.
 // This goroutine ends, and hands over to a new one.
 func (s *Scope) rescue(t *Task, entered bool, value any) {
 	if !entered && value == nil { // an observer has called Goexit: the task is still to run
-		go s.workOn(t, false)
+		go s.workOn(t, 0)
 		return
 	}
 	defer func() {
 		s.mu.Lock()
-		next, another, hooks := s.retireLocked(t)
+		next, more, hooks := s.retireLocked(t)
 		if next != nil {
-			go s.workOn(next, another)
+			go s.workOn(next, more)
 		}
 		defer s.callHooks(hooks)
 		s.settle()
@@ -197,7 +207,7 @@ func (s *Scope) plain(t *Task) bool {
 
 // retireLocked takes an ended task off the list and gives its worker the next
 // one. The hooks that it returns are to be called.
-func (s *Scope) retireLocked(t *Task) (next *Task, another bool, hooks *hook) {
+func (s *Scope) retireLocked(t *Task) (next *Task, more uint8, hooks *hook) {
 	if !t.has(hasEnded) {
 		hooks = t.publishLocked()
 	}
@@ -208,9 +218,10 @@ func (s *Scope) retireLocked(t *Task) (next *Task, another bool, hooks *hook) {
 		s.releaseLocked(t)
 	}
 	if t.flags&dedicated == 0 {
-		next, another = s.takeLocked()
+		s.inARow = 0
+		next, more = s.takeLocked()
 	}
-	return next, another, hooks
+	return next, more, hooks
 }
 
 // releaseLocked takes back what an accepted task counts for.

@@ -57,7 +57,8 @@ var turnsPerNanosecond = sync.OnceValue(func() float64 {
 // let go.
 type lot struct {
 	job
-	missing atomic.Int64
+	missing atomic.Int64  // have not come
+	left    atomic.Int64  // have not gone
 	full    chan struct{} // closed when all have come
 	gate    chan struct{} // closed to let them go
 }
@@ -65,9 +66,11 @@ type lot struct {
 func newLot(n int) *lot {
 	l := &lot{full: make(chan struct{}), gate: make(chan struct{})}
 	l.missing.Store(int64(n))
+	l.left.Store(int64(n))
 	l.job = jobOf(func() {
 		l.arrive()
 		<-l.gate
+		l.left.Add(-1)
 	})
 	return l
 }

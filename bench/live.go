@@ -41,15 +41,23 @@ func Live(n int) Work {
 	}}
 }
 
-// among starts n, and returns how long it then takes to start some more: without
-// the collection of garbage that the n have set off.
+// among starts n, and returns how long it then takes to start some more. As many
+// have run and ended just before: the pages of their stacks are there, and no
+// collection of garbage is under way.
 func among(n int, start func(*lot)) time.Duration {
-	first, then := newLot(n), newLot(more)
+	first, before, then := newLot(n), newLot(more), newLot(more)
 	for range n {
 		start(first)
 	}
 	<-first.full
 	runtime.GC()
+	for range more {
+		start(before)
+	}
+	before.release()
+	for before.left.Load() > 0 {
+		runtime.Gosched()
+	}
 	begin := time.Now()
 	for range more {
 		start(then)
