@@ -38,28 +38,41 @@ type Turns struct {
 }
 
 // Take times the samples in turn. Each is first done once at full size, since
-// the first to touch a million stacks pays for their pages, and then timed for
-// at least as long as given in every round, with the garbage of the others gone.
+// the first to touch a million stacks pays for their pages. In every round the
+// garbage of the others is collected first; the sample is then done for half of
+// the time given, untimed, so that the heap is again as large as it keeps it,
+// and timed for at least that time.
 func Take(samples []Sample, rounds int, atLeast time.Duration) Turns {
 	var t Turns
+	long := make(map[string]bool) // an operation takes longer than that: it warms itself up
 	for _, s := range samples {
+		begin := time.Now()
 		s.Op()
+		long[s.Name] = time.Since(begin) > atLeast
 	}
 	for r := range rounds {
 		round := make(map[string]float64, len(samples))
 		for i := range samples {
 			s := samples[(i+r)%len(samples)]
 			runtime.GC()
-			var took time.Duration
-			ops := 0
-			for begin := time.Now(); ops == 0 || time.Since(begin) < atLeast; ops++ {
-				took += s.Op()
+			if !long[s.Name] {
+				repeat(s, atLeast/2)
 			}
-			round[s.Name] = float64(took) / float64(ops) / float64(s.Units)
+			round[s.Name] = repeat(s, atLeast) / float64(s.Units)
 		}
 		t.Rounds = append(t.Rounds, round)
 	}
 	return t
+}
+
+// repeat does a sample for a time, and returns the mean of what it says it took.
+func repeat(s Sample, atLeast time.Duration) float64 {
+	var took time.Duration
+	ops := 0
+	for begin := time.Now(); ops == 0 || time.Since(begin) < atLeast; ops++ {
+		took += s.Op()
+	}
+	return float64(took) / float64(ops)
 }
 
 // Median is the median of what f makes of each round, and the interval in which

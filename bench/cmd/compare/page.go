@@ -58,7 +58,7 @@ func processor() string {
 	if err != nil {
 		return fmt.Sprintf("%d processors", runtime.NumCPU())
 	}
-	defer info.Close() //nolint:errcheck // it was only read
+	defer info.Close()
 	for lines := bufio.NewScanner(info); lines.Scan(); {
 		if _, model, ok := strings.Cut(lines.Text(), "model name\t: "); ok {
 			return fmt.Sprintf("%d × %s", runtime.NumCPU(), model)

@@ -27,7 +27,7 @@ func (t table) text() string {
 	for _, row := range append([][]string{t.header}, t.rows...) {
 		fmt.Fprintln(w, strings.ReplaceAll(strings.Join(row, "\t"), "**", ""))
 	}
-	w.Flush() //nolint:errcheck // a Builder takes everything
+	w.Flush()
 	return b.String()
 }
 
