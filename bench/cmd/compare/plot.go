@@ -48,8 +48,9 @@ func drawPlot(lines []line) (*plot.Plot, error) {
 	p.X.Label.Text = "tasks in one scope (or group, or pool)"
 	p.Y.Label.Text = "ns per task"
 	p.X.Scale, p.Y.Scale = plot.LogScale{}, plot.LogScale{}
-	p.X.Tick.Marker, p.Y.Tick.Marker = plot.LogTicks{Prec: -1}, plot.LogTicks{Prec: -1}
-	p.Legend.Top = true
+	p.X.Tick.Marker, p.Y.Tick.Marker = powers{}, powers{}
+	p.Legend.Top, p.Legend.XOffs = true, -vg.Centimeter
+	p.Legend.Padding = vg.Points(2)
 	p.Add(plotter.NewGrid())
 	for i, l := range lines {
 		curve, points, err := plotter.NewLinePoints(l.points)
@@ -65,6 +66,20 @@ func drawPlot(lines []line) (*plot.Plot, error) {
 		p.Legend.Add(l.name, curve, points)
 	}
 	return p, nil
+}
+
+// powers are the ticks of a logarithmic axis: all of them marked, and those of ten
+// labeled with a number that people write.
+type powers struct{}
+
+func (powers) Ticks(low, high float64) []plot.Tick {
+	ticks := plot.LogTicks{Prec: -1}.Ticks(low, high)
+	for i, t := range ticks {
+		if t.Label != "" {
+			ticks[i].Label = number(int(t.Value))
+		}
+	}
+	return ticks
 }
 
 func drawTo(path string, lines []line) error {
