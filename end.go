@@ -46,10 +46,12 @@ var completed = &ending{reason: reason{kind: Completed}}
 
 // ending returns what has ended the scope; nil if nothing has.
 func (s *Scope) ending() *ending {
-	if s.over.Load() == completed {
+	e := s.over.Load() // once: after a look that saw nothing, another may see completed
+	if e == completed {
 		s.over.CompareAndSwap(completed, &ending{scope: s, reason: completed.reason})
+		e = s.over.Load()
 	}
-	return s.over.Load()
+	return e
 }
 
 // ended returns what has ended the scope or anything it hangs on; nil while

@@ -113,9 +113,7 @@ func (tr *trace) check() []error {
 
 // An observer's story of any program is a path of the state table, and complete
 // when Run returns. Whoever looks for a race here: effects applied in another
-// order than decided were seen in one of some 20,000 runs. Open: seed 13461 once
-// had "accepted 3, run 2, ended 2" with -race on a busy machine, and not again in
-// 30,000 runs of that seed; what the observer heard then is now in the message.
+// order than decided were seen in one of some 20,000 runs.
 func TestObserverHearsAPathOfTheStateTable(t *testing.T) {
 	runs := 20_000
 	if testing.Short() {
