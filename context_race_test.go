@@ -2,9 +2,13 @@ package traigo_test
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"runtime"
+	"sync/atomic"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/traigo/traigo"
@@ -32,4 +36,45 @@ func TestStressContextOfATaskThatIsDoneHasAnError(t *testing.T) {
 		require.Error(t, context.Cause(ctx))
 	}
 	require.NoError(t, s.Close())
+}
+
+// The ending that most scopes have is one for all of them until somebody asks.
+// Whoever asks while it is being decided gets none or that of the scope, with a
+// cause that names it: never the one for all.
+func TestStressCauseOfAScopeThatIsCompletingNamesIt(t *testing.T) {
+	type key struct{}
+	rounds := 30_000
+	if testing.Short() {
+		rounds = 3000
+	}
+	var current atomic.Pointer[traigo.Scope]
+	var stop atomic.Bool
+	look := func() (wrong string) {
+		for !stop.Load() {
+			s := current.Load()
+			ctx := s.Context()
+			_ = ctx.Value(key{})
+			if ctx.Err() == nil {
+				continue
+			}
+			var c *traigo.Cancellation
+			if cause := context.Cause(ctx); !errors.As(cause, &c) || c.Kind != traigo.Completed || c.Scope != s.Path() {
+				return fmt.Sprintf("%s: %v", s.Path(), cause)
+			}
+		}
+		return ""
+	}
+	current.Store(traigo.New(context.Background()))
+	wrong := make(chan string)
+	for range 2 {
+		go func() { wrong <- look() }()
+	}
+	for range rounds {
+		s := traigo.New(context.Background())
+		current.Store(s)
+		s.Finalize()
+	}
+	stop.Store(true)
+	assert.Empty(t, <-wrong)
+	assert.Empty(t, <-wrong)
 }

@@ -76,3 +76,10 @@ func SpawnLater(s *Scope, fn func(context.Context) error, opts ...TaskOption) (t
 
 // Sizes are those of a Task and a Scope, in bytes.
 func Sizes() (task, scope uintptr) { return unsafe.Sizeof(Task{}), unsafe.Sizeof(Scope{}) }
+
+// Starting is how many goroutines have been started and have no task yet.
+func Starting(s *Scope) int32 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return int32(s.starting)
+}

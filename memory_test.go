@@ -7,7 +7,6 @@ import (
 	"runtime"
 	"testing"
 
-	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/traigo/traigo"
@@ -70,62 +69,4 @@ func TestScopeMemoryFollowsWhatRuns(t *testing.T) {
 	before := heap()
 	round(tasks, forks)
 	require.Less(t, heap()-before, int64(256<<10), "bytes more after %d tasks and %d forks", tasks, forks)
-}
-
-// What it costs to spawn: one allocation, and nothing for what nobody asks for.
-func TestSpawnAllocatesOnce(t *testing.T) {
-	if raceEnabled {
-		t.Skip("the race detector allocates")
-	}
-	nop := func(context.Context) error { return nil }
-	done := make(chan struct{})
-	signal := func(context.Context) error { done <- struct{}{}; return nil }
-	name := traigo.Name("named")
-	for _, row := range []struct {
-		name  string
-		scope []traigo.ScopeOption
-		task  []traigo.TaskOption
-	}{
-		{"plain", nil, nil},
-		{"flags", nil, []traigo.TaskOption{traigo.Bubble(false), traigo.Awaited(false)}},
-		{"a name", nil, []traigo.TaskOption{name}},
-		{"a limit", []traigo.ScopeOption{traigo.Limit(3)}, nil},
-	} {
-		s := traigo.New(context.Background(), row.scope...)
-		times := testing.AllocsPerRun(2000, func() {
-			s.Spawn(nop, row.task...)
-			s.Spawn(signal, row.task...)
-			<-done
-		}) / 2
-		assert.InDelta(t, 1, times, 0.05, row.name)
-		require.NoError(t, s.Close())
-	}
-}
-
-// And to open a scope, with the task in it: the scope, the task, the function of a
-// goroutine.
-func TestScopeWithATaskAllocatesLittle(t *testing.T) {
-	if raceEnabled {
-		t.Skip("the race detector allocates")
-	}
-	nop := func(context.Context) error { return nil }
-	bg := context.Background()
-	parent := traigo.New(bg)
-	defer parent.Close()
-	assert.LessOrEqual(t, testing.AllocsPerRun(2000, func() {
-		_ = traigo.Run(bg, func(_ context.Context, s *traigo.Scope) error { s.Spawn(nop); return nil })
-	}), 4.0, "Run")
-	assert.LessOrEqual(t, testing.AllocsPerRun(2000, func() {
-		f := parent.Fork()
-		f.Spawn(nop)
-		_ = f.Wait()
-	}), 5.0, "Fork: a Wait that comes late needs a channel")
-}
-
-// Both are allocated in great numbers. Who makes one larger has a reason, and
-// says it here.
-func TestTasksAndScopesAreSmall(t *testing.T) {
-	task, scope := traigo.Sizes()
-	assert.LessOrEqual(t, task, uintptr(80), "bytes of a Task")
-	assert.LessOrEqual(t, scope, uintptr(320), "bytes of a Scope")
 }

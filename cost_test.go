@@ -1,0 +1,173 @@
+package traigo_test
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"runtime/debug"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/traigo/traigo"
+)
+
+// What is cheap stays cheap: counts that are the same on every machine. What
+// takes how long is measured in bench. The race detector spoils some of them, so
+// `make test` runs those whose names begin with TestCost once more without it.
+
+// What it costs to spawn: one allocation, and nothing for what nobody asks for.
+func TestCostSpawnAllocatesOnce(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector allocates")
+	}
+	nop := func(context.Context) error { return nil }
+	done := make(chan struct{})
+	signal := func(context.Context) error { done <- struct{}{}; return nil }
+	name := traigo.Name("named")
+	for _, row := range []struct {
+		name  string
+		scope []traigo.ScopeOption
+		task  []traigo.TaskOption
+	}{
+		{"plain", nil, nil},
+		{"flags", nil, []traigo.TaskOption{traigo.Bubble(false), traigo.Awaited(false)}},
+		{"a name", nil, []traigo.TaskOption{name}},
+		{"a limit", []traigo.ScopeOption{traigo.Limit(3)}, nil},
+	} {
+		s := traigo.New(context.Background(), row.scope...)
+		times := testing.AllocsPerRun(2000, func() {
+			s.Spawn(nop, row.task...)
+			s.Spawn(signal, row.task...)
+			<-done
+		}) / 2
+		assert.InDelta(t, 1, times, 0.05, row.name)
+		require.NoError(t, s.Close())
+	}
+}
+
+// And to open a scope, with the task in it: the scope, the task, the function of a
+// goroutine.
+func TestCostScopeWithATaskAllocatesLittle(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector allocates")
+	}
+	nop := func(context.Context) error { return nil }
+	bg := context.Background()
+	parent := traigo.New(bg)
+	defer parent.Close()
+	assert.LessOrEqual(t, testing.AllocsPerRun(2000, func() {
+		_ = traigo.Run(bg, func(_ context.Context, s *traigo.Scope) error { s.Spawn(nop); return nil })
+	}), 4.0, "Run")
+	assert.LessOrEqual(t, testing.AllocsPerRun(2000, func() {
+		f := parent.Fork()
+		f.Spawn(nop)
+		_ = f.Wait()
+	}), 5.0, "Fork: a Wait that comes late needs a channel")
+}
+
+// Both are allocated in great numbers. Who makes one larger has a reason, and
+// says it here.
+func TestTasksAndScopesAreSmall(t *testing.T) {
+	task, scope := traigo.Sizes()
+	assert.LessOrEqual(t, task, uintptr(80), "bytes of a Task")
+	assert.LessOrEqual(t, scope, uintptr(320), "bytes of a Scope")
+}
+
+// A goroutine begins with two KiB of stack, and to give it more costs more than a
+// short task. So what runs a task, and what follows from its end, keeps its frames
+// small: here in a process in which no stack may grow beyond that.
+func TestCostShortTaskFitsTheFirstStack(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector needs a larger stack")
+	}
+	const variable = "TRAIGO_TEST_SMALL_STACK"
+	if os.Getenv(variable) != "" {
+		debug.SetGCPercent(-1) // it shrinks stacks, and learns with which size to begin
+		nop := func(context.Context) error { return nil }
+		parent := traigo.New(context.Background())
+		program := func() {
+			for range 3 {
+				_ = traigo.Run(context.Background(), func(ctx context.Context, s *traigo.Scope) error {
+					for range 1000 {
+						s.Spawn(nop)
+					}
+					return nil
+				})
+				f := parent.Fork()
+				f.Spawn(nop)
+				_ = f.Wait()
+			}
+		}
+		needStack(100) // this goroutine may have what it likes, but not later
+		debug.SetMaxStack(2048)
+		program()
+		os.Exit(0) // not back to package testing, which has goroutines of its own
+	}
+	self, err := os.Executable()
+	require.NoError(t, err)
+	cmd := exec.CommandContext(t.Context(), self, "-test.run=^TestCostShortTaskFitsTheFirstStack$")
+	cmd.Env = append(os.Environ(), variable+"=1", "GODEBUG=", "GOMAXPROCS=1") // a contended lock allocates
+	out, err := cmd.CombinedOutput()
+	require.NoError(t, err, "%s", out)
+}
+
+//go:noinline
+func needStack(n int) (sum byte) {
+	var frame [1024]byte
+	frame[n] = 1
+	if n > 0 {
+		sum = needStack(n - 1)
+	}
+	return sum + frame[0]
+}
+
+// While tasks wait to start the clock is read for one in sixteen: an age is
+// exact to the time that sixteen spawns take.
+func TestCostAgesInACrowdAreExactToSixteenSpawns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := traigo.New(t.Context())
+		defer s.Close()
+		var launches []func()
+		for range 100 {
+			_, launch := traigo.SpawnLater(s, untilCanceled) // or no time would pass in a bubble
+			launches = append(launches, launch)
+			time.Sleep(time.Millisecond)
+		}
+		for i, task := range s.Snapshot().Tasks {
+			exact := time.Duration(100-i) * time.Millisecond
+			assert.GreaterOrEqual(t, task.Age, exact)
+			assert.Less(t, task.Age, exact+16*time.Millisecond)
+		}
+		for _, launch := range launches {
+			launch()
+		}
+	})
+}
+
+// One starting goroutine is enough for short tasks; a crowd that parks gets more
+// and more of them, so that it starts on all processors.
+func TestCostCrowdThatParksIsStartedByMany(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := traigo.New(t.Context())
+		defer s.Close()
+		var most atomic.Int32
+		for range 1000 {
+			s.Spawn(func(ctx context.Context) error {
+				for n := traigo.Starting(s); ; {
+					if m := most.Load(); m >= n || most.CompareAndSwap(m, n) {
+						break
+					}
+				}
+				<-ctx.Done()
+				return nil
+			})
+		}
+		synctest.Wait()
+		assert.EqualValues(t, 32, most.Load())
+	})
+}
