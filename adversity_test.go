@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -374,4 +375,55 @@ func TestBodyMayReturnTheUncomparableErrorOfATask(t *testing.T) {
 		})
 		assert.Equal(t, &traigo.TaskError{Task: "work", Err: uncomparable{"work"}}, outcome(t, err).Err)
 	})
+}
+
+// hostile is a context whose Value misbehaves when package pprof looks for labels.
+type hostile struct {
+	context.Context
+	misbehave func()
+}
+
+func (h hostile) Value(key any) any {
+	if strings.HasPrefix(fmt.Sprintf("%T", key), "pprof.") {
+		h.misbehave()
+	}
+	return h.Context.Value(key)
+}
+
+// An accepted task runs exactly once, whatever it takes to find its labels.
+func TestContextThatCannotBeAskedForLabelsKeepsNoTaskFromRunning(t *testing.T) {
+	for name, misbehave := range map[string]func(){
+		"panic":  func() { panic("no labels for you") },
+		"Goexit": runtime.Goexit,
+	} {
+		for where, open := range map[string]func(ctx context.Context, book *records) (*traigo.Scope, []traigo.TaskOption){
+			"scope": func(ctx context.Context, book *records) (*traigo.Scope, []traigo.TaskOption) {
+				return traigo.New(ctx, traigo.Logger(book.logger())), nil
+			},
+			"Values": func(ctx context.Context, book *records) (*traigo.Scope, []traigo.TaskOption) {
+				return traigo.New(context.Background(), traigo.Logger(book.logger())), []traigo.TaskOption{traigo.Values(ctx)}
+			},
+			"Dedicated": func(ctx context.Context, book *records) (*traigo.Scope, []traigo.TaskOption) {
+				return traigo.New(ctx, traigo.Logger(book.logger())), []traigo.TaskOption{traigo.Dedicated()}
+			},
+		} {
+			t.Run(name+"/"+where, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					book := newRecords()
+					s, opts := open(hostile{context.Background(), misbehave}, book)
+					var runs atomic.Int32
+					for range 10 {
+						s.Spawn(func(context.Context) error { runs.Add(1); return nil }, opts...)
+					}
+					require.NoError(t, s.Wait())
+					assert.EqualValues(t, 10, runs.Load())
+					if name == "panic" {
+						said := book.from(slog.LevelError)
+						require.Len(t, said, 10)
+						assert.True(t, mentions(said[0].Text, "panicked", "labels", "no labels for you"), said[0].Text)
+					}
+				})
+			})
+		}
+	}
 }

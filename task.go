@@ -47,7 +47,8 @@ const (
 
 // Bits are what has happened to a task.
 const (
-	introduced uint32 = 1 << iota // observers have been shown that it starts
+	unlabelled uint32 = 1 << iota // its context has no labels to give: it panicked
+	introduced                    // observers have been shown that it starts
 	hasEnded                      // the result stands
 	told                          // its context is done: ctxDone, if made, is closed
 	endedAlive                    // it ended before its context did, which so ended with it

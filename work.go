@@ -1,6 +1,8 @@
 package traigo
 
 import (
+	"context"
+	"log/slog"
 	"runtime"
 	"runtime/pprof"
 )
@@ -121,23 +123,33 @@ func (s *Scope) workOn(t *Task, more uint8) {
 	}
 }
 
+// A stage is how far a goroutine has come with a task.
+type stage uint8
+
+const (
+	labelling   stage = iota // a context is asked for its values
+	introducing              // an observer is called
+	running                  // the task's function has been entered
+)
+
 // runTask runs t to its end, whatever that is, and takes the next.
 func (s *Scope) runTask(t *Task) (next *Task, more uint8) {
-	entered, returned := false, false
+	at, returned := labelling, false
 	defer func() {
 		switch {
 		case t != nil:
-			s.rescue(t, entered, recover())
+			s.rescue(t, at, recover())
 		case !returned && next != nil: // settle has called what ended this goroutine
 			go s.workOn(next, more)
 		}
 	}()
 	t.label()
+	at = introducing
 	if s.watched && !t.has(introduced) {
 		t.set(introduced)
 		s.emit(TaskStarted, t, nil)
 	}
-	entered = true
+	at = running
 	err := t.call()
 	if err != nil || !s.plain(t) {
 		s.endTask(t, err, nil)
@@ -155,10 +167,18 @@ func (s *Scope) runTask(t *Task) (next *Task, more uint8) {
 }
 
 // rescue is for a panic or a Goexit, of the task or of a callback around it.
-// This goroutine ends, and hands over to a new one.
-func (s *Scope) rescue(t *Task, entered bool, value any) {
-	if !entered && value == nil { // an observer has called Goexit: the task is still to run
-		go s.workOn(t, 0)
+// This goroutine ends, and hands over to a new one: with the same task, if its
+// function was not reached.
+func (s *Scope) rescue(t *Task, at stage, value any) {
+	if at == labelling {
+		t.set(unlabelled)
+	}
+	if at != running {
+		defer func() { go s.workOn(t, 0) }()
+		if value != nil {
+			const what = "Value of the task's context"
+			s.log(slog.LevelError, what+" panicked: no pprof labels", t, newPanicError(what, value))
+		}
 		return
 	}
 	defer func() {
@@ -196,6 +216,9 @@ func (t *Task) label() {
 	ctx := t.scope.outer
 	if x := t.rare(); x != nil && x.values != nil {
 		ctx = x.values
+	}
+	if t.has(unlabelled) {
+		ctx = context.Background()
 	}
 	pprof.SetGoroutineLabels(ctx)
 }
