@@ -379,8 +379,8 @@ func TestBodyMayReturnTheUncomparableErrorOfATask(t *testing.T) {
 
 // hostile is a context whose Value misbehaves when package pprof looks for labels.
 type hostile struct {
-	context.Context
-	misbehave func()
+	context.Context //nolint:containedctx // it is one
+	misbehave       func()
 }
 
 func (h hostile) Value(key any) any {
