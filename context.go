@@ -42,8 +42,12 @@ func (s *Scope) attach() {
 	detach := context.AfterFunc(s.outer, ended)
 	s.mu.Lock()
 	s.detach = detach
+	closed := s.state == Closed
 	s.mu.Unlock()
-	if s.outer.Err() != nil {
+	switch {
+	case closed: // by its parent, meanwhile: nobody else will undo it
+		detach()
+	case s.outer.Err() != nil:
 		ended() // now, and not when a goroutine comes round to it
 	}
 }
@@ -275,7 +279,7 @@ func (t *Task) addHookLocked(h *hook) *ending {
 	case t.alone() != nil:
 		return t.alone()
 	case t.has(endedAlive):
-		return t.pastLocked()
+		return t.pastLocked(nil)
 	case t.scope.state < Canceling:
 		h.addLocked(&t.demand().hooks)
 	}

@@ -3,6 +3,7 @@ package traigo_test
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -226,3 +227,54 @@ func TestContextThatBreaksItsDeadlineDoesNotStopTheClock(t *testing.T) {
 		assert.Equal(t, 3*time.Second, time.Since(begin))
 	})
 }
+
+// counting counts who wants to hear of its end.
+type counting struct {
+	context.Context //nolint:containedctx // it is one
+	done            chan struct{}
+	hooks           *atomic.Int32
+}
+
+func (c counting) Done() <-chan struct{} { return c.done }
+
+func (c counting) AfterFunc(func()) (stop func() bool) {
+	c.hooks.Add(1)
+	return sync.OnceValue(func() bool { c.hooks.Add(-1); return true })
+}
+
+// It is closed before New returns: then too it lets go of its context.
+func TestContextIsLeftAloneByAScopeThatIsBornClosed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		parent := traigo.New(t.Context())
+		outer := counting{context.WithoutCancel(parent.Context()), make(chan struct{}), new(atomic.Int32)}
+		require.NoError(t, parent.Close())
+		for range 10 {
+			<-traigo.New(outer).Done()
+		}
+		assert.Zero(t, outer.hooks.Load())
+	})
+}
+
+// Nobody has brought the scope the news when the task ends: what its context has
+// said stands.
+func TestContextOfATaskDoesNotChangeItsMind(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		outer := &slow{odd{Context: t.Context(), done: make(chan struct{})}}
+		s := traigo.New(outer)
+		contexts, end := make(chan context.Context), make(chan struct{})
+		s.Spawn(func(ctx context.Context) error { contexts <- ctx; <-end; return nil })
+		ctx := <-contexts
+		outer.end(context.DeadlineExceeded)
+		require.ErrorIs(t, ctx.Err(), context.DeadlineExceeded)
+		close(end)
+		synctest.Wait()
+		require.ErrorIs(t, ctx.Err(), context.DeadlineExceeded)
+		assert.True(t, closed(ctx.Done()))
+		require.ErrorIs(t, s.Close(), context.DeadlineExceeded)
+	})
+}
+
+// slow is odd and tells nobody that it has ended.
+type slow struct{ odd }
+
+func (*slow) AfterFunc(func()) (stop func() bool) { return func() bool { return true } }

@@ -72,15 +72,20 @@ func (s *Scope) enteredLocked(state State) bool {
 // closes only after all of them, and an observer or a hook may call back into
 // the scope.
 func (s *Scope) settle() {
-	due := nothing
-	if !s.settling && (s.state != Open || s.announce != 0) {
-		due = s.dueLocked()
-		s.settling = due != nothing
-	}
+	due := s.claimLocked()
 	s.mu.Unlock()
 	if due != nothing {
 		s.apply(due)
 	}
+}
+
+// claimLocked returns what has become due, for the caller to apply.
+func (s *Scope) claimLocked() (due effect) {
+	if !s.settling && (s.state != Open || s.announce != 0) {
+		due = s.dueLocked()
+		s.settling = due != nothing
+	}
+	return due
 }
 
 func (s *Scope) apply(due effect) {
@@ -260,9 +265,6 @@ func (s *Scope) shutDown() {
 	if s.rare.reaper != nil {
 		s.rare.reaper.Stop()
 	}
-	if s.rare.watchdog != nil {
-		s.rare.watchdog.Stop()
-	}
 	s.doneLocked()
 	s.mu.Unlock()
 	if s.parent != nil {
@@ -273,9 +275,10 @@ func (s *Scope) shutDown() {
 // doneLocked is the last that happens under the lock.
 func (s *Scope) doneLocked() {
 	s.isDone = true
-	s.rare.done.giveLocked()
-	s.joined.giveLocked()
-	s.joiner.Done()
+	s.done.giveLocked()
+	if s.joining {
+		s.joiner.Done()
+	}
 }
 
 // below returns the scopes right below that have not closed.

@@ -89,6 +89,7 @@ func (s *Scope) refuse() {
 	s.mu.Unlock()
 	s.out = &Error{Scope: s.Path(), Err: refusal(s)}
 	s.mu.Lock()
+	s.tellScopeLocked()
 	s.doneLocked()
 	s.mu.Unlock()
 }

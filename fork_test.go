@@ -290,6 +290,8 @@ func TestForkOfAnEndedScopeIsClosed(t *testing.T) {
 				assert.Equal(t, traigo.Closed, child.State())
 				assert.True(t, closed(child.Done()))
 				assert.Error(t, child.Context().Err())
+				assert.True(t, closed(child.Context().Done()))
+				assert.True(t, closed(traigo.Stopping(child.Context())))
 				require.ErrorIs(t, child.Err(), traigo.ErrRefused)
 				require.ErrorIs(t, child.Wait(), traigo.ErrRefused)
 				require.ErrorIs(t, child.Close(), traigo.ErrRefused)

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -57,6 +58,64 @@ func TestGoexitAsATaskIsGivenUpGivesUpTheNext(t *testing.T) {
 		s.Cancel(nil)
 		time.Sleep(time.Hour)
 		require.Equal(t, traigo.Closed, s.State())
+	})
+}
+
+// What hangs on the context of a task that has just ended is called by a
+// goroutine that might have taken the next: it has left that to another.
+func TestGoexitOfAHookStrandsNoTask(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := traigo.New(t.Context())
+		var runs atomic.Int32
+		var tooLate func()
+		s.Spawn(func(ctx context.Context) error {
+			opened := make(chan struct{})
+			go func() {
+				_ = traigo.Run(ctx, func(ctx context.Context, _ *traigo.Scope) error {
+					close(opened)
+					return untilCanceled(ctx)
+				}, goexitOnce(traigo.ScopeCanceled))
+			}()
+			<-opened
+			_, tooLate = traigo.SpawnLater(s, func(context.Context) error { runs.Add(1); return nil })
+			return nil
+		})
+		synctest.Wait()
+		assert.EqualValues(t, 1, runs.Load())
+		tooLate()
+		require.NoError(t, s.Wait())
+		assert.EqualValues(t, 1, runs.Load())
+	})
+}
+
+// The goroutine that starts a task may find effects that nobody is applying: it
+// has better things to do.
+func TestGoexitAsATaskIsGivenUpStrandsNoTask(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		release, free := newRelease()
+		defer free()
+		var launch func()
+		told := make(chan struct{})
+		s := traigo.New(t.Context(), discard(), traigo.Observe(seeing(func(e traigo.Event) {
+			switch e.Kind {
+			case traigo.TaskStuck:
+				launch()
+				select {
+				case <-told:
+				case <-time.After(time.Second):
+				}
+			case traigo.ScopeCanceled:
+				close(told)
+				runtime.Goexit()
+			default:
+			}
+		})))
+		s.Spawn(deaf(release), traigo.Timeout(time.Second), traigo.CancelTimeout(time.Second))
+		time.Sleep(1500 * time.Millisecond)
+		var runs atomic.Int32
+		_, launch = traigo.SpawnLater(s, func(context.Context) error { runs.Add(1); return nil })
+		<-s.Done()
+		assert.EqualValues(t, 1, runs.Load())
 	})
 }
 

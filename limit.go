@@ -89,9 +89,13 @@ func (l *waitlist) removeLocked(w *waiter) {
 
 // grantLocked hands the slot of a task that has ended to the first in the
 // queue, or gives it back. Whoever gets it counts as live from here on: a scope
-// that is finalizing stays for it.
+// that is finalizing stays for it. In one that has ended nobody gets it, also
+// where the waiters have not heard of that.
 func (s *Scope) grantLocked() {
-	w := s.rare.limiter.waiters.popLocked()
+	var w *waiter
+	if s.state < Canceling {
+		w = s.rare.limiter.waiters.popLocked()
+	}
 	if w == nil {
 		s.rare.limiter.running--
 		return

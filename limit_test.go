@@ -96,6 +96,45 @@ func TestLimitRefusesWhoIsBlockedWhenTheScopeIsCanceled(t *testing.T) {
 	})
 }
 
+// What ends the scope frees a slot as well: it is not for those who wait.
+func TestLimitRefusesWhoIsBlockedWhenATaskEndsTheScope(t *testing.T) {
+	for name, task := range map[string]struct {
+		fn   func(context.Context) error
+		opts []traigo.TaskOption
+	}{
+		"failure": {failing(time.Minute, errBoom), nil},
+		"master":  {lasting(time.Minute), []traigo.TaskOption{traigo.Master(true)}},
+		"master, given up": {nil, []traigo.TaskOption{
+			traigo.Master(true), traigo.Timeout(time.Second), traigo.CancelTimeout(time.Second),
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				release, free := newRelease()
+				defer free()
+				if name == "master, given up" {
+					task.fn = deaf(release)
+				}
+				s := traigo.New(t.Context(), traigo.Limit(1), discard())
+				s.Spawn(task.fn, task.opts...)
+				refused := make(chan error)
+				for range 3 {
+					go func() {
+						refused <- s.Spawn(func(context.Context) error {
+							assert.Fail(t, "a refused task ran")
+							return nil
+						}).Err()
+					}()
+				}
+				for range 3 {
+					require.ErrorIs(t, <-refused, traigo.ErrRefused)
+				}
+				_ = s.Close()
+			})
+		})
+	}
+}
+
 func TestLimitDoesNotBlockTrySpawn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()

@@ -263,6 +263,23 @@ func TestLoggingOfABodyThatWaitsForItsScope(t *testing.T) {
 	})
 }
 
+// The root is closed; who waits below it is looked after all the same.
+func TestLoggingOfAWaitForItselfUnderAClosedRoot(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		book := newRecords()
+		root := traigo.New(t.Context(), traigo.Logger(slog.New(leaving{book.logger().Handler(), "waited for"})))
+		ctx := context.WithoutCancel(root.Context())
+		require.NoError(t, root.Close())
+		go func() {
+			_ = traigo.Run(ctx, func(_ context.Context, s *traigo.Scope) error { return s.Wait() }, traigo.Name("circle"))
+		}()
+		time.Sleep(time.Minute)
+		warned := book.from(slog.LevelWarn)
+		require.Len(t, warned, 1)
+		assert.Contains(t, warned[0].Text, `the body of "scope#`)
+	})
+}
+
 // leaving is a handler that calls runtime.Goexit after a certain message.
 type leaving struct {
 	slog.Handler

@@ -72,7 +72,6 @@ func newScope(call string, ctx context.Context, how opening, opts []ScopeOption)
 	mustHaveContext(call, ctx)
 	s := &Scope{id: lastScopeID.Add(1), how: how, outer: ctx, settings: noSettings, opened: now(), rare: nothingRare}
 	s.hook.scope = s
-	s.joiner.Add(1)
 	n, together := nodeOf(ctx)
 	switch n := n.(type) {
 	case *Scope:

@@ -65,8 +65,9 @@ type Scope struct {
 	isDone    bool   // everything has ended
 	isCtxDone bool   // the context is done
 	isStopped bool   // Shutdown has begun here or above, or the context is done
-	joined    signal // isDone, for those who may wait for themselves: see await
+	done      signal // isDone
 	ctxDone   signal // isCtxDone
+	joining   bool   // joiner has been told to wait
 
 	dismissedForks    bool        // as dismissForks does
 	dismissedVisitors bool        // as dismissVisitors does
@@ -77,13 +78,11 @@ type Scope struct {
 	detach            func() bool // undoes attach
 	children          *Scope      // scopes below that have not closed
 	hooks             *hook       // what the end of the context calls
-	waitedSince       stamp       // when somebody began to wait; 0 for nobody, or if that has taken long
 	rare              *scopeRare
 
-	out      *Error         // the outcome; set before done is given
-	joiner   sync.WaitGroup // Run waits for it; done when done is given
-	asked    atomic.Bool    // somebody has, or will have, received the outcome
-	watching atomic.Bool    // of a root: somebody looks after those who wait long
+	out    *Error         // the outcome; set before done is given
+	joiner sync.WaitGroup // isDone, for those who wait for nothing else: see join
+	asked  atomic.Bool    // somebody has, or will have, received the outcome
 }
 
 // scopeRare is what few scopes have: failures, a clock, tasks to be canceled.
@@ -93,12 +92,10 @@ type scopeRare struct {
 	result
 	stragglers
 	alarm
-	done     signal      // isDone
-	stopped  signal      // isStopped
-	limiter  *limiter    // nil: no limit
-	cursor   *Task       // how far the news of the ending has come
-	date     time.Time   // when it was opened, once somebody has asked
-	watchdog *time.Timer // of a root: see watchWaits
+	stopped signal    // isStopped
+	limiter *limiter  // nil: no limit
+	cursor  *Task     // how far the news of the ending has come
+	date    time.Time // when it was opened, once somebody has asked
 }
 
 var nothingRare = &scopeRare{}
@@ -167,7 +164,7 @@ func (s *Scope) Done() <-chan struct{} {
 	s.check("Done")
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.ownRareLocked().done.waitLocked(s.isDone)
+	return s.done.waitLocked(s.isDone)
 }
 
 // Err returns nil before the scope is done, and its outcome after: nil or an

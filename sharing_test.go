@@ -100,3 +100,25 @@ func TestTasksThatTakeTheirGoroutineAwayStrandNobody(t *testing.T) {
 		})
 	}
 }
+
+// The goroutine of a task that has ended brings an observer the news of that: the
+// tasks after it are not kept waiting.
+func TestObserverThatTakesItsTimeHoldsNoTaskUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var later *traigo.Task
+		var tooLate func()
+		s := traigo.New(t.Context(), traigo.Observe(seeing(func(e traigo.Event) {
+			if e.Kind == traigo.ScopeCanceled {
+				<-later.Done()
+				tooLate()
+			}
+		})))
+		_, launch := traigo.SpawnLater(s, func(context.Context) error {
+			later, tooLate = traigo.SpawnLater(s, succeed, traigo.Awaited(false))
+			return nil
+		})
+		s.Finalize()
+		launch()
+		require.NoError(t, s.Wait())
+	})
+}

@@ -236,9 +236,6 @@ func (s *Scope) giveUp(t *Task, stuck StuckTask) {
 	}
 	s.unlinkLocked(t)
 	s.releaseLocked(t)
-	if s.rare.limiter != nil {
-		s.grantLocked()
-	}
 	s.ownRareLocked().gaveUp.giveLocked()
 	s.rare.gaveUp = nil // the next is for the next
 	if e := t.alone(); e != nil && e.kind == TimedOut && t.flags&bubbles != 0 {
@@ -246,6 +243,9 @@ func (s *Scope) giveUp(t *Task, stuck StuckTask) {
 	}
 	if t.flags&master != 0 {
 		s.endLocked(up, reason{kind: MasterEnded, task: t})
+	}
+	if s.rare.limiter != nil {
+		s.grantLocked()
 	}
 	s.mu.Unlock() // reap settles, when observers have heard
 

@@ -12,8 +12,22 @@ const patience = 10 * time.Second
 
 // join waits until everything in the scope has ended. isActive looks for its frame.
 //
+// A WaitGroup costs less than a channel. It is told only by the first who comes to
+// wait, since it then belongs to that one's synctest bubble.
+//
 //go:noinline
-func (s *Scope) join() { s.joiner.Wait() }
+func (s *Scope) join() {
+	s.mu.Lock()
+	done := s.isDone
+	if !done && !s.joining {
+		s.joining = true
+		s.joiner.Add(1)
+	}
+	s.mu.Unlock()
+	if !done {
+		s.joiner.Wait()
+	}
+}
 
 // await is join for a caller who may be a task of the scope, and then waits for
 // itself. Who it is can be told only from its stack, so that is looked at when
@@ -29,71 +43,23 @@ func (s *Scope) await(stop <-chan struct{}) bool {
 		s.join() // nothing in the scope has started: the caller is no part of it
 		return true
 	}
-	ended := s.joined.waitLocked(false)
-	if s.waitedSince == 0 {
-		s.waitedSince = now()
-	}
+	done := s.done.waitLocked(false)
 	s.mu.Unlock()
-	s.root().watchWaits(patience)
-
-	for warned := false; ; warned = true {
+	long := time.NewTimer(patience)
+	defer long.Stop()
+	for {
 		select {
-		case _, long := <-ended:
-			if !long {
-				return true
-			}
+		case <-done:
+			return true
 		case <-stop:
 			return false
-		}
-		if who := s.ownOnStack(); who != "" && !warned {
-			s.log(slog.LevelWarn, "the scope is being waited for by "+who+", which is part of it: "+
-				"this will not end by itself; wait from outside", nil, nil)
-		}
-	}
-}
-
-// watchWaits has the waits below a root looked at after a time: who has waited
-// long gets a value through joined. It is one timer for the whole tree, since most
-// waits are short and a timer costs more than they do.
-func (s *Scope) watchWaits(after time.Duration) {
-	if !s.watching.Load() && s.watching.CompareAndSwap(false, true) {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		if s.state != Closed {
-			s.ownRareLocked().watchdog = time.AfterFunc(after, func() {
-				s.watching.Store(false) // first: who begins to wait from now on may not be seen
-				if next := s.wakeWaiters(now()); next > 0 {
-					s.watchWaits(next)
-				}
-			})
-		}
-	}
-}
-
-// wakeWaiters wakes those who have waited long for s or a scope below, and
-// returns when it is to be called again: never, if that is 0.
-func (s *Scope) wakeWaiters(now stamp) (next time.Duration) {
-	s.mu.Lock()
-	if since := s.waitedSince; since != 0 && !s.isDone {
-		if next = patience - time.Duration(now-since); next <= 0 {
-			next, s.waitedSince = 0, 0 // once
-			for woken := true; woken; {
-				select {
-				case s.joined <- struct{}{}:
-				default:
-					woken = false
-				}
+		case <-long.C:
+			if who := s.ownOnStack(); who != "" {
+				s.log(slog.LevelWarn, "the scope is being waited for by "+who+", which is part of it: "+
+					"this will not end by itself; wait from outside", nil, nil)
 			}
 		}
 	}
-	below := s.belowLocked()
-	s.mu.Unlock()
-	for _, c := range below {
-		if n := c.wakeWaiters(now); n > 0 && (next == 0 || n < next) {
-			next = n
-		}
-	}
-	return next
 }
 
 // waitsFor reports whether t cannot end before whoever has ctx returns.

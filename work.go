@@ -110,7 +110,11 @@ func (s *Scope) work() {
 	s.starting--
 	s.inARow = min(s.inARow+1, 4*(maxStarters-1))
 	t, more := s.takeLocked()
-	s.settle()
+	if t == nil {
+		s.settle()
+		return
+	}
+	s.mu.Unlock() // nothing can be due: t is live, and no longer starting changes nothing
 	s.workOn(t, more)
 }
 
@@ -134,13 +138,10 @@ const (
 
 // runTask runs t to its end, whatever that is, and takes the next.
 func (s *Scope) runTask(t *Task) (next *Task, more uint8) {
-	at, returned := labelling, false
+	at := labelling
 	defer func() {
-		switch {
-		case t != nil:
+		if t != nil {
 			s.rescue(t, at, recover())
-		case !returned && next != nil: // settle has called what ended this goroutine
-			go s.workOn(next, more)
 		}
 	}()
 	t.label()
@@ -154,15 +155,21 @@ func (s *Scope) runTask(t *Task) (next *Task, more uint8) {
 	if err != nil || !s.plain(t) {
 		s.endTask(t, err, nil)
 	}
-	var hooks *hook
 	s.mu.Lock()
-	next, more, hooks = s.retireLocked(t)
+	next, more, hooks := s.retireLocked(t)
+	due := s.claimLocked()
+	s.mu.Unlock()
 	t = nil
+	if next != nil && (hooks != nil || due != nothing) {
+		go s.workOn(next, more) // what is called now may take long, or this goroutine away
+		next = nil
+	}
 	if hooks != nil {
 		defer s.callHooks(hooks)
 	}
-	s.settle()
-	returned = true
+	if due != nothing {
+		s.apply(due)
+	}
 	return next, more
 }
 
