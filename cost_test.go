@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime/debug"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -68,6 +69,36 @@ func TestCostScopeWithATaskAllocatesLittle(t *testing.T) {
 		f.Spawn(nop)
 		_ = f.Wait()
 	}), 5.0, "Fork: a Wait that comes late needs a channel")
+}
+
+// For each function or item: its future, its function as a task, and what goes with
+// a result that is handed over.
+func TestCostJoinsAllocateLittle(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector allocates")
+	}
+	ctx := context.Background()
+	fn := func(context.Context) (int, error) { return 1, nil }
+	item := func(context.Context, int) (int, error) { return 1, nil }
+	fns := slices.Repeat([]func(context.Context) (int, error){fn}, 100)
+	items := slices.Values(make([]int, 100))
+	for _, row := range []struct {
+		name string
+		join func()
+		most float64 // for each of the hundred
+	}{
+		{"All", func() { _, _ = traigo.All(ctx, fns...) }, 2},
+		{"Settle", func() { traigo.Settle(ctx, fns...) }, 2},
+		{"Race", func() { _, _ = traigo.Race(ctx, fns...) }, 3},
+		{"Map", func() { _, _ = traigo.Map(ctx, items, item) }, 3},
+		{"AsCompleted", func() {
+			for _, err := range traigo.AsCompleted(ctx, items, item) {
+				_ = err
+			}
+		}, 4},
+	} {
+		assert.InDelta(t, row.most, testing.AllocsPerRun(50, row.join)/100, 0.6, row.name)
+	}
 }
 
 // Both are allocated in great numbers. Who makes one larger has a reason, and

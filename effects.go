@@ -149,9 +149,6 @@ func (s *Scope) tellScopeLocked() (hooks *hook) {
 	s.isCtxDone = true
 	s.ctxDone.giveLocked()
 	s.stopLocked()
-	if s.rare.limiter != nil {
-		s.rare.limiter.waiters.wakeAllLocked()
-	}
 	return takeHooksLocked(&s.hooks)
 }
 

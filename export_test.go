@@ -35,8 +35,10 @@ func (s *Scope) CheckInvariants() error {
 	if (s.queue != nil) != queued || queued && s.starting == 0 {
 		return fmt.Errorf("I5: queue %v, starting %d", s.queue != nil, s.starting)
 	}
-	if l := s.rare.limiter; l != nil && l.running > l.limit {
-		return fmt.Errorf("%d of %d slots taken", l.running, l.limit)
+	for _, l := range s.rare.limits {
+		if l.holders == nil && l.used > l.limit {
+			return fmt.Errorf("%d of %d slots taken", l.used, l.limit)
+		}
 	}
 	return nil
 }

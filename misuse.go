@@ -39,6 +39,12 @@ func mustHaveOption(call string, there bool) {
 	}
 }
 
+func mustBeLimit(call string, n int) {
+	if n < 0 {
+		panic(fmt.Sprintf("traigo: %s(%d): negative limit", call, n))
+	}
+}
+
 func mustNotBeNegative(call string, d time.Duration) {
 	if d < 0 {
 		panic(fmt.Sprintf("traigo: %s(%v): negative duration", call, d))

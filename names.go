@@ -46,12 +46,16 @@ func (t *Task) Scope() *Scope { return t.scope }
 // ID returns the number of the task, unique in its scope.
 func (t *Task) ID() uint64 { return t.id }
 
-// Name returns the name given by [Name], or that of the task's function.
+// Name returns the name given by [Name], or that of the task's function: in
+// joins with its place among the functions or items, as in "fetch[2]".
 func (t *Task) Name() string {
 	if t.name != nil && *t.name != "" {
 		return *t.name
 	}
 	if m := t.more.Load(); m != nil && m.pc != 0 {
+		if m.nth > 0 {
+			return funcName(m.pc) + "[" + strconv.Itoa(m.nth-1) + "]"
+		}
 		return funcName(m.pc)
 	}
 	return funcName(pcOf(t.fn))

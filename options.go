@@ -1,9 +1,11 @@
 package traigo
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 )
 
@@ -117,10 +119,10 @@ func (o observeOption) applyScope(s *Scope) {
 
 type limitOption int
 
-// Limit lets at most n tasks of the scope run at once. Spawn then blocks until
-// there is room or the scope is canceled; a task that spawns into its own full
-// scope waits for itself (use TrySpawn there, or a fork). Forks have limits of
-// their own. It panics if n is less than 1.
+// Limit lets at most n tasks of the scope run at once; one with a [Weight] counts
+// for as many. Spawn then blocks until there is room or the scope is canceled; a
+// task that spawns into its own full scope waits for itself (use TrySpawn there,
+// or a fork). Forks have limits of their own. It panics if n is less than 1.
 func Limit(n int) ScopeOption {
 	if n < 1 {
 		panic(fmt.Sprintf("traigo: Limit(%d): a limit is at least 1; leave the option out for none", n))
@@ -128,7 +130,49 @@ func Limit(n int) ScopeOption {
 	return limitOption(n)
 }
 
-func (o limitOption) applyScope(s *Scope) { s.ownRareLocked().limiter = &limiter{limit: int(o)} }
+func (o limitOption) applyScope(s *Scope) { s.limitBy(&Limiter{limit: int(o)}) }
+
+type limitedByOption struct{ limiter *Limiter }
+
+// LimitedBy lets the tasks of the scope run only while l has units for them,
+// beside those of all other scopes that l limits. It may be given several times,
+// and together with [Limit]. It is not inherited. Spawn blocks as it does there,
+// with one difference: a task that holds units of l, and waits for a scope that is
+// limited by l as well (in Spawn, Run, Wait or Close of that, or in Wait or Await of
+// a task in there), lends them to others meanwhile, and goes on when it has them
+// back. So tasks may wait for others of their own kind, to any depth.
+func LimitedBy(l *Limiter) ScopeOption {
+	if l == nil {
+		panic("traigo: LimitedBy: nil *Limiter; make one with NewLimiter")
+	}
+	return limitedByOption{l}
+}
+
+func (o limitedByOption) applyScope(s *Scope) { s.limitBy(o.limiter) }
+
+// limitBy adds l where its number says; the limit of the scope itself has none.
+func (s *Scope) limitBy(l *Limiter) {
+	r := s.ownRareLocked()
+	at, found := slices.BinarySearchFunc(r.limits, l.number, func(l *Limiter, n uint64) int { return cmp.Compare(l.number, n) })
+	if found {
+		r.limits[at] = l
+	} else {
+		r.limits = slices.Insert(r.limits, at, l)
+	}
+}
+
+type weightOption int
+
+// Weight says how many units of every limit of its scope the task takes: see
+// [Limit] and [LimitedBy]. The default is 1. It panics if n is less than 1.
+func Weight(n int) TaskOption {
+	if n < 1 {
+		panic(fmt.Sprintf("traigo: Weight(%d): a task weighs at least 1", n))
+	}
+	return weightOption(n)
+}
+
+func (o weightOption) applyTask(t *Task) { t.special().weight = int(o) }
 
 type panicAsErrorOption struct{}
 

@@ -13,7 +13,7 @@ type owner uint8
 
 const (
 	ownScope    owner = iota // it bubbles
-	ownCallback              // of OnDone
+	ownCallback              // of OnDone, or of a join that hands it on
 	ownAwaiter               // of Async
 	ownNobody
 )
@@ -101,6 +101,9 @@ const (
 
 // decide is where a failure finds its owner.
 func (s *Scope) decide(t *Task, err error, failed bool, panicked *PanicError) {
+	if m := t.more.Load(); failed && panicked == nil && m != nil && m.handOver != nil && m.handOver(err) {
+		failed = false
+	}
 	up, stuck, fate := s.outerEnded(), failed && isStuck(err), owned
 
 	s.mu.Lock()
@@ -176,8 +179,8 @@ func (t *Task) publishLocked() (hooks *hook) {
 		bits |= endedAlive
 	}
 	t.set(bits)
-	if s.rare.limiter != nil && t.id != 0 && before&givenUp == 0 {
-		s.grantLocked()
+	if t.id != 0 && before&givenUp == 0 {
+		s.leaveLimitsLocked(t)
 	}
 	if t.ctxDone != nil && before&told == 0 {
 		close(t.ctxDone)

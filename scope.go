@@ -37,14 +37,16 @@ type Scope struct {
 
 	// mu protects the fields below. It is a leaf: while it is held nothing
 	// foreign is called (no function of a user, no context, no observer, no
-	// logger) and no other scope's lock is taken. Methods whose name ends in
+	// logger) and no other scope's lock is taken, only that of a Limiter, which
+	// is a leaf below it. Methods whose name ends in
 	// Locked expect it to be held. They decide; what follows from a decision
 	// is done by settle, after the lock is released, by one goroutine at a
 	// time and in the order of the states.
 	//
 	//  I1  over is set ⇔ state ≥ Canceling.
 	//  I2  live counts the tasks not yet ended, the forks and the scopes of New
-	//      not yet closed, the body, and calls whose effects are under way;
+	//      not yet closed, the body, calls whose effects are under way, and
+	//      those that wait for a limit;
 	//      awaited counts those of them that keep a finalizing scope alive.
 	//  I3  state = Closed ⇒ live = 0, for ever.
 	//  I4  the tasks from queue on have not started; those before it have.
@@ -92,10 +94,11 @@ type scopeRare struct {
 	result
 	stragglers
 	alarm
-	stopped signal    // isStopped
-	limiter *limiter  // nil: no limit
-	cursor  *Task     // how far the news of the ending has come
-	date    time.Time // when it was opened, once somebody has asked
+	stopped signal     // isStopped
+	limits  []*Limiter // its own first, then those it shares; set at opening
+	waiting int        // spawns that wait for one of them
+	cursor  *Task      // how far the news of the ending has come
+	date    time.Time  // when it was opened, once somebody has asked
 }
 
 var nothingRare = &scopeRare{}

@@ -61,12 +61,10 @@ func (s *Scope) snapshot(strays map[*Scope][]stray) Snapshot {
 	for t := s.first; t != nil; t = t.next {
 		tasks = append(tasks, t)
 	}
-	if l := s.rare.limiter; l != nil {
-		shot.Limit = l.limit
-		for w := l.waiters.first; w != nil; w = w.next {
-			shot.Waiting++
-		}
+	if limits := s.rare.limits; limits != nil && limits[0].holders == nil {
+		shot.Limit = limits[0].limit
 	}
+	shot.Waiting = s.rare.waiting
 	children := s.belowLocked()
 	s.mu.Unlock()
 

@@ -59,22 +59,25 @@ func (s *Scope) accept(t *Task, block bool, stop <-chan struct{}) bool {
 	up := s.outerEnded()
 	s.mu.Lock()
 	s.hearLocked(up)
-	full := s.rare.limiter != nil && s.rare.limiter.running >= s.rare.limiter.limit
-	switch {
-	case s.state >= Canceling:
-		s.settle()
-		t.refuse(false)
-		return false
-	case !full:
-		if s.rare.limiter != nil {
-			s.rare.limiter.running++
+	if s.rare.limits != nil && s.state < Canceling && t.flags&unlimited == 0 {
+		missing, back := s.enterLocked(t, block, stop)
+		if back != nil {
+			defer back()
 		}
-		s.reserveLocked(t)
-	case !block || !s.acquireLocked(t, stop):
+		if s.state >= Canceling && missing == nil {
+			s.leaveLimitsLocked(t)
+		} else if missing != nil && s.state < Canceling {
+			s.settle()
+			t.refuse(missing)
+			return false
+		}
+	}
+	if s.state >= Canceling {
 		s.settle()
-		t.refuse(true)
+		t.refuse(nil)
 		return false
 	}
+	s.reserveLocked(t)
 	if s.watched {
 		s.mu.Unlock()
 		s.introduce(t)
@@ -131,11 +134,12 @@ func (s *Scope) scheduleLocked(x *taskRare) {
 	}
 }
 
-// refuse ends a task that was never run.
-func (t *Task) refuse(full bool) {
+// refuse ends a task that was never run: because of a limit, or else because of
+// the end of its scope.
+func (t *Task) refuse(missing *Limiter) {
 	err := refusal(t.scope)
-	if full && t.scope.ended() == nil {
-		err = fmt.Errorf("%w: the limit of %d running tasks is reached", ErrRefused, t.scope.rare.limiter.limit)
+	if missing != nil && t.scope.ended() == nil {
+		err = fmt.Errorf("%w: %s", ErrRefused, missing.refusal(t))
 	}
 	t.scope.mu.Lock()
 	defer t.scope.mu.Unlock()

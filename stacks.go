@@ -62,9 +62,12 @@ func isActive(stack string) bool {
 
 // ownOnStack names the part of s that the calling goroutine is: "" if none can
 // be told.
-func (s *Scope) ownOnStack() string {
+func (s *Scope) ownOnStack() string { return s.partIn(ownStack()) }
+
+// ownStack is readDump of the calling goroutine alone.
+func ownStack() map[string]string {
 	buf := make([]byte, 1<<16)
-	return s.partIn(readDump(buf[:runtime.Stack(buf, false)]))
+	return readDump(buf[:runtime.Stack(buf, false)])
 }
 
 func (s *Scope) partIn(stacks map[string]string) string {

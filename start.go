@@ -41,7 +41,7 @@ func (s *Scope) Start(ctx context.Context, fn func(ctx context.Context, ready fu
 	ready := start.ready.waitLocked(false)
 	s.mu.Unlock()
 	if !s.accept(t, true, ctx.Done()) {
-		if s.ended() == nil {
+		if s.ended() == nil && ctx.Err() != nil {
 			return nil, context.Cause(ctx) // while the scope was full
 		}
 		return nil, t.Err()

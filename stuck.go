@@ -244,9 +244,7 @@ func (s *Scope) giveUp(t *Task, stuck StuckTask) {
 	if t.flags&master != 0 {
 		s.endLocked(up, reason{kind: MasterEnded, task: t})
 	}
-	if s.rare.limiter != nil {
-		s.grantLocked()
-	}
+	s.leaveLimitsLocked(t)
 	s.mu.Unlock() // reap settles, when observers have heard
 
 	s.root().remember(t, stray{scope: s, task: t, state: "given up", since: t.spawned})

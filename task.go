@@ -40,8 +40,9 @@ const (
 	master
 	awaited
 	dedicated
-	forAwait // of Async: the error belongs to whoever awaits
-	forStart // of Start: until it is ready the error belongs to the caller
+	forAwait  // of Async: the error belongs to whoever awaits
+	forStart  // of Start: until it is ready the error belongs to the caller
+	unlimited // of a join: it feeds the tasks that the limits are for
 )
 
 // Bits are what has happened to a task.
@@ -69,7 +70,12 @@ func (t *Task) clear(bit uint32)    { t.bits.And(^bit) }
 // taskMore is what a task has that fails, that somebody waits for, or from whose
 // context another was derived.
 type taskMore struct {
-	pc      uintptr       // of the user's function, where fn wraps it; set at spawn
+	pc  uintptr // of the user's function, where fn wraps it; set at spawn
+	nth int     // of a join: its place among the functions or items, from 1; set at spawn
+	// handOver of a join offers a failure to whoever is there for it; if nobody is, it
+	// has the owner that any has. Set at spawn.
+	handOver func(error) bool
+
 	hooks   *hook         // what the end of the task's context calls
 	done    chan struct{} // Done of the task; made when asked for
 	err     error         // written before hasEnded is set
@@ -101,6 +107,7 @@ type taskRare struct {
 	deadline         time.Time
 	cancelTimeout    time.Duration
 	hasCancelTimeout bool
+	weight           int // 0 is 1
 	start            *starting
 
 	// Under scope.mu.

@@ -18,15 +18,19 @@ const patience = 10 * time.Second
 //go:noinline
 func (s *Scope) join() {
 	s.mu.Lock()
-	done := s.isDone
+	done, limited := s.isDone, s.rare.limits != nil
 	if !done && !s.joining {
 		s.joining = true
 		s.joiner.Add(1)
 	}
 	s.mu.Unlock()
-	if !done {
-		s.joiner.Wait()
+	if done {
+		return
 	}
+	if limited {
+		defer s.lend()()
+	}
+	s.joiner.Wait()
 }
 
 // await is join for a caller who may be a task of the scope, and then waits for
@@ -43,8 +47,11 @@ func (s *Scope) await(stop <-chan struct{}) bool {
 		s.join() // nothing in the scope has started: the caller is no part of it
 		return true
 	}
-	done := s.done.waitLocked(false)
+	done, limited := s.done.waitLocked(false), s.rare.limits != nil
 	s.mu.Unlock()
+	if limited {
+		defer s.lend()()
+	}
 	long := time.NewTimer(patience)
 	defer long.Stop()
 	for {

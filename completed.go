@@ -1,0 +1,121 @@
+package traigo
+
+import (
+	"context"
+	"iter"
+	"log/slog"
+	"sync/atomic"
+)
+
+// AsCompleted calls fn for every item of in, at once or as many at a time as opts
+// limit, and yields what fn returns, in the order in which that comes. The error of
+// an item is yielded with it and cancels nothing. Whoever leaves the loop cancels
+// and joins the rest, and does not want to know of their errors.
+//
+// Everything runs within the loop: nothing before it, and nothing of it is left
+// after it. A result that has not been taken keeps its place under the limit. If the
+// scope itself ends before its time, by ctx or a [Timeout], say, its outcome is
+// yielded last, with a zero value: an [*Error], which no item's error is unless fn
+// returns one. A panic of fn, or of the loop's body, continues when the rest has
+// ended.
+//
+// in runs on a goroutine of its own, and is not pulled further than the limit
+// allows; fn is not called for an item that comes as the loop is left. An in that
+// blocks should end with ctx, or leaving the loop has to wait for it. It panics if
+// in or fn is nil.
+func AsCompleted[In, Out any](ctx context.Context, in iter.Seq[In], fn func(context.Context, In) (Out, error), opts ...ScopeOption) iter.Seq2[Out, error] {
+	mustHaveContext("AsCompleted", ctx)
+	mustHaveFunc("AsCompleted", in != nil, "the items")
+	mustHaveFunc("AsCompleted", fn != nil, "the function for each item")
+	return func(yield func(Out, error) bool) {
+		c := &consumer[Out]{yield: yield, results: make(chan Result[Out]), total: make(chan int, 1)}
+		err := Run(ctx, func(ctx context.Context, s *Scope) error {
+			c.ctx, c.scope = ctx, s
+			consume(c, in, fn)
+			return nil
+		}, withName(asCompletedName, opts)...)
+		switch {
+		case err == nil:
+		case c.left.Load():
+			c.scope.log(slog.LevelError, "error after the loop was left, so that nobody has it", nil, err)
+		default:
+			var none Out
+			yield(none, err)
+		}
+	}
+}
+
+// A consumer is the loop over what AsCompleted yields.
+type consumer[Out any] struct {
+	yield   func(Out, error) bool
+	scope   *Scope
+	ctx     context.Context // of scope
+	results chan Result[Out]
+	total   chan int    // how many results there will be, once that is known
+	left    atomic.Bool // it wants no more
+}
+
+// deliver waits until the result has been taken, and reports false if it will
+// not be: the scope has ended.
+func (c *consumer[Out]) deliver(value Out, err error) bool {
+	select {
+	case c.results <- Result[Out]{value, err}:
+		return true
+	case <-c.ctx.Done():
+		return false
+	}
+}
+
+// consume yields the results for all items, until the consumer leaves or the scope
+// ends.
+func consume[In, Out any](c *consumer[Out], in iter.Seq[In], fn func(context.Context, In) (Out, error)) {
+	feedFrom(c, in, fn)
+	for got, all := 0, -1; got != all; {
+		select {
+		case r := <-c.results:
+			got++
+			if !c.yield(r.Value, r.Err) {
+				c.left.Store(true)
+				c.scope.Cancel(nil)
+				return
+			}
+		case all = <-c.total:
+		case <-c.ctx.Done():
+			return
+		}
+	}
+}
+
+// feedFrom spawns the task that pulls the items and spawns a task for each.
+func feedFrom[In, Out any](c *consumer[Out], in iter.Seq[In], fn func(context.Context, In) (Out, error)) {
+	s, pc := c.scope, pcOf(fn)
+	feeder := &Task{scope: s, flags: bubbles | awaited | unlimited}
+	feeder.demand().pc = pcOf(in)
+	feeder.fn = func(ctx context.Context) error {
+		n := 0
+		feed(ctx, s, in, func(i int, item In) {
+			n++
+			f := part(s, pc, i, ownScope, func(ctx context.Context) (Out, error) {
+				value, err := fn(ctx, item)
+				if err == nil {
+					c.deliver(value, nil)
+				}
+				return value, err
+			})
+			f.more.handOver = func(err error) bool {
+				switch {
+				case c.deliver(f.value, err):
+				case c.left.Load():
+					s.log(slog.LevelDebug, "error ignored: it came after the loop was left", &f.task, err)
+				default:
+					return false
+				}
+				return true
+			}
+			s.accept(&f.task, true, nil)
+		})
+		c.total <- n
+		return nil
+	}
+	s.accept(feeder, true, nil)
+}

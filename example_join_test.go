@@ -1,0 +1,112 @@
+package traigo_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/traigo/traigo"
+)
+
+func price(shop string, cents int, err error) func(context.Context) (int, error) {
+	return func(ctx context.Context) (int, error) {
+		if err != nil {
+			return 0, fmt.Errorf("%s: %w", shop, err)
+		}
+		return cents, traigo.Sleep(ctx, time.Duration(cents)*time.Microsecond)
+	}
+}
+
+// All is for things of which each is needed.
+func ExampleAll() {
+	parts, err := traigo.All(context.Background(),
+		price("frame", 900, nil), price("wheels", 500, nil), price("bell", 100, nil))
+	fmt.Println(parts, err)
+
+	_, err = traigo.All(context.Background(),
+		price("frame", 900, nil), price("wheels", 0, errors.New("sold out")))
+	fmt.Println(errors.Unwrap(err.(*traigo.Error).Err)) //nolint:errorlint // All returns nothing else
+	// Output:
+	// [900 500 100] <nil>
+	// wheels: sold out
+}
+
+// Race is for things of which any will do.
+func ExampleRace() {
+	slow := func(ctx context.Context) (string, error) { return "slow", traigo.Sleep(ctx, time.Hour) }
+	quick := func(context.Context) (string, error) { return "quick", nil }
+	broken := func(context.Context) (string, error) { return "", errors.New("no connection") }
+
+	mirror, err := traigo.Race(context.Background(), slow, broken, quick)
+	fmt.Println(mirror, err)
+
+	_, err = traigo.Race(context.Background(), broken, broken)
+	fmt.Println(len(err.(*traigo.Error).Unwrap()), "failures") //nolint:errorlint // Race returns nothing else
+	// Output:
+	// quick <nil>
+	// 2 failures
+}
+
+// Settle is for a report on all of them.
+func ExampleSettle() {
+	for _, r := range traigo.Settle(context.Background(),
+		price("frame", 900, nil), price("wheels", 0, errors.New("sold out"))) {
+		fmt.Println(r.Value, r.Err)
+	}
+	// Output:
+	// 900 <nil>
+	// 0 wheels: sold out
+}
+
+// A Result is what Settle has for each function.
+func ExampleResult() {
+	results := traigo.Settle(context.Background(), price("frame", 900, nil), price("bell", 100, nil))
+	total := 0
+	for _, r := range results {
+		if r.Err == nil {
+			total += r.Value
+		}
+	}
+	fmt.Println(total)
+	// Output: 1000
+}
+
+// Map is for a function and many items, some at a time.
+func ExampleMap() {
+	shout := func(_ context.Context, word string) (string, error) { return strings.ToUpper(word), nil }
+
+	words, err := traigo.Map(context.Background(), slices.Values([]string{"to", "be", "or"}), shout, traigo.Limit(2))
+	fmt.Println(words, err)
+	// Output: [TO BE OR] <nil>
+}
+
+// AsCompleted is for results that are wanted as soon as they are there. The items
+// may be endless: no more of them are pulled than are worked on.
+func ExampleAsCompleted() {
+	numbers := func(yield func(int) bool) {
+		for i := 1; yield(i); i++ {
+		}
+	}
+	isPrime := func(_ context.Context, n int) (int, error) {
+		for i := 2; i < n; i++ {
+			if n%i == 0 {
+				return n, fmt.Errorf("%d × %d", i, n/i)
+			}
+		}
+		return n, nil
+	}
+	primes := 0
+	for _, err := range traigo.AsCompleted(context.Background(), numbers, isPrime, traigo.Limit(8)) {
+		if err != nil {
+			continue // not a prime: it cancels nothing
+		}
+		if primes++; primes == 100 {
+			break // what is still at work is canceled, and has ended here
+		}
+	}
+	fmt.Println(primes)
+	// Output: 100
+}

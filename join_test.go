@@ -1,0 +1,346 @@
+package traigo_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/traigo/traigo"
+)
+
+// after is a function that takes d, unless it is canceled, and then returns.
+func after[T any](d time.Duration, value T, err error) func(context.Context) (T, error) {
+	return func(ctx context.Context) (T, error) {
+		if canceled := traigo.Sleep(ctx, d); canceled != nil {
+			var none T
+			return none, canceled
+		}
+		return value, err
+	}
+}
+
+// stubborn is after, whatever happens.
+func stubborn[T any](d time.Duration, value T, err error) func(context.Context) (T, error) {
+	return func(context.Context) (T, error) {
+		time.Sleep(d)
+		return value, err
+	}
+}
+
+// requireTime checks that f takes d on the clock of the bubble.
+func requireTime(t *testing.T, d time.Duration, f func()) {
+	t.Helper()
+	begin := time.Now()
+	f()
+	require.Equal(t, d, time.Since(begin))
+}
+
+func TestAllReturnsResultsInTheOrderOfTheArguments(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		requireTime(t, 3*time.Second, func() {
+			all, err := traigo.All(t.Context(), after(3*time.Second, "a", nil), after(time.Second, "b", nil), after(2*time.Second, "c", nil))
+			require.NoError(t, err)
+			require.Equal(t, []string{"a", "b", "c"}, all)
+		})
+	})
+}
+
+func TestAllOfNothingIsNothing(t *testing.T) {
+	all, err := traigo.All[int](t.Context())
+	require.NoError(t, err)
+	require.Empty(t, all)
+	require.Empty(t, traigo.Settle[int](t.Context()))
+}
+
+func TestAllIsCanceledByTheFirstFailureAndJoinsTheRest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		requireTime(t, 3*time.Second, func() {
+			all, err := traigo.All(t.Context(),
+				after(time.Hour, 1, nil), after(time.Second, 2, errBoom), stubborn(3*time.Second, 3, errLate))
+			require.Nil(t, all)
+			failed := outcome(t, err)
+			assert.Equal(t, "All", failed.Scope)
+			assert.Equal(t, errBoom, as[*traigo.TaskError](t, failed.Err).Err)
+			assert.Contains(t, as[*traigo.TaskError](t, failed.Err).Task, "[1]", "the place of the function")
+			require.Len(t, failed.Others, 1, "nothing is lost")
+			require.ErrorIs(t, failed.Others[0], errLate)
+		})
+	})
+}
+
+func TestSettleCancelsNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		requireTime(t, 2*time.Second, func() {
+			results := traigo.Settle(t.Context(), after(0, 1, errBoom), after(2*time.Second, 2, nil), after(time.Second, 3, errLate))
+			assert.Equal(t, []traigo.Result[int]{{1, errBoom}, {2, nil}, {3, errLate}}, results)
+		})
+	})
+}
+
+func TestSettleOfManyFailuresLosesNoneAndSaysNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		book := newRecords()
+		require.NoError(t, traigo.Run(t.Context(), func(ctx context.Context, _ *traigo.Scope) error {
+			var fns []func(context.Context) (int, error)
+			for i := range 100 {
+				fns = append(fns, stubborn(0, i, fmt.Errorf("%d", i)))
+			}
+			for i, r := range traigo.Settle(ctx, fns...) {
+				assert.Equal(t, i, r.Value)
+				assert.EqualError(t, r.Err, fmt.Sprint(i))
+			}
+			return nil
+		}, traigo.Logger(book.logger())))
+		assert.Empty(t, book.from(slog.LevelWarn))
+	})
+}
+
+func TestSettleSaysWhatBecameOfEach(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		release, free := newRelease()
+		defer free()
+		ctx, cancel := context.WithCancelCause(t.Context())
+		defer cancel(nil)
+		s := traigo.New(ctx, traigo.CancelTimeout(time.Second), discard())
+		go func() {
+			time.Sleep(time.Second)
+			cancel(errOuter)
+		}()
+		results := traigo.Settle(s.Context(),
+			stubborn(0, "ended before", nil),
+			stubborn(1500*time.Millisecond, "ended after", nil),
+			after(time.Hour, "canceled", nil),
+			func(context.Context) (string, error) { deafTo(release); return "stuck", nil },
+			func(context.Context) (string, error) { runtime.Goexit(); return "gone", nil },
+		)
+		assert.Equal(t, traigo.Result[string]{Value: "ended before"}, results[0])
+		assert.Equal(t, traigo.Result[string]{Value: "ended after"}, results[1])
+		require.ErrorIs(t, results[2].Err, errOuter)
+		assert.Len(t, as[*traigo.StuckError](t, results[3].Err).Tasks, 1)
+		require.ErrorIs(t, results[4].Err, traigo.ErrGoexit)
+
+		for _, r := range traigo.Settle(s.Context(), after(0, "refused", nil)) {
+			require.ErrorIs(t, r.Err, traigo.ErrRefused)
+			require.ErrorIs(t, r.Err, errOuter)
+		}
+		_ = s.Close()
+	})
+}
+
+func TestRaceIsWonByTheFirstSuccess(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		requireTime(t, 2*time.Second, func() {
+			value, err := traigo.Race(t.Context(),
+				after(time.Hour, "slow", nil), after(time.Second, "broken", errBoom), after(2*time.Second, "quick", nil))
+			require.NoError(t, err)
+			require.Equal(t, "quick", value)
+		})
+		requireTime(t, 5*time.Second, func() {
+			value, err := traigo.Race(t.Context(), stubborn(5*time.Second, "late", nil), after(time.Second, "first", nil))
+			require.NoError(t, err)
+			require.Equal(t, "first", value, "the other one is joined, and too late")
+		})
+	})
+}
+
+func TestRaceOfFailuresReturnsAllOfThem(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const n = 40
+		var fns []func(context.Context) (int, error)
+		var errs []error
+		for i := range n {
+			errs = append(errs, fmt.Errorf("number %d", i))
+			fns = append(fns, after(time.Duration(n-i)*time.Second, 0, errs[i]))
+		}
+		_, err := traigo.Race(t.Context(), fns...)
+		failed := outcome(t, err)
+		require.Len(t, failed.Others, n-1)
+		for i, err := range failed.Unwrap() {
+			require.ErrorIs(t, err, errs[i], "in the order of the arguments")
+			require.Contains(t, as[*traigo.TaskError](t, err).Task, fmt.Sprintf("[%d]", i))
+		}
+		assert.Equal(t, "Race", failed.Scope)
+	})
+}
+
+// Nobody has canceled it: it is an error like any other.
+func TestRaceReturnsContextCanceledOfWhoWasNot(t *testing.T) {
+	_, err := traigo.Race(t.Context(), stubborn(0, 0, context.Canceled), stubborn(0, 0, errBoom))
+	require.ErrorIs(t, err, context.Canceled)
+	require.ErrorIs(t, err, errBoom)
+}
+
+func TestRaceOfNobodyIsAnError(t *testing.T) {
+	_, err := traigo.Race[int](t.Context())
+	require.ErrorContains(t, err, "traigo: Race: no functions")
+}
+
+func TestRaceThatIsCanceledSaysSoAndWhatHadFailed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancelCause(t.Context())
+		go func() {
+			time.Sleep(2 * time.Second)
+			cancel(errOuter)
+		}()
+		value, err := traigo.Race(ctx, after(time.Second, "failed", errBoom), after(time.Hour, "canceled", nil))
+		assert.Empty(t, value)
+		failed := outcome(t, err)
+		require.ErrorIs(t, failed.Err, errOuter)
+		require.ErrorIs(t, failed.Err, context.Canceled)
+		require.Len(t, failed.Others, 1, "what only says that it was canceled is not news")
+		require.ErrorIs(t, failed.Others[0], errBoom)
+
+		_, err = traigo.Race(ctx, after(0, "refused", nil))
+		require.ErrorIs(t, outcome(t, err).Err, errOuter)
+	})
+}
+
+func TestRaceTellsOfALoserThatDoesNotEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		release, free := newRelease()
+		defer free()
+		s := traigo.New(t.Context(), traigo.CancelTimeout(time.Second), discard())
+		value, err := traigo.Race(s.Context(),
+			func(context.Context) (string, error) { deafTo(release); return "stuck", nil }, after(time.Second, "winner", nil))
+		assert.Equal(t, "winner", value, "it comes with the error")
+		require.Len(t, stuckTasks(err), 1)
+		require.NoError(t, s.Close())
+	})
+}
+
+func TestJoinsRaiseAPanicWhenAllHaveEnded(t *testing.T) {
+	boom := func(context.Context) (int, error) { panicOnPurpose("oops"); return 0, nil }
+	one := func(context.Context, int) (int, error) { panicOnPurpose("oops"); return 0, nil }
+	for name, join := range map[string]func(ctx context.Context, rest func(context.Context) (int, error)){
+		"All": func(ctx context.Context, rest func(context.Context) (int, error)) { _, _ = traigo.All(ctx, rest, boom) },
+		"Race": func(ctx context.Context, rest func(context.Context) (int, error)) {
+			_, _ = traigo.Race(ctx, rest, boom)
+		},
+		"Settle": func(ctx context.Context, rest func(context.Context) (int, error)) { traigo.Settle(ctx, rest, boom) },
+		"Map": func(ctx context.Context, rest func(context.Context) (int, error)) {
+			_, _ = traigo.Map(ctx, slices.Values([]int{0, 1}), func(ctx context.Context, i int) (int, error) {
+				if i == 0 {
+					return rest(ctx)
+				}
+				return one(ctx, i)
+			})
+		},
+		"AsCompleted": func(ctx context.Context, rest func(context.Context) (int, error)) {
+			for _, err := range traigo.AsCompleted(ctx, slices.Values([]int{0, 1}), func(ctx context.Context, i int) (int, error) {
+				if i == 0 {
+					return rest(ctx)
+				}
+				return one(ctx, i)
+			}) {
+				assert.Fail(t, "nothing to yield", err)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				requireTime(t, time.Second, func() {
+					ended := false
+					value := raised(func() {
+						join(t.Context(), func(ctx context.Context) (int, error) {
+							<-ctx.Done()
+							time.Sleep(time.Second)
+							ended = true
+							return 0, nil
+						})
+					})
+					p, ok := value.(*traigo.PanicError)
+					require.True(t, ok, "%v", value)
+					assert.Contains(t, p.Error(), "panicOnPurpose")
+					assert.True(t, ended)
+				})
+			})
+		})
+	}
+}
+
+func TestJoinsAreScopesInTheTree(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		park := after(time.Hour, 0, nil)
+		item := func(ctx context.Context, _ int) (int, error) { return park(ctx) }
+		for name, join := range map[string]func(ctx context.Context){
+			"All":         func(ctx context.Context) { _, _ = traigo.All(ctx, park, park) },
+			"Race":        func(ctx context.Context) { _, _ = traigo.Race(ctx, park, park) },
+			"Settle":      func(ctx context.Context) { traigo.Settle(ctx, park, park) },
+			"Map":         func(ctx context.Context) { _, _ = traigo.Map(ctx, slices.Values([]int{1, 2}), item) },
+			"AsCompleted": func(ctx context.Context) { _, _ = next(traigo.AsCompleted(ctx, slices.Values([]int{1, 2}), item)) },
+		} {
+			s := traigo.New(t.Context(), traigo.Name("root"))
+			s.Spawn(func(ctx context.Context) error { join(ctx); return nil })
+			synctest.Wait()
+			shot := s.Snapshot()
+			require.Len(t, shot.Scopes, 1, name)
+			assert.Equal(t, "root/"+name, shot.Scopes[0].Path)
+			assert.Len(t, shot.Scopes[0].Tasks, 2, name)
+			require.NoError(t, s.Close())
+		}
+	})
+}
+
+// next leaves a loop after its first turn.
+func next[K, V any](seq func(yield func(K, V) bool)) (k K, v V) {
+	for k, v = range seq {
+		break
+	}
+	return k, v
+}
+
+func TestJoinsRefuseBadInputAtTheCall(t *testing.T) {
+	ctx := t.Context()
+	var none func(context.Context) (int, error)
+	one := func(context.Context, int) (int, error) { return 0, nil }
+	for name, call := range map[string]func(){
+		"All":                   func() { _, _ = traigo.All(ctx, none) },
+		"Race":                  func() { _, _ = traigo.Race(ctx, none) },
+		"Settle":                func() { traigo.Settle(ctx, none) },
+		"All, no context":       func() { _, _ = traigo.All[int](nil) },  //nolint:staticcheck // that is the point
+		"Race, no context":      func() { _, _ = traigo.Race[int](nil) }, //nolint:staticcheck // that is the point
+		"Settle, no context":    func() { traigo.Settle[int](nil) },      //nolint:staticcheck // that is the point
+		"Map, no items":         func() { _, _ = traigo.Map(ctx, nil, one) },
+		"Map, no function":      func() { _, _ = traigo.Map[int, int](ctx, slices.Values([]int{}), nil) },
+		"AsCompleted, no items": func() { traigo.AsCompleted(ctx, nil, one) },
+		"AsCompleted, no function": func() {
+			traigo.AsCompleted[int, int](ctx, slices.Values([]int{}), nil)
+		},
+	} {
+		t.Run(name, func(t *testing.T) { requireMisuse(t, call) })
+	}
+}
+
+func TestJoinsOfACanceledContextStartNothing(t *testing.T) {
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(errOuter)
+	never := func(context.Context) (int, error) { assert.Fail(t, "started"); return 0, nil }
+	item := func(ctx context.Context, _ int) (int, error) { return never(ctx) }
+	endless := func(yield func(int) bool) {
+		for yield(0) {
+			assert.Fail(t, "pulled")
+		}
+	}
+	_, err := traigo.All(ctx, never)
+	require.ErrorIs(t, err, errOuter)
+	_, err = traigo.Race(ctx, never)
+	require.ErrorIs(t, err, errOuter)
+	_, err = traigo.Map(ctx, endless, item)
+	require.ErrorIs(t, err, errOuter)
+	count := 0
+	for _, err := range traigo.AsCompleted(ctx, endless, item) {
+		count++
+		require.ErrorIs(t, err, errOuter)
+	}
+	assert.Equal(t, 1, count)
+	require.ErrorIs(t, errors.Join(traigo.Settle(ctx, never)[0].Err), errOuter)
+}
