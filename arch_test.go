@@ -46,7 +46,8 @@ var mayImport = map[string][]string{
 	"view":       {},
 	"cmd/traigo": {rootPkg, "errgroup", "supervise", "record", "live", "proc", "view"},
 
-	"examples/...": {rootPkg},
+	"examples/...":    {rootPkg},
+	"examples/mirror": {rootPkg, "supervise"}, // what a program of a new user's needs, in one place
 }
 
 // testsMayImport is open to the tests of every package, and only to them.
@@ -291,6 +292,9 @@ func patternMatches(pattern, name string) bool {
 }
 
 func policyOf(table map[string][]string, dir string) (allowed []string, known bool) {
+	if allowed, known := table[dir]; known {
+		return allowed, true
+	}
 	for pattern, allowed := range table {
 		if patternMatches(pattern, dir) {
 			return allowed, true

@@ -1,0 +1,69 @@
+package errgroup_test
+
+import (
+	"context"
+	"runtime"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/traigo/traigo/errgroup"
+)
+
+// A function costs a task and what wraps it; the name is worked out once for
+// each place in the code.
+func TestCostOfAFunctionIsTwoAllocations(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector allocates")
+	}
+	done := make(chan struct{})
+	signal := func() error { done <- struct{}{}; return nil }
+	for name, limit := range map[string]int{"no limit": -1, "a limit": 3} {
+		var g errgroup.Group
+		g.SetLimit(limit)
+		assert.InDelta(t, 2, testing.AllocsPerRun(2000, func() {
+			g.Go(signal)
+			<-done
+		}), 0.05, name)
+		assert.InDelta(t, 2, testing.AllocsPerRun(2000, func() {
+			for !g.TryGo(signal) {
+				runtime.Gosched() // the one before still holds its slot
+			}
+			<-done
+		}), 0.05, name+", TryGo")
+		require.NoError(t, g.Wait())
+	}
+}
+
+// Beside the scope there is the context, and an account of who hears of its end; a
+// name is made in each new group.
+func TestCostOfAGroupIsSmall(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector allocates")
+	}
+	nop := func() error { return nil }
+	for _, row := range []struct {
+		name string
+		most float64
+		f    func()
+	}{
+		{"zero, nothing", 1, func() { _ = new(errgroup.Group).Wait() }},
+		{"zero, one function", 8, func() {
+			g := new(errgroup.Group)
+			g.Go(nop)
+			_ = g.Wait()
+		}},
+		{"context, nothing", 7, func() {
+			g, _ := errgroup.WithContext(context.Background())
+			_ = g.Wait()
+		}},
+		{"context, one function", 14, func() {
+			g, _ := errgroup.WithContext(context.Background())
+			g.Go(nop)
+			_ = g.Wait()
+		}},
+	} {
+		assert.LessOrEqual(t, testing.AllocsPerRun(2000, row.f), row.most, row.name)
+	}
+}

@@ -1,0 +1,5 @@
+//go:build !race
+
+package errgroup_test
+
+const raceEnabled = false
