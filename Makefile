@@ -33,7 +33,7 @@ check: tidy lint test ## what to run before a commit: tidy, lint and test (the d
 test: ## all tests of the root module, with the race detector, in random order
 	@$(if $(RACE),:,echo "no C compiler: testing without the race detector")
 	$(GO) test $(RACE) -shuffle=on ./...
-	$(if $(RACE),$(GO) test -run '^TestCost' .)
+	$(if $(RACE),$(GO) test -run '^TestCost' ./...)
 
 .PHONY: own
 own: ## vet and test the modules that have a go.mod of their own
