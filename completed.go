@@ -2,6 +2,7 @@ package traigo
 
 import (
 	"context"
+	"errors"
 	"iter"
 	"log/slog"
 	"sync/atomic"
@@ -28,19 +29,22 @@ func AsCompleted[In, Out any](ctx context.Context, in iter.Seq[In], fn func(cont
 	mustHaveFunc("AsCompleted", in != nil, "the items")
 	mustHaveFunc("AsCompleted", fn != nil, "the function for each item")
 	return func(yield func(Out, error) bool) {
-		c := &consumer[Out]{yield: yield, results: make(chan Result[Out]), total: make(chan int, 1)}
+		c := &consumer[Out]{yield: yield, results: make(chan delivery[Out]), total: make(chan int, 1)}
 		err := Run(ctx, func(ctx context.Context, s *Scope) error {
 			c.ctx, c.scope = ctx, s
 			consume(c, in, fn)
 			return nil
 		}, withName(asCompletedName, opts)...)
-		switch {
+		switch first, _ := err.(*Error); {
+		case c.inLoop: // with PanicAsError Run has made an error of the loop's own panic
+			p, _ := errors.AsType[*PanicError](err)
+			panic(p.Recovered.Value)
 		case err == nil:
-		case c.left.Load():
-			c.scope.log(slog.LevelError, "error after the loop was left, so that nobody has it", nil, err)
-		default:
+		case !c.left.Load():
 			var none Out
 			yield(none, err)
+		case !first.mere():
+			c.scope.log(slog.LevelError, "error after the loop was left, so that nobody has it", nil, err)
 		}
 	}
 }
@@ -50,16 +54,27 @@ type consumer[Out any] struct {
 	yield   func(Out, error) bool
 	scope   *Scope
 	ctx     context.Context // of scope
-	results chan Result[Out]
+	results chan delivery[Out]
 	total   chan int    // how many results there will be, once that is known
 	left    atomic.Bool // it wants no more
+	inLoop  bool        // the body of the loop has not returned
 }
 
-// deliver waits until the result has been taken, and reports false if it will
-// not be: the scope has ended.
-func (c *consumer[Out]) deliver(value Out, err error) bool {
+// A delivery is the result of an item, or the news that there will be none.
+type delivery[Out any] struct {
+	Result[Out]
+
+	void bool
+}
+
+// deliver waits until the result of t has been taken, and reports false if it will
+// not be: the scope has ended. There is one for each item.
+func (c *consumer[Out]) deliver(t *Task, d delivery[Out]) bool {
+	if t.bits.Or(delivered)&delivered != 0 {
+		return false
+	}
 	select {
-	case c.results <- Result[Out]{value, err}:
+	case c.results <- d:
 		return true
 	case <-c.ctx.Done():
 		return false
@@ -71,18 +86,45 @@ func (c *consumer[Out]) deliver(value Out, err error) bool {
 func consume[In, Out any](c *consumer[Out], in iter.Seq[In], fn func(context.Context, In) (Out, error)) {
 	feedFrom(c, in, fn)
 	for got, all := 0, -1; got != all; {
-		select {
-		case r := <-c.results:
-			got++
-			if !c.yield(r.Value, r.Err) {
-				c.left.Store(true)
-				c.scope.Cancel(nil)
-				return
-			}
-		case all = <-c.total:
-		case <-c.ctx.Done():
+		d, total, ok := c.next()
+		switch {
+		case !ok:
+			return
+		case total >= 0:
+			all = total
+			continue
+		}
+		got++
+		if d.void {
+			continue
+		}
+		c.inLoop = true
+		more := c.yield(d.Value, d.Err)
+		c.inLoop = false
+		if !more {
+			c.left.Store(true)
+			c.scope.Cancel(nil)
 			return
 		}
+	}
+}
+
+// next waits for the next delivery, or for their total, and reports false when the
+// scope has ended. A task that consumes lends what its items may need.
+func (c *consumer[Out]) next() (d delivery[Out], total int, ok bool) {
+	select {
+	case d = <-c.results:
+		return d, -1, true
+	default:
+	}
+	defer c.scope.lend(nil)()
+	select {
+	case d = <-c.results:
+		return d, -1, true
+	case total = <-c.total:
+		return d, total, true
+	case <-c.ctx.Done():
+		return d, -1, false
 	}
 }
 
@@ -98,24 +140,32 @@ func feedFrom[In, Out any](c *consumer[Out], in iter.Seq[In], fn func(context.Co
 			f := part(s, pc, i, ownScope, func(ctx context.Context) (Out, error) {
 				value, err := fn(ctx, item)
 				if err == nil {
-					c.deliver(value, nil)
+					c.deliver(CurrentTask(ctx), delivery[Out]{Result: Result[Out]{Value: value}})
 				}
 				return value, err
 			})
-			f.more.handOver = func(err error) bool {
-				switch {
-				case c.deliver(f.value, err):
-				case c.left.Load():
-					s.log(slog.LevelDebug, "error ignored: it came after the loop was left", &f.task, err)
-				default:
-					return false
-				}
-				return true
-			}
+			f.more.handOver = func(err error) bool { return c.handOver(f, err) }
 			s.accept(&f.task, true, nil)
 		})
 		c.total <- n
 		return nil
 	}
 	s.accept(feeder, true, nil)
+}
+
+// handOver gives the error of an item to the consumer. That of one that was given up
+// is in the outcome.
+func (c *consumer[Out]) handOver(f *Future[Out], err error) bool {
+	t := &f.task
+	switch {
+	case t.has(givenUp):
+		c.deliver(t, delivery[Out]{void: true})
+		return false
+	case c.deliver(t, delivery[Out]{Result: Result[Out]{f.value, err}}):
+	case c.left.Load():
+		c.scope.log(slog.LevelDebug, "error ignored: it came after the loop was left", t, err)
+	default:
+		return false
+	}
+	return true
 }

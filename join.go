@@ -1,6 +1,10 @@
 package traigo
 
-import "context"
+import (
+	"context"
+	"log/slog"
+	"slices"
+)
 
 // Joins: several functions, run at once in a scope that is named after the join
 // and has ended when it returns.
@@ -15,17 +19,16 @@ import "context"
 func All[T any](ctx context.Context, fns ...func(context.Context) (T, error)) ([]T, error) {
 	mustBeJoinable("All", ctx, fns)
 	futures := make([]*Future[T], len(fns))
+	var path string
 	err := Run(ctx, func(_ context.Context, s *Scope) error {
+		path = s.Path()
 		for i, fn := range fns {
 			futures[i] = part(s, pcOf(fn), i, ownScope, fn)
 			s.accept(&futures[i].task, true, nil)
 		}
 		return nil
 	}, allName)
-	if err != nil {
-		return nil, err
-	}
-	return values(futures), nil
+	return values(path, err, futures)
 }
 
 // A Result is what a function has returned.
@@ -42,14 +45,18 @@ type Result[T any] struct {
 func Settle[T any](ctx context.Context, fns ...func(context.Context) (T, error)) []Result[T] {
 	mustBeJoinable("Settle", ctx, fns)
 	futures := make([]*Future[T], len(fns))
-	// The outcome says nothing that the results do not say.
-	_ = Run(ctx, func(_ context.Context, s *Scope) error {
+	var scope *Scope
+	err := Run(ctx, func(_ context.Context, s *Scope) error {
+		scope = s
 		for i, fn := range fns {
 			futures[i] = part(s, pcOf(fn), i, ownCallback, fn)
 			s.accept(&futures[i].task, true, nil)
 		}
 		return nil
 	}, settleName)
+	if isForeign(err) {
+		scope.log(slog.LevelError, "error of something else that was spawned in the scope of Settle", nil, err)
+	}
 	results := make([]Result[T], len(fns))
 	for i, f := range futures {
 		results[i].Value, results[i].Err = f.Await(context.Background())
@@ -80,13 +87,33 @@ func part[T any](s *Scope, pc uintptr, i int, own owner, fn func(context.Context
 	return f
 }
 
-// values are the results of futures that have ended without an error.
-func values[T any](futures []*Future[T]) []T {
+// isForeign reports that the outcome of Settle's scope has more to say than the
+// results do: they know of the end of ctx, and of what was given up.
+func isForeign(outcome error) bool {
+	all, _ := outcome.(*Error)
+	return all != nil && slices.ContainsFunc(all.Unwrap(), func(err error) bool {
+		switch err.(type) { //nolint:errorlint // what it is, not what is in it
+		case *Cancellation, *StuckError:
+			return false
+		}
+		return true
+	})
+}
+
+// values are the results of a scope that has ended. If a function has ended it
+// quietly, the others have not done what they were there for.
+func values[T any](path string, outcome error, futures []*Future[T]) ([]T, error) {
+	if outcome != nil {
+		return nil, outcome
+	}
 	all := make([]T, len(futures))
 	for i, f := range futures {
+		if err := f.task.Err(); err != nil {
+			return nil, &Error{Scope: path, Err: &TaskError{Task: f.task.Name(), Err: err}}
+		}
 		all[i] = f.value
 	}
-	return all
+	return all, nil
 }
 
 func mustBeJoinable[T any](call string, ctx context.Context, fns []func(context.Context) (T, error)) {

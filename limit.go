@@ -2,6 +2,7 @@ package traigo
 
 import (
 	"log/slog"
+	"strconv"
 	"time"
 )
 
@@ -21,6 +22,7 @@ func (t *Task) units() int {
 // not got, nil if there is none. To wait for room it releases the lock and takes
 // it again. back is to be called when t has been launched, or refused.
 func (s *Scope) enterLocked(t *Task, block bool, stop <-chan struct{}) (missing *Limiter, back func()) {
+	back = func() {}
 	limits := s.rare.limits
 	for i, l := range limits {
 		if l.take(t) {
@@ -66,11 +68,13 @@ func (s *Scope) waitForLocked(l *Limiter, t *Task, awaited bool, stop <-chan str
 	s.mu.Unlock()
 
 	w := l.enqueue(t, false)
-	back = l.lend()
+	back = s.lend(stop)
 	l.wait(w, s, ended, stop, "Spawn has been blocked for")
 	ok = l.leave(w)
 
+	up := s.outerEnded()
 	s.mu.Lock()
+	s.hearLocked(up)
 	s.rare.waiting--
 	s.live--
 	if awaited {
@@ -92,15 +96,25 @@ func (l *Limiter) wait(w *waiter, s *Scope, ended, stop <-chan struct{}, what st
 		case <-stop:
 			return
 		case <-long.C:
-			if w.task == nil {
-				continue // who pulls items may wait for as long as it takes
+			if w.task == nil && !s.mayWarnOfRoom(l) {
+				continue
 			}
 			// On a goroutine of its own: a logger that calls runtime.Goexit would
 			// leave what w has got to nobody.
-			go s.log(slog.LevelWarn, what+" "+patience.String()+": "+l.blame()+
-				"; a task that spawns into its own full scope waits for itself", nil, nil)
+			go s.log(slog.LevelWarn, what+" "+patience.String()+": "+l.blame(w.units()), nil, nil)
 		}
 	}
+}
+
+// mayWarnOfRoom says whether it is worth a warning that no item is pulled. In a
+// scope that is slow that is nothing, but what is shared may be held by somebody who
+// waits for this: once.
+func (s *Scope) mayWarnOfRoom(l *Limiter) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	first := !s.rare.warnedOfRoom && l.holders != nil
+	s.ownRareLocked().warnedOfRoom = s.rare.warnedOfRoom || first
+	return first
 }
 
 // awaitRoom waits until there is room for one more task, or the scope has ended.
@@ -108,41 +122,70 @@ func (s *Scope) awaitRoom() {
 	s.mu.Lock()
 	defer s.settle()
 	for _, l := range s.rare.limits {
-		if s.state < Canceling {
-			if _, back := s.waitForLocked(l, nil, false, nil); back != nil {
-				s.mu.Unlock()
-				back()
-				s.mu.Lock()
-			}
+		if s.state < Canceling && !l.hasRoom() {
+			_, back := s.waitForLocked(l, nil, false, nil)
+			s.mu.Unlock()
+			back()
+			s.mu.Lock()
 		}
 	}
 }
 
-// lend gives others what the calling task has of l, until back is called: it is
-// going to wait. So a task that waits for tasks of its own, which need the same,
-// does not wait for ever. Which task calls is told by its stack.
-func (l *Limiter) lend() (back func()) {
+func (l *Limiter) hasRoom() bool {
 	l.mu.Lock()
-	holders := l.tasksLocked()
-	l.mu.Unlock()
-	if len(holders) == 0 {
-		return nil
+	defer l.mu.Unlock()
+	return l.waiters.Len() == 0 && l.used < l.limit
+}
+
+// lend gives others all that the calling task has, if some of it is of what s
+// shares, until back is called: the task is going to wait for something in s. So it
+// does not wait for ever for tasks that need the same. All, since whoever gets some of
+// it might wait for the rest. Which task calls is told by its stack.
+func (s *Scope) lend(stop <-chan struct{}) (back func()) {
+	back = func() {}
+	t := s.callingHolder()
+	if t == nil {
+		return back
 	}
-	stacks := ownStack()
-	for _, t := range holders {
-		if stacks[addressOf(t)] != "" {
+	t.scope.mu.Lock()
+	limits := t.scope.rare.limits
+	t.scope.mu.Unlock()
+	for _, l := range limits {
+		if l.holder(t.address()) != nil {
 			l.giveBack(t)
-			return func() { l.takeBack(t) }
+			back = both(back, func() { l.takeBack(t, stop) })
+		}
+	}
+	return back
+}
+
+// callingHolder is the task that calls, if it holds some of what s shares.
+func (s *Scope) callingHolder() *Task {
+	s.mu.Lock()
+	limits := s.rare.limits
+	s.mu.Unlock()
+	var address uintptr
+	for _, l := range limits {
+		l.mu.Lock()
+		held := len(l.holders) > 0
+		l.mu.Unlock()
+		if held && address == 0 {
+			address = callingTask()
+		}
+		if held {
+			if t := l.holder(address); t != nil {
+				return t
+			}
 		}
 	}
 	return nil
 }
 
 // takeBack is for a task that has lent what it has, and goes on: it comes before
-// all who wait. A task that has been canceled, or given up, does not wait.
-func (l *Limiter) takeBack(t *Task) {
+// all who wait. It does not wait itself once it has been canceled, or stop is closed.
+func (l *Limiter) takeBack(t *Task, stop <-chan struct{}) {
 	w := l.enqueue(t, true)
-	l.wait(w, t.scope, (*taskContext)(t).Done(), nil, "a task that has lent its part of a limit has waited to have it back for")
+	l.wait(w, t.scope, (*taskContext)(t).Done(), stop, "task "+strconv.Quote(t.Name())+" has lent its part of a limit and has not had it back for")
 	if !l.leave(w) {
 		l.mu.Lock()
 		l.holdLocked(t)
@@ -153,28 +196,7 @@ func (l *Limiter) takeBack(t *Task) {
 	}
 }
 
-// lend gives others what the calling task has of the limits that s shares, while
-// it waits for something in s.
-func (s *Scope) lend() (back func()) {
-	s.mu.Lock()
-	limits := s.rare.limits
-	s.mu.Unlock()
-	back = func() {}
-	for _, l := range limits {
-		if own := l.lend(); own != nil {
-			back = both(back, own)
-		}
-	}
-	return back
-}
-
-// both returns a function that calls a and then b; each of them may be nil.
+// both returns a function that calls a and then b.
 func both(a, b func()) func() {
-	switch {
-	case a == nil:
-		return b
-	case b == nil:
-		return a
-	}
 	return func() { a(); b() }
 }

@@ -2,8 +2,12 @@ package traigo
 
 import (
 	"cmp"
+	"container/list"
 	"fmt"
+	"maps"
+	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -23,13 +27,14 @@ type Limiter struct {
 	mu      sync.Mutex
 	limit   int
 	used    int
-	waiters waitlist
+	waiters list.List // of *waiter
 	grants  uint64
-	holders map[*Task]holding // nil for the limit of one scope
+	holders map[uintptr]holding // by the address of the task; nil for the limit of one scope
 }
 
 // A holding is what a task has: it may not have been accepted yet.
 type holding struct {
+	task  *Task
 	units int
 	grant uint64 // the order in which tasks got theirs
 }
@@ -40,13 +45,14 @@ var limiters atomic.Uint64
 // [Limiter.SetLimit] lets it. It panics if n is negative.
 func NewLimiter(n int) *Limiter {
 	mustBeLimit("NewLimiter", n)
-	return &Limiter{number: limiters.Add(1), limit: n, holders: map[*Task]holding{}}
+	return &Limiter{number: limiters.Add(1), limit: n, holders: map[uintptr]holding{}}
 }
 
 // SetLimit changes the number of units. If there are more, those who wait get
 // them at once; if there are fewer than are in use, nobody is stopped: there will
 // be as many once enough tasks have ended. It panics if n is negative.
 func (l *Limiter) SetLimit(n int) {
+	l.check("SetLimit")
 	mustBeLimit("SetLimit", n)
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -57,34 +63,28 @@ func (l *Limiter) SetLimit(n int) {
 // LimiterStats are what a [Limiter] says of itself.
 type LimiterStats struct {
 	Limit   int      // units there are
-	InUse   int      // of them taken; more than Limit after SetLimit has lowered it
-	Waiting int      // spawns that wait for theirs
+	InUse   int      // of them taken; more than Limit after SetLimit has lowered it, or a canceled task had lent its own
+	Waiting int      // how many wait: spawns, and tasks that have lent what they have
 	Tasks   []string // the paths of those who have them, in the order in which they got them
 }
 
 // Stats returns how the Limiter is doing.
 func (l *Limiter) Stats() LimiterStats {
+	l.check("Stats")
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	stats := LimiterStats{Limit: l.limit, InUse: l.used}
-	for _, t := range l.tasksLocked() {
-		stats.Tasks = append(stats.Tasks, t.Path())
-	}
-	for w := l.waiters.first; w != nil; w = w.next {
-		stats.Waiting++
-	}
+	stats := LimiterStats{Limit: l.limit, InUse: l.used, Waiting: l.waiters.Len()}
+	holdings := slices.Collect(maps.Values(l.holders))
+	l.mu.Unlock()
+	stats.Tasks = pathsOf(holdings)
 	return stats
 }
 
-func (l *Limiter) tasksLocked() []*Task {
-	var tasks []*Task
-	for t := range l.holders {
-		tasks = append(tasks, t)
+func pathsOf(holdings []holding) (paths []string) {
+	slices.SortFunc(holdings, func(a, b holding) int { return cmp.Compare(a.grant, b.grant) })
+	for _, h := range holdings {
+		paths = append(paths, h.task.Path())
 	}
-	slices.SortFunc(tasks, func(a, b *Task) int {
-		return cmp.Compare(l.holders[a].grant, l.holders[b].grant)
-	})
-	return tasks
+	return paths
 }
 
 // refusal says why t has not got its units.
@@ -92,47 +92,53 @@ func (l *Limiter) refusal(t *Task) string {
 	if l.never(t) {
 		return fmt.Sprintf("a weight of %d is more than the limit of %d", t.units(), l.limit)
 	}
-	return l.blame()
+	return l.blame(t.units())
 }
 
-// blame names some of those who have what others wait for.
-func (l *Limiter) blame() string {
+// blame says why somebody does not get so many units, and names some of those who
+// have them.
+func (l *Limiter) blame(units int) string {
 	l.mu.Lock()
-	limit, tasks := l.limit, l.tasksLocked()
+	limit, used := l.limit, l.used
+	holdings := slices.Collect(maps.Values(l.holders))
 	l.mu.Unlock()
 	text := fmt.Sprintf("the limit of %d is reached", limit)
-	if len(tasks) == 0 {
-		return text
+	if units > limit {
+		text = fmt.Sprintf("a weight of %d is more than the limit of %d", units, limit)
+	}
+	if l.holders == nil {
+		return text + "; a task that spawns into its own full scope waits for itself"
 	}
 	var paths []string
-	for _, t := range tasks[:min(len(tasks), maxKept)] {
-		paths = append(paths, fmt.Sprintf("%q", t.Path()))
+	for _, path := range pathsOf(holdings) {
+		paths = append(paths, strconv.Quote(path))
 	}
-	if more := len(tasks) - len(paths); more > 0 {
-		paths = append(paths, count(more, "more task"))
+	more := len(paths) - maxKept
+	if more > 0 {
+		paths = append(paths[:maxKept], count(more, "more task"))
 	}
-	return text + ", by " + strings.Join(paths, ", ")
+	return fmt.Sprintf("%s, %d in use by [%s]", text, used, strings.Join(paths, ", "))
 }
 
 // take gives t its units if they are there and nobody waits for them.
 func (l *Limiter) take(t *Task) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.waiters.first != nil || l.used+t.units() > l.limit {
+	if l.waiters.Len() > 0 || l.used+t.units() > l.limit {
 		return false
 	}
 	l.holdLocked(t)
 	return true
 }
 
-// giveBack takes from t what it has. It may be called any number of times.
+// giveBack takes from t what it has. Of a shared limit that may be nothing any more.
 func (l *Limiter) giveBack(t *Task) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	units := t.units()
 	if l.holders != nil {
-		units = l.holders[t].units
-		delete(l.holders, t)
+		units = l.holders[t.address()].units
+		delete(l.holders, t.address())
 	}
 	l.used -= units
 	l.grantLocked()
@@ -142,14 +148,27 @@ func (l *Limiter) holdLocked(t *Task) {
 	l.used += t.units()
 	if l.holders != nil {
 		l.grants++
-		l.holders[t] = holding{t.units(), l.grants}
+		l.holders[t.address()] = holding{t, t.units(), l.grants}
 	}
 }
 
+// holder returns the task at that address, if it has units.
+func (l *Limiter) holder(address uintptr) *Task {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.holders[address].task
+}
+
+func (t *Task) address() uintptr { return reflect.ValueOf(t).Pointer() }
+
 // grantLocked lets in those who wait, as long as there is enough for the first.
 func (l *Limiter) grantLocked() {
-	for w := l.waiters.first; w != nil && l.used+w.units() <= l.limit; w = l.waiters.first {
-		l.waiters.removeLocked(w)
+	for e := l.waiters.Front(); e != nil; e = l.waiters.Front() {
+		w, _ := e.Value.(*waiter)
+		if l.used+w.units() > l.limit {
+			return
+		}
+		l.waiters.Remove(e)
 		w.granted = true
 		if w.task != nil {
 			l.holdLocked(w.task)
@@ -161,7 +180,7 @@ func (l *Limiter) grantLocked() {
 // A waiter is somebody who waits for the units of a task, or, if there is none,
 // for the moment in which there is one.
 type waiter struct {
-	next    *waiter
+	place   *list.Element
 	task    *Task
 	c       chan struct{} // closed when it is granted
 	granted bool          // under the Limiter's mu
@@ -180,12 +199,9 @@ func (l *Limiter) enqueue(t *Task, again bool) *waiter {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if again {
-		l.waiters.first, w.next = w, l.waiters.first
-		if w.next == nil {
-			l.waiters.last = w
-		}
+		w.place = l.waiters.PushFront(w)
 	} else {
-		l.waiters.pushLocked(w)
+		w.place = l.waiters.PushBack(w)
 	}
 	l.grantLocked()
 	return w
@@ -196,32 +212,8 @@ func (l *Limiter) leave(w *waiter) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if !w.granted {
-		l.waiters.removeLocked(w)
+		l.waiters.Remove(w.place)
 		l.grantLocked() // who waited behind may want less
 	}
 	return w.granted
-}
-
-// A waitlist is the queue of those who wait.
-type waitlist struct{ first, last *waiter }
-
-func (q *waitlist) pushLocked(w *waiter) {
-	if q.last == nil {
-		q.first = w
-	} else {
-		q.last.next = w
-	}
-	q.last = w
-}
-
-func (q *waitlist) removeLocked(w *waiter) {
-	var last *waiter
-	for at := &q.first; *at != nil; {
-		if *at == w {
-			*at = w.next
-			continue
-		}
-		last, at = *at, &(*at).next
-	}
-	q.last = last
 }

@@ -2,6 +2,7 @@ package traigo
 
 import (
 	"context"
+	"fmt"
 	"iter"
 )
 
@@ -18,37 +19,41 @@ func Map[In, Out any](ctx context.Context, in iter.Seq[In], fn func(context.Cont
 	mustHaveFunc("Map", in != nil, "the items")
 	mustHaveFunc("Map", fn != nil, "the function for each item")
 	var futures []*Future[Out]
+	var path string
 	pc := pcOf(fn)
 	err := Run(ctx, func(ctx context.Context, s *Scope) error {
-		feed(ctx, s, in, func(i int, item In) {
+		path = s.Path()
+		all := feed(ctx, s, in, func(i int, item In) {
 			f := part(s, pc, i, ownScope, func(ctx context.Context) (Out, error) { return fn(ctx, item) })
 			futures = append(futures, f)
 			s.accept(&f.task, true, nil)
 		})
+		if !all && s.ending().quiet() {
+			return fmt.Errorf("traigo: not all items were pulled: %w", context.Cause(ctx))
+		}
 		return nil
 	}, withName(mapName, opts)...)
-	if err != nil {
-		return nil, err
-	}
-	return values(futures), nil
+	return values(path, err, futures)
 }
 
-// feed pulls items while the scope lives, each when there is room for its task.
-func feed[In any](ctx context.Context, s *Scope, in iter.Seq[In], spawn func(i int, item In)) {
+// feed pulls items while the scope lives, each when there is room for its task, and
+// reports whether it has pulled all of them.
+func feed[In any](ctx context.Context, s *Scope, in iter.Seq[In], spawn func(i int, item In)) bool {
 	if s.awaitRoom(); ctx.Err() != nil {
-		return
+		return false
 	}
 	i := 0
 	for item := range in {
 		if ctx.Err() != nil {
-			return
+			return false
 		}
 		spawn(i, item)
 		i++
 		if s.awaitRoom(); ctx.Err() != nil {
-			return
+			return false
 		}
 	}
+	return true
 }
 
 // withName puts the name of a join before the options, one of which may be another.

@@ -39,6 +39,13 @@ func mustHaveOption(call string, there bool) {
 	}
 }
 
+// check is the first line of every method of a Limiter.
+func (l *Limiter) check(method string) {
+	if l == nil || l.holders == nil {
+		panic("traigo: " + method + ": a nil or zero *Limiter; make one with NewLimiter")
+	}
+}
+
 func mustBeLimit(call string, n int) {
 	if n < 0 {
 		panic(fmt.Sprintf("traigo: %s(%d): negative limit", call, n))

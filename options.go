@@ -138,13 +138,14 @@ type limitedByOption struct{ limiter *Limiter }
 // beside those of all other scopes that l limits. It may be given several times,
 // and together with [Limit]. It is not inherited. Spawn blocks as it does there,
 // with one difference: a task that holds units of l, and waits for a scope that is
-// limited by l as well (in Spawn, Run, Wait or Close of that, or in Wait or Await of
-// a task in there), lends them to others meanwhile, and goes on when it has them
-// back. So tasks may wait for others of their own kind, to any depth.
+// limited by l as well, lends all that it holds to others meanwhile, and goes on
+// when it has it back. So tasks may wait for others of their own kind, to any depth.
+// Waiting in that sense is Spawn, Start, Run, Wait, Close and Shutdown of such a
+// scope, Wait and Await of a task in there, and the joins, each on the task's own
+// goroutine. If what it waits with (its own context, or the one it has passed) ends,
+// it goes on at once.
 func LimitedBy(l *Limiter) ScopeOption {
-	if l == nil {
-		panic("traigo: LimitedBy: nil *Limiter; make one with NewLimiter")
-	}
+	l.check("LimitedBy")
 	return limitedByOption{l}
 }
 

@@ -101,8 +101,8 @@ const (
 
 // decide is where a failure finds its owner.
 func (s *Scope) decide(t *Task, err error, failed bool, panicked *PanicError) {
-	if m := t.more.Load(); failed && panicked == nil && m != nil && m.handOver != nil && m.handOver(err) {
-		failed = false
+	if m := t.more.Load(); m != nil && m.handOver != nil && panicked == nil && (failed || err != nil && s.ended() == nil) {
+		failed = !m.handOver(err) && failed
 	}
 	up, stuck, fate := s.outerEnded(), failed && isStuck(err), owned
 

@@ -27,7 +27,7 @@ func Race[T any](ctx context.Context, fns ...func(context.Context) (T, error)) (
 	futures := make([]*Future[T], len(fns))
 	mere := make([]bool, len(fns)) // it has returned only that it was canceled; each is written by its task
 	var path string
-	var winner atomic.Int64 // its place, from 1
+	var winner atomic.Pointer[T]
 	err := Run(ctx, func(_ context.Context, s *Scope) error {
 		path = s.Path()
 		for i, fn := range fns {
@@ -36,8 +36,10 @@ func Race[T any](ctx context.Context, fns ...func(context.Context) (T, error)) (
 				if err != nil {
 					failed, _ := futures[i].task.verdict(err)
 					mere[i] = !failed
-				} else if winner.CompareAndSwap(0, int64(i+1)) {
-					s.Cancel(nil)
+				} else if winner.Load() == nil {
+					if won := value; winner.CompareAndSwap(nil, &won) {
+						s.Cancel(nil)
+					}
 				}
 				return value, err
 			})
@@ -45,14 +47,22 @@ func Race[T any](ctx context.Context, fns ...func(context.Context) (T, error)) (
 		}
 		return nil
 	}, raceName)
-	if i := winner.Load(); i > 0 {
-		return futures[i-1].value, err
+	if value := winner.Load(); value != nil {
+		return *value, err
 	}
-	var failures []error
+	var failures, all []error
 	for i, f := range futures {
-		if t := &f.task; t.id != 0 && t.has(hasEnded) && !mere[i] {
-			failures = append(failures, &TaskError{Task: t.Name(), Err: t.Err()})
+		t := &f.task
+		if !t.has(hasEnded) {
+			continue // given up: err says so
 		}
+		all = append(all, &TaskError{Task: t.Name(), Err: t.Err()})
+		if t.id != 0 && !mere[i] {
+			failures = append(failures, all[len(all)-1])
+		}
+	}
+	if err == nil && len(failures) == 0 {
+		failures = all // one of them has ended the scope quietly
 	}
 	var none T
 	return none, allOf(path, err, failures)

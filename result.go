@@ -29,7 +29,7 @@ func (t *Task) wait(ctx context.Context) (ended bool, err error) {
 	if t.waitsFor(ctx) {
 		return false, fmt.Errorf("traigo: task %q waits for itself", t.Path())
 	}
-	defer t.scope.lend()()
+	defer t.scope.lend(ctx.Done())()
 	done, gaveUp := t.expect(+1)
 	for {
 		select {

@@ -94,11 +94,12 @@ type scopeRare struct {
 	result
 	stragglers
 	alarm
-	stopped signal     // isStopped
-	limits  []*Limiter // its own first, then those it shares; set at opening
-	waiting int        // spawns that wait for one of them
-	cursor  *Task      // how far the news of the ending has come
-	date    time.Time  // when it was opened, once somebody has asked
+	stopped      signal     // isStopped
+	limits       []*Limiter // its own first, then those it shares; set at opening
+	waiting      int        // spawns that wait for one of them
+	warnedOfRoom bool       // see there
+	cursor       *Task      // how far the news of the ending has come
+	date         time.Time  // when it was opened, once somebody has asked
 }
 
 var nothingRare = &scopeRare{}

@@ -61,9 +61,7 @@ func (s *Scope) accept(t *Task, block bool, stop <-chan struct{}) bool {
 	s.hearLocked(up)
 	if s.rare.limits != nil && s.state < Canceling && t.flags&unlimited == 0 {
 		missing, back := s.enterLocked(t, block, stop)
-		if back != nil {
-			defer back()
-		}
+		defer back()
 		if s.state >= Canceling && missing == nil {
 			s.leaveLimitsLocked(t)
 		} else if missing != nil && s.state < Canceling {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"runtime"
+	"strconv"
 	"strings"
 )
 
@@ -37,8 +38,7 @@ func readDump(dump []byte) map[string]string {
 				if !found {
 					break
 				}
-				end := bytes.IndexFunc(after, func(r rune) bool { return !strings.ContainsRune("0123456789abcdefx", r) })
-				stacks[string(after[:max(end, 0)])] = string(stack)
+				stacks[string(after[:endOfAddress(after)])] = string(stack)
 				rest = after
 			}
 		}
@@ -65,9 +65,29 @@ func isActive(stack string) bool {
 func (s *Scope) ownOnStack() string { return s.partIn(ownStack()) }
 
 // ownStack is readDump of the calling goroutine alone.
-func ownStack() map[string]string {
+func ownStack() map[string]string { return readDump(ownDump()) }
+
+// ownDump has room for a hundred frames, which is all that is printed of a stack.
+func ownDump() []byte {
 	buf := make([]byte, 1<<16)
-	return readDump(buf[:runtime.Stack(buf, false)])
+	return buf[:runtime.Stack(buf, false)]
+}
+
+// callingTask is the address of the task that calls; 0 if none does.
+func callingTask() uintptr {
+	_, after, found := bytes.Cut(ownDump(), []byte(taskFrame))
+	if !found {
+		return 0
+	}
+	address, err := strconv.ParseUint(string(after[:endOfAddress(after)]), 0, 64)
+	if err != nil {
+		return 0
+	}
+	return uintptr(address)
+}
+
+func endOfAddress(dump []byte) int {
+	return max(0, bytes.IndexFunc(dump, func(r rune) bool { return !strings.ContainsRune("0123456789abcdefx", r) }))
 }
 
 func (s *Scope) partIn(stacks map[string]string) string {

@@ -47,6 +47,7 @@ func (s *Scope) Start(ctx context.Context, fn func(ctx context.Context, ready fu
 		return nil, t.Err()
 	}
 
+	defer s.lend(ctx.Done())()
 	done, gaveUp := t.expect(0)
 	for {
 		select {

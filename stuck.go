@@ -247,6 +247,9 @@ func (s *Scope) giveUp(t *Task, stuck StuckTask) {
 	s.leaveLimitsLocked(t)
 	s.mu.Unlock() // reap settles, when observers have heard
 
+	if m := t.more.Load(); m != nil && m.handOver != nil {
+		go m.handOver(err) // nobody may wait here for a loop
+	}
 	s.root().remember(t, stray{scope: s, task: t, state: "given up", since: t.spawned})
 	if alone {
 		s.log(slog.LevelWarn, "a task that was canceled has not ended and is given up", t, nil)

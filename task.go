@@ -60,6 +60,7 @@ const (
 	received                      // somebody has its error
 	unreceived                    // its error is kept for whoever comes
 	counted                       // its error is only counted: too many are kept
+	delivered                     // of AsCompleted: its result has been handed over, or never will be
 	heldLate                      // that was after the end of the scope had been decided
 )
 
@@ -72,8 +73,8 @@ func (t *Task) clear(bit uint32)    { t.bits.And(^bit) }
 type taskMore struct {
 	pc  uintptr // of the user's function, where fn wraps it; set at spawn
 	nth int     // of a join: its place among the functions or items, from 1; set at spawn
-	// handOver of a join offers a failure to whoever is there for it; if nobody is, it
-	// has the owner that any has. Set at spawn.
+	// handOver of AsCompleted offers an error to the loop; if it does not take it, it has
+	// the owner that any has. A task that was given up is offered as well. Set at spawn.
 	handOver func(error) bool
 
 	hooks   *hook         // what the end of the task's context calls

@@ -28,7 +28,7 @@ func (s *Scope) join() {
 		return
 	}
 	if limited {
-		defer s.lend()()
+		defer s.lend(nil)()
 	}
 	s.joiner.Wait()
 }
@@ -50,7 +50,7 @@ func (s *Scope) await(stop <-chan struct{}) bool {
 	done, limited := s.done.waitLocked(false), s.rare.limits != nil
 	s.mu.Unlock()
 	if limited {
-		defer s.lend()()
+		defer s.lend(stop)()
 	}
 	long := time.NewTimer(patience)
 	defer long.Stop()
