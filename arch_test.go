@@ -24,6 +24,7 @@ const (
 	rootPkg       = "."
 	testifyModule = "github.com/stretchr/testify"
 	panicsPkg     = "github.com/sourcegraph/conc/panics"
+	backoffPkg    = "github.com/cenkalti/backoff/v5"
 )
 
 // The tables below are a statement of policy: who may import whom. They change
@@ -38,7 +39,7 @@ const (
 var mayImport = map[string][]string{
 	rootPkg:      {panicsPkg},
 	"errgroup":   {rootPkg},
-	"supervise":  {rootPkg},
+	"supervise":  {rootPkg, backoffPkg}, // see docs/adr/0007
 	"record":     {rootPkg},
 	"live":       {rootPkg},
 	"proc":       {rootPkg},
@@ -58,6 +59,7 @@ var edgeReasons = []struct{ from, to, reason string }{
 	{rootPkg, testifyModule + "/...", "users of the core would link a test library; testify is for tests"},
 	{rootPkg, modulePath + "/...", "the core is at the bottom: what needs it builds on its exported API and its Observer"},
 	{rootPkg, "golang.org/x/...", "the core depends on the standard library and conc/panics, which is what makes it easy to trust"},
+	{rootPkg, backoffPkg, "the core restarts nothing: supervise does, and users of the core do not link its policies"},
 	{"view", rootPkg, "view draws a recorded history, also one of a program that is gone: it knows record's format, not traigo"},
 	{"view", "record", "view reads the format, not the package: the format is the contract"},
 	{"examples/...", modulePath + "/...", "an example shows the core alone; what shows a companion belongs to the companion"},
@@ -84,6 +86,7 @@ var ownModules = map[string][]string{
 	"otel":              {rootPkg},
 	"bench":             {rootPkg, "errgroup", "record"},
 	"analysis":          {},
+	"examples/servers":  {rootPkg},
 }
 
 func TestArchitectureHoldsInTheRootModule(t *testing.T) {
@@ -147,6 +150,11 @@ func TestArchitectureForbidsWhatItShould(t *testing.T) {
 		{rootPkg, "github.com/sourcegraph/conc", false},
 		{rootPkg, modulePath + "/record", false},
 		{rootPkg, testifyModule + "/assert", false},
+		{rootPkg, backoffPkg, false},
+		{"supervise", modulePath, true},
+		{"supervise", backoffPkg, true},
+		{"supervise", panicsPkg, false},
+		{"record", backoffPkg, false},
 		{"record", modulePath, true},
 		{"record", modulePath + "/view", false},
 		{"view", modulePath, false},

@@ -4,6 +4,8 @@ go 1.26
 
 require github.com/sourcegraph/conc v0.3.0
 
+require github.com/cenkalti/backoff/v5 v5.0.3
+
 require (
 	github.com/stretchr/testify v1.12.1
 	go.yaml.in/yaml/v3 v3.0.5 // indirect

@@ -92,7 +92,7 @@ func part[T any](s *Scope, pc uintptr, i int, own owner, fn func(context.Context
 func isForeign(outcome error) bool {
 	all, _ := outcome.(*Error)
 	return all != nil && slices.ContainsFunc(all.Unwrap(), func(err error) bool {
-		switch err.(type) { //nolint:errorlint // what it is, not what is in it
+		switch err.(type) {
 		case *Cancellation, *StuckError:
 			return false
 		}

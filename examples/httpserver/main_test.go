@@ -1,0 +1,383 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/traigo/traigo"
+)
+
+// patience bounds what a test waits for; it is not meant to be reached.
+const patience = 30 * time.Second
+
+var errDown = errors.New("down")
+
+// A running server, and all it logs.
+type running struct {
+	t     *testing.T
+	scope *traigo.Scope
+	ln    net.Listener
+	log   *record
+	web   *http.Client
+}
+
+func start(t *testing.T, srv *server) *running {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	return startOn(t, srv, ln)
+}
+
+func startOn(t *testing.T, srv *server, ln net.Listener) *running {
+	t.Helper()
+	log := &record{}
+	srv.log = slog.New(slog.NewTextHandler(log, nil))
+	if srv.patience == 0 {
+		srv.patience = patience
+	}
+	srv.tick = time.Microsecond
+	run := &running{t: t, ln: ln, log: log, scope: srv.serve(t.Context(), ln)}
+	// A connection for each request: none is left that a shutdown would wait for.
+	run.web = &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: patience}
+	t.Cleanup(func() {
+		_ = run.scope.Close()
+		run.assertNothingIsLeft()
+		t.Log(log)
+	})
+	return run
+}
+
+// stop is a shutdown that has all the time it needs.
+func (run *running) stop() error {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	return run.scope.Shutdown(ctx)
+}
+
+// beginStop begins a shutdown that ends, the hard way, with cutOff. It returns
+// when tasks and handlers have been told.
+func (run *running) beginStop() (cutOff context.CancelCauseFunc, ended <-chan error) {
+	ctx, cutOff := context.WithCancelCause(context.Background())
+	run.t.Cleanup(func() { cutOff(nil) })
+	outcome := make(chan error, 1)
+	go func() { outcome <- run.scope.Shutdown(ctx) }()
+	<-traigo.Stopping(run.scope.Context())
+	return cutOff, outcome
+}
+
+type answer struct {
+	status int
+	body   string
+	err    error
+}
+
+func (run *running) do(ctx context.Context, method, path string) answer {
+	req, err := http.NewRequestWithContext(ctx, method, "http://"+run.ln.Addr().String()+path, nil)
+	if err != nil {
+		return answer{err: err}
+	}
+	resp, err := run.web.Do(req)
+	if err != nil {
+		return answer{err: err}
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	return answer{resp.StatusCode, strings.TrimSuffix(string(body), "\n"), err}
+}
+
+// begin is do, in the background.
+func (run *running) begin(ctx context.Context, method, path string) <-chan answer {
+	answers := make(chan answer, 1)
+	go func() { answers <- run.do(ctx, method, path) }()
+	return answers
+}
+
+// assertNothingIsLeft looks for tasks, and for goroutines besides them. Those of
+// net/http are on their way out when the scope is done, so they get their time.
+func (run *running) assertNothingIsLeft() {
+	run.t.Helper()
+	left := run.scope.Snapshot()
+	assert.Equal(run.t, traigo.Closed, left.State)
+	assert.Empty(run.t, left.Tasks)
+	assert.Empty(run.t, left.Scopes)
+	assert.Eventually(run.t, func() bool {
+		stacks := make([]byte, 1<<20)
+		stacks = stacks[:runtime.Stack(stacks, true)]
+		return !bytes.Contains(stacks, []byte("httpserver.(*server).")) && !bytes.Contains(stacks, []byte("net/http.(*conn).serve"))
+	}, patience, time.Millisecond)
+}
+
+// A record is what was logged.
+type record struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (r *record) Write(p []byte) (int, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.text.Write(p)
+}
+
+func (r *record) String() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.text.String()
+}
+
+// hanging is a backend that answers when it is let go. It says when it has been
+// asked, and why it was stopped.
+type hanging struct {
+	asked   chan uint64 // with the id of the request
+	release chan struct{}
+	stopped chan error
+}
+
+func newHanging() *hanging {
+	return &hanging{make(chan uint64, 1), make(chan struct{}), make(chan error, 1)}
+}
+
+func (h *hanging) send(ctx context.Context, _ string) error {
+	h.asked <- requestID(ctx)
+	select {
+	case <-h.release:
+		return nil
+	case <-ctx.Done():
+		h.stopped <- context.Cause(ctx)
+		return context.Cause(ctx)
+	}
+}
+
+func (h *hanging) answer(ctx context.Context, item string) (string, error) {
+	return "from a slow backend", h.send(ctx, item)
+}
+
+func prompt(text string) backend {
+	return func(context.Context, string) (string, error) { return text, nil }
+}
+
+func TestAnOfferAsksBothBackendsAtOnce(t *testing.T) {
+	price, stock := make(chan struct{}), make(chan struct{})
+	meet := func(text string, here, there chan struct{}) backend {
+		return func(ctx context.Context, item string) (string, error) {
+			close(here)
+			select {
+			case <-there:
+				return text + " " + item, nil
+			case <-ctx.Done():
+				return "", context.Cause(ctx)
+			}
+		}
+	}
+	run := start(t, &server{price: meet("a price of", price, stock), stock: meet("a stock of", stock, price)})
+	assert.Equal(t, answer{status: 200, body: "tea: a price of tea, a stock of tea"}, run.do(t.Context(), "GET", "/offer/tea"))
+	assert.NoError(t, run.stop())
+}
+
+func TestABackendThatFailsCancelsTheOther(t *testing.T) {
+	stock := newHanging()
+	price := func(context.Context, string) (string, error) {
+		<-stock.asked
+		return "", errDown
+	}
+	run := start(t, &server{price: price, stock: stock.answer})
+	assert.Equal(t, answer{status: 502, body: "no offer"}, run.do(t.Context(), "GET", "/offer/tea"))
+
+	var why *traigo.Cancellation
+	require.ErrorAs(t, <-stock.stopped, &why)
+	assert.Equal(t, traigo.TaskFailed, why.Kind)
+	assert.ErrorIs(t, why, errDown)
+	assert.NoError(t, run.stop())
+	assert.Contains(t, run.log.String(), `task \"price\": down`)
+}
+
+func TestASlowBackendIsNotWaitedForLong(t *testing.T) {
+	stock := newHanging()
+	run := start(t, &server{price: prompt("1.00"), stock: stock.answer, patience: time.Millisecond})
+	assert.Equal(t, answer{status: 504, body: "too slow"}, run.do(t.Context(), "GET", "/offer/tea"))
+	assert.NoError(t, run.stop())
+}
+
+func TestAClientThatHangsUpCancelsItsRequest(t *testing.T) {
+	stock := newHanging()
+	run := start(t, &server{price: prompt("1.00"), stock: stock.answer})
+	ctx, hangUp := context.WithCancel(t.Context())
+	answers := run.begin(ctx, "GET", "/offer/tea")
+	<-stock.asked
+	hangUp()
+
+	assert.ErrorIs(t, <-stock.stopped, context.Canceled)
+	assert.ErrorIs(t, (<-answers).err, context.Canceled)
+	assert.Equal(t, traigo.Open, run.scope.State(), "nobody else has noticed")
+	assert.NoError(t, run.stop())
+	assert.NotContains(t, run.log.String(), "cut off", "it was not the server's doing")
+}
+
+func TestMailOutlivesItsRequestButNotTheServer(t *testing.T) {
+	mail := newHanging()
+	run := start(t, &server{send: mail.send})
+	assert.Equal(t, answer{status: 202}, run.do(t.Context(), "POST", "/mail/ann"))
+	assert.Equal(t, uint64(1), <-mail.asked, "it knows the request")
+
+	_, ended := run.beginStop()
+	assert.Equal(t, traigo.Finalizing, run.scope.State())
+	select {
+	case err := <-ended:
+		assert.Fail(t, "the server did not wait for the mail", err)
+	default:
+	}
+	assert.NotContains(t, run.log.String(), "mail sent")
+	close(mail.release)
+	assert.NoError(t, <-ended)
+	assert.Contains(t, run.log.String(), `msg="mail sent" id=1 to=ann`)
+}
+
+func TestAMailThatFailsHarmsNobodyElse(t *testing.T) {
+	run := start(t, &server{price: prompt("1.00"), stock: prompt("plenty"), send: func(_ context.Context, to string) error {
+		if to == "bob" {
+			panic("what a bug")
+		}
+		return errDown
+	}})
+	assert.Equal(t, answer{status: 202}, run.do(t.Context(), "POST", "/mail/ann"))
+	assert.Equal(t, answer{status: 202}, run.do(t.Context(), "POST", "/mail/bob"))
+	assert.Equal(t, answer{status: 200, body: "tea: 1.00, plenty"}, run.do(t.Context(), "GET", "/offer/tea"))
+	assert.NoError(t, run.stop())
+	assert.Contains(t, run.log.String(), `msg="mail not sent" id=1 to=ann err=down`)
+	assert.Contains(t, run.log.String(), `what a bug`)
+}
+
+func TestShutdownLetsASlowRequestFinish(t *testing.T) {
+	stock := newHanging()
+	run := start(t, &server{price: prompt("1.00"), stock: stock.answer})
+	answers := run.begin(t.Context(), "GET", "/offer/tea")
+	<-stock.asked
+	_, ended := run.beginStop()
+	assert.Eventually(t, func() bool { return run.do(t.Context(), "GET", "/offer/tea").err != nil }, patience, time.Millisecond,
+		"nobody new comes in")
+	close(stock.release)
+	assert.Equal(t, answer{status: 200, body: "tea: 1.00, from a slow backend"}, <-answers)
+	assert.NoError(t, <-ended)
+}
+
+func TestStreamsHearOfTheShutdown(t *testing.T) {
+	run := start(t, &server{})
+	resp, err := run.web.Get("http://" + run.ln.Addr().String() + "/clock")
+	require.NoError(t, err)
+	defer resp.Body.Close()
+	lines := bufio.NewScanner(resp.Body)
+	for range 3 {
+		require.True(t, lines.Scan())
+		assert.Regexp(t, `^\d\d:\d\d:\d\d$`, lines.Text())
+	}
+	_, ended := run.beginStop()
+	var last string
+	for lines.Scan() {
+		last = lines.Text()
+	}
+	assert.NoError(t, lines.Err(), "the stream has a proper end")
+	assert.Equal(t, "the server stops", last)
+	assert.NoError(t, <-ended)
+}
+
+func TestTheEndOfTheGracePeriodCutsOffAndSaysWhom(t *testing.T) {
+	stock, mail := newHanging(), newHanging()
+	run := start(t, &server{price: prompt("1.00"), stock: stock.answer, send: mail.send})
+	assert.Equal(t, answer{status: 202}, run.do(t.Context(), "POST", "/mail/ann"))
+	<-mail.asked
+	answers := run.begin(t.Context(), "GET", "/offer/tea")
+	<-stock.asked
+
+	cutOff, ended := run.beginStop()
+	cutOff(errGraceOver)
+	assert.Error(t, <-stock.stopped)
+	assert.ErrorIs(t, <-mail.stopped, errGraceOver)
+	err := <-ended
+	assert.ErrorIs(t, err, errGraceOver)
+	assert.EqualError(t, err, `scope "server": the grace period is over`, "and nothing has failed besides")
+	if got := <-answers; got.err == nil { // it may be that the connection was closed first
+		assert.Equal(t, answer{status: 503, body: "cut off"}, got)
+	}
+	assert.Contains(t, run.log.String(), `msg="cut off" id=2 request="GET /offer/tea"`)
+	assert.Contains(t, run.log.String(), `msg="mail not sent" id=1 to=ann`)
+	assert.Equal(t, 1, strings.Count(run.log.String(), `msg="cut off"`))
+}
+
+// A handler that writes hears of nothing but the end of the connection.
+func TestAClientThatDoesNotReadIsNotWaitedForLonger(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	full := &fullConn{writing: make(chan struct{}), closed: make(chan struct{})}
+	run := startOn(t, &server{}, fullListener{ln, full})
+	run.begin(t.Context(), "GET", "/clock")
+	<-full.writing
+	cutOff, ended := run.beginStop()
+	cutOff(errGraceOver)
+	assert.EqualError(t, <-ended, `scope "server": the grace period is over`)
+}
+
+type fullListener struct {
+	net.Listener
+	conn *fullConn
+}
+
+func (l fullListener) Accept() (conn net.Conn, err error) {
+	conn, err = l.Listener.Accept()
+	if err == nil {
+		l.conn.Conn, conn = conn, l.conn
+	}
+	return conn, err
+}
+
+// fullConn is a connection whose client does not read.
+type fullConn struct {
+	net.Conn
+	writing, closed  chan struct{}
+	wrote, wasClosed sync.Once
+}
+
+func (c *fullConn) Write([]byte) (int, error) {
+	c.wrote.Do(func() { close(c.writing) })
+	<-c.closed
+	return 0, net.ErrClosed
+}
+
+func (c *fullConn) Close() error {
+	c.wasClosed.Do(func() { close(c.closed) })
+	return c.Conn.Close()
+}
+
+func TestAListenerThatFailsEndsTheServer(t *testing.T) {
+	stock := newHanging()
+	run := start(t, &server{price: prompt("1.00"), stock: stock.answer})
+	answers := run.begin(t.Context(), "GET", "/offer/tea")
+	<-stock.asked
+	require.NoError(t, run.ln.Close())
+	<-run.scope.Done()
+	assert.ErrorIs(t, run.scope.Err(), net.ErrClosed)
+	assert.ErrorContains(t, run.scope.Err(), `scope "server": task "serve": `)
+	assert.Error(t, <-stock.stopped)
+	<-answers
+	assert.Contains(t, run.log.String(), `msg="cut off" id=1`, "requests end with it")
+}
+
+func TestAShutdownMayComeBeforeAnythingElse(t *testing.T) {
+	for range 20 {
+		run := start(t, &server{})
+		assert.NoError(t, run.stop())
+	}
+}

@@ -1,0 +1,154 @@
+// Mirror downloads files, each from whichever of three mirrors has it first. The
+// mirrors are servers of its own on loopback: one is far away, one forgets files,
+// and one falls over now and then and is started again.
+//
+//	go run ./examples/mirror
+//
+// Ctrl-C ends it gracefully: what has been begun is finished, and nothing more is.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/traigo/traigo"
+	"github.com/traigo/traigo/supervise"
+)
+
+func main() {
+	signaled, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(signaled, os.Stdout, 200); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+// run starts the mirrors, downloads the files, and stops the mirrors when that is
+// done: they are not awaited.
+func run(signaled context.Context, out io.Writer, files int) error {
+	app := traigo.New(context.Background(), traigo.Name("mirror"))
+	defer app.Close()
+	mirrors := []*mirror{
+		{name: "far", delay: 100 * time.Millisecond},
+		{name: "forgetful", delay: 40 * time.Millisecond, forgets: "7"},
+		{name: "shaky", delay: 10 * time.Millisecond, fallsOver: "9"},
+	}
+	for _, m := range mirrors {
+		_, err := app.Start(signaled, func(ctx context.Context, ready func()) error {
+			again := supervise.Restart(func(ctx context.Context) error { return m.serve(ctx, ready) })
+			return again(ctx)
+		}, traigo.Name(m.name), traigo.Awaited(false))
+		if err != nil {
+			return err
+		}
+	}
+	job := app.Spawn(func(ctx context.Context) error { return download(ctx, out, mirrors, files) }, traigo.Name("download"))
+	_ = job.Wait(signaled) // its error is the scope's
+	grace, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	return app.Shutdown(grace)
+}
+
+// download has four files under way at a time, until it is told to stop.
+func download(ctx context.Context, out io.Writer, mirrors []*mirror, files int) error {
+	from, err := traigo.Map(ctx, names(ctx, files), func(ctx context.Context, file string) (string, error) {
+		var fetches []func(context.Context) (string, error)
+		for _, m := range mirrors {
+			fetches = append(fetches, func(ctx context.Context) (string, error) { return m.name, m.fetch(ctx, file) })
+		}
+		return traigo.Race(ctx, fetches...)
+	}, traigo.Limit(4))
+	served := map[string]int{}
+	for _, name := range from {
+		served[name]++
+	}
+	fmt.Fprintf(out, "%d of %d files, by mirror: %v\n", len(from), files, served)
+	return err
+}
+
+func names(ctx context.Context, files int) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for i := range files {
+			select {
+			case <-traigo.Stopping(ctx):
+				return
+			default:
+			}
+			if !yield(fmt.Sprintf("file-%02d", i)) {
+				return
+			}
+		}
+	}
+}
+
+// A mirror is a server, and how well it does.
+type mirror struct {
+	name, forgets, fallsOver string
+	delay                    time.Duration
+	address                  string // from its first start on
+}
+
+func (m *mirror) serve(ctx context.Context, ready func()) error {
+	address := m.address
+	if address == "" {
+		address = "127.0.0.1:0"
+	}
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
+	if err != nil {
+		return err
+	}
+	if m.address == "" {
+		m.address = listener.Addr().String()
+	}
+	server := &http.Server{ReadHeaderTimeout: time.Second, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		file := strings.TrimPrefix(r.URL.Path, "/")
+		switch {
+		case traigo.Sleep(r.Context(), m.delay) != nil: // another mirror was first
+		case m.forgets != "" && strings.HasSuffix(file, m.forgets):
+			http.NotFound(w, r)
+		case m.fallsOver != "" && strings.HasSuffix(file, m.fallsOver):
+			listener.Close()
+		default:
+			fmt.Fprintln(w, "this is", file)
+		}
+	})}
+	return traigo.Run(ctx, func(ctx context.Context, s *traigo.Scope) error {
+		s.Spawn(func(context.Context) error {
+			if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+				return err
+			}
+			return nil
+		}, traigo.Name("accept"))
+		ready()
+		<-ctx.Done()
+		return traigo.Shield(ctx, time.Second, server.Shutdown)
+	}, traigo.Name("serve"))
+}
+
+func (m *mirror) fetch(ctx context.Context, file string) error {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+m.address+"/"+file, http.NoBody)
+	if err != nil {
+		return err
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	if want := "this is " + file + "\n"; err == nil && string(text) != want {
+		return fmt.Errorf("%s from %s: %s, %q", file, m.name, response.Status, text)
+	}
+	return err
+}

@@ -1,0 +1,118 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"strings"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/status"
+
+	"github.com/traigo/traigo"
+)
+
+// serve answers calls on ln until the scope that it returns is shut down or
+// canceled:
+//
+//	server                            tasks "serve", "drain", and one for each call
+//	└ grpc.health.v1.Health/Check     what a call spawns, which ends with it
+func serve(ctx context.Context, ln net.Listener, service healthpb.HealthServer, log *slog.Logger) *traigo.Scope {
+	scope := traigo.New(ctx, traigo.Name("server"), traigo.Logger(log),
+		traigo.PanicAsError()) // a bug in one call does not end the others
+	c := calls{scope, log}
+	srv := grpc.NewServer(grpc.UnaryInterceptor(c.unary), grpc.StreamInterceptor(c.stream),
+		grpc.ConnectionTimeout(5*time.Second)) // even Stop waits for a client that connects and says nothing
+	healthpb.RegisterHealthServer(srv, service)
+
+	scope.Spawn(func(context.Context) error {
+		if err := srv.Serve(ln); !errors.Is(err, grpc.ErrServerStopped) {
+			return err
+		}
+		return nil // it was stopped before it began
+	}, traigo.Name("serve"))
+	scope.Spawn(func(ctx context.Context) error {
+		<-traigo.Stopping(ctx) // closed by Shutdown, and by any other end
+		// GracefulStop knows no context. Stop makes it return: when the grace
+		// period is over, the context of a task is done.
+		defer context.AfterFunc(ctx, srv.Stop)()
+		srv.GracefulStop()
+		return nil
+	}, traigo.Name("drain"))
+	return scope
+}
+
+// calls brings the calls of a gRPC server into a scope. The server has no base
+// context to carry it: that is what the interceptors are for.
+type calls struct {
+	scope *traigo.Scope
+	log   *slog.Logger
+}
+
+func (c calls) unary(rpc context.Context, req any, info *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (any, error) {
+	var resp any
+	err := c.run(rpc, info.FullMethod, func(ctx context.Context) (err error) {
+		resp, err = handle(ctx, req)
+		return err
+	})
+	return resp, err
+}
+
+func (c calls) stream(service any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handle grpc.StreamHandler) error {
+	return c.run(stream.Context(), info.FullMethod, func(ctx context.Context) error {
+		return handle(service, scoped{stream, ctx})
+	})
+}
+
+type scoped struct {
+	grpc.ServerStream
+	ctx context.Context //nolint:containedctx // it is how a stream hands its context to the handler
+}
+
+func (s scoped) Context() context.Context { return s.ctx }
+
+// run makes one call a task of the server's scope, with a scope of its own for
+// what it spawns. The task has the values of the RPC's context, and its end.
+func (c calls) run(rpc context.Context, method string, handle func(ctx context.Context) error) error {
+	name := strings.TrimPrefix(method, "/")
+	task, ok := c.scope.TrySpawn(func(ctx context.Context) error {
+		if at, ok := rpc.Deadline(); ok { // for calls that the handler makes in turn
+			var cancel context.CancelFunc
+			ctx, cancel = context.WithDeadline(ctx, at)
+			defer cancel()
+		}
+		return traigo.Run(ctx, func(ctx context.Context, _ *traigo.Scope) error { return handle(ctx) }, traigo.Name(name))
+	}, traigo.Name(name), traigo.Values(rpc), traigo.Bubble(false)) // its error is the client's
+	if !ok {
+		return status.Error(codes.Unavailable, "the server has stopped")
+	}
+	defer context.AfterFunc(rpc, func() { task.Cancel(context.Cause(rpc)) })()
+	<-task.Done() // in any case: the stream must not be used after our return
+	return c.status(name, task.Err())
+}
+
+// status is what a client is told: what a handler, or a task of its, says with a
+// status. The names of our scopes, and stacks, are for the log.
+func (c calls) status(name string, err error) error {
+	if err == nil {
+		return nil
+	}
+	c.log.Warn("call failed", "call", name, "err", err)
+	var own interface{ GRPCStatus() *status.Status }
+	switch cutOff := context.Cause(c.scope.Context()); {
+	case cutOff != nil:
+		return status.Error(codes.Unavailable, "the server has stopped")
+	case errors.As(err, &own):
+		return own.GRPCStatus().Err()
+	case errors.Is(err, context.DeadlineExceeded):
+		return status.Error(codes.DeadlineExceeded, "too slow")
+	case errors.Is(err, context.Canceled):
+		return status.Error(codes.Canceled, "canceled")
+	default:
+		return status.Error(codes.Internal, "internal error")
+	}
+}

@@ -1,0 +1,35 @@
+package supervise_test
+
+import (
+	"context"
+	"testing"
+
+	"github.com/cenkalti/backoff/v5"
+	"github.com/stretchr/testify/assert"
+
+	"github.com/traigo/traigo/supervise"
+)
+
+// What a restart costs that nobody watches: the scope of the attempt with its
+// name, body and option, and the outcome of the one before it. It is the same for
+// the first and the last, so nothing grows.
+func TestCostRestartAllocatesLittle(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector allocates")
+	}
+	perRestart := func(restarts int) float64 {
+		calls := 0
+		fn := supervise.Restart(func(context.Context) error {
+			if calls++; calls <= restarts {
+				return errBoom
+			}
+			calls = 0
+			return nil
+		}, quiet(), supervise.Backoff(func() backoff.BackOff { return &backoff.ZeroBackOff{} }))
+		ctx := context.Background()
+		return testing.AllocsPerRun(100, func() { assert.NoError(t, fn(ctx)) })
+	}
+	once, often := perRestart(1), perRestart(101)
+	t.Log("a call with one restart:", once, "allocations; a restart more:", (often-once)/100)
+	assert.LessOrEqual(t, (often-once)/100, 9.0)
+}

@@ -1,0 +1,116 @@
+package supervise_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+	"github.com/stretchr/testify/require"
+
+	"github.com/traigo/traigo"
+	"github.com/traigo/traigo/supervise"
+)
+
+var (
+	errBoom  = errors.New("boom")
+	errBang  = errors.New("bang")
+	errOuter = errors.New("outer")
+)
+
+// book is a log that is kept, a line for each record, without the time.
+type book struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (b *book) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.Write(p)
+}
+
+func (b *book) logger() supervise.LoggerOption {
+	return supervise.Logger(slog.New(slog.NewTextHandler(b, &slog.HandlerOptions{
+		Level: slog.LevelWarn,
+		ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+			if a.Key == slog.TimeKey {
+				return slog.Attr{}
+			}
+			return a
+		},
+	})))
+}
+
+func (b *book) lines() []string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	text := strings.TrimSpace(b.buf.String())
+	if text == "" {
+		return nil
+	}
+	return strings.Split(text, "\n")
+}
+
+// diary is a list of what has happened, in order.
+type diary struct {
+	mu    sync.Mutex
+	notes []string
+}
+
+func (d *diary) note(text string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.notes = append(d.notes, text)
+}
+
+func (d *diary) read() []string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return append([]string(nil), d.notes...)
+}
+
+// opened is an observer that notes the paths of the scopes that are opened.
+type opened struct{ diary }
+
+func (o *opened) Observe(e traigo.Event) {
+	if e.Kind == traigo.ScopeOpened {
+		o.note(e.Scope.Path())
+	}
+}
+
+// quiet keeps what a test provokes out of its output.
+func quiet() supervise.LoggerOption { return supervise.Logger(slog.New(slog.DiscardHandler)) }
+
+func every(d time.Duration) supervise.Option {
+	return supervise.Backoff(func() backoff.BackOff { return backoff.NewConstantBackOff(d) })
+}
+
+// spawned runs fn as the task "job" of a scope "app", and returns what comes out.
+func spawned(ctx context.Context, fn func(context.Context) error, opts ...traigo.ScopeOption) error {
+	return traigo.Run(ctx, func(_ context.Context, s *traigo.Scope) error {
+		s.Spawn(fn, traigo.Name("job"))
+		return nil
+	}, append(opts, traigo.Name("app"), traigo.Logger(slog.New(slog.DiscardHandler)))...)
+}
+
+func untilCanceled(ctx context.Context) error {
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+// raised is the panic that comes out of f.
+func raised(t *testing.T, f func()) (value any) {
+	t.Helper()
+	defer func() {
+		value = recover()
+		require.NotNil(t, value, "no panic")
+	}()
+	f()
+	return nil
+}

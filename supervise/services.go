@@ -1,0 +1,148 @@
+package supervise
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"slices"
+	"sync"
+
+	"github.com/traigo/traigo"
+)
+
+// WithServices is [traigo.Run] with services: tasks that the others need, and
+// that are therefore stopped after them. When the body and everything in its scope
+// s has ended, for whatever reason, the services are canceled one after the other,
+// the last started first, and each is joined before the next is canceled.
+//
+// The body and what it spawns in s are canceled as soon as ctx is, or the timeout
+// has passed, or one of them or a service has failed. The services do not hear of
+// that: the context of each ends when its turn has come. With a
+// [traigo.CancelTimeout], each of these steps takes no longer than that; a body
+// that does not return is waited for, as in traigo.Run.
+//
+// The outcome is an [*traigo.Error]: what failed first, be it a service or not, and
+// behind it what failed later. That includes what a service returns after it was
+// stopped, unless it only says that it was. A panic, of a service too, stops
+// everything in the same order, and is raised when all has ended.
+//
+// In the tree the services stand below the scope of the block, each in a scope of
+// its own, and s, as "tasks", beside them. A [traigo.Limit] among the options is
+// that of s. [traigo.Stopping] is closed for services and tasks at the same time: a
+// service should go by its context. It panics if body or an option is nil.
+//
+// The idea is the service nursery of Trio's issue 1521.
+func WithServices(ctx context.Context, body func(ctx context.Context, s *traigo.Scope, services *Services) error, opts ...traigo.ScopeOption) error {
+	mustHave("WithServices", body != nil, "function", "pass the body that starts the services")
+	outer, inner := splitLimits(opts)
+	services := &Services{logger: loggerOf(opts)}
+	err := traigo.Run(ctx, func(ctx context.Context, block *traigo.Scope) error {
+		services.block = block
+		services.run(ctx, body, append(inner, traigo.Name("tasks")))
+		return nil
+	}, named(body, outer)...)
+	return services.outcome(err)
+}
+
+// Services are tasks that end after those that need them: see [WithServices], which
+// makes them. Its methods may be called from any goroutine.
+type Services struct {
+	logger       *slog.Logger
+	block, tasks *traigo.Scope // tasks is where the body runs; below block, as the services are
+	results      []result      // of what has ended; only the goroutine of the body uses it
+
+	mu      sync.Mutex // a leaf: nothing is called under it
+	running []*traigo.Scope
+	stopped bool // there are no services any more
+}
+
+// Spawn runs fn as a service, as [traigo.Scope.Spawn] runs a task, and does not wait
+// for it. A failure of fn ends the block. If fn returns nil that is its own affair: a
+// service that is always to be there is one of [Restart] with [Always].
+//
+// The scope that the context of fn carries is that of this service alone, and what
+// it spawns there is stopped with it. Options that fit both, such as
+// [traigo.Name], are for the scope too. Once the tasks of the block have been
+// canceled no service is let in: the task that Spawn returns is then done, and its
+// error is [traigo.ErrRefused]. It panics if fn or an option is nil.
+func (s *Services) Spawn(fn func(ctx context.Context) error, opts ...traigo.TaskOption) *traigo.Task {
+	mustHave("Services.Spawn", fn != nil, "function", "pass the one that the service is to run")
+	return s.open(fn, opts).Spawn(fn, opts...)
+}
+
+// Start is Spawn for a service that says when it can be used: as
+// [traigo.Scope.Start] it returns when fn has called ready. An error before that is
+// returned and ends nothing; so is the cause, if ctx ends first.
+func (s *Services) Start(ctx context.Context, fn func(ctx context.Context, ready func()) error, opts ...traigo.TaskOption) (*traigo.Task, error) {
+	mustHave("Services.Start", fn != nil, "function", "pass the one that is to call ready")
+	scope := s.open(fn, opts)
+	t, err := scope.Start(ctx, fn, opts...)
+	if err != nil && scope != s.tasks {
+		s.drop(scope)
+	}
+	return t, err
+}
+
+// open makes the scope of a service. Where none is let in it returns that of the
+// tasks, which is canceled then, and refuses in the way of the core.
+func (s *Services) open(fn any, opts []traigo.TaskOption) *traigo.Scope {
+	if s.tasks.State() >= traigo.Canceling {
+		return s.tasks
+	}
+	both := []traigo.ScopeOption{traigo.Name(nameOf(fn))}
+	for _, o := range opts {
+		if o, ok := o.(traigo.ScopeOption); ok {
+			both = append(both, o)
+		}
+	}
+	scope := traigo.New(context.WithoutCancel(s.block.Context()), both...)
+	s.watch(scope)
+	s.mu.Lock()
+	late := s.stopped
+	if !late {
+		s.running = append(s.running, scope)
+	}
+	s.mu.Unlock()
+	if late {
+		scope.Cancel(nil)
+		return s.tasks
+	}
+	return scope
+}
+
+// drop forgets a service that has not come up, unless it has left something to
+// report.
+func (s *Services) drop(scope *traigo.Scope) {
+	scope.Cancel(nil)
+	<-scope.Done()
+	if scope.Err() != nil {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.running = slices.DeleteFunc(s.running, func(other *traigo.Scope) bool { return other == scope })
+}
+
+// watch has the failure of a scope end the block as it happens. Its context calls
+// f itself; context.AfterFunc would do that on another goroutine, and what has
+// failed first would be a matter of chance.
+func (s *Services) watch(scope *traigo.Scope) {
+	ctx, ok := scope.Context().(interface{ AfterFunc(f func()) func() bool })
+	if !ok {
+		panic("traigo: supervise.WithServices: the context of a scope has no AfterFunc")
+	}
+	ctx.AfterFunc(func() { s.failed(scope) })
+}
+
+func (s *Services) failed(scope *traigo.Scope) {
+	c, ok := context.Cause(scope.Context()).(*traigo.Cancellation) //nolint:errorlint // of this scope, not of one that it was told of
+	switch {
+	case !ok || c.Err == nil || c.Kind == traigo.ParentCanceled || isStop(c.Err):
+	case scope == s.tasks && (c.Kind == traigo.Panicked || c.Kind == traigo.BodyFailed && errors.Is(c.Err, traigo.ErrGoexit)):
+		// It comes through the block by itself, which would log this as another one.
+	case c.Kind == traigo.Panicked:
+		s.block.Cancel(c.Err)
+	default:
+		s.block.Cancel(&failure{scope, c})
+	}
+}

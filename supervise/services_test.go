@@ -1,0 +1,529 @@
+package supervise_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/traigo/traigo"
+	"github.com/traigo/traigo/supervise"
+)
+
+type blockBody = func(ctx context.Context, s *traigo.Scope, services *supervise.Services) error
+
+// block runs body in a block named "app" that writes into log.
+func block(ctx context.Context, log *book, body blockBody, opts ...traigo.ScopeOption) error {
+	return supervise.WithServices(ctx, body, append(opts, log.logger(), traigo.Name("app"))...)
+}
+
+// service notes when it is stopped, and takes a second for that.
+func service(d *diary, name string) func(context.Context) error {
+	return func(ctx context.Context) error {
+		<-ctx.Done()
+		d.note("stop " + name)
+		time.Sleep(time.Second)
+		d.note(name + " has ended")
+		return ctx.Err()
+	}
+}
+
+var inOrder = []string{"task has ended", "stop b", "b has ended", "stop a", "a has ended"}
+
+// However a block ends, its services end after its tasks, the last one first.
+func TestServicesEndAfterTheTasksInReverseOrder(t *testing.T) {
+	rows := []struct {
+		name  string
+		leave func(ctx context.Context, s *traigo.Scope, cancel func()) error // how the body ends
+		text  string
+		opts  []traigo.ScopeOption
+	}{
+		{"when all is done", func(context.Context, *traigo.Scope, func()) error { return nil }, "", nil},
+		{"when the body fails", func(context.Context, *traigo.Scope, func()) error { return errBoom }, `scope "app": boom`, nil},
+		{"when a task fails", func(ctx context.Context, s *traigo.Scope, _ func()) error {
+			s.Spawn(always(errBoom), traigo.Name("bad"))
+			return untilCanceled(ctx)
+		}, `scope "app": task "bad": boom`, nil},
+		{"when the outer context ends", func(ctx context.Context, _ *traigo.Scope, cancel func()) error {
+			cancel()
+			return untilCanceled(ctx)
+		}, `scope "app": parent canceled: outer`, nil},
+		{"when the time is over", func(ctx context.Context, _ *traigo.Scope, _ func()) error { return untilCanceled(ctx) },
+			`scope "app": timed out after 3s`, []traigo.ScopeOption{traigo.Timeout(3 * time.Second)}},
+		{"when the scope of the tasks is canceled", func(_ context.Context, s *traigo.Scope, _ func()) error {
+			s.Cancel(errBang)
+			return nil
+		}, `scope "app": bang`, nil},
+		{"when it is canceled quietly", func(_ context.Context, s *traigo.Scope, _ func()) error { s.Cancel(nil); return nil }, "", nil},
+	}
+	for _, row := range rows {
+		t.Run(row.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var (
+					log book
+					d   diary
+				)
+				ctx, cancel := context.WithCancelCause(t.Context())
+				err := block(ctx, &log, func(ctx context.Context, s *traigo.Scope, services *supervise.Services) error {
+					services.Spawn(service(&d, "a"))
+					services.Spawn(service(&d, "b"))
+					s.Spawn(func(ctx context.Context) error {
+						_ = traigo.Sleep(ctx, time.Minute)
+						time.Sleep(time.Second)
+						d.note("task has ended")
+						return nil
+					})
+					synctest.Wait()
+					return row.leave(ctx, s, func() { cancel(errOuter) })
+				}, row.opts...)
+				if row.text == "" {
+					require.NoError(t, err)
+				} else {
+					require.EqualError(t, err, row.text)
+				}
+				assert.Equal(t, inOrder, d.read())
+				assert.Empty(t, log.lines())
+			})
+		})
+	}
+}
+
+func TestServiceHearsNothingOfAnOuterCancellation(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log book
+		type key struct{}
+		ctx, cancel := context.WithTimeoutCause(context.WithValue(t.Context(), key{}, "value"), time.Second, errOuter)
+		defer cancel()
+		var cause error
+		require.ErrorIs(t, block(ctx, &log, func(_ context.Context, s *traigo.Scope, services *supervise.Services) error {
+			services.Spawn(func(ctx context.Context) error {
+				_, has := ctx.Deadline()
+				assert.False(t, has)
+				assert.Equal(t, "value", ctx.Value(key{}))
+				<-ctx.Done()
+				cause = context.Cause(ctx)
+				return nil
+			})
+			s.Spawn(after(time.Minute, nil))
+			return nil
+		}), errOuter)
+		require.EqualError(t, cause, `scope "app/TestServiceHearsNothingOfAnOuterCancellation.func1.1.1" canceled: requested: `+
+			`the tasks that needed the service have ended`)
+	})
+}
+
+func TestFailureOfAServiceIsTheOutcome(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var (
+			log   book
+			d     diary
+			cause error
+		)
+		start := time.Now()
+		err := block(t.Context(), &log, func(ctx context.Context, s *traigo.Scope, services *supervise.Services) error {
+			services.Spawn(service(&d, "a"))
+			services.Spawn(after(time.Second, errBoom), traigo.Name("db"))
+			services.Spawn(service(&d, "b"))
+			s.Spawn(func(ctx context.Context) error {
+				<-ctx.Done()
+				assert.Equal(t, time.Second, time.Since(start), "at once")
+				cause = context.Cause(ctx)
+				time.Sleep(time.Second)
+				d.note("task has ended")
+				return errBang
+			}, traigo.Name("work"))
+			return untilCanceled(ctx)
+		})
+		require.EqualError(t, err, `scope "app": task "db": boom; also: task "work": bang`)
+		assert.Equal(t, &traigo.TaskError{Task: "db", Err: errBoom}, unwrapped(err)[0], "as in any other outcome")
+		require.ErrorIs(t, err, errBoom)
+		require.EqualError(t, cause, `scope "app" canceled: requested: task "db": boom`)
+		require.ErrorIs(t, cause, errBoom)
+		assert.Equal(t, inOrder, d.read())
+		assert.Empty(t, log.lines())
+	})
+}
+
+// Who was first is not a matter of who is faster to tell it.
+func TestFirstFailureOfABlockIsTheOutcome(t *testing.T) {
+	for range 50 {
+		synctest.Test(t, func(t *testing.T) {
+			var log book
+			ctx, cancel := context.WithCancelCause(t.Context())
+			err := block(ctx, &log, func(_ context.Context, _ *traigo.Scope, services *supervise.Services) error {
+				services.Spawn(func(ctx context.Context) error {
+					traigo.Current(ctx).Cancel(errBoom)
+					cancel(errOuter)
+					return nil
+				}, traigo.Name("db"))
+				synctest.Wait()
+				return nil
+			})
+			require.EqualError(t, err, `scope "app": boom`)
+
+			ctx, cancel = context.WithCancelCause(t.Context())
+			err = block(ctx, &log, func(_ context.Context, s *traigo.Scope, _ *supervise.Services) error {
+				s.Cancel(errBang)
+				cancel(errOuter)
+				return nil
+			})
+			require.EqualError(t, err, `scope "app": bang`)
+		})
+	}
+}
+
+func TestWhatAServiceSaysAfterItsEndIsKept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log book
+		flush := func(ctx context.Context) error { <-ctx.Done(); return errBoom }
+		body := func(result error) blockBody {
+			return func(_ context.Context, _ *traigo.Scope, services *supervise.Services) error {
+				services.Spawn(flush, traigo.Name("a"))
+				services.Spawn(func(ctx context.Context) error { <-ctx.Done(); return context.Cause(ctx) })
+				services.Spawn(func(ctx context.Context) error {
+					traigo.Current(ctx).Spawn(flush, traigo.Name("part"))
+					<-ctx.Done()
+					time.Sleep(time.Second)
+					return errBang
+				}, traigo.Name("b"))
+				synctest.Wait()
+				return result
+			}
+		}
+		require.EqualError(t, block(t.Context(), &log, body(nil)),
+			`scope "app": scope "app/b": task "part": boom; also: task "b": bang; also: task "a": boom`)
+		require.EqualError(t, block(t.Context(), &log, body(errOuter)),
+			`scope "app": outer; also: scope "app/b": task "part": boom; also: task "b": bang; also: task "a": boom`)
+	})
+}
+
+func TestServiceMayEndByItself(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log book
+		require.NoError(t, block(t.Context(), &log, func(ctx context.Context, _ *traigo.Scope, services *supervise.Services) error {
+			assert.NoError(t, services.Spawn(always(nil)).Wait(ctx))
+			return traigo.Sleep(ctx, time.Second)
+		}))
+	})
+}
+
+func TestStartWaitsUntilTheServiceIsReady(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var (
+			log book
+			d   diary
+		)
+		start := time.Now()
+		slow := func(name string) func(context.Context, func()) error {
+			return func(ctx context.Context, ready func()) error {
+				time.Sleep(time.Second)
+				ready()
+				return service(&d, name)(ctx)
+			}
+		}
+		require.NoError(t, block(t.Context(), &log, func(ctx context.Context, _ *traigo.Scope, services *supervise.Services) error {
+			for _, name := range []string{"a", "b"} {
+				task, err := services.Start(ctx, slow(name), traigo.Name(name))
+				assert.NoError(t, err)
+				assert.Equal(t, "app/"+name+"/"+name, task.Path())
+			}
+			assert.Equal(t, 2*time.Second, time.Since(start))
+			d.note("task has ended")
+			return nil
+		}))
+		assert.Equal(t, inOrder, d.read())
+	})
+}
+
+func TestServiceThatDoesNotComeUpBelongsToItsStarter(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log book
+		root := traigo.New(t.Context())
+		defer root.Cancel(nil)
+		require.NoError(t, block(root.Context(), &log, func(ctx context.Context, s *traigo.Scope, services *supervise.Services) error {
+			_, err := services.Start(ctx, func(context.Context, func()) error { return errBoom })
+			assert.Equal(t, errBoom, err)
+			_, err = services.Start(ctx, func(context.Context, func()) error { return nil })
+			assert.Equal(t, traigo.ErrNotReady, err)
+
+			startCtx, cancel := context.WithTimeoutCause(ctx, time.Second, errOuter)
+			defer cancel()
+			_, err = services.Start(startCtx, func(ctx context.Context, _ func()) error { return untilCanceled(ctx) })
+			assert.Equal(t, errOuter, err)
+			assert.NoError(t, ctx.Err(), "nothing has ended")
+			assert.Equal(t, traigo.Open, s.State())
+			assert.Len(t, root.Snapshot().Scopes[0].Scopes, 1, "only the tasks: nothing is left of it")
+			return nil
+		}))
+		assert.Empty(t, log.lines())
+	})
+}
+
+func TestWhatFailsBelowAServiceThatDoesNotComeUpIsTheOutcome(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log book
+		err := block(t.Context(), &log, func(ctx context.Context, _ *traigo.Scope, services *supervise.Services) error {
+			_, err := services.Start(ctx, func(ctx context.Context, _ func()) error {
+				traigo.Current(ctx).Spawn(always(errBang), traigo.Name("part"))
+				return untilCanceled(ctx)
+			})
+			assert.Error(t, err)
+			return nil
+		})
+		require.EqualError(t, err, `scope "app": task "part": bang`)
+		assert.Equal(t, &traigo.TaskError{Task: "part", Err: errBang}, unwrapped(err)[0])
+		assert.Empty(t, log.lines())
+	})
+}
+
+func TestServiceThatFailsWhenItIsReadyEndsTheBlock(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log book
+		err := block(t.Context(), &log, func(ctx context.Context, _ *traigo.Scope, services *supervise.Services) error {
+			_, err := services.Start(ctx, func(_ context.Context, ready func()) error {
+				ready()
+				time.Sleep(time.Second)
+				return errBoom
+			}, traigo.Name("db"))
+			assert.NoError(t, err)
+			return untilCanceled(ctx)
+		})
+		require.EqualError(t, err, `scope "app": task "db": boom`)
+	})
+}
+
+func TestServiceIsRefusedWhenTheTasksAreCanceled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log book
+		var left *supervise.Services
+		refused := func(err error) {
+			t.Helper()
+			assert.ErrorIs(t, err, traigo.ErrRefused)
+		}
+		run := func(context.Context) error { assert.Fail(t, "it runs"); return nil }
+		require.ErrorIs(t, block(t.Context(), &log, func(ctx context.Context, s *traigo.Scope, services *supervise.Services) error {
+			left = services
+			services.Spawn(func(ctx context.Context) error {
+				<-ctx.Done()
+				refused(services.Spawn(run).Err())
+				return nil
+			})
+			s.Cancel(errBoom)
+			refused(services.Spawn(run).Err())
+			_, err := services.Start(context.WithoutCancel(ctx), func(ctx context.Context, _ func()) error { return run(ctx) })
+			refused(err)
+			return nil
+		}), errBoom)
+		refused(left.Spawn(run).Err())
+	})
+}
+
+func TestStuckServiceIsGivenUpAndTheRestStopped(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var (
+			log book
+			d   diary
+		)
+		end := make(chan struct{})
+		ctx, cancel := context.WithCancelCause(t.Context())
+		stuck := func(context.Context) error { <-end; return nil }
+		start := time.Now()
+		err := block(ctx, &log, func(_ context.Context, s *traigo.Scope, services *supervise.Services) error {
+			services.Spawn(service(&d, "a"))
+			services.Spawn(stuck, traigo.Name("b"))
+			s.Spawn(stuck, traigo.Name("task"))
+			synctest.Wait()
+			cancel(errOuter)
+			return nil
+		}, traigo.CancelTimeout(5*time.Second))
+		assert.Equal(t, 11*time.Second, time.Since(start), "five for the task, five for b, one for a")
+		require.ErrorIs(t, err, errOuter)
+		var paths []string
+		for _, err := range unwrapped(err) {
+			if stuck, ok := errors.AsType[*traigo.StuckError](err); ok {
+				paths = append(paths, stuck.Tasks[0].Path)
+			}
+		}
+		assert.Equal(t, []string{"app/tasks/task", "app/b/b"}, paths)
+		assert.Equal(t, []string{"stop a", "a has ended"}, d.read())
+		close(end)
+	})
+}
+
+func unwrapped(err error) []error {
+	var e *traigo.Error
+	if !errors.As(err, &e) {
+		return nil
+	}
+	return e.Unwrap()
+}
+
+func TestPanicInABlockStopsServicesInOrder(t *testing.T) {
+	rows := []struct {
+		name string
+		body blockBody
+	}{
+		{"of the body", func(context.Context, *traigo.Scope, *supervise.Services) error { panic("oh") }},
+		{"of a task", func(ctx context.Context, s *traigo.Scope, _ *supervise.Services) error {
+			s.Spawn(func(context.Context) error { panic("oh") })
+			return untilCanceled(ctx)
+		}},
+		{"of a service", func(ctx context.Context, _ *traigo.Scope, services *supervise.Services) error {
+			services.Spawn(func(context.Context) error { panic("oh") })
+			return untilCanceled(ctx)
+		}},
+		{"of a service that is stopped", func(ctx context.Context, _ *traigo.Scope, services *supervise.Services) error {
+			services.Spawn(func(ctx context.Context) error { <-ctx.Done(); panic("oh") })
+			synctest.Wait()
+			return nil
+		}},
+		{"of a service that starts", func(ctx context.Context, _ *traigo.Scope, services *supervise.Services) error {
+			_, err := services.Start(ctx, func(context.Context, func()) error { panic("oh") })
+			return err
+		}},
+	}
+	for _, row := range rows {
+		t.Run(row.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var (
+					log book
+					d   diary
+				)
+				body := func(ctx context.Context, s *traigo.Scope, services *supervise.Services) error {
+					services.Spawn(service(&d, "a"))
+					services.Spawn(service(&d, "b"))
+					synctest.Wait()
+					defer d.note("task has ended")
+					return row.body(ctx, s, services)
+				}
+				value := raised(t, func() { _ = block(t.Context(), &log, body) })
+				assert.Equal(t, 1, strings.Count(fmt.Sprint(value), "oh"), "%v", value)
+				assert.Equal(t, inOrder, d.read())
+				for _, line := range log.lines() {
+					// The core counts that a service was stopped among what its panic hides.
+					assert.Contains(t, line, "the tasks that needed the service have ended")
+				}
+
+				d = diary{}
+				require.ErrorContains(t, block(t.Context(), &log, body, traigo.PanicAsError()), "oh")
+				assert.Equal(t, inOrder, d.read())
+			})
+		})
+	}
+}
+
+func TestErrorsHiddenByAPanicAreLogged(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log book
+		value := raised(t, func() {
+			_ = block(t.Context(), &log, func(_ context.Context, _ *traigo.Scope, services *supervise.Services) error {
+				services.Spawn(func(ctx context.Context) error { <-ctx.Done(); return errBang }, traigo.Name("a"))
+				services.Spawn(func(ctx context.Context) error { <-ctx.Done(); panic("second") }, traigo.Name("b"))
+				synctest.Wait()
+				panic("first")
+			})
+		})
+		assert.Equal(t, "first", value)
+		text := strings.Join(log.lines(), "\n")
+		assert.Contains(t, text, `level=ERROR msg="traigo: errors hidden by a panic or a Goexit" scope=app`)
+		assert.Contains(t, text, "bang")
+		assert.Contains(t, text, "second")
+	})
+}
+
+func TestSecondPanicOfServicesIsLogged(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log book
+		value := raised(t, func() {
+			_ = block(t.Context(), &log, func(_ context.Context, _ *traigo.Scope, services *supervise.Services) error {
+				services.Spawn(func(ctx context.Context) error { <-ctx.Done(); panic("second") })
+				services.Spawn(func(ctx context.Context) error { <-ctx.Done(); panic("first") })
+				synctest.Wait()
+				return errBoom
+			})
+		})
+		assert.Contains(t, fmt.Sprint(value), "first")
+		text := strings.Join(log.lines(), "\n")
+		assert.Contains(t, text, "second")
+		assert.Contains(t, text, "boom")
+	})
+}
+
+func TestGoexitOfTheBodyStopsServicesInOrder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var (
+			log book
+			d   diary
+		)
+		left := make(chan struct{})
+		go func() {
+			defer close(left)
+			_ = block(t.Context(), &log, func(_ context.Context, _ *traigo.Scope, services *supervise.Services) error {
+				services.Spawn(service(&d, "a"))
+				services.Spawn(service(&d, "b"))
+				synctest.Wait()
+				d.note("task has ended")
+				runtime.Goexit()
+				return nil
+			})
+			assert.Fail(t, "it goes on")
+		}()
+		<-left
+		assert.Equal(t, inOrder, d.read())
+		assert.Empty(t, log.lines())
+	})
+}
+
+func TestServicesStandBelowTheScopeOfTheBlock(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log book
+		var names []string
+		require.NoError(t, traigo.Run(t.Context(), func(ctx context.Context, root *traigo.Scope) error {
+			return block(ctx, &log, func(_ context.Context, s *traigo.Scope, services *supervise.Services) error {
+				services.Spawn(untilCanceled, traigo.Name("db"))
+				s.Spawn(untilCanceled, traigo.Awaited(false), traigo.Name("work"))
+				synctest.Wait()
+				for _, shot := range root.Snapshot().Scopes[0].Scopes {
+					names = append(names, shot.Path+": "+shot.Tasks[0].Name)
+				}
+				return nil
+			})
+		}, traigo.Name("root")))
+		assert.Equal(t, []string{"root/app/tasks: work", "root/app/db: db"}, names)
+	})
+}
+
+func TestLimitIsThatOfTheTasks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log book
+		start := time.Now()
+		require.NoError(t, block(t.Context(), &log, func(_ context.Context, s *traigo.Scope, services *supervise.Services) error {
+			services.Spawn(untilCanceled)
+			services.Spawn(untilCanceled)
+			for range 3 {
+				s.Spawn(after(time.Second, nil))
+			}
+			return nil
+		}, traigo.Limit(1)))
+		assert.Equal(t, 3*time.Second, time.Since(start))
+	})
+}
+
+func TestServiceUnderRestart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log book
+		fn, calls := failing(errBoom, errBoom)
+		require.NoError(t, block(t.Context(), &log, func(ctx context.Context, _ *traigo.Scope, services *supervise.Services) error {
+			services.Spawn(supervise.Restart(fn, quiet(), every(time.Second)))
+			return traigo.Sleep(ctx, time.Minute)
+		}))
+		assert.Equal(t, int32(3), calls.Load())
+	})
+}

@@ -1,0 +1,129 @@
+package supervise
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+
+	"github.com/traigo/traigo"
+)
+
+// Run is [traigo.Run] for tasks of which each may fail alone: see
+// [Siblings.Spawn]. It returns when all of them have ended. What failed is then in
+// the [*traigo.Error] that it returns, the first 16 of them, each as a
+// [*traigo.TaskError]; of more it has the number.
+//
+// Everything else is as in traigo.Run. An error of the body, a panic, a timeout
+// and the end of ctx cancel all, and so does the failure of a task that is spawned
+// in the scope itself, which is [traigo.Current] of the body's ctx. It panics if
+// body or an option is nil.
+//
+// The idea is Kotlin's supervisorScope.
+func Run(ctx context.Context, body func(ctx context.Context, s *Siblings) error, opts ...traigo.ScopeOption) error {
+	mustHave("Run", body != nil, "function", "pass the body that spawns the siblings")
+	s := &Siblings{logger: loggerOf(opts)}
+	err := traigo.Run(ctx, func(ctx context.Context, scope *traigo.Scope) error {
+		s.scope = scope
+		return body(ctx, s)
+	}, named(body, opts)...)
+	return s.outcome(err)
+}
+
+// Siblings are tasks of which each may fail alone. They are made by [Run].
+type Siblings struct {
+	scope  *traigo.Scope
+	logger *slog.Logger
+
+	mu     sync.Mutex // a leaf: nothing is called under it
+	failed []error
+	more   int // how many failed after those
+}
+
+// maxKept is how many errors are kept, as in the core; of more only the number.
+const maxKept = 16
+
+// Spawn runs fn as a task beside the others: as [traigo.Scope.Spawn] does, with
+// two differences.
+//
+// A failure of fn cancels nothing but what fn itself has spawned: the scope that
+// its context carries is its own. The failure is logged at WARN as it happens, and
+// is in the outcome of [Run]. A sibling that was canceled has not failed.
+//
+// An option [traigo.OnDone] makes the error that of the callback: it is then
+// neither logged nor in the outcome. [traigo.Bubble] has no effect.
+//
+// It panics if fn or an option is nil.
+func (s *Siblings) Spawn(fn func(ctx context.Context) error, opts ...traigo.TaskOption) *traigo.Task {
+	mustHave("Siblings.Spawn", fn != nil, "function", "pass the one that the task is to run")
+	var b sibling
+	all := make([]traigo.TaskOption, 0, len(opts)+3)
+	all = append(all, traigo.Name(nameOf(fn)), traigo.OnDone(func(err error) { s.ended(&b, err) }))
+	all = append(all, opts...)
+	return s.scope.Spawn(func(ctx context.Context) error {
+		b.task = traigo.CurrentTask(ctx)
+		canceled, err := alone(ctx, fn, traigo.Name(b.task.Name()))
+		b.returned = true
+		if canceled && err != nil {
+			return &interruption{err}
+		}
+		return err
+	}, append(all, traigo.Bubble(false))...)
+}
+
+// outcome is what Run returns. A task that was given up may still fail after that:
+// then there is only the record.
+func (s *Siblings) outcome(err error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	failed := s.failed
+	if s.more > 0 {
+		failed = append(failed, fmt.Errorf("%d more siblings have failed", s.more))
+	}
+	return join(s.scope.Path(), err, failed)
+}
+
+// A sibling is what is known of one when it has ended. Only its own goroutine
+// writes it.
+type sibling struct {
+	task     *traigo.Task
+	returned bool // not by a panic or a Goexit
+}
+
+// ended hears of the end of a sibling, before the scope can close.
+func (s *Siblings) ended(b *sibling, err error) {
+	if err == nil || isInterruption(err) {
+		return
+	}
+	if !b.returned && !errors.Is(err, traigo.ErrGoexit) {
+		return // a panic, and not one that is an error: the scope raises it
+	}
+	failure := &traigo.TaskError{Task: b.task.Name(), Err: err}
+	s.mu.Lock()
+	if len(s.failed) < maxKept {
+		s.failed = append(s.failed, failure)
+	} else {
+		s.more++
+	}
+	s.mu.Unlock()
+	record(context.Background(), s.logger, slog.LevelWarn, "a task has failed, its siblings run on", b.task.Scope(), b.task, err)
+}
+
+// An interruption is what a sibling returns that has ended because it was
+// canceled. It cannot be told by the cause alone: that may be any error. Where a
+// Timeout of the task is behind it, the core puts its TimeoutError in its place.
+type interruption struct{ cause error }
+
+func (e *interruption) Error() string { return e.cause.Error() }
+func (e *interruption) Unwrap() error { return e.cause }
+
+func isInterruption(err error) bool {
+	_, is := err.(*interruption) //nolint:errorlint // what has one of another task inside has failed
+	return is
+}
+
+// named puts a default name before the options, that of the body.
+func named(body any, opts []traigo.ScopeOption) []traigo.ScopeOption {
+	return append([]traigo.ScopeOption{traigo.Name(nameOf(body))}, opts...)
+}
