@@ -29,7 +29,8 @@ func AsCompleted[In, Out any](ctx context.Context, in iter.Seq[In], fn func(cont
 	mustHaveFunc("AsCompleted", in != nil, "the items")
 	mustHaveFunc("AsCompleted", fn != nil, "the function for each item")
 	return func(yield func(Out, error) bool) {
-		c := &consumer[Out]{yield: yield, results: make(chan delivery[Out]), total: make(chan int, 1)}
+		c := &consumer[Out]{yield: yield, results: make(chan delivery[Out]), total: make(chan int, 1), atOnce: make(chan struct{})}
+		close(c.atOnce)
 		err := Run(ctx, func(ctx context.Context, s *Scope) error {
 			c.ctx, c.scope = ctx, s
 			consume(c, in, fn)
@@ -57,6 +58,7 @@ type consumer[Out any] struct {
 	results chan delivery[Out]
 	total   chan int    // how many results there will be, once that is known
 	left    atomic.Bool // it wants no more
+	atOnce  chan struct{}
 	inLoop  bool        // the body of the loop has not returned
 }
 
@@ -110,14 +112,15 @@ func consume[In, Out any](c *consumer[Out], in iter.Seq[In], fn func(context.Con
 }
 
 // next waits for the next delivery, or for their total, and reports false when the
-// scope has ended. A task that consumes lends what its items may need.
+// scope has ended. A task that consumes lends what its items may need. It does not
+// wait to have that back: its items keep theirs until it has taken their results.
 func (c *consumer[Out]) next() (d delivery[Out], total int, ok bool) {
 	select {
 	case d = <-c.results:
 		return d, -1, true
 	default:
 	}
-	defer c.scope.lend(nil)()
+	defer c.scope.lend(c.atOnce)()
 	select {
 	case d = <-c.results:
 		return d, -1, true

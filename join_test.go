@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"runtime"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -343,4 +344,63 @@ func TestJoinsOfACanceledContextStartNothing(t *testing.T) {
 	}
 	assert.Equal(t, 1, count)
 	require.ErrorIs(t, errors.Join(traigo.Settle(ctx, never)[0].Err), errOuter)
+}
+
+// A function that ends the scope quietly leaves the others with nothing to show.
+// That is no success.
+func TestJoinsSayThatTheirScopeWasEndedFromWithin(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		end := func(ctx context.Context) (int, error) { traigo.Current(ctx).Cancel(nil); return 1, nil }
+		obey := func(ctx context.Context) (int, error) { <-ctx.Done(); return 0, ctx.Err() }
+
+		all, err := traigo.All(t.Context(), end, obey)
+		assert.Nil(t, all)
+		require.ErrorIs(t, outcome(t, err).Err, context.Canceled)
+
+		_, err = traigo.Race(t.Context(), func(ctx context.Context) (int, error) { _, _ = end(ctx); return obey(ctx) })
+		require.ErrorIs(t, outcome(t, err).Err, context.Canceled)
+
+		_, err = traigo.Race(t.Context(), func(ctx context.Context) (int, error) {
+			traigo.CurrentTask(ctx).Cancel(nil)
+			return obey(ctx)
+		})
+		require.ErrorIs(t, outcome(t, err).Err, context.Canceled)
+
+		some, err := traigo.Map(t.Context(), naturals(new(atomic.Int32)), func(ctx context.Context, _ int) (int, error) { return end(ctx) }, traigo.Limit(1))
+		assert.Nil(t, some)
+		require.ErrorContains(t, err, "not all items were pulled")
+	})
+}
+
+func TestSettleLogsWhatNoResultHas(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		book := newRecords()
+		s := traigo.New(t.Context(), traigo.Logger(book.logger()))
+		results := traigo.Settle(s.Context(), func(ctx context.Context) (int, error) {
+			traigo.Current(ctx).Spawn(failing(time.Second, errBoom), traigo.Name("stranger"))
+			return 1, nil
+		})
+		assert.Equal(t, []traigo.Result[int]{{Value: 1}}, results)
+		said := book.from(slog.LevelError)
+		require.Len(t, said, 1)
+		assert.True(t, mentions(said[0].Text, "stranger", "boom"), said[0].Text)
+		require.NoError(t, s.Close())
+	})
+}
+
+// It wins as its scope closes without it: nobody reads what it still writes.
+func TestStressRaceIsNotWonByWhoIsGivenUp(t *testing.T) {
+	for range 300 {
+		release := make(chan struct{})
+		s := traigo.New(t.Context(), traigo.CancelTimeout(time.Microsecond), discard(), traigo.Observe(seeing(func(e traigo.Event) {
+			if e.Kind == traigo.ScopeClosed && e.Scope.Name() == "Race" {
+				close(release)
+				runtime.Gosched()
+			}
+		})))
+		ctx, cancel := context.WithCancel(s.Context())
+		time.AfterFunc(10*time.Microsecond, cancel)
+		_, _ = traigo.Race(ctx, func(context.Context) ([64]int, error) { <-release; return [64]int{1, 63: 1}, nil })
+		_ = s.Close()
+	}
 }

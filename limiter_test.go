@@ -2,6 +2,7 @@ package traigo_test
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"slices"
 	"sync/atomic"
@@ -239,6 +240,45 @@ func TestLimiterIsLentByWhoWaitsForItsOwn(t *testing.T) {
 			}
 			return traigo.Current(ctx).Spawn(below).Wait(ctx)
 		},
+		"Await, in New and Close": func(ctx context.Context, limiter *traigo.Limiter, below func(context.Context) error) error {
+			s := traigo.New(ctx, traigo.LimitedBy(limiter))
+			value := func(ctx context.Context) (int, error) { return 0, below(ctx) }
+			_, err := traigo.Async(s, value).Await(ctx)
+			_, again := traigo.Async(s, value).Await(ctx)
+			return errors.Join(err, again, s.Close())
+		},
+		"Start and Shutdown": func(ctx context.Context, limiter *traigo.Limiter, below func(context.Context) error) error {
+			s := traigo.New(ctx, traigo.LimitedBy(limiter))
+			for range 2 {
+				if _, err := s.Start(ctx, func(ctx context.Context, ready func()) error { defer ready(); return below(ctx) }); err != nil {
+					return err
+				}
+			}
+			return s.Shutdown(context.Background())
+		},
+		"AsCompleted": func(ctx context.Context, limiter *traigo.Limiter, below func(context.Context) error) error {
+			for _, err := range traigo.AsCompleted(ctx, slices.Values([]int{1, 2}), func(ctx context.Context, _ int) (int, error) {
+				return 0, below(ctx)
+			}, traigo.LimitedBy(limiter)) {
+				if err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+		"Run, with a limit of its own": func(ctx context.Context, limiter *traigo.Limiter, below func(context.Context) error) error {
+			return traigo.Run(ctx, func(_ context.Context, s *traigo.Scope) error {
+				s.Spawn(below)
+				s.Spawn(below)
+				return nil
+			}, traigo.LimitedBy(limiter), traigo.Limit(1))
+		},
+		"Map, with a limit of its own": func(ctx context.Context, limiter *traigo.Limiter, below func(context.Context) error) error {
+			_, err := traigo.Map(ctx, slices.Values([]int{1, 2}), func(ctx context.Context, _ int) (int, error) {
+				return 0, below(ctx)
+			}, traigo.LimitedBy(limiter), traigo.Limit(1))
+			return err
+		},
 		"Map": func(ctx context.Context, limiter *traigo.Limiter, below func(context.Context) error) error {
 			_, err := traigo.Map(ctx, slices.Values([]int{1, 2}), func(ctx context.Context, _ int) (int, error) {
 				return 0, below(ctx)
@@ -292,6 +332,103 @@ func TestLimiterIsNotWaitedForByWhoIsCanceled(t *testing.T) {
 	})
 }
 
+// It lends all it has: what it kept, somebody might wait for who has got the rest.
+func TestLimiterIsLentWithAllOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, b := traigo.NewLimiter(1), traigo.NewLimiter(1)
+		below := func(l *traigo.Limiter) func(context.Context) error {
+			return func(ctx context.Context) error {
+				return traigo.Run(ctx, func(_ context.Context, s *traigo.Scope) error {
+					s.Spawn(lasting(time.Second))
+					return nil
+				}, traigo.LimitedBy(l))
+			}
+		}
+		both := traigo.New(t.Context(), traigo.LimitedBy(a), traigo.LimitedBy(b))
+		onlyA := traigo.New(t.Context(), traigo.LimitedBy(a))
+		both.Spawn(func(ctx context.Context) error { time.Sleep(time.Second); return below(a)(ctx) })
+		go onlyA.Spawn(below(b))
+		time.Sleep(time.Minute)
+		assert.Zero(t, a.Stats().InUse+b.Stats().InUse)
+		require.NoError(t, both.Wait())
+		require.NoError(t, onlyA.Wait())
+	})
+}
+
+// Whoever stops waiting goes on, and may be the one who frees what it has lent.
+func TestLimiterIsNotWaitedForByWhoStopsWaiting(t *testing.T) {
+	soon := func(ctx context.Context) (context.Context, context.CancelFunc) {
+		return context.WithTimeout(ctx, time.Second)
+	}
+	for name, wait := range map[string]func(ctx context.Context, other *traigo.Scope){
+		"Shutdown": func(ctx context.Context, other *traigo.Scope) {
+			other.Spawn(untilCanceled)
+			go other.Spawn(untilCanceled)
+			synctest.Wait()
+			soft, cancel := soon(context.WithoutCancel(ctx))
+			defer cancel()
+			_ = other.Shutdown(soft)
+		},
+		"Start": func(ctx context.Context, other *traigo.Scope) {
+			other.Spawn(untilCanceled)
+			soft, cancel := soon(ctx)
+			defer cancel()
+			_, err := other.Start(soft, func(ctx context.Context, _ func()) error { return untilCanceled(ctx) })
+			assert.ErrorIs(t, err, context.DeadlineExceeded)
+		},
+		"Wait": func(ctx context.Context, other *traigo.Scope) {
+			task := other.Spawn(untilCanceled)
+			go other.Spawn(untilCanceled)
+			synctest.Wait()
+			soft, cancel := soon(ctx)
+			defer cancel()
+			assert.ErrorIs(t, task.Wait(soft), context.DeadlineExceeded)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				limiter := traigo.NewLimiter(2)
+				s := traigo.New(t.Context(), traigo.LimitedBy(limiter))
+				other := traigo.New(t.Context(), traigo.LimitedBy(limiter))
+				begin := time.Now()
+				s.Spawn(func(ctx context.Context) error {
+					wait(ctx, other)
+					assert.Equal(t, time.Second, time.Since(begin))
+					return nil
+				})
+				time.Sleep(time.Minute)
+				_ = other.Close()
+				require.NoError(t, s.Wait())
+				assert.Zero(t, limiter.Stats().InUse)
+			})
+		})
+	}
+}
+
+// The item cannot be pulled while somebody further up, who waits for the loop, has
+// what it needs. Nobody knows that, so it is said, once.
+func TestLimiterNamesWhoHasItWhenNothingIsPulled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		book := newRecords()
+		limiter := traigo.NewLimiter(1)
+		s := traigo.New(t.Context(), traigo.Name("above"), traigo.LimitedBy(limiter), traigo.Logger(book.logger()))
+		s.Spawn(func(ctx context.Context) error {
+			return traigo.Run(ctx, func(_ context.Context, between *traigo.Scope) error {
+				between.Spawn(func(ctx context.Context) error {
+					_, err := traigo.Map(ctx, slices.Values([]int{1}), func(context.Context, int) (int, error) { return 0, nil }, traigo.LimitedBy(limiter))
+					return err
+				})
+				return nil
+			})
+		}, traigo.Name("holder"))
+		time.Sleep(time.Hour)
+		warned := book.from(slog.LevelWarn)
+		require.Len(t, warned, 1)
+		assert.True(t, mentions(warned[0].Text, "the limit of 1 is reached", `"above/holder"`), warned[0].Text)
+		require.NoError(t, s.Close())
+	})
+}
+
 // What cannot be lent is said.
 func TestLimiterNamesWhoHasItWhenThatTakesLong(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -311,5 +448,8 @@ func TestLimiterRefusesBadInput(t *testing.T) {
 	requireMisuse(t, func() { traigo.NewLimiter(-1) })
 	requireMisuse(t, func() { traigo.NewLimiter(1).SetLimit(-1) })
 	requireMisuse(t, func() { traigo.LimitedBy(nil) })
+	requireMisuse(t, func() { traigo.LimitedBy(new(traigo.Limiter)) })
+	requireMisuse(t, func() { new(traigo.Limiter).SetLimit(1) })
+	requireMisuse(t, func() { new(traigo.Limiter).Stats() })
 	requireMisuse(t, func() { traigo.Weight(0) })
 }

@@ -20,19 +20,22 @@ func Map[In, Out any](ctx context.Context, in iter.Seq[In], fn func(context.Cont
 	mustHaveFunc("Map", fn != nil, "the function for each item")
 	var futures []*Future[Out]
 	var path string
+	var short error // it was ended before all items were pulled
 	pc := pcOf(fn)
 	err := Run(ctx, func(ctx context.Context, s *Scope) error {
 		path = s.Path()
-		all := feed(ctx, s, in, func(i int, item In) {
+		if !feed(ctx, s, in, func(i int, item In) {
 			f := part(s, pc, i, ownScope, func(ctx context.Context) (Out, error) { return fn(ctx, item) })
 			futures = append(futures, f)
 			s.accept(&f.task, true, nil)
-		})
-		if !all && s.ending().quiet() {
-			return fmt.Errorf("traigo: not all items were pulled: %w", context.Cause(ctx))
+		}) {
+			short = &Error{Scope: path, Err: fmt.Errorf("not all items were pulled: %w", context.Cause(ctx))}
 		}
 		return nil
 	}, withName(mapName, opts)...)
+	if err == nil {
+		err = short // a function has ended the scope quietly
+	}
 	return values(path, err, futures)
 }
 

@@ -325,3 +325,59 @@ func TestStressAsCompletedLosesNothing(t *testing.T) {
 		}
 	}
 }
+
+// It has not failed, but it is an item, and there is something to yield for it.
+func TestAsCompletedYieldsAnItemThatWasCanceledAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		release, free := newRelease()
+		defer free()
+		var errs []error
+		for _, err := range traigo.AsCompleted(t.Context(), slices.Values([]int{0, 1, 2, 3}), func(ctx context.Context, n int) (int, error) {
+			switch n {
+			case 1:
+				traigo.CurrentTask(ctx).Cancel(errBoom)
+				return 0, ctx.Err()
+			case 2:
+				traigo.CurrentTask(ctx).Cancel(nil)
+				deafTo(release) // and is given up
+			}
+			return n, nil
+		}, traigo.CancelTimeout(time.Second), traigo.Limit(1), discard()) {
+			errs = append(errs, err)
+		}
+		require.Len(t, errs, 4)
+		require.NoError(t, errs[0])
+		require.ErrorIs(t, errs[1], context.Canceled)
+		require.NoError(t, errs[2])
+		require.Len(t, stuckTasks(errs[3]), 1, "the outcome")
+	})
+}
+
+func TestAsCompletedLeavesThePanicOfItsLoopAsItIs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		require.Equal(t, errBoom, raised(func() {
+			for _, err := range traigo.AsCompleted(t.Context(), slices.Values([]int{0, 1}), func(_ context.Context, n int) (int, error) {
+				return n, nil
+			}, traigo.PanicAsError()) {
+				assert.NoError(t, err)
+				panic(errBoom)
+			}
+		}))
+	})
+}
+
+func TestAsCompletedIsSilentWhenItIsLeftAsItsContextEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		book := newRecords()
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		for _, err := range traigo.AsCompleted(ctx, slices.Values([]int{0, 1}), func(_ context.Context, n int) (int, error) {
+			return n, nil
+		}, traigo.Logger(book.logger())) {
+			assert.NoError(t, err)
+			cancel()
+			break
+		}
+		assert.Empty(t, book.from(slog.LevelWarn))
+	})
+}
