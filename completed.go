@@ -59,7 +59,7 @@ type consumer[Out any] struct {
 	total   chan int    // how many results there will be, once that is known
 	left    atomic.Bool // it wants no more
 	atOnce  chan struct{}
-	inLoop  bool        // the body of the loop has not returned
+	inLoop  bool // the body of the loop has not returned
 }
 
 // A delivery is the result of an item, or the news that there will be none.

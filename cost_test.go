@@ -39,6 +39,7 @@ func TestCostSpawnAllocatesOnce(t *testing.T) {
 		{"flags", nil, []traigo.TaskOption{traigo.Bubble(false), traigo.Awaited(false)}},
 		{"a name", nil, []traigo.TaskOption{name}},
 		{"a limit", []traigo.ScopeOption{traigo.Limit(3)}, nil},
+		{"a shared limit", []traigo.ScopeOption{traigo.LimitedBy(traigo.NewLimiter(3))}, nil},
 	} {
 		s := traigo.New(context.Background(), row.scope...)
 		times := testing.AllocsPerRun(2000, func() {

@@ -142,8 +142,9 @@ type limitedByOption struct{ limiter *Limiter }
 // when it has it back. So tasks may wait for others of their own kind, to any depth.
 // Waiting in that sense is Spawn, Start, Run, Wait, Close and Shutdown of such a
 // scope, Wait and Await of a task in there, and the joins, each on the task's own
-// goroutine. If what it waits with (its own context, or the one it has passed) ends,
-// it goes on at once.
+// goroutine. It goes on at once, for that moment beyond the limit, if what it waits
+// with has ended (its own context, or the one it has passed), and in a loop over
+// AsCompleted.
 func LimitedBy(l *Limiter) ScopeOption {
 	l.check("LimitedBy")
 	return limitedByOption{l}
