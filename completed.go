@@ -8,9 +8,10 @@ import (
 	"sync/atomic"
 )
 
-// AsCompleted calls fn for every item of in, at once or as many at a time as opts
-// limit, and yields what fn returns, in the order in which that comes. The error of
-// an item is yielded with it and cancels nothing. Whoever leaves the loop cancels
+// AsCompleted calls fn for every item of in (of a slice: slices.Values(items)), at
+// once or as many at a time as opts limit, and yields what fn returns, in the order
+// in which that comes. The error of an item is yielded with it, as fn has returned
+// it, and cancels nothing. Whoever leaves the loop cancels
 // and joins the rest, and does not want to know of their errors.
 //
 // Everything runs within the loop: nothing before it, and nothing of it is left
@@ -21,7 +22,7 @@ import (
 // ended.
 //
 // in runs on a goroutine of its own, and is not pulled further than the limit
-// allows; fn is not called for an item that comes as the loop is left. An in that
+// allows, without one as fast as it goes; fn is not called for an item that comes as the loop is left. An in that
 // blocks should end with ctx, or leaving the loop has to wait for it. It panics if
 // in or fn is nil.
 func AsCompleted[In, Out any](ctx context.Context, in iter.Seq[In], fn func(context.Context, In) (Out, error), opts ...ScopeOption) iter.Seq2[Out, error] {

@@ -2,7 +2,6 @@ package traigo_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/traigo/traigo"
@@ -56,15 +55,16 @@ func ExampleLimitedBy() {
 // A task that needs more of something takes more of it.
 func ExampleWeight() {
 	s := traigo.New(context.Background(), traigo.Limit(4))
-	task := s.Spawn(func(context.Context) error { return nil }, traigo.Weight(3))
+	ready := make(chan struct{})
+	task := s.Spawn(func(context.Context) error { <-ready; return nil }, traigo.Weight(3))
+	_, ok := s.TrySpawn(func(context.Context) error { return nil }, traigo.Weight(2))
+	fmt.Println(ok)
+	close(ready)
 	fmt.Println(task.Wait(context.Background()))
-
-	task = s.Spawn(func(context.Context) error { return nil }, traigo.Weight(5))
-	fmt.Println(errors.Is(task.Err(), traigo.ErrRefused), task.Err())
 	_ = s.Close()
 	// Output:
+	// false
 	// <nil>
-	// true traigo: refused: a weight of 5 is more than the limit of 4
 }
 
 // A Limiter is made by NewLimiter, and may be looked at.

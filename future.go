@@ -33,7 +33,8 @@ func Async[T any](s *Scope, fn func(ctx context.Context) (T, error), opts ...Tas
 	return f
 }
 
-// Await waits until the function has ended and returns what it returned. If ctx
+// Await waits until the function has ended and returns what it returned: the error
+// as it is, without the name of the task. If ctx
 // ends first it returns the cause of that, and the task is not touched. It may
 // be called any number of times, from any number of goroutines.
 func (f *Future[T]) Await(ctx context.Context) (T, error) {

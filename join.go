@@ -14,6 +14,9 @@ import (
 // the error: an [*Error] that names the function, by its place. It panics as
 // [Run] does if a function panics.
 //
+// The context of the functions ends when All returns: what hangs on it, the body of
+// a response say, has to be read inside. That is so in all joins.
+//
 // Like all joins it returns when everything it has started has ended, and it
 // panics if a function is nil.
 func All[T any](ctx context.Context, fns ...func(context.Context) (T, error)) ([]T, error) {

@@ -1,6 +1,7 @@
 package traigo
 
 import (
+	"fmt"
 	"log/slog"
 	"strconv"
 	"time"
@@ -24,11 +25,15 @@ func (t *Task) units() int {
 func (s *Scope) enterLocked(t *Task, block bool, stop <-chan struct{}) (missing *Limiter, back func()) {
 	back = func() {}
 	limits := s.rare.limits
+	if l := limits[0]; l.never(t) {
+		s.mu.Unlock()
+		panic(fmt.Sprintf("traigo: a weight of %d is more than the Limit(%d) of scope %q: the task would never run", t.units(), l.limit, s.Path()))
+	}
 	for i, l := range limits {
 		if l.take(t) {
 			continue
 		}
-		if block && !l.never(t) {
+		if block {
 			ok, lent := s.waitForLocked(l, t, t.flags&awaited != 0, stop)
 			back = both(back, lent)
 			if ok {

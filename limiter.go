@@ -87,14 +87,6 @@ func pathsOf(holdings []holding) (paths []string) {
 	return paths
 }
 
-// refusal says why t has not got its units.
-func (l *Limiter) refusal(t *Task) string {
-	if l.never(t) {
-		return fmt.Sprintf("a weight of %d is more than the limit of %d", t.units(), l.limit)
-	}
-	return l.blame(t.units())
-}
-
 // blame says why somebody does not get so many units, and names some of those who
 // have them.
 func (l *Limiter) blame(units int) string {
@@ -103,10 +95,10 @@ func (l *Limiter) blame(units int) string {
 	holdings := slices.Collect(maps.Values(l.holders))
 	l.mu.Unlock()
 	text := fmt.Sprintf("the limit of %d is reached", limit)
-	if units > limit {
-		text = fmt.Sprintf("a weight of %d is more than the limit of %d", units, limit)
-	}
-	if l.holders == nil {
+	switch {
+	case units > limit:
+		text = fmt.Sprintf("a weight of %d is more than the limit of %d, only SetLimit can let it in", units, limit)
+	case l.holders == nil:
 		return text + "; a task that spawns into its own full scope waits for itself"
 	}
 	var paths []string

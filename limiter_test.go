@@ -177,12 +177,30 @@ func TestLimiterRefusesWhoIsBlockedWhenTheScopeIsCanceled(t *testing.T) {
 
 func TestLimiterRefusesWhatCanNeverFit(t *testing.T) {
 	s := traigo.New(t.Context(), traigo.Limit(3))
-	task := s.Spawn(succeed, traigo.Weight(4))
-	require.ErrorIs(t, task.Err(), traigo.ErrRefused)
-	require.ErrorContains(t, task.Err(), "a weight of 4 is more than the limit of 3")
-	_, err := s.Start(t.Context(), func(context.Context, func()) error { return nil }, traigo.Weight(4))
-	require.ErrorIs(t, err, traigo.ErrRefused)
+	requireMisuse(t, func() { s.Spawn(succeed, traigo.Weight(4)) })
+	requireMisuse(t, func() { s.TrySpawn(succeed, traigo.Weight(4)) })
+	requireMisuse(t, func() {
+		_, _ = s.Start(t.Context(), func(context.Context, func()) error { return nil }, traigo.Weight(4))
+	})
 	require.NoError(t, s.Close())
+}
+
+// It may come to fit.
+func TestLimiterLetsInWhatIsTooHeavyWhenItGrows(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		book := newRecords()
+		limiter := traigo.NewLimiter(3)
+		s := traigo.New(t.Context(), traigo.LimitedBy(limiter), traigo.Logger(book.logger()))
+		go func() {
+			time.Sleep(time.Minute)
+			limiter.SetLimit(4)
+		}()
+		requireTime(t, time.Minute, func() { require.NoError(t, s.Spawn(succeed, traigo.Weight(4)).Wait(t.Context())) })
+		require.NoError(t, s.Close())
+		warned := book.from(slog.LevelWarn)
+		require.Len(t, warned, 1)
+		assert.Contains(t, warned[0].Text, "a weight of 4 is more than the limit of 3, only SetLimit can let it in")
+	})
 }
 
 // A finalizing scope stays for those who wait for room in it.

@@ -6,7 +6,7 @@ import (
 	"iter"
 )
 
-// Map calls fn for every item of in, at once or as many at a time as opts limit,
+// Map calls fn for every item of in (of a slice: slices.Values(items)), at once or as many at a time as opts limit,
 // and returns the results in the order of the items. The first failure cancels
 // the rest, and nothing more is pulled; Map then returns nothing but the error: an
 // [*Error] that names the item by its place. It panics as [Run] does if fn panics.

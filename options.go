@@ -42,7 +42,8 @@ func (s *Scope) change(f func(*settings)) {
 type nameOption string
 
 // Name names the scope or task. Without it a task, and the scope of Run, are
-// named after their function, other scopes "scope#ID".
+// named after their function, other scopes "scope#ID". Tasks that are spawned in a
+// loop have the same function, and so the same name: give them others.
 func Name(name string) Option { return (*nameOption)(&name) }
 
 func (o *nameOption) applyScope(s *Scope) { s.name = (*string)(o) }
@@ -136,7 +137,7 @@ type limitedByOption struct{ limiter *Limiter }
 
 // LimitedBy lets the tasks of the scope run only while l has units for them,
 // beside those of all other scopes that l limits. It may be given several times,
-// and together with [Limit]. It is not inherited. Spawn blocks as it does there,
+// and together with [Limit]. It is not inherited. Spawn blocks as with Limit,
 // with one difference: a task that holds units of l, and waits for a scope that is
 // limited by l as well, lends all that it holds to others meanwhile, and goes on
 // when it has it back. So tasks may wait for others of their own kind, to any depth.
@@ -166,7 +167,9 @@ func (s *Scope) limitBy(l *Limiter) {
 type weightOption int
 
 // Weight says how many units of every limit of its scope the task takes: see
-// [Limit] and [LimitedBy]. The default is 1. It panics if n is less than 1.
+// [Limit] and [LimitedBy]. The default is 1. If it is more than a Limit, the call
+// that spawns the task panics; if it is more than a [Limiter] has, the call waits
+// until SetLimit lets it in. It panics if n is less than 1.
 func Weight(n int) TaskOption {
 	if n < 1 {
 		panic(fmt.Sprintf("traigo: Weight(%d): a task weighs at least 1", n))

@@ -137,7 +137,7 @@ func (s *Scope) scheduleLocked(x *taskRare) {
 func (t *Task) refuse(missing *Limiter) {
 	err := refusal(t.scope)
 	if missing != nil && t.scope.ended() == nil {
-		err = fmt.Errorf("%w: %s", ErrRefused, missing.refusal(t))
+		err = fmt.Errorf("%w: %s", ErrRefused, missing.blame(t.units()))
 	}
 	t.scope.mu.Lock()
 	defer t.scope.mu.Unlock()

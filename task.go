@@ -8,11 +8,11 @@ import (
 
 // A Task is one function running in a [Scope]: the handle that Spawn returns.
 // It may be ignored; the scope waits for the function in any case.
-//
-// It is small because most tasks are short: allocating a task, and collecting it,
-// is half of what it costs. What only some tasks need comes with the first who
-// asks for it.
 type Task struct {
+	// It is small because most tasks are short: allocating a task, and collecting it,
+	// is half of what it costs. What only some tasks need comes with the first who
+	// asks for it.
+
 	// Set at spawn, then read-only.
 	scope   *Scope
 	fn      func(context.Context) error

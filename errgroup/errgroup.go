@@ -7,7 +7,7 @@
 //
 //	import "github.com/traigo/traigo/errgroup" // was "golang.org/x/sync/errgroup"
 //
-// Nothing else has to change. From there [Group.Scope] opens the rest: the group is
+// Nothing else has to change, but see Differences below. From there [Group.Scope] opens the rest: the group is
 // a scope in the tree, named "errgroup", below the one that the context carries. Its
 // functions are tasks with names; what observes and logs that tree hears of them;
 // [traigo.Current] finds the scope in the context of [WithContext].

@@ -58,7 +58,7 @@ func ExampleIntensity() {
 		return nil
 	}, traigo.Name("app"))
 	fmt.Println(err)
-	// Output: scope "app": task "feed": restarted 3 times in 1m0s: connection refused
+	// Output: scope "app": task "feed": gave up after 3 restarts in 1m0s: connection refused
 }
 
 func ExampleRestartError() {
@@ -173,7 +173,7 @@ func ExampleLogger() {
 		return nil
 	}, traigo.Name("app"))
 	// Output:
-	// level=WARN msg="traigo: the task is restarted" scope=app task=app/feed err="connection refused" attempt=1 delay=1ms
+	// level=WARN msg="traigo: the task has failed and is to be restarted" scope=app task=app/feed err="connection refused" attempt=1 delay=1ms
 	// connected
 }
 

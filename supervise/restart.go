@@ -67,15 +67,15 @@ type RestartError struct {
 }
 
 func (e *RestartError) Error() string {
-	times := "once"
+	times := "1 restart"
 	if e.Restarts != 1 {
-		times = strconv.Itoa(e.Restarts) + " times"
+		times = strconv.Itoa(e.Restarts) + " restarts"
 	}
 	last := "the last run returned no error"
 	if e.Err != nil {
 		last = e.Err.Error()
 	}
-	return fmt.Sprintf("restarted %s in %v: %s", times, e.Within.Round(time.Millisecond), last)
+	return fmt.Sprintf("gave up after %s in %v: %s", times, e.Within.Round(time.Millisecond), last)
 }
 
 // Unwrap returns the error of the last run.
@@ -158,7 +158,7 @@ func unmarked(err error) error {
 }
 
 func (r *restarter) report(ctx context.Context, e Event) {
-	record(ctx, r.logger, slog.LevelWarn, "the task is restarted", traigo.Current(ctx), traigo.CurrentTask(ctx), e.Err,
+	record(ctx, r.logger, slog.LevelWarn, "the task has failed and is to be restarted", traigo.Current(ctx), traigo.CurrentTask(ctx), e.Err,
 		slog.Int("attempt", e.Attempt), slog.Duration("delay", e.Delay))
 	if r.onRestart != nil {
 		r.onRestart(e)

@@ -140,7 +140,7 @@ func TestRestartEndsWhenTheIntensityIsTooHigh(t *testing.T) {
 			calls++
 			return errBoom
 		}, quiet(), every(time.Second), supervise.Intensity(3, 10*time.Second)))
-		require.EqualError(t, err, `scope "app": task "job": restarted 3 times in 10s: boom`)
+		require.EqualError(t, err, `scope "app": task "job": gave up after 3 restarts in 10s: boom`)
 		require.ErrorIs(t, err, errBoom)
 		var last *supervise.RestartError
 		require.ErrorAs(t, err, &last)
@@ -161,7 +161,7 @@ func TestIntensityCountsOnlyWhatIsInTheWindow(t *testing.T) {
 			fn, calls := failing(errBoom, errBoom, errBoom, errBoom, errBoom)
 			err := supervise.Restart(fn, quiet(), every(5*time.Second), supervise.Intensity(row.n, 10*time.Second))(t.Context())
 			if row.ends {
-				require.EqualError(t, err, "restarted once in 10s: boom")
+				require.EqualError(t, err, "gave up after 1 restart in 10s: boom")
 				continue
 			}
 			require.NoError(t, err)
@@ -174,7 +174,7 @@ func TestRestartThatNeverFailsIsLimitedToo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		err := supervise.Restart(always(nil), quiet(), every(0), supervise.When(supervise.Always),
 			supervise.Intensity(2, time.Second))(t.Context())
-		require.EqualError(t, err, "restarted 2 times in 1s: the last run returned no error")
+		require.EqualError(t, err, "gave up after 2 restarts in 1s: the last run returned no error")
 	})
 }
 
@@ -184,7 +184,7 @@ func TestRestartEndsWhenTheBackoffStops(t *testing.T) {
 			return supervise.Backoff(func() backoff.BackOff { return &countdown{left: n} })
 		}
 		require.EqualError(t, supervise.Restart(always(errBoom), quiet(), stopAfter(2))(t.Context()),
-			"restarted 2 times in 2s: boom")
+			"gave up after 2 restarts in 2s: boom")
 		assert.Equal(t, errBoom, supervise.Restart(always(errBoom), quiet(), stopAfter(0))(t.Context()))
 		require.NoError(t, supervise.Restart(always(nil), quiet(), stopAfter(0), supervise.When(supervise.Always))(t.Context()))
 	})
@@ -237,8 +237,8 @@ func TestRestartIsReported(t *testing.T) {
 			{Attempt: 2, Err: nil, Delay: time.Second},
 		}, events)
 		assert.Equal(t, []string{
-			`level=WARN msg="traigo: the task is restarted" scope=app task=app/job err=boom attempt=1 delay=1s`,
-			`level=WARN msg="traigo: the task is restarted" scope=app task=app/job attempt=2 delay=1s`,
+			`level=WARN msg="traigo: the task has failed and is to be restarted" scope=app task=app/job err=boom attempt=1 delay=1s`,
+			`level=WARN msg="traigo: the task has failed and is to be restarted" scope=app task=app/job attempt=2 delay=1s`,
 		}, log.lines())
 	})
 }
@@ -475,7 +475,7 @@ func TestRestartedFunctionMayRunInSeveralTasks(t *testing.T) {
 		require.NoError(t, traigo.Run(t.Context(), func(_ context.Context, s *traigo.Scope) error {
 			for range 3 {
 				s.Spawn(restarted, traigo.OnDone(func(err error) {
-					assert.EqualError(t, err, "restarted 3 times in 1h0m0s: boom")
+					assert.EqualError(t, err, "gave up after 3 restarts in 1h0m0s: boom")
 				}))
 			}
 			return nil
@@ -489,7 +489,7 @@ func TestRestartOfARestart(t *testing.T) {
 		inner := supervise.Restart(func(context.Context) error { calls++; return errBoom },
 			quiet(), every(time.Second), supervise.Intensity(1, time.Hour))
 		err := supervise.Restart(inner, quiet(), every(time.Second), supervise.Intensity(2, time.Hour))(t.Context())
-		require.EqualError(t, err, "restarted 2 times in 1h0m0s: restarted once in 1h0m0s: boom")
+		require.EqualError(t, err, "gave up after 2 restarts in 1h0m0s: gave up after 1 restart in 1h0m0s: boom")
 		assert.Equal(t, 6, calls)
 	})
 }
