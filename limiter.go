@@ -101,6 +101,9 @@ func (l *Limiter) blame(units int) string {
 	case l.holders == nil:
 		return text + "; a task that spawns into its own full scope waits for itself"
 	}
+	if used == 0 {
+		return text
+	}
 	var paths []string
 	for _, path := range pathsOf(holdings) {
 		paths = append(paths, strconv.Quote(path))
