@@ -191,8 +191,9 @@ func (s *Scope) compose(r *scopeRare) *Error {
 		}
 		errs = append(errs, &r.stuck)
 	}
-	if len(errs) == 0 && more > 0 {
-		// Those that were kept have been received since, these were only counted.
+	if len(errs) <= 1 && more > 0 {
+		// Those that were kept have been received since, these were only counted. As
+		// an error they cannot get lost when somebody takes this one apart.
 		errs = append(errs, fmt.Errorf("%s of tasks that nobody has awaited, more than were kept", count(more, "error")))
 		more = 0
 	}

@@ -25,6 +25,11 @@
 //	Go is blocked on the limit,  waits for room, then      returns, and the function is not run:
 //	and ctx is canceled          runs the function         Wait returns an error that wraps
 //	                                                       traigo.ErrRefused, unless one has failed
+//	a function does not end      Wait waits                so it does here, and says so in the log,
+//	                                                       unless a scope above has a CancelTimeout:
+//	                                                       then it is given up, and Wait returns a
+//	                                                       *traigo.StuckError, or logs it if a function
+//	                                                       has failed
 //	nil function                 crashes in a goroutine    Go and TryGo panic
 //	goroutines                   one for each function     short functions share them: see
 //	                                                       traigo.Dedicated
@@ -37,7 +42,9 @@ package errgroup
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"log/slog"
 	"sync"
 	"sync/atomic"
 
@@ -62,9 +69,10 @@ type Group struct {
 	scope   *traigo.Scope // takes the next function, unless Wait has closed it; nil before the first
 	slots   chan struct{} // one for each running function; nil: no limit
 	running map[*traigo.Task]struct{}
-	waited  bool  // Wait has returned, and canceled ctx
-	err     error // the first; for ever
-	refused error // of a function that was not run: failures come before it
+	waited  bool          // Wait has returned, and canceled ctx
+	told    *traigo.Scope // whose outcome a Wait has returned or logged
+	err     error         // the first; for ever
+	refused error         // of a function that was not run: failures come before it
 }
 
 // WithContext returns a Group and a context for its functions, derived from ctx.
@@ -135,6 +143,9 @@ func (g *Group) Wait() error {
 	s := g.scope
 	g.mu.Unlock()
 	var err error
+	if g.unhear != nil {
+		defer g.unhear() // also where it panics
+	}
 	if s != nil {
 		err = s.Wait() // of the functions it knows only the panics: see ended
 	}
@@ -145,15 +156,16 @@ func (g *Group) Wait() error {
 			g.err = err
 		}
 	}
-	err = g.err
+	first, told := g.err, g.told == s
+	g.told = s
 	g.mu.Unlock()
 	if g.cancel != nil {
-		if g.unhear != nil {
-			g.unhear()
-		}
-		g.cancel(err)
+		g.cancel(first)
 	}
-	return err
+	if err != nil && !told && !isFirst(first, err) {
+		slog.Error("traigo: errgroup: an error in the scope of a group, behind the one that Wait returns", "err", err)
+	}
+	return first
 }
 
 // Scope returns the scope that the functions of the group run in. It is opened when
@@ -190,6 +202,17 @@ func (g *Group) open() *traigo.Scope {
 		_ = opened.Close()
 	}
 	return s
+}
+
+// isFirst reports that the outcome of a scope has nothing to say beside the error
+// that Wait returns: it is that, or only the news that the scope above has ended.
+func isFirst(first, outcome error) bool {
+	e, _ := errors.AsType[*traigo.Error](outcome)
+	if e == nil || len(e.Others) > 0 {
+		return false
+	}
+	c, _ := e.Err.(*traigo.Cancellation) //nolint:errorlint // the ending itself
+	return c != nil && c.Kind == traigo.ParentCanceled || errors.Is(first, outcome)
 }
 
 var scopeName = traigo.Name("errgroup")

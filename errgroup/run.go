@@ -31,31 +31,31 @@ func (g *Group) enter(call string, f func() error, block bool) (slots chan struc
 		return slots, false
 	}
 	for {
-		ctx := g.heeds()
+		ctx, before := g.heeds()
 		select {
 		case slots <- struct{}{}:
 			return slots, true
 		case <-ctx.Done():
 		}
-		if g.heeds() == ctx {
+		if _, waited := g.heeds(); waited == before {
 			g.refuse(fmt.Errorf("%w: %w (%w)", traigo.ErrRefused, context.Cause(ctx), ctx.Err()))
 			return slots, false
 		}
 	}
 }
 
-// heeds is what a Go that is blocked listens to. That a Wait has returned, and has
-// canceled the context, is no reason to turn it away.
-func (g *Group) heeds() context.Context {
+// heeds is what a Go that is blocked listens to, and whether a Wait has returned.
+// That this has canceled the context is no reason to turn anybody away.
+func (g *Group) heeds() (ctx context.Context, waited bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	switch {
 	case g.ctx == nil:
-		return context.Background()
+		return context.Background(), g.waited
 	case g.waited:
-		return g.outer
+		return g.outer, true
 	default:
-		return g.ctx
+		return g.ctx, false
 	}
 }
 
@@ -67,7 +67,7 @@ var stay = traigo.Bubble(false)
 func (g *Group) spawn(f func() error, slots chan struct{}) error {
 	run := func(ctx context.Context) error { return g.run(ctx, f, slots) }
 	var why error
-	for range 2 {
+	for {
 		s := g.open()
 		t, ok := s.TrySpawn(run, stay, g.nameOf(f))
 		if ok {
@@ -144,7 +144,11 @@ func (g *Group) begin(t *traigo.Task) {
 	g.mu.Lock()
 	g.running[t] = struct{}{}
 	g.mu.Unlock()
-	if ctx := g.heeds(); ctx.Err() != nil {
+	ctx, _ := g.heeds()
+	if g.outer.Err() != nil { // ctx may hear of that later than cancelRunning
+		ctx = g.outer
+	}
+	if ctx.Err() != nil {
 		t.Cancel(context.Cause(ctx))
 	}
 }

@@ -2,8 +2,8 @@ package supervise
 
 import (
 	"context"
-	"errors"
 	"log/slog"
+	"reflect"
 	"slices"
 	"sync"
 
@@ -27,8 +27,8 @@ import (
 // everything in the same order, and is raised when all has ended.
 //
 // In the tree the services stand below the scope of the block, each in a scope of
-// its own, and s, as "tasks", beside them. A [traigo.Limit] among the options is
-// that of s. [traigo.Stopping] is closed for services and tasks at the same time: a
+// its own, and s, as "tasks", beside them. A [traigo.Limit] among the options, or a
+// [traigo.LimitedBy], is that of s. [traigo.Stopping] is closed for services and tasks at the same time: a
 // service should go by its context. It panics if body or an option is nil.
 //
 // The idea is the service nursery of Trio's issue 1521.
@@ -62,7 +62,7 @@ type Services struct {
 //
 // The scope that the context of fn carries is that of this service alone, and what
 // it spawns there is stopped with it. Options that fit both, such as
-// [traigo.Name], are for the scope too. Once the tasks of the block have been
+// [traigo.Name], are for the scope too, but for [traigo.Timeout], which is fn's. Once the tasks of the block have been
 // canceled no service is let in: the task that Spawn returns is then done, and its
 // error is [traigo.ErrRefused]. It panics if fn or an option is nil.
 func (s *Services) Spawn(fn func(ctx context.Context) error, opts ...traigo.TaskOption) *traigo.Task {
@@ -91,7 +91,7 @@ func (s *Services) open(fn any, opts []traigo.TaskOption) *traigo.Scope {
 	}
 	both := []traigo.ScopeOption{traigo.Name(nameOf(fn))}
 	for _, o := range opts {
-		if o, ok := o.(traigo.ScopeOption); ok {
+		if o, ok := o.(traigo.ScopeOption); ok && reflect.TypeOf(o) != timeoutType {
 			both = append(both, o)
 		}
 	}
@@ -138,7 +138,7 @@ func (s *Services) failed(scope *traigo.Scope) {
 	c, ok := context.Cause(scope.Context()).(*traigo.Cancellation) //nolint:errorlint // of this scope, not of one that it was told of
 	switch {
 	case !ok || c.Err == nil || c.Kind == traigo.ParentCanceled || isStop(c.Err):
-	case scope == s.tasks && (c.Kind == traigo.Panicked || c.Kind == traigo.BodyFailed && errors.Is(c.Err, traigo.ErrGoexit)):
+	case scope == s.tasks && (c.Kind == traigo.Panicked || c.Kind == traigo.BodyFailed && c.Err == traigo.ErrGoexit): //nolint:errorlint // a body may return one that wraps it
 		// It comes through the block by itself, which would log this as another one.
 	case c.Kind == traigo.Panicked:
 		s.block.Cancel(c.Err)

@@ -178,13 +178,17 @@ func (s *Services) reportHidden(ctx context.Context, panicked any) {
 	}
 }
 
-var limitType = reflect.TypeOf(traigo.Limit(1))
+var (
+	limitType   = reflect.TypeOf(traigo.Limit(1))
+	limitedType = reflect.TypeOf(traigo.LimitedBy(traigo.NewLimiter(1)))
+	timeoutType = reflect.TypeOf(traigo.Timeout(1))
+)
 
 // splitLimits takes the limits out of the options of a block: they are for its
 // tasks, and a scope does not hand them down.
 func splitLimits(opts []traigo.ScopeOption) (others, limits []traigo.ScopeOption) {
 	for _, o := range opts {
-		if o != nil && reflect.TypeOf(o) == limitType {
+		if o != nil && (reflect.TypeOf(o) == limitType || reflect.TypeOf(o) == limitedType) {
 			limits = append(limits, o)
 		} else {
 			others = append(others, o)
