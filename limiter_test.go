@@ -471,3 +471,44 @@ func TestLimiterRefusesBadInput(t *testing.T) {
 	requireMisuse(t, func() { new(traigo.Limiter).Stats() })
 	requireMisuse(t, func() { traigo.Weight(0) })
 }
+
+// It has lent its units, and is given up while it waits: it has none to take back.
+func TestLimiterOwesNothingToWhoWasGivenUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		release, free := newRelease()
+		limiter := traigo.NewLimiter(1)
+		other := traigo.New(t.Context(), traigo.LimitedBy(limiter))
+		s := traigo.New(t.Context(), traigo.LimitedBy(limiter), traigo.CancelTimeout(time.Second), discard())
+		s.Spawn(func(context.Context) error {
+			return other.Spawn(deaf(release)).Wait(context.Background())
+		})
+		synctest.Wait()
+		require.Len(t, stuckTasks(s.Close()), 1)
+		assert.Equal(t, 1, limiter.Stats().InUse, "by the other")
+		free()
+		synctest.Wait()
+		assert.Zero(t, limiter.Stats().InUse)
+		require.NoError(t, other.Close())
+	})
+}
+
+// Who stood behind somebody that wanted too much is let in when that one leaves.
+func TestLimiterLetsInWhoStoodBehindWhoLeaves(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := traigo.New(t.Context(), traigo.LimitedBy(traigo.NewLimiter(2)))
+		s.Spawn(untilCanceled)
+		begin := time.Now()
+		left := make(chan error, 1)
+		go func() {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			_, err := s.Start(ctx, func(context.Context, func()) error { return nil }, traigo.Weight(2))
+			left <- err
+		}()
+		synctest.Wait()
+		require.NoError(t, s.Spawn(succeed).Wait(t.Context()))
+		assert.Equal(t, time.Second, time.Since(begin))
+		require.ErrorIs(t, <-left, context.DeadlineExceeded)
+		require.NoError(t, s.Close())
+	})
+}
