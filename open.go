@@ -27,7 +27,9 @@ var lastScopeID atomic.Uint64
 // failed besides. It panics with a [*PanicError] if a task panicked, and lets
 // the body's own panic or runtime.Goexit continue, in each case after all has
 // ended. Under a ctx that carries a scope, the new one is its child in the
-// tree and ends with it.
+// tree and ends with it. It is part of the task that calls Run: the scope above
+// waits for that task. On a goroutine that is no task (of a net/http handler,
+// say) nobody above waits for it.
 func Run(ctx context.Context, body func(ctx context.Context, s *Scope) error, opts ...ScopeOption) error {
 	mustHaveFunc("Run", body != nil, "the body that is to run in the scope")
 	s := newScope("Run", ctx, ran, opts)
