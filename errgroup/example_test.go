@@ -4,8 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"sync/atomic"
-	"time"
 
 	"github.com/traigo/traigo"
 	"github.com/traigo/traigo/errgroup"
@@ -86,7 +86,7 @@ func ExampleGroup_SetLimit() {
 	for range 10 {
 		g.Go(func() error { // blocks while two are running
 			most.Store(max(most.Load(), running.Add(1)))
-			time.Sleep(time.Millisecond)
+			runtime.Gosched()
 			running.Add(-1)
 			return nil
 		})
