@@ -19,6 +19,21 @@ func (t *Task) units() int {
 	return 1
 }
 
+// acceptLimited is accept, with the lock held, in a scope that has limits.
+func (s *Scope) acceptLimited(t *Task, block bool, stop <-chan struct{}) bool {
+	missing, back := s.enterLocked(t, block, stop)
+	defer back()
+	switch ended := s.state >= Canceling; {
+	case missing != nil && !ended:
+		s.settle()
+		t.refuse(missing)
+		return false
+	case missing == nil && ended: // while it waited
+		s.leaveLimitsLocked(t)
+	}
+	return s.takeInLocked(t)
+}
+
 // enterLocked gets t what it needs of all limits, and returns the one that it has
 // not got, nil if there is none. To wait for room it releases the lock and takes
 // it again. back is to be called when t has been launched, or refused.

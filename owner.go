@@ -179,7 +179,7 @@ func (t *Task) publishLocked() (hooks *hook) {
 		bits |= endedAlive
 	}
 	t.set(bits)
-	if t.id != 0 && before&givenUp == 0 {
+	if s.rare.limits != nil && t.id != 0 && before&givenUp == 0 {
 		s.leaveLimitsLocked(t)
 	}
 	if t.ctxDone != nil && before&told == 0 {

@@ -60,16 +60,13 @@ func (s *Scope) accept(t *Task, block bool, stop <-chan struct{}) bool {
 	s.mu.Lock()
 	s.hearLocked(up)
 	if s.rare.limits != nil && s.state < Canceling && t.flags&unlimited == 0 {
-		missing, back := s.enterLocked(t, block, stop)
-		defer back()
-		if s.state >= Canceling && missing == nil {
-			s.leaveLimitsLocked(t)
-		} else if missing != nil && s.state < Canceling {
-			s.settle()
-			t.refuse(missing)
-			return false
-		}
+		return s.acceptLimited(t, block, stop)
 	}
+	return s.takeInLocked(t)
+}
+
+// takeInLocked is accept of a task that has what it needs. It releases the lock.
+func (s *Scope) takeInLocked(t *Task) bool {
 	if s.state >= Canceling {
 		s.settle()
 		t.refuse(nil)
