@@ -2,7 +2,6 @@ package traigo
 
 import (
 	"context"
-	"errors"
 	"iter"
 	"log/slog"
 	"sync/atomic"
@@ -11,8 +10,8 @@ import (
 // AsCompleted calls fn for every item of in (of a slice: slices.Values(items)), at
 // once or as many at a time as opts limit, and yields what fn returns, in the order
 // in which that comes. The error of an item is yielded with it, as fn has returned
-// it, and cancels nothing. Whoever leaves the loop cancels
-// and joins the rest, and does not want to know of their errors.
+// it, and cancels nothing. Whoever leaves the loop cancels and joins the rest, and
+// does not want to know of their errors.
 //
 // Everything runs within the loop: nothing before it, and nothing of it is left
 // after it. A result that has not been taken keeps its place under the limit. If the
@@ -22,9 +21,9 @@ import (
 // ended.
 //
 // in runs on a goroutine of its own, and is not pulled further than the limit
-// allows, without one as fast as it goes; fn is not called for an item that comes as the loop is left. An in that
-// blocks should end with ctx, or leaving the loop has to wait for it. It panics if
-// in or fn is nil.
+// allows, without one as fast as it goes; fn is not called for an item that comes as
+// the loop is left. An in that blocks should end with ctx, or leaving the loop has
+// to wait for it. It panics if in or fn is nil.
 func AsCompleted[In, Out any](ctx context.Context, in iter.Seq[In], fn func(context.Context, In) (Out, error), opts ...ScopeOption) iter.Seq2[Out, error] {
 	mustHaveContext("AsCompleted", ctx)
 	mustHaveFunc("AsCompleted", in != nil, "the items")
@@ -39,8 +38,7 @@ func AsCompleted[In, Out any](ctx context.Context, in iter.Seq[In], fn func(cont
 		}, withName(asCompletedName, opts)...)
 		switch first, _ := err.(*Error); {
 		case c.inLoop: // with PanicAsError Run has made an error of the loop's own panic
-			p, _ := errors.AsType[*PanicError](err)
-			panic(p.Recovered.Value)
+			panic(first.ofTheBody())
 		case err == nil:
 		case !c.left.Load():
 			var none Out
@@ -49,6 +47,17 @@ func AsCompleted[In, Out any](ctx context.Context, in iter.Seq[In], fn func(cont
 			c.scope.log(slog.LevelError, "error after the loop was left, so that nobody has it", nil, err)
 		}
 	}
+}
+
+// ofTheBody is the value with which the body panicked: the panic of a task is inside
+// a TaskError. If so much came before it that it is only counted, it is the outcome.
+func (e *Error) ofTheBody() any {
+	for _, err := range e.Unwrap() {
+		if p, ok := err.(*PanicError); ok {
+			return p.Recovered.Value
+		}
+	}
+	return e
 }
 
 // A consumer is the loop over what AsCompleted yields.

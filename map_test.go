@@ -366,6 +366,25 @@ func TestAsCompletedLeavesThePanicOfItsLoopAsItIs(t *testing.T) {
 	})
 }
 
+// Also where a task has panicked before it.
+func TestAsCompletedTellsThePanicOfItsLoopFromOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		inLoop, enter := newRelease()
+		defer enter()
+		require.Equal(t, errBoom, raised(func() {
+			for _, err := range traigo.AsCompleted(t.Context(), slices.Values([]int{0}), func(ctx context.Context, _ int) (int, error) {
+				traigo.Current(ctx).Spawn(func(context.Context) error { <-inLoop; panic("of a task") })
+				return 0, nil
+			}, traigo.PanicAsError()) {
+				assert.NoError(t, err)
+				enter()
+				synctest.Wait()
+				panic(errBoom)
+			}
+		}))
+	})
+}
+
 func TestAsCompletedIsSilentWhenItIsLeftAsItsContextEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		book := newRecords()
