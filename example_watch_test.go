@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/traigo/traigo"
 )
@@ -139,4 +140,68 @@ func ExampleTaskSnapshot() {
 	// <nil>
 	// serve awaited: false bubbles: true
 	// <nil>
+}
+
+// Parent and Task say where in the tree a scope is.
+func ExampleScope_Parent() {
+	_ = traigo.Run(context.Background(), func(ctx context.Context, server *traigo.Scope) error {
+		server.Spawn(func(ctx context.Context) error {
+			return traigo.Run(ctx, func(_ context.Context, conn *traigo.Scope) error {
+				fmt.Println(conn.Name(), "is in", conn.Parent().Name(), "by", conn.Task().Name())
+				return nil
+			}, traigo.Name("conn"))
+		}, traigo.Name("accept"))
+		return nil
+	}, traigo.Name("server"))
+	// Output:
+	// conn is in server by accept
+}
+
+func ExampleScope_Task() {
+	s := traigo.New(context.Background())
+	fmt.Println(s.Fork().Task() == nil, s.Close())
+	// Output:
+	// true <nil>
+}
+
+func ExampleScope_CanceledBy() {
+	s := traigo.New(context.Background())
+	s.Spawn(func(context.Context) error { return errors.New("disk full") }, traigo.Name("writer"))
+	<-s.Done()
+	fmt.Println(s.CanceledBy().Name(), s.CanceledBy().Failed())
+	// Output:
+	// writer true
+}
+
+func ExampleTask_Failed() {
+	s := traigo.New(context.Background())
+	task := s.Spawn(waitForEnd)
+	_ = s.Close()
+	fmt.Println(task.Err(), "failed:", task.Failed())
+	// Output:
+	// context canceled failed: false
+}
+
+func ExampleTask_Flags() {
+	s := traigo.New(context.Background())
+	task := s.Spawn(waitForEnd, traigo.Awaited(false))
+	bubble, master, awaited := task.Flags()
+	fmt.Println("bubble", bubble, "master", master, "awaited", awaited)
+	_ = s.Close()
+	// Output:
+	// bubble true master false awaited false
+}
+
+// A Dump is a Snapshot with stacks.
+func ExampleScope_Dump() {
+	s := traigo.New(context.Background(), traigo.Name("server"))
+	_, err := s.Start(context.Background(), func(ctx context.Context, ready func()) error {
+		ready()
+		<-ctx.Done()
+		return nil
+	})
+	fmt.Println(err, strings.HasPrefix(s.Dump().Tasks[0].Stack, "goroutine "))
+	_ = s.Close()
+	// Output:
+	// <nil> true
 }

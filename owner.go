@@ -44,6 +44,9 @@ func (s *Scope) endTask(t *Task, err error, panicked *PanicError) {
 		err = panicked
 	}
 	failed, err := t.verdict(err)
+	if failed {
+		t.set(hasFailed)
+	}
 	if s.settings.panicAsError {
 		panicked = nil
 	}

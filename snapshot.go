@@ -13,6 +13,7 @@ type Snapshot struct {
 	ID       uint64         `json:"id"`
 	Name     string         `json:"name"`
 	Path     string         `json:"path"`
+	Task     uint64         `json:"task,omitempty"` // ID of the parent's task that opened it: see [Scope.Task]
 	State    State          `json:"state"`
 	Opened   time.Time      `json:"opened"`
 	Age      time.Duration  `json:"age"` // since it was opened, in nanoseconds
@@ -20,6 +21,7 @@ type Snapshot struct {
 	Cause    string         `json:"cause,omitempty"` // why it was canceled
 	Limit    int            `json:"limit,omitempty"`
 	Waiting  int            `json:"waiting,omitempty"` // spawns blocked on the limit
+	Stack    string         `json:"stack,omitempty"`   // of the body of Run: only in a Dump
 	Tasks    []TaskSnapshot `json:"tasks,omitempty"`   // in the order of their spawning
 	Scopes   []Snapshot     `json:"scopes,omitempty"`  // in the order of their opening
 }
@@ -38,6 +40,7 @@ type TaskSnapshot struct {
 	Master   bool          `json:"master"`
 	Awaited  bool          `json:"awaited"`
 	Ready    bool          `json:"ready,omitempty"` // of Start: it has called ready
+	Stack    string        `json:"stack,omitempty"` // only in a Dump
 }
 
 // Snapshot returns the live tree below s. Each scope is looked at under its own
@@ -46,11 +49,35 @@ type TaskSnapshot struct {
 // abandoned and tasks that were given up, as long as they run.
 func (s *Scope) Snapshot() Snapshot {
 	s.check("Snapshot")
-	return s.snapshot(s.straysBelow())
+	return s.snapshot(surroundings{strays: s.straysBelow()})
 }
 
-func (s *Scope) snapshot(strays map[*Scope][]stray) Snapshot {
-	shot := Snapshot{ID: s.id, Name: s.Name(), Path: s.Path(), Opened: s.date(), Age: s.opened.age()}
+// Dump is [Scope.Snapshot] with the stack of each task, and of each body of Run, as
+// far as it has one at that moment. It stops the whole program while the stacks are
+// written: some 4 ms for each 1,000 goroutines.
+func (s *Scope) Dump() Snapshot {
+	s.check("Dump")
+	return s.snapshot(surroundings{strays: s.straysBelow(), stacks: readDump(goroutineDump())})
+}
+
+// surroundings are what a snapshot needs beside the scopes.
+type surroundings struct {
+	strays map[*Scope][]stray
+	stacks map[string]string // by address; nil in a mere Snapshot
+}
+
+func (around surroundings) stackOf(receiver any) string {
+	if around.stacks == nil {
+		return ""
+	}
+	return around.stacks[addressOf(receiver)]
+}
+
+func (s *Scope) snapshot(around surroundings) Snapshot {
+	shot := Snapshot{ID: s.id, Name: s.Name(), Path: s.Path(), Opened: s.date(), Age: s.opened.age(), Stack: around.stackOf(s)}
+	if t := s.Task(); t != nil {
+		shot.Task = t.id
+	}
 	s.mu.Lock()
 	shot.State, shot.Deadline = s.state, s.rare.deadline
 	tasks := make([]*Task, 0, s.live)
@@ -72,13 +99,19 @@ func (s *Scope) snapshot(strays map[*Scope][]stray) Snapshot {
 		shot.Cause = e.cancellation().reason()
 	}
 	for i, t := range tasks {
-		shot.Tasks = append(shot.Tasks, t.snapshot(i < started))
+		below := t.snapshot(i < started)
+		below.Stack = around.stackOf(t)
+		shot.Tasks = append(shot.Tasks, below)
 	}
-	for _, x := range strays[s] {
-		shot.Tasks = append(shot.Tasks, x.snapshot())
+	for _, x := range around.strays[s] {
+		below := x.snapshot()
+		if x.task != nil {
+			below.Stack = around.stackOf(x.task)
+		}
+		shot.Tasks = append(shot.Tasks, below)
 	}
 	for _, c := range slices.Backward(children) { // the list has the youngest first
-		if below := c.snapshot(strays); below.State != Closed {
+		if below := c.snapshot(around); below.State != Closed {
 			shot.Scopes = append(shot.Scopes, below)
 		}
 	}

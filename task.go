@@ -50,6 +50,7 @@ const (
 	unlabelled uint32 = 1 << iota // its context has no labels to give: it panicked
 	introduced                    // observers have been shown that it starts
 	hasEnded                      // the result stands
+	hasFailed                     // by an error that its cancellation does not explain
 	told                          // its context is done: ctxDone, if made, is closed
 	endedAlive                    // it ended before its context did, which so ended with it
 	isReady                       // of Start: ready was called
