@@ -2,6 +2,8 @@ module github.com/traigo/traigo
 
 go 1.26
 
+ignore ./web/node_modules
+
 require github.com/sourcegraph/conc v0.3.0
 
 require github.com/cenkalti/backoff/v5 v5.0.3

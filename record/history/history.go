@@ -1,0 +1,181 @@
+// Package history is what a recording says: which scopes and tasks there were, what
+// was inside what, when things happened and why they ended. [Read] reads the log of
+// package record, [ReadSCLogs] a file of Python's trio-vis; a [History] writes itself
+// for other viewers.
+//
+// It knows the format of the log (docs/log-format.md), not the program that wrote it:
+// a history can be read where traigo is not linked, and of a program that has crashed.
+package history
+
+import (
+	"cmp"
+	"slices"
+	"time"
+)
+
+// Never is the time of what has not happened.
+const Never time.Duration = -1
+
+// A History is what a log says. Times are durations since Started, and [Never] for
+// what has not happened.
+type History struct {
+	Started time.Time // the first moment of the recording
+	Run     string    // which recording it is: the same in all its segments
+	PID     int
+	Go      string // the version that the program was built with
+	Program string // path of its main package
+
+	Scopes []*Scope      // all of them, in the order of opening
+	End    time.Duration // of the last line: what is unfinished was alive then
+
+	// What is known to be missing.
+	Closed    bool   // the recorder was closed, so that the log is whole: otherwise the program crashed, or still runs
+	Truncated bool   // the log ends in the middle of a line
+	Damaged   int    // lines that make no sense
+	Losses    []Loss // what the recorder could not write
+}
+
+// A Loss is a place where lines are missing from the log.
+type Loss struct {
+	At    time.Duration
+	Lines uint64
+	Why   string
+}
+
+// Lost returns how many lines are missing altogether, as far as the recorder could
+// still say.
+func (h *History) Lost() (lines uint64) {
+	for _, l := range h.Losses {
+		lines += l.Lines
+	}
+	return lines
+}
+
+// Roots returns the scopes that have no parent in the log.
+func (h *History) Roots() []*Scope {
+	roots := slices.Clone(h.Scopes)
+	return slices.DeleteFunc(roots, func(s *Scope) bool { return s.Parent != nil })
+}
+
+// A ScopeState is where a scope was in its life when the log ended.
+type ScopeState string
+
+// The states of a scope. One that is not [ScopeClosed] is unfinished, or, in
+// [ScopeLost], closed in a gap of the log.
+const (
+	ScopeOpen       ScopeState = "open"
+	ScopeFinalizing ScopeState = "finalizing"
+	ScopeCanceling  ScopeState = "canceling"
+	ScopeClosed     ScopeState = "closed"
+	ScopeLost       ScopeState = "lost"
+)
+
+// A Scope is a scope of the program.
+type Scope struct {
+	ID       uint64
+	Name     string
+	Parent   *Scope // nil for a root
+	By       *Task  // of the parent, which opened it with its context; nil if none did
+	Deadline time.Duration
+	State    ScopeState
+
+	Opened    time.Duration
+	Finalized time.Duration
+	Canceled  time.Duration
+	Closed    time.Duration // for ScopeLost: it was found closed then
+
+	Cause *Cause // why it ended; nil while Canceled is Never
+	Err   string // its outcome; "" if that is nil, or not known
+
+	Abandoned []time.Duration // when its body stopped waiting for a call of Blocking
+	Tasks     []*Task         // in the order of spawning
+	Scopes    []*Scope        // those below, in the order of opening
+}
+
+// A Cause is why a scope ended.
+type Cause struct {
+	Kind string // as traigo.CancelKind has it, such as "task failed"
+	By   *Task  // which caused it; nil if no task of the scope did
+	Err  string
+}
+
+// Quiet reports whether the end of the scope was no failure.
+func (c *Cause) Quiet() bool {
+	return c == nil || c.Err == "" && (c.Kind == "completed" || c.Kind == "requested" || c.Kind == "master ended")
+}
+
+// Failed reports whether the scope failed.
+func (s *Scope) Failed() bool {
+	return s.Err != "" || s.Closed == Never && !s.Cause.Quiet()
+}
+
+// Path returns the names of the scopes from the root down to s, joined by slashes.
+func (s *Scope) Path() string {
+	if s.Parent == nil {
+		return s.Name
+	}
+	return s.Parent.Path() + "/" + s.Name
+}
+
+// A TaskState is how a task ended, or how far it had come when the log did.
+type TaskState string
+
+// The states of a task. Those from [TaskQueued] to [TaskStuck] are unfinished.
+const (
+	TaskQueued   TaskState = "queued"   // spawned, and not started
+	TaskRunning  TaskState = "running"  // started, and not ended
+	TaskStuck    TaskState = "stuck"    // given up, and not ended
+	TaskOK       TaskState = "ok"       // returned nil
+	TaskFailed   TaskState = "failed"   // returned an error of its own
+	TaskCanceled TaskState = "canceled" // returned what its cancellation explains
+	TaskPanicked TaskState = "panicked"
+	TaskExited   TaskState = "exited" // called runtime.Goexit
+	TaskLost     TaskState = "lost"   // ended in a gap of the log: nobody knows how
+)
+
+// A Task is a task of the program.
+type Task struct {
+	ID     uint64 // unique in its scope
+	Name   string
+	Scope  *Scope
+	Bubble bool // a failure of it ends the scope
+	Master bool // its end is the end of the scope
+	Await  bool // the scope waits for it
+	State  TaskState
+
+	Spawned time.Duration
+	Started time.Duration
+	Ready   time.Duration // of Start: it called ready
+	Stuck   time.Duration // it was given up
+	Ended   time.Duration // for TaskLost: it was found ended then
+
+	Err       string
+	Stack     string          // of its panic, or of its goroutine when it was given up
+	Abandoned []time.Duration // when it stopped waiting for a call of Blocking
+	Scopes    []*Scope        // those that it opened by Run or New, in the order of opening
+}
+
+// Failed reports whether the task ended by an error of its own, or a panic.
+func (t *Task) Failed() bool {
+	return t.State == TaskFailed || t.State == TaskPanicked || t.State == TaskExited
+}
+
+// Unfinished reports whether the task had not ended when the log did.
+func (t *Task) Unfinished() bool { return t.Ended == Never }
+
+// Path returns the path of the task's scope and the task's name, joined by a slash.
+func (t *Task) Path() string { return t.Scope.Path() + "/" + t.Name }
+
+// sort puts everything into the order of its beginning: lines of different scopes
+// need not come in it.
+func (h *History) sort() {
+	byTime := func(a, b *Scope) int { return cmp.Or(cmp.Compare(a.Opened, b.Opened), cmp.Compare(a.ID, b.ID)) }
+	slices.SortStableFunc(h.Scopes, byTime)
+	for _, s := range h.Scopes {
+		slices.SortStableFunc(s.Scopes, byTime)
+		slices.SortStableFunc(s.Tasks, func(a, b *Task) int { return cmp.Compare(a.ID, b.ID) })
+		for _, t := range s.Tasks {
+			slices.SortStableFunc(t.Scopes, byTime)
+		}
+	}
+}
