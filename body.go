@@ -1,6 +1,7 @@
 package traigo
 
 import (
+	"cmp"
 	"context"
 	"runtime"
 )
@@ -57,7 +58,16 @@ func (s *Scope) bodyEnded(err error, panicked *PanicError, shown error) {
 		e = up
 	}
 	consequence := err == nil || e != nil && (e.bare(err) || e.kind == TaskFailed && same(err, e.err))
+	if (!consequence || panicked != nil) && s.isTracing() {
+		defer s.leaveBody(up, err, panicked, shown, consequence) // also if the text of an error takes this goroutine away
+		s.traceFailure(nil, cmp.Or(shown, err))
+		return
+	}
+	s.leaveBody(up, err, panicked, shown, consequence)
+}
 
+// leaveBody is what the end of the body does to the scope. up was asked before.
+func (s *Scope) leaveBody(up *ending, err error, panicked *PanicError, shown error, consequence bool) {
 	s.mu.Lock()
 	if shown != nil {
 		s.ownRareLocked().bodyEnd = shown

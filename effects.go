@@ -29,7 +29,8 @@ func (s *Scope) dueLocked() effect {
 				return tellFinalized
 			}
 		case s.enteredLocked(Canceling):
-			if s.watched || s.live > 0 || s.hooks != nil || s.over.Load().kind == TimedOut {
+			if s.watched || s.live > 0 || s.hooks != nil || s.over.Load().kind == TimedOut ||
+				s.settings.traces && s.over.Load().kind != Completed {
 				return tellCanceled
 			}
 			s.tellScopeLocked()
@@ -44,7 +45,7 @@ func (s *Scope) dueLocked() effect {
 		case s.state == Canceling && s.live == 0 && s.starting == 0:
 			s.moveLocked(inDrained)
 			s.announce = 0
-			if s.watched || s.detach != nil || s.rare != nothingRare || !s.over.Load().quiet() {
+			if s.watched || s.detach != nil || s.rare != nothingRare || s.isTraced() || !s.over.Load().quiet() {
 				return tellClosed
 			}
 			s.doneLocked()
@@ -258,6 +259,7 @@ func (s *Scope) tellClosed() {
 }
 
 func (s *Scope) shutDown() {
+	s.endTrace()
 	s.mu.Lock()
 	if s.rare.reaper != nil {
 		s.rare.reaper.Stop()

@@ -88,6 +88,7 @@ func (s *Scope) refuse() {
 	s.announce = 0
 	s.mu.Unlock()
 	s.out = &Error{Scope: s.Path(), Err: refusal(s)}
+	s.endTrace()
 	s.mu.Lock()
 	s.tellScopeLocked()
 	s.doneLocked()

@@ -85,6 +85,7 @@ func (s *Scope) observe(o Observer, e Event) {
 // emitEnding tells why the scope has ended.
 func (s *Scope) emitEnding() {
 	e := s.ending()
+	s.traceEnding(nil, e)
 	if e.kind == TimedOut {
 		s.log(slog.LevelInfo, "scope timed out", nil, e.err)
 	}
@@ -96,6 +97,7 @@ func (s *Scope) emitEnding() {
 // logTaskCanceled tells that a task has been ended alone: no event, since its
 // end will be one.
 func (s *Scope) logTaskCanceled(t *Task, e *ending) {
+	s.traceEnding(t, e)
 	if e.kind == TimedOut {
 		s.log(slog.LevelInfo, "task timed out", t, e.err)
 	} else if s.settings.logger != nil {

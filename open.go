@@ -36,6 +36,13 @@ func Run(ctx context.Context, body func(ctx context.Context, s *Scope) error, op
 	s.body = body
 	s.inBody, s.live, s.awaited = true, 1, 1
 	s.begin()
+	if s.settings.labels {
+		return s.runLabelled(body)
+	}
+	return s.run(body)
+}
+
+func (s *Scope) run(body func(context.Context, *Scope) error) error {
 	s.runBody(body)
 	s.join()
 	return s.report()
@@ -100,6 +107,9 @@ func newScope(call string, ctx context.Context, how opening, opts []ScopeOption)
 // and its clock. Any of them may end it at once: until its observers know that it
 // is open, it only records that.
 func (s *Scope) begin() {
+	if s.settings.labels || s.settings.traces {
+		s.equip()
+	}
 	timeout := s.rare.timeout
 	if s.parent == nil && !s.watched && timeout == 0 && s.outer.Done() == nil {
 		return // nobody knows of it

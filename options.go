@@ -28,6 +28,8 @@ type settings struct {
 	observers     []Observer
 	cancelTimeout time.Duration
 	panicAsError  bool
+	labels        bool // PprofLabels
+	traces        bool // RuntimeTrace
 }
 
 var noSettings = &settings{}

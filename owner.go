@@ -52,6 +52,9 @@ func (s *Scope) endTask(t *Task, err error, panicked *PanicError) {
 	}
 	defer s.callBack(t, err)
 	defer s.decide(t, err, failed, panicked)
+	if failed {
+		defer s.traceFailure(t, err)
+	}
 	s.emit(TaskEnded, t, err)
 }
 

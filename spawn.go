@@ -56,6 +56,9 @@ func (t *Task) configure(call string, opts []TaskOption) {
 // it blocks, if the caller wants that, until there is room, the scope has ended,
 // or stop is closed.
 func (s *Scope) accept(t *Task, block bool, stop <-chan struct{}) bool {
+	if s.settings.labels {
+		t.special() // it is to have labels
+	}
 	up := s.outerEnded()
 	s.mu.Lock()
 	s.hearLocked(up)

@@ -18,14 +18,7 @@ const (
 )
 
 // goroutineDump returns the stacks of all goroutines.
-func goroutineDump() []byte {
-	for size := 1 << 20; ; size *= 2 {
-		dump := make([]byte, size)
-		if n := runtime.Stack(dump, true); n < size || size >= 256<<20 {
-			return dump[:n]
-		}
-	}
-}
+func goroutineDump() []byte { return dumpOf(1<<20, true) }
 
 // readDump finds the stacks of tasks and bodies in a dump, by the address of
 // the receiver.
@@ -33,7 +26,7 @@ func readDump(dump []byte) map[string]string {
 	stacks := make(map[string]string)
 	for stack := range bytes.SplitSeq(dump, []byte("\n\n")) {
 		for _, frame := range []string{taskFrame, bodyFrame} {
-			for rest := stack; ; {
+			for rest := framesOf(stack); ; {
 				_, after, found := bytes.Cut(rest, []byte(frame))
 				if !found {
 					break
@@ -46,6 +39,13 @@ func readDump(dump []byte) map[string]string {
 	return stacks
 }
 
+// framesOf is a stack without its first line: there, under GODEBUG=tracebacklabels=1,
+// the pprof labels are, and so the names that users give, whatever they say.
+func framesOf(stack []byte) []byte {
+	_, frames, _ := bytes.Cut(stack, []byte("\n"))
+	return frames
+}
+
 // addressOf is how a dump writes a receiver.
 func addressOf(receiver any) string { return fmt.Sprintf("%p", receiver) }
 
@@ -53,11 +53,12 @@ func addressOf(receiver any) string { return fmt.Sprintf("%p", receiver) }
 // package for something else to end. The body of a nested Run has the frame of
 // its task as well.
 func isActive(stack string) bool {
-	head, _, _ := strings.Cut(stack, "\n")
+	head, frames, _ := strings.Cut(stack, "\n")
+	head, _, _ = strings.Cut(head, " labels:{")              // see framesOf
 	return stack == "" || strings.Contains(head, "[runn") || // running, runnable
-		strings.Contains(stack, "traigo.(*Scope).join(") ||
-		strings.Contains(stack, "traigo.(*Scope).await(") ||
-		strings.Contains(stack, "traigo.(*Task).wait(")
+		strings.Contains(frames, "traigo.(*Scope).join(") ||
+		strings.Contains(frames, "traigo.(*Scope).await(") ||
+		strings.Contains(frames, "traigo.(*Task).wait(")
 }
 
 // ownOnStack names the part of s that the calling goroutine is: "" if none can
@@ -67,15 +68,22 @@ func (s *Scope) ownOnStack() string { return s.partIn(ownStack()) }
 // ownStack is readDump of the calling goroutine alone.
 func ownStack() map[string]string { return readDump(ownDump()) }
 
-// ownDump has room for a hundred frames, which is all that is printed of a stack.
-func ownDump() []byte {
-	buf := make([]byte, 1<<16)
-	return buf[:runtime.Stack(buf, false)]
+// ownDump begins with room for a hundred frames, which is all that is printed of a
+// stack; but there may be labels before them, of any length.
+func ownDump() []byte { return dumpOf(1<<16, false) }
+
+func dumpOf(size int, all bool) []byte {
+	for ; ; size *= 2 {
+		dump := make([]byte, size)
+		if n := runtime.Stack(dump, all); n < size || size >= 256<<20 {
+			return dump[:n]
+		}
+	}
 }
 
 // callingTask is the address of the task that calls; 0 if none does.
 func callingTask() uintptr {
-	_, after, found := bytes.Cut(ownDump(), []byte(taskFrame))
+	_, after, found := bytes.Cut(framesOf(ownDump()), []byte(taskFrame))
 	if !found {
 		return 0
 	}

@@ -254,6 +254,7 @@ func (s *Scope) giveUp(t *Task, stuck StuckTask) {
 	if alone {
 		s.log(slog.LevelWarn, "a task that was canceled has not ended and is given up", t, nil)
 	}
+	s.traceFailure(t, err)
 	s.emit(TaskStuck, t, err)
 }
 

@@ -103,7 +103,7 @@ func (t *Task) demand() *taskMore {
 // taskRare is what few tasks have: those with a clock or with rare options.
 type taskRare struct {
 	// Set at spawn, then read-only.
-	values           context.Context
+	values           context.Context // and the labels of the task: see label
 	onDone           func(error)
 	timeout          time.Duration
 	deadline         time.Time

@@ -151,7 +151,12 @@ func (s *Scope) runTask(t *Task) (next *Task, more uint8) {
 		s.emit(TaskStarted, t, nil)
 	}
 	at = running
-	err := t.call()
+	var err error
+	if s.isTracing() {
+		err = t.callInRegion()
+	} else {
+		err = t.call()
+	}
 	if err != nil || !s.plain(t) {
 		s.endTask(t, err, nil)
 	}
@@ -218,14 +223,20 @@ func (t *Task) call() error {
 }
 
 // label gives the goroutine the pprof labels of the scope's context or of
-// Values: never those that another task has left on it.
+// Values, and with PprofLabels those of the task itself: never those that another
+// task has left on it.
 func (t *Task) label() {
 	ctx := t.scope.outer
-	if x := t.rare(); x != nil && x.values != nil {
+	x := t.rare()
+	if x != nil && x.values != nil {
 		ctx = x.values
 	}
-	if t.has(unlabelled) {
+	switch {
+	case t.has(unlabelled):
 		ctx = context.Background()
+	case x != nil && t.scope.settings.labels:
+		x.values = t.labels(x.values)
+		ctx = x.values
 	}
 	pprof.SetGoroutineLabels(ctx)
 }
