@@ -1,0 +1,186 @@
+package live_test
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/traigo/traigo"
+	"github.com/traigo/traigo/internal/browser"
+	"github.com/traigo/traigo/live"
+)
+
+// program is what the browser looks at, and what its script can make do things.
+type program struct {
+	t    *testing.T
+	root *traigo.Scope
+	addr string
+
+	tracker live.Tracker
+
+	mu     sync.Mutex
+	scopes map[string]*traigo.Scope
+	ends   map[string][]chan error // by the name of the task
+	server *http.Server
+}
+
+func TestBrowserPage(t *testing.T) {
+	p := newProgram(t, "shop")
+	browser.Run(t, "live.test.mjs", "URL=http://"+p.addr,
+		"PICTURE="+browser.Picture(t.TempDir(), "live.png"),
+		"PICTURE_DARK="+browser.Picture(t.TempDir(), "live-dark.png"),
+		"PICTURE_LINTS="+browser.Picture(t.TempDir(), "live-lints.png"))
+}
+
+func newProgram(t *testing.T, name string) *program {
+	p := &program{t: t, scopes: map[string]*traigo.Scope{}, ends: map[string][]chan error{}}
+	p.root = traigo.New(t.Context(), traigo.Name(name), traigo.Observe(&p.tracker))
+	p.scopes[""] = p.root
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	p.addr = listener.Addr().String()
+	p.serve(listener)
+	t.Cleanup(func() {
+		p.stop()
+		p.mu.Lock()
+		ends := p.ends
+		p.ends = map[string][]chan error{}
+		p.mu.Unlock()
+		for _, channels := range ends {
+			for _, end := range channels {
+				end <- nil
+			}
+		}
+		_ = p.root.Close()
+	})
+	return p
+}
+
+func (p *program) serve(listener net.Listener) {
+	mux := http.NewServeMux()
+	live.Register(mux, p.root)
+	mux.Handle("GET /tracked/", &p.tracker)
+	mux.HandleFunc("POST /do/{what}", p.do)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.server = &http.Server{Handler: mux, ReadHeaderTimeout: time.Minute}
+	go func(s *http.Server) { _ = s.Serve(listener) }(p.server)
+}
+
+func (p *program) stop() {
+	p.mu.Lock()
+	server := p.server
+	p.mu.Unlock()
+	_ = server.Shutdown(context.Background())
+}
+
+// do obeys the script: the parameters are in, name, n and flags.
+func (p *program) do(w http.ResponseWriter, r *http.Request) {
+	q := r.URL.Query()
+	n, _ := strconv.Atoi(q.Get("n"))
+	for range max(1, n) {
+		switch r.PathValue("what") {
+		case "fork":
+			p.fork(q.Get("in"), q.Get("name"), q.Get("flags"))
+		case "spawn":
+			p.spawn(q.Get("in"), q.Get("name"), q.Get("flags"))
+		case "end":
+			p.end(q.Get("name"), nil)
+		case "fail":
+			p.end(q.Get("name"), errors.New("connection reset by peer"))
+		case "cancel":
+			p.scope(q.Get("in")).Cancel(errors.New("disk full"))
+		case "close":
+			_ = p.scope(q.Get("in")).Close()
+		case "finalize":
+			p.scope(q.Get("in")).Finalize()
+		case "restart":
+			go p.restart(time.Duration(max(1, n)) * time.Millisecond)
+			return
+		default:
+			http.NotFound(w, r)
+		}
+	}
+}
+
+func (p *program) scope(name string) *traigo.Scope {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.scopes[name]
+}
+
+func (p *program) fork(in, name, flags string) {
+	opts := []traigo.ScopeOption{traigo.Name(name)}
+	if strings.Contains(flags, "timeout") {
+		opts = append(opts, traigo.Timeout(90*time.Second))
+	}
+	if strings.Contains(flags, "limit") {
+		opts = append(opts, traigo.Limit(4))
+	}
+	s := p.scope(in).Fork(opts...)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.scopes[name] = s
+}
+
+func (p *program) spawn(in, name, flags string) {
+	has := func(flag string) bool { return strings.Contains(flags, flag) }
+	end := make(chan error, 1)
+	fn := func(ctx context.Context) error { return waitFor(ctx, end, has("deaf")) }
+	if has("nested") {
+		inner := fn
+		fn = func(ctx context.Context) error {
+			return traigo.Run(ctx, func(_ context.Context, s *traigo.Scope) error {
+				s.Spawn(inner, traigo.Name("read"))
+				return nil
+			}, traigo.Name("session"))
+		}
+	}
+	p.scope(in).Spawn(fn, traigo.Name(name), traigo.Awaited(!has("background")), traigo.Master(has("master")))
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.ends[name] = append(p.ends[name], end)
+}
+
+// waitFor is what the script sees in the stack.
+func waitFor(ctx context.Context, end <-chan error, deaf bool) error {
+	if deaf {
+		return <-end
+	}
+	select {
+	case err := <-end:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (p *program) end(name string, err error) {
+	p.mu.Lock()
+	ends := p.ends[name]
+	delete(p.ends, name)
+	p.mu.Unlock()
+	for _, end := range ends {
+		end <- err
+	}
+}
+
+// restart stops the server, and starts another at the same address after pause.
+func (p *program) restart(pause time.Duration) {
+	p.stop()
+	timer := time.NewTimer(pause)
+	defer timer.Stop()
+	<-timer.C
+	listener, err := net.Listen("tcp", p.addr)
+	if err == nil {
+		p.serve(listener)
+	}
+}

@@ -1,0 +1,131 @@
+package live_test
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+
+	"github.com/traigo/traigo"
+	"github.com/traigo/traigo/live"
+)
+
+const crowd = 100_000
+
+// crowds are large in different ways; the last folds badly. Each has its bounds of
+// lines and bytes for an answer.
+var crowds = []struct {
+	name         string
+	lines, bytes int
+	fill         func(s *traigo.Scope, work func(context.Context) error)
+}{
+	{"tasks in one scope", 10, 1500, func(s *traigo.Scope, work func(context.Context) error) {
+		for range crowd {
+			s.Spawn(work, traigo.Name("worker"))
+		}
+	}},
+	{"scopes with a task each", 12, 1700, func(s *traigo.Scope, work func(context.Context) error) {
+		for range crowd {
+			s.Fork(traigo.Name("conn")).Spawn(work, traigo.Name("read"))
+		}
+	}},
+	{"tasks with names of their own", 2020, 1_000_000, func(s *traigo.Scope, work func(context.Context) error) {
+		for i := range crowd {
+			s.Spawn(work, traigo.Name(fmt.Sprint("worker ", i)))
+		}
+	}},
+}
+
+// filled returns a scope of which all tasks run.
+func filled(fill func(s *traigo.Scope, work func(context.Context) error)) *traigo.Scope {
+	s := traigo.New(context.Background(), traigo.Name("server"))
+	var started sync.WaitGroup
+	started.Add(crowd)
+	fill(s, func(ctx context.Context) error {
+		started.Done()
+		return untilCanceled(ctx)
+	})
+	started.Wait()
+	return s
+}
+
+// Sizes are bounded by the test; times depend on the machine, and are told with -v.
+func TestCostOfAnAnswerAboutMany(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector knows 8,128 goroutines")
+	}
+	for _, row := range crowds {
+		t.Run(row.name, func(t *testing.T) {
+			s := filled(row.fill)
+			defer s.Close()
+			h := live.Handler(s)
+			for _, format := range []string{"text", "json"} {
+				begin := time.Now()
+				w := get(h, "/?format="+format)
+				took := time.Since(begin)
+				assert.Equal(t, http.StatusOK, w.Code)
+				size := w.Body.Len()
+				t.Logf("%s: %v, %d bytes", format, took, size)
+				assert.LessOrEqual(t, size, row.bytes)
+				if format == "json" {
+					x := decode(t, w.Body.Bytes())
+					assert.Equal(t, crowd, x.Tasks, "all are counted")
+				}
+			}
+			w := get(h, "/?stacks=1")
+			assert.Equal(t, http.StatusConflict, w.Code)
+			assert.Contains(t, w.Body.String(), "stacks=force")
+			assert.True(t, live.IsForgetful(h))
+		})
+	}
+}
+
+// A tree is made of few allocations, whatever is in it; what is shown has some more.
+func TestCostOfATree(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector allocates")
+	}
+	shot := nameless(10_000, "worker")
+	m := &live.Memory{}
+	allocs := testing.AllocsPerRun(5, func() { live.Text(m, at, "", shot) })
+	t.Log(allocs, "allocations for 10,000 tasks")
+	assert.LessOrEqual(t, allocs, 200.0)
+}
+
+// The events of tasks are nothing to a Tracker.
+func TestCostOfATracker(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector allocates")
+	}
+	perTask := func(opts ...traigo.ScopeOption) float64 {
+		s := opened(t, opts...)
+		ctx := context.Background()
+		return testing.AllocsPerRun(1000, func() { _ = s.Spawn(nothing).Wait(ctx) })
+	}
+	assert.LessOrEqual(t, perTask(traigo.Observe(&live.Tracker{})), perTask())
+}
+
+func nothing(context.Context) error { return nil }
+
+func BenchmarkTracker(b *testing.B) {
+	for name, opts := range map[string][]traigo.ScopeOption{"without": nil, "with": {traigo.Observe(&live.Tracker{})}} {
+		b.Run(name, func(b *testing.B) {
+			s := traigo.New(context.Background(), opts...)
+			for b.Loop() {
+				s.Spawn(nothing)
+			}
+			_ = s.Wait()
+		})
+		b.Run("fork/"+name, func(b *testing.B) {
+			s := traigo.New(context.Background(), opts...)
+			for b.Loop() {
+				_ = s.Fork().Wait()
+			}
+			_ = s.Close()
+		})
+	}
+}

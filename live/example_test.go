@@ -1,0 +1,100 @@
+package live_test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"regexp"
+
+	"github.com/traigo/traigo"
+	"github.com/traigo/traigo/live"
+)
+
+// curl asks for the tree. Ages are not the same every time.
+func curl(url string) string {
+	resp, err := http.Get(url)
+	if err != nil {
+		return err.Error()
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return err.Error()
+	}
+	return regexp.MustCompile(`[0-9.]+(µs|ms|s)\b`).ReplaceAllString(string(text), "1s")
+}
+
+func serve(s *traigo.Scope) {
+	s.Spawn(waitHere, traigo.Name("accept"), traigo.Master(true))
+	for range 240 {
+		conn := s.Fork(traigo.Name("conn"))
+		_, _ = conn.Start(context.Background(), func(ctx context.Context, ready func()) error {
+			ready()
+			return untilCanceled(ctx)
+		}, traigo.Name("read"))
+	}
+}
+
+func ExampleRegister() {
+	server := traigo.New(context.Background(), traigo.Name("server"))
+	serve(server)
+
+	mux := http.NewServeMux()
+	live.Register(mux, server)
+
+	debug := httptest.NewServer(mux) // in earnest: http.ListenAndServe("localhost:6060", mux)
+	fmt.Println(curl(debug.URL + "/debug/scopes"))
+	debug.Close()
+	_ = server.Close()
+	// Output:
+	// 241 scopes, 241 tasks
+	//
+	// server (open, 1s)
+	// ├─ • accept (running, 1s, master)
+	// └─ conn [×240] (open, 1s to 1s)
+	//    └─ • read [×240] (running, 1s to 1s, ready)
+}
+
+// A Handler can be mounted anywhere.
+func ExampleHandler() {
+	server := traigo.New(context.Background(), traigo.Name("server"))
+	conn := server.Fork(traigo.Name("conn"))
+
+	mux := http.NewServeMux()
+	mux.Handle("/admin/tree/", http.StripPrefix("/admin/tree", live.Handler(server)))
+
+	debug := httptest.NewServer(mux)
+	fmt.Println(curl(debug.URL + "/admin/tree/?path=" + conn.Path()))
+	debug.Close()
+	_ = server.Close()
+	// Output:
+	// 2 scopes, 0 tasks
+	//
+	// conn (open, 1s)
+}
+
+// A Tracker shows whatever is opened with it, and remembers what has failed.
+func ExampleTracker() {
+	var scopes live.Tracker
+	debug := httptest.NewServer(&scopes)
+
+	work := func(_ context.Context, s *traigo.Scope) error {
+		fmt.Println(curl(debug.URL))
+		return fmt.Errorf("out of paper")
+	}
+	_ = traigo.Run(context.Background(), work, traigo.Name("print"), traigo.Observe(&scopes))
+
+	fmt.Println(curl(debug.URL))
+	debug.Close()
+	// Output:
+	// 1 scope, 0 tasks
+	//
+	// print (open, 1s)
+	//
+	// 0 scopes, 0 tasks
+	//
+	// ended:
+	//   1s ago, after 1s: print: scope "print": out of paper
+}

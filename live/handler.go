@@ -1,0 +1,153 @@
+package live
+
+import (
+	"net/http"
+	"path"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/traigo/traigo"
+)
+
+// Handler returns a handler that shows the roots and all that lives below them: see the
+// description of the package. A root that has closed is shown as closed, with what
+// ended it. It panics without roots: for those that are opened later there is [Tracker].
+func Handler(roots ...*traigo.Scope) http.Handler {
+	if len(roots) == 0 {
+		panic("live: Handler needs a scope to show; for scopes that are opened later use a Tracker")
+	}
+	if slices.Contains(roots, nil) {
+		panic("live: Handler has been given a nil *Scope")
+	}
+	roots = topmost(roots)
+	return newHandler(func() ([]*traigo.Scope, []ending) { return roots, nil })
+}
+
+// topmost leaves out what is below another: it would be shown, and counted, twice.
+func topmost(roots []*traigo.Scope) (top []*traigo.Scope) {
+	for _, s := range roots {
+		if !slices.Contains(top, s) && !hasAncestor(s, func(above *traigo.Scope) bool { return slices.Contains(roots, above) }) {
+			top = append(top, s)
+		}
+	}
+	return top
+}
+
+func hasAncestor(s *traigo.Scope, is func(*traigo.Scope) bool) bool {
+	for above := s.Parent(); above != nil; above = above.Parent() {
+		if is(above) {
+			return true
+		}
+	}
+	return false
+}
+
+// handler answers for a [Handler] or a [Tracker].
+type handler struct {
+	source func() ([]*traigo.Scope, []ending)
+	looks  *camera[struct{}, *look]
+	dumps  *camera[rootIDs, []traigo.Snapshot]
+	memory memory // used by whoever takes a look
+
+	mu      sync.Mutex // guards what follows
+	streams int
+	servers map[*http.Server]chan struct{} // closed when it shuts down
+}
+
+func newHandler(source func() ([]*traigo.Scope, []ending)) *handler {
+	h := &handler{source: source, servers: make(map[*http.Server]chan struct{})}
+	h.looks = newCamera(250*time.Millisecond, func(struct{}) *look { return h.look() })
+	h.dumps = newCamera(time.Second, h.dump)
+	return h
+}
+
+// ServeHTTP finds out what is asked for by the last element of the path: so it need not
+// know where it is mounted.
+func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	setHeaders(w.Header())
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		w.Header().Set("Allow", "GET, HEAD")
+		http.Error(w, "live: scopes can only be looked at: use GET", http.StatusMethodNotAllowed)
+		return
+	}
+	if isForeign(r) {
+		http.Error(w, "live: asked for by a page of another site", http.StatusForbidden)
+		return
+	}
+	switch last := r.URL.Path[strings.LastIndexByte(r.URL.Path, '/')+1:]; last {
+	case "events":
+		h.serveEvents(w, r)
+	case "stack":
+		h.serveStack(w, r)
+	default:
+		if types[path.Ext(last)] != "" {
+			serveFile(w, r, last)
+			return
+		}
+		h.serveTree(w, r)
+	}
+}
+
+// setHeaders closes what an answer could be misused for.
+func setHeaders(header http.Header) {
+	header.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; "+
+		"base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
+	header.Set("X-Content-Type-Options", "nosniff")
+	header.Set("X-Frame-Options", "DENY")
+	header.Set("Referrer-Policy", "no-referrer")
+	header.Set("Cross-Origin-Resource-Policy", "same-origin")
+	header.Set("Cache-Control", "no-store")
+}
+
+// isForeign reports whether a browser asks for a page of another site. It could not read
+// the answer, but make the program work for it, and dump its stacks; only a link to the
+// page, or to the tree, is harmless.
+func isForeign(r *http.Request) bool {
+	if site := r.Header.Get("Sec-Fetch-Site"); site != "cross-site" && site != "same-site" {
+		return false
+	}
+	return r.Header.Get("Sec-Fetch-Mode") != "navigate" || r.URL.Query().Has("stacks")
+}
+
+// serveTree answers in the format that is asked for.
+func (h *handler) serveTree(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Vary", "Accept")
+	format, err := formatOf(r)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	if format == asHTML {
+		servePage(w, r)
+		return
+	}
+	q, err := parseQuery(r.URL.Query())
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	var l *look
+	if q.stacks {
+		l, err = h.lookWithStacks(r, q)
+	} else {
+		l, err = h.looks.get(r.Context(), struct{}{})
+	}
+	if err != nil {
+		fail(w, err)
+		return
+	}
+	v := l.view(q)
+	if v.none() {
+		http.Error(w, "live: nothing with that path or ID lives now", http.StatusNotFound)
+		return
+	}
+	if format == asJSON {
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = w.Write(append(v.json(true), '\n'))
+		return
+	}
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	v.writeText(w)
+}

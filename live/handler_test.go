@@ -1,0 +1,220 @@
+package live_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/traigo/traigo"
+	"github.com/traigo/traigo/live"
+)
+
+const browsers = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8"
+
+func TestWhoAsksGetsTheFormatOfTheirs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := live.Handler(opened(t))
+		for _, row := range []struct{ target, accept, want string }{
+			{"/", "", "text/plain"},
+			{"/", "*/*", "text/plain"},
+			{"/", browsers, "text/html"},
+			{"/", "application/json", "application/json"},
+			{"/", "text/html;q=0.4, application/json;q=0.5", "application/json"},
+			{"/", "text/html;q=0, */*", "text/plain"},
+			{"/", "text/html;q=x", "text/plain"},
+			{"/?format=text", browsers, "text/plain"},
+			{"/?format=json", "", "application/json"},
+			{"/?format=html", "", "text/html"},
+			{"/live.js", "", "text/javascript"},
+			{"/live.css", "", "text/css"},
+		} {
+			w := get(h, row.target, "Accept", row.accept)
+			assert.Equal(t, http.StatusOK, w.Code)
+			assert.True(t, strings.HasPrefix(w.Header().Get("Content-Type"), row.want), "%s %s: %v", row.target, row.accept, w.Header())
+		}
+		assert.Equal(t, http.StatusBadRequest, get(h, "/?format=xml").Code)
+		assert.Equal(t, http.StatusBadRequest, get(h, "/?scope=x").Code)
+		assert.Equal(t, http.StatusNotFound, get(h, "/?path=nowhere").Code)
+		assert.Equal(t, http.StatusNotFound, get(h, "/other.js").Code)
+	})
+}
+
+func TestEveryAnswerIsGuarded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := live.Handler(opened(t))
+		for _, target := range []string{"/", "/?format=json", "/?format=html", "/?format=xml", "/live.js", "/stack", "/stack?scope=99999999"} {
+			header := get(h, target).Header()
+			assert.Regexp(t, `^default-src 'none';.* frame-ancestors 'none'$`, header.Get("Content-Security-Policy"))
+			assert.NotContains(t, header.Get("Content-Security-Policy"), "unsafe")
+			assert.Equal(t, "nosniff", header.Get("X-Content-Type-Options"))
+			assert.Equal(t, "no-store", header.Get("Cache-Control"))
+		}
+	})
+}
+
+func TestScopesCanOnlyBeLookedAt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := live.Handler(opened(t))
+		for _, method := range []string{http.MethodPost, http.MethodPut, http.MethodDelete, http.MethodOptions} {
+			w := httptest.NewRecorder()
+			h.ServeHTTP(w, httptest.NewRequest(method, "/", http.NoBody))
+			assert.Equal(t, http.StatusMethodNotAllowed, w.Code)
+			assert.Equal(t, "GET, HEAD", w.Header().Get("Allow"))
+		}
+		for _, target := range []string{"/", "/events", "/live.js"} {
+			w := httptest.NewRecorder()
+			h.ServeHTTP(w, httptest.NewRequest(http.MethodHead, target, http.NoBody))
+			assert.Equal(t, http.StatusOK, w.Code)
+		}
+	})
+}
+
+func TestPagesOfOtherSitesGetNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := live.Handler(opened(t))
+		ask := func(target, site, mode string) int {
+			return get(h, target, "Sec-Fetch-Site", site, "Sec-Fetch-Mode", mode).Code
+		}
+		assert.Equal(t, http.StatusForbidden, ask("/", "cross-site", "no-cors"))
+		assert.Equal(t, http.StatusForbidden, ask("/events", "same-site", "cors"))
+		assert.Equal(t, http.StatusForbidden, ask("/?stacks=1", "cross-site", "navigate"))
+		assert.Equal(t, http.StatusOK, ask("/", "cross-site", "navigate"), "a link")
+		assert.Equal(t, http.StatusOK, ask("/?stacks=1", "same-origin", "navigate"))
+		assert.Equal(t, http.StatusOK, ask("/?stacks=1", "none", "navigate"), "typed in")
+	})
+}
+
+func TestItWorksWhereverItIsMounted(t *testing.T) {
+	s := opened(t)
+	mux := http.NewServeMux()
+	live.Register(mux, s)
+	mux.Handle("GET /admin/tree/", http.StripPrefix("/admin/tree", live.Handler(s)))
+	mux.Handle("GET /exact/tree/", http.StripPrefix("/exact/tree/", live.Handler(s)))
+	mux.Handle("GET /bare/tree/", live.Handler(s))
+	mux.Handle("GET /", http.NotFoundHandler()) // no conflict
+	server := httptest.NewServer(mux)
+	defer server.Close()
+
+	ask := func(path, accept string) (*http.Response, string) {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL+path, http.NoBody)
+		require.NoError(t, err)
+		r.Header.Set("Accept", accept)
+		resp, err := http.DefaultClient.Do(r)
+		require.NoError(t, err)
+		defer resp.Body.Close()
+		return resp, readAll(t, resp.Body)
+	}
+	for _, mount := range []string{"/debug/scopes", "/admin/tree", "/exact/tree", "/bare/tree"} {
+		for _, slash := range []string{"", "/"} {
+			resp, body := ask(mount+slash+"?scope=1", browsers)
+			assert.Equal(t, http.StatusOK, resp.StatusCode)
+			assert.Equal(t, mount+"/?scope=1", resp.Request.URL.RequestURI())
+			assert.Contains(t, body, `src="live.js"`)
+			_, body = ask(mount+slash, "*/*")
+			assert.Contains(t, body, "server (open, ")
+		}
+		resp, _ := ask(mount+"/live.js", "*/*")
+		assert.Equal(t, http.StatusOK, resp.StatusCode)
+		assert.Equal(t, "text/javascript; charset=utf-8", resp.Header.Get("Content-Type"))
+		resp, _ = ask(mount+"/live.css", "*/*")
+		assert.Equal(t, http.StatusOK, resp.StatusCode)
+	}
+	resp, err := http.Post(server.URL+"/debug/scopes/", "", http.NoBody)
+	require.NoError(t, err)
+	defer resp.Body.Close()
+	assert.Equal(t, http.StatusMethodNotAllowed, resp.StatusCode)
+	assert.Contains(t, resp.Header.Get("Allow"), "GET")
+}
+
+// A mount without a final slash, and without anything below it, still does for text.
+func TestWithoutASlashThePageRedirects(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := live.Handler(opened(t))
+		w := get(h, "/a/b:c?scope=3", "Accept", browsers)
+		assert.Equal(t, http.StatusTemporaryRedirect, w.Code)
+		assert.Equal(t, "./b:c/?scope=3", w.Header().Get("Location"))
+		assert.Equal(t, http.StatusOK, get(h, "/a/b").Code)
+	})
+}
+
+func TestRootsThatCloseAreShownAsClosed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server, other := opened(t), opened(t, traigo.Name("other"))
+		h := live.Handler(server, other, server.Fork(traigo.Name("below")), server)
+		server.Spawn(func(context.Context) error { return errors.New("disk full") }, traigo.Name("writer"))
+		<-server.Done()
+		assert.Equal(t, `1 scope, 0 tasks
+
+server (closed, 0s, task failed: task "server/writer": disk full)
+other (open, 0s)
+`, get(h, "/").Body.String())
+	})
+}
+
+// Who asks for an outcome has it, and it is not logged: so the handler must not.
+func TestLookingTakesNoResponsibility(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log strings.Builder
+		server := opened(t, traigo.Logger(loggerTo(&log)))
+		conn := server.Fork(traigo.Name("conn"))
+		h := live.Handler(conn)
+		conn.Spawn(func(context.Context) error { return errors.New("reset") })
+		<-conn.Done()
+		assert.Contains(t, get(h, "/?stacks=1").Body.String(), "conn (closed, ")
+		assert.Contains(t, get(h, "/").Body.String(), "conn (closed, ")
+		require.NoError(t, server.Close())
+		assert.Contains(t, log.String(), "nobody has asked for the outcome")
+	})
+}
+
+func TestBadRootsPanic(t *testing.T) {
+	s := opened(t)
+	assert.PanicsWithValue(t, "live: Handler needs a scope to show; for scopes that are opened later use a Tracker", func() { live.Handler() })
+	assert.PanicsWithValue(t, "live: Handler has been given a nil *Scope", func() { live.Handler(s, nil) })
+	assert.PanicsWithValue(t, "live: Register has been given a nil *http.ServeMux", func() { live.Register(nil, s) })
+	mux := http.NewServeMux()
+	live.Register(mux, s)
+	assert.Panics(t, func() { live.Register(mux, s) }, "twice")
+	assert.Equal(t, http.StatusNotFound, get(http.DefaultServeMux, "/debug/scopes/").Code, "nothing is on by itself")
+}
+
+func TestJSONHasTheTree(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := opened(t)
+		s.Spawn(func(ctx context.Context) error {
+			return traigo.Run(ctx, func(_ context.Context, s *traigo.Scope) error {
+				s.Spawn(untilCanceled, traigo.Name("read"))
+				return nil
+			}, traigo.Name("conn"))
+		}, traigo.Name("accept"), traigo.Awaited(false))
+		for range 7 {
+			s.Spawn(untilCanceled, traigo.Name("worker"))
+		}
+		synctest.Wait()
+		x := decode(t, get(live.Handler(s), "/?format=json").Body.Bytes())
+		assert.Equal(t, 1, x.Version)
+		assert.True(t, time.Now().Equal(x.Taken))
+		assert.Equal(t, []int{2, 9, 0}, []int{x.Scopes, x.Tasks, x.Canceling})
+		require.Len(t, x.Roots, 1)
+		root := x.Roots[0]
+		assert.Equal(t, "scope server open", root.Kind+" "+root.Name+" "+root.State)
+		require.Len(t, root.Below, 2)
+		accept, workers := root.Below[0], root.Below[1]
+		assert.Equal(t, "task server/accept running", accept.Kind+" "+accept.Path+" "+accept.State)
+		assert.Equal(t, []string{"not awaited"}, accept.Flags)
+		assert.Equal(t, s.ID(), accept.Scope)
+		assert.Equal(t, "conn", accept.Below[0].Name)
+		assert.Equal(t, "read", accept.Below[0].Below[0].Name)
+		assert.Equal(t, 7, workers.Count)
+		full := decode(t, get(live.Handler(s), "/?format=json&full=1").Body.Bytes())
+		assert.Len(t, full.Roots[0].Below, 8)
+	})
+}

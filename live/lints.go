@@ -1,0 +1,222 @@
+package live
+
+import (
+	"strconv"
+	"strings"
+	"time"
+)
+
+// A lint is something that is worth a word when it is so for long enough.
+type lint struct {
+	name     string
+	level    string
+	after    time.Duration // so long it may be so
+	flickers bool          // it may have come, gone and come again between two looks
+	says, do string
+
+	// found reports whether it is so of n, which is in scope (of a scope: itself), and
+	// since when; a time that is not set means that the snapshot does not tell.
+	found func(n, scope *node, now time.Time) (since time.Time, yes bool)
+}
+
+const (
+	warns = "warning"
+	hints = "hint" // nothing is wrong yet
+)
+
+// The thresholds. They are in doc.go too.
+const (
+	cleanUp       = 2 * time.Second  // a task that was canceled may take
+	patience      = 10 * time.Second // as the core's, which then logs
+	shutdownTime  = time.Minute
+	lateness      = time.Second // of a timer, or of a start
+	fewStragglers = 3
+	stormFrom     = 10_000
+	unnamedFrom   = 50
+)
+
+// The lints, the most urgent first.
+var lints = []lint{
+	{
+		name: "ignored-cancel", level: warns, after: patience,
+		says: "was canceled, and still runs",
+		do: "Its function must return when ctx is done: select on ctx.Done() where it waits, pass ctx to what it calls, " +
+			"or give it a CancelTimeout to be given up after. Its stack says where it is.",
+		found: func(n, scope *node, _ time.Time) (time.Time, bool) {
+			return canceledAt(n, scope), ignoresCancel(n, scope)
+		},
+	},
+	{
+		name: "straggler", level: warns, after: cleanUp,
+		says: "holds up the end of its scope, which was canceled",
+		do: "The others have ended. If it does not clean up something, it waits for something that knows no ctx: " +
+			"look at its stack.",
+		found: func(n, scope *node, now time.Time) (time.Time, bool) {
+			isOne := n.Kind == aTask && scope.State == stateCanceling && ignoresCancel(n, scope) &&
+				scope.family().running <= fewStragglers && now.Sub(scope.canceled) < patience
+			return scope.canceled, isOne
+		},
+	},
+	{
+		name: "given-up", level: warns,
+		says: "was given up after its CancelTimeout, and still runs",
+		do: "Nobody waits for it any more, but it holds its goroutine and what it has opened. Find in its stack what " +
+			"it waits for, and make that end with ctx.",
+		found: func(n, _ *node, _ time.Time) (time.Time, bool) { return n.Since, n.State == stateGivenUp },
+	},
+	{
+		name: "abandoned-call", level: warns, after: patience,
+		says: "is a call of Blocking that nobody waits for, and that still runs",
+		do: "Give the call a timeout or a way to be closed (SetDeadline, Close); what can only be killed belongs into " +
+			"a process, see package proc.",
+		found: func(n, _ *node, _ time.Time) (time.Time, bool) { return n.Since, n.State == stateAbandoned },
+	},
+	{
+		name: "limit-blocked", level: warns, after: patience, flickers: true,
+		says: "has spawns that wait for its Limit, while none of its tasks ends",
+		do: "A task that spawns into its own full scope waits for itself: let it open a scope of its own, or use TrySpawn. " +
+			"Otherwise see in the stacks of its tasks what they wait for, or raise the Limit.",
+		found: func(n, _ *node, now time.Time) (time.Time, bool) {
+			return time.Time{}, n.Kind == aScope && n.Waiting > 0 && now.Sub(n.family().youngest) >= patience
+		},
+	},
+	{
+		name: "unfinalized-forks", level: warns, after: patience, flickers: true,
+		says: "waits only for forks that are open and in which nothing runs",
+		do:   "Whoever has forked them must call Finalize, Wait or Close: an open scope never ends by itself.",
+		found: func(n, _ *node, _ time.Time) (time.Time, bool) {
+			return time.Time{}, n.Kind == aScope && n.State == "finalizing" && waitsForIdleForks(n)
+		},
+	},
+	{
+		name: "finalizing-long", level: warns, after: shutdownTime,
+		says: "was open, and has been finalizing ever since",
+		do: "It waits for what is below it. Tasks that are not work to be finished, such as a ticker, are spawned with " +
+			"Awaited(false); Shutdown with a ctx that has a deadline cancels what is left.",
+		found: func(n, _ *node, _ time.Time) (time.Time, bool) {
+			return time.Time{}, n.Kind == aScope && n.State == "finalizing" && n.wasOpen
+		},
+	},
+	{
+		name: "deadline-passed", level: warns, after: lateness,
+		says: "has passed its deadline, and was not canceled",
+		do: "Timers come late: the program has too little of the processors, or was stopped. See how many goroutines " +
+			"are runnable.",
+		found: func(n, scope *node, now time.Time) (time.Time, bool) {
+			isLate := !n.Deadline.IsZero() && now.After(n.Deadline)
+			return n.Deadline, isLate && !isCanceled(n) && !isCanceled(scope)
+		},
+	},
+	{
+		name: "queued", level: warns, after: lateness,
+		says: "was spawned, and has not started",
+		do:   "There is more to run than processors to run it: put a Limit on the scopes that spawn most.",
+		found: func(n, _ *node, _ time.Time) (time.Time, bool) {
+			return n.Since, n.Kind == aTask && n.State == stateQueued
+		},
+	},
+	{
+		name: "spawn-storm", level: hints,
+		says: "has 10,000 tasks or scopes in it, or more, and no Limit",
+		do:   "If they are meant to be so many all is well. Otherwise open it with Limit(n): Spawn then waits, and TrySpawn says no.",
+		found: func(n, _ *node, _ time.Time) (time.Time, bool) {
+			return n.Since, n.Kind == aScope && n.Limit == 0 && max(n.family().tasks, n.family().scopes) >= stormFrom
+		},
+	},
+	{
+		name: "unnamed", level: hints,
+		says: "has many tasks or scopes in it whose names say nothing",
+		do:   "Give them a Name: it is in errors, logs, stacks and here.",
+		found: func(n, _ *node, _ time.Time) (time.Time, bool) {
+			return n.Since, n.Kind == aScope && n.family().unnamed >= unnamedFrom
+		},
+	},
+}
+
+// ignoresCancel is true of a task whose context is done, and of the body of a scope
+// that has nothing else in it. Not of a task that waits for a scope it has opened: the
+// fault is down there.
+func ignoresCancel(n, scope *node) bool {
+	if len(n.Below) > 0 || !isCanceled(n) && !isCanceled(scope) {
+		return false
+	}
+	return n.Kind == aScope || n.State == stateCanceling || n.State == stateRunning
+}
+
+func isCanceled(n *node) bool {
+	return n.State == stateCanceling || n.State == stateGivenUp || n.State == stateAbandoned || n.State == "closed"
+}
+
+// canceledAt is not set for a task that was canceled alone, unless it was its deadline.
+func canceledAt(n, scope *node) time.Time {
+	if n.Cause != "" && n.Kind == aTask {
+		if strings.HasPrefix(n.Cause, "timeout") {
+			return n.Deadline
+		}
+		return time.Time{}
+	}
+	return scope.canceled
+}
+
+func waitsForIdleForks(n *node) bool {
+	for _, below := range n.Below {
+		switch {
+		case below.Kind == aTask && !below.awaited:
+		case below.Kind == aScope && below.State == "open" && len(below.Below) == 0:
+		default:
+			return false
+		}
+	}
+	return n.family().scopes > 0
+}
+
+// A family is what a scope has in it.
+type family struct {
+	tasks, scopes, running, unnamed int
+	youngest                        time.Time // task
+}
+
+// family is worked out once for each scope.
+func (n *node) family() *family {
+	if n.own != nil {
+		return n.own
+	}
+	own := &family{}
+	for _, below := range n.Below {
+		own.add(below)
+		if below.Kind == aTask {
+			for _, opened := range below.Below {
+				own.add(opened)
+			}
+		}
+	}
+	n.own = own
+	return own
+}
+
+func (f *family) add(n *node) {
+	if n.hasDefaultName() {
+		f.unnamed++
+	}
+	if n.Kind == aScope {
+		f.scopes++
+		return
+	}
+	f.tasks++
+	if n.State == stateRunning || n.State == stateCanceling {
+		f.running++
+	}
+	if n.Since.After(f.youngest) {
+		f.youngest = n.Since
+	}
+}
+
+// hasDefaultName is true of scopes that only have a number, and of what is called after
+// a function without a name.
+func (n *node) hasDefaultName() bool {
+	if id, found := strings.CutPrefix(n.Name, "scope#"); found && n.Kind == aScope {
+		return id == strconv.FormatUint(n.ID, 10)
+	}
+	_, after, found := strings.Cut(n.Name, ".func")
+	return found && after != "" && after[0] >= '0' && after[0] <= '9'
+}

@@ -1,0 +1,227 @@
+package live_test
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/traigo/traigo"
+	"github.com/traigo/traigo/live"
+)
+
+// canceled is a scope that was, with tasks that do not mind.
+func canceled(names ...string) traigo.Snapshot {
+	s := with(scope(3, "upload"), func(s *traigo.Snapshot) { s.State, s.Cause = traigo.Canceling, "requested" })
+	for i, name := range names {
+		s.Tasks = append(s.Tasks, with(task(uint64(i+1), name), func(t *traigo.TaskSnapshot) { t.State = "canceling" }))
+	}
+	return s
+}
+
+func forks(state traigo.State, n int, tasks ...traigo.TaskSnapshot) (scopes []traigo.Snapshot) {
+	for i := range n {
+		scopes = append(scopes, with(scope(uint64(10+i), "fork", tasks...), func(s *traigo.Snapshot) { s.State = state }))
+	}
+	return scopes
+}
+
+// Each lint with what it must find, how many, and after how long; and what is like it,
+// and all right.
+var lintCases = []struct {
+	lint  string
+	name  string
+	shot  traigo.Snapshot
+	after time.Duration // since the first look
+	count int           // 0: it says nothing, however long
+}{
+	{"straggler", "one of those canceled is left", canceled("copy"), 2 * time.Second, 1},
+	{"straggler", "many are left", canceled("a", "b", "c", "d"), 5 * time.Second, 0},
+	{"ignored-cancel", "many tasks", canceled("a", "b", "c", "d"), 10 * time.Second, 4},
+	{"ignored-cancel", "a body", canceled(), 10 * time.Second, 1},
+	{"ignored-cancel", "a task that waits for the scope that it has opened is not to blame", with(canceled("accept"), func(s *traigo.Snapshot) {
+		s.Scopes = []traigo.Snapshot{with(scope(9, "conn", task(1, "read")), func(s *traigo.Snapshot) { s.Task, s.State, s.Cause = 1, traigo.Canceling, "parent canceled" })}
+	}), 10 * time.Second, 1},
+	{"ignored-cancel", "a task that was canceled alone", scope(3, "server", with(task(1, "fetch"), func(t *traigo.TaskSnapshot) {
+		t.State, t.Cause = "canceling", "requested"
+	})), 10 * time.Second, 1},
+	{"ignored-cancel", "one that its timeout has ended long ago", scope(3, "server", with(task(1, "fetch"), func(t *traigo.TaskSnapshot) {
+		t.State, t.Cause, t.Deadline = "canceling", "timeout: after 3s", ago(12*time.Second)
+	})), 0, 1},
+	{"ignored-cancel", "a scope that its timeout has ended long ago", with(canceled("a", "b"), func(s *traigo.Snapshot) {
+		s.Cause, s.Deadline = "timeout: after 3s", ago(12*time.Second)
+	}), 0, 2},
+	{"ignored-cancel", "what runs and is not canceled", scope(3, "server", task(1, "fetch")), time.Hour, 0},
+	{"given-up", "a task", scope(3, "server", with(task(1, "fetch"), func(t *traigo.TaskSnapshot) { t.State = "given up" })), 0, 1},
+	{"abandoned-call", "a call", scope(3, "server", with(task(1, "fetch"), func(t *traigo.TaskSnapshot) {
+		t.State, t.Age = "abandoned", 11*time.Second
+	})), 0, 1},
+	{"abandoned-call", "one that has just been", scope(3, "server", with(task(1, "fetch"), func(t *traigo.TaskSnapshot) {
+		t.State, t.Age = "abandoned", 8*time.Second
+	})), 0, 0},
+	{"limit-blocked", "spawns", with(scope(3, "server", with(task(1, "fetch"), func(t *traigo.TaskSnapshot) { t.Spawned = ago(time.Minute) })),
+		func(s *traigo.Snapshot) { s.Limit, s.Waiting = 1, 3 }), 10 * time.Second, 1},
+	{"limit-blocked", "nobody waits", with(scope(3, "server", with(task(1, "fetch"), func(t *traigo.TaskSnapshot) { t.Spawned = ago(time.Minute) })),
+		func(s *traigo.Snapshot) { s.Limit = 1 }), time.Hour, 0},
+	{"unfinalized-forks", "two", with(scope(3, "server"), func(s *traigo.Snapshot) {
+		s.State, s.Scopes = traigo.Finalizing, forks(traigo.Open, 2)
+	}), 10 * time.Second, 1},
+	{"unfinalized-forks", "beside a task that nobody awaits", with(scope(3, "server", with(task(1, "metrics"), func(t *traigo.TaskSnapshot) { t.Awaited = false })), func(s *traigo.Snapshot) {
+		s.State, s.Scopes = traigo.Finalizing, forks(traigo.Open, 1)
+	}), 10 * time.Second, 1},
+	{"unfinalized-forks", "one in which something runs", with(scope(3, "server"), func(s *traigo.Snapshot) {
+		s.State, s.Scopes = traigo.Finalizing, append(forks(traigo.Open, 2), forks(traigo.Open, 1, task(1, "read"))...)
+	}), time.Hour, 0},
+	{"unfinalized-forks", "ones that are finalizing", with(scope(3, "server"), func(s *traigo.Snapshot) {
+		s.State, s.Scopes = traigo.Finalizing, forks(traigo.Finalizing, 2)
+	}), time.Hour, 0},
+	{"finalizing-long", "that was never seen open, such as Run with a short body", with(scope(3, "server", task(1, "accept")), func(s *traigo.Snapshot) { s.State = traigo.Finalizing }), time.Hour, 0},
+	{"deadline-passed", "a scope", with(scope(3, "server"), func(s *traigo.Snapshot) { s.Deadline = ago(2 * time.Second) }), 0, 1},
+	{"deadline-passed", "a scope that it has ended", with(canceled("a"), func(s *traigo.Snapshot) { s.Deadline = ago(2 * time.Second) }), time.Hour, 0},
+	{"deadline-passed", "one to come", with(scope(3, "server"), func(s *traigo.Snapshot) { s.Deadline = at.Add(2 * time.Hour) }), time.Hour, 0},
+	{"queued", "a task", scope(3, "server", with(task(1, "a"), func(t *traigo.TaskSnapshot) { t.State = "queued" })), 0, 1},
+	{"spawn-storm", "tasks", wide(10_000), 0, 1},
+	{"spawn-storm", "nearly", wide(9_999), time.Hour, 0},
+	{"spawn-storm", "scopes", with(scope(3, "server"), func(s *traigo.Snapshot) { s.Scopes = forks(traigo.Open, 10_000) }), 0, 1},
+	{"spawn-storm", "that has a Limit", with(wide(10_000), func(s *traigo.Snapshot) { s.Limit = 20_000 }), time.Hour, 0},
+	{"unnamed", "functions", nameless(50, "serve.func1.2"), 0, 1},
+	{"unnamed", "functions of a join", nameless(50, "serve.func1[7]"), 0, 1},
+	{"unnamed", "functions that have names", nameless(50, "serve"), time.Hour, 0},
+	{"unnamed", "scopes", with(scope(3, "server"), func(s *traigo.Snapshot) {
+		for _, f := range forks(traigo.Open, 50, task(1, "read")) {
+			f.ID += 100
+			f.Name = fmt.Sprint("scope#", f.ID)
+			s.Scopes = append(s.Scopes, f)
+		}
+	}), 0, 1},
+}
+
+func nameless(n int, name string) traigo.Snapshot {
+	s := scope(3, "server")
+	for i := range n {
+		s.Tasks = append(s.Tasks, task(uint64(i+1), name))
+	}
+	return s
+}
+
+func TestLintsFindWhatTheyAreFor(t *testing.T) {
+	seen := map[string]bool{"finalizing-long": true} // has a test of its own
+	for _, row := range lintCases {
+		t.Run(row.lint+": "+row.name, func(t *testing.T) {
+			m := &live.Memory{}
+			found, recheck := live.Lints(m, at, row.shot)
+			if row.count == 0 || row.after > 0 {
+				assert.NotContains(t, found, row.lint, "at once")
+			}
+			if row.count > 0 && row.after > 0 {
+				assert.Positive(t, recheck)
+				found, _ = live.Lints(m, at.Add(row.after-time.Millisecond), row.shot)
+				assert.NotContains(t, found, row.lint, "early")
+			}
+			found, _ = live.Lints(m, at.Add(row.after), row.shot)
+			assert.Equal(t, row.count, found[row.lint], "%v", found)
+		})
+		seen[row.lint] = seen[row.lint] || row.count > 0
+	}
+	for name, do := range live.LintNames() {
+		assert.True(t, seen[name], "%s is never found", name)
+		assert.Regexp(t, `^[A-Z].*\.$`, do, "%s says what to do in sentences", name)
+	}
+}
+
+// A straggler becomes one that ignores its cancellation: one word at a time.
+func TestOfOneTaskIsSaidOneThing(t *testing.T) {
+	m := &live.Memory{}
+	shot := canceled("copy")
+	for _, row := range []struct {
+		after time.Duration
+		want  map[string]int
+	}{
+		{0, map[string]int{}}, {3 * time.Second, map[string]int{"straggler": 1}}, {10 * time.Second, map[string]int{"ignored-cancel": 1}},
+	} {
+		found, _ := live.Lints(m, at.Add(row.after), shot)
+		assert.Equal(t, row.want, found)
+	}
+}
+
+func TestAScopeThatWasOpenForLongAndFinalizesForLong(t *testing.T) {
+	m := &live.Memory{}
+	shot := scope(3, "server", task(1, "accept"))
+	for look := range 3 {
+		found, _ := live.Lints(m, at.Add(time.Duration(look)*time.Second), shot)
+		assert.Empty(t, found)
+	}
+	shot.State = traigo.Finalizing
+	begun := at.Add(time.Hour)
+	for _, after := range []time.Duration{0, 30 * time.Second, 59 * time.Second} {
+		found, recheck := live.Lints(m, begun.Add(after), shot)
+		assert.Empty(t, found)
+		assert.Equal(t, 1, recheck)
+	}
+	found, _ := live.Lints(m, begun.Add(time.Minute), shot)
+	assert.Equal(t, map[string]int{"finalizing-long": 1}, found)
+}
+
+// What may have come and gone between two looks that are far apart starts anew.
+func TestLintsDoNotBelieveWhatTheyHaveNotSeen(t *testing.T) {
+	idle := with(scope(3, "server"), func(s *traigo.Snapshot) { s.State, s.Scopes = traigo.Finalizing, forks(traigo.Open, 2) })
+	m := &live.Memory{}
+	_, _ = live.Lints(m, at, idle)
+	found, _ := live.Lints(m, at.Add(time.Hour), idle)
+	assert.Empty(t, found)
+	found, _ = live.Lints(m, at.Add(time.Hour+10*time.Second), idle)
+	assert.Equal(t, map[string]int{"unfinalized-forks": 1}, found)
+
+	// A state that has no way back is another matter.
+	m = &live.Memory{}
+	_, _ = live.Lints(m, at, canceled("copy"))
+	found, _ = live.Lints(m, at.Add(time.Hour), canceled("copy"))
+	assert.Equal(t, map[string]int{"ignored-cancel": 1}, found)
+
+	// And what was gone in between is forgotten.
+	m = &live.Memory{}
+	_, _ = live.Lints(m, at, canceled("copy"))
+	_, _ = live.Lints(m, at.Add(time.Second), scope(4, "other"))
+	found, recheck := live.Lints(m, at.Add(10*time.Second), canceled("copy"))
+	assert.Empty(t, found)
+	assert.Equal(t, 1, recheck)
+}
+
+func TestWarningsSayHowManyAndWhere(t *testing.T) {
+	m := &live.Memory{}
+	shot := canceled("a", "b", "c", "d", "e", "f", "g\n")
+	_ = live.Text(m, at, "", shot)
+	text := live.Text(m, at.Add(12*time.Second), "", shot)
+	assert.Contains(t, text, `1 scope, 7 tasks, 8 canceling, 1 warning
+
+! ignored-cancel [×7], for 12s: was canceled, and still runs
+    server/a
+    server/b
+    server/c
+    server/d
+    server/e
+    … and 2 more
+  Its function must return when ctx is done: `)
+	assert.Contains(t, text, "• a (canceling, 13s, ! ignored-cancel)")
+
+	x := decode(t, live.JSON(m, at.Add(12*time.Second), "", shot))
+	require.Len(t, x.Warnings, 1)
+	assert.Equal(t, 7, x.Warnings[0].Count)
+	assert.Len(t, x.Warnings[0].At, 5)
+	assert.Equal(t, []string{"ignored-cancel"}, x.Roots[0].Below[0].Warnings)
+}
+
+// The list in the description of the package is that of the table.
+func TestLintsAreInTheDocumentation(t *testing.T) {
+	doc, err := os.ReadFile("doc.go")
+	require.NoError(t, err)
+	_, list, found := strings.Cut(string(doc), "# Lints")
+	require.True(t, found)
+	for name := range live.LintNames() {
+		assert.Contains(t, list, "//\t"+name+" ", "%s", name)
+	}
+}

@@ -1,0 +1,89 @@
+// One line of the tree.
+
+import { make, number, say } from './dom.js';
+import { isOpen } from './model.js';
+import { ages, brief, now } from './time.js';
+
+let serial = 0;
+
+export class Row {
+  constructor(entry) {
+    const el = make('div', 'row');
+    el.id = `row-${++serial}`;
+    el.setAttribute('role', 'treeitem');
+    el.dataset.key = entry.key;
+    this.el = el;
+    this.what = el.appendChild(make('div', 'what'));
+    this.twisty = this.what.appendChild(make('span', 'twisty'));
+    this.twisty.setAttribute('aria-hidden', 'true');
+    this.dot = this.what.appendChild(make('span', 'dot'));
+    this.name = this.what.appendChild(make('span', 'name'));
+    this.times = this.what.appendChild(make('span', 'times'));
+    this.chips = [];
+    this.cause = this.what.appendChild(make('span', 'cause'));
+    this.state = el.appendChild(make('span', 'state'));
+    this.age = el.appendChild(make('span', 'age'));
+    this.due = el.appendChild(make('span', 'due'));
+  }
+
+  update(entry) {
+    const { node, depth } = entry;
+    const el = this.el;
+    if (this.entry?.depth !== depth) {
+      el.style.setProperty('--depth', depth);
+      el.setAttribute('aria-level', depth + 1);
+    }
+    this.entry = entry;
+    el.classList.toggle('dim', Boolean(entry.dim));
+    if (entry.more) {
+      el.classList.add('more');
+      this.dot.hidden = true;
+      say(this.name, `… and ${number(node.more)} more`);
+      return;
+    }
+    if (el.dataset.kind !== node.kind) el.dataset.kind = node.kind;
+    if (el.dataset.state !== node.state) el.dataset.state = node.state;
+    const open = isOpen(entry.key);
+    const parent = Boolean(node.below?.length || node.more);
+    say(this.twisty, parent ? (open ? '▾' : '▸') : '');
+    if (parent) el.setAttribute('aria-expanded', String(open));
+    else el.removeAttribute('aria-expanded');
+    say(this.name, node.name);
+    say(this.times, node.count ? `×${number(node.count)}` : '');
+    this.times.hidden = !node.count;
+    this.label([
+      ...(node.flags ?? []),
+      ...(node.limit ? [`limit ${number(node.limit)}`] : []),
+      ...(node.waiting ? [`${number(node.waiting)} waiting`] : []),
+    ], node.warnings ?? []);
+    say(this.cause, node.cause ?? '');
+    this.cause.hidden = !node.cause;
+    say(this.state, node.state);
+    this.tick();
+  }
+
+  label(flags, warnings) {
+    const chips = [...flags.map((text) => ({ text })), ...warnings.map((text) => ({ text, lint: true }))];
+    chips.forEach(({ text, lint }, i) => {
+      const chip = this.chips[i] ?? this.what.insertBefore(make('span'), this.cause);
+      this.chips[i] = chip;
+      chip.className = lint ? 'chip lint' : 'chip';
+      say(chip, text);
+    });
+    for (const chip of this.chips.splice(chips.length)) chip.remove();
+  }
+
+  /** Brings the times up to date. */
+  tick() {
+    const { node, more } = this.entry;
+    if (more) return;
+    say(this.age, ages(node));
+    if (!node.deadline || node.state === 'closed') {
+      say(this.due, '');
+      return;
+    }
+    const left = Date.parse(node.deadline) - now();
+    say(this.due, left < 0 ? `${brief(-left)} late` : `${brief(left)} left`);
+    this.due.className = left < 0 ? 'due late' : left < 5000 ? 'due soon' : 'due';
+  }
+}

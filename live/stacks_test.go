@@ -1,0 +1,123 @@
+package live_test
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/traigo/traigo"
+	"github.com/traigo/traigo/live"
+)
+
+func waitHere(ctx context.Context) error  { return untilCanceled(ctx) }
+func waitThere(ctx context.Context) error { return untilCanceled(ctx) }
+
+func TestStacksAreShownWhenAskedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := opened(t)
+		for range 6 {
+			s.Spawn(waitHere, traigo.Name("worker"))
+		}
+		s.Spawn(waitThere, traigo.Name("worker"))
+		synctest.Wait()
+		h := live.Handler(s)
+		assert.NotContains(t, get(h, "/").Body.String(), "goroutine ")
+
+		text := get(h, "/?stacks=1").Body.String()
+		assert.Contains(t, text, "├─ • worker [×6] (running, 250ms)\n│    goroutine ", "%s", text)
+		assert.Contains(t, text, "└─ • worker (running, 250ms)\n     goroutine ", "who is somewhere else is somebody else")
+		assert.Equal(t, 1, strings.Count(text, "live_test.waitHere("))
+		assert.Equal(t, 1, strings.Count(text, "live_test.waitThere("))
+
+		x := decode(t, get(h, "/?stacks=1&format=json").Body.Bytes())
+		assert.Contains(t, x.Roots[0].Below[0].Stack, "live_test.waitHere(")
+	})
+}
+
+func TestOneStackCanBeAskedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, other := opened(t), opened(t)
+		conn := s.Fork()
+		task := conn.Spawn(waitHere)
+		synctest.Wait()
+		h := live.Handler(other, s)
+		ask := func(scope, task uint64) (int, string) {
+			w := get(h, fmt.Sprintf("/stack?scope=%d&task=%d", scope, task))
+			return w.Code, w.Body.String()
+		}
+		code, text := ask(conn.ID(), task.ID())
+		assert.Equal(t, http.StatusOK, code)
+		assert.Regexp(t, `^goroutine (.|\n)*live_test.waitHere`, text)
+		code, _ = ask(conn.ID(), task.ID()+1)
+		assert.Equal(t, http.StatusNotFound, code)
+		code, text = ask(s.ID(), 0)
+		assert.Equal(t, http.StatusNotFound, code)
+		assert.Contains(t, text, "no stack of its own")
+		require.NoError(t, conn.Close())
+		code, text = ask(conn.ID(), task.ID())
+		assert.Equal(t, http.StatusNotFound, code)
+		assert.Contains(t, text, "the scope has closed")
+		assert.Equal(t, http.StatusBadRequest, get(h, "/stack").Code)
+		assert.Equal(t, http.StatusBadRequest, get(h, "/stack?scope=1&task=x").Code)
+		assert.Equal(t, http.StatusBadRequest, get(h, "/stack?scope=x").Code)
+	})
+}
+
+func TestTheBodyOfRunHasAStack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		assert.NoError(t, traigo.Run(t.Context(), func(_ context.Context, s *traigo.Scope) error {
+			text := get(live.Handler(s), fmt.Sprintf("/stack?scope=%d", s.ID())).Body.String()
+			assert.Contains(t, text, "TestTheBodyOfRunHasAStack")
+			return nil
+		}))
+	})
+}
+
+// They stop the program: however many ask, there is one in a second.
+func TestDumpsAreRare(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := opened(t)
+		task := s.Spawn(waitHere)
+		synctest.Wait()
+		h := live.Handler(s)
+		begin := time.Now()
+		var clients sync.WaitGroup
+		for range 20 {
+			clients.Go(func() {
+				for range 3 {
+					w := get(h, fmt.Sprintf("/stack?scope=%d&task=%d", s.ID(), task.ID()))
+					assert.Equal(t, http.StatusOK, w.Code, "%s", w.Body)
+				}
+			})
+		}
+		clients.Wait()
+		assert.GreaterOrEqual(t, time.Since(begin), 2*time.Second)
+		assert.LessOrEqual(t, time.Since(begin), 4*time.Second, "and they share it")
+	})
+}
+
+func TestManyRootsAreDumpedInPart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var roots []*traigo.Scope
+		for range 10 {
+			root := opened(t)
+			root.Spawn(waitHere)
+			roots = append(roots, root)
+		}
+		synctest.Wait()
+		h := live.Handler(roots...)
+		text := get(h, "/?stacks=1&full=1").Body.String()
+		assert.Equal(t, 8, strings.Count(text, "live_test.waitHere("))
+		assert.Contains(t, text, "Stacks are those of the first 8 of 10 roots")
+		text = get(h, fmt.Sprintf("/?stacks=1&full=1&scope=%d", roots[9].ID())).Body.String()
+		assert.Equal(t, 1, strings.Count(text, "live_test.waitHere("))
+	})
+}

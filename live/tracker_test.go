@@ -1,0 +1,83 @@
+package live_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/traigo/traigo"
+	"github.com/traigo/traigo/live"
+)
+
+func TestATrackerKnowsTheRootsThatAreOpen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var scopes live.Tracker
+		assert.Equal(t, "0 scopes, 0 tasks\n", get(&scopes, "/").Body.String())
+
+		first := opened(t, traigo.Name("first"), traigo.Observe(&scopes))
+		parent := opened(t, traigo.Name("unseen"))
+		second := parent.Fork(traigo.Name("second"), traigo.Observe(&scopes))
+		_ = second.Fork(traigo.Name("inner"), traigo.Observe(&scopes))
+		assert.Equal(t, "3 scopes, 0 tasks\n\nfirst (open, 250ms)\nsecond (open, 250ms)\n└─ inner (open, 250ms)\n", get(&scopes, "/").Body.String())
+
+		require.NoError(t, first.Close())
+		time.Sleep(3 * time.Second)
+		second.Spawn(func(context.Context) error { return errors.New("disk full\nreally") }, traigo.Name("writer"))
+		require.Error(t, second.Wait())
+		time.Sleep(4 * time.Second)
+		assert.Equal(t, `0 scopes, 0 tasks
+
+ended:
+  4s ago, after 3.25s: unseen/second: scope "unseen/second": task "writer": disk full
+  4s ago, after 3.25s: unseen/second/inner: scope "unseen/second/inner": parent canceled: scope "unseen/second" canceled: task failed: task "unseen/second/writer": disk full
+  7s ago, after 250ms: first
+`, get(&scopes, "/").Body.String())
+	})
+}
+
+func TestATrackerRemembersTheLastFifty(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var scopes live.Tracker
+		root := opened(t, traigo.Observe(&scopes))
+		for i := range 60 {
+			require.NoError(t, root.Fork(traigo.Name("fine")).Wait())
+			s := root.Fork(traigo.Name(fmt.Sprint("conn ", i)))
+			s.Cancel(errors.New("reset"))
+			require.Error(t, s.Wait())
+		}
+		x := decode(t, get(&scopes, "/?format=json").Body.Bytes())
+		require.Len(t, x.Ended, 50)
+		assert.Equal(t, "server/conn 59", x.Ended[0].Path)
+		assert.Equal(t, "server/conn 10", x.Ended[49].Path)
+		assert.Contains(t, x.Ended[0].Err, "reset")
+	})
+}
+
+// Observers hear of many scopes at the same time.
+func TestATrackerIsSafeToShare(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var scopes live.Tracker
+		assert.NoError(t, traigo.Run(t.Context(), func(ctx context.Context, s *traigo.Scope) error {
+			for range 20 {
+				s.Spawn(func(context.Context) error {
+					for range 20 {
+						root := traigo.New(context.Background(), traigo.Observe(&scopes))
+						root.Spawn(untilCanceled)
+						assert.Equal(t, http.StatusOK, get(&scopes, "/").Code)
+						_ = root.Close()
+					}
+					return nil
+				})
+			}
+			return nil
+		}))
+		assert.Contains(t, get(&scopes, "/").Body.String(), "0 scopes, 0 tasks\n")
+	})
+}
