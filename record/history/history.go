@@ -1,15 +1,15 @@
 // Package history is what a recording says: which scopes and tasks there were, what
 // was inside what, when things happened and why they ended. [Read] reads the log of
-// package record, [ReadSCLogs] a file of Python's trio-vis; a [History] writes itself
-// for other viewers.
+// package record, [ReadSCLogs] a file of Python's trio-vis, [ReadAny] either; a
+// [History] writes itself for other viewers, and as text.
 //
 // It knows the format of the log (docs/log-format.md), not the program that wrote it:
 // a history can be read where traigo is not linked, and of a program that has crashed.
 package history
 
 import (
-	"cmp"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -28,6 +28,10 @@ type History struct {
 	Scopes []*Scope      // all of them, in the order of opening
 	End    time.Duration // of the last line: what is unfinished was alive then
 
+	// Of a file of trio-vis, which records neither how things ended nor the time of day.
+	TrioVis bool // it is one: a task that has exited counts as ok
+	Ordinal bool // its times are the numbers of its records, a millisecond each: only their order means something
+
 	// What is known to be missing.
 	Closed    bool   // the recorder was closed, so that the log is whole: otherwise the program crashed, or still runs
 	Truncated bool   // the log ends in the middle of a line
@@ -38,7 +42,7 @@ type History struct {
 // A Loss is a place where lines are missing from the log.
 type Loss struct {
 	At    time.Duration
-	Lines uint64
+	Lines uint64 // 0 if nobody knows how many
 	Why   string
 }
 
@@ -111,10 +115,12 @@ func (s *Scope) Failed() bool {
 
 // Path returns the names of the scopes from the root down to s, joined by slashes.
 func (s *Scope) Path() string {
-	if s.Parent == nil {
-		return s.Name
+	var names []string
+	for ; s != nil; s = s.Parent {
+		names = append(names, s.Name)
 	}
-	return s.Parent.Path() + "/" + s.Name
+	slices.Reverse(names)
+	return strings.Join(names, "/")
 }
 
 // A TaskState is how a task ended, or how far it had come when the log did.
@@ -165,17 +171,3 @@ func (t *Task) Unfinished() bool { return t.Ended == Never }
 
 // Path returns the path of the task's scope and the task's name, joined by a slash.
 func (t *Task) Path() string { return t.Scope.Path() + "/" + t.Name }
-
-// sort puts everything into the order of its beginning: lines of different scopes
-// need not come in it.
-func (h *History) sort() {
-	byTime := func(a, b *Scope) int { return cmp.Or(cmp.Compare(a.Opened, b.Opened), cmp.Compare(a.ID, b.ID)) }
-	slices.SortStableFunc(h.Scopes, byTime)
-	for _, s := range h.Scopes {
-		slices.SortStableFunc(s.Scopes, byTime)
-		slices.SortStableFunc(s.Tasks, func(a, b *Task) int { return cmp.Compare(a.ID, b.ID) })
-		for _, t := range s.Tasks {
-			slices.SortStableFunc(t.Scopes, byTime)
-		}
-	}
-}

@@ -3,7 +3,6 @@ package history
 import (
 	"bufio"
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -17,18 +16,20 @@ import (
 // that of r, or says why this is no log that can be read.
 func Read(r io.Reader) (*History, error) {
 	in := bufio.NewReaderSize(r, 1<<16)
-	rd := &reader{History: &History{Started: time.Time{}}, scopes: make(map[uint64]*Scope), tasks: make(map[taskKey]*Task)}
+	rd := &reader{History: &History{}, scopes: make(map[uint64]*knownScope), tasks: make(map[taskKey]*knownTask)}
 	for {
-		text, err := in.ReadBytes('\n')
+		text, err := readLine(in)
 		if err != nil && !errors.Is(err, io.EOF) {
 			return nil, fmt.Errorf("history: %w", err)
 		}
-		torn := err != nil && len(bytes.TrimSpace(text)) > 0
-		if torn && rd.Run != "" {
+		text = bytes.TrimSpace(text)
+		if err != nil && len(text) > 0 { // torn: only the first line is worth a look
 			rd.Truncated, rd.Closed = true, false
-			break
+			if rd.Run != "" {
+				break
+			}
 		}
-		if text = bytes.TrimSpace(text); len(text) > 0 {
+		if len(text) > 0 {
 			if err := rd.take(text); err != nil {
 				return nil, err
 			}
@@ -40,9 +41,22 @@ func Read(r io.Reader) (*History, error) {
 	if rd.Run == "" {
 		return nil, errors.New("history: the log is empty: not even its first line was written")
 	}
-	rd.endCensus()
-	rd.sort()
+	rd.finish()
 	return rd.History, nil
+}
+
+// readLine returns the next line, valid until the next call.
+func readLine(in *bufio.Reader) ([]byte, error) {
+	text, err := in.ReadSlice('\n')
+	if !errors.Is(err, bufio.ErrBufferFull) {
+		return text, err
+	}
+	long := bytes.Clone(text)
+	for errors.Is(err, bufio.ErrBufferFull) {
+		text, err = in.ReadSlice('\n')
+		long = append(long, text...)
+	}
+	return long, err
 }
 
 type taskKey struct{ scope, task uint64 }
@@ -50,32 +64,46 @@ type taskKey struct{ scope, task uint64 }
 // A reader puts lines together.
 type reader struct {
 	*History
-	scopes map[uint64]*Scope
-	tasks  map[taskKey]*Task
-	census *census
+	scopes  map[uint64]*knownScope
+	tasks   map[taskKey]*knownTask
+	all     []*knownScope // in the order in which the log mentions them
+	segment uint64
+	line    line // the one at hand
+	census  census
+	alive   alive
 }
 
-// A census is the list of what is alive that follows a gap.
-type census struct {
-	at      time.Duration
-	left    uint64 // lines still to come
-	members map[any]bool
+// A knownScope is a scope as far as the log has told of it.
+type knownScope struct {
+	*Scope
+	begun  bool   // its beginning has been read
+	in, by uint64 // the parent and its task: they may come later
+	census int    // the last one that it was in
+}
+
+type knownTask struct {
+	*Task
+	begun  bool
+	census int
 }
 
 func (rd *reader) take(text []byte) error {
-	if bytes.HasPrefix(text, []byte(`{"traigo":`)) || rd.Run == "" {
+	if rd.Run == "" || isHeader(text) {
+		rd.count(false)
 		return rd.begin(text)
 	}
-	var l line
-	if err := json.Unmarshal(text, &l); err != nil || l.T == nil {
-		return rd.takeCount(text)
-	}
-	rd.Closed = false
-	if !rd.apply(&l) {
-		rd.Damaged++
+	if !rd.line.parse(text) {
+		rd.notice(text)
 		return nil
 	}
-	rd.see(l.at())
+	rd.Closed = false
+	ok := rd.apply(&rd.line)
+	if ok {
+		rd.see(rd.line.at())
+	} else {
+		rd.Damaged++ // it costs no other line
+	}
+	rd.count(ok && (rd.line.Kind == "scope" || rd.line.Kind == "spawn"))
 	return nil
 }
 
@@ -83,45 +111,47 @@ func (rd *reader) take(text []byte) error {
 func (rd *reader) begin(text []byte) error {
 	head, err := headerOf(text)
 	switch {
+	case rd.Run != "" && head.Traigo == 0:
+		rd.Damaged++
+		return nil
 	case err != nil:
 		return err
-	case rd.Run != "" && head.Run != rd.Run:
-		return fmt.Errorf("history: the log has two recordings in it, %s and %s: read one at a time", rd.Run, head.Run)
 	case head.Run == "":
 		return errors.New("history: the first line of the log does not say which recording it is (run)")
+	case rd.Run != "" && head.Run != rd.Run:
+		return fmt.Errorf("history: the log has two recordings in it, %s and %s: read one at a time", rd.Run, head.Run)
+	case head.Segment != 0 && head.Segment <= rd.segment:
+		return fmt.Errorf("history: segment %d of the recording comes after segment %d: give them in their order, each once", head.Segment, rd.segment)
 	}
+	if head.Segment > rd.segment+1 {
+		rd.Losses = append(rd.Losses, Loss{At: rd.End, Why: fmt.Sprintf("the segments before segment %d are missing", head.Segment)})
+	}
+	rd.segment = max(rd.segment, head.Segment)
+	rd.Closed = false
 	rd.Started, rd.Run, rd.PID, rd.Go, rd.Program = head.T0, head.Run, head.PID, head.Go, head.Program
 	return nil
 }
 
-// takeCount takes a line whose n is a number: it is about the log itself.
-func (rd *reader) takeCount(text []byte) error {
-	var l struct {
-		T    *int64 `json:"t"`
-		Kind string `json:"k"`
-		Why  string `json:"why"`
-		count
-	}
-	if err := json.Unmarshal(text, &l); err != nil || l.T == nil {
+// notice takes a line about the log itself.
+func (rd *reader) notice(text []byte) {
+	rd.count(false)
+	var l notice
+	if !l.parse(text) {
 		rd.Damaged++
-		return nil //nolint:nilerr // a line that makes no sense is counted, and costs no other
+		return
 	}
-	at := time.Duration(*l.T)
-	rd.see(at)
+	at := since(l.T)
 	rd.Closed = false
 	switch l.Kind {
 	case "lost":
 		rd.Losses = append(rd.Losses, Loss{At: at, Lines: l.N, Why: l.Why})
 	case "live":
-		rd.endCensus()
-		rd.census = &census{at: at, left: l.N, members: make(map[any]bool)}
-		if l.N == 0 {
-			rd.endCensus()
-		}
+		rd.startCensus(at, l.N)
 	default:
 		rd.Damaged++
+		return
 	}
-	return nil
+	rd.see(at)
 }
 
 func (rd *reader) see(at time.Duration) { rd.End = max(rd.End, at) }
@@ -135,21 +165,29 @@ func (rd *reader) apply(l *line) bool {
 		return rd.spawned(l)
 	case "bye":
 		rd.Closed = true
-		return true
 	case "finalize", "cancel", "close":
-		return l.ID != 0 && rd.scope(l.ID, l.at()).apply(l, rd)
-	case "abandon":
-		if l.ID == 0 && l.Scope != 0 {
+		if l.ID == 0 {
+			return false
+		}
+		rd.revive(rd.scope(l.ID, l.at()))
+		rd.scopeStep(l)
+	case "start", "ready", "end", "stuck", "abandon":
+		if l.Scope == 0 || l.ID == 0 && l.Kind != "abandon" {
+			return false
+		}
+		if l.ID == 0 {
 			s := rd.scope(l.Scope, l.at())
+			rd.revive(s)
 			s.Abandoned = append(s.Abandoned, l.at())
 			return true
 		}
-		fallthrough
-	case "start", "ready", "end", "stuck":
-		return l.ID != 0 && l.Scope != 0 && rd.task(l.Scope, l.ID, l.at()).apply(l)
+		t := rd.task(l.Scope, l.ID, l.at())
+		rd.reviveTask(t)
+		return t.step(l)
 	default:
 		return false
 	}
+	return true
 }
 
 // opened takes the beginning of a scope: in a census that of one that may be known.
@@ -158,50 +196,38 @@ func (rd *reader) opened(l *line) bool {
 		return false
 	}
 	s := rd.scope(l.ID, l.at())
-	if s.Name == "" || s.Name == unseen {
-		s.Name, s.Opened = l.Name, l.at()
+	if !s.begun {
+		s.begun, s.Name, s.Opened, s.Deadline = true, l.Name, l.at(), l.deadline()
 	}
-	s.Deadline = l.deadline()
-	if l.In != 0 && l.In != l.ID && s.Parent == nil {
-		rd.hang(s, l)
+	if l.Deadline != nil {
+		s.Deadline = l.deadline() // it may have been set anew
 	}
-	switch ScopeState(l.State) {
-	case ScopeFinalizing, ScopeCanceling:
-		if s.State != ScopeClosed {
-			s.State = ScopeState(l.State)
-		}
-		if l.State == string(ScopeCanceling) && s.Cause == nil {
-			kind, err := splitReason(l.Err)
-			s.Cause = &Cause{Kind: kind, Err: err}
-			s.Canceled = rd.censusTime(l.at())
+	if s.in == 0 && l.In != l.ID {
+		s.in = l.In
+	}
+	if s.by == 0 && l.By != 0 && l.In == s.in { // a census leaves it out when that task has ended
+		s.by = l.By
+		if rd.scopes[s.in] != nil {
+			rd.task(s.in, s.by, l.at()) // now, so that a census can miss it
 		}
 	}
-	rd.count(s)
+	s.census = rd.censusNumber()
+	if l.State == string(ScopeClosed) { // it is listed for a task that outlives it
+		if s.Closed == Never {
+			s.Closed, s.State = rd.censusTime(l.at()), ScopeLost
+		}
+		return true
+	}
+	rd.revive(s)
+	if s.State != ScopeClosed && l.State == string(ScopeFinalizing) && s.Finalized == Never {
+		s.Finalized = rd.censusTime(l.at())
+	}
+	if s.State != ScopeClosed && l.State == string(ScopeCanceling) && s.Cause == nil {
+		kind, err, _ := strings.Cut(l.Err, ": ") // as a snapshot puts it
+		s.Canceled, s.Cause = rd.censusTime(l.at()), &Cause{Kind: kind, Err: err}
+	}
+	s.State = s.stateNow()
 	return true
-}
-
-// hang puts s where it belongs in the tree.
-func (rd *reader) hang(s *Scope, l *line) {
-	parent := rd.scopes[l.In]
-	if parent == nil || parent.isBelow(s) {
-		return // it is not in this log: s is a root of it
-	}
-	s.Parent = parent
-	parent.Scopes = append(parent.Scopes, s)
-	if l.By == 0 {
-		return
-	}
-	s.By = rd.task(l.In, l.By, l.at())
-	s.By.Scopes = append(s.By.Scopes, s)
-}
-
-func (s *Scope) isBelow(up *Scope) bool {
-	for ; s != nil; s = s.Parent {
-		if s == up {
-			return true
-		}
-	}
-	return false
 }
 
 func (rd *reader) spawned(l *line) bool {
@@ -209,74 +235,26 @@ func (rd *reader) spawned(l *line) bool {
 		return false
 	}
 	t := rd.task(l.Scope, l.ID, l.at())
-	if t.Name == "" || t.Name == unseen {
-		t.Name, t.Spawned = l.Name, l.at()
+	if !t.begun {
+		t.begun, t.Name, t.Spawned = true, l.Name, l.at()
+		t.Bubble, t.Master, t.Await = strings.Contains(l.Flags, "b"), strings.Contains(l.Flags, "m"), strings.Contains(l.Flags, "w")
 	}
-	t.Bubble, t.Master, t.Await = strings.Contains(l.Flags, "b"), strings.Contains(l.Flags, "m"), strings.Contains(l.Flags, "w")
-	if l.State != "" && l.State != string(TaskQueued) && t.State == TaskQueued {
-		t.State, t.Started = TaskRunning, l.at()
+	rd.reviveTask(t)
+	switch l.State {
+	case "", string(TaskQueued):
+	case string(TaskStuck), "given up":
+		if t.Stuck == Never {
+			t.Stuck = rd.censusTime(l.at())
+		}
+		fallthrough
+	default:
+		if t.Started == Never {
+			t.Started = l.at() // or some time after it: nobody knows
+		}
 	}
-	rd.count(t)
+	if t.Unfinished() {
+		t.State = t.stateNow()
+	}
+	t.census = rd.censusNumber()
 	return true
-}
-
-// splitReason undoes what a snapshot makes of a cause: "task failed: …".
-func splitReason(text string) (kind, err string) {
-	kind, err, _ = strings.Cut(text, ": ")
-	return kind, err
-}
-
-func (s *Scope) apply(l *line, rd *reader) bool {
-	s.revive()
-	switch l.Kind {
-	case "finalize":
-		s.Finalized = l.at()
-		if s.State == ScopeOpen {
-			s.State = ScopeFinalizing
-		}
-	case "cancel":
-		s.Canceled, s.Cause = l.at(), &Cause{Kind: l.Why, Err: l.Err}
-		if l.By != 0 {
-			s.Cause.By = rd.tasks[taskKey{l.ID, l.By}]
-		}
-		if s.State != ScopeClosed {
-			s.State = ScopeCanceling
-		}
-	case "close":
-		s.Closed, s.State, s.Err = l.at(), ScopeClosed, l.Err
-	}
-	return true
-}
-
-func (t *Task) apply(l *line) bool {
-	t.revive()
-	switch l.Kind {
-	case "start":
-		t.Started = l.at()
-		if t.State == TaskQueued {
-			t.State = TaskRunning
-		}
-	case "ready":
-		t.Ready = l.at()
-	case "abandon":
-		t.Abandoned = append(t.Abandoned, l.at())
-	case "stuck":
-		t.Stuck = l.at()
-		if t.Unfinished() {
-			t.State, t.Stack = TaskStuck, l.Stack
-		}
-	case "end":
-		if !endStates[TaskState(l.State)] {
-			return false
-		}
-		t.Ended, t.State, t.Err = l.at(), TaskState(l.State), l.Err
-		if l.Stack != "" {
-			t.Stack = l.Stack
-		}
-	}
-	return true
-}
-
-var endStates = map[TaskState]bool{
-	TaskOK: true, TaskFailed: true, TaskCanceled: true, TaskPanicked: true, TaskExited: true,
 }

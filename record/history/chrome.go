@@ -1,0 +1,201 @@
+package history
+
+import (
+	"io"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// WriteChrome writes the history as a Chrome trace (JSON), for ui.perfetto.dev,
+// chrome://tracing, and others. Scopes and tasks are slices on rows that look like
+// threads: those with the same path share some, so that no two overlap. Arrows lead
+// from what opened a scope or spawned a task to that, and from what ended a scope to
+// that scope. What has not ended is called so, and ends with the log: a beginning alone
+// is drawn as a dot by some viewers.
+func (h *History) WriteChrome(w io.Writer) error {
+	return writeTo(w, func(out sink) {
+		c := &chromeWriter{out: out, pid: strconv.Itoa(max(h.PID, 1))}
+		out.text("{\"displayTimeUnit\":\"ns\",\n\"otherData\":")
+		c.facts(h.facts())
+		out.text(",\n\"traceEvents\":[")
+		c.metadata("process_name", "0", "name", quoted(oneLine(h.title(), 200)))
+		for i, l := range lanes(h.picture()) {
+			c.lane(l, i+1)
+		}
+		out.text("\n]}\n")
+	})
+}
+
+// facts are what is known of the recording as a whole.
+func (h *History) facts() (facts []fact) {
+	if h.Run != "" {
+		facts = append(facts, fact{key: "run", text: h.Run})
+	}
+	if h.Go != "" {
+		facts = append(facts, fact{key: "go", text: h.Go})
+	}
+	if !h.Started.IsZero() {
+		facts = append(facts, fact{key: "started", text: h.Started.Format(time.RFC3339Nano)})
+	}
+	for _, warning := range h.warnings() {
+		facts = append(facts, fact{key: "warning", text: warning})
+	}
+	return facts
+}
+
+type chromeWriter struct {
+	out sink
+	pid string
+	b   []byte
+	any bool // an event has been written
+}
+
+func (c *chromeWriter) lane(l *lane, number int) {
+	tid := strconv.Itoa(number)
+	name := strings.TrimPrefix(l.row, "/")
+	if l.tasks {
+		name += " · tasks"
+	}
+	if l.number > 1 {
+		name += " (" + strconv.Itoa(l.number) + ")"
+	}
+	c.metadata("thread_name", tid, "name", quoted(name))
+	c.metadata("thread_sort_index", tid, "sort_index", tid)
+	for _, sl := range l.slices {
+		name := sl.name
+		if sl.open {
+			name += " (unfinished)"
+		}
+		c.event("B", sl.kind(), quoted(name), tid, sl.begin)
+		if color := sl.color(); color != "" {
+			c.b = append(c.b, `,"cname":"`...)
+			c.b = append(c.b, color...)
+			c.b = append(c.b, '"')
+		}
+		c.b = append(c.b, `,"args":`...)
+		c.flush()
+		c.facts(sl.facts())
+		c.out.text("}")
+		for _, m := range sl.marks {
+			c.mark(m, tid)
+		}
+		c.event("E", sl.kind(), quoted(name), tid, sl.end)
+		c.end()
+	}
+}
+
+// color is one that the trace viewer has a name for; "" leaves it the choice.
+func (sl *slice) color() string {
+	switch t := sl.task; {
+	case t != nil && t.Failed(), t == nil && sl.scope.Failed():
+		return "terrible"
+	case sl.open, t != nil && t.State == TaskLost, t == nil && sl.scope.State == ScopeLost:
+		return "bad"
+	case t != nil && t.State == TaskCanceled:
+		return "grey"
+	default:
+		return ""
+	}
+}
+
+func (sl *slice) kind() string {
+	if sl.task != nil {
+		return "task"
+	}
+	return "scope"
+}
+
+func (c *chromeWriter) mark(m slicemark, tid string) {
+	if m.name != "" {
+		c.event("i", "mark", quoted(m.name), tid, m.at)
+		c.b = append(c.b, `,"s":"t"`...)
+		c.end()
+	}
+	if m.arrow == 0 {
+		return
+	}
+	phase, name := "f", `"cancel"`
+	if m.from {
+		phase = "s"
+	}
+	if m.spawn {
+		name = `"spawn"`
+	}
+	c.event(phase, "flow", name, tid, m.at)
+	c.b = append(c.b, `,"id":`...)
+	c.b = strconv.AppendUint(c.b, m.arrow, 10)
+	if !m.from {
+		c.b = append(c.b, `,"bp":"e"`...) // it ends on the slice around it, not on the next
+	}
+	c.end()
+}
+
+func (c *chromeWriter) metadata(name, tid, key, value string) {
+	c.event("M", "__metadata", quoted(name), tid, 0)
+	c.b = append(c.b, `,"args":{"`...)
+	c.b = append(c.b, key...)
+	c.b = append(c.b, `":`...)
+	c.b = append(c.b, value...)
+	c.b = append(c.b, '}')
+	c.end()
+}
+
+// event begins one, and leaves it open.
+func (c *chromeWriter) event(phase, category, name, tid string, at time.Duration) {
+	c.b = append(c.b[:0], "\n"...)
+	if c.any {
+		c.b = append(c.b[:0], ",\n"...)
+	}
+	c.any = true
+	c.b = append(c.b, `{"ph":"`...)
+	c.b = append(c.b, phase...)
+	c.b = append(c.b, `","cat":"`...)
+	c.b = append(c.b, category...)
+	c.b = append(c.b, `","name":`...)
+	c.b = append(c.b, name...)
+	c.b = append(c.b, `,"pid":`...)
+	c.b = append(c.b, c.pid...)
+	c.b = append(c.b, `,"tid":`...)
+	c.b = append(c.b, tid...)
+	c.b = append(c.b, `,"ts":`...)
+	c.b = appendMicros(c.b, at)
+}
+
+func (c *chromeWriter) end() {
+	c.b = append(c.b, '}')
+	c.flush()
+}
+
+func (c *chromeWriter) flush() {
+	c.out.bytes(c.b)
+	c.b = c.b[:0]
+}
+
+func (c *chromeWriter) facts(facts []fact) {
+	b := append(c.b[:0], '{')
+	for i, f := range facts {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = appendQuoted(b, f.key)
+		b = append(b, ':')
+		if f.flag {
+			b = append(b, "true"...)
+		} else {
+			b = appendQuoted(b, f.text)
+		}
+	}
+	c.b = append(b, '}')
+	c.flush()
+}
+
+// appendMicros appends a time in microseconds, to the nanosecond: no float could be so
+// exact for long.
+func appendMicros(b []byte, at time.Duration) []byte {
+	b = strconv.AppendInt(b, int64(at/time.Microsecond), 10)
+	if ns := at % time.Microsecond; ns != 0 {
+		b = append(b, '.', byte('0'+ns/100), byte('0'+ns/10%10), byte('0'+ns%10))
+	}
+	return b
+}

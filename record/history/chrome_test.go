@@ -1,0 +1,170 @@
+package history_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/traigo/traigo/record/history"
+)
+
+type chromeEvent struct {
+	Ph, Cat, Name, BP, S string
+	PID, TID             int
+	TS                   json.Number
+	ID                   uint64
+	Args                 map[string]any
+}
+
+func (e chromeEvent) ns(t *testing.T) int64 {
+	t.Helper()
+	us, err := strconv.ParseFloat(e.TS.String(), 64)
+	require.NoError(t, err)
+	return int64(us*1000 + 0.5)
+}
+
+func chromeOf(t *testing.T, h *history.History) []chromeEvent {
+	t.Helper()
+	var b bytes.Buffer
+	require.NoError(t, h.WriteChrome(&b))
+	var doc struct {
+		DisplayTimeUnit string
+		TraceEvents     []chromeEvent
+	}
+	require.NoError(t, json.Unmarshal(b.Bytes(), &doc), "%s", b.String())
+	require.Equal(t, "ns", doc.DisplayTimeUnit)
+	return doc.TraceEvents
+}
+
+// chromeCheck holds what the viewers take for granted, and that each scope and task is
+// there once.
+func chromeCheck(t *testing.T, h *history.History) {
+	t.Helper()
+	begun := map[string]int{}
+	open := map[int]chromeEvent{}
+	last := map[int]int64{}
+	named := map[int]bool{}
+	froms, tos := map[uint64]int64{}, map[uint64]int64{}
+	for i, e := range chromeOf(t, h) {
+		if e.Ph == "M" {
+			named[e.TID] = named[e.TID] || e.Name == "thread_name"
+			continue
+		}
+		require.True(t, named[e.TID], "event %d is on a row without a name", i)
+		at := e.ns(t)
+		require.GreaterOrEqual(t, at, last[e.TID], "event %d goes back in time", i)
+		last[e.TID] = at
+		on, isOpen := open[e.TID]
+		require.Equal(t, e.Ph != "B", isOpen, "event %d (%s): slices of a row follow each other, and have the rest in them; open is %v", i, e.Ph, on)
+		switch e.Ph {
+		case "B":
+			open[e.TID] = e
+			name, unfinished := strings.CutSuffix(e.Name, " (unfinished)")
+			require.Equal(t, e.Args["unfinished"] == true, unfinished)
+			begun[fmt.Sprint(e.Cat, " ", name, " ", e.Args["state"], " ", at)]++
+		case "E":
+			require.Equal(t, on.Name, e.Name)
+			delete(open, e.TID)
+			if on.Args["unfinished"] == true {
+				require.Equal(t, int64(h.End), at)
+				delete(named, e.TID) // its row is taken for good
+			}
+		case "s":
+			froms[e.ID] = at
+		case "f":
+			require.Equal(t, "e", e.BP)
+			tos[e.ID] = at
+		case "i":
+			require.Equal(t, "t", e.S)
+		default:
+			require.Fail(t, "no such phase", e.Ph)
+		}
+	}
+	require.Empty(t, open, "each that begins ends")
+	require.Len(t, tos, len(froms))
+	for id, from := range froms {
+		to, both := tos[id]
+		require.True(t, both, "arrow %d", id)
+		require.LessOrEqual(t, from, to, "arrow %d", id)
+	}
+	want := map[string]int{}
+	for _, s := range h.Scopes {
+		want[fmt.Sprint("scope ", drawable(s.Name), " ", s.State, " ", int64(s.Opened))]++
+		for _, task := range s.Tasks {
+			want[fmt.Sprint("task ", drawable(task.Name), " ", task.State, " ", int64(task.Spawned))]++
+		}
+	}
+	require.Equal(t, want, begun)
+}
+
+// drawable is a name as the writers write it: of the names here one is no text.
+func drawable(name string) string {
+	if name == "\x1b[2J" {
+		return `\x1b[2J`
+	}
+	return name
+}
+
+func TestChromeTraceIsWhatViewersTake(t *testing.T) {
+	chromeCheck(t, readLog(t, header))
+	chromeCheck(t, readLog(t, chat))
+	for seed := range uint64(100) {
+		chromeCheck(t, readLog(t, randomLog(seed)))
+	}
+	for seed := range uint64(10) {
+		tp := record(t, seed)
+		chromeCheck(t, tp.read(t))
+		log := tp.log()
+		chromeCheck(t, readLog(t, log[:len(log)/2]))
+	}
+}
+
+func TestChromeTraceTellsTheStory(t *testing.T) {
+	events := chromeOf(t, readLog(t, chat))
+	var story []string
+	for _, e := range events {
+		story = append(story, fmt.Sprint(e.TID, " ", e.Ph, " ", e.Name, " ", e.TS))
+	}
+	assert.Equal(t, []string{
+		"0 M process_name 0",
+		"1 M thread_name 0", "1 M thread_sort_index 0",
+		"1 B server 1", "1 s spawn 2.100", "1 i canceled: task failed: accept: too many open files 9.050",
+		"1 f cancel 9.050", "1 s cancel 9.050", "1 E server 9.900",
+		"2 M thread_name 0", "2 M thread_sort_index 0",
+		"2 B accept 2.100", "2 f spawn 2.100", "2 s spawn 2.900", "2 s cancel 9", "2 E accept 9",
+		"3 M thread_name 0", "3 M thread_sort_index 0",
+		"3 B conn 2.900", "3 f spawn 2.900", "3 i canceled: parent canceled 9.051", "3 f cancel 9.051", "3 E conn 9.100",
+	}, story)
+	for _, e := range events {
+		if e.Ph == "B" && e.Name == "conn" {
+			assert.Equal(t, map[string]any{
+				"path": "server/conn", "id": "4", "state": "closed", "err": "…", "cause": "parent canceled",
+				"culprit": "server/accept", "deadline": "5s after its beginning",
+			}, e.Args)
+		}
+	}
+}
+
+// Lanes are shared by what has the same path, and no more of them are made than are
+// needed at once.
+func TestChromeTraceSharesLanes(t *testing.T) {
+	var b bytes.Buffer
+	b.WriteString(header)
+	for i := 1; i <= 100; i++ {
+		fmt.Fprintf(&b, `{"t":%d,"k":"scope","id":%d,"n":"scope#%d"}`+"\n", i*10, i, i)
+		fmt.Fprintf(&b, `{"t":%d,"k":"close","id":%d}`+"\n", i*10+15, i)
+	}
+	rows := map[int]bool{}
+	for _, e := range chromeOf(t, readLog(t, b.String())) {
+		if e.Ph == "B" {
+			rows[e.TID] = true
+		}
+	}
+	assert.Len(t, rows, 2)
+}

@@ -1,0 +1,271 @@
+package history_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/traigo/traigo/record/history"
+)
+
+func TestReadTakesALogCutAnywhere(t *testing.T) {
+	whole := readLog(t, chat)
+	for cut := range len(chat) {
+		h, err := history.Read(strings.NewReader(chat[:cut]))
+		if cut < len(header)-1 {
+			require.Error(t, err, "cut at %d, in the first line", cut)
+			continue
+		}
+		require.NoError(t, err, "cut at %d", cut)
+		assert.Equal(t, chat[cut-1] != '\n', h.Truncated, "cut at %d", cut)
+		assert.False(t, h.Closed, "cut at %d", cut)
+		assert.Zero(t, h.Damaged, "cut at %d", cut)
+		assert.LessOrEqual(t, h.End, whole.End)
+		check(t, h)
+	}
+	assert.True(t, whole.Closed)
+}
+
+func TestReadSkipsWhatItDoesNotKnow(t *testing.T) {
+	h := readLog(t, header+`{"t":1,"k":"scope","id":1,"n":"s","color":"red","deep":{"id":7}}
+{"t":2,"k":"comet","id":1}
+{"t":3,"k":"comet","n":12}
+{"k":"scope","id":2,"n":"no time"}
+{"t":"4","k":"scope","id":3}
+{"t":5,"k":"scope","n":"no number"}
+{"t":6,"k":"end","s":1,"st":"ok"}
+[]
+`+"\x00\x01\xff"+`
+{"t":7,"k":"spawn","s":1,"id":1,"n":"t"}
+{"t":8,"k":"end","s":1,"id":1,"st":"molten"}
+
+{"t":9,"k":"close","id":1}
+`)
+	assert.Equal(t, 9, h.Damaged)
+	require.Len(t, h.Scopes, 1)
+	assert.Equal(t, history.ScopeClosed, h.Scopes[0].State)
+	assert.Equal(t, history.TaskLost, h.Scopes[0].Tasks[0].State, "that it has ended is known")
+	assert.Equal(t, time.Duration(9), h.End)
+}
+
+func TestReadTakesNothingForANegativeTime(t *testing.T) {
+	h := readLog(t, header+`{"t":-1,"k":"scope","id":1,"n":"s","dl":-1}`+"\n")
+	assert.Equal(t, time.Duration(0), h.Scopes[0].Opened)
+	assert.Equal(t, time.Duration(0), h.Scopes[0].Deadline)
+	assert.Equal(t, history.Never, h.Scopes[0].Closed)
+}
+
+func TestReadTakesLinesInAnyOrder(t *testing.T) {
+	lines := strings.SplitAfter(strings.TrimPrefix(chat, header), "\n")
+	for from := range lines {
+		turned := strings.Join(lines[from:], "") + strings.Join(lines[:from], "")
+		h := readLog(t, header+turned)
+		require.Len(t, h.Scopes, 2)
+		server, conn := h.Scopes[0], h.Scopes[1]
+		assert.Equal(t, "server/conn", conn.Path(), turned)
+		assert.Equal(t, "accept", conn.By.Name)
+		assert.Equal(t, []time.Duration{1000, 2100, 2900}, []time.Duration{server.Opened, server.Tasks[0].Spawned, conn.Opened})
+		assert.Same(t, server.Tasks[0], server.Cause.By)
+		check(t, h)
+	}
+}
+
+func TestReadDrawsWhatItHasNotSeenBegin(t *testing.T) {
+	h := readLog(t, header+`{"t":100,"k":"end","s":7,"id":2,"st":"ok"}
+{"t":50,"k":"scope","id":9,"in":7,"by":3,"n":"below"}
+{"t":120,"k":"scope","id":10,"in":99,"by":1,"n":"elsewhere"}
+`)
+	require.Len(t, h.Scopes, 3)
+	unseen := h.Scopes[0]
+	assert.EqualValues(t, 7, unseen.ID)
+	assert.Equal(t, "(unseen)", unseen.Name)
+	assert.Equal(t, time.Duration(50), unseen.Opened, "at least as old as what is in it")
+	assert.Equal(t, "(unseen)/below", h.Scopes[1].Path())
+	assert.EqualValues(t, 3, h.Scopes[1].By.ID)
+	assert.Nil(t, h.Scopes[2].Parent, "its parent is not in the log")
+	check(t, h)
+}
+
+func TestReadCutsCircles(t *testing.T) {
+	h := readLog(t, header+`{"t":1,"k":"scope","id":1,"in":3,"n":"a"}
+{"t":2,"k":"scope","id":2,"in":1,"n":"b"}
+{"t":3,"k":"scope","id":3,"in":2,"n":"c"}
+{"t":3,"k":"scope","id":4,"in":4,"n":"self"}
+{"t":3,"k":"scope","id":5,"in":3,"n":"hangs on it"}
+`)
+	assert.Equal(t, 1, h.Damaged)
+	assert.Len(t, h.Roots(), 2)
+	check(t, h)
+}
+
+func TestReadPutsSegmentsTogether(t *testing.T) {
+	segment := func(n int) string { return strings.Replace(header, `"pid"`, fmt.Sprintf(`"segment":%d,"pid"`, n), 1) }
+	one := segment(1) + `{"t":1,"k":"scope","id":1,"n":"s"}
+{"t":2,"k":"spawn","s":1,"id":1,"n":"a"}
+{"t":3,"k":"spawn","s":1,"id":2,"n":"b"}
+{"t":4,"k":"bye"}
+`
+	two := segment(2) + `{"t":10,"k":"live","n":2}
+{"t":1,"k":"scope","id":1,"n":"s","st":"open"}
+{"t":2,"k":"spawn","s":1,"id":1,"n":"a","st":"running"}
+`
+	h := readLog(t, one+two)
+	assert.False(t, h.Closed, "the second has no bye")
+	assert.False(t, readLog(t, one+segment(2)).Closed, "the second is empty so far")
+	assert.Empty(t, h.Losses)
+	assert.Equal(t, history.TaskRunning, h.Scopes[0].Tasks[0].State)
+	assert.Equal(t, history.TaskLost, h.Scopes[0].Tasks[1].State)
+	assert.True(t, readLog(t, one+two+`{"t":11,"k":"bye"}`+"\n").Closed)
+
+	h = readLog(t, two)
+	require.Len(t, h.Losses, 1)
+	assert.Contains(t, h.Losses[0].Why, "before segment 2")
+	assert.Len(t, h.Scopes, 1)
+
+	_, err := history.Read(strings.NewReader(two + one))
+	assert.ErrorContains(t, err, "segment 1 of the recording comes after segment 2")
+}
+
+// A census proves that what it does not name is gone, if all of it is there.
+func TestReadTrustsAWholeCensus(t *testing.T) {
+	const begun = `{"t":1,"k":"scope","id":1,"n":"s"}
+{"t":2,"k":"finalize","id":1}
+{"t":2,"k":"spawn","s":1,"id":1,"n":"a"}
+{"t":2,"k":"start","s":1,"id":1}
+`
+	stateOf := func(after string) (history.TaskState, time.Duration, history.ScopeState) {
+		h := readLog(t, header+begun+after)
+		check(t, h)
+		return h.Scopes[0].Tasks[0].State, h.Scopes[0].Tasks[0].Ended, h.Scopes[0].State
+	}
+	const scope = `{"t":1,"k":"scope","id":1,"n":"s","st":"finalizing"}` + "\n"
+	for _, row := range []struct {
+		says, log string
+		task      history.TaskState
+		ended     time.Duration
+		scope     history.ScopeState
+	}{
+		{"nothing is alive", `{"t":10,"k":"live","n":0}` + "\n", history.TaskLost, 10, history.ScopeLost},
+		{"the scope is", `{"t":10,"k":"live","n":1}` + "\n" + scope, history.TaskLost, 10, history.ScopeFinalizing},
+		{"cut short", `{"t":10,"k":"live","n":2}` + "\n" + scope, history.TaskRunning, history.Never, history.ScopeFinalizing},
+		{"damaged", `{"t":10,"k":"live","n":2}` + "\n" + scope + "???\n", history.TaskRunning, history.Never, history.ScopeFinalizing},
+		{"something else among it", `{"t":10,"k":"live","n":2}` + "\n" + scope + `{"t":3,"k":"ready","s":1,"id":1}` + "\n", history.TaskRunning, history.Never, history.ScopeFinalizing},
+		{"from before it began", `{"t":2,"k":"live","n":1}` + "\n" + scope, history.TaskRunning, history.Never, history.ScopeFinalizing},
+		{"older than all", `{"t":1,"k":"live","n":0}` + "\n", history.TaskRunning, history.Never, history.ScopeFinalizing},
+		{"its end comes after all", `{"t":10,"k":"live","n":0}` + "\n" + `{"t":9,"k":"end","s":1,"id":1,"st":"ok"}` + "\n", history.TaskOK, 9, history.ScopeLost},
+		{"a sign of life comes", `{"t":10,"k":"live","n":0}` + "\n" + `{"t":9,"k":"ready","s":1,"id":1}` + "\n", history.TaskRunning, history.Never, history.ScopeLost},
+		{"and then another census", `{"t":10,"k":"live","n":0}` + "\n" + `{"t":9,"k":"ready","s":1,"id":1}` + "\n" + `{"t":20,"k":"live","n":0}` + "\n", history.TaskLost, 20, history.ScopeLost},
+		{"the scope comes back", `{"t":10,"k":"live","n":0}` + "\n" + `{"t":12,"k":"abandon","s":1}` + "\n", history.TaskLost, 10, history.ScopeFinalizing},
+	} {
+		task, ended, scope := stateOf(row.log)
+		assert.Equal(t, row.task, task, row.says)
+		assert.Equal(t, row.ended, ended, row.says)
+		assert.Equal(t, row.scope, scope, row.says)
+	}
+}
+
+func TestReadTakesAStateFromTheCensus(t *testing.T) {
+	h := readLog(t, header+`{"t":10,"k":"live","n":3}
+{"t":1,"k":"scope","id":1,"n":"s","dl":99,"st":"canceling","err":"task failed: task \"s/x\": boom"}
+{"t":2,"k":"spawn","s":1,"id":1,"n":"a","f":"m","st":"given up"}
+{"t":3,"k":"spawn","s":1,"id":2,"n":"b","st":"queued"}
+`)
+	s := h.Scopes[0]
+	assert.Equal(t, history.Cause{Kind: "task failed", Err: `task "s/x": boom`}, *s.Cause)
+	assert.Equal(t, []time.Duration{1, 10, 99}, []time.Duration{s.Opened, s.Canceled, s.Deadline})
+	assert.Equal(t, history.TaskStuck, s.Tasks[0].State)
+	assert.True(t, s.Tasks[0].Master)
+	assert.Equal(t, history.TaskQueued, s.Tasks[1].State)
+	check(t, h)
+}
+
+// A task that was given up outlives its scope, which is listed for its sake alone. What
+// has ended is not, and so is missing where it opened a scope.
+func TestReadKnowsWhatTheCensusLeavesOut(t *testing.T) {
+	const census = `{"t":20,"k":"live","n":3}
+{"t":1,"k":"scope","id":1,"n":"s","st":"closed"}
+{"t":2,"k":"spawn","s":1,"id":2,"n":"deaf","st":"stuck"}
+{"t":3,"k":"scope","id":2,"in":1,"n":"below","st":"open"}
+`
+	for _, before := range []string{"", `{"t":1,"k":"scope","id":1,"n":"s"}
+{"t":2,"k":"spawn","s":1,"id":1,"n":"opens"}
+{"t":3,"k":"scope","id":2,"in":1,"by":1,"n":"below"}
+`} {
+		h := readLog(t, header+before+census+strings.ReplaceAll(census, "20", "30"))
+		check(t, h)
+		s, below := h.Scopes[0], h.Scopes[1]
+		assert.Equal(t, history.ScopeLost, s.State)
+		assert.Equal(t, history.TaskStuck, s.Tasks[len(s.Tasks)-1].State)
+		assert.Same(t, s, below.Parent)
+		if before != "" {
+			require.NotNil(t, below.By)
+			assert.Equal(t, "opens", below.By.Name)
+			assert.Equal(t, history.TaskLost, below.By.State)
+			assert.Equal(t, time.Duration(20), s.Closed, "when it was first found closed")
+		}
+	}
+}
+
+// check holds what every history promises, whatever the log was.
+func check(t *testing.T, h *history.History) {
+	t.Helper()
+	all := map[*history.Scope]bool{}
+	for i, s := range h.Scopes {
+		require.False(t, all[s], "twice")
+		all[s] = true
+		if i > 0 {
+			require.LessOrEqual(t, h.Scopes[i-1].Opened, s.Opened)
+		}
+	}
+	children, opened := 0, 0
+	for _, s := range h.Scopes {
+		ordered(t, s.Opened, s.Finalized, s.Closed)
+		ordered(t, s.Opened, s.Canceled, s.Closed)
+		require.Equal(t, s.Closed == history.Never, s.State != history.ScopeClosed && s.State != history.ScopeLost)
+		require.Equal(t, s.Canceled == history.Never, s.Cause == nil)
+		depth := 0
+		for up := s; up != nil; up = up.Parent {
+			require.True(t, all[up])
+			depth++
+			require.LessOrEqual(t, depth, len(h.Scopes), "a circle")
+		}
+		for _, c := range s.Scopes {
+			require.Same(t, s, c.Parent)
+			require.LessOrEqual(t, s.Opened, c.Opened)
+			children++
+		}
+		if s.By != nil {
+			require.Same(t, s.Parent, s.By.Scope)
+			require.Contains(t, s.By.Scopes, s)
+			opened++
+		}
+		for i, task := range s.Tasks {
+			require.Same(t, s, task.Scope)
+			require.LessOrEqual(t, s.Opened, task.Spawned)
+			if i > 0 {
+				require.Less(t, s.Tasks[i-1].ID, task.ID)
+			}
+			ordered(t, task.Spawned, task.Started, task.Ended)
+			ordered(t, task.Spawned, task.Stuck, task.Ended)
+			ordered(t, task.Spawned, task.Ready, task.Ended)
+			opened -= len(task.Scopes)
+		}
+	}
+	require.Equal(t, len(h.Scopes)-len(h.Roots()), children)
+	require.Zero(t, opened, "who opened what is said on both sides")
+}
+
+func ordered(t *testing.T, times ...time.Duration) {
+	t.Helper()
+	last := time.Duration(0)
+	for _, at := range times {
+		if at != history.Never {
+			require.LessOrEqual(t, last, at)
+			last = at
+		}
+	}
+}

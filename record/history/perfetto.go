@@ -1,0 +1,190 @@
+package history
+
+import (
+	"encoding/binary"
+	"io"
+	"strings"
+)
+
+// WritePerfetto writes the history as a trace of Perfetto (TrackEvent protobuf), for
+// ui.perfetto.dev and its trace_processor. Each scope and each task has a track of its
+// own, below that of what it is in; what has not ended begins, and does not end. Flows
+// lead from what ended a scope to that scope.
+func (h *History) WritePerfetto(w io.Writer) error {
+	return writeTo(w, func(out sink) {
+		p := &perfettoWriter{out: out}
+		p.process(h)
+		tracks := make(map[*slice]uint64)
+		for i, sl := range h.picture() {
+			uuid := processTrack + 1 + uint64(i)
+			tracks[sl] = uuid
+			up := uint64(processTrack)
+			if sl.up != nil {
+				up = tracks[sl.up]
+			}
+			p.track(sl, uuid, up)
+			p.slice(sl, uuid)
+		}
+	})
+}
+
+// The numbers of the fields are from Perfetto's trace_packet.proto, track_descriptor.proto,
+// process_descriptor.proto, track_event.proto and debug_annotation.proto.
+const (
+	tracePacket = 1
+
+	packetTimestamp  = 8
+	packetSequence   = 10
+	packetTrackEvent = 11
+	packetFlags      = 13
+	packetTrack      = 60
+	stateCleared     = 1 // of packetFlags: what follows needs nothing from before
+
+	trackUUID       = 1
+	trackName       = 2
+	trackProcess    = 3
+	trackParent     = 5
+	trackOrder      = 11
+	trackMerge      = 15
+	byTime          = 2 // of trackOrder
+	neverMerged     = 2 // of trackMerge; otherwise tracks of one name below one parent share a row
+	processTrack    = 1 // the uuid of the track of the process
+	processPID      = 1
+	processName     = 6
+	processLabels   = 8
+	packetSequenceN = 1
+
+	eventAnnotations = 4
+	eventType        = 9
+	eventTrack       = 11
+	eventCategories  = 22
+	eventName        = 23
+	eventFlows       = 47
+	eventLastFlows   = 48
+	typeBegin        = 1
+	typeEnd          = 2
+	typeInstant      = 3
+
+	noteBool   = 2
+	noteString = 6
+	noteName   = 10
+)
+
+type perfettoWriter struct {
+	out     sink
+	b, m, n message // the packet, its message, and one inside that
+}
+
+func (p *perfettoWriter) process(h *History) {
+	p.n = p.n[:0].number(processPID, uint64(max(h.PID, 1)))
+	p.n = p.n.text(processName, oneLine(h.title(), 200))
+	for _, warning := range h.warnings() {
+		p.n = p.n.text(processLabels, warning)
+	}
+	p.m = p.m[:0].number(trackUUID, processTrack)
+	p.m = p.m.text(trackName, oneLine(h.title(), 200))
+	p.m = p.m.bytes(trackProcess, p.n)
+	p.m = p.m.number(trackOrder, byTime)
+	p.b = p.b[:0].number(packetFlags, stateCleared)
+	p.packet(packetTrack)
+}
+
+func (p *perfettoWriter) track(sl *slice, uuid, up uint64) {
+	p.m = p.m[:0].number(trackUUID, uuid)
+	p.m = p.m.text(trackName, sl.name)
+	p.m = p.m.number(trackParent, up)
+	if sl.task == nil || len(sl.task.Scopes) > 0 {
+		p.m = p.m.number(trackOrder, byTime)
+		p.m = p.m.number(trackMerge, neverMerged) // it has tracks below it, which would be mixed up
+	}
+	p.b = p.b[:0]
+	p.packet(packetTrack)
+}
+
+func (p *perfettoWriter) slice(sl *slice, uuid uint64) {
+	p.m = p.m[:0].number(eventType, typeBegin)
+	p.m = p.m.number(eventTrack, uuid)
+	p.m = p.m.text(eventCategories, sl.kind())
+	p.m = p.m.text(eventName, sl.name)
+	for _, f := range sl.facts() {
+		p.n = p.n[:0].text(noteName, f.key)
+		if f.flag {
+			p.n = p.n.number(noteBool, 1)
+		} else {
+			p.n = p.n.text(noteString, f.text)
+		}
+		p.m = p.m.bytes(eventAnnotations, p.n)
+	}
+	p.event(uint64(sl.begin))
+	for _, mark := range sl.marks {
+		if mark.spawn {
+			continue // a track is below that of its scope: that says it
+		}
+		p.mark(mark, uuid)
+	}
+	if !sl.open {
+		p.m = p.m[:0].number(eventType, typeEnd)
+		p.m = p.m.number(eventTrack, uuid)
+		p.event(uint64(sl.end))
+	}
+}
+
+// mark is an instant. Flows hang on instants too: on which slice they are is seen
+// from where.
+func (p *perfettoWriter) mark(mark slicemark, uuid uint64) {
+	name := mark.name
+	switch {
+	case name != "":
+	case mark.from:
+		name = "cancels"
+	default:
+		name = "canceled"
+	}
+	p.m = p.m[:0].number(eventType, typeInstant)
+	p.m = p.m.number(eventTrack, uuid)
+	p.m = p.m.text(eventCategories, "mark")
+	p.m = p.m.text(eventName, name)
+	switch {
+	case mark.arrow == 0:
+	case mark.from:
+		p.m = p.m.fixed(eventFlows, mark.arrow)
+	default:
+		p.m = p.m.fixed(eventLastFlows, mark.arrow)
+	}
+	p.event(uint64(mark.at))
+}
+
+func (p *perfettoWriter) event(at uint64) {
+	p.b = p.b[:0].number(packetTimestamp, at)
+	p.packet(packetTrackEvent)
+}
+
+// packet writes b, with m as a field of it.
+func (p *perfettoWriter) packet(field uint64) {
+	p.b = p.b.number(packetSequence, packetSequenceN)
+	p.b = p.b.bytes(field, p.m)
+	head := p.n[:0].varint(tracePacket<<3 | 2).varint(uint64(len(p.b)))
+	p.out.bytes(head)
+	p.out.bytes(p.b)
+}
+
+// A message is one of protobuf in the making: each field has its number and its kind
+// in front.
+type message []byte
+
+func (m message) varint(n uint64) message { return binary.AppendUvarint(m, n) }
+
+func (m message) number(field, n uint64) message { return m.varint(field << 3).varint(n) }
+
+func (m message) fixed(field, n uint64) message {
+	return binary.LittleEndian.AppendUint64(m.varint(field<<3|1), n)
+}
+
+func (m message) bytes(field uint64, inner []byte) message {
+	return append(m.varint(field<<3|2).varint(uint64(len(inner))), inner...)
+}
+
+func (m message) text(field uint64, s string) message {
+	s = strings.ToValidUTF8(s, "�")
+	return append(m.varint(field<<3|2).varint(uint64(len(s))), s...)
+}

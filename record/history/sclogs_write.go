@@ -1,0 +1,153 @@
+package history
+
+import (
+	"cmp"
+	"encoding/json"
+	"io"
+	"slices"
+	"strconv"
+	"time"
+)
+
+// WriteSCLogs writes the history as the sc-logs.json of Python's trio-vis, which its
+// visualizer sc-vis draws. It is stricter than it says, so names are made unique by
+// numbers; what its format has no word for, such as errors, is in brackets behind the
+// names; what outlives its scope is cut off there and called [straggler], what has no
+// end ends with the log and is called [running]. A scope with nothing in it gets a
+// task that stands for its body. Times are seconds.
+//
+// [ReadSCLogs] reads it back, less what is not in the format.
+func (h *History) WriteSCLogs(w io.Writer) error {
+	sc := &scWriter{history: h, names: newSCNames()}
+	for _, s := range h.Scopes {
+		if s.Parent == nil {
+			sc.scope(s, "", 0, max(h.End, s.Opened))
+		}
+	}
+	slices.SortFunc(sc.events, func(a, b scEvent) int { return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.turn, b.turn)) })
+	return writeTo(w, func(out sink) {
+		out.text("{\"config\":{\"makeDirectScopeTransparent\":true},\n\"runRecords\":[")
+		var b []byte
+		for i, e := range sc.events {
+			b = append(b[:0], '\n')
+			if i > 0 {
+				b = append(b[:0], ",\n"...)
+			}
+			out.bytes(e.append(b))
+		}
+		about, _ := json.Marshal(h.about())
+		out.text("\n],\n\"about\":")
+		out.bytes(about)
+		out.text("}\n")
+	})
+}
+
+func (h *History) about() scAbout {
+	return scAbout{
+		Traigo: 1, Unit: "s", T0: h.Started, Run: h.Run, PID: h.PID, Go: h.Go, Program: h.Program,
+		Closed: h.Closed, Truncated: h.Truncated, Damaged: h.Damaged, Lost: h.Losses,
+	}
+}
+
+// An scWriter walks the tree and notes what begins and ends. The turn is the place in
+// that walk: of what happens at one moment, parents come before their children where
+// they begin, and after them where they end.
+type scWriter struct {
+	history *History
+	names   scNames
+	events  []scEvent
+	turn    int
+}
+
+type scEvent struct {
+	at   time.Duration
+	turn int
+	node *scDrawn
+	ends bool
+}
+
+// An scDrawn is a name with quotes around it, and where it is.
+type scDrawn struct{ name, kind, parent string }
+
+func (e scEvent) append(b []byte) []byte {
+	b = append(b, `{"time":`...)
+	b = strconv.AppendFloat(b, e.at.Seconds(), 'f', -1, 64)
+	if e.ends {
+		b = append(b, `,"desc":"exited","name":`...)
+	} else {
+		b = append(b, `,"desc":"created","name":`...)
+	}
+	b = append(b, e.node.name...)
+	b = append(b, `,"type":"`...)
+	b = append(b, e.node.kind...)
+	b = append(b, '"')
+	if e.node.parent != "" { // absent for a root, never null
+		b = append(b, `,"parent":`...)
+		b = append(b, e.node.parent...)
+	}
+	return append(b, '}')
+}
+
+func (sc *scWriter) note(n *scDrawn, at time.Duration, ends bool) {
+	sc.events = append(sc.events, scEvent{at: at, turn: sc.turn, node: n, ends: ends})
+	sc.turn++
+}
+
+// scope writes a scope between lo and hi, the times of what it is in.
+func (sc *scWriter) scope(s *Scope, parent string, lo, hi time.Duration) {
+	begin := min(max(s.Opened, lo), hi)
+	end, late := hi, s.Closed > hi || s.Closed == Never && hi < sc.history.End
+	if s.Closed != Never {
+		end = min(max(s.Closed, begin), hi)
+	}
+	base := scName(s.Name, "scope")
+	n := &scDrawn{name: quoted(sc.names.unique(base) + s.marks(late)), kind: "scope", parent: parent}
+	sc.note(n, begin, false)
+	if len(s.Tasks) == 0 && len(s.Scopes) == 0 {
+		sc.leaf(base+body, "", n.name, begin, end, nil)
+	}
+	for _, t := range s.Tasks {
+		sc.task(t, n.name, begin, end)
+	}
+	for _, c := range s.Scopes {
+		if !c.withinTask() {
+			sc.scope(c, n.name, begin, end)
+		}
+	}
+	sc.note(n, end, true)
+}
+
+func (sc *scWriter) task(t *Task, parent string, lo, hi time.Duration) {
+	begin := min(max(t.Spawned, lo), hi)
+	end, late := hi, t.Ended > hi || t.Unfinished() && hi < sc.history.End
+	if t.Ended != Never {
+		end = min(max(t.Ended, begin), hi)
+	}
+	sc.leaf(scName(t.Name, "task"), t.marks(late), parent, begin, end, t.Scopes)
+}
+
+// leaf writes a task in its wrapper, which is also around the scopes that the task
+// has opened: a task is the parent of nothing.
+func (sc *scWriter) leaf(base, marks, parent string, begin, end time.Duration, below []*Scope) {
+	name := sc.names.unique(base) + marks
+	around := &scDrawn{name: quoted(name + wrapper), kind: "scope", parent: parent}
+	task := &scDrawn{name: quoted(name), kind: "task", parent: around.name}
+	sc.note(around, begin, false)
+	sc.note(task, begin, false)
+	for _, s := range below {
+		if s.withinTask() {
+			sc.scope(s, around.name, begin, end)
+		}
+	}
+	sc.note(task, end, true)
+	sc.note(around, end, true)
+}
+
+// withinTask reports whether the scope can be drawn inside the task that opened it.
+// One of New may outlive that task, and is drawn beside it then.
+func (s *Scope) withinTask() bool {
+	if s.By == nil || s.Opened < s.By.Spawned {
+		return false
+	}
+	return s.By.Unfinished() || s.Closed != Never && s.Closed <= s.By.Ended
+}

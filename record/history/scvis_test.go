@@ -1,0 +1,207 @@
+package history_test
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// What sc-vis, the visualizer of trio-vis, does to a file, as far as it can go wrong:
+// it checks the schema, builds a tree, and draws it. What it takes silently though the
+// picture is then wrong is an error here too.
+
+type visRecord struct {
+	Time   float64
+	Desc   string
+	Name   string
+	Type   string
+	Parent *string
+}
+
+type visNode struct {
+	name, kind string
+	start, end float64
+	frozen     bool
+	parent     *visNode
+	children   []*visNode
+}
+
+func visCheck(text []byte) error {
+	records, err := visSchema(text)
+	if err != nil {
+		return err
+	}
+	if err := visOpen(records); err != nil {
+		return err
+	}
+	root, err := visTree(records)
+	if err != nil {
+		return err
+	}
+	return visDraw(root)
+}
+
+func visSchema(text []byte) ([]visRecord, error) {
+	var doc map[string]json.RawMessage
+	if err := json.Unmarshal(text, &doc); err != nil {
+		return nil, err
+	}
+	var config map[string]any
+	if json.Unmarshal(doc["config"], &config) != nil || config == nil {
+		return nil, errors.New("config is missing")
+	}
+	for key, value := range config {
+		if _, ok := value.(bool); !ok || key != "makeDirectScopeTransparent" {
+			return nil, fmt.Errorf("config has %s", key)
+		}
+	}
+	var rows []map[string]any
+	if json.Unmarshal(doc["runRecords"], &rows) != nil || doc["runRecords"] == nil {
+		return nil, errors.New("runRecords are missing")
+	}
+	records := make([]visRecord, len(rows))
+	for i, row := range rows {
+		r := &records[i]
+		var ok [4]bool
+		r.Time, ok[0] = row["time"].(float64)
+		r.Desc, ok[1] = row["desc"].(string)
+		r.Name, ok[2] = row["name"].(string)
+		r.Type, ok[3] = row["type"].(string)
+		known := 4
+		if up, has := row["parent"]; has {
+			parent, isText := up.(string)
+			if !isText {
+				return nil, fmt.Errorf("record %d: the parent is no string", i)
+			}
+			r.Parent, known = &parent, 5
+		}
+		if ok != [4]bool{true, true, true, true} || len(row) != known {
+			return nil, fmt.Errorf("record %d: the keys are not those of the schema", i)
+		}
+		if !slices.Contains([]string{"created", "exited"}, r.Desc) || !slices.Contains([]string{"task", "scope"}, r.Type) {
+			return nil, fmt.Errorf("record %d: no such desc or type", i)
+		}
+	}
+	return records, nil
+}
+
+func visOpen(records []visRecord) error {
+	open, ever, last := map[string]bool{}, map[string]bool{}, 0.0
+	for i, r := range records {
+		switch {
+		case r.Time < 0:
+			return fmt.Errorf("record %d: negative time", i)
+		case r.Time < last:
+			return fmt.Errorf("record %d: not in the order of time", i)
+		case r.Desc == "created" && ever[r.Name]:
+			return fmt.Errorf("record %d: the name is not unique", i)
+		case r.Desc == "exited" && !open[r.Name]:
+			return fmt.Errorf("record %d: exits, and is not there", i)
+		}
+		last = r.Time
+		ever[r.Name] = true
+		open[r.Name] = r.Desc == "created"
+	}
+	for name, is := range open {
+		if is {
+			return fmt.Errorf("%s: not closed", name)
+		}
+	}
+	return nil
+}
+
+func visTree(records []visRecord) (*visNode, error) {
+	root := &visNode{kind: "scope"}
+	nodes := map[string]*visNode{}
+	for i, r := range records {
+		if r.Desc == "exited" {
+			n := nodes[r.Name]
+			if n.kind != r.Type || (r.Parent == nil) != (n.parent == root) {
+				return nil, fmt.Errorf("record %d: is another than was created", i)
+			}
+			for up, end := n, r.Time; up != nil && (up == n || end > up.end); up = up.parent {
+				if up.frozen {
+					return nil, fmt.Errorf("record %d: a child outlives its parent", i)
+				}
+				up.end = end
+			}
+			n.frozen = true
+			continue
+		}
+		up := root
+		if r.Parent != nil {
+			if up = nodes[*r.Parent]; up == nil {
+				return nil, fmt.Errorf("record %d: unknown parent", i)
+			}
+		}
+		if up.kind == "task" || up.start > r.Time || up.frozen {
+			return nil, fmt.Errorf("record %d: %s cannot be its parent", i, up.name)
+		}
+		n := &visNode{name: r.Name, kind: r.Type, start: r.Time, end: r.Time, parent: up}
+		up.children = append(up.children, n)
+		nodes[r.Name] = n
+	}
+	return root, nil
+}
+
+func visDraw(root *visNode) error {
+	var tasks func(n *visNode) (int, error)
+	tasks = func(n *visNode) (count int, err error) {
+		if n.kind == "task" {
+			return 1, nil
+		}
+		for _, c := range n.children {
+			k, err := tasks(c)
+			if err != nil {
+				return 0, err
+			}
+			count += k
+		}
+		if count == 0 && n != root {
+			return 0, fmt.Errorf("%s: a scope without a task is not drawn, or blanks the page", n.name)
+		}
+		return count, nil
+	}
+	_, err := tasks(root)
+	return err
+}
+
+// A checker that lets everything pass would prove nothing.
+func TestVisCheckRefusesWhatTheVisualizerCannotDraw(t *testing.T) {
+	const config = `"config":{"makeDirectScopeTransparent":true}`
+	file := func(records string) string { return `{` + config + `,"runRecords":[` + records + `]}` }
+	const (
+		scope  = `{"time":0,"desc":"created","name":"s","type":"scope"}`
+		task   = `{"time":1,"desc":"created","name":"t","type":"task","parent":"s"}`
+		ended  = `{"time":2,"desc":"exited","name":"t","type":"task","parent":"s"}`
+		closed = `{"time":3,"desc":"exited","name":"s","type":"scope"}`
+	)
+	require.NoError(t, visCheck([]byte(file(scope+","+task+","+ended+","+closed))))
+	require.NoError(t, visCheck([]byte(`{"about":1,`+config+`,"runRecords":[]}`)), "extra keys at the top are fine")
+	for says, text := range map[string]string{
+		"config is missing": `{"runRecords":[]}`,
+		"config has":        `{"config":{"x":true},"runRecords":[]}`,
+		"runRecords":        `{` + config + `}`,
+		"of the schema":     file(`{"time":0,"desc":"created","name":"s","type":"scope","x":1}`),
+		"no string":         file(`{"time":0,"desc":"created","name":"s","type":"scope","parent":null}`),
+		"no such":           file(`{"time":0,"desc":"born","name":"s","type":"scope"}`),
+		"not closed":        file(scope + "," + task + "," + closed),
+		"not unique":        file(scope + "," + task + "," + task),
+		"not there":         file(ended),
+		"negative":          file(`{"time":-1,"desc":"created","name":"s","type":"scope"}`),
+		"order of time":     file(scope + "," + closed + "," + `{"time":1,"desc":"created","name":"q","type":"scope"}`),
+		"outlives":          file(scope + "," + task + `,{"time":1,"desc":"exited","name":"s","type":"scope"},` + ended),
+		"unknown parent":    file(task + "," + ended),
+		"cannot be its parent": file(scope + "," + task + `,{"time":1,"desc":"created","name":"u","type":"scope","parent":"t"},` +
+			`{"time":1,"desc":"exited","name":"u","type":"scope","parent":"t"},` + ended + "," + closed),
+		"without a task": file(scope + "," + closed),
+		"is another":     file(scope + "," + task + "," + ended + `,{"time":3,"desc":"exited","name":"s","type":"task"}`),
+	} {
+		assert.ErrorContains(t, visCheck([]byte(text)), says)
+	}
+}
