@@ -1,0 +1,132 @@
+package record_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/traigo/traigo"
+	"github.com/traigo/traigo/record"
+)
+
+// serve is the program that the examples look at.
+func serve(ctx context.Context, s *traigo.Scope) error {
+	listening := s.Spawn(func(context.Context) error { return nil }, traigo.Name("listen"))
+	if err := listening.Wait(ctx); err != nil {
+		return err
+	}
+	return s.Spawn(func(context.Context) error {
+		return errors.New("too many open files")
+	}, traigo.Name("accept"), traigo.Bubble(false)).Wait(ctx)
+}
+
+func Example() {
+	dir, _ := os.MkdirTemp("", "record")
+	defer os.RemoveAll(dir)
+	path := filepath.Join(dir, "run.jsonl")
+
+	rec, err := record.Create(path)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	err = traigo.Run(context.Background(), serve, traigo.Name("server"), traigo.Observe(rec))
+	fmt.Println(err)
+	fmt.Println(rec.Close())
+
+	log, _ := os.Open(path)
+	defer log.Close()
+	h, _ := record.Read(log)
+	for _, s := range h.Scopes {
+		fmt.Println(s.Path(), s.State, s.Cause.Kind)
+		for _, t := range s.Tasks {
+			fmt.Printf("%s: %s %q\n", t.Path(), t.State, t.Err)
+		}
+	}
+	// Output:
+	// scope "server": too many open files
+	// <nil>
+	// server closed body failed
+	// server/listen: ok ""
+	// server/accept: failed "too many open files"
+}
+
+func ExampleNew() {
+	var out bytes.Buffer
+	rec := record.New(&out)
+	_ = traigo.Run(context.Background(), func(context.Context, *traigo.Scope) error { return nil },
+		traigo.Name("nothing"), traigo.Observe(rec))
+	_ = rec.Close()
+
+	_, lines, _ := strings.Cut(out.String(), "\n") // the first is about the process
+	lines = regexp.MustCompile(`"(t|id)":\d+`).ReplaceAllString(lines, `"$1":…`)
+	fmt.Print(lines)
+	// Output:
+	// {"t":…,"k":"scope","id":…,"n":"nothing"}
+	// {"t":…,"k":"finalize","id":…}
+	// {"t":…,"k":"cancel","id":…,"why":"completed"}
+	// {"t":…,"k":"close","id":…}
+	// {"t":…,"k":"bye"}
+}
+
+// For a server that runs for months: what happened lately, in at most five files.
+func ExampleMaxSize() {
+	dir, _ := os.MkdirTemp("", "record")
+	defer os.RemoveAll(dir)
+
+	rec, err := record.Create(filepath.Join(dir, "server.jsonl"),
+		record.MaxSize(64<<20), record.MaxAge(24*time.Hour), record.Keep(4))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(rec.Close())
+	// Output:
+	// <nil>
+}
+
+func ExampleRead() {
+	// The program was killed as it wrote the third line.
+	log := `{"traigo":1,"t0":"2026-11-21T01:02:03Z","run":"6f1c9a0e","pid":71,"go":"go1.26"}
+{"t":1000,"k":"scope","id":3,"n":"server"}
+{"t":2100,"k":"spawn","s":3,"id":1,"n":"accept","f":"bw"}
+{"t":2300,"k":"sta`
+	h, err := record.Read(strings.NewReader(log))
+	fmt.Println(err, h.Truncated, h.Closed)
+	task := h.Scopes[0].Tasks[0]
+	fmt.Println(task.Path(), task.State, task.Unfinished())
+	// Output:
+	// <nil> true false
+	// server/accept queued true
+}
+
+func ExamplePrintTree() {
+	var out bytes.Buffer
+	_ = traigo.Run(context.Background(), func(ctx context.Context, s *traigo.Scope) error {
+		return s.Spawn(func(context.Context) error { return nil }, traigo.Name("listen")).Wait(ctx)
+	}, traigo.Name("server"), traigo.Observe(record.PrintTree(&out)))
+
+	fmt.Print(regexp.MustCompile(`(?m)^[0-9.]+[µm]?s `).ReplaceAllString(out.String(), "")) // without the times
+	// Output:
+	// scope opened: server
+	// server (open)
+	// task spawned: server/listen
+	// server (open)
+	// └─ • listen (queued)
+	// task started: server/listen
+	// server (open)
+	// └─ • listen (running)
+	// task ended: server/listen, ok
+	// server (open)
+	// scope finalized: server
+	// server (finalizing)
+	// scope canceled: server, scope "server" canceled: completed
+	// server (canceling)
+	// scope closed: server
+}

@@ -1,0 +1,102 @@
+package record_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/traigo/traigo"
+	"github.com/traigo/traigo/record"
+)
+
+func TestPrintTreeShowsEachEventAndWhatIsAlive(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out memory
+		chat(record.PrintTree(&out))
+		log := string(out.log())
+		assert.Contains(t, log, `1ms scope finalized: server/conn
+server (open)
+├─ • accept (running)
+└─ conn (finalizing)
+   └─ • read (running)
+2ms task spawned: server/tick
+server (open)
+├─ • accept (running)
+├─ • tick (queued)
+└─ conn (finalizing)
+   └─ • read (running)
+`)
+		assert.Contains(t, log, `5.002s task ended: server/accept, failed: accept: too many open files
+server (open)
+└─ • tick (running)
+`)
+		last := log[strings.LastIndex(log, "scope closed"):]
+		assert.True(t, strings.HasPrefix(last, `scope closed: server, scope "server": task "accept": accept: too many open files`), last)
+	})
+}
+
+// An event costs the same, however much is alive.
+func TestPrintTreeOfALargeTreeIsShort(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		longest := 0
+		s := traigo.New(context.Background(), traigo.Name("s"), traigo.Observe(record.PrintTree(writing(func(p []byte) (int, error) {
+			longest = max(longest, strings.Count(string(p), "\n"))
+			return len(p), nil
+		}))))
+		for range 40 {
+			c := s.Fork()
+			for range 40 {
+				c.Spawn(untilCanceled)
+			}
+		}
+		synctest.Wait()
+		require.NoError(t, s.Close())
+		assert.LessOrEqual(t, longest, 101)
+		assert.Greater(t, longest, 50)
+	})
+}
+
+func TestPrintTreeEndsEmpty(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex
+		last := ""
+		tree := record.PrintTree(writing(func(p []byte) (int, error) {
+			mu.Lock()
+			defer mu.Unlock()
+			last = string(p)
+			return len(p), nil
+		}))
+		s := traigo.New(context.Background(), traigo.Name("s"), traigo.Observe(tree))
+		for range 100 {
+			s.Spawn(func(ctx context.Context) error {
+				return traigo.Run(ctx, func(_ context.Context, s *traigo.Scope) error {
+					s.Spawn(nop)
+					return nil
+				})
+			})
+		}
+		require.NoError(t, s.Wait())
+		assert.Regexp(t, `^0s scope closed: s\n$`, last)
+	})
+}
+
+func TestPrintTreeSurvivesItsWriter(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, w := range []writing{
+			func([]byte) (int, error) { return 0, errors.New("no") },
+			func([]byte) (int, error) { panic("no") },
+		} {
+			rec := record.PrintTree(w)
+			require.NoError(t, traigo.Run(context.Background(), func(_ context.Context, s *traigo.Scope) error {
+				s.Spawn(nop)
+				return nil
+			}, traigo.Observe(rec)))
+		}
+	})
+}

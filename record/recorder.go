@@ -1,0 +1,178 @@
+package record
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/traigo/traigo"
+)
+
+// A Recorder is a [traigo.Observer] that writes what it sees. It may observe any number
+// of scopes, also beside other recorders. Its methods may be called from any goroutine.
+//
+// An event goes through three hands. Observe makes a line of it, outside of any lock,
+// notes under mu who is alive, and appends the line to a buffer. A round, which holds the
+// pen, takes what has gathered in the buffer, and gives it to the output; it settles
+// losses and changes files. Rounds are held by a goroutine of the recorder, or, where
+// every event has to be safe at once, by whoever observes.
+type Recorder struct {
+	settings
+	t0   time.Time // all times count from here
+	wake chan struct{}
+	// finished is closed when the log is. err is Close's, written before that.
+	finished chan struct{}
+	err      error
+
+	// mu is a leaf: while it is held nothing foreign is called and nothing waits.
+	mu       sync.Mutex
+	buf      []byte // lines to be written
+	spare    []byte // the other half of the memory, while nobody writes it
+	dropping bool   // buf is full; what comes is dropped until a round has taken it
+	dropped  uint64 // lines, after those in buf
+	hurry    bool   // the writer need not wait for more
+	closing  bool   // events are ignored
+	alive    alive
+	waiting
+	files
+
+	// pen is held by whoever writes. It is taken before mu.
+	pen    sync.Mutex
+	out    output
+	loss   loss
+	warned bool
+}
+
+// Create begins a log in a new file, or in place of one, as os.Create does. The error is
+// that of opening it: if its disk is full that is a loss like one that comes later.
+//
+// With [MaxSize] or [MaxAge] old files of the same name, path.1 and so on, as far as
+// [Keep] counts, are removed: they are of another recording. What is no regular file (a
+// pipe, a terminal) is not rotated.
+func Create(path string, opts ...Option) (*Recorder, error) {
+	s := settingsOf(opts)
+	full, err := filepath.Abs(path) // the program may change its directory
+	if err != nil {
+		return nil, fmt.Errorf("record: %w", err)
+	}
+	file, err := os.Create(full)
+	if err != nil {
+		return nil, fmt.Errorf("record: %w", err)
+	}
+	out := output{w: file, close: file.Close}
+	if info, err := file.Stat(); err == nil && info.Mode().IsRegular() {
+		out = output{file: file, path: full}
+		if s.rotates {
+			out.forget(s.keep)
+		}
+	}
+	return start(s, out), nil
+}
+
+// New writes a log to w, which it does not close. Writes come one after the other, each
+// of one or more whole lines, from a goroutine of the recorder; with [Durable] from those
+// of the program. A w that blocks delays nothing else (but see Durable), and one that
+// fails is tried again with the next lines. It panics if w is nil, and for options that
+// need a file: [MaxSize], [MaxAge] and [Keep].
+func New(w io.Writer, opts ...Option) *Recorder {
+	if w == nil {
+		panic("record: New: the writer is nil")
+	}
+	s := settingsOf(opts)
+	if s.rotates {
+		panic("record: New: MaxSize, MaxAge and Keep need a file that can be renamed: use Create")
+	}
+	return start(s, output{w: w})
+}
+
+func start(s settings, out output) *Recorder {
+	r := &Recorder{
+		settings: s, t0: time.Now(), out: out, alive: newAlive(),
+		wake: make(chan struct{}, 1), finished: make(chan struct{}),
+	}
+	r.out.head = headerAt(r.t0)
+	r.out.began = r.t0
+	r.measureLocked()
+	if s.durable {
+		r.ready()
+		return r
+	}
+	r.buf, r.spare = make([]byte, 0, s.half), make([]byte, 0, s.half)
+	r.start(&r.mu)
+	go r.write()
+	return r
+}
+
+// Observe takes an event in: see [traigo.Observer]. After [Recorder.Close] it does
+// nothing.
+func (r *Recorder) Observe(e traigo.Event) {
+	var d details
+	noted := false
+	defer func() {
+		if !noted { // the text of an error has called runtime.Goexit
+			r.note(e, &d)
+		}
+	}()
+	switch {
+	case e.Kind <= traigo.ScopeClosed || e.Err != nil:
+		r.detail(e, &d)
+	case e.Kind == traigo.TaskEnded:
+		d.state = "ok"
+	}
+	noted = true
+	r.note(e, &d)
+}
+
+// note makes a line of an event.
+func (r *Recorder) note(e traigo.Event, d *details) {
+	var scratch [256]byte
+	t := r.since(e.Time)
+	line := appendEvent(scratch[:0], t, e, d)
+	switch {
+	case len(line) == 0: // of a later version of traigo
+	case r.durable:
+		r.writeNow(line, t, e, d)
+	default:
+		r.gather(line, t, e, d)
+	}
+}
+
+// Close writes what is left, and a last line that says that the log is whole; it closes
+// the file of [Create]. Scopes that are still open are unfinished in the log. Events that
+// come later are ignored. A second Close returns what the first did.
+//
+// The error says how many lines are missing from the log and why; errors.Is finds the
+// cause in it (syscall.ENOSPC, os.ErrClosed …). If a writer has taken nothing for 10 s,
+// Close stops waiting for it: the error is os.ErrDeadlineExceeded.
+func (r *Recorder) Close() error {
+	r.mu.Lock()
+	first := !r.closing
+	r.closing, r.hurry = true, true
+	r.mu.Unlock()
+	if !r.durable {
+		r.nudge()
+		return r.awaitWriter()
+	}
+	if first {
+		r.pen.Lock()
+		r.round()
+		r.finish()
+		r.release()
+		close(r.finished)
+	}
+	<-r.finished
+	return r.err
+}
+
+// isRoot reports whether s has no ancestor that this recorder observes.
+func (r *Recorder) isRoot(s *traigo.Scope) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.alive.scopes[s].root
+}
+
+// now is the time for a line that is not an event's.
+func (r *Recorder) now() int64 { return max(0, int64(time.Since(r.t0))) }

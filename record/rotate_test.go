@@ -1,0 +1,250 @@
+package record_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/traigo/traigo"
+	"github.com/traigo/traigo/record"
+	"github.com/traigo/traigo/record/history"
+)
+
+// segments are the files of a rotated log, the oldest first.
+func segments(t *testing.T, path string) (all [][]byte) {
+	t.Helper()
+	for i := 1; ; i++ {
+		log, err := os.ReadFile(fmt.Sprintf("%s.%d", path, i))
+		if errors.Is(err, os.ErrNotExist) {
+			break
+		}
+		require.NoError(t, err)
+		all = append([][]byte{log}, all...)
+	}
+	log, err := os.ReadFile(path)
+	require.NoError(t, err)
+	return append(all, log)
+}
+
+// flush has everything written that has been observed so far, unless that takes long.
+func flush(s *traigo.Scope) *traigo.Task {
+	t := s.Spawn(func(context.Context) error { return errors.New("flush") }, traigo.Name("flush"), traigo.Bubble(false))
+	<-t.Done()
+	return t
+}
+
+// flushed does so until it is, and in the newest file.
+func flushed(t *testing.T, s *traigo.Scope, path string) {
+	t.Helper()
+	for range 10_000 {
+		last := flush(s)
+		log, _ := os.ReadFile(path)
+		if bytes.Contains(log, fmt.Appendf(nil, `"k":"end","s":%d,"id":%d,`, s.ID(), last.ID())) {
+			return
+		}
+	}
+	t.Fatal("the writer does not come back")
+}
+
+func TestEachFileCanBeReadAlone(t *testing.T) {
+	for _, opts := range [][]record.Option{nil, {record.Durable()}} {
+		path := tempLog(t)
+		const size = 16 << 10
+		rec, err := record.Create(path, append(opts, record.MaxSize(size), record.Keep(1000))...)
+		require.NoError(t, err)
+		var observed counting
+		s := traigo.New(context.Background(), traigo.Name("root"), traigo.Observe(rec), traigo.Observe(&observed))
+		inner := s.Fork(traigo.Name("inner"))
+		for i := range 20 {
+			inner.Spawn(untilCanceled, traigo.Name(fmt.Sprintf("parked-%d", i)), traigo.Awaited(false))
+		}
+		for range 300 {
+			_ = s.Spawn(nop, traigo.Name("short")).Wait(context.Background())
+			flush(s)
+		}
+		flushed(t, s, path)
+
+		_, log := readFile(t, path)
+		assert.LessOrEqual(t, len(log), size)
+		files := segments(t, path)
+		require.Greater(t, len(files), 5)
+		for i, log := range files {
+			assert.LessOrEqual(t, len(log), size+200, "file %d", i)
+			assert.Greater(t, len(log), size/2*min(1, len(files)-1-i), "file %d", i)
+			assert.Contains(t, string(log[:200]), fmt.Sprintf(`"segment":%d,`, i+1))
+			if i > 0 {
+				second := strings.SplitN(string(log), "\n", 3)[1]
+				assert.Contains(t, second, `"k":"live","n":2`, "file %d begins with what is alive", i)
+			}
+			h := read(t, log)
+			assert.InDelta(t, 22.5, len(unfinished(h)), 0.5, "file %d: what is parked, and perhaps one more", i)
+			for i := range 20 {
+				assert.NotNil(t, taskOf(h, fmt.Sprintf("root/inner/parked-%d", i)))
+			}
+			assert.NotContains(t, fmt.Sprint(unfinished(h)), "(unseen)")
+		}
+		require.NoError(t, inner.Close())
+		require.NoError(t, s.Wait())
+		require.NoError(t, rec.Close())
+		h := whole(t, bytes.Join(segments(t, path), nil), observed.Load())
+		assert.Zero(t, h.Lost())
+		assert.Equal(t, history.TaskCanceled, taskOf(h, "root/inner/parked-3").State)
+	}
+}
+
+// Under load files change at any moment, and lines are lost; nothing that is alive is.
+func TestStressRotation(t *testing.T) {
+	silent(t)
+	for row, opts := range [][]record.Option{
+		{record.MaxSize(20 << 10)},
+		{record.MaxSize(20 << 10), record.Buffer(8 << 10)},
+		{record.MaxSize(20 << 10), record.Durable()},
+		{record.MaxAge(time.Millisecond)},
+	} {
+		path := tempLog(t)
+		rec, err := record.Create(path, append(opts, record.Keep(2))...)
+		require.NoError(t, err)
+		s := traigo.New(context.Background(), traigo.Name("root"), traigo.Observe(rec))
+		parked := []string{"root"}
+		var load sync.WaitGroup
+		for i := range 4 {
+			name := fmt.Sprintf("load-%d", i)
+			parked = append(parked, "root/"+name, "root/"+name+"/parked")
+			c := s.Fork(traigo.Name(name))
+			c.Spawn(untilCanceled, traigo.Name("parked"))
+			load.Go(func() {
+				for range 500 {
+					_ = c.Spawn(nop).Wait(context.Background())
+					_ = traigo.Run(c.Context(), func(_ context.Context, s *traigo.Scope) error {
+						s.Spawn(nop)
+						return nil
+					})
+				}
+			})
+		}
+		load.Wait()
+		_ = rec.Close()
+		_ = s.Close()
+		h, _ := readFile(t, path)
+		assert.ElementsMatch(t, parked, unfinished(h), "row %d", row)
+		assert.True(t, h.Closed)
+		files := segments(t, path)
+		assert.Len(t, files, 3, "as many as are kept: row %d", row)
+		assert.ElementsMatch(t, parked, unfinished(read(t, bytes.Join(files, nil))), "row %d", row)
+	}
+}
+
+func TestFilesChangeWithAge(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		path := tempLog(t)
+		rec, err := record.Create(path, record.MaxAge(time.Hour), record.Keep(1))
+		require.NoError(t, err)
+		s := traigo.New(context.Background(), traigo.Name("root"), traigo.Observe(rec))
+		for range 5 {
+			for range 3 {
+				time.Sleep(25 * time.Minute)
+				flush(s)
+			}
+		}
+		files := segments(t, path)
+		require.Len(t, files, 2)
+		assert.Contains(t, string(files[1]), `"segment":6,`)
+		assert.Equal(t, 1, bytes.Count(files[1], []byte("\n"))-2, "what began it: the scope is alive")
+		require.NoError(t, s.Wait())
+		require.NoError(t, rec.Close())
+		assert.Empty(t, unfinished(read(t, bytes.Join(segments(t, path), nil))))
+	})
+}
+
+// What a task has opened by New may outlive it: the task does not come back for that.
+func TestCensusHasNoTasksThatHaveEnded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		path := tempLog(t)
+		rec, err := record.Create(path, record.MaxAge(time.Minute))
+		require.NoError(t, err)
+		s := traigo.New(context.Background(), traigo.Name("s"), traigo.Observe(rec))
+		s.Spawn(func(ctx context.Context) error {
+			time.Sleep(time.Second)
+			_ = traigo.New(ctx, traigo.Name("visitor"))
+			return nil
+		}, traigo.Name("over"))
+		s.Spawn(func(ctx context.Context) error {
+			return traigo.Run(ctx, func(ctx context.Context, _ *traigo.Scope) error { return untilCanceled(ctx) }, traigo.Name("run"))
+		}, traigo.Name("alive"))
+		time.Sleep(time.Hour)
+		flush(s)
+		h, _ := readFile(t, path)
+		assert.Equal(t, []string{"s", "s/alive", "s/run", "s/visitor"}, unfinished(h))
+		assert.Equal(t, "s/alive", h.Scopes[1].By.Path())
+		assert.Len(t, h.Scopes[0].Tasks, 1, "only the one that is alive")
+		s.Cancel(nil)
+		_ = s.Wait()
+		require.NoError(t, rec.Close())
+	})
+}
+
+func TestKeepNone(t *testing.T) {
+	path := tempLog(t)
+	require.NoError(t, os.WriteFile(path+".1", nil, 0o600))
+	rec, err := record.Create(path, record.MaxSize(2000), record.Keep(0))
+	require.NoError(t, err)
+	s := traigo.New(context.Background(), traigo.Observe(rec))
+	for range 50 {
+		flush(s)
+	}
+	require.NoError(t, s.Wait())
+	require.NoError(t, rec.Close())
+	h, _ := readFile(t, path)
+	assert.Empty(t, unfinished(h))
+	old, err := os.ReadFile(path + ".1")
+	require.NoError(t, err, "somebody else's")
+	assert.Empty(t, old)
+}
+
+// Files of an earlier recording would be taken for ones of this.
+func TestCreateRemovesOldFilesThatItWouldWrite(t *testing.T) {
+	path := tempLog(t)
+	for _, suffix := range []string{"", ".1", ".2", ".3"} {
+		require.NoError(t, os.WriteFile(path+suffix, []byte("old"), 0o600))
+	}
+	rec, err := record.Create(path, record.MaxAge(time.Hour), record.Keep(2))
+	require.NoError(t, err)
+	require.NoError(t, rec.Close())
+	assert.NoFileExists(t, path+".1")
+	assert.NoFileExists(t, path+".2")
+	assert.FileExists(t, path+".3")
+
+	rec, err = record.Create(path + ".3")
+	require.NoError(t, err)
+	require.NoError(t, rec.Close())
+	h, log := readFile(t, path+".3")
+	assert.True(t, h.Closed)
+	assert.NotContains(t, string(log), "segment")
+}
+
+// Where files cannot be renamed the log goes on in the one it has.
+func TestFilesThatCannotBeRenamed(t *testing.T) {
+	path := tempLog(t)
+	require.NoError(t, os.MkdirAll(path+".1/busy", 0o700))
+	var observed counting
+	rec, err := record.Create(path, record.MaxSize(2000), record.Keep(1))
+	require.NoError(t, err)
+	s := traigo.New(context.Background(), traigo.Observe(rec), traigo.Observe(&observed))
+	for range 50 {
+		flush(s)
+	}
+	require.NoError(t, s.Wait())
+	require.NoError(t, rec.Close())
+	_, log := readFile(t, path)
+	assert.Zero(t, whole(t, log, observed.Load()).Lost())
+}
