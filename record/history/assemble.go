@@ -25,7 +25,26 @@ func (rd *reader) finish() {
 			s.By.Scopes = append(s.By.Scopes, s.Scope)
 		}
 	}
+	for _, t := range rd.tasks {
+		if !t.heard {
+			t.endUnheard()
+		}
+	}
 	rd.assemble()
+}
+
+// endUnheard is for a task that is only named, by a scope that it opened or ended. Its
+// end is in a gap with its beginning, or a census would have it: all that is known is
+// that it was alive as long as the scopes that it opened.
+func (t *knownTask) endUnheard() {
+	t.State, t.Ended = TaskLost, t.Spawned
+	for _, s := range t.Scopes {
+		if s.Closed == Never {
+			t.State, t.Ended = TaskRunning, Never
+			return
+		}
+		t.Ended = max(t.Ended, s.Closed)
+	}
 }
 
 // assemble puts times that contradict each other right, and everything into the order

@@ -269,3 +269,23 @@ func ordered(t *testing.T, times ...time.Duration) {
 		}
 	}
 }
+
+// A task whose lines are all in a gap is named by the scope that it ended.
+func TestTaskThatIsOnlyNamedIsLost(t *testing.T) {
+	h, err := history.Read(strings.NewReader(header + `{"t":1,"k":"scope","id":3,"n":"server"}
+{"t":8,"k":"lost","n":2,"why":"disk full"}
+{"t":9,"k":"live","n":1}
+{"t":1,"k":"scope","id":3,"n":"server","st":"open"}
+{"t":10,"k":"cancel","id":3,"why":"task failed","by":10,"err":"no"}
+{"t":11,"k":"scope","id":4,"in":3,"by":11,"n":"below"}
+{"t":12,"k":"scope","id":5,"in":3,"by":12,"n":"open"}
+{"t":20,"k":"close","id":4}
+`))
+	require.NoError(t, err)
+	var seen []string
+	for _, task := range h.Scopes[0].Tasks {
+		seen = append(seen, fmt.Sprintf("%d %s %v", task.ID, task.State, task.Ended))
+	}
+	assert.Equal(t, []string{"10 lost 10ns", "11 lost 20ns", "12 running -1ns"}, seen)
+	assert.Same(t, h.Scopes[0].Tasks[0], h.Scopes[0].Cause.By)
+}

@@ -84,6 +84,7 @@ type knownScope struct {
 type knownTask struct {
 	*Task
 	begun  bool
+	heard  bool // some line is about it: others only name it
 	census int
 }
 
@@ -182,6 +183,7 @@ func (rd *reader) apply(l *line) bool {
 			return true
 		}
 		t := rd.task(l.Scope, l.ID, l.at())
+		t.heard = true
 		rd.reviveTask(t)
 		return t.step(l)
 	default:
@@ -239,6 +241,7 @@ func (rd *reader) spawned(l *line) bool {
 		t.begun, t.Name, t.Spawned = true, l.Name, l.at()
 		t.Bubble, t.Master, t.Await = strings.Contains(l.Flags, "b"), strings.Contains(l.Flags, "m"), strings.Contains(l.Flags, "w")
 	}
+	t.heard = true
 	rd.reviveTask(t)
 	switch l.State {
 	case "", string(TaskQueued):
