@@ -128,6 +128,13 @@ func TestWeightIsCounted(t *testing.T) {
 	runtime.GC()
 }
 
+func TestRecordedEventsAreMeasured(t *testing.T) {
+	ns, allocations, err := RecordedEvent(t.TempDir())
+	require.NoError(t, err)
+	assert.Positive(t, ns)
+	assert.Less(t, allocations, 0.01)
+}
+
 type nobody struct{}
 
 func (nobody) Observe(traigo.Event) {}

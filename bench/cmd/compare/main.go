@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -96,7 +97,31 @@ func promises(e effort) (table, error) {
 		return t, err
 	}
 	t.add("memory of a parked task", "go", "≤ 1.08", fmt.Sprintf("%.2f", ratio), "counted", verdict(ratio <= 1.08))
-	return t, nil
+	err = recording(&t)
+	return t, err
+}
+
+// recording adds what a recorder costs: nanoseconds, the median of some runs.
+func recording(t *table) error {
+	dir, err := os.MkdirTemp("", "traigo-bench-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	var times []float64
+	var allocations float64
+	for range 7 {
+		ns, allocs, err := bench.RecordedEvent(dir)
+		if err != nil {
+			return err
+		}
+		times, allocations = append(times, ns), max(allocations, allocs)
+	}
+	slices.Sort(times)
+	median := times[len(times)/2]
+	t.add("an event, for a recorder", "", "≤ 250 ns", fmt.Sprintf("%.0f ns", median), fmt.Sprintf("%.0f to %.0f", times[0], times[len(times)-1]), verdict(median <= 250))
+	t.add("allocations of an event, for a recorder", "", "0", fmt.Sprintf("%.2f", allocations), "counted", verdict(allocations < 0.01))
+	return nil
 }
 
 func verdict(holds bool) string {
