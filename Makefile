@@ -34,6 +34,7 @@ test: ## all tests of the root module, with the race detector, in random order
 	@$(if $(RACE),:,echo "no C compiler: testing without the race detector")
 	$(GO) test $(RACE) -shuffle=on ./...
 	$(if $(RACE),$(GO) test -run '^TestCost' ./...)
+	@$(MAKE) --no-print-directory browser
 
 # One package after the other: pages are timed. .ci/browser says what it installs,
 # and ends with 1 when there is no browser: then that has been said, and all is well.
@@ -42,7 +43,7 @@ browser: ## the pages in a real Chromium; installs Node's modules, and Chromium 
 	@.ci/browser || { code=$$?; test $$code = 1; exit; }; \
 		echo "npm run check (is the bundle what web/ builds?)" && npm --prefix web run --silent check && \
 		echo "$(GO) test -run '^TestBrowser' (in Chromium)" && \
-		TRAIGO_BROWSER=1 $(GO) test -p 1 -count=1 -run '^TestBrowser' ./view/... ./live/... ./cmd/...
+		TRAIGO_BROWSER=1 $(GO) test -trimpath -p 1 -count=1 -run '^TestBrowser' ./view/... ./live/... ./cmd/...
 
 .PHONY: own
 own: ## vet and test the modules that have a go.mod of their own

@@ -46,13 +46,15 @@ var mayImport = map[string][]string{
 	"proc":       {rootPkg},
 	"traigotest": {rootPkg},
 	"view":       {"record/history"},
-	"cmd/traigo": {rootPkg, "errgroup", "supervise", "record", "record/history", "live", "proc", "view", termPkg},
+	"cmd/traigo": {rootPkg, "errgroup", "supervise", "record", "record/history", "live", "proc", "view", termPkg, backoffPkg},
 
 	"record/history":   {}, // what a log says: also that of a program that is gone
 	"internal/browser": {},
 
 	"examples/...":    {rootPkg},
 	"examples/mirror": {rootPkg, "supervise"}, // what a program of a new user's needs, in one place
+
+	"examples/tcpserver": {rootPkg, "record"}, // a server is what one wants to see
 }
 
 // testsMayImport is open to the tests of every package, and only to them.
@@ -165,9 +167,9 @@ func TestArchitectureForbidsWhatItShould(t *testing.T) {
 		{"view", modulePath + "/view/internal/layout", true},
 		{"view", modulePath + "/internal/queue", false},
 		{rootPkg, modulePath + "/internal/queue", true},
-		{"examples/tcpserver", modulePath, true},
-		{"examples/tcpserver", modulePath + "/live", false},
-		{"examples/tcpserver", panicsPkg, false},
+		{"examples/checksum", modulePath, true},
+		{"examples/checksum", modulePath + "/live", false},
+		{"examples/checksum", panicsPkg, false},
 	} {
 		allowed, known := policyOf(mayImport, row.from)
 		assert.True(t, known, row.from)

@@ -57,6 +57,24 @@ func Example() {
 	// server/accept: failed "too many open files"
 }
 
+// What it takes in a program.
+func ExampleCreate() {
+	dir, _ := os.MkdirTemp("", "record")
+	defer os.RemoveAll(dir)
+
+	recorded := func(ctx context.Context, path string) error {
+		rec, err := record.Create(path) // "run.jsonl", say
+		if err != nil {
+			return err
+		}
+		err = traigo.Run(ctx, serve, traigo.Observe(rec))
+		return errors.Join(err, rec.Close())
+	}
+	fmt.Println(recorded(context.Background(), filepath.Join(dir, "run.jsonl")))
+	// Output:
+	// scope "serve": too many open files
+}
+
 func ExampleNew() {
 	var out bytes.Buffer
 	rec := record.New(&out)

@@ -21,6 +21,7 @@ type server struct {
 	idle  time.Duration // how long a guest may be silent; 0: for ever
 	queue int           // lines that may wait for a guest to read
 	log   *slog.Logger
+	watch []traigo.ScopeOption // for who wants to see it: an observer, say
 
 	scope *traigo.Scope
 	room  room
@@ -32,7 +33,7 @@ func (srv *server) serve(ctx context.Context, ln net.Listener) error {
 	// The end of ctx is the beginning of a shutdown. It must not cut anybody
 	// off, hence a scope that does not hear of it.
 	apart := context.WithoutCancel(ctx)
-	srv.scope = traigo.New(apart, traigo.Name("server"), traigo.Logger(srv.log))
+	srv.scope = traigo.New(apart, append(srv.watch, traigo.Name("server"), traigo.Logger(srv.log))...)
 	srv.scope.Spawn(func(ctx context.Context) error { return srv.accept(ctx, ln) }, traigo.Name("accept"))
 	srv.scope.Spawn(func(ctx context.Context) error {
 		<-traigo.Stopping(ctx) // closed by Shutdown, and by any other end

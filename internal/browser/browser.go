@@ -12,7 +12,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"testing"
 )
 
@@ -27,9 +26,7 @@ var candidates = []string{"chromium", "chromium-browser", "google-chrome", "goog
 // script does.
 func Run(t *testing.T, script string, env ...string) {
 	t.Helper()
-	if os.Getenv(Wanted) == "" {
-		t.Skipf("browser tests are run by `make browser` (it sets %s)", Wanted)
-	}
+	Need(t)
 	chromium, err := Find()
 	if err != nil {
 		t.Fatal(err)
@@ -42,6 +39,15 @@ func Run(t *testing.T, script string, env ...string) {
 		t.Fatalf("%s: %v\n%s", script, err, out)
 	}
 	t.Logf("%s", out)
+}
+
+// Need skips a test unless these tests are turned on. Run calls it: a test does so itself
+// before it makes something large for a script.
+func Need(t testing.TB) {
+	t.Helper()
+	if os.Getenv(Wanted) == "" {
+		t.Skipf("browser tests are run by `make browser` (it sets %s)", Wanted)
+	}
 }
 
 // Find returns the path of the Chromium to test in: what CHROMIUM says, or the first
@@ -64,7 +70,17 @@ func Picture(dir, name string) string {
 	return filepath.Join(webDir(), "..", "docs", "img", name)
 }
 
+// webDir is found from the directory of the test, which is somewhere below the root: a
+// test binary need not know where its source was.
 func webDir() string {
-	_, file, _, _ := runtime.Caller(0)
-	return filepath.Join(filepath.Dir(file), "..", "..", "web")
+	dir, err := os.Getwd()
+	for ; err == nil; dir = filepath.Dir(dir) {
+		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
+			return filepath.Join(dir, "web")
+		}
+		if dir == filepath.Dir(dir) {
+			break
+		}
+	}
+	return "web"
 }

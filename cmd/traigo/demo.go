@@ -1,0 +1,170 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/traigo/traigo"
+	"github.com/traigo/traigo/cmd/traigo/internal/demo"
+	"github.com/traigo/traigo/cmd/traigo/internal/screen"
+	"github.com/traigo/traigo/live"
+	"github.com/traigo/traigo/record"
+)
+
+var demoCommand = command{
+	name: "demo", args: "[-for D] [-addr A] [-o DIR] [-open]",
+	does: "run a program that is worth watching, and make a page of it",
+	about: `Runs a small TCP service and clients that put it under load. Draws the tree of its
+scopes as it changes, serves the live page, records everything, and ends with a page
+of the whole run. Interrupt it when you have seen enough.
+`,
+	run: runDemo,
+}
+
+func runDemo(ctx context.Context, env *environment, args []string) error {
+	length := env.flags.Duration("for", 10*time.Second, "how long the clients keep on")
+	addr := env.flags.String("addr", "127.0.0.1:0", "the `address` of the live page; port 0 picks a free one")
+	dir := env.flags.String("o", "", "the `directory` for what is written; without it a new one for temporary files")
+	open := env.flags.Bool("open", false, "open the page in a browser at the end, if there is a desktop")
+	if err := env.flags.Parse(args); err != nil {
+		if errors.Is(err, flag.ErrHelp) {
+			return err
+		}
+		return errUsage
+	}
+	if env.flags.NArg() > 0 || *length <= 0 {
+		env.flags.Usage()
+		return errUsage
+	}
+	if err := directory(dir); err != nil {
+		return err
+	}
+
+	// These four lines are what it takes to see a program.
+	log := filepath.Join(*dir, "run.jsonl")
+	rec, err := record.Create(log)
+	if err != nil {
+		return err
+	}
+	told := newTeller(env.stdout)
+	s := traigo.New(ctx, traigo.Name("demo"), traigo.Observe(rec), traigo.Observe(told))
+	page, err := serveLive(ctx, *addr, s)
+	if err != nil {
+		return errors.Join(err, s.Close(), rec.Close())
+	}
+
+	d := &demo.Demo{Duration: *length, Dir: *dir}
+	// An interrupt ends the program that is watched, and what watches it with that.
+	err = traigo.Run(context.WithoutCancel(ctx), func(_ context.Context, own *traigo.Scope) error {
+		fmt.Fprintf(env.stdout, "live page  %s (while it runs: %v)\n", page.url, *length)
+		own.Spawn(page.serve, traigo.Awaited(false))
+		if f, ok := env.stdout.(*os.File); ok {
+			if scr, ok := screen.On(f); ok {
+				told.keep()
+				own.Spawn(drawing(scr, page.url, told), traigo.Awaited(false))
+			}
+		}
+		if err := d.Start(ctx, s); err != nil {
+			return err
+		}
+		_ = s.Wait() // what goes wrong is what one has come to see
+		return nil
+	})
+	_ = s.Close()
+	told.tellAgain()
+	return errors.Join(err, rec.Close(), showRun(ctx, env, d, log, *open))
+}
+
+// directory makes the one that is asked for, or a new one.
+func directory(dir *string) (err error) {
+	if *dir != "" {
+		return os.MkdirAll(*dir, 0o755)
+	}
+	*dir, err = os.MkdirTemp("", "traigo-demo-")
+	return err
+}
+
+// A livePage is the live page of a scope, on an address of its own.
+type livePage struct {
+	url    string
+	ln     net.Listener
+	server *http.Server
+}
+
+func serveLive(ctx context.Context, addr string, s *traigo.Scope) (*livePage, error) {
+	mux := http.NewServeMux()
+	live.Register(mux, s)
+	ln, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
+	if err != nil {
+		return nil, fmt.Errorf("the live page: %w; -addr takes another address", err)
+	}
+	return &livePage{
+		url:    "http://" + ln.Addr().String() + "/debug/scopes/",
+		ln:     ln,
+		server: &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second},
+	}, nil
+}
+
+func (p *livePage) serve(ctx context.Context) error {
+	defer context.AfterFunc(ctx, func() { p.server.Close() })()
+	if err := p.server.Serve(p.ln); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}
+
+// drawing draws the tree four times a second, and above it what was told last. It gets
+// the tree as anybody would, with the text of the live page.
+func drawing(scr *screen.Screen, url string, told *teller) func(context.Context) error {
+	return func(ctx context.Context) error {
+		defer scr.Clear()
+		for ctx.Err() == nil {
+			if tree, err := liveText(ctx, url); err == nil {
+				scr.Draw(paint(told.last(5) + "\n" + tree))
+			}
+			_ = traigo.Sleep(ctx, 250*time.Millisecond)
+		}
+		return nil
+	}
+}
+
+func liveText(ctx context.Context, url string) (string, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url+"?format=text", http.NoBody)
+	if err != nil {
+		return "", err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return "", err
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	return string(text), err
+}
+
+// showRun says what there is to look at.
+func showRun(ctx context.Context, env *environment, d *demo.Demo, log string, open bool) error {
+	text, err := os.ReadFile(log)
+	if err != nil {
+		return err
+	}
+	page := pageOf(log)
+	if err := writePage(page, text); err != nil {
+		return err
+	}
+	fmt.Fprintf(env.stdout, "\n%s.\n\nrecording  %s\npage       %s\n", d.Summary(), log, page)
+	if open && openInBrowser(ctx, page) {
+		return nil
+	}
+	fmt.Fprintf(env.stdout, "open it    %s\n", urlOf(page))
+	fmt.Fprintf(env.stdout, "as text    go run ./cmd/traigo tree %s\n", log)
+	return nil
+}

@@ -1,0 +1,131 @@
+// Traigo shows what scopes did, and do: see docs/seeing.md.
+//
+//	go run github.com/traigo/traigo/cmd/traigo demo
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"slices"
+	"syscall"
+)
+
+// Exit codes.
+const (
+	exitOK     = 0
+	exitFailed = 1
+	exitUsage  = 2
+)
+
+// A command is one of the words that may follow traigo.
+type command struct {
+	name  string
+	args  string // how it is called
+	does  string // in a line
+	about string // in some more, for -h
+	run   func(ctx context.Context, env *environment, args []string) error
+}
+
+func commands() []command {
+	return []command{demoCommand, viewCommand, treeCommand, convertCommand}
+}
+
+// An environment is what a command has to do with.
+type environment struct {
+	stdin  io.Reader
+	stdout io.Writer
+	stderr io.Writer
+	flags  *flag.FlagSet
+}
+
+// errUsage is the error of a command that was called in a way that it does not know.
+// What is wrong has been said.
+var errUsage = errors.New("usage")
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal ends the program the hard way
+	os.Exit(run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+}
+
+// run is the program without its process: it returns the exit code.
+func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	if len(args) == 0 {
+		usage(stderr)
+		return exitUsage
+	}
+	name, args := args[0], args[1:]
+	if slices.Contains([]string{"help", "-h", "-help", "--help"}, name) {
+		if len(args) == 0 {
+			usage(stdout)
+			return exitOK
+		}
+		name, args = args[0], []string{"-h"}
+	}
+	for _, c := range commands() {
+		if c.name == name {
+			return c.call(ctx, args, &environment{stdin: stdin, stdout: stdout, stderr: stderr})
+		}
+	}
+	fmt.Fprintf(stderr, "traigo: there is no command %q\n\n", name)
+	usage(stderr)
+	return exitUsage
+}
+
+func (c command) call(ctx context.Context, args []string, env *environment) int {
+	env.flags = flag.NewFlagSet(c.name, flag.ContinueOnError)
+	env.flags.SetOutput(env.stderr)
+	env.flags.Usage = func() {
+		fmt.Fprintf(env.flags.Output(), "usage: traigo %s %s\n\n%s\n", c.name, c.args, c.about)
+		env.flags.PrintDefaults()
+	}
+	if slices.ContainsFunc(args, func(a string) bool { return a == "-h" || a == "-help" || a == "--help" }) {
+		env.flags.SetOutput(env.stdout) // it was asked for: it is no error
+	}
+	switch err := c.run(ctx, env, args); {
+	case err == nil, errors.Is(err, flag.ErrHelp):
+		return exitOK
+	case errors.Is(err, errUsage):
+		return exitUsage
+	default:
+		fmt.Fprintf(env.stderr, "traigo %s: %v\n", c.name, err)
+		return exitFailed
+	}
+}
+
+// parse reads the flags, and the one file that the command is about.
+func (env *environment) parse(args []string) (file string, err error) {
+	if err := env.flags.Parse(args); err != nil {
+		if errors.Is(err, flag.ErrHelp) {
+			return "", err
+		}
+		return "", errUsage
+	}
+	if env.flags.NArg() != 1 {
+		fmt.Fprintf(env.stderr, "traigo %s: it takes one file, a recording (- for standard input); there are %d\n\n", env.flags.Name(), env.flags.NArg())
+		env.flags.Usage()
+		return "", errUsage
+	}
+	return env.flags.Arg(0), nil
+}
+
+func usage(w io.Writer) {
+	fmt.Fprint(w, "Traigo shows what the scopes of a program did, and do.\n\nusage: traigo command [flags] [file]\n\n")
+	for _, c := range commands() {
+		fmt.Fprintf(w, "  %-8s  %s\n", c.name, c.does)
+	}
+	fmt.Fprint(w, `
+"traigo help command" says more. A file is a recording of package record, or a
+sc-logs.json of Python's trio-vis. To record a program of yours:
+
+	rec, err := record.Create("run.jsonl")
+	…
+	defer rec.Close()
+	traigo.Run(ctx, body, traigo.Observe(rec))
+`)
+}

@@ -1,0 +1,49 @@
+package view_test
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/traigo/traigo/internal/browser"
+)
+
+// pages writes the pages of logs into a directory, for the scripts of web/test.
+func pages(t *testing.T, logs map[string][]byte) (env string) {
+	t.Helper()
+	dir := t.TempDir()
+	for name, log := range logs {
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name+".html"), []byte(page(t, log)), 0o600))
+	}
+	return "PAGES=" + dir
+}
+
+// The pure parts of the page, without a browser: also `npm test` in web/.
+func TestBrowserViewLogic(t *testing.T) {
+	browser.Run(t, "view-logic.mjs")
+}
+
+func TestBrowserView(t *testing.T) {
+	browser.Need(t)
+	browser.Run(t, "view.mjs", pages(t, map[string][]byte{
+		"small": small(t), "failing": failing(t), "crashed": crashed(t), "climbing": climbing(), "given": given(),
+		"crawl": crawl(t), "lossy": lossy(), "nasty": nasty(), "empty": []byte(header), "instant": instant(), "triovis": []byte(trioVis),
+	}))
+}
+
+func TestBrowserViewOfHundredThousand(t *testing.T) {
+	browser.Need(t)
+	browser.Run(t, "view-budget.mjs", pages(t, map[string][]byte{"sessions": hundredThousand(), "flat": flat()}))
+}
+
+// TestBrowserViewPictures saves what docs/seeing.md shows, when UPDATE is set.
+func TestBrowserViewPictures(t *testing.T) {
+	browser.Need(t)
+	browser.Run(t, "view-pictures.mjs",
+		"PICTURES="+filepath.Dir(browser.Picture(t.TempDir(), "view-small.png")),
+		pages(t, map[string][]byte{
+			"small": small(t), "failing": failing(t), "crashed": crashed(t), "500": crawl(t), "100000": hundredThousand(),
+		}))
+}

@@ -1,0 +1,218 @@
+package view
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"github.com/traigo/traigo/record/history"
+)
+
+// A model is a history as the page wants it: columns of numbers, one row for each scope
+// and task, parents before what is below them, siblings in the order of their beginning.
+// It names a scope or task by its row, and a text by its place in Strings. Times are
+// nanoseconds since Started; -1 is for what has not happened, and for no row.
+//
+// web/view/model.ts reads it.
+type model struct {
+	Program string    `json:"program"`
+	Go      string    `json:"go"`
+	PID     int       `json:"pid"`
+	Run     string    `json:"run"`
+	Started time.Time `json:"started"`
+
+	// See history.History.
+	TrioVis bool `json:"trioVis"`
+	Ordinal bool `json:"ordinal"`
+
+	End       int64  `json:"end"`
+	Closed    bool   `json:"closed"`
+	Truncated bool   `json:"truncated"`
+	Damaged   int    `json:"damaged"`
+	Losses    []loss `json:"losses"`
+
+	Strings []string `json:"strings"`
+
+	// The columns. In Kind, s is a scope and t a task. A scope that a task opened is
+	// below that task, any other below its scope.
+	Kind   string   `json:"kind"`
+	ID     []uint64 `json:"id"`
+	Parent []int    `json:"parent"`
+	Name   []int    `json:"name"`
+	State  []int    `json:"state"`
+	Flags  []int    `json:"flags"`
+	Begin  []int64  `json:"begin"` // opened, spawned
+	Start  []int64  `json:"start"` // finalized, started
+	Stop   []int64  `json:"stop"`  // closed, ended
+	Err    []int    `json:"err"`
+
+	// What few of them have: lists of row and value.
+	Causes    []cause    `json:"causes"`
+	Deadline  [][2]int64 `json:"deadline"`
+	Ready     [][2]int64 `json:"ready"`
+	Stuck     [][2]int64 `json:"stuck"`
+	Abandoned [][2]int64 `json:"abandoned"`
+	Stack     [][2]int64 `json:"stack"`
+}
+
+// The flags of a task.
+const (
+	bubbles = 1 << iota
+	isMaster
+	isAwaited
+)
+
+type loss struct {
+	At    int64  `json:"at"`
+	Lines uint64 `json:"lines"`
+	Why   string `json:"why"`
+}
+
+// A cause is why a scope ended, and when.
+type cause struct {
+	Row  int   `json:"row"`
+	At   int64 `json:"at"`
+	Kind int   `json:"kind"`
+	By   int   `json:"by"`
+	Err  int   `json:"err"`
+}
+
+func modelOf(h *history.History) *model {
+	b := &builder{
+		model: &model{
+			Program: h.Program, Go: h.Go, PID: h.PID, Run: h.Run, Started: h.Started,
+			TrioVis: h.TrioVis, Ordinal: h.Ordinal,
+			End: int64(h.End), Closed: h.Closed, Truncated: h.Truncated, Damaged: h.Damaged,
+			Losses: []loss{}, Causes: []cause{},
+			ID: []uint64{}, Parent: []int{}, Name: []int{}, State: []int{}, Flags: []int{},
+			Begin: []int64{}, Start: []int64{}, Stop: []int64{}, Err: []int{},
+			Deadline: [][2]int64{}, Ready: [][2]int64{}, Stuck: [][2]int64{}, Abandoned: [][2]int64{}, Stack: [][2]int64{},
+		},
+		texts: make(map[string]int),
+		tasks: make(map[*history.Task]int),
+	}
+	b.text("")
+	for _, l := range h.Losses {
+		b.Losses = append(b.Losses, loss{At: int64(l.At), Lines: l.Lines, Why: l.Why})
+	}
+	for _, root := range h.Roots() {
+		b.scope(root, -1)
+	}
+	b.addCauses()
+	b.Kind = string(b.kinds)
+	return b.model
+}
+
+// A builder fills a model.
+type builder struct {
+	*model
+	kinds  []byte
+	texts  map[string]int
+	tasks  map[*history.Task]int
+	ending []ending
+}
+
+// An ending is a scope that has ended: the task that ended it may come after it.
+type ending struct {
+	row   int
+	scope *history.Scope
+}
+
+func (b *builder) text(s string) int {
+	i, known := b.texts[s]
+	if !known {
+		i = len(b.Strings)
+		b.texts[s] = i
+		b.Strings = append(b.Strings, s)
+	}
+	return i
+}
+
+func (b *builder) scope(s *history.Scope, parent int) {
+	row := b.add('s', s.ID, parent, s.Name, string(s.State), s.Err)
+	b.times(s.Opened, s.Finalized, s.Closed)
+	b.Flags = append(b.Flags, 0)
+	b.sparse(&b.Deadline, row, s.Deadline)
+	b.sparse(&b.Abandoned, row, s.Abandoned...)
+	if s.Cause != nil {
+		b.ending = append(b.ending, ending{row, s})
+	}
+	// Both lists are in the order of beginning: they are merged.
+	forks := slices.DeleteFunc(slices.Clone(s.Scopes), func(below *history.Scope) bool { return below.By != nil })
+	for _, t := range inOrder(s.Tasks) {
+		for len(forks) > 0 && forks[0].Opened <= t.Spawned {
+			b.scope(forks[0], row)
+			forks = forks[1:]
+		}
+		b.task(t, row)
+	}
+	for _, fork := range forks {
+		b.scope(fork, row)
+	}
+}
+
+// inOrder returns the tasks by their beginning: a history has them by number, and a clock
+// that is read twice may say otherwise.
+func inOrder(tasks []*history.Task) []*history.Task {
+	return slices.SortedStableFunc(slices.Values(tasks), func(a, b *history.Task) int { return cmp.Compare(a.Spawned, b.Spawned) })
+}
+
+func (b *builder) task(t *history.Task, parent int) {
+	row := b.add('t', t.ID, parent, t.Name, string(t.State), t.Err)
+	b.times(t.Spawned, t.Started, t.Ended)
+	b.tasks[t] = row
+	var flags int
+	for _, flag := range []struct {
+		is  bool
+		bit int
+	}{{t.Bubble, bubbles}, {t.Master, isMaster}, {t.Await, isAwaited}} {
+		if flag.is {
+			flags |= flag.bit
+		}
+	}
+	b.Flags = append(b.Flags, flags)
+	b.sparse(&b.Ready, row, t.Ready)
+	b.sparse(&b.Stuck, row, t.Stuck)
+	b.sparse(&b.Abandoned, row, t.Abandoned...)
+	if t.Stack != "" {
+		b.Stack = append(b.Stack, [2]int64{int64(row), int64(b.text(t.Stack))})
+	}
+	for _, s := range t.Scopes {
+		b.scope(s, row)
+	}
+}
+
+// add adds a row, and returns its number.
+func (b *builder) add(kind byte, id uint64, parent int, name, state, err string) int {
+	b.kinds = append(b.kinds, kind)
+	b.ID = append(b.ID, id)
+	b.Parent = append(b.Parent, parent)
+	b.Name = append(b.Name, b.text(name))
+	b.State = append(b.State, b.text(state))
+	b.Err = append(b.Err, b.text(err))
+	return len(b.kinds) - 1
+}
+
+func (b *builder) times(begin, start, stop time.Duration) {
+	b.Begin = append(b.Begin, int64(begin))
+	b.Start = append(b.Start, int64(start))
+	b.Stop = append(b.Stop, int64(stop))
+}
+
+func (b *builder) sparse(column *[][2]int64, row int, times ...time.Duration) {
+	for _, at := range times {
+		if at != history.Never {
+			*column = append(*column, [2]int64{int64(row), int64(at)})
+		}
+	}
+}
+
+func (b *builder) addCauses() {
+	for _, e := range b.ending {
+		c := cause{Row: e.row, At: int64(e.scope.Canceled), Kind: b.text(e.scope.Cause.Kind), By: -1, Err: b.text(e.scope.Cause.Err)}
+		if by, known := b.tasks[e.scope.Cause.By]; known {
+			c.By = by
+		}
+		b.Causes = append(b.Causes, c)
+	}
+}

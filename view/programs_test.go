@@ -1,0 +1,205 @@
+package view_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/traigo/traigo"
+)
+
+// The programs whose pages are looked at. They are real ones; the two large logs are
+// made up.
+
+// working is a task that takes a time, unless it is canceled.
+func working(d time.Duration) func(context.Context) error {
+	return func(ctx context.Context) error { return traigo.Sleep(ctx, d) }
+}
+
+// small ends well: a report that loads, fetches pages, and renders.
+func small(t *testing.T) []byte {
+	return record(t, func(t *testing.T, watched traigo.ScopeOption) {
+		err := traigo.Run(t.Context(), func(ctx context.Context, s *traigo.Scope) error {
+			s.Spawn(working(1200*time.Millisecond), traigo.Name("heartbeat"), traigo.Awaited(false))
+			if err := s.Spawn(working(90*time.Millisecond), traigo.Name("load config")).Wait(ctx); err != nil {
+				return err
+			}
+			s.Spawn(working(310*time.Millisecond), traigo.Name("fetch orders"))
+			users := s.Spawn(func(ctx context.Context) error {
+				return traigo.Run(ctx, func(_ context.Context, pages *traigo.Scope) error {
+					for i := range 4 {
+						pages.Spawn(working(time.Duration(120+70*(i*5%4))*time.Millisecond), traigo.Name(fmt.Sprintf("page %d", i+1)))
+					}
+					return nil
+				}, traigo.Name("user pages"), traigo.Limit(3))
+			}, traigo.Name("fetch users"))
+			if err := users.Wait(ctx); err != nil {
+				return err
+			}
+			render := s.Fork(traigo.Name("render"))
+			render.Spawn(working(220*time.Millisecond), traigo.Name("charts"))
+			render.Spawn(working(140*time.Millisecond), traigo.Name("tables"))
+			return render.Wait()
+		}, watched, traigo.Name("report"), traigo.Timeout(5*time.Second))
+		if err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+var errFiles = errors.New("too many open files")
+
+// failing is a server whose accept fails while connections are open: one of them takes
+// its time to end.
+func failing(t *testing.T) []byte {
+	return record(t, func(t *testing.T, watched traigo.ScopeOption) {
+		err := traigo.Run(t.Context(), func(_ context.Context, s *traigo.Scope) error {
+			s.Spawn(working(time.Hour), traigo.Name("metrics"), traigo.Awaited(false))
+			s.Spawn(func(ctx context.Context) error {
+				if err := traigo.Sleep(ctx, 1700*time.Millisecond); err != nil {
+					return err
+				}
+				return errors.New("dns: no such host")
+			}, traigo.Name("report usage"), traigo.Bubble(false))
+			s.Spawn(func(ctx context.Context) error {
+				for i, wait := range []int{300, 500, 700, 600, 400} {
+					if err := traigo.Sleep(ctx, time.Duration(wait)*time.Millisecond); err != nil {
+						return err
+					}
+					s.Spawn(conn(i), traigo.Name(fmt.Sprintf("conn %d", i+1)))
+				}
+				if err := traigo.Sleep(ctx, 700*time.Millisecond); err != nil {
+					return err
+				}
+				return errFiles
+			}, traigo.Name("accept"), traigo.Master(true))
+			return nil
+		}, watched, traigo.Name("server"))
+		if !errors.Is(err, errFiles) {
+			t.Error(err)
+		}
+	})
+}
+
+// conn is a connection: the first two end by themselves, the others are canceled.
+func conn(i int) func(context.Context) error {
+	return func(ctx context.Context) error {
+		return traigo.Run(ctx, func(_ context.Context, s *traigo.Scope) error {
+			life := time.Duration(900+300*i) * time.Millisecond
+			if i >= 2 {
+				life = time.Hour
+			}
+			s.Spawn(working(life), traigo.Name("read"))
+			s.Spawn(working(life), traigo.Name("write"))
+			if i == 3 {
+				s.Spawn(func(ctx context.Context) error {
+					<-ctx.Done()
+					time.Sleep(450 * time.Millisecond) // it flushes what it has
+					return ctx.Err()
+				}, traigo.Name("flush"))
+			}
+			return nil
+		}, traigo.Name("session"))
+	}
+}
+
+// crashed is the log of failing as it was when the process was killed.
+func crashed(t *testing.T) []byte {
+	whole := failing(t)
+	return whole[:bytes.Index(whole, []byte(`"st":"failed"`))+120]
+}
+
+// crawl is a crowd: 500 tasks, 24 at a time, until one of them fails.
+func crawl(t *testing.T) []byte {
+	random := rand.New(rand.NewPCG(1, 500))
+	return record(t, func(t *testing.T, watched traigo.ScopeOption) {
+		err := traigo.Run(t.Context(), func(context.Context, *traigo.Scope) error { return nil }, watched, traigo.Name("warm up"))
+		if err != nil {
+			t.Error(err)
+		}
+		_ = traigo.Run(t.Context(), func(_ context.Context, s *traigo.Scope) error {
+			for i := range 500 {
+				life := time.Duration(20+random.ExpFloat64()*180) * time.Millisecond
+				name := traigo.Name(fmt.Sprintf("page %d", i))
+				switch {
+				case i == 470:
+					s.Spawn(func(context.Context) error { time.Sleep(life); return errors.New("robots.txt: we are banned") }, name)
+				case i%61 == 60:
+					s.Spawn(func(context.Context) error { time.Sleep(life); return errors.New("404 Not Found") }, name, traigo.Bubble(false))
+				default:
+					s.Spawn(working(life), name)
+				}
+			}
+			return nil
+		}, watched, traigo.Name("crawl"), traigo.Limit(24))
+	})
+}
+
+// hundredThousand is the log of a server with 2,500 sessions of 40 spans, of which one
+// in a hundred fails, until the server does.
+func hundredThousand() []byte {
+	random := rand.New(rand.NewPCG(1, 100_000))
+	var b bytes.Buffer
+	b.WriteString(header)
+	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
+	line(`{"t":0,"k":"scope","id":1,"n":"server"}`)
+	const end = 60_000_000_000
+	for i := 1; i <= 2500; i++ {
+		begin := random.Int64N(end * 95 / 100)
+		session := i + 1
+		line(`{"t":%d,"k":"spawn","s":1,"id":%d,"n":"conn %d","f":"w"}`, begin, i, i)
+		line(`{"t":%d,"k":"start","s":1,"id":%d}`, begin+1000, i)
+		line(`{"t":%d,"k":"scope","id":%d,"in":1,"by":%d,"n":"session"}`, begin+2000, session, i)
+		at, last, failed := begin+3000, begin, false
+		for k := 1; k <= 38 && !failed && at < end; k++ {
+			life := int64(random.ExpFloat64() * 40_000_000)
+			line(`{"t":%d,"k":"spawn","s":%d,"id":%d,"n":"request %d","f":"bw"}`, at, session, k, k)
+			line(`{"t":%d,"k":"start","s":%d,"id":%d}`, at+500, session, k)
+			state := `"ok"`
+			if i%100 == 0 && k == 38 {
+				failed, state = true, `"failed","err":"bad request"`
+			}
+			line(`{"t":%d,"k":"end","s":%d,"id":%d,"st":%s}`, min(at+life, end), session, k, state)
+			last = max(last, at+life)
+			at += int64(random.ExpFloat64() * 30_000_000)
+		}
+		switch {
+		case failed:
+			line(`{"t":%d,"k":"cancel","id":%d,"why":"task failed","by":38,"err":"bad request"}`, last, session)
+			line(`{"t":%d,"k":"close","id":%d,"err":"bad request"}`, last+1000, session)
+			line(`{"t":%d,"k":"end","s":1,"id":%d,"st":"failed","err":"bad request"}`, last+2000, i)
+		case last < end:
+			line(`{"t":%d,"k":"close","id":%d}`, last+1000, session)
+			line(`{"t":%d,"k":"end","s":1,"id":%d,"st":"ok"}`, last+2000, i)
+		default:
+			line(`{"t":%d,"k":"cancel","id":%d,"why":"parent canceled"}`, end+2000, session)
+			line(`{"t":%d,"k":"close","id":%d,"err":"parent canceled"}`, end+3000, session)
+			line(`{"t":%d,"k":"end","s":1,"id":%d,"st":"canceled","err":"canceled"}`, end+4000, i)
+		}
+	}
+	line(`{"t":%d,"k":"cancel","id":1,"why":"timeout","err":"scope \"server\" timed out after 1m0s"}`, end)
+	line(`{"t":%d,"k":"close","id":1,"err":"scope \"server\" timed out after 1m0s"}`, end+10_000)
+	line(`{"t":%d,"k":"bye"}`, end+11_000)
+	return b.Bytes()
+}
+
+// flat is a log of 100,000 tasks that are all alive at once.
+func flat() []byte {
+	random := rand.New(rand.NewPCG(1, 1))
+	var b bytes.Buffer
+	b.WriteString(header)
+	fmt.Fprintln(&b, `{"t":0,"k":"scope","id":1,"n":"crowd"}`)
+	for i := 1; i < 100_000; i++ {
+		begin := int64(i) * 10_000
+		fmt.Fprintf(&b, `{"t":%d,"k":"spawn","s":1,"id":%d,"n":"task %d","f":"bw"}`+"\n", begin, i, i)
+		fmt.Fprintf(&b, `{"t":%d,"k":"start","s":1,"id":%d}`+"\n", begin+500, i)
+		fmt.Fprintf(&b, `{"t":%d,"k":"end","s":1,"id":%d,"st":"ok"}`+"\n", 1_000_000_000+random.Int64N(1_000_000_000), i)
+	}
+	fmt.Fprintln(&b, `{"t":2000001000,"k":"close","id":1}`)
+	fmt.Fprintln(&b, `{"t":2000002000,"k":"bye"}`)
+	return b.Bytes()
+}

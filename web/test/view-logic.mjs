@@ -1,0 +1,198 @@
+// The parts of the page that need no browser.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { importPage } from './typescript.mjs';
+import { wireOf } from './view-model.mjs';
+
+const { modelOf, harmless, short, spanOf, keyOf } = await importPage('model.ts');
+const { layout } = await importPage('layout.ts');
+const { criticalPath, shares } = await importPage('critical.ts');
+const { causesOf, chainOf } = await importPage('causes.ts');
+const { storyOf, textOf } = await importPage('story.ts');
+const { search, step } = await importPage('search.ts');
+const { duration, tick, parseDuration, thousands } = await importPage('words.ts');
+const { fitAll, zoom, pan, hold } = await importPage('window.ts');
+const { countAlive, columns } = await importPage('overview.ts');
+
+const model = (end, rows, log) => modelOf(wireOf(end, rows, log));
+const story = (m) => storyOf(m, causesOf(m)).map(textOf);
+
+/** A tree of random scopes and tasks, in which children may outlive their parents. */
+function randomModel(seed, n) {
+  const random = () => { seed = (seed * 1103515245 + 12345) & 0x7fffffff; return seed / 0x80000000; };
+  const rows = [[0, 's', 'root', 0, 1000]];
+  for (let i = 1; i < n; i++) {
+    const [level, kind, , begin] = rows[rows.length - 1];
+    const deeper = random() < 0.4 ? level + 1 : Math.max(1, Math.ceil(random() * level));
+    const parentIsTask = deeper === level + 1 && kind === 't';
+    const at = deeper === level + 1 ? begin + random() * 50 : random() * 900;
+    const isScope = parentIsTask || random() < 0.3;
+    rows.push([deeper, isScope ? 's' : 't', `n${i}`, at, Math.min(at + random() * random() * 600, 1000)]);
+  }
+  // A task has only scopes below it.
+  for (let i = 1; i < rows.length; i++) {
+    for (let k = i - 1; k >= 0; k--) {
+      if (rows[k][0] < rows[i][0]) { if (rows[k][1] === 't') rows[i][1] = 's'; break; }
+    }
+  }
+  return model(1000, rows);
+}
+
+test('no two blocks of a layout overlap, and each is inside of its parent', () => {
+  for (let seed = 1; seed <= 40; seed++) {
+    const m = randomModel(seed, 20 + seed * 4);
+    const placed = layout(m);
+    const extent = (i) => {
+      let [from, to] = [m.begin[i], m.end[i]];
+      for (let k = i; k < m.after[i]; k++) [from, to] = [Math.min(from, m.begin[k]), Math.max(to, m.end[k])];
+      return { from, to, top: placed.top[i], bottom: placed.top[i] + placed.height[i] };
+    };
+    for (let i = 0; i < m.n; i++) {
+      const a = extent(i);
+      const p = m.parent[i];
+      if (p >= 0) assert.ok(placed.top[p] + 4 <= a.top && a.bottom <= placed.top[p] + placed.height[p], `seed ${seed}: ${i} in ${p}`);
+      for (let k = m.next[i]; k !== -1; k = m.next[k]) {
+        const b = extent(k);
+        const apart = a.to <= b.from || b.to <= a.from || a.bottom <= b.top || b.bottom <= a.top;
+        assert.ok(apart, `seed ${seed}: ${i} and ${k}`);
+      }
+    }
+  }
+});
+
+test('500 tasks, ten at a time, share the lanes of ten', () => {
+  const rows = [[0, 's', 'crawl', 0, 50_000]];
+  for (let i = 0; i < 500; i++) rows.push([1, 't', `page ${i}`, Math.floor(i / 10) * 1000, Math.floor(i / 10) * 1000 + 1000]);
+  assert.equal(layout(model(50_000, rows)).total, 4 + 10 * 4 + 1);
+});
+
+test('the critical path is as long as the scope, and made of what ended last', () => {
+  const m = model(100, [
+    [0, 's', 'root', 0, 100],
+    [1, 't', 'short', 0, 30],
+    [1, 't', 'long', 10, 60],
+    [2, 's', 'inner', 12, 58],
+    [3, 't', 'leaf', 20, 58],
+    [1, 't', 'second', 60, 95],
+    [1, 't', 'nobody waits', 0, 100, { flags: 1 }],
+  ]);
+  const pieces = criticalPath(m, 0).map((p) => [m.names[p.span], p.from, p.to]);
+  assert.deepEqual(pieces, [
+    ['root', 0, 10], ['long', 10, 12], ['inner', 12, 20], ['leaf', 20, 58], ['long', 58, 60], ['second', 60, 95], ['root', 95, 100],
+  ]);
+  assert.deepEqual(shares(criticalPath(m, 0)).slice(0, 2).map((s) => [m.names[s.span], s.time]), [['leaf', 38], ['second', 35]]);
+  for (let seed = 1; seed <= 40; seed++) {
+    const random = randomModel(seed, 200);
+    for (const of of [0, 5, 9]) {
+      const pieces = criticalPath(random, of);
+      const sum = pieces.reduce((n, p) => n + p.to - p.from, 0);
+      assert.ok(Math.abs(sum - (random.end[of] - random.begin[of])) < 1e-6, `seed ${seed}, span ${of}`);
+      pieces.forEach((p, k) => k > 0 && assert.ok(Math.abs(p.from - pieces[k - 1].to) < 1e-9, 'without holes'));
+    }
+  }
+});
+
+const failure = [
+  [0, 's', 'server', 0, 4e9, { err: 'too many', cause: { at: 3.2e9, kind: 'task failed', by: 'accept', err: 'too many' } }],
+  [1, 't', 'accept', 0, 3.2e9, { state: 'failed', err: 'too many' }],
+  [1, 't', 'conn', 1e9, 3.5e9, { state: 'canceled', err: 'context canceled' }],
+  [2, 's', 'session', 1e9, 3.4e9, { err: 'parent canceled', cause: { at: 3.2e9, kind: 'parent canceled' } }],
+  [3, 't', 'read', 1e9, 3.3e9, { state: 'canceled' }],
+  [1, 't', 'done', 1e9, 2e9],
+];
+
+test('the story names the first failure, and counts what it took with it', () => {
+  assert.deepEqual(story(model(4e9, failure)), ['server failed after 3.2 s: task accept returned “too many”; 2 tasks and 1 scope were canceled because of it.']);
+});
+
+test('the story names the failure that took most with it, too', () => {
+  const lost = (at) => ({ err: 'no', cause: { at, kind: 'timeout', err: 'no' } });
+  const below = failure.map(([level, ...rest]) => [level + 1, ...rest]);
+  const m = model(9e9, [[0, 's', 'app', 0, 9e9], [1, 's', 'early', 0, 1e9, lost(1e9)], ...below, [1, 's', 'late', 5e9, 6e9, lost(6e9)]]);
+  assert.deepEqual(story(m), [
+    'early failed after 1 s: its deadline passed.',
+    'server failed after 3.2 s: task accept returned “too many”; 2 tasks and 1 scope were canceled because of it.',
+    '1 more scope failed, late: its deadline passed.',
+  ]);
+});
+
+test('the chain of causes leads back to the failure', () => {
+  const m = model(4e9, failure);
+  const chain = chainOf(m, causesOf(m), 4).map((steps) => steps.map((s) => s.text + (s.quote ? ` (${s.quote})` : '')).join(''));
+  assert.deepEqual(chain, [
+    'task read was canceled because its scope ended: scope session',
+    'scope session was canceled because its scope ended: scope server',
+    'scope server ended because a task failed',
+    'task accept failed (too many)',
+  ]);
+  assert.deepEqual(chainOf(m, causesOf(m), 5), [], 'what ended well needs no reason');
+});
+
+test('what a scope stops at its good end is not canceled by anybody', () => {
+  const m = model(10, [
+    [0, 's', 'job', 0, 10, { cause: { at: 9, kind: 'completed' } }],
+    [1, 't', 'work', 0, 9],
+    [1, 't', 'heartbeat', 0, 10, { state: 'canceled', flags: 1 }],
+  ]);
+  assert.deepEqual(story(m), ['job ended well after 10 ns: 2 tasks in 1 scope.']);
+  assert.equal(search(m, { text: '', state: 'canceled', longerThan: 0 }).length, 0);
+  assert.equal(search(m, { text: '', state: 'stopped', longerThan: 0 }).length, 1);
+});
+
+test('the story does not hide what is missing', () => {
+  const cut = { closed: false, truncated: true, damaged: 2, losses: [{ at: 5e7, lines: 812, why: 'the writer was too slow' }] };
+  assert.deepEqual(story(model(1e9, [[0, 's', 'a', 0, -1], [1, 't', 'b', 0, -1]], cut)), [
+    'The log stops after 1 s without its last line: the program crashed, was killed, or still runs. 1 task and 1 scope had not ended.',
+    '812 lines of the log are lost after 50 ms: the writer was too slow. What was going on then is drawn as far as it is known.',
+    'The log is cut in the middle of a line.',
+    '2 lines of the log make no sense and were left out.',
+  ]);
+  assert.match(story(model(0, []))[0], /Nothing happened/);
+});
+
+test('search finds by name, state and duration, and goes around', () => {
+  const m = model(4e9, failure);
+  assert.deepEqual(search(m, { text: 'CON', state: '', longerThan: 0 }), [2]);
+  assert.deepEqual(search(m, { text: '', state: 'failed', longerThan: 0 }), [0, 1]);
+  assert.deepEqual(search(m, { text: '', state: '', longerThan: 3e9 }), [0, 1]);
+  assert.equal(step([2, 5, 9], 5, false), 9);
+  assert.equal(step([2, 5, 9], 9, false), 2);
+  assert.equal(step([2, 5, 9], 2, true), 9);
+});
+
+test('names are harmless, and cut between characters', () => {
+  assert.equal(harmless('a\u202eb\u0000c'), 'a⟨U+202E⟩b␀c');
+  assert.equal(short('ab👩c', 4), 'ab…');
+  assert.equal(short('abc', 3), 'abc');
+  const m = model(4e9, failure);
+  for (let i = 0; i < m.n; i++) if (m.isScope[i]) assert.equal(spanOf(m, keyOf(m, i)), i);
+  assert.equal(spanOf(m, 'nonsense'), -1);
+});
+
+test('times are read and written', () => {
+  assert.deepEqual([0, 7, 1500, 45.6e6, 3.2e9, 123e9, 7384e9, 999.7e6].map(duration), ['0 s', '7 ns', '1.5 µs', '45.6 ms', '3.2 s', '2 m 03 s', '2 h 03 m', '1 s']);
+  assert.deepEqual(['100 ms', '1.5s', '20', 'x'].map(parseDuration), [1e8, 1.5e9, 2e7, NaN]);
+  assert.equal(tick(1.2e9, 2e8, 3e9), '1.2 s');
+  assert.equal(thousands(1234567), '1,234,567');
+});
+
+test('zooming leaves the point under the pointer, and the picture in its frame', () => {
+  const p = { width: 900, height: 600, end: 1e9, total: 4000 };
+  const all = fitAll(p);
+  const near = zoom(p, all, 300, 200, 4);
+  const at = (w) => w.from + ((w.to - w.from) * 300) / 900;
+  assert.ok(Math.abs(at(near) - at(all)) < 1);
+  assert.ok(Math.abs((near.top + 200) / near.unit - (all.top + 200) / all.unit) < 1e-6);
+  const far = hold(p, zoom(p, near, 300, 200, 1 / 100));
+  assert.deepEqual(far, all);
+  const aside = pan(p, near, 1e9, 1e9);
+  assert.ok(aside.to <= 1e9 * 1.026 && aside.top <= 4000 * near.unit);
+});
+
+test('tasks alive are counted, those that take no time too', () => {
+  const m = model(10, [[0, 's', 'r', 0, 10], [1, 't', 'a', 0, 5], [1, 't', 'b', 2, -1], [1, 't', 'c', 5, 5]]);
+  const counts = countAlive(m);
+  assert.deepEqual([...counts.alive], [1, 2, 1]);
+  assert.equal(counts.most, 3);
+  assert.deepEqual([...columns(counts, 0, 10, 5)], [1, 2, 2, 1, 1]);
+});

@@ -1,0 +1,36 @@
+// Small logs for tests of the page's parts, written as outlines.
+
+/**
+ * The wire format of an outline: each row is [level, kind, name, begin, stop, more]. kind
+ * is s for a scope and t for a task, more has state, flags, err, and cause of a scope.
+ */
+export function wireOf(end, rows, log = {}) {
+  const strings = [''];
+  const text = (s) => (strings.includes(s) ? strings.indexOf(s) : strings.push(s) - 1);
+  const path = [];
+  const wire = {
+    program: 'test', go: '', pid: 1, run: 'x', started: '2026-01-01T00:00:00Z', trioVis: false, ordinal: false,
+    end, closed: true, truncated: false, damaged: 0, losses: [], strings, kind: '',
+    id: [], parent: [], name: [], state: [], flags: [], begin: [], start: [], stop: [], err: [],
+    causes: [], deadline: [], ready: [], stuck: [], abandoned: [], stack: [], ...log,
+  };
+  rows.forEach(([level, kind, name, begin, stop, more = {}], i) => {
+    path.length = level;
+    wire.kind += kind;
+    wire.id.push(i + 1);
+    wire.parent.push(path[level - 1] ?? -1);
+    wire.name.push(text(name));
+    wire.state.push(text(more.state ?? (kind === 's' ? (stop < 0 ? 'open' : 'closed') : stop < 0 ? 'running' : 'ok')));
+    wire.flags.push(more.flags ?? 5);
+    wire.begin.push(begin);
+    wire.start.push(kind === 's' ? -1 : begin);
+    wire.stop.push(stop);
+    wire.err.push(text(more.err ?? ''));
+    if (more.cause) {
+      const by = rows.findIndex((r) => r[2] === more.cause.by);
+      wire.causes.push({ row: i, at: more.cause.at, kind: text(more.cause.kind), by, err: text(more.cause.err ?? '') });
+    }
+    path.push(i);
+  });
+  return wire;
+}

@@ -1,0 +1,47 @@
+// The critical path of a span: what its end waited for. Walked back from the end: time
+// belongs to the last child that ended by then, and when none did, to the span itself.
+// Tasks that nobody awaits are left out. The idea is that of CRISP and of Jaeger's view.
+import { Flag, none, type Model, type Span } from './model.ts';
+
+export interface Piece { span: Span; from: number; to: number }
+
+/** The pieces, in the order of time; together they are as long as the span. */
+export function criticalPath(m: Model, of: Span): Piece[] {
+  const pieces: Piece[] = [];
+  const stack: { span: Span; from: number; at: number; children: Span[] }[] = [];
+  enter(of, m.begin[of], m.end[of]);
+  while (stack.length > 0) {
+    const frame = stack[stack.length - 1];
+    const child = frame.children.pop();
+    if (child === undefined || m.end[child] <= frame.from) {
+      piece(frame.span, frame.from, frame.at);
+      stack.pop();
+      continue;
+    }
+    if (m.begin[child] >= frame.at || m.end[child] > frame.at) continue; // it was not waited for: another ended later
+    piece(frame.span, m.end[child], frame.at);
+    frame.at = Math.max(frame.from, m.begin[child]);
+    enter(child, frame.at, m.end[child]);
+  }
+  return pieces.reverse();
+
+  function enter(span: Span, from: number, at: number) {
+    const children: Span[] = [];
+    for (let c = m.first[span]; c !== none; c = m.next[c]) {
+      if (m.isScope[c] || m.flags[c] & Flag.Awaited) children.push(c);
+    }
+    children.sort((a, b) => m.end[a] - m.end[b] || m.begin[b] - m.begin[a]);
+    stack.push({ span, from, at, children });
+  }
+
+  function piece(span: Span, from: number, to: number) {
+    if (to > from) pieces.push({ span, from, to });
+  }
+}
+
+/** How long each span is on the path, the longest first. */
+export function shares(pieces: Piece[]): { span: Span; time: number }[] {
+  const times = new Map<Span, number>();
+  for (const p of pieces) times.set(p.span, (times.get(p.span) ?? 0) + p.to - p.from);
+  return [...times].map(([span, time]) => ({ span, time })).sort((a, b) => b.time - a.time);
+}

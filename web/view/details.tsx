@@ -1,0 +1,152 @@
+// All there is to say about what is selected.
+import type { ComponentChildren } from 'preact';
+import { chainOf, type Step } from './causes.ts';
+import { shares } from './critical.ts';
+import { Flag, keyOf, none, pathOf, scopeAbove, short, toneNames, Tone, type Model, type Span } from './model.ts';
+import type { Store } from './store.ts';
+import { count, duration, percent } from './words.ts';
+
+export function stateOf(m: Model, i: Span): { tone: string; text: string } {
+  const tone = toneNames[m.tone[i]];
+  if (!m.isScope[i]) {
+    const text: Record<string, string> = {
+      ok: m.trioVis ? 'ended' : 'ended well', canceled: m.tone[i] === Tone.Stopped ? 'stopped with its scope' : 'canceled', exited: 'called runtime.Goexit', lost: 'ended in a gap of the log: nobody knows how',
+      queued: 'unfinished: not started', running: 'unfinished: running', stuck: 'given up, and not ended',
+    };
+    return { tone, text: text[m.state[i]] ?? m.state[i] };
+  }
+  if (m.state[i] === 'lost') return { tone, text: 'closed in a gap of the log: nobody knows how' };
+  if (m.stop[i] < 0) return { tone, text: `unfinished: ${m.state[i]}` };
+  return { tone, text: m.tone[i] === Tone.Failed ? 'failed' : m.tone[i] === Tone.Canceled ? 'canceled' : m.tone[i] === Tone.Stopped ? 'stopped with its parent' : m.trioVis ? 'ended' : 'ended well' };
+}
+
+export function Details({ store }: { store: Store }) {
+  const { model: m, causes } = store;
+  const i = store.selected.value;
+  const isScope = m.isScope[i] === 1;
+  const state = stateOf(m, i);
+  const chain = chainOf(m, causes, i);
+  const victims = causes.victims.get(i) ?? [];
+  const cause = m.cause.get(i);
+  const ended = causes.ended.get(i);
+  return (
+    <aside class="details" aria-label="Details" data-testid="details">
+      <button class="icon close" aria-label="Close" title="Close (Esc)" onClick={() => store.select(none)}>×</button>
+      <h2>{short(m.names[i], 300)}</h2>
+      <p class="kind"><i class={`swatch ${state.tone}`} />{isScope ? 'scope' : 'task'} · {state.text}</p>
+      <p class="buttons">
+        <button onClick={() => store.fitTo(i)}>Zoom to it</button>
+        <button onClick={() => { store.showPath.value = !store.showPath.value; }} aria-pressed={store.showPath.value}>Critical path</button>
+      </p>
+
+      {chain.length > 0 && <Section title="Why it ended"><ol class={`chain ${chain.flat().some((s) => s.quote) ? 'failed' : ''}`} data-testid="chain">
+        {chain.map((steps) => <li>{steps.map((step) => <Part store={store} step={step} self={i} />)}</li>)}
+      </ol></Section>}
+      {ended !== undefined && <Section title="What it ended"><p><Link store={store} to={ended} />{tollOf(store, ended)}</p></Section>}
+      {m.err[i] && <Section title={isScope ? 'Outcome' : 'Error'}><pre class="error">{m.err[i]}</pre></Section>}
+
+      <Section title="Times"><table><tbody>
+        <Fact name="lasted">{duration(m.end[i] - m.begin[i])}{m.stop[i] < 0 && ' when the log stopped'}</Fact>
+        <Time name={isScope ? 'opened' : 'spawned'} at={m.begin[i]} note={clock(m, m.begin[i])} />
+        <Time name={isScope ? 'finalized' : 'started'} at={m.start[i]} since={isScope ? undefined : m.begin[i]} />
+        <Time name="ready" at={m.ready.get(i)} />
+        <Time name="canceled" at={cause?.at} note={cause?.kind} />
+        <Time name="given up" at={m.stuck.get(i)} />
+        {m.abandoned.get(i)?.map((at) => <Time name="left a blocking call" at={at} />)}
+        <Time name={m.tone[i] === Tone.Lost ? 'found ended' : isScope ? 'closed' : 'ended'} at={m.stop[i]} since={cause?.at} />
+        <Time name="deadline" at={m.deadline.get(i)} />
+      </tbody></table></Section>
+
+      <Section title="Place"><table><tbody>
+        <Fact name="path">{short(pathOf(m, i), 400)}</Fact>
+        <Fact name="in">{m.parent[i] === none ? 'nothing: it is a root' : <Link store={store} to={scopeAbove(m, i)} />}</Fact>
+        {isScope && m.parent[i] !== none && !m.isScope[m.parent[i]] && <Fact name="opened by"><Link store={store} to={m.parent[i]} /></Fact>}
+        <Fact name="id">{keyOf(m, i)}</Fact>
+        {!isScope && <Fact name="flags">{flagsOf(m.flags[i])}</Fact>}
+        <Below store={store} of={i} />
+      </tbody></table></Section>
+
+      {victims.length > 0 && <Section title={`It canceled ${count(victims.length, 'other')}`}><ul class="list">
+        {victims.slice(0, 20).map((v) => <li><Link store={store} to={v} /></li>)}
+        {victims.length > 20 && <li class="muted">and {count(victims.length - 20, 'more', 'more')}</li>}
+      </ul></Section>}
+      {store.path.value.length > 0 && <Path store={store} />}
+      {m.stack.has(i) && <Section title="Stack"><pre class="stack">{m.stack.get(i)}</pre></Section>}
+    </aside>
+  );
+}
+
+function tollOf(store: Store, scope: Span): string {
+  const toll = store.causes.toll.get(scope);
+  return toll ? `, and with it ${count(toll.tasks, 'task')} and ${count(toll.scopes, 'scope')}` : '';
+}
+
+function Section({ title, children }: { title: string; children: ComponentChildren }) {
+  return <section><h3>{title}</h3>{children}</section>;
+}
+
+function Fact({ name, children }: { name: string; children: ComponentChildren }) {
+  return <tr><th scope="row">{name}</th><td>{children}</td></tr>;
+}
+
+function Time({ name, at, since, note }: { name: string; at?: number; since?: number; note?: string }) {
+  if (at === undefined || at < 0) return null;
+  return <Fact name={name}>{duration(at)}{since !== undefined && at > since && <span class="muted"> (+{duration(at - since)})</span>}{note && <span class="muted"> {note}</span>}</Fact>;
+}
+
+/** The time of day, as far as the recording knows it. */
+function clock(m: Model, at: number): string | undefined {
+  const started = Date.parse(m.facts.started);
+  return started > 0 ? `${new Date(started + at / 1e6).toISOString().slice(11, 23)} UTC` : undefined;
+}
+
+function Link({ store, to }: { store: Store; to: Span }) {
+  return <button class="link" onClick={() => store.select(to)}>{short(store.model.names[to], 80)}</button>;
+}
+
+function Part({ store, step, self }: { store: Store; step: Step; self: Span }) {
+  const text = step.span === undefined ? step.text : short(step.text, 80);
+  return <>
+    {step.span !== undefined && step.span !== self ? <button class="link" onClick={() => store.select(step.span!)}>{text}</button> : <span>{text}</span>}
+    {step.quote && <span>: <q>{short(step.quote, 300)}</q></span>}
+  </>;
+}
+
+function flagsOf(flags: number): string {
+  const names = [
+    flags & Flag.Bubble ? 'a failure ends the scope' : 'a failure stays with it',
+    flags & Flag.Master && 'master: its end is the end of the scope',
+    flags & Flag.Awaited ? 'awaited' : 'nobody waits for it',
+  ];
+  return names.filter(Boolean).join('; ');
+}
+
+function Below({ store, of }: { store: Store; of: Span }) {
+  const m = store.model;
+  let tasks = 0;
+  const tones = new Map<string, number>();
+  for (let i = of + 1; i < m.after[of]; i++) {
+    if (!m.isScope[i]) tasks++;
+    if (m.tone[i] !== Tone.Ok) tones.set(toneNames[m.tone[i]], (tones.get(toneNames[m.tone[i]]) ?? 0) + 1);
+  }
+  const all = m.after[of] - of - 1;
+  if (all === 0) return null;
+  const notes = [...tones].map(([name, n]) => `${n} ${name}`).join(', ');
+  return <Fact name="below">{count(tasks, 'task')}, {count(all - tasks, 'scope')}{notes && <span class="muted"> ({notes})</span>}</Fact>;
+}
+
+function Path({ store }: { store: Store }) {
+  const { model, path, pathOwner } = store;
+  const whole = Math.max(model.end[pathOwner.value] - model.begin[pathOwner.value], 1);
+  const longest = shares(path.value);
+  return (
+    <Section title={`Critical path of ${short(model.names[pathOwner.value], 40)}`}>
+      <ul class="list shares" data-testid="path">
+        {longest.slice(0, 12).map(({ span, time }) => (
+          <li><i class="share" style={{ width: `${(100 * time) / whole}%` }} /><Link store={store} to={span} /><span class="muted">{duration(time)}, {percent(time / whole)}</span></li>
+        ))}
+        {longest.length > 12 && <li class="muted">and {count(longest.length - 12, 'more', 'more')}</li>}
+      </ul>
+    </Section>
+  );
+}

@@ -1,0 +1,39 @@
+// Keys that work wherever the focus is, except in a field.
+import { none } from './model.ts';
+import { noQuery } from './search.ts';
+import type { Store } from './store.ts';
+import { treeKeys } from './tree.tsx';
+import { pan, zoom } from './window.ts';
+
+export function followKeys(store: Store): void {
+  const closer = (factor: number) => {
+    const p = store.picture.value;
+    store.move(zoom(p, store.view.value, p.width / 2, p.height / 2, factor));
+  };
+  const aside = (part: number) => store.move(pan(store.picture.value, store.view.value, part * store.picture.value.width, 0));
+  const keys: Record<string, () => void> = {
+    'w': () => closer(1.4), '+': () => closer(1.4), '=': () => closer(1.4),
+    's': () => closer(1 / 1.4), '-': () => closer(1 / 1.4),
+    'a': () => aside(-0.15), 'd': () => aside(0.15),
+    'f': () => store.fitAll(), 'Home': () => store.fitAll(),
+    'n': () => store.nextMatch(), 'p': () => store.nextMatch(true),
+    'c': () => { store.showPath.value = !store.showPath.value; },
+    't': () => { store.chosen.value = store.theme.value === 'dark' ? 'light' : 'dark'; },
+    '/': () => { const field = document.querySelector<HTMLInputElement>('#search')!; field.focus(); field.select(); },
+    '?': () => { store.help.value = true; },
+    'Escape': () => {
+      if (store.searching.value) store.query.value = noQuery;
+      else store.select(none);
+    },
+  };
+  addEventListener('keydown', (e) => {
+    if (e.ctrlKey || e.metaKey || e.altKey || store.help.value) return;
+    if (e.target instanceof HTMLElement && e.target.matches('input, select, textarea')) return;
+    if (keys[e.key]) {
+      e.preventDefault();
+      keys[e.key]();
+    } else if (e.key.startsWith('Arrow')) {
+      treeKeys(store, e, 10);
+    }
+  });
+}

@@ -1,0 +1,20 @@
+import { isQuiet, toneNames } from './model.ts';
+import type { Store } from './store.ts';
+
+const entries: [string, string][] = [
+  ['ok', 'ended well'], ['stopped', 'stopped when all was done'], ['failed', 'failed'], ['canceled', 'canceled'], ['unfinished', 'unfinished'],
+  ['stuck', 'given up'], ['lost', 'unknown'], ['canceling', 'scope is canceling'], ['because', 'because of'],
+];
+
+/** What the colors mean; it has only those states that the log has. */
+export function Legend({ store }: { store: Store }) {
+  const { model } = store;
+  const has = new Set<string>();
+  for (let i = 0; i < model.n; i++) has.add(toneNames[model.tone[i]]);
+  if ([...model.cause.values()].some((cause) => !isQuiet(cause))) has.add('canceling').add('because');
+  return (
+    <div class="legend" aria-label="Legend">
+      {entries.filter(([key]) => has.has(key)).map(([key, text]) => <span><i class={`swatch ${key}`} />{key === 'ok' && model.trioVis ? 'ended' : text}</span>)}
+    </div>
+  );
+}

@@ -1,0 +1,199 @@
+// The log as Go has written it (view/model.go), with what the page derives from it once.
+// A span is a scope or a task: its number is its row in the columns.
+
+export type Span = number;
+export const none: Span = -1;
+
+interface Wire {
+  program: string; go: string; pid: number; run: string; started: string;
+  trioVis: boolean; ordinal: boolean;
+  end: number; closed: boolean; truncated: boolean; damaged: number;
+  losses: Loss[];
+  strings: string[];
+  kind: string;
+  id: number[]; parent: number[]; name: number[]; state: number[]; flags: number[];
+  begin: number[]; start: number[]; stop: number[]; err: number[];
+  causes: { row: number; at: number; kind: number; by: number; err: number }[];
+  deadline: Pair[]; ready: Pair[]; stuck: Pair[]; abandoned: Pair[]; stack: Pair[];
+}
+type Pair = [number, number];
+
+export interface Loss { at: number; lines: number; why: string }
+
+export interface Cause { at: number; kind: string; by: Span; err: string }
+
+/**
+ * How a span is drawn and found: the higher one wins where several share a pixel. Stopped
+ * is what was canceled because its scope ended well; Canceled has a failure behind it, or
+ * was canceled alone.
+ */
+export const Tone = { Ok: 0, Stopped: 1, Lost: 2, Canceled: 3, Unfinished: 4, Stuck: 5, Failed: 6 } as const;
+export const toneNames = ['ok', 'stopped', 'lost', 'canceled', 'unfinished', 'stuck', 'failed'] as const;
+
+const taskTones: Record<string, number> = {
+  ok: Tone.Ok, failed: Tone.Failed, panicked: Tone.Failed, exited: Tone.Failed, canceled: Tone.Canceled,
+  lost: Tone.Lost, stuck: Tone.Stuck, queued: Tone.Unfinished, running: Tone.Unfinished,
+};
+
+export const Flag = { Bubble: 1, Master: 2, Awaited: 4 } as const;
+
+export interface Model {
+  readonly n: number;
+  readonly program: string;
+  readonly facts: { go: string; pid: number; run: string; started: string };
+  readonly trioVis: boolean; // nobody knows how things ended
+  readonly ordinal: boolean; // times are steps, a millisecond each
+  readonly logEnd: number;
+  readonly closed: boolean; readonly truncated: boolean; readonly damaged: number;
+  readonly losses: Loss[];
+
+  readonly isScope: Uint8Array;
+  readonly id: number[];
+  readonly parent: Int32Array;
+  readonly level: Int32Array; // 0 for a root
+  readonly after: Int32Array; // the first row that is no longer below it
+  readonly first: Int32Array; readonly next: Int32Array; // children, in the order of beginning
+  readonly place: Int32Array; readonly siblings: Int32Array; // "the 3rd of 7"
+  readonly tone: Uint8Array;
+  readonly flags: number[];
+  readonly begin: Float64Array;
+  readonly start: Float64Array; // -1: not started, not finalized
+  readonly stop: Float64Array; // -1: unfinished
+  readonly end: Float64Array; // the end of its bar: stop, or that of the log
+
+  readonly names: string[]; // by span: one line, harmless to draw
+  readonly state: string[];
+  readonly err: string[];
+  readonly cause: Map<Span, Cause>;
+  readonly deadline: Map<Span, number>; readonly ready: Map<Span, number>; readonly stuck: Map<Span, number>;
+  readonly abandoned: Map<Span, number[]>;
+  readonly stack: Map<Span, string>;
+}
+
+export function modelOf(wire: Wire): Model {
+  const n = wire.kind.length;
+  const texts = wire.strings.map(harmless);
+  const lines = texts.map((s) => s.replace(/[\n\t]+/g, ' '));
+  const isScope = new Uint8Array(n);
+  const parent = Int32Array.from(wire.parent);
+  const level = new Int32Array(n);
+  const after = new Int32Array(n);
+  const first = new Int32Array(n).fill(none);
+  const next = new Int32Array(n).fill(none);
+  const place = new Int32Array(n);
+  const count = new Int32Array(n + 1); // the last is for the roots
+  const youngest = new Int32Array(n + 1).fill(none);
+  for (let i = 0; i < n; i++) {
+    isScope[i] = wire.kind[i] === 's' ? 1 : 0;
+    const above = parent[i] === none ? n : parent[i];
+    if (above !== n) {
+      level[i] = level[above] + 1;
+      if (first[above] === none) first[above] = i;
+    }
+    if (youngest[above] !== none) next[youngest[above]] = i;
+    youngest[above] = i;
+    place[i] = ++count[above];
+  }
+  const siblings = Int32Array.from(parent, (above) => count[above === none ? n : above]);
+  for (let i = n - 1; i >= 0; i--) {
+    after[i] = Math.max(after[i], i + 1);
+    if (parent[i] !== none) after[parent[i]] = Math.max(after[parent[i]], after[i]);
+  }
+
+  const cause = new Map(wire.causes.map((c) => [c.row, { at: c.at, kind: texts[c.kind], by: c.by, err: texts[c.err] }]));
+  const state = wire.state.map((s) => texts[s]);
+  const err = wire.err.map((s) => texts[s]);
+  const stop = Float64Array.from(wire.stop);
+  const tone = new Uint8Array(n);
+  const calm = new Uint8Array(n); // scopes that have ended, and not by a failure
+  for (let i = 0; i < n; i++) {
+    const above = scopeAbove({ parent, isScope }, i);
+    const end = cause.get(i);
+    if (isScope[i]) {
+      calm[i] = Number(end !== undefined && (end.kind === 'parent canceled' ? above !== none && calm[above] : isQuiet(end)));
+      tone[i] = scopeTone(state[i], err[i], stop[i], end);
+    } else {
+      tone[i] = taskTones[state[i]] ?? Tone.Lost;
+    }
+    const stopped = isScope[i] ? calm[i] : above !== none && calm[above] && stop[i] >= cause.get(above)!.at;
+    if (tone[i] === Tone.Canceled && stopped) tone[i] = Tone.Stopped;
+  }
+  const abandoned = new Map<Span, number[]>();
+  for (const [i, at] of wire.abandoned) abandoned.set(i, [...(abandoned.get(i) ?? []), at]);
+
+  return {
+    n, program: oneLine(harmless(wire.program)),
+    facts: { go: harmless(wire.go), pid: wire.pid, run: harmless(wire.run), started: wire.started },
+    trioVis: wire.trioVis, ordinal: wire.ordinal, logEnd: wire.end, closed: wire.closed, truncated: wire.truncated, damaged: wire.damaged,
+    losses: wire.losses.map((l) => ({ ...l, why: harmless(l.why) })),
+    isScope, id: wire.id, parent, level, after, first, next, place, siblings, tone, flags: wire.flags,
+    begin: Float64Array.from(wire.begin), start: Float64Array.from(wire.start), stop,
+    end: stop.map((t) => (t < 0 ? wire.end : t)),
+    names: wire.name.map((s) => lines[s].trim() || '(no name)'),
+    state, err, cause,
+    deadline: new Map(wire.deadline), ready: new Map(wire.ready), stuck: new Map(wire.stuck), abandoned,
+    stack: new Map(wire.stack.map(([i, s]) => [i, texts[s]])),
+  };
+}
+
+function scopeTone(state: string, err: string, stop: number, cause: Cause | undefined): number {
+  if (state === 'lost') return Tone.Lost;
+  if (cause?.kind === 'parent canceled') return stop < 0 ? Tone.Unfinished : Tone.Canceled;
+  if (err !== '' || (stop < 0 && cause && !isQuiet(cause))) return Tone.Failed;
+  return stop < 0 ? Tone.Unfinished : Tone.Ok;
+}
+
+/** Whether an end was no failure: as history.Cause.Quiet. */
+export function isQuiet(cause: Cause): boolean {
+  return cause.err === '' && ['completed', 'requested', 'master ended'].includes(cause.kind);
+}
+
+export const unfinished = (m: Model, i: Span): boolean => m.stop[i] < 0;
+
+/** The scope of a task, or the scope above one. */
+export function scopeAbove(m: Pick<Model, 'parent' | 'isScope'>, i: Span): Span {
+  let up = m.parent[i];
+  while (up !== none && !m.isScope[up]) up = m.parent[up];
+  return up;
+}
+
+/** The names from the root down. Scopes alone, as in traigo's paths, and the span itself. */
+export function pathOf(m: Model, i: Span): string {
+  const names = [m.names[i]];
+  for (let up = scopeAbove(m, i); up !== none && names.length < 64; up = scopeAbove(m, up)) names.unshift(m.names[up]);
+  return names.map((s) => short(s, 60)).join('/');
+}
+
+/** The name of a span that survives another recording of the same run: scope, or scope.task. */
+export function keyOf(m: Model, i: Span): string {
+  return m.isScope[i] ? `${m.id[i]}` : `${m.id[scopeAbove(m, i)]}.${m.id[i]}`;
+}
+
+export function spanOf(m: Model, key: string): Span {
+  const [scope, task] = key.split('.').map(Number);
+  const owner = m.id.findIndex((id, i) => id === scope && m.isScope[i] === 1);
+  if (owner === none || task === undefined) return owner;
+  for (let i = m.first[owner]; i !== none; i = m.next[i]) if (m.id[i] === task && !m.isScope[i]) return i;
+  return none;
+}
+
+// Characters that a name must not have where it is drawn: they vanish, or turn the text
+// around them. They are shown as what they are.
+const control = /[\u0000-\u0008\u000b-\u001f\u007f]/g;
+const invisible = /[\u0080-\u009f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]/g;
+
+export function harmless(s: string): string {
+  return s
+    .replace(/\r\n?/g, '\n')
+    .replace(control, (c) => (c === '\u007f' ? '\u2421' : String.fromCharCode(0x2400 + c.charCodeAt(0))))
+    .replace(invisible, (c) => `\u27e8U+${c.charCodeAt(0).toString(16).toUpperCase().padStart(4, '0')}\u27e9`);
+}
+
+export const oneLine = (s: string): string => s.replace(/\s+/g, ' ').trim();
+
+/** s cut to n characters, without cutting one in two. */
+export function short(s: string, n: number): string {
+  if (s.length <= n) return s;
+  const cut = /[\ud800-\udbff]/.test(s[n - 2]) ? n - 2 : n - 1;
+  return `${s.slice(0, cut)}…`;
+}

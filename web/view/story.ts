@@ -1,0 +1,189 @@
+// What happened, in words: what failed first, what that took with it, and what the log
+// does not have.
+import { isCulprit, type Causes } from './causes.ts';
+import { isQuiet, none, oneLine, short, toneNames, Tone, type Model, type Span } from './model.ts';
+import { count, duration } from './words.ts';
+
+export interface Word { text: string; span?: Span; find?: (typeof toneNames)[number] }
+export interface Line { tone: (typeof toneNames)[number]; words: Word[] }
+
+export const textOf = (line: Line): string => line.words.map((w) => w.text).join('');
+
+export function storyOf(m: Model, causes: Causes): Line[] {
+  if (m.n === 0) return [say('lost', 'Nothing happened: the log has a first line, and no scope was opened.'), ...gaps(m)];
+  const culprits = culpritsOf(m);
+  const failedTasks: Span[] = [];
+  for (let i = 0; i < m.n; i++) {
+    if (!m.isScope[i] && m.tone[i] === Tone.Failed && !causes.ended.has(i) && !passedOn(m, i)) failedTasks.push(i);
+  }
+  const lines = culprits.length > 0 ? failures(m, causes, culprits) : m.closed ? calm(m) : [];
+  if (failedTasks.length > 0) {
+    const first = failedTasks.reduce((a, b) => (m.end[b] < m.end[a] ? b : a));
+    lines.push(say('failed', { text: count(failedTasks.length, 'task'), find: 'failed' }, ' failed without ending a scope',
+      failedTasks.length > 1 ? ', first ' : ': ', link(m, first), ` with${quote(m.err[first])}.`));
+  }
+  const left = open(m);
+  return m.closed || culprits.length > 0 ? [...lines, ...left, ...gaps(m)] : [...left, ...lines, ...gaps(m)];
+}
+
+/** The scopes that ended on their own account, and badly: in the order in which they did. */
+function culpritsOf(m: Model): Span[] {
+  const culprits: Span[] = [];
+  for (let i = 0; i < m.n; i++) if (isCulprit(m, i)) culprits.push(i);
+  return culprits.sort((a, b) => m.cause.get(a)!.at - m.cause.get(b)!.at || m.level[b] - m.level[a]);
+}
+
+/** Whether the error of a task is that of a scope below it, which has been told already. */
+function passedOn(m: Model, task: Span): boolean {
+  for (let c = m.first[task]; c !== none; c = m.next[c]) if (isCulprit(m, c)) return true;
+  return false;
+}
+
+/** The first failure, then the one that mattered most if it is another, and how many others there are. */
+function failures(m: Model, causes: Causes, culprits: Span[]): Line[] {
+  const climb = climbOf(m, culprits[0]);
+  const lines = [failure(m, causes, climb)];
+  let others = culprits.filter((i) => !climb.includes(i));
+  const worst = worstOf(m, causes, others, total(tollOf(causes, climb)));
+  if (worst) {
+    lines.push(failure(m, causes, worst));
+    others = others.filter((i) => !worst.includes(i));
+  }
+  if (others.length > 0) {
+    lines.push(say('failed', { text: count(others.length, 'more scope'), find: 'failed' }, ' failed, ', others.length > 1 ? 'next ' : '', link(m, others[0]), ': ', ...reason(m, others[0]), '.'));
+  }
+  return lines;
+}
+
+/** That of a root, or else the one that most was canceled because of, if that is more than so many. */
+function worstOf(m: Model, causes: Causes, culprits: Span[], most: number): Span[] | undefined {
+  const root = culprits.find((i) => m.parent[i] === none);
+  if (root !== undefined) return [root];
+  let worst: Span[] | undefined;
+  for (const i of culprits) {
+    const climb = climbOf(m, i);
+    const took = total(tollOf(causes, climb));
+    if (took > most) [worst, most] = [climb, took];
+  }
+  return worst;
+}
+
+function tollOf(causes: Causes, climb: Span[]): { tasks: number; scopes: number } {
+  const toll = { tasks: 0, scopes: 0 };
+  for (const scope of climb) {
+    toll.tasks += causes.toll.get(scope)?.tasks ?? 0;
+    toll.scopes += causes.toll.get(scope)?.scopes ?? 0;
+  }
+  return toll;
+}
+
+const total = ({ tasks, scopes }: { tasks: number; scopes: number }) => tasks + scopes;
+
+function failure(m: Model, causes: Causes, climb: Span[]): Line {
+  const [first] = climb;
+  const toll = tollOf(causes, climb);
+  const words: (string | Word)[] = [link(m, first), ` failed after ${duration(m.cause.get(first)!.at - m.begin[first])}: `, ...reason(m, first)];
+  if (climb.length > 1) words.push('. That ended ', link(m, climb[climb.length - 1]), ' as well');
+  if (total(toll) > 0) {
+    words.push(climb.length > 1 ? ', and ' : '; ', { text: both(toll), find: 'canceled' }, total(toll) === 1 ? ' was' : ' were', ' canceled because of it');
+  }
+  return say('failed', ...words, '.');
+}
+
+/** A scope and those above that failed because it did: its task's error was theirs. */
+export function climbOf(m: Model, scope: Span): Span[] {
+  const climb = [scope];
+  for (let at = scope; ;) {
+    const task = m.parent[at];
+    if (task === none || m.isScope[task]) return climb;
+    const up = m.parent[task];
+    if (up === none || m.cause.get(up)?.by !== task || m.tone[up] !== Tone.Failed) return climb;
+    climb.push(up);
+    at = up;
+  }
+}
+
+function reason(m: Model, scope: Span): (string | Word)[] {
+  const { kind, by, err } = m.cause.get(scope)!;
+  if (by !== none) {
+    const verb = m.state[by] === 'panicked' ? 'panicked with' : m.state[by] === 'exited' ? 'called runtime.Goexit' : 'returned';
+    return ['task ', link(m, by), ` ${verb}${m.state[by] === 'exited' ? '' : quote(m.err[by] || err)}`];
+  }
+  switch (kind) {
+    case 'body failed': return [`its body returned${quote(err)}`];
+    case 'panicked': return [`its body panicked${err ? ' with' : ''}${quote(err)}`];
+    case 'timeout': return ['its deadline passed'];
+    case 'requested': return [`it was canceled${err ? ' with' : ''}${quote(err)}`];
+    case 'task failed': return [`a task returned${quote(err)}`];
+    default: return [`${kind}${quote(err || m.err[scope])}`];
+  }
+}
+
+function calm(m: Model): Line[] {
+  let tasks = 0, roots = 0, ended = 0, canceled = 0;
+  for (let i = 0; i < m.n; i++) {
+    if (!m.isScope[i]) tasks++;
+    if (m.parent[i] === none) {
+      roots++;
+      if (m.stop[i] >= 0) ended++;
+      if (m.tone[i] === Tone.Canceled) canceled++;
+    }
+  }
+  const scopes = m.n - tasks;
+  const crowd = `${count(tasks, 'task')} in ${count(scopes, 'scope')}`;
+  if (canceled > 0) return [say('canceled', { text: count(canceled, 'root scope'), find: 'canceled' }, ` ended because of something outside the log; ${crowd}.`)];
+  if (ended < roots) return [say('running', `No scope failed: ${crowd}.`)];
+  if (roots > 1) return [say('ok', `${count(roots, 'root scope')}${endedWell(m)}: ${crowd}, in ${duration(m.logEnd)}.`)];
+  const cause = m.cause.get(0);
+  const how = cause && isQuiet(cause) && cause.kind === 'requested' ? ' was ended by the program after ' : `${endedWell(m)} after `;
+  return [say('ok', link(m, 0), `${how}${duration(m.end[0] - m.begin[0])}: ${crowd}.`)];
+}
+
+// trio-vis does not know how.
+const endedWell = (m: Model) => (m.trioVis ? ' ended' : ' ended well');
+
+/** What had not ended. */
+function open(m: Model): Line[] {
+  const left = { tasks: 0, scopes: 0 };
+  let stuck = 0, firstStuck: Span = none;
+  for (let i = 0; i < m.n; i++) {
+    if (m.tone[i] === Tone.Stuck) { stuck++; if (firstStuck === none) firstStuck = i; }
+    if (m.stop[i] >= 0) continue;
+    if (m.isScope[i]) left.scopes++; else left.tasks++;
+  }
+  const lines: Line[] = [];
+  const some = left.tasks + left.scopes > 0;
+  const unfinished: (string | Word)[] = some ? [{ text: both(left), find: 'unfinished' }, ' had not ended.'] : ['Everything had ended.'];
+  if (!m.closed) {
+    lines.push(say('unfinished', `The log stops after ${duration(m.logEnd)} without its last line: the program crashed, was killed, or still runs. `, ...unfinished));
+  } else if (some) {
+    lines.push(say('unfinished', 'When the recorder was closed, ', ...unfinished));
+  }
+  if (stuck > 0) lines.push(say('stuck', { text: count(stuck, 'task'), find: 'stuck' }, ' did not end when told to and ', stuck === 1 ? 'was' : 'were', ' given up: ', link(m, firstStuck), stuck > 1 ? ' and others.' : '.'));
+  return lines;
+}
+
+/** What is missing from the log. */
+function gaps(m: Model): Line[] {
+  const lines: Line[] = [];
+  if (m.trioVis) lines.push(say('lost', `This is a file of trio-vis: it does not say how tasks ended${m.ordinal ? ', and its times are steps, not seconds' : ''}.`));
+  const lost = m.losses.reduce((sum, l) => sum + l.lines, 0);
+  if (m.losses.length > 0) {
+    const where = m.losses.length === 1 ? `after ${duration(m.losses[0].at)}` : `in ${m.losses.length} places, first after ${duration(m.losses[0].at)}`;
+    lines.push(say('lost', `${lost > 0 ? count(lost, 'line') : 'Lines'} of the log ${lost === 1 ? 'is' : 'are'} lost ${where}${m.losses[0].why ? `: ${oneLine(m.losses[0].why)}` : ''}. What was going on then is drawn as far as it is known.`));
+  }
+  if (m.truncated) lines.push(say('lost', 'The log is cut in the middle of a line.'));
+  if (m.damaged > 0) lines.push(say('lost', `${count(m.damaged, 'line')} of the log ${m.damaged === 1 ? 'makes' : 'make'} no sense and ${m.damaged === 1 ? 'was' : 'were'} left out.`));
+  return lines;
+}
+
+function both({ tasks, scopes }: { tasks: number; scopes: number }): string {
+  return [tasks > 0 && count(tasks, 'task'), scopes > 0 && count(scopes, 'scope')].filter(Boolean).join(' and ');
+}
+
+const quote = (err: string) => (err ? ` “${short(oneLine(err), 160)}”` : ' an error');
+const link = (m: Model, span: Span): Word => ({ text: short(m.names[span], 60), span });
+
+function say(tone: Line['tone'] | 'running', ...words: (string | Word)[]): Line {
+  return { tone: tone === 'running' ? 'unfinished' : tone, words: words.map((w) => (typeof w === 'string' ? { text: w } : w)) };
+}
