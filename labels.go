@@ -77,7 +77,7 @@ func (s *Scope) runLabelled(body func(context.Context, *Scope) error) error {
 // taskLabels are the labels of tasks with this name in a scope.
 type taskLabels struct {
 	name string
-	ctx  context.Context //nolint:containedctx // labels are had only as part of one
+	ctx  context.Context
 }
 
 // labels returns what t finds values in before its scope: what Values gave, if

@@ -158,7 +158,7 @@ func TestLabelsOfAContextAreThoseOfItsGoroutine(t *testing.T) {
 	user := withLabels(context.Background(), "tenant", "a", "user", "scope's")
 	for _, row := range []struct {
 		name string
-		ctx  context.Context
+		ctx  context.Context //nolint:containedctx // of a row of the table
 		opts []traigo.TaskOption
 		want string // of the task
 		body string
@@ -483,15 +483,17 @@ func TestLabelsAreBackAfterALoopOverAsCompleted(t *testing.T) {
 		pprof.SetGoroutineLabels(ctx)
 		defer pprof.SetGoroutineLabels(context.Background())
 		item := func(context.Context, int) (int, error) { return 1, nil }
-		for range traigo.AsCompleted(ctx, slices.Values([]int{1, 2, 3}), item, traigo.PprofLabels()) {
+		for _, err := range traigo.AsCompleted(ctx, slices.Values([]int{1, 2, 3}), item, traigo.PprofLabels()) {
+			require.NoError(t, err)
 			break
 		}
-		assert.Equal(t, `{"who":"caller"}`, inherited(t))
+		assert.JSONEq(t, `{"who":"caller"}`, inherited(t))
 		assert.Panics(t, func() {
-			for range traigo.AsCompleted(ctx, slices.Values([]int{1, 2, 3}), item, traigo.PprofLabels()) {
+			for _, err := range traigo.AsCompleted(ctx, slices.Values([]int{1, 2, 3}), item, traigo.PprofLabels()) {
+				require.NoError(t, err)
 				panic(errBoom)
 			}
 		})
-		assert.Equal(t, `{"who":"caller"}`, inherited(t))
+		assert.JSONEq(t, `{"who":"caller"}`, inherited(t))
 	})
 }

@@ -90,7 +90,7 @@ func (h *logHandler) WithGroup(name string) slog.Handler {
 func (h *logHandler) with(outside slog.Handler, add func(slog.Handler) slog.Handler) slog.Handler {
 	with := &logHandler{next: add(h.next), outside: outside}
 	if outside != nil {
-		with.since = append(h.since[:len(h.since):len(h.since)], add)
+		with.since = append(slices.Clip(h.since), add)
 	}
 	return with
 }

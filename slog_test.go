@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"maps"
 	"sync"
 	"testing"
 	"testing/slogtest"
@@ -147,9 +148,7 @@ func TestLogHandlerStaysOutsideGroups(t *testing.T) {
 				for i, got := range all {
 					delete(got, "time")
 					want := m{"level": "INFO", "msg": "x"}
-					for key, value := range row.want {
-						want[key] = value
-					}
+					maps.Copy(want, row.want)
 					if i%2 == 0 {
 						want["scope"], want["task"] = "server", "server/read"
 					}
@@ -266,7 +265,7 @@ func TestLogHandlerAddsNothingToThisPackagesRecords(t *testing.T) {
 			return nil
 		}, traigo.Name("server"), traigo.Logger(logger)))
 		assert.NotEmpty(t, out.String())
-		for line := range bytes.Lines([]byte(out.String())) {
+		for line := range bytes.Lines(out.Bytes()) {
 			assert.Equal(t, 1, bytes.Count(line, []byte("scope=")), "%s", line)
 		}
 	})

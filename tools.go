@@ -15,11 +15,11 @@ import (
 // A tooled context is the outer context of a scope that shows itself to tools. It
 // ends with what is inside, and has other values.
 type tooled struct {
-	context.Context //nolint:containedctx // it is one
+	context.Context
 
 	// Set at opening, then read-only.
-	values context.Context //nolint:containedctx // of the scope: with its trace task, if it has one
-	labels context.Context //nolint:containedctx // nothing but its pprof labels; nil without PprofLabels
+	values context.Context // of the scope: with its trace task, if it has one
+	labels context.Context // nothing but its pprof labels; nil without PprofLabels
 	path   string          // of the scope; "" without PprofLabels
 	task   *trace.Task     // nil if no trace was recorded when the scope was opened
 

@@ -8,7 +8,6 @@ package demo
 import (
 	"context"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"os"
@@ -59,7 +58,7 @@ func (d *Demo) findPort(ctx context.Context) error {
 func (d *Demo) supervised() func(context.Context) error {
 	return supervise.Restart(d.serve, supervise.Intensity(3, time.Minute),
 		supervise.Backoff(func() backoff.BackOff { return backoff.NewConstantBackOff(d.Duration / 20) }),
-		supervise.Logger(slog.New(slog.NewTextHandler(io.Discard, nil))), // the tree tells it
+		supervise.Logger(slog.New(slog.DiscardHandler)), // the tree tells it
 	)
 }
 

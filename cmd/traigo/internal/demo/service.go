@@ -37,7 +37,7 @@ func (srv *service) accept(ctx context.Context) error {
 		conn, err := srv.ln.Accept()
 		if err != nil {
 			if ctx.Err() != nil {
-				return nil
+				return ctx.Err() // and hangUp has closed the listener
 			}
 			return err
 		}
