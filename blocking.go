@@ -43,6 +43,9 @@ type call struct {
 	err     error         // read after done
 }
 
+// run is on the stack of the call, by which a Dump finds it: see Task.call.
+//
+//go:noinline
 func (c *call) run() {
 	defer func() {
 		if value := recover(); value != nil {
@@ -72,7 +75,7 @@ func (c *call) result() error {
 // abandon reports that the call goes on without its task.
 func (c *call) abandon() {
 	if s := c.scope; s != nil {
-		s.root().remember(c, stray{scope: s, task: c.task, state: "abandoned", since: now()})
+		s.root().remember(c, stray{scope: s, task: c.task, call: c, state: "abandoned", since: now()})
 		s.emit(TaskAbandoned, c.task, nil)
 	}
 }

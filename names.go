@@ -3,6 +3,7 @@ package traigo
 import (
 	"reflect"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -37,7 +38,14 @@ func (s *Scope) Path() string {
 	if s.parent == nil {
 		return s.Name()
 	}
-	return s.parent.Path() + "/" + s.Name()
+	// Joined once: with a text for each scope on the way a tree of depth n would cost n³
+	// where all are asked, as in a snapshot.
+	names := make([]string, 0, 8)
+	for ; s != nil; s = s.parent {
+		names = append(names, s.Name())
+	}
+	slices.Reverse(names)
+	return strings.Join(names, "/")
 }
 
 // Scope returns the scope that the task lives in.

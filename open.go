@@ -164,8 +164,9 @@ type admission struct {
 }
 
 // admit takes c among the children of s, and in among what ends with c's outer
-// context. Under a scope that has closed there is no place any more: what New
-// opens there must not live.
+// context. In a scope that has closed nothing counts any more: what New opens there must
+// not live. Run counts nowhere; a task that was given up may call it there, and it is in
+// the tree to be seen.
 func (s *Scope) admit(c *Scope) (found admission) {
 	up := s.outerEnded()
 	s.mu.Lock()
@@ -181,10 +182,8 @@ func (s *Scope) admit(c *Scope) (found admission) {
 	case c.upScope:
 		found.ended = s.addHookLocked(&c.hook)
 	}
-	if s.state == Closed {
-		if c.how == made {
-			found.ended = s.ending()
-		}
+	if s.state == Closed && c.how == made {
+		found.ended = s.ending()
 		return found
 	}
 	s.countLocked(c, +1)

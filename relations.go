@@ -12,7 +12,8 @@ func (s *Scope) Parent() *Scope {
 // New; nil if it was opened by the parent's body, by Fork, or outside.
 func (s *Scope) Task() *Task {
 	s.check("Task")
-	if _, t := place(s.outer); t != nil && t.scope == s.parent {
+	// Not by place: what is further out than the parent cannot be the parent's.
+	if t, is := s.outer.Value(nodeKey{}).(*Task); is && t.scope == s.parent {
 		return t
 	}
 	return nil

@@ -99,7 +99,7 @@ type scopeRare struct {
 	waiting      int        // spawns that wait for one of them
 	warnedOfRoom bool       // see there
 	cursor       *Task      // how far the news of the ending has come
-	date         time.Time  // when it was opened, once somebody has asked
+	zero         time.Time  // of a root: see zero, once somebody has asked
 }
 
 var nothingRare = &scopeRare{}

@@ -13,7 +13,8 @@ type Snapshot struct {
 	ID       uint64         `json:"id"`
 	Name     string         `json:"name"`
 	Path     string         `json:"path"`
-	Task     uint64         `json:"task,omitempty"` // ID of the parent's task that opened it: see [Scope.Task]
+	Parent   uint64         `json:"parent,omitempty"` // ID of its parent: further down than here, if that has closed
+	Task     uint64         `json:"task,omitempty"`   // ID of the parent's task that opened it: see [Scope.Task]
 	State    State          `json:"state"`
 	Opened   time.Time      `json:"opened"`
 	Age      time.Duration  `json:"age"` // since it was opened, in nanoseconds
@@ -29,6 +30,7 @@ type Snapshot struct {
 // A TaskSnapshot is a task in a [Snapshot].
 type TaskSnapshot struct {
 	ID       uint64        `json:"id"`
+	Scope    uint64        `json:"scope"` // ID of its scope: further down than here, if that has closed
 	Name     string        `json:"name"`
 	Path     string        `json:"path"`
 	State    string        `json:"state"` // "queued", "running", "canceling", "ended", "given up" or "abandoned"
@@ -49,22 +51,25 @@ type TaskSnapshot struct {
 // abandoned and tasks that were given up, as long as they run.
 func (s *Scope) Snapshot() Snapshot {
 	s.check("Snapshot")
-	return s.snapshot(surroundings{strays: s.straysBelow()})
+	return s.snapshot(s.Path(), surroundings{zero: s.zero(), strays: s.straysBelow()})
 }
 
-// Dump is [Scope.Snapshot] with the stack of each task, and of each body of Run, as
-// far as it has one at that moment. It stops the whole program while the stacks are
-// written: some 4 ms for each 1,000 goroutines.
+// Dump is [Scope.Snapshot] with the stack of each task, of each body of Run, and of each
+// call that was abandoned, as far as it has one at that moment. It stops the whole program
+// while the stacks are written: some 4 ms for each 1,000 goroutines.
 func (s *Scope) Dump() Snapshot {
 	s.check("Dump")
-	return s.snapshot(surroundings{strays: s.straysBelow(), stacks: readDump(goroutineDump())})
+	return s.snapshot(s.Path(), surroundings{zero: s.zero(), strays: s.straysBelow(), stacks: readDump(goroutineDump())})
 }
 
 // surroundings are what a snapshot needs beside the scopes.
 type surroundings struct {
+	zero   time.Time // the date of the stamp 0
 	strays map[*Scope][]stray
 	stacks map[string]string // by address; nil in a mere Snapshot
 }
+
+func (around surroundings) date(at stamp) time.Time { return around.zero.Add(time.Duration(at)) }
 
 func (around surroundings) stackOf(receiver any) string {
 	if around.stacks == nil {
@@ -73,8 +78,12 @@ func (around surroundings) stackOf(receiver any) string {
 	return around.stacks[addressOf(receiver)]
 }
 
-func (s *Scope) snapshot(around surroundings) Snapshot {
-	shot := Snapshot{ID: s.id, Name: s.Name(), Path: s.Path(), Opened: s.date(), Age: s.opened.age(), Stack: around.stackOf(s)}
+// snapshot is given the path of s: to go up for each would take long in a deep tree.
+func (s *Scope) snapshot(path string, around surroundings) Snapshot {
+	shot := Snapshot{ID: s.id, Name: s.Name(), Path: path, Opened: around.date(s.opened), Age: s.opened.age(), Stack: around.stackOf(s)}
+	if s.parent != nil {
+		shot.Parent = s.parent.id
+	}
 	if t := s.Task(); t != nil {
 		shot.Task = t.id
 	}
@@ -96,43 +105,76 @@ func (s *Scope) snapshot(around surroundings) Snapshot {
 	s.mu.Unlock()
 
 	if e := s.ending(); e != nil {
-		shot.Cause = e.cancellation().reason()
+		shot.Cause = e.text()
 	}
 	for i, t := range tasks {
-		below := t.snapshot(i < started)
+		below := t.snapshot(path, i < started, around)
 		below.Stack = around.stackOf(t)
 		shot.Tasks = append(shot.Tasks, below)
 	}
 	for _, x := range around.strays[s] {
-		below := x.snapshot()
-		if x.task != nil {
+		below := x.snapshot(around)
+		if x.call != nil {
+			below.Stack = around.stackOf(x.call) // the task has another, or has ended
+		} else {
 			below.Stack = around.stackOf(x.task)
 		}
 		shot.Tasks = append(shot.Tasks, below)
 	}
-	for _, c := range slices.Backward(children) { // the list has the youngest first
-		if below := c.snapshot(around); below.State != Closed {
-			shot.Scopes = append(shot.Scopes, below)
+	shot.addScopes(path, children, around)
+	// What a task has opened that was given up is below a scope that has closed.
+	var seen []*Scope
+	for _, x := range around.strays[s] {
+		if x.scope != s && !slices.Contains(seen, x.scope) {
+			seen = append(seen, x.scope)
+			shot.addScopes(x.scope.Path(), x.scope.below(), around)
 		}
 	}
 	return shot
 }
 
-// date is when s was opened: once worked out it is kept, or every snapshot would
-// tell another nanosecond.
-func (s *Scope) date() time.Time {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.rare.date.IsZero() {
-		s.ownRareLocked().date = s.opened.date()
+// addScopes adds the children of a scope with that path. Their list has the youngest
+// first.
+func (shot *Snapshot) addScopes(path string, children []*Scope, around surroundings) {
+	for _, c := range slices.Backward(children) {
+		if below := c.snapshot(path+"/"+c.Name(), around); below.State != Closed {
+			shot.Scopes = append(shot.Scopes, below)
+		}
 	}
-	return s.rare.date
 }
 
-func (t *Task) snapshot(started bool) TaskSnapshot {
+// text is the reason in words. Whoever looks at a tree must not fail by one bad error in
+// it, and it is no news each time.
+func (e *ending) text() (text string) {
+	defer func() {
+		if recover() != nil {
+			text = e.kind.String() + ": an error whose Error panics"
+		}
+	}()
+	return e.cancellation().reason()
+}
+
+// zero is the date of the stamp 0. It is kept, or every snapshot would tell another
+// nanosecond; by the root, so that to be looked at costs the other scopes nothing. It is
+// worked out again when the clock has been set, or has gone on while the machine slept.
+func (s *Scope) zero() time.Time {
+	const same = time.Second
+	zero := stamp(0).date().Round(0) // without the monotonic clock, which knows of neither
+	root := s.root()
+	root.mu.Lock()
+	defer root.mu.Unlock()
+	if kept := root.rare.zero; !kept.IsZero() && kept.Sub(zero).Abs() < same {
+		return kept
+	}
+	root.ownRareLocked().zero = zero
+	return zero
+}
+
+func (t *Task) snapshot(scope string, started bool, around surroundings) TaskSnapshot {
+	name := t.Name()
 	shot := TaskSnapshot{
-		ID: t.id, Name: t.Name(), Path: t.Path(), State: "running",
-		Spawned: t.scope.date().Add(time.Duration(t.spawned - t.scope.opened)), Age: t.spawned.age(),
+		ID: t.id, Scope: t.scope.id, Name: name, Path: scope + "/" + name, State: "running",
+		Spawned: around.date(t.spawned), Age: t.spawned.age(),
 		Bubble: t.owner == ownScope, Master: t.flags&master != 0, Awaited: t.flags&awaited != 0,
 		Ready: t.has(isReady),
 	}
@@ -140,7 +182,7 @@ func (t *Task) snapshot(started bool) TaskSnapshot {
 		shot.Deadline = x.deadline
 	}
 	if e := t.alone(); e != nil {
-		shot.Cause = e.cancellation().reason()
+		shot.Cause = e.text()
 	}
 	switch {
 	case t.has(hasEnded):

@@ -11,10 +11,11 @@ import (
 // Which stack is whose: found in a dump of the goroutines, so that a task that
 // behaves pays nothing for it.
 
-// The frames that name a task or a scope by the address of their receiver.
+// The frames that name a task, a scope or a call of Blocking by the address of their receiver.
 const (
 	taskFrame = "traigo.(*Task).call("
 	bodyFrame = "traigo.(*Scope).callBody("
+	callFrame = "traigo.(*call).run("
 )
 
 // goroutineDump returns the stacks of all goroutines.
@@ -25,7 +26,7 @@ func goroutineDump() []byte { return dumpOf(1<<20, true) }
 func readDump(dump []byte) map[string]string {
 	stacks := make(map[string]string)
 	for stack := range bytes.SplitSeq(dump, []byte("\n\n")) {
-		for _, frame := range []string{taskFrame, bodyFrame} {
+		for _, frame := range []string{taskFrame, bodyFrame, callFrame} {
 			for rest := framesOf(stack); ; {
 				_, after, found := bytes.Cut(rest, []byte(frame))
 				if !found {

@@ -11,6 +11,7 @@ import (
 type stray struct {
 	scope *Scope
 	task  *Task // nil for a call made by a body
+	call  *call // nil for a task that was given up
 	state string
 	since stamp
 }
@@ -77,10 +78,10 @@ func (s *Scope) straysBelow() map[*Scope][]stray {
 	return at
 }
 
-func (x stray) snapshot() TaskSnapshot {
-	shot := TaskSnapshot{Name: x.scope.Name(), Path: x.scope.Path()}
+func (x stray) snapshot(around surroundings) TaskSnapshot {
+	shot := TaskSnapshot{Scope: x.scope.id, Name: x.scope.Name(), Path: x.scope.Path()}
 	if x.task != nil {
-		shot = x.task.snapshot(true)
+		shot = x.task.snapshot(x.scope.Path(), true, around)
 	}
 	shot.State, shot.Age = x.state, x.since.age()
 	return shot

@@ -19,7 +19,8 @@
 // knows no users and no passwords: serve it on localhost or an internal port, as
 // pprof, or behind a handler that asks who is there. Never on the address that the world
 // sees. What is shown is escaped, the page loads nothing from elsewhere, and requests
-// that a browser makes for another site's page are refused. Host is not looked at: where
+// that a browser makes for another site's page are refused, if it says so: browsers do over
+// HTTPS and for localhost, not over HTTP to another host. Host is not looked at: where
 // a browser may be lured to a name that leads to localhost, check it in front.
 //
 // # What can be asked
@@ -65,7 +66,7 @@
 //	scope     of a task: the id of that scope
 //	name, path, state, cause, deadline, limit, waiting, stack
 //	          as in traigo.Snapshot and traigo.TaskSnapshot
-//	since     when it was opened or spawned, or stopped being waited for
+//	since     when it was opened or spawned, or the call abandoned
 //	flags     what is not the default: "master", "not awaited", "no bubble", "ready"
 //	warnings  the lints that name it
 //	count     how many are folded here; absent if it is one. Then id, path and stack are

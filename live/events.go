@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strconv"
 	"time"
+	"weak"
 )
 
 // The page's stream of server-sent events.
@@ -67,6 +68,7 @@ func (s *stream) follow(h *handler, r *http.Request, q query) {
 	defer over.Stop()
 	pause := time.NewTicker(streamPause)
 	defer pause.Stop()
+	defer func() { _ = s.control.SetWriteDeadline(time.Now().Add(streamPatience)) }() // for what net/http writes at the end
 	shutdown := h.shutdownOf(r)
 
 	s.buf.WriteString("retry: 1000\n\n")
@@ -121,9 +123,11 @@ func (s *stream) bye() {
 }
 
 // send reports whether the client still reads. One that does not would hold the
-// goroutine: hence the deadline, which a ResponseWriter in a test may not know.
+// goroutine: hence the deadline, which a ResponseWriter in a test may not know. It is of
+// this event alone: HTTP/2 resets a stream when one passes, also if nothing is written.
 func (s *stream) send() bool {
 	_ = s.control.SetWriteDeadline(time.Now().Add(streamPatience))
+	defer func() { _ = s.control.SetWriteDeadline(time.Time{}) }()
 	_, err := s.w.Write(s.buf.Bytes())
 	s.buf.Reset()
 	if s.buf.Cap() > 1<<20 {
@@ -156,20 +160,23 @@ func (h *handler) shutdownOf(r *http.Request) <-chan struct{} {
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	begun, known := h.servers[server]
+	key := weak.Make(server) // it is not for a page to keep a server
+	begun, known := h.servers[key]
 	if !known {
 		begun = make(chan struct{})
-		h.servers[server] = begun
-		server.RegisterOnShutdown(func() { h.shutdown(server, begun) })
+		h.servers[key] = begun
+		server.RegisterOnShutdown(func() { h.shutdown(begun) })
 	}
 	return begun
 }
 
-func (h *handler) shutdown(server *http.Server, begun chan struct{}) {
+// shutdown ends the streams, also those that a request which was under way opens later.
+func (h *handler) shutdown(begun chan struct{}) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.servers[server] == begun { // Shutdown may be called again
+	select {
+	case <-begun: // Shutdown was called again
+	default:
 		close(begun)
-		delete(h.servers, server)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"weak"
 
 	"github.com/traigo/traigo"
 )
@@ -27,10 +28,15 @@ func Handler(roots ...*traigo.Scope) http.Handler {
 
 // topmost leaves out what is below another: it would be shown, and counted, twice.
 func topmost(roots []*traigo.Scope) (top []*traigo.Scope) {
+	given := make(map[*traigo.Scope]bool, len(roots)) // there may be many
 	for _, s := range roots {
-		if !slices.Contains(top, s) && !hasAncestor(s, func(above *traigo.Scope) bool { return slices.Contains(roots, above) }) {
+		given[s] = true
+	}
+	for _, s := range roots {
+		if given[s] && !hasAncestor(s, func(above *traigo.Scope) bool { _, is := given[above]; return is }) {
 			top = append(top, s)
 		}
+		given[s] = false // seen
 	}
 	return top
 }
@@ -53,11 +59,11 @@ type handler struct {
 
 	mu      sync.Mutex // guards what follows
 	streams int
-	servers map[*http.Server]chan struct{} // closed when it shuts down
+	servers map[weak.Pointer[http.Server]]chan struct{} // closed when it shuts down
 }
 
 func newHandler(source func() ([]*traigo.Scope, []ending)) *handler {
-	h := &handler{source: source, servers: make(map[*http.Server]chan struct{})}
+	h := &handler{source: source, servers: make(map[weak.Pointer[http.Server]]chan struct{})}
 	h.looks = newCamera(250*time.Millisecond, func(struct{}) *look { return h.look() })
 	h.dumps = newCamera(time.Second, h.dump)
 	return h
@@ -67,16 +73,18 @@ func newHandler(source func() ([]*traigo.Scope, []ending)) *handler {
 // know where it is mounted.
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	setHeaders(w.Header())
+	h.shutdownOf(r) // so that it is known before a stream is asked for
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		w.Header().Set("Allow", "GET, HEAD")
 		http.Error(w, "live: scopes can only be looked at: use GET", http.StatusMethodNotAllowed)
 		return
 	}
-	if isForeign(r) {
+	last := r.URL.Path[strings.LastIndexByte(r.URL.Path, '/')+1:]
+	if isForeign(r, last) {
 		http.Error(w, "live: asked for by a page of another site", http.StatusForbidden)
 		return
 	}
-	switch last := r.URL.Path[strings.LastIndexByte(r.URL.Path, '/')+1:]; last {
+	switch last {
 	case "events":
 		h.serveEvents(w, r)
 	case "stack":
@@ -102,13 +110,16 @@ func setHeaders(header http.Header) {
 }
 
 // isForeign reports whether a browser asks for a page of another site. It could not read
-// the answer, but make the program work for it, and dump its stacks; only a link to the
-// page, or to the tree, is harmless.
-func isForeign(r *http.Request) bool {
+// the answer, but make the program work for it, dump its stacks, and take the streams of
+// others; only a link to the page, or to the tree, is harmless.
+func isForeign(r *http.Request, last string) bool {
 	if site := r.Header.Get("Sec-Fetch-Site"); site != "cross-site" && site != "same-site" {
 		return false
 	}
-	return r.Header.Get("Sec-Fetch-Mode") != "navigate" || r.URL.Query().Has("stacks")
+	if dest := r.Header.Get("Sec-Fetch-Dest"); dest != "document" && dest != "" {
+		return true // a frame navigates too
+	}
+	return r.Header.Get("Sec-Fetch-Mode") != "navigate" || r.URL.Query().Has("stacks") || last == "events" || last == "stack"
 }
 
 // serveTree answers in the format that is asked for.

@@ -62,7 +62,8 @@ var lints = []lint{
 		says: "was given up after its CancelTimeout, and still runs",
 		do: "Nobody waits for it any more, but it holds its goroutine and what it has opened. Find in its stack what " +
 			"it waits for, and make that end with ctx.",
-		found: func(n, _ *node, _ time.Time) (time.Time, bool) { return n.Since, n.State == stateGivenUp },
+		// A snapshot says when it was spawned, not when it was given up.
+		found: func(n, _ *node, _ time.Time) (time.Time, bool) { return time.Time{}, n.State == stateGivenUp },
 	},
 	{
 		name: "abandoned-call", level: warns, after: patience,

@@ -115,7 +115,7 @@ func (l *look) find(q query) (found []*node) {
 
 // hasPath is true of the path as it is, and as it is shown.
 func (n *node) hasPath(path string) bool {
-	return n.Path == path || !isPlain(n.Path) && clean(n.Path, longestPath) == path
+	return n.Path == path || (len(n.Path) > longestPath || !isPlain(n.Path)) && clean(n.Path, longestPath) == path
 }
 
 // none is true if something was asked for that is not there.
@@ -173,11 +173,11 @@ func (v *view) stableJSON() (text []byte, hash string) {
 	return v.stable, v.hash
 }
 
-// rootOf finds the root that has the scope in it.
+// rootOf finds the root that has the scope in it, or what is left of it.
 func (l *look) rootOf(scope uint64) (root uint64, found bool) {
 	i := slices.IndexFunc(l.roots, func(root *node) bool {
 		isIn := false
-		root.each(nil, func(n, _ *node) { isIn = isIn || n.Kind == aScope && n.ID == scope })
+		root.each(nil, func(n, _ *node) { isIn = isIn || n.who.scope == scope })
 		return isIn
 	})
 	if i < 0 {

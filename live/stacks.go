@@ -49,7 +49,7 @@ func affordable(q query) error {
 // ownFrames leaves out how the scope came to call the function of a task: it says
 // nothing, and is not the same for all.
 func ownFrames(stack string) string {
-	below := strings.LastIndex(stack, "traigo.(*Task).call(")
+	below := max(strings.LastIndex(stack, "traigo.(*Task).call("), strings.LastIndex(stack, "traigo.(*call).run("))
 	if below < 0 {
 		return stack
 	}
@@ -168,29 +168,30 @@ func (h *handler) stackOf(r *http.Request) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	stack := stackIn(shots, q.scope, task)
+	stack := stackIn(shots, q.scope, task, values.Has("call"))
 	if stack == "" {
 		return "", refusal{http.StatusNotFound, "it has no stack of its own: it has ended, has not started, or never had one"}
 	}
 	return stack, nil
 }
 
-func stackIn(shots []traigo.Snapshot, scope, task uint64) string {
+// stackIn is the stack of a task, or with 0 of the body; or of the calls that it has
+// abandoned. A task that was given up is found where it is shown: not in its scope, if that
+// has closed.
+func stackIn(shots []traigo.Snapshot, scope, task uint64, ofCalls bool) string {
+	var stacks []string
 	for _, shot := range shots {
-		if shot.ID != scope {
-			if stack := stackIn(shot.Scopes, scope, task); stack != "" {
-				return stack
-			}
-			continue
-		}
-		if task == 0 {
+		if shot.ID == scope && task == 0 && !ofCalls {
 			return shot.Stack
 		}
 		for _, t := range shot.Tasks {
-			if t.ID == task && t.Stack != "" {
-				return ownFrames(t.Stack)
+			if t.Scope == scope && t.ID == task && (t.State == stateAbandoned) == ofCalls && t.Stack != "" {
+				stacks = append(stacks, ownFrames(t.Stack))
 			}
 		}
+		if stack := stackIn(shot.Scopes, scope, task, ofCalls); stack != "" {
+			stacks = append(stacks, stack)
+		}
 	}
-	return ""
+	return strings.Join(stacks, "\n")
 }

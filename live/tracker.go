@@ -23,17 +23,20 @@ import (
 // that failed, or were roots, with their outcomes.
 //
 // As any observer it makes each step of a task an event: see [traigo.Observe]. It holds
-// no scope that has closed.
+// no scope that has closed, but for the last 50 in which something runs on: a task that
+// was given up, a call that was abandoned.
 type Tracker struct {
 	once    sync.Once
 	handler *handler
 
-	mu    sync.Mutex // guards what follows
-	roots map[*traigo.Scope]bool
-	ended []ending // the latest last
+	mu      sync.Mutex // guards what follows
+	roots   map[*traigo.Scope]bool
+	haunted []*traigo.Scope // roots that have closed, and in which something ran on
+	ended   []ending        // the latest last
 }
 
-// mostEnded is how many scopes that have ended are remembered.
+// mostEnded is how many scopes that have ended are remembered, and how many of those in
+// which something runs on.
 const mostEnded = 50
 
 // An ending is what is remembered of a scope.
@@ -78,10 +81,15 @@ func (t *Tracker) opened(s *traigo.Scope) {
 }
 
 func (t *Tracker) closed(e traigo.Event) {
-	if !t.drop(e.Scope) && e.Err == nil {
+	wasRoot := t.drop(e.Scope)
+	if !wasRoot && e.Err == nil {
 		return
 	}
-	past := ending{id: e.Scope.ID(), Path: clean(e.Scope.Path(), longestPath), Opened: e.Scope.Snapshot().Opened, Ended: e.Time}
+	shot := e.Scope.Snapshot()
+	past := ending{id: shot.ID, Path: clean(shot.Path, longestPath), Opened: shot.Opened, Ended: e.Time}
+	if wasRoot && !isEmpty(shot) {
+		t.haunt(e.Scope)
+	}
 	if e.Err != nil {
 		past.Err = clean(firstLine(e.Err.Error()), longestError) // a user's method: not under the lock
 	}
@@ -105,6 +113,34 @@ func (t *Tracker) drop(s *traigo.Scope) bool {
 	return was
 }
 
+func isEmpty(shot traigo.Snapshot) bool { return len(shot.Tasks)+len(shot.Scopes) == 0 }
+
+// haunt keeps a root that has closed as long as something runs in it.
+func (t *Tracker) haunt(s *traigo.Scope) {
+	t.lay() // also if nobody ever looks
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if len(t.haunted) == mostEnded {
+		t.haunted = slices.Delete(t.haunted, 0, 1)
+	}
+	t.haunted = append(t.haunted, s)
+}
+
+// lay forgets those in which nothing runs any more. A snapshot calls methods of errors:
+// it is not taken under the lock.
+func (t *Tracker) lay() {
+	t.mu.Lock()
+	haunted := slices.Clone(t.haunted)
+	t.mu.Unlock()
+	over := make(map[*traigo.Scope]bool)
+	for _, s := range haunted {
+		over[s] = isEmpty(s.Snapshot())
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.haunted = slices.DeleteFunc(t.haunted, func(s *traigo.Scope) bool { return over[s] })
+}
+
 // ServeHTTP makes a Tracker an [http.Handler].
 func (t *Tracker) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	t.once.Do(func() { t.handler = newHandler(t.now) })
@@ -113,10 +149,13 @@ func (t *Tracker) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // now is what the handler shows.
 func (t *Tracker) now() ([]*traigo.Scope, []ending) {
+	t.lay()
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	ended := slices.Clone(t.ended)
 	slices.Reverse(ended)
 	byID := func(a, b *traigo.Scope) int { return cmp.Compare(a.ID(), b.ID()) }
-	return slices.SortedFunc(maps.Keys(t.roots), byID), ended
+	roots := slices.AppendSeq(slices.Clone(t.haunted), maps.Keys(t.roots))
+	slices.SortFunc(roots, byID)
+	return roots, ended
 }

@@ -1,6 +1,7 @@
 package live
 
 import (
+	"cmp"
 	"strconv"
 	"time"
 
@@ -55,14 +56,22 @@ func treeOf(shot traigo.Snapshot, now time.Time) *node {
 		Below: make([]*node, 0, len(shot.Tasks)+len(shot.Scopes)),
 	}
 	tasks := make([]node, len(shot.Tasks)) // at once: there may be many
+	var calls map[who]int                  // that were abandoned
 	for i := range shot.Tasks {
-		tasks[i].setTask(&shot.Tasks[i], n, i, now)
+		tasks[i].setTask(&shot.Tasks[i], n, now)
+		if tasks[i].State == stateAbandoned { // of these, one task may have more
+			if calls == nil {
+				calls = make(map[who]int)
+			}
+			calls[tasks[i].who]++
+			tasks[i].who.call = calls[tasks[i].who]
+		}
 		n.Below = append(n.Below, &tasks[i])
 	}
 	openers := openersIn(shot, n.Below)
 	for _, below := range shot.Scopes {
 		home := n
-		if opener := openers[below.Task]; opener != nil {
+		if opener := openers[who{scope: cmp.Or(below.Parent, shot.ID), task: below.Task}]; opener != nil {
 			home = opener
 		}
 		home.Below = append(home.Below, treeOf(below, now))
@@ -71,15 +80,15 @@ func treeOf(shot traigo.Snapshot, now time.Time) *node {
 }
 
 // openersIn finds the tasks that have opened scopes. One that has ended meanwhile is
-// not there.
-func openersIn(shot traigo.Snapshot, tasks []*node) map[uint64]*node {
-	var openers map[uint64]*node
+// not there. One that was given up is of another scope, and so is what it has opened.
+func openersIn(shot traigo.Snapshot, tasks []*node) map[who]*node {
+	var openers map[who]*node
 	for _, below := range shot.Scopes {
 		if below.Task != 0 && openers == nil {
-			openers = make(map[uint64]*node, len(tasks))
+			openers = make(map[who]*node, len(tasks))
 			for _, t := range tasks {
-				if t.State != stateAbandoned { // the call, not the task
-					openers[t.ID] = t
+				if t.State != stateAbandoned { // that is a call, not the task
+					openers[who{scope: t.Scope, task: t.ID}] = t
 				}
 			}
 		}
@@ -96,21 +105,19 @@ const (
 	stateAbandoned = "abandoned"
 )
 
-func (n *node) setTask(t *traigo.TaskSnapshot, scope *node, place int, now time.Time) {
+func (n *node) setTask(t *traigo.TaskSnapshot, shownIn *node, now time.Time) {
+	scope := cmp.Or(t.Scope, shownIn.ID)
 	*n = node{
-		who: who{scope: scope.ID, task: t.ID}, Kind: aTask,
-		ID: t.ID, Scope: scope.ID, Name: clean(t.Name, longestName), Path: t.Path, State: t.State,
+		who: who{scope: scope, task: t.ID}, Kind: aTask,
+		ID: t.ID, Scope: scope, Name: clean(t.Name, longestName), Path: t.Path, State: t.State,
 		Since: t.Spawned, Deadline: t.Deadline, Cause: clean(firstLine(t.Cause), longestName),
 		Stack: ownFrames(t.Stack), awaited: t.Awaited,
 	}
-	if t.State == stateGivenUp || t.State == stateAbandoned {
-		// What is told of these is their age alone, and more than one may have the same
-		// ID. To the second: the moment must not seem to change from look to look.
-		n.Since = now.Add(-t.Age).Truncate(time.Second)
-		n.who.place = place + 1
-	}
 	if t.State == stateAbandoned {
-		return // a call has no flags
+		// What is told of a call is its age alone. To the second: the moment must not seem
+		// to change from look to look.
+		n.Since = now.Add(-t.Age).Truncate(time.Second)
+		return // it has no flags
 	}
 	n.Flags = flagsOf(t)
 }
@@ -135,17 +142,17 @@ func flagsOf(t *traigo.TaskSnapshot) (flags []string) {
 // A who tells one node from all others, as long as it lives.
 type who struct {
 	scope, task uint64
-	place       int // of what was given up or abandoned
+	call        int // of those of the task that were abandoned, from 1
 }
 
 // key is who in JSON.
 func (w who) key() string {
 	key := "s" + strconv.FormatUint(w.scope, 10)
-	if w.task != 0 || w.place != 0 {
+	if w.task != 0 || w.call != 0 {
 		key += "." + strconv.FormatUint(w.task, 10)
 	}
-	if w.place != 0 {
-		key += "-" + strconv.Itoa(w.place)
+	if w.call != 0 {
+		key += "-" + strconv.Itoa(w.call)
 	}
 	return key
 }

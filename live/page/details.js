@@ -36,6 +36,7 @@ export function openDetails(key) {
     bar.append(only);
   }
   renderDetails();
+  select(key, true); // the panel may have come over it
   if (node.kind === 'task') fetchStack(false);
 }
 
@@ -54,7 +55,7 @@ export function renderDetails() {
   const facts = [
     ['state', gone ? `was ${node.state}, is gone` : node.state],
     ['path', node.path],
-    [node.count ? 'oldest' : 'id', node.scope ? `task ${node.id} of scope ${node.scope}` : `${node.kind} ${node.id}`],
+    [node.count ? 'oldest' : 'id', node.scope ? `task ${node.id ?? '–'} of scope ${node.scope}` : `${node.kind} ${node.id}`],
     ['age', gone ? '' : ages(node)],
     ['since', node.since],
     ['deadline', node.deadline],
@@ -83,7 +84,8 @@ async function fetchStack(force) {
   const mine = panel;
   const { node } = mine;
   const query = new URLSearchParams({ scope: node.kind === 'task' ? node.scope : node.id });
-  if (node.kind === 'task') query.set('task', node.id);
+  if (node.kind === 'task') query.set('task', node.id ?? 0);
+  if (node.state === 'abandoned') query.set('call', 1); // its stack, not that of the task
   if (force) query.set('stacks', 'force');
   mine.stack.hidden = false;
   mine.stack.setAttribute('aria-busy', 'true');

@@ -25,7 +25,10 @@ setInterval(() => {
 function reveal(lint, path) {
   const is = (node) => node.warnings?.includes(lint);
   const way = find(model.state.roots, (n) => is(n) && n.path === path) ?? find(model.state.roots, is);
-  if (!way) return;
+  if (!way) { // it is in another part, or was left out
+    location.search = new URLSearchParams({ path });
+    return;
+  }
   setFilter('');
   way.slice(0, -1).forEach((node) => model.folded.delete(node.key));
   renderTree();

@@ -42,7 +42,7 @@ export function renderTree() {
     at = next;
   }
   if (shown.length === 0) {
-    tree.append(make('p', 'empty', model.filter ? 'Nothing here has that in it.' : 'No scope is open.'));
+    tree.append(make('p', 'empty', model.filter ? 'Nothing here has that in it.' : part.size ? 'What is asked for does not live now.' : 'No scope is open.'));
   }
   mark();
 }
