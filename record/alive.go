@@ -20,8 +20,9 @@ import (
 type alive struct {
 	scopes map[*traigo.Scope]openScope
 	tasks  map[*traigo.Task]liveTask
-	peak   int   // of tasks: maps do not shrink by themselves
 	latest int64 // time of any event
+
+	mostScopes, mostTasks int // since the maps were made: they do not shrink by themselves
 }
 
 // An openScope is what a census says of a scope beyond what that says itself.
@@ -30,7 +31,7 @@ type openScope struct {
 	by           *traigo.Task // that opened it
 	root         bool         // it has no ancestor here
 	state        string       // "" while it is open
-	cause        string
+	cause        string       // as a census has it: no longer than it may be
 }
 
 // A liveTask is when it was spawned, and below that two bits.
@@ -52,28 +53,26 @@ func (a *alive) note(t int64, e traigo.Event, d *details) {
 	switch e.Kind {
 	case traigo.TaskSpawned:
 		a.tasks[e.Task] = liveTask(t) << stateBits
-		a.peak = max(a.peak, len(a.tasks))
+		a.mostTasks = max(a.mostTasks, len(a.tasks))
 	case traigo.TaskStarted:
 		a.tasks[e.Task] |= started
 	case traigo.TaskEnded:
 		delete(a.tasks, e.Task)
-		a.shrink()
+		a.tasks = shrunk(a.tasks, &a.mostTasks)
 	case traigo.TaskStuck:
 		if was, known := a.tasks[e.Task]; known { // its end may have come before
 			a.tasks[e.Task] = was | stuck
 		}
 	case traigo.ScopeOpened:
 		a.scopes[e.Scope] = openScope{at: t, deadline: d.deadline, by: d.by, root: !a.isBelow(e.Scope)}
+		a.mostScopes = max(a.mostScopes, len(a.scopes))
 	case traigo.ScopeFinalized:
 		a.move(e.Scope, "finalizing", "")
 	case traigo.ScopeCanceled:
-		cause := d.why
-		if d.err != "" {
-			cause += ": " + d.err
-		}
-		a.move(e.Scope, "canceling", cause)
+		a.move(e.Scope, "canceling", d.cause)
 	case traigo.ScopeClosed:
 		delete(a.scopes, e.Scope)
+		a.scopes = shrunk(a.scopes, &a.mostScopes)
 	default:
 	}
 }
@@ -94,15 +93,16 @@ func (a *alive) isBelow(s *traigo.Scope) bool {
 	return false
 }
 
-// shrink gives back what a crowd of tasks has needed that is gone.
-func (a *alive) shrink() {
+// shrunk gives back what a crowd has needed that is gone.
+func shrunk[K comparable, V any](m map[K]V, most *int) map[K]V {
 	const worthIt = 1 << 14
-	if a.peak < worthIt || len(a.tasks) > a.peak/16 {
-		return
+	if *most < worthIt || len(m) > *most/16 {
+		return m
 	}
-	tasks := make(map[*traigo.Task]liveTask, 2*len(a.tasks))
-	maps.Copy(tasks, a.tasks)
-	a.tasks, a.peak = tasks, len(tasks)
+	small := make(map[K]V, 2*len(m))
+	maps.Copy(small, m)
+	*most = len(small)
+	return small
 }
 
 func (a *alive) isEmpty() bool { return len(a.scopes)+len(a.tasks) == 0 }
@@ -138,7 +138,7 @@ func (a *alive) census(t int64) []byte {
 		b = appendScope(b, was.at, s, was.deadline, was.by)
 		b = appendKey(b, "st", cmp.Or(was.state, "open"))
 		if was.cause != "" {
-			b = appendKey(b, "err", was.cause)
+			b = append(appendEscaped(append(b, `,"err":"`...), was.cause), '"')
 		}
 		b = end(b)
 

@@ -7,7 +7,8 @@
 //
 // Where Close is forgotten the log has no end line, and at most the last 100 ms are
 // missing; the goroutine of the recorder stays. In a test in a synctest bubble the
-// recorder has to be closed, as everything there has to end.
+// recorder has to be closed, as everything there has to end; and it is for that bubble
+// alone, while one from outside may observe in bubbles too, with the times of another clock.
 //
 // # What survives what
 //
@@ -17,8 +18,8 @@
 //   - on every failure (of a task, or of a scope at its close) and every cancellation
 //     other than the normal end of a scope, and on the close of each scope that has no
 //     ancestor under its observation: before [Recorder.Observe] returns, so that the
-//     program goes on only when that much is safe. (It waits for that at most 50 ms,
-//     and not at all while a writer is known to be stuck.)
+//     program goes on only when that much is safe. (It waits for that at most 100 ms: 50
+//     for each of two writes, and not at all while a writer is known to be stuck.)
 //
 // What has been handed over survives every end of the process: a panic, a fatal error
 // of the runtime, os.Exit, SIGTERM, SIGKILL. What has not is gone with it. With
@@ -44,10 +45,11 @@
 //
 // # Costs
 //
-// An event without an error costs 0.1 to 0.2 µs and allocates nothing; with [Durable] 1 to
-// 2 µs, for one write(2). An urgent one costs the way to the writer and back, some 10 µs.
-// Beside the buffer the recorder remembers each scope and task that is alive: some 100
-// bytes for a scope and 25 for a task, a hundredth of what a goroutine needs.
+// An event without an error costs 0.1 to 0.2 µs and allocates nothing (but for a name of
+// more than some 180 bytes); with [Durable] 1 to 2 µs, for one write(2). An urgent one
+// costs the way to the writer and back, some 10 µs. Beside the buffer the recorder
+// remembers each scope and task that is alive: some 100 bytes for a scope and 25 for a
+// task, a hundredth of what a goroutine needs.
 //
 // The format is described in docs/log-format.md. Package record/history reads it, also
 // where traigo is not linked.

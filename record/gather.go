@@ -17,7 +17,7 @@ func (r *Recorder) gather(line []byte, t int64, e traigo.Event, d *details) {
 		return
 	}
 	wake := len(r.buf) == 0
-	if r.dropping || len(r.buf) > 0 && len(r.buf)+len(line) > r.half {
+	if r.dropping || len(r.buf) > 0 && len(r.buf)+len(line) > r.half+r.extra {
 		// All that comes until a round has made room: so the gap is one, and its place
 		// is known.
 		r.dropping = true
@@ -78,6 +78,17 @@ func (r *Recorder) writeNow(line []byte, t int64, e traigo.Event, d *details) {
 	r.buf = append(r.buf, line...)
 	r.alive.note(t, e, d)
 	r.mu.Unlock()
+	defer r.release() // also if the writer calls runtime.Goexit
 	r.round()
-	r.release()
+}
+
+// finishNow ends the log then. The pen may be with a writer that is stuck.
+func (r *Recorder) finishNow() {
+	defer close(r.finished)
+	defer r.leave()
+	r.err = errGone
+	r.pen.Lock()
+	defer r.release()
+	r.round()
+	r.finish()
 }

@@ -17,6 +17,7 @@ type details struct {
 	by       *traigo.Task
 	state    string // of a task that has ended
 	why      string // of a scope that was canceled
+	cause    string // why, and err as far as it is written
 	err      string
 	stack    string
 	urgent   bool // to be handed over before the program goes on
@@ -167,8 +168,11 @@ func (r *Recorder) detailCancel(e traigo.Event, d *details) {
 		return
 	}
 	d.why, d.urgent = c.Kind.String(), c.Kind != traigo.Completed
+	d.cause = d.why
 	if c.Kind != traigo.ParentCanceled || r.isRoot(e.Scope) || !isOfScope(c.Err) {
-		d.err, _ = textOf(c.Err)
+		if d.err, _ = textOf(c.Err); d.err != "" {
+			d.cause += ": " + shortened(d.err) // it is kept: no more than that
+		}
 	} // else it is in the line of a scope above
 }
 

@@ -1,6 +1,7 @@
 package record_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -174,6 +175,49 @@ func TestStressWriterThatFailsAndRecovers(t *testing.T) {
 	assert.NotZero(t, losses, "the test has tested nothing")
 }
 
+// After a loss comes what is alive. While that is written, which takes its time, nothing
+// more gets lost: or it would never end.
+func TestLossAmongManyIsOne(t *testing.T) {
+	silent(t)
+	synctest.Test(t, func(t *testing.T) {
+		var out memory
+		var slow, hiccup atomic.Bool
+		rec := record.New(writing(func(p []byte) (int, error) {
+			if hiccup.Swap(false) {
+				time.Sleep(time.Second)
+			}
+			if slow.Load() {
+				time.Sleep(time.Duration(len(p)) * time.Microsecond)
+			}
+			return out.Write(p)
+		}), record.Buffer(8<<10))
+		var observed counting
+		s := traigo.New(context.Background(), traigo.Observe(rec), traigo.Observe(&observed))
+		for range 2_000 {
+			s.Spawn(untilCanceled, traigo.Awaited(false))
+			synctest.Wait()
+		}
+		slow.Store(true)
+		hiccup.Store(true)
+		for range 3_000 {
+			_ = s.Spawn(nop).Wait(context.Background())
+			time.Sleep(time.Millisecond)
+		}
+		slow.Store(false)
+		time.Sleep(time.Second)
+		_ = s.Close()
+		_ = rec.Close()
+		h := whole(t, out.log(), observed.Load())
+		during := 0
+		for _, l := range h.Losses {
+			if l.At > 0 && l.At < 3*time.Second {
+				during++
+			}
+		}
+		assert.Equal(t, 1, during, "%v", h.Losses)
+	})
+}
+
 // A stuck writer delays a failing task once, for 50 ms, and nothing else.
 func TestStuckWriterDelaysOnce(t *testing.T) {
 	silent(t)
@@ -212,6 +256,51 @@ func TestCloseGivesUpOnAStuckWriter(t *testing.T) {
 		require.ErrorIs(t, rec.Close(), os.ErrDeadlineExceeded)
 		assert.Equal(t, 10*time.Second, time.Since(began))
 		close(free)
+	})
+}
+
+// Nor where the program itself writes, and some of it is stuck.
+func TestCloseGivesUpOnAStuckDurableWriter(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		free := make(chan struct{})
+		var out memory
+		rec := record.New(writing(func(p []byte) (int, error) {
+			if len(out.log()) > 0 {
+				<-free
+			}
+			return out.Write(p)
+		}), record.Durable())
+		ended := make(chan error)
+		go func() {
+			ended <- traigo.Run(context.Background(), func(context.Context, *traigo.Scope) error { return nil }, traigo.Observe(rec))
+		}()
+		synctest.Wait()
+		began := time.Now()
+		require.ErrorIs(t, rec.Close(), os.ErrDeadlineExceeded)
+		assert.Equal(t, 10*time.Second, time.Since(began))
+		close(free)
+		require.NoError(t, <-ended)
+		require.NoError(t, rec.Close())
+		assert.True(t, read(t, out.log()).Closed)
+	})
+}
+
+// In a bubble time passes while the program waits for a slow writer.
+func TestDurableWriterThatSleepsInABubble(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out memory
+		rec := record.New(writing(func(p []byte) (int, error) {
+			time.Sleep(time.Millisecond)
+			return out.Write(p)
+		}), record.Durable())
+		var observed counting
+		s := traigo.New(context.Background(), traigo.Observe(rec), traigo.Observe(&observed))
+		for range 10 {
+			s.Spawn(nop)
+		}
+		require.NoError(t, s.Wait())
+		require.NoError(t, rec.Close())
+		whole(t, out.log(), observed.Load())
 	})
 }
 
@@ -256,6 +345,54 @@ func TestWriterThatCallsGoexit(t *testing.T) {
 		s.Spawn(func(context.Context) error { return errors.New("no") })
 		require.Error(t, s.Wait())
 		require.ErrorContains(t, rec.Close(), "Goexit")
+	})
+}
+
+// Whenever it does so, nobody waits for it.
+func TestWriterThatCallsGoexitLater(t *testing.T) {
+	silent(t)
+	fails := func(context.Context, *traigo.Scope) error { return errors.New("no") }
+	for fatal := range 3 {
+		synctest.Test(t, func(t *testing.T) {
+			n := 0
+			rec := record.New(writing(func(p []byte) (int, error) {
+				if n++; n > fatal {
+					runtime.Goexit()
+				}
+				return len(p), nil
+			}))
+			began := time.Now()
+			for range 3 {
+				require.Error(t, traigo.Run(context.Background(), fails, traigo.Observe(rec)))
+			}
+			assert.Less(t, time.Since(began), 100*time.Millisecond)
+			require.ErrorContains(t, rec.Close(), "Goexit")
+		})
+	}
+}
+
+// Of one that a program calls itself it ends the goroutine, as it says, and no more.
+func TestDurableWriterThatCallsGoexit(t *testing.T) {
+	silent(t)
+	synctest.Test(t, func(t *testing.T) {
+		var out memory
+		var observed counting
+		fatal := true
+		rec := record.New(writing(func(p []byte) (int, error) {
+			if fatal && bytes.Contains(p, []byte(`"start"`)) {
+				fatal = false
+				runtime.Goexit()
+			}
+			return out.Write(p)
+		}), record.Durable())
+		s := traigo.New(context.Background(), traigo.Observe(rec), traigo.Observe(&observed))
+		for range 3 {
+			s.Spawn(nop)
+		}
+		_ = s.Wait()
+		require.ErrorContains(t, rec.Close(), "1 lines")
+		h := whole(t, out.log(), observed.Load()+1) // it has not been shown that one
+		assert.EqualValues(t, 1, h.Lost())
 	})
 }
 

@@ -44,8 +44,9 @@ func settingsOf(opts []Option) settings {
 func Durable() Option { return func(s *settings) { s.durable = true } }
 
 // Buffer bounds the memory for lines that are not yet written, in bytes; the default is
-// 1 MiB. What finds no room is lost, and counted: the program never waits for it. It
-// panics if bytes is not positive.
+// 1 MiB. What finds no room is lost, and counted: the program never waits for it. While
+// it is written what is alive, after a loss or as a file begins, there may be 64 bytes
+// more for each scope and task that is. It panics if bytes is not positive.
 func Buffer(bytes int) Option {
 	if bytes <= 0 {
 		panic(fmt.Sprintf("record: Buffer(%d): the number of bytes must be positive", bytes))

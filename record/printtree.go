@@ -9,7 +9,6 @@ import (
 	"strings"
 	"sync"
 	"time"
-	"unicode/utf8"
 
 	"github.com/traigo/traigo"
 )
@@ -32,6 +31,7 @@ func PrintTree(w io.Writer) traigo.Observer {
 const (
 	maxBranches = 16  // of one sort that are printed below one scope
 	maxLines    = 100 // of one tree
+	enough      = 200 // characters of a name or an error
 )
 
 type treePrinter struct {
@@ -65,7 +65,7 @@ func (p *treePrinter) Observe(e traigo.Event) {
 		p.began = e.Time
 	}
 	var b bytes.Buffer
-	fmt.Fprintf(&b, "%v %v: %s%s\n", e.Time.Sub(p.began).Round(time.Microsecond), e.Kind, pathOf(e), remark(e, text))
+	fmt.Fprintf(&b, "%v %v: %s%s\n", e.Time.Sub(p.began).Round(time.Microsecond), e.Kind, printable(pathOf(e), 5*enough), remark(e, text))
 	if n := p.take(e); n != nil {
 		for n.up != nil {
 			n = n.up
@@ -100,14 +100,7 @@ func remark(e traigo.Event, text string) string {
 
 func brief(text string) string {
 	text, _, more := strings.Cut(text, "\n")
-	const enough = 200
-	if len(text) > enough {
-		end := enough
-		for end > enough-utf8.UTFMax && !utf8.RuneStart(text[end]) {
-			end--
-		}
-		text, more = text[:end], true
-	}
+	text = printable(text, enough)
 	if more {
 		text += " …"
 	}
@@ -193,7 +186,7 @@ func (n *node) draw(b *bytes.Buffer, branch, stem string, left *int) {
 	if *left--; *left < 0 {
 		return
 	}
-	fmt.Fprintf(b, "%s%s (%s)\n", branch, n.scope.Name(), n.state)
+	fmt.Fprintf(b, "%s%s (%s)\n", branch, printable(n.scope.Name(), enough), n.state)
 	rows := min(len(n.tasks), maxBranches) + min(len(n.scopes), maxBranches)
 	more := len(n.tasks) + len(n.scopes) - rows
 	turn := func() (branch, below string) {
@@ -205,7 +198,7 @@ func (n *node) draw(b *bytes.Buffer, branch, stem string, left *int) {
 	for _, l := range n.tasks[:min(len(n.tasks), maxBranches)] {
 		branch, _ := turn()
 		if *left--; *left >= 0 {
-			fmt.Fprintf(b, "%s• %s (%s)\n", branch, l.task.Name(), l.state)
+			fmt.Fprintf(b, "%s• %s (%s)\n", branch, printable(l.task.Name(), enough), l.state)
 		}
 	}
 	for _, below := range n.scopes[:min(len(n.scopes), maxBranches)] {

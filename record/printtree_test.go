@@ -7,6 +7,7 @@ import (
 	"sync"
 	"testing"
 	"testing/synctest"
+	"unicode"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -83,6 +84,23 @@ func TestPrintTreeEndsEmpty(t *testing.T) {
 		}
 		require.NoError(t, s.Wait())
 		assert.Regexp(t, `^0s scope closed: s\n$`, last)
+	})
+}
+
+// Names and errors may come from anywhere: they drive no terminal, and forge no lines.
+func TestPrintTreeShowsHostileNamesAsTheyAre(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out memory
+		s := traigo.New(context.Background(), traigo.Name("s\x1b[2J\u202e"), traigo.Observe(record.PrintTree(&out)))
+		s.Spawn(func(context.Context) error { return errors.New("no\x1b[31m\nno more") }, traigo.Name("t\nroot (open)\xff"+strings.Repeat("x", 10_000)))
+		require.Error(t, s.Wait())
+		for line := range strings.Lines(string(out.log())) {
+			assert.Equal(t, -1, strings.IndexFunc(strings.TrimSuffix(line, "\n"), func(r rune) bool { return !unicode.IsGraphic(r) }), "%q", line)
+			assert.False(t, strings.HasPrefix(line, "root"), line)
+			assert.Less(t, len(line), 2_000)
+		}
+		assert.Contains(t, string(out.log()), `t\nroot (open)\xff`)
+		assert.Contains(t, string(out.log()), `failed: no\x1b[31m …`)
 	})
 }
 

@@ -13,6 +13,8 @@ import (
 
 // A Recorder is a [traigo.Observer] that writes what it sees. It may observe any number
 // of scopes, also beside other recorders. Its methods may be called from any goroutine.
+// A scope below one that it observes needs it not again: what it is shown twice it writes
+// twice.
 //
 // An event goes through three hands. Observe makes a line of it, outside of any lock,
 // notes under mu who is alive, and appends the line to a buffer. A round, which holds the
@@ -31,6 +33,7 @@ type Recorder struct {
 	mu       sync.Mutex
 	buf      []byte // lines to be written
 	spare    []byte // the other half of the memory, while nobody writes it
+	extra    int    // bytes that buf may have beyond its half
 	dropping bool   // buf is full; what comes is dropped until a round has taken it
 	dropped  uint64 // lines, after those in buf
 	hurry    bool   // the writer need not wait for more
@@ -40,7 +43,7 @@ type Recorder struct {
 	files
 
 	// pen is held by whoever writes. It is taken before mu.
-	pen    sync.Mutex
+	pen    pen
 	out    output
 	loss   loss
 	warned bool
@@ -91,7 +94,7 @@ func New(w io.Writer, opts ...Option) *Recorder {
 func start(s settings, out output) *Recorder {
 	r := &Recorder{
 		settings: s, t0: time.Now(), out: out, alive: newAlive(),
-		wake: make(chan struct{}, 1), finished: make(chan struct{}),
+		wake: make(chan struct{}, 1), finished: make(chan struct{}), pen: make(pen, 1),
 	}
 	r.out.head = headerAt(r.t0)
 	r.out.began = r.t0
@@ -152,19 +155,13 @@ func (r *Recorder) Close() error {
 	first := !r.closing
 	r.closing, r.hurry = true, true
 	r.mu.Unlock()
-	if !r.durable {
+	switch {
+	case !r.durable:
 		r.nudge()
-		return r.awaitWriter()
+	case first:
+		go r.finishNow()
 	}
-	if first {
-		r.pen.Lock()
-		r.round()
-		r.finish()
-		r.release()
-		close(r.finished)
-	}
-	<-r.finished
-	return r.err
+	return r.awaitWriter()
 }
 
 // isRoot reports whether s has no ancestor that this recorder observes.

@@ -16,6 +16,7 @@ import (
 	"testing/synctest"
 	"time"
 	"unicode/utf8"
+	"weak"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -165,6 +166,63 @@ func TestManyRootsLeaveNothingBehind(t *testing.T) {
 	run(10_000)
 	assert.Less(t, float64(heap())-float64(before), 200_000.0)
 	require.NoError(t, rec.Close())
+}
+
+// hugeError has a text that nobody else keeps.
+type hugeError struct{}
+
+func (hugeError) Error() string { return strings.Repeat("x", 8<<20) }
+
+// What is kept of the alive is small, whatever has canceled them, and is given back.
+func TestAliveAreSmall(t *testing.T) {
+	heap := func() float64 {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		return float64(m.HeapAlloc)
+	}
+	silent(t)
+	rec := record.New(io.Discard, record.Buffer(1<<16))
+	root := traigo.New(context.Background(), traigo.Observe(rec))
+	free := make(chan struct{})
+	before := heap()
+	growsLess := func(than float64) {
+		assert.Eventually(t, func() bool { return heap()-before < than }, 10*time.Second, 10*time.Millisecond)
+	}
+	for range 10 {
+		s := root.Fork(traigo.Name("canceled"))
+		s.Spawn(func(context.Context) error { <-free; return nil })
+		s.Cancel(hugeError{})
+	}
+	growsLess(8e6)
+	close(free)
+	for range 40_000 {
+		_ = root.Fork()
+	}
+	_ = root.Close()
+	growsLess(2e6)
+	_ = rec.Close()
+}
+
+// What was alive when the recorder was closed is not kept by it: the scope that still has it
+// as an observer may live for long.
+func TestClosedRecorderKeepsNothing(t *testing.T) {
+	for _, opts := range [][]record.Option{nil, {record.Durable()}} {
+		rec := record.New(io.Discard, opts...)
+		root := traigo.New(context.Background(), traigo.Observe(rec))
+		free := make(chan struct{})
+		task := weak.Make(root.Spawn(func(context.Context) error { <-free; return nil }))
+		scope := weak.Make(root.Fork())
+		require.NoError(t, rec.Close())
+		close(free)
+		require.NoError(t, task.Value().Wait(context.Background()))
+		require.NoError(t, scope.Value().Wait())
+		assert.Eventually(t, func() bool {
+			runtime.GC()
+			return task.Value() == nil && scope.Value() == nil
+		}, 10*time.Second, time.Millisecond)
+		require.NoError(t, root.Wait())
+	}
 }
 
 // A recorder may be older than the bubble in which it is used.

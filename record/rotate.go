@@ -1,11 +1,11 @@
 package record
 
 import (
-	"errors"
-	"io/fs"
 	"math"
 	"os"
+	"path/filepath"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -130,8 +130,8 @@ func (o *output) next(keep int) error {
 func (o *output) keeps(most int) (n int) {
 	for n < most {
 		n++
-		if _, err := os.Lstat(o.old(n)); errors.Is(err, fs.ErrNotExist) {
-			break
+		if _, err := os.Lstat(o.old(n)); err != nil {
+			break // it is not there, as a rule
 		}
 	}
 	return n
@@ -148,7 +148,13 @@ func (o *output) old(i int) string {
 // forget removes the files of an earlier recording that would be taken for ones of this.
 func (o *output) forget(keep int) {
 	o.segment = 1
-	for i := 1; i <= keep; i++ {
-		_ = os.Remove(o.old(i))
+	dir, name := filepath.Split(o.path)
+	entries, _ := os.ReadDir(dir)
+	for _, e := range entries {
+		number, isOld := strings.CutPrefix(e.Name(), name+".")
+		i, err := strconv.Atoi(number)
+		if isOld && err == nil && 0 < i && i <= keep && e.Name() == filepath.Base(o.old(i)) {
+			_ = os.Remove(o.old(i))
+		}
 	}
 }

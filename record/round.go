@@ -22,7 +22,18 @@ func (r *Recorder) round() {
 	r.mu.Unlock()
 	ready := r.ready()
 	b := r.take(ready)
-	defer r.handBack(b)
+	settled := false
+	defer func() {
+		if !settled { // the writer has called runtime.Goexit
+			r.lose(countLines(b.lines)+b.dropped, errExited)
+		}
+		r.handBack(b)
+	}()
+	r.settle(ready, b)
+	settled = true
+}
+
+func (r *Recorder) settle(ready bool, b batch) {
 	if !ready || r.loss.due && !r.census(b.alive, b.at) {
 		r.lose(countLines(b.lines)+b.dropped, r.out.failure)
 		r.tell()
@@ -61,6 +72,13 @@ func (r *Recorder) take(ready bool) (b batch) {
 	if ready && (r.loss.due || b.dropped > 0) {
 		b.alive = r.alive.clone()
 	}
+	r.extra = min(r.extra, len(b.lines)) // what has come during one is to be written too
+	if len(b.cuts) > 0 || !b.alive.isEmpty() {
+		// A census takes its time. If more were lost meanwhile, the next would follow,
+		// and so on.
+		const each = 64
+		r.extra = each * (len(r.alive.scopes) + len(r.alive.tasks))
+	}
 	r.takenLocked()
 	return b
 }
@@ -69,6 +87,9 @@ func (r *Recorder) handBack(b batch) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.spare = b.lines[:0]
+	if cap(b.lines) > 4*r.half && !r.durable {
+		r.spare = make([]byte, 0, r.half) // it had a crowd in it
+	}
 	r.measureLocked()
 	r.endLocked()
 }

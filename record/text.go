@@ -3,6 +3,8 @@ package record
 import (
 	"fmt"
 	"strconv"
+	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/traigo/traigo"
@@ -13,14 +15,7 @@ const maxText = 4096
 
 // appendText appends s as a JSON string, cut where it is too long.
 func appendText(b []byte, s string) []byte {
-	more := 0
-	if len(s) > maxText {
-		end := maxText
-		for end > maxText-utf8.UTFMax && !utf8.RuneStart(s[end]) {
-			end--
-		}
-		s, more = s[:end], len(s)-end
-	}
+	s, more := head(s)
 	b = appendEscaped(append(b, '"'), s)
 	if more > 0 {
 		b = append(b, "… ("...)
@@ -28,6 +23,50 @@ func appendText(b []byte, s string) []byte {
 		b = append(b, " bytes more)"...)
 	}
 	return append(b, '"')
+}
+
+// head is as much of s as is written, and how much more there is.
+func head(s string) (begin string, more int) {
+	if len(s) <= maxText {
+		return s, 0
+	}
+	end := maxText
+	for end > maxText-utf8.UTFMax && !utf8.RuneStart(s[end]) {
+		end--
+	}
+	return s[:end], len(s) - end
+}
+
+// shortened is what appendText would write.
+func shortened(s string) string {
+	s, more := head(s)
+	if more == 0 {
+		return s
+	}
+	return s + "… (" + strconv.Itoa(more) + " bytes more)"
+}
+
+// printable is one line of s, as far as most characters, with escapes for what is no
+// letter, sign or space: a name must not be able to drive a terminal.
+func printable(s string, most int) string {
+	var b strings.Builder
+	for ; s != ""; most-- {
+		if most == 0 {
+			b.WriteString("…")
+			break
+		}
+		r, size := utf8.DecodeRuneInString(s)
+		switch {
+		case r == utf8.RuneError && size == 1:
+			fmt.Fprintf(&b, `\x%02x`, s[0])
+		case unicode.IsGraphic(r):
+			b.WriteRune(r)
+		default:
+			b.WriteString(strings.Trim(strconv.QuoteRune(r), "'"))
+		}
+		s = s[size:]
+	}
+	return b.String()
 }
 
 // appendEscaped leaves as it is what JSON and JavaScript may have in a string. What is

@@ -19,6 +19,7 @@ const (
 // nothing but lines: a synctest bubble in which all wait for ever is still found out.
 func (r *Recorder) write() {
 	defer close(r.finished)
+	defer r.leave()
 	r.err = errGone
 	for first := true; ; first = false {
 		if !first {
@@ -40,6 +41,30 @@ func (r *Recorder) write() {
 
 // errGone is Close's if the goroutine has not come to its end.
 var errGone = errors.New("record: the writer has called runtime.Goexit: the log ends there")
+
+// leave lets go of all, as there are no more rounds: of those who wait for one, and of
+// what was alive, whose observer the recorder may be for long.
+func (r *Recorder) leave() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.closing, r.busy = true, false
+	r.buf, r.spare, r.cuts, r.alive = nil, nil, nil, alive{}
+	if r.watch != nil {
+		r.watch.Stop()
+		r.releaseLocked()
+		close(r.next)
+	}
+}
+
+// A pen is a lock. It is no sync.Mutex, as in a synctest bubble time passes while
+// goroutines wait for a channel.
+type pen chan struct{}
+
+func (p pen) Lock()   { p <- struct{}{} }
+func (p pen) Unlock() { <-p }
+
+// errExited is why lines are missing then.
+var errExited = errors.New("the writer has called runtime.Goexit")
 
 // awaitLines returns when there is something to write and it has gathered for a while,
 // or cannot wait.
@@ -151,8 +176,8 @@ func (w *waiting) endLocked() {
 		w.watch.Stop()
 		w.releaseLocked()
 		w.busy, w.stuck = false, false
-		w.count++
 	}
+	w.count++
 }
 
 func (w *waiting) releaseLocked() {

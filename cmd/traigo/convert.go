@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 
 	"github.com/traigo/traigo/record/history"
@@ -36,7 +35,7 @@ var formats = []struct {
 
 func convert(_ context.Context, env *environment, args []string) error {
 	to := env.flags.String("to", "", "the `format`: "+formatNames())
-	out := env.flags.String("o", "", "the `file` to write; without it standard output")
+	out := env.flags.String("o", "", "the `file` to write; without it, or with -, standard output")
 	file, err := env.parse(args)
 	if err != nil {
 		return err
@@ -44,6 +43,9 @@ func convert(_ context.Context, env *environment, args []string) error {
 	for _, f := range formats {
 		if f.name != *to {
 			continue
+		}
+		if *out == "-" {
+			*out = ""
 		}
 		if f.binary && *out == "" && isTerminal(env.stdout) {
 			return fmt.Errorf("%s is not for terminals: say -o file, or send the output elsewhere", f.name)
@@ -61,7 +63,7 @@ func convert(_ context.Context, env *environment, args []string) error {
 			_, err := env.stdout.Write(text.Bytes())
 			return err
 		}
-		return os.WriteFile(*out, text.Bytes(), 0o644)
+		return save(*out, text.Bytes(), file)
 	}
 	fmt.Fprintf(env.stderr, "traigo convert: -to %q: it is one of %s\n\n", *to, formatNames())
 	env.flags.Usage()

@@ -40,7 +40,13 @@ func runDemo(ctx context.Context, env *environment, args []string) error {
 		}
 		return errUsage
 	}
-	if env.flags.NArg() > 0 || *length <= 0 {
+	if env.flags.NArg() > 0 {
+		fmt.Fprintf(env.stderr, "traigo demo: it takes flags only, not %q\n\n", env.flags.Arg(0))
+		env.flags.Usage()
+		return errUsage
+	}
+	if *length <= 0 {
+		fmt.Fprintf(env.stderr, "traigo demo: -for %v: it has to run for some time\n\n", *length)
 		env.flags.Usage()
 		return errUsage
 	}
@@ -156,8 +162,12 @@ func showRun(ctx context.Context, env *environment, d *demo.Demo, log string, op
 	if err != nil {
 		return err
 	}
+	html, err := pageFrom(text)
+	if err != nil {
+		return err
+	}
 	page := pageOf(log)
-	if err := writePage(page, text); err != nil {
+	if err := save(page, html, log); err != nil {
 		return err
 	}
 	fmt.Fprintf(env.stdout, "\n%s.\n\nrecording  %s\npage       %s\n", d.Summary(), log, page)

@@ -19,14 +19,25 @@ func (env *environment) load(file string) ([]byte, error) {
 	text, err := os.ReadFile(file)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return nil, fmt.Errorf("there is no file %s; \"traigo demo\" makes a recording to try, record.Create one of your program", file)
+		return nil, fmt.Errorf("there is no file %q; \"traigo demo\" makes a recording to try, record.Create one of your program", file)
 	case err != nil:
 		return nil, err
 	}
 	return text, nil
 }
 
-// read returns what a recording says, and warns of what it does not.
+// save writes a file that was made of a recording, and never over the recording: that
+// may be all that is left of a program.
+func save(out string, text []byte, recording string) error {
+	if to, err := os.Stat(out); err == nil {
+		if from, err := os.Stat(recording); err == nil && os.SameFile(to, from) {
+			return fmt.Errorf("%s is the recording, and would be lost: -o takes another file", out)
+		}
+	}
+	return os.WriteFile(out, text, 0o644)
+}
+
+// read returns what a recording says.
 func (env *environment) read(file string) (*history.History, error) {
 	text, err := env.load(file)
 	if err != nil {

@@ -106,6 +106,11 @@ func (env *environment) parse(args []string) (file string, err error) {
 		}
 		return "", errUsage
 	}
+	if rest := env.flags.Args(); len(rest) > 1 && slices.ContainsFunc(rest[1:], func(a string) bool { return len(a) > 1 && a[0] == '-' }) {
+		fmt.Fprintf(env.stderr, "traigo %s: flags come before the file\n\n", env.flags.Name())
+		env.flags.Usage()
+		return "", errUsage
+	}
 	if env.flags.NArg() != 1 {
 		fmt.Fprintf(env.stderr, "traigo %s: it takes one file, a recording (- for standard input); there are %d\n\n", env.flags.Name(), env.flags.NArg())
 		env.flags.Usage()

@@ -64,9 +64,10 @@ func TestCommandSaysHowItIsUsed(t *testing.T) {
 		{[]string{"tree", "-color", "a"}, exitUsage, "", "not defined: -color"},
 		{[]string{"convert", "a"}, exitUsage, "", "sclogs, chrome, perfetto"},
 		{[]string{"convert", "-to", "pdf", "a"}, exitUsage, "", `-to "pdf": it is one of sclogs`},
-		{[]string{"demo", "-for", "-1s"}, exitUsage, "", "usage: traigo demo"},
-		{[]string{"demo", "now"}, exitUsage, "", "usage: traigo demo"},
-		{[]string{"tree", "/there/is/none"}, exitFailed, "", `there is no file /there/is/none; "traigo demo" makes`},
+		{[]string{"convert", "a", "-to", "chrome"}, exitUsage, "", "flags come before the file"},
+		{[]string{"demo", "-for", "-1s"}, exitUsage, "", "-for -1s: it has to run"},
+		{[]string{"demo", "now"}, exitUsage, "", `flags only, not "now"`},
+		{[]string{"tree", "/there/is/none"}, exitFailed, "", `there is no file "/there/is/none"; "traigo demo" makes`},
 		{[]string{"view", "main.go"}, exitFailed, "", "main.go: view: "},
 		{[]string{"convert", "-to", "chrome", "main.go"}, exitFailed, "", "main.go: history: "},
 		{[]string{"tree", "."}, exitFailed, "", "traigo tree: "},
@@ -135,7 +136,47 @@ func TestViewWritesAPage(t *testing.T) {
 
 	code, _, stderr = called(t, "", "view", "-o", "/there/is/none.html", file)
 	assert.Equal(t, exitFailed, code)
-	assert.Contains(t, stderr, "/there/is/none.html")
+	assert.Contains(t, stderr, "traigo view: open /there/is/none.html")
+
+	code, stdout, stderr = called(t, "", "view", "-o", "-", file)
+	assert.Zero(t, code, stderr)
+	assert.Equal(t, string(html), stdout, "the page and nothing else")
+}
+
+func TestARecordingIsNotOverwritten(t *testing.T) {
+	file := recording(t)
+	before, err := os.ReadFile(file)
+	require.NoError(t, err)
+	link := filepath.Join(t.TempDir(), "link")
+	require.NoError(t, os.Symlink(file, link))
+	for _, args := range [][]string{
+		{"view", "-open=false", "-o", file, file},
+		{"view", "-open=false", "-o", link, file},
+		{"convert", "-to", "chrome", "-o", file, link},
+	} {
+		code, _, stderr := called(t, "", args...)
+		assert.Equal(t, exitFailed, code, "%v", args)
+		assert.Contains(t, stderr, "-o takes another file", "%v", args)
+		after, err := os.ReadFile(file)
+		require.NoError(t, err)
+		assert.Equal(t, before, after, "%v", args)
+	}
+}
+
+func TestEachRecordingHasAPageOfItsOwn(t *testing.T) {
+	for file, page := range map[string]string{
+		"-":                  "traigo.html",
+		"run.jsonl":          "run.html",
+		"run.jsonl.1":        "run.jsonl.1.html",
+		"run.jsonl.2":        "run.jsonl.2.html",
+		"sc-logs.json":       "sc-logs.html",
+		"logs/v1.2":          "logs/v1.2.html",
+		"run.html":           "run.html.html",
+		"log.d/run":          "log.d/run.html",
+		"log.jsonl/server.1": "log.jsonl/server.1.html",
+	} {
+		assert.Equal(t, page, pageOf(file), file)
+	}
 }
 
 // The demo is a program: it is run, its live page looked at, and its recording read.

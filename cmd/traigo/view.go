@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 
@@ -22,7 +21,7 @@ says where it is.
 }
 
 func viewPage(ctx context.Context, env *environment, args []string) error {
-	out := env.flags.String("o", "", "the `file` to write; without it that of the recording, with .html instead of its extension")
+	out := env.flags.String("o", "", "the `file` to write; without it that of the recording, with .html instead of .jsonl or .json; - is standard output")
 	open := env.flags.Bool("open", true, "open the page in a browser, if there is a desktop")
 	file, err := env.parse(args)
 	if err != nil {
@@ -32,12 +31,20 @@ func viewPage(ctx context.Context, env *environment, args []string) error {
 	if err != nil {
 		return err
 	}
+	html, err := pageFrom(log)
+	if err != nil {
+		return fmt.Errorf("%s: %w", file, err)
+	}
+	if *out == "-" {
+		_, err := env.stdout.Write(html)
+		return err
+	}
 	page := *out
 	if page == "" {
 		page = pageOf(file)
 	}
-	if err := writePage(page, log); err != nil {
-		return fmt.Errorf("%s: %w", file, err)
+	if err := save(page, html, file); err != nil {
+		return err
 	}
 	fmt.Fprintln(env.stdout, "page", page)
 	if !*open || !openInBrowser(ctx, page) {
@@ -46,19 +53,21 @@ func viewPage(ctx context.Context, env *environment, args []string) error {
 	return nil
 }
 
-// pageOf is where the page of a recording goes if nothing else is said.
+// pageOf is where the page of a recording goes if nothing else is said. The number of a
+// rotated file stays in it: each of them has a page of its own.
 func pageOf(file string) string {
 	if file == "-" {
 		return "traigo.html"
 	}
-	return strings.TrimSuffix(file, filepath.Ext(file)) + ".html"
+	if ext := filepath.Ext(file); ext == ".jsonl" || ext == ".json" {
+		file = strings.TrimSuffix(file, ext)
+	}
+	return file + ".html"
 }
 
-// writePage writes the page of a log, or nothing.
-func writePage(page string, log []byte) error {
+// pageFrom is the page of a log.
+func pageFrom(log []byte) ([]byte, error) {
 	var html bytes.Buffer
-	if err := view.Write(&html, bytes.NewReader(log)); err != nil {
-		return err
-	}
-	return os.WriteFile(page, html.Bytes(), 0o644)
+	err := view.Write(&html, bytes.NewReader(log))
+	return html.Bytes(), err
 }

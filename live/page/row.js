@@ -4,6 +4,8 @@ import { make, number, say } from './dom.js';
 import { isOpen } from './model.js';
 import { ages, brief, now } from './time.js';
 
+const lateAfter = 1000; // more than streamPause, and when deadline-passed warns
+
 let serial = 0;
 
 export class Row {
@@ -83,7 +85,9 @@ export class Row {
       return;
     }
     const left = Date.parse(node.deadline) - now();
-    say(this.due, left < 0 ? `${brief(-left)} late` : `${brief(left)} left`);
-    this.due.className = left < 0 ? 'due late' : left < 5000 ? 'due soon' : 'due';
+    // The clock runs on between two states: what ends at its deadline must not look late.
+    const late = left < -lateAfter;
+    say(this.due, late ? `${brief(-left)} late` : `${brief(left)} left`);
+    this.due.className = late ? 'due late' : left < 5000 ? 'due soon' : 'due';
   }
 }

@@ -38,8 +38,12 @@ func (h *History) facts() (facts []fact) {
 	if !h.Started.IsZero() {
 		facts = append(facts, fact{key: "started", text: h.Started.Format(time.RFC3339Nano)})
 	}
-	for _, warning := range h.warnings() {
-		facts = append(facts, fact{key: "warning", text: warning})
+	for i, warning := range h.warnings() {
+		key := "warning"
+		if i > 0 { // each needs a key of its own: of two that are the same, readers take the last
+			key += " " + strconv.Itoa(i+1)
+		}
+		facts = append(facts, fact{key: key, text: warning})
 	}
 	return facts
 }

@@ -153,6 +153,19 @@ func TestChromeTraceTellsTheStory(t *testing.T) {
 
 // Lanes are shared by what has the same path, and no more of them are made than are
 // needed at once.
+func TestChromeTraceHasEachWarning(t *testing.T) {
+	h := readLog(t, header+`{"t":1,"k":"lost","n":3,"why":"slow"}
+{"t":2,"k":"lost","n":4,"why":"full"}
+{"t":`)
+	var b bytes.Buffer
+	require.NoError(t, h.WriteChrome(&b))
+	var doc struct{ OtherData map[string]string }
+	require.NoError(t, json.Unmarshal(b.Bytes(), &doc))
+	assert.Contains(t, doc.OtherData["warning"], "in the middle of a line")
+	assert.Contains(t, doc.OtherData["warning 2"], "3 lines")
+	assert.Contains(t, doc.OtherData["warning 3"], "4 lines")
+}
+
 func TestChromeTraceSharesLanes(t *testing.T) {
 	var b bytes.Buffer
 	b.WriteString(header)

@@ -90,6 +90,15 @@ func TestReadDrawsWhatItHasNotSeenBegin(t *testing.T) {
 	check(t, h)
 }
 
+func TestReadEndsNotBeforeWhatItKnows(t *testing.T) {
+	h := readLog(t, header+`{"t":5,"k":"scope","id":1,"n":"s"}
+{"t":12,"k":"end","s":1,"id":4,"st":"of a later version"}
+`)
+	assert.Equal(t, time.Duration(12), h.End)
+	assert.Equal(t, 1, h.Damaged)
+	chromeCheck(t, h)
+}
+
 func TestReadCutsCircles(t *testing.T) {
 	h := readLog(t, header+`{"t":1,"k":"scope","id":1,"in":3,"n":"a"}
 {"t":2,"k":"scope","id":2,"in":1,"n":"b"}

@@ -184,6 +184,7 @@ func (rd *reader) apply(l *line) bool {
 		}
 		t := rd.task(l.Scope, l.ID, l.at())
 		t.heard = true
+		rd.see(l.at()) // even if it makes no sense: the task is known from it
 		rd.reviveTask(t)
 		return t.step(l)
 	default:

@@ -50,6 +50,23 @@ test('a failure is seen with its cause', async () => {
   });
 });
 
+test('nothing looks late that may have ended since the last state', async () => {
+  await withPage(url, {}, async (page) => {
+    await live(page);
+    const due = (left) => page.evaluate(async (left) => {
+      const { Row } = await import('/debug/scopes/row.js');
+      const { now } = await import('/debug/scopes/time.js');
+      const at = (ms) => new Date(now() + ms).toISOString();
+      const made = new Row({ key: 'x' });
+      made.update({ key: 'x', depth: 0, node: { kind: 'scope', name: 'x', state: 'open', since: at(-9000), deadline: at(left) } });
+      return `${made.due.className}: ${made.due.textContent}`;
+    }, left);
+    assert.equal(await due(9500), 'due: 9s left');
+    assert.equal(await due(-400), 'due soon: <1s left');
+    assert.equal(await due(-2500), 'due late: 2s late');
+  });
+});
+
 test('what has failed is remembered by a Tracker', async () => {
   await withPage(`${base}/tracked/`, {}, async (page, errors) => {
     const ended = page.locator('#ended li', { hasText: 'shop/billing' });

@@ -157,9 +157,12 @@ test('search counts, goes to the next match, and filters the tree', () => view('
   assert.equal(await page.getByTestId('matches').innerText(), '11 matches');
   await page.keyboard.press('Enter');
   assert.equal(await selected(page), 'page 47');
-  await page.getByTestId('tree').focus();
   await page.keyboard.press('n');
-  assert.equal(await selected(page), 'page 470');
+  assert.equal(await selected(page), 'page 470', 'Enter has left the field');
+  await page.keyboard.press('Enter');
+  assert.equal(await selected(page), 'page 471');
+  await page.keyboard.press('Shift+Enter');
+  await page.getByTestId('tree').focus();
   assert.equal(await page.getByTestId('matches').innerText(), '2 of 11');
   await page.keyboard.press('p');
   await page.keyboard.press('p');

@@ -29,7 +29,9 @@ export function followKeys(store: Store): void {
   addEventListener('keydown', (e) => {
     if (e.ctrlKey || e.metaKey || e.altKey || store.help.value) return;
     if (e.target instanceof HTMLElement && e.target.matches('input, select, textarea')) return;
-    if (keys[e.key]) {
+    if (e.key === 'Enter' && e.target === document.body && store.searching.value) {
+      store.nextMatch(e.shiftKey); // once more, after that in the search field
+    } else if (keys[e.key]) {
       e.preventDefault();
       keys[e.key]();
     } else if (e.key.startsWith('Arrow')) {

@@ -16,7 +16,11 @@ export function Toolbar({ store }: { store: Store }) {
   });
   const scopes = model.isScope.reduce((n, is) => n + is, 0);
   const keys = (e: KeyboardEvent) => {
-    if (e.key === 'Enter') { store.nextMatch(e.shiftKey); e.preventDefault(); }
+    if (e.key === 'Enter' && !(e.target instanceof HTMLButtonElement)) {
+      store.nextMatch(e.shiftKey);
+      (e.target as HTMLElement).blur(); // n and p are keys again
+      e.preventDefault();
+    }
     if (e.key === 'Escape') { query.value = noQuery; longer.value = ''; (e.target as HTMLElement).blur(); e.stopPropagation(); }
   };
   return (
