@@ -12,7 +12,7 @@ type settings struct {
 	durable bool
 	half    int // of the memory: lines are gathered in one half while the other is written
 
-	rotates bool // one of the options for that was given
+	files   bool // an option was given that needs some
 	maxSize int64
 	maxAge  time.Duration
 	keep    int
@@ -20,6 +20,7 @@ type settings struct {
 
 const (
 	defaultBuffer = 1 << 20
+	maxBuffer     = 1 << 30
 	defaultKeep   = 4
 )
 
@@ -46,10 +47,11 @@ func Durable() Option { return func(s *settings) { s.durable = true } }
 // Buffer bounds the memory for lines that are not yet written, in bytes; the default is
 // 1 MiB. What finds no room is lost, and counted: the program never waits for it. While
 // it is written what is alive, after a loss or as a file begins, there may be 64 bytes
-// more for each scope and task that is. It panics if bytes is not positive.
+// more for each scope and task that is. It panics if bytes is not positive, or more than
+// 1 GiB.
 func Buffer(bytes int) Option {
-	if bytes <= 0 {
-		panic(fmt.Sprintf("record: Buffer(%d): the number of bytes must be positive", bytes))
+	if bytes <= 0 || bytes > maxBuffer {
+		panic(fmt.Sprintf("record: Buffer(%d): from 1 to %d bytes", bytes, maxBuffer))
 	}
 	return func(s *settings) { s.half = (bytes + 1) / 2 }
 }
@@ -65,7 +67,7 @@ func MaxSize(bytes int64) Option {
 	if bytes <= 0 {
 		panic(fmt.Sprintf("record: MaxSize(%d): the number of bytes must be positive", bytes))
 	}
-	return func(s *settings) { s.maxSize, s.rotates = bytes, true }
+	return func(s *settings) { s.maxSize, s.files = bytes, true }
 }
 
 // MaxAge begins a new file, as [MaxSize] does, with the first event that comes when the
@@ -74,14 +76,14 @@ func MaxAge(d time.Duration) Option {
 	if d <= 0 {
 		panic(fmt.Sprintf("record: MaxAge(%v): the duration must be positive", d))
 	}
-	return func(s *settings) { s.maxAge, s.rotates = d, true }
+	return func(s *settings) { s.maxAge, s.files = d, true }
 }
 
-// Keep says how many old files [MaxSize] and [MaxAge] leave: path.1 is the newest of
-// them, path.n the oldest. The default is 4; 0 keeps none. It panics if n is negative.
+// Keep says how many old files [Create], [MaxSize] and [MaxAge] leave: path.1 is the newest
+// of them, path.n the oldest. The default is 4; 0 keeps none. It panics if n is negative.
 func Keep(n int) Option {
 	if n < 0 {
 		panic(fmt.Sprintf("record: Keep(%d): the number of files must not be negative", n))
 	}
-	return func(s *settings) { s.keep, s.rotates = n, true }
+	return func(s *settings) { s.keep, s.files = n, true }
 }

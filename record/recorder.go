@@ -49,28 +49,35 @@ type Recorder struct {
 	warned bool
 }
 
-// Create begins a log in a new file, or in place of one, as os.Create does. The error is
-// that of opening it: if its disk is full that is a loss like one that comes later.
+// Create begins a log in a new file. A recording that is there is kept: as path.1, and one
+// that was path.1 as path.2, as far as [Keep] counts; so a program that is started again
+// after a crash does not take away what was recorded of it. (Two processes that write
+// to the same path at the same time move each other's files: give each its own.) The
+// error is that of opening the file, or of moving the other. If the disk is full that is a
+// loss like one that comes later.
 //
-// With [MaxSize] or [MaxAge] old files of the same name, path.1 and so on, as far as
-// [Keep] counts, are removed: they are of another recording. What is no regular file (a
-// pipe, a terminal) is not rotated.
+// What is no regular file (a pipe, a terminal) is neither moved nor rotated.
 func Create(path string, opts ...Option) (*Recorder, error) {
 	s := settingsOf(opts)
 	full, err := filepath.Abs(path) // the program may change its directory
 	if err != nil {
 		return nil, fmt.Errorf("record: %w", err)
 	}
+	out := output{path: full}
+	if err := out.moveAside(s.keep); err != nil {
+		return nil, fmt.Errorf("record: the recording that is there cannot be moved aside: %w", err)
+	}
 	file, err := os.Create(full)
 	if err != nil {
 		return nil, fmt.Errorf("record: %w", err)
 	}
-	out := output{w: file, close: file.Close}
 	if info, err := file.Stat(); err == nil && info.Mode().IsRegular() {
-		out = output{file: file, path: full}
-		if s.rotates {
-			out.forget(s.keep)
+		out.file = file
+		if s.maxSize > 0 || s.maxAge > 0 {
+			out.segment = 1
 		}
+	} else {
+		out = output{w: file, close: file.Close}
 	}
 	return start(s, out), nil
 }
@@ -85,7 +92,7 @@ func New(w io.Writer, opts ...Option) *Recorder {
 		panic("record: New: the writer is nil")
 	}
 	s := settingsOf(opts)
-	if s.rotates {
+	if s.files {
 		panic("record: New: MaxSize, MaxAge and Keep need a file that can be renamed: use Create")
 	}
 	return start(s, output{w: w})
@@ -99,8 +106,10 @@ func start(s settings, out output) *Recorder {
 	r.out.head = headerAt(r.t0)
 	r.out.began = r.t0
 	r.measureLocked()
+	if s.durable || out.file != nil {
+		r.ready() // a file has its first line at once: it is a recording, and not to be written over
+	}
 	if s.durable {
-		r.ready()
 		return r
 	}
 	r.buf, r.spare = make([]byte, 0, s.half), make([]byte, 0, s.half)

@@ -3,9 +3,7 @@ package record
 import (
 	"math"
 	"os"
-	"path/filepath"
 	"strconv"
-	"strings"
 	"time"
 )
 
@@ -111,17 +109,34 @@ func (r *Recorder) rotate(cut seam) bool {
 func (o *output) next(keep int) error {
 	_ = o.file.Close() // its lines have been handed over; and where files are open they cannot be renamed everywhere
 	o.file = nil
+	err := o.shift(keep)
+	if err == nil {
+		return nil
+	}
+	file, openErr := os.OpenFile(o.path, os.O_RDWR, 0)
+	if openErr != nil {
+		return nil //nolint:nilerr // somebody has taken it away: then a new one is all that is left
+	}
+	o.file = file
+	return err
+}
+
+// moveAside makes room for a new file where another recording may be. One without a byte
+// in it is none.
+func (o *output) moveAside(keep int) error {
+	info, err := os.Lstat(o.path)
+	if err != nil || !info.Mode().IsRegular() || info.Size() == 0 {
+		return nil //nolint:nilerr // what is wrong with it, creating it will tell
+	}
+	return o.shift(keep)
+}
+
+// shift gives each file the name of the one before it.
+func (o *output) shift(keep int) error {
 	for i := o.keeps(keep); i > 0; i-- {
-		err := os.Rename(o.old(i-1), o.old(i))
-		if err == nil {
-			continue
+		if err := os.Rename(o.old(i-1), o.old(i)); err != nil {
+			return err
 		}
-		file, openErr := os.OpenFile(o.path, os.O_RDWR, 0)
-		if openErr != nil {
-			return nil //nolint:nilerr // somebody has taken it away: then a new one is all that is left
-		}
-		o.file = file
-		return err
 	}
 	return nil
 }
@@ -143,18 +158,4 @@ func (o *output) old(i int) string {
 		return o.path
 	}
 	return o.path + "." + strconv.Itoa(i)
-}
-
-// forget removes the files of an earlier recording that would be taken for ones of this.
-func (o *output) forget(keep int) {
-	o.segment = 1
-	dir, name := filepath.Split(o.path)
-	entries, _ := os.ReadDir(dir)
-	for _, e := range entries {
-		number, isOld := strings.CutPrefix(e.Name(), name+".")
-		i, err := strconv.Atoi(number)
-		if isOld && err == nil && 0 < i && i <= keep && e.Name() == filepath.Base(o.old(i)) {
-			_ = os.Remove(o.old(i))
-		}
-	}
 }

@@ -268,46 +268,75 @@ func TestKeepNone(t *testing.T) {
 	assert.Empty(t, old)
 }
 
-// Files of an earlier recording would be taken for ones of this.
-func TestCreateRemovesOldFilesThatItWouldWrite(t *testing.T) {
+// A program that is started again after a crash leaves what was recorded of it.
+func TestCreateKeepsTheRecordingThatIsThere(t *testing.T) {
 	path := tempLog(t)
-	for _, suffix := range []string{"", ".1", ".2", ".3"} {
-		require.NoError(t, os.WriteFile(path+suffix, []byte("old"), 0o600))
+	begin := func(opts ...record.Option) string {
+		rec, err := record.Create(path, opts...)
+		require.NoError(t, err)
+		require.NoError(t, rec.Close())
+		h, _ := readFile(t, path)
+		return h.Run
 	}
-	rec, err := record.Create(path, record.MaxAge(time.Hour), record.Keep(2))
-	require.NoError(t, err)
-	require.NoError(t, rec.Close())
-	assert.NoFileExists(t, path+".1")
-	assert.NoFileExists(t, path+".2")
-	assert.FileExists(t, path+".3")
+	runs := make([]string, 5)
+	for i := range runs {
+		runs[i] = begin(record.Keep(3))
+	}
+	for i, suffix := range []string{"", ".1", ".2", ".3"} {
+		h, _ := readFile(t, path+suffix)
+		assert.Equal(t, runs[len(runs)-1-i], h.Run, "the newest has no number, the oldest the highest")
+	}
+	assert.NoFileExists(t, path+".4")
 
-	rec, err = record.Create(path + ".3")
+	last := begin(record.Keep(0))
+	h, _ := readFile(t, path+".1")
+	assert.Equal(t, runs[3], h.Run, "nothing was moved")
+	assert.NotEqual(t, runs[4], last)
+}
+
+func TestCreateMovesNothingThatIsNoRecording(t *testing.T) {
+	path := tempLog(t)
+	require.NoError(t, os.WriteFile(path, nil, 0o600))
+	rec, err := record.Create(path)
 	require.NoError(t, err)
 	require.NoError(t, rec.Close())
-	h, log := readFile(t, path+".3")
-	assert.True(t, h.Closed)
-	assert.NotContains(t, string(log), "segment")
+	assert.NoFileExists(t, path+".1", "it was empty, as one of os.CreateTemp is")
+
+	rec, err = record.Create(os.DevNull)
+	require.NoError(t, err)
+	require.NoError(t, rec.Close())
+	assert.NoFileExists(t, os.DevNull+".1")
+}
+
+// Where a recorder still writes, its file is only called something else.
+func TestTwoRecordersOfOnePathDoNotMix(t *testing.T) {
+	path := tempLog(t)
+	first, err := record.Create(path)
+	require.NoError(t, err)
+	second, err := record.Create(path)
+	require.NoError(t, err)
+	for name, rec := range map[string]*record.Recorder{"first": first, "second": second} {
+		s := traigo.New(context.Background(), traigo.Name(name), traigo.Observe(rec))
+		require.NoError(t, s.Close())
+		require.NoError(t, rec.Close())
+	}
+	for name, file := range map[string]string{"first": path + ".1", "second": path} {
+		h, _ := readFile(t, file)
+		require.Len(t, h.Scopes, 1)
+		assert.Equal(t, name, h.Scopes[0].Name)
+		assert.True(t, h.Closed)
+	}
 }
 
 func TestKeepAll(t *testing.T) {
 	path := tempLog(t)
-	for _, suffix := range []string{".7", ".12345678", ".07", ".0", ".x"} {
-		require.NoError(t, os.WriteFile(path+suffix, []byte("old"), 0o600))
+	for range 3 {
+		rec, err := record.Create(path, record.MaxSize(2000), record.Keep(math.MaxInt))
+		require.NoError(t, err)
+		require.NoError(t, rec.Close())
 	}
-	rec, err := record.Create(path, record.MaxSize(2000), record.Keep(math.MaxInt))
-	require.NoError(t, err)
-	assert.NoFileExists(t, path+".7")
-	assert.NoFileExists(t, path+".12345678")
-	for _, suffix := range []string{".07", ".0", ".x"} {
-		assert.FileExists(t, path+suffix, "it has another name than ours")
-	}
-	s := traigo.New(context.Background(), traigo.Observe(rec))
-	for range 50 {
-		flush(s)
-	}
-	require.NoError(t, s.Wait())
-	require.NoError(t, rec.Close())
-	assert.Zero(t, read(t, bytes.Join(segments(t, path), nil)).Lost())
+	assert.FileExists(t, path+".2")
+	assert.NoFileExists(t, path+".3")
 }
 
 // Where files cannot be renamed the log goes on in the one it has.
