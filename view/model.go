@@ -27,6 +27,7 @@ type model struct {
 
 	End       int64  `json:"end"`
 	Closed    bool   `json:"closed"`
+	Segment   uint64 `json:"segment"` // of a rotated recording
 	Truncated bool   `json:"truncated"`
 	Damaged   int    `json:"damaged"`
 	Losses    []loss `json:"losses"`
@@ -82,7 +83,7 @@ func modelOf(h *history.History) *model {
 		model: &model{
 			Program: h.Program, Go: h.Go, PID: h.PID, Run: h.Run, Started: h.Started,
 			TrioVis: h.TrioVis, Ordinal: h.Ordinal,
-			End: int64(h.End), Closed: h.Closed, Truncated: h.Truncated, Damaged: h.Damaged,
+			End: int64(h.End), Closed: h.Closed, Segment: h.Segment, Truncated: h.Truncated, Damaged: h.Damaged,
 			Losses: []loss{}, Causes: []cause{},
 			ID: []uint64{}, Parent: []int{}, Name: []int{}, State: []int{}, Flags: []int{},
 			Begin: []int64{}, Start: []int64{}, Stop: []int64{}, Err: []int{},

@@ -54,15 +54,15 @@ func runDemo(ctx context.Context, env *environment, args []string) error {
 		return err
 	}
 
-	// These four lines are what it takes to see a program.
+	// These few lines are what it takes to see a program.
 	log := filepath.Join(*dir, "run.jsonl")
 	rec, err := record.Create(log)
 	if err != nil {
 		return err
 	}
-	told := newTeller(env.stdout)
-	s := traigo.New(ctx, traigo.Name("demo"), traigo.Observe(rec), traigo.Observe(told))
-	page, err := serveLive(ctx, *addr, s)
+	told, scopes := newTeller(env.stdout), new(live.Tracker)
+	s := traigo.New(ctx, traigo.Name("demo"), traigo.Observe(rec), traigo.Observe(told), traigo.Observe(scopes))
+	page, err := serveLive(ctx, *addr, scopes)
 	if err != nil {
 		return errors.Join(err, s.Close(), rec.Close())
 	}
@@ -98,16 +98,16 @@ func directory(dir *string) (err error) {
 	return err
 }
 
-// A livePage is the live page of a scope, on an address of its own.
+// A livePage is the live page, on an address of its own.
 type livePage struct {
 	url    string
 	ln     net.Listener
 	server *http.Server
 }
 
-func serveLive(ctx context.Context, addr string, s *traigo.Scope) (*livePage, error) {
+func serveLive(ctx context.Context, addr string, scopes http.Handler) (*livePage, error) {
 	mux := http.NewServeMux()
-	live.Register(mux, s)
+	mux.Handle("/debug/scopes/", scopes)
 	ln, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
 	if err != nil {
 		return nil, fmt.Errorf("the live page: %w; -addr takes another address", err)

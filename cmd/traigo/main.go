@@ -1,6 +1,6 @@
 // Traigo shows what scopes did, and do: see docs/seeing.md.
 //
-//	go run github.com/traigo/traigo/cmd/traigo demo
+//	go run github.com/traigo/traigo/cmd/traigo@latest demo
 package main
 
 import (

@@ -18,10 +18,13 @@ type teller struct {
 
 	out io.Writer
 
-	mu    sync.Mutex
-	keeps bool // lines are not written, but kept for the screen
+	mu    sync.Mutex // guards what follows
+	keeps bool       // lines are not written, but kept for the screen
 	lines []string
 }
+
+// mostKept is how many lines are kept for the end: of a long demo nobody reads more.
+const mostKept = 20
 
 func newTeller(out io.Writer) *teller { return &teller{began: time.Now(), out: out} }
 
@@ -32,7 +35,7 @@ func (tl *teller) keep() {
 	tl.keeps = true
 }
 
-// tellAgain writes all that has been kept.
+// tellAgain writes what has been kept.
 func (tl *teller) tellAgain() {
 	tl.mu.Lock()
 	defer tl.mu.Unlock()
@@ -73,6 +76,7 @@ func (tl *teller) tell(e traigo.Event, what string) {
 	defer tl.mu.Unlock()
 	if tl.keeps {
 		tl.lines = append(tl.lines, line)
+		tl.lines = tl.lines[max(0, len(tl.lines)-mostKept):]
 		return
 	}
 	fmt.Fprintln(tl.out, line)

@@ -61,6 +61,9 @@ let endedShown = '';
 function renderEnded(state) {
   const ended = state.ended ?? [];
   $('ended').hidden = ended.length === 0;
+  const failed = ended.filter((e) => e.err).length;
+  say($('n-failed'), number(failed));
+  $('failed').hidden = failed === 0;
   const text = JSON.stringify(ended);
   if (text === endedShown) return;
   endedShown = text;

@@ -49,11 +49,15 @@ func (h *History) headline() string {
 // warnings say what is missing, or cannot be known, a line for each.
 func (h *History) warnings() (warnings []string) {
 	add := func(format string, args ...any) { warnings = append(warnings, fmt.Sprintf(format, args...)) }
-	switch {
-	case h.Truncated:
-		add("The log ends in the middle of a line: the program crashed, was killed, or still runs.")
-	case !h.Closed:
-		add("The log was not closed: the program crashed, was killed, or still runs.")
+	if !h.Closed && !h.TrioVis {
+		what, other := "has no last line", ""
+		if h.Truncated {
+			what = "ends in the middle of a line"
+		}
+		if h.Segment != 0 {
+			other = "it goes on in the next file, or "
+		}
+		add("The log %s: %sthe program crashed, was killed, or still runs. Nothing is known after %s.", what, other, h.span(h.End))
 	}
 	const most = 5
 	for i, l := range h.Losses {
@@ -232,13 +236,13 @@ func (d *drawing) causeNote(s *Scope) string {
 	return note
 }
 
-// lasted is how long the group took, each for itself.
+// lasted is how long the group took, each for itself: at least, where it had not ended.
 func (d *drawing) lasted(g group) string {
-	shortest, longest := time.Duration(-1), time.Duration(0)
+	shortest, longest, least := time.Duration(-1), time.Duration(0), ""
 	for _, n := range g {
 		end := n.end()
 		if end == Never {
-			end = max(d.history.End, n.begin())
+			end, least = max(d.history.End, n.begin()), "≥"
 		}
 		took := end - n.begin()
 		longest = max(longest, took)
@@ -248,9 +252,9 @@ func (d *drawing) lasted(g group) string {
 	}
 	low, high := d.history.span(shortest), d.history.span(longest)
 	if low == high {
-		return high
+		return least + high
 	}
-	return low + "–" + high
+	return least + low + "–" + high
 }
 
 // span is a time in words, or the number of events.

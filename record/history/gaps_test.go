@@ -125,6 +125,8 @@ func TestReadPutsSegmentsTogether(t *testing.T) {
 	h := readLog(t, one+two)
 	assert.False(t, h.Closed, "the second has no bye")
 	assert.False(t, readLog(t, one+segment(2)).Closed, "the second is empty so far")
+	assert.EqualValues(t, 2, readLog(t, one+segment(2)).Segment)
+	assert.Contains(t, treeOf(t, readLog(t, strings.ReplaceAll(one, `{"t":4,"k":"bye"}`, ""))), "it goes on in the next file")
 	assert.Empty(t, h.Losses)
 	assert.Equal(t, history.TaskRunning, h.Scopes[0].Tasks[0].State)
 	assert.Equal(t, history.TaskLost, h.Scopes[0].Tasks[1].State)

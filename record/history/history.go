@@ -21,6 +21,7 @@ const Never time.Duration = -1
 type History struct {
 	Started time.Time // the first moment of the recording
 	Run     string    // which recording it is: the same in all its segments
+	Segment uint64    // of a rotated recording: the last that was read; 0 if there is but one file
 	PID     int
 	Go      string // the version that the program was built with
 	Program string // path of its main package

@@ -64,13 +64,12 @@ type taskKey struct{ scope, task uint64 }
 // A reader puts lines together.
 type reader struct {
 	*History
-	scopes  map[uint64]*knownScope
-	tasks   map[taskKey]*knownTask
-	all     []*knownScope // in the order in which the log mentions them
-	segment uint64
-	line    line // the one at hand
-	census  census
-	alive   alive
+	scopes map[uint64]*knownScope
+	tasks  map[taskKey]*knownTask
+	all    []*knownScope // in the order in which the log mentions them
+	line   line          // the one at hand
+	census census
+	alive  alive
 }
 
 // A knownScope is a scope as far as the log has told of it.
@@ -121,13 +120,13 @@ func (rd *reader) begin(text []byte) error {
 		return errors.New("history: the first line of the log does not say which recording it is (run)")
 	case rd.Run != "" && head.Run != rd.Run:
 		return fmt.Errorf("history: the log has two recordings in it, %s and %s: read one at a time", rd.Run, head.Run)
-	case head.Segment != 0 && head.Segment <= rd.segment:
-		return fmt.Errorf("history: segment %d of the recording comes after segment %d: give them in their order, each once", head.Segment, rd.segment)
+	case head.Segment != 0 && head.Segment <= rd.Segment:
+		return fmt.Errorf("history: segment %d of the recording comes after segment %d: give them in their order, each once", head.Segment, rd.Segment)
 	}
-	if head.Segment > rd.segment+1 {
+	if head.Segment > rd.Segment+1 {
 		rd.Losses = append(rd.Losses, Loss{At: rd.End, Why: fmt.Sprintf("the segments before segment %d are missing", head.Segment)})
 	}
-	rd.segment = max(rd.segment, head.Segment)
+	rd.Segment = max(rd.Segment, head.Segment)
 	rd.Closed = false
 	rd.Started, rd.Run, rd.PID, rd.Go, rd.Program = head.T0, head.Run, head.PID, head.Go, head.Program
 	return nil

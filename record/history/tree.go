@@ -27,8 +27,11 @@ func (h *History) WriteTree(w io.Writer) error {
 		for _, warning := range h.warnings() {
 			out.text("! " + warning + "\n")
 		}
-		out.text("\n")
 		d := &drawing{history: h, out: out, kinds: make(map[string]int), known: make(culprits)}
+		if s := h.firstFailed(); s != nil {
+			out.text("First to fail: " + oneLine(s.Path(), most) + ", after " + h.span(s.Canceled-s.Opened) + ": " + d.causeNote(s) + "\n")
+		}
+		out.text("\n")
 		var roots []*node
 		for _, s := range h.Scopes {
 			if s.Parent == nil {

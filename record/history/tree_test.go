@@ -60,16 +60,17 @@ func service() string {
 
 func TestTreeShowsWhatAServiceDid(t *testing.T) {
 	assert.Equal(t, `example.com/chat, 2026-11-21 01:02:03 UTC, pid 71, go1.26, 1,203 scopes, 3,004 tasks, 1.45s
-! The log was not closed: the program crashed, was killed, or still runs.
+! The log has no last line: the program crashed, was killed, or still runs. Nothing is known after 1.45s.
 ! 812 lines missing at 1.45s: the writer was too slow.
+First to fail: server, after 1.3s: task failed ← accept: too many open files …
 
-server  1.45s  still canceling, task failed ← accept: too many open files …
+server  ≥1.45s  still canceling, task failed ← accept: too many open files …
 ├─ ✗ accept  1.3s  master, failed: too many open files …
 │  ├─ conn [×1,200]  3ms
 │  │  └─ ✓ request [×3,000]  500µs–1.5ms
-│  └─ conn  250ms  still canceling, parent canceled ← server/accept
+│  └─ conn  ≥250ms  still canceling, parent canceled ← server/accept
 │     ├─ ○ request  101ms  canceled
-│     └─ ! upload\x1b[2J  250ms  given up, still running
+│     └─ ! upload\x1b[2J  ≥250ms  given up, still running
 ├─ ✗ metrics  101ms  panicked: nil map …
 └─ cache  100ms  parent canceled ← server/accept
 `, treeOf(t, readLog(t, service())))
@@ -101,11 +102,11 @@ func TestTreeSaysWhatIsMissing(t *testing.T) {
 nonsense
 {"t":5,"k":"scope","id":`))
 	for _, line := range []string{
-		"! The log ends in the middle of a line: the program crashed, was killed, or still runs.\n",
+		"! The log ends in the middle of a line: the program crashed, was killed, or still runs. Nothing is known after 4ns.\n",
 		"! 1 line of it made no sense.\n",
-		"\ns  3ns  still open\n",
+		"\ns  ≥3ns  still open\n",
 		"├─ ? gone  2ns  ended in a gap of the log\n",
-		"└─ ▶ waits  1ns  never started\n",
+		"└─ ▶ waits  ≥1ns  never started\n",
 	} {
 		assert.Contains(t, text, line)
 	}
@@ -128,7 +129,7 @@ func TestTreeFoldsWhatIsAlike(t *testing.T) {
 {"t":1,"k":"scope","id":2,"in":1,"n":"twin"}
 {"t":1,"k":"scope","id":3,"in":1,"n":"twin"}
 `
-	assert.Equal(t, 2, strings.Count(treeOf(t, readLog(t, header+two)), "─ twin  0s"))
+	assert.Equal(t, 2, strings.Count(treeOf(t, readLog(t, header+two)), "─ twin  ≥0s"))
 	assert.Contains(t, siblings(5), "└─ ✗ w [×5]  1ns–5ns  failed: e1, and other errors\n")
 	assert.Contains(t, siblings(5000), "└─ ✗ w [×5,000]  1ns–5µs  failed: e1, and other errors\n")
 }

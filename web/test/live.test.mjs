@@ -72,6 +72,7 @@ test('what has failed is remembered by a Tracker', async () => {
     const ended = page.locator('#ended li', { hasText: 'shop/billing' });
     await ended.waitFor();
     assert.match(await ended.textContent(), /task "charge": connection reset by peer/);
+    assert.ok(Number(await page.locator('#n-failed').textContent()) >= 1, 'the header says so too');
     assert.deepEqual(errors, []);
   });
 });

@@ -7,7 +7,7 @@ export const none: Span = -1;
 interface Wire {
   program: string; go: string; pid: number; run: string; started: string;
   trioVis: boolean; ordinal: boolean;
-  end: number; closed: boolean; truncated: boolean; damaged: number;
+  end: number; closed: boolean; segment: number; truncated: boolean; damaged: number;
   losses: Loss[];
   strings: string[];
   kind: string;
@@ -44,7 +44,7 @@ export interface Model {
   readonly trioVis: boolean; // nobody knows how things ended
   readonly ordinal: boolean; // times are steps, a millisecond each
   readonly logEnd: number;
-  readonly closed: boolean; readonly truncated: boolean; readonly damaged: number;
+  readonly closed: boolean; readonly segment: number; readonly truncated: boolean; readonly damaged: number;
   readonly losses: Loss[];
 
   readonly isScope: Uint8Array;
@@ -124,7 +124,7 @@ export function modelOf(wire: Wire): Model {
   return {
     n, program: oneLine(harmless(wire.program)),
     facts: { go: harmless(wire.go), pid: wire.pid, run: harmless(wire.run), started: wire.started },
-    trioVis: wire.trioVis, ordinal: wire.ordinal, logEnd: wire.end, closed: wire.closed, truncated: wire.truncated, damaged: wire.damaged,
+    trioVis: wire.trioVis, ordinal: wire.ordinal, logEnd: wire.end, closed: wire.closed, segment: wire.segment, truncated: wire.truncated, damaged: wire.damaged,
     losses: wire.losses.map((l) => ({ ...l, why: harmless(l.why) })),
     isScope, id: wire.id, parent, level, after, first, next, place, siblings, tone, flags: wire.flags,
     begin: Float64Array.from(wire.begin), start: Float64Array.from(wire.start), stop,

@@ -155,7 +155,7 @@ function open(m: Model): Line[] {
   const some = left.tasks + left.scopes > 0;
   const unfinished: (string | Word)[] = some ? [{ text: both(left), find: 'unfinished' }, ' had not ended.'] : ['Everything had ended.'];
   if (!m.closed) {
-    lines.push(say('unfinished', `The log stops after ${duration(m.logEnd)} without its last line: the program crashed, was killed, or still runs. `, ...unfinished));
+    lines.push(say('unfinished', `The log stops after ${duration(m.logEnd)} without its last line: ${m.segment > 0 ? 'it goes on in the next file, or ' : ''}the program crashed, was killed, or still runs. `, ...unfinished));
   } else if (some) {
     lines.push(say('unfinished', 'When the recorder was closed, ', ...unfinished));
   }

@@ -73,10 +73,11 @@ func (d *Demo) serve(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	srv := &service{ln: ln, journal: journal, quotes: make(chan string, 64), idle: d.Duration / 8}
+	srv := &service{ln: ln, journal: journal, quotes: make(chan string, 64), conns: make(chan *traigo.Scope, 64), idle: d.Duration / 8}
 	return traigo.Run(ctx, func(_ context.Context, s *traigo.Scope) error {
 		s.Spawn(srv.accept, traigo.Name("accept"), traigo.Master(true))
 		s.Spawn(srv.hangUp, traigo.Name("hang up"), traigo.Awaited(false))
+		s.Spawn(srv.outcomes, traigo.Name("outcomes"))
 		s.Spawn(srv.write, traigo.Name("journal"), traigo.Awaited(false))
 		s.Spawn(srv.sweep, traigo.Name("sweep"), traigo.Awaited(false))
 		if d.numbers.starts.Add(1) == 1 {

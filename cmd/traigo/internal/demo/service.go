@@ -16,13 +16,14 @@ import (
 
 // A service answers each line, the name of a thing, with its price.
 //
-//	service      tasks "accept", "hang up", "journal", "sweep"
-//	└ conn 12    tasks "talk", "hang up"
+//	service      tasks "accept", "hang up", "outcomes", "journal", "sweep"
+//	└ conn       tasks "talk", "hang up"
 //	  └ quote    within "talk": a race of the cache and the market
 type service struct {
 	ln      net.Listener
 	journal *os.File
 	quotes  chan string
+	conns   chan *traigo.Scope // those that have come, for outcomes
 	idle    time.Duration
 }
 
@@ -33,7 +34,8 @@ func (srv *service) hangUp(ctx context.Context) error {
 }
 
 func (srv *service) accept(ctx context.Context) error {
-	for n := 1; ; n++ {
+	defer close(srv.conns)
+	for {
 		conn, err := srv.ln.Accept()
 		if err != nil {
 			if ctx.Err() != nil {
@@ -42,12 +44,22 @@ func (srv *service) accept(ctx context.Context) error {
 			return err
 		}
 		// A fork: what goes wrong with one client is not the service's failure.
-		scope := traigo.Current(ctx).Fork(traigo.Name(fmt.Sprintf("conn %d", n)), traigo.Timeout(srv.idle))
+		scope := traigo.Current(ctx).Fork(traigo.Name("conn"), traigo.Timeout(srv.idle))
 		c := &client{srv: srv, conn: conn, scope: scope}
 		scope.Spawn(c.hangUp, traigo.Name("hang up"), traigo.Awaited(false))
 		scope.Spawn(c.talk, traigo.Name("talk"))
-		traigo.Current(ctx).Spawn(c.wait, traigo.Name(fmt.Sprintf("host %d", n)))
+		scope.Finalize()
+		srv.conns <- scope
 	}
+}
+
+// outcomes takes those of the connections, which are nobody else's affair: what nobody
+// asks for would be logged as lost.
+func (srv *service) outcomes(context.Context) error {
+	for scope := range srv.conns {
+		_ = scope.Wait()
+	}
+	return nil
 }
 
 // write keeps a journal of what was quoted.
@@ -90,12 +102,6 @@ type client struct {
 	scope *traigo.Scope
 }
 
-// wait takes the outcome of a connection, which is nobody else's affair.
-func (c *client) wait(context.Context) error {
-	_ = c.scope.Wait()
-	return nil
-}
-
 func (c *client) hangUp(ctx context.Context) error {
 	<-ctx.Done()
 	return c.conn.Close()
@@ -113,13 +119,18 @@ func (c *client) talk(ctx context.Context) error {
 			price = sorry
 		}
 		if _, err := io.WriteString(c.conn, price+"\n"); err != nil {
-			return err
+			return because(ctx, err)
 		}
 	}
+	return because(ctx, lines.Err())
+}
+
+// because is why a connection could not be used: hangUp has closed it, once ctx is done.
+func because(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
-		return context.Cause(ctx) // and hangUp has ended the reading
+		return context.Cause(ctx)
 	}
-	return lines.Err()
+	return err
 }
 
 // sorry is the answer to a question that took too long.
@@ -136,7 +147,7 @@ func (srv *service) quote(ctx context.Context, name string) (price string, err e
 	err = traigo.Run(ctx, func(ctx context.Context, _ *traigo.Scope) (err error) {
 		price, err = traigo.Race(ctx, thing(name).cached, thing(name).onMarket)
 		return err
-	}, traigo.Name("quote "+name), traigo.Timeout(400*time.Millisecond))
+	}, traigo.Name("quote"), traigo.Timeout(400*time.Millisecond))
 	if err == nil {
 		select {
 		case srv.quotes <- name + " " + price:
