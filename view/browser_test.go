@@ -29,7 +29,7 @@ func TestBrowserView(t *testing.T) {
 	browser.Need(t)
 	browser.Run(t, "view.mjs", pages(t, map[string][]byte{
 		"small": small(t), "failing": failing(t), "crashed": crashed(t), "climbing": climbing(), "given": given(),
-		"crawl": crawl(t), "lossy": lossy(), "nasty": nasty(), "empty": []byte(header), "instant": instant(), "triovis": []byte(trioVis),
+		"crawl": crawl(t), "lossy": lossy(), "nasty": nasty(), "empty": []byte(header), "instant": instant(), "hour": hour(), "triovis": []byte(trioVis),
 	}))
 }
 

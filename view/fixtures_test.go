@@ -72,6 +72,17 @@ func instant() []byte {
 	return logOf(`{"t":0,"k":"scope","id":1,"n":"blink"}`, `{"t":0,"k":"close","id":1}`, `{"t":0,"k":"bye"}`)
 }
 
+// hour is a long run with something short at its end.
+func hour() []byte {
+	return logOf(
+		`{"t":0,"k":"scope","id":1,"n":"server"}`,
+		`{"t":3599999999500,"k":"spawn","s":1,"id":1,"n":"blip","f":"bw"}`,
+		`{"t":3599999999700,"k":"end","s":1,"id":1,"st":"ok"}`,
+		`{"t":3600000000000,"k":"close","id":1}`,
+		`{"t":3600000000000,"k":"bye"}`,
+	)
+}
+
 var hostileNames = []string{
 	`</script><script>document.title='pwned'</script>`,
 	`<img src=x onerror="document.title='pwned'">`,

@@ -2,9 +2,10 @@
 // whoever uses traigo needs no Node. With --check it compares instead of writing.
 import { build } from 'esbuild';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
 
 const dist = new URL('../view/dist/', import.meta.url);
-const web = new URL('./', import.meta.url).pathname;
+const web = fileURLToPath(new URL('./', import.meta.url));
 
 const { outputFiles, metafile } = await build({
   absWorkingDir: web,

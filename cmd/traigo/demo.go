@@ -50,6 +50,7 @@ func runDemo(ctx context.Context, env *environment, args []string) error {
 		env.flags.Usage()
 		return errUsage
 	}
+	made := *dir == ""
 	if err := directory(dir); err != nil {
 		return err
 	}
@@ -64,7 +65,11 @@ func runDemo(ctx context.Context, env *environment, args []string) error {
 	s := traigo.New(ctx, traigo.Name("demo"), traigo.Observe(rec), traigo.Observe(told), traigo.Observe(scopes))
 	page, err := serveLive(ctx, *addr, scopes)
 	if err != nil {
-		return errors.Join(err, s.Close(), rec.Close())
+		err = errors.Join(err, s.Close(), rec.Close())
+		if made {
+			err = errors.Join(err, os.RemoveAll(*dir)) // there is nothing in it to look at
+		}
+		return err
 	}
 
 	d := &demo.Demo{Duration: *length, Dir: *dir}
@@ -142,12 +147,15 @@ func drawing(scr *screen.Screen, url string, told *teller) func(context.Context)
 	}
 }
 
+// straight asks the live page, which is here, and no proxy.
+var straight = &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+
 func liveText(ctx context.Context, url string) (string, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url+"?format=text", http.NoBody)
 	if err != nil {
 		return "", err
 	}
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := straight.Do(req)
 	if err != nil {
 		return "", err
 	}

@@ -34,7 +34,7 @@ func save(out string, text []byte, recording string) error {
 			return fmt.Errorf("%s is the recording, and would be lost: -o takes another file", out)
 		}
 	}
-	return os.WriteFile(out, text, 0o644)
+	return writeFile(out, text)
 }
 
 // read returns what a recording says.

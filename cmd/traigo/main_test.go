@@ -7,8 +7,10 @@ import (
 	"errors"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -179,6 +181,33 @@ func TestEachRecordingHasAPageOfItsOwn(t *testing.T) {
 	}
 }
 
+func TestHalfAFileIsRemoved(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("no limit on the size of files to run into")
+	}
+	dir := t.TempDir()
+	binary, page := filepath.Join(dir, "traigo"), filepath.Join(dir, "run.html")
+	out, err := exec.CommandContext(t.Context(), "go", "build", "-o", binary, ".").CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	limited := "trap '' XFSZ; ulimit -f 8; exec \"$0\" view -open=false -o \"$1\" \"$2\""
+	out, err = exec.CommandContext(t.Context(), "sh", "-c", limited, binary, page, recording(t)).CombinedOutput()
+	require.Error(t, err)
+	assert.Contains(t, string(out), "traigo view: ")
+	assert.NoFileExists(t, page)
+}
+
+func TestDemoLeavesNothingWhereItCannotStart(t *testing.T) {
+	tmp := t.TempDir()
+	t.Setenv("TMPDIR", tmp)
+	t.Setenv("TMP", tmp)
+	code, _, stderr := called(t, "", "demo", "-addr", "256.0.0.1:0")
+	assert.Equal(t, exitFailed, code)
+	assert.Contains(t, stderr, "-addr takes another address")
+	left, err := os.ReadDir(tmp)
+	require.NoError(t, err)
+	assert.Empty(t, left)
+}
+
 // The demo is a program: it is run, its live page looked at, and its recording read.
 func TestDemoShowsTheStoryOfItsRun(t *testing.T) {
 	dir := t.TempDir()
@@ -189,8 +218,9 @@ func TestDemoShowsTheStoryOfItsRun(t *testing.T) {
 		ended <- run(t.Context(), []string{"demo", "-for", "2s", "-o", dir}, nil, out, &errs)
 	}()
 	address := <-out.found
-	text := get(t, address+"?format=text")
-	assert.Contains(t, text, "supervisor", "the live page is on")
+	for !strings.Contains(get(t, address+"?format=text"), "supervisor") {
+		// The page is there a moment before the program: each answer is a look of its own.
+	}
 
 	assert.Zero(t, <-ended, errs.String())
 	assert.Contains(t, out.String(), "service failed: its task journal")

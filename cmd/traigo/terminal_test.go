@@ -56,3 +56,11 @@ func TestDemoIsDrawnInItsPlaceOnATerminal(t *testing.T) {
 	assert.Contains(t, left, "service failed: its task journal", "what was told stays")
 	assert.Contains(t, left, "open it    file://")
 }
+
+// A proxy is for what is elsewhere: the address of the live page may not look local.
+func TestDemoNeedsNoProxy(t *testing.T) {
+	t.Setenv("HTTP_PROXY", "http://127.0.0.1:9")
+	t.Setenv("http_proxy", "http://127.0.0.1:9")
+	drawn, _ := onTerminal(t, "1s -addr :0")
+	assert.Contains(t, strings.Join(drawn, ""), "├─ • accept (running")
+}

@@ -1,5 +1,6 @@
 // The parts of the page that need no browser.
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { importPage } from './typescript.mjs';
 import { wireOf } from './view-model.mjs';
@@ -13,6 +14,7 @@ const { search, step } = await importPage('search.ts');
 const { duration, tick, parseDuration, thousands } = await importPage('words.ts');
 const { fitAll, zoom, pan, hold } = await importPage('window.ts');
 const { countAlive, columns } = await importPage('overview.ts');
+const { ticks } = await import('d3-array');
 
 const model = (end, rows, log) => modelOf(wireOf(end, rows, log));
 const story = (m) => storyOf(m, causesOf(m)).map(textOf);
@@ -195,4 +197,124 @@ test('tasks alive are counted, those that take no time too', () => {
   assert.deepEqual([...counts.alive], [1, 2, 1]);
   assert.equal(counts.most, 3);
   assert.deepEqual([...columns(counts, 0, 10, 5)], [1, 2, 2, 1, 1]);
+});
+
+test('who canceled a scope: its parent, or a context in between', () => {
+  const rows = (canceled, err) => [
+    [0, 's', 'server', 0, 10, { err: 'full', cause: { at: 9, kind: 'task failed', by: 'accept', err: 'full' } }],
+    [1, 't', 'worker', 0, 10, { state: 'canceled' }],
+    [2, 's', 'query', 0, canceled + 1, { err: 'parent canceled', cause: { at: canceled, kind: 'parent canceled', err } }],
+    [3, 't', 'db', 0, canceled + 1, { state: 'canceled' }],
+    [1, 't', 'accept', 0, 9, { state: 'failed', err: 'full' }],
+  ];
+  const before = model(10, rows(2, '"worker" timed out'));
+  assert.deepEqual(story(before), ['server failed after 9 ns: task accept returned “full”; 1 task was canceled because of it.']);
+  assert.deepEqual(causesOf(before).victims.get(0), [1]);
+  const why = (m, i) => chainOf(m, causesOf(m), i).map((steps) => steps.map((s) => s.text + (s.quote ? ` (${s.quote})` : '')).join(''));
+  assert.deepEqual(why(before, 3).slice(0, 2), [
+    'task db was canceled because its scope ended: scope query',
+    'scope query was canceled with the task that opened it: task worker',
+  ]);
+  const alone = model(10, rows(2, '"worker" timed out').map((row) => (row[2] === 'worker' ? [1, 't', 'worker', 0, 5] : row)));
+  assert.deepEqual(why(alone, 2), ['scope query was canceled by a context between it and its parent ("worker" timed out)']);
+  const after = model(10, rows(9, ''));
+  assert.deepEqual(story(after), ['server failed after 9 ns: task accept returned “full”; 2 tasks and 1 scope were canceled because of it.']);
+});
+
+test('a task that has survived a failure below it may fail with another', () => {
+  const session = [2, 's', 'session', 0, 2, { err: 'scope "session": task "talk": reset', cause: { at: 1, kind: 'task failed', by: 'talk', err: 'reset' } }];
+  const rows = (flags, end, err) => [[0, 's', 'server', 0, 61, end], [1, 't', 'serve', 0, 60, { state: 'failed', flags, err }], session, [3, 't', 'talk', 0, 1, { state: 'failed', err: 'reset' }]];
+  const failing = (err) => rows(5, { err, cause: { at: 60, kind: 'task failed', by: 'serve', err } }, err);
+  assert.deepEqual(story(model(61, failing('out of memory'))), [
+    'session failed after 1 ns: task talk returned “reset”.',
+    'server failed after 60 ns: task serve returned “out of memory”.',
+  ]);
+  assert.deepEqual(story(model(61, failing('serving: scope "session": task "talk": reset'))), [
+    'session failed after 1 ns: task talk returned “reset”. That ended server as well.',
+  ]);
+  assert.deepEqual(story(model(61, rows(4, { cause: { at: 60, kind: 'completed' } }, 'out of memory'))), [
+    'session failed after 1 ns: task talk returned “reset”.',
+    '1 task failed without ending a scope: serve with “out of memory”.',
+  ]);
+});
+
+test('a scope has failed if its outcome says so, whatever ended it', () => {
+  assert.deepEqual(story(model(9, [[0, 's', 'job', 0, 9, { err: 'boom' }]])), ['job failed after 9 ns: its outcome was “boom”.'], 'the line that says why is lost');
+  const stuck = [[0, 's', 'job', 0, 9, { err: 'deaf did not end', cause: { at: 2, kind: 'requested' } }], [1, 't', 'deaf', 0, 9]];
+  assert.deepEqual(story(model(9, stuck)), ['job failed after 9 ns: its outcome was “deaf did not end”.']);
+  assert.deepEqual(story(model(9, [[0, 's', 'job', 0, 9, { err: 'x', cause: { at: 2, kind: 'panicked' } }]])), ['job failed after 2 ns: its body panicked.']);
+});
+
+test('a chain of causes of any length ends at the culprit', () => {
+  const rows = [[0, 's', 'root', 0, 10, { err: 'bad', cause: { at: 5, kind: 'task failed', by: 'culprit', err: 'bad' } }]];
+  for (let i = 1; i < 1000; i++) rows.push([i, 's', `level ${i}`, 0, 9, { err: 'bad', cause: { at: 6, kind: 'parent canceled' } }]);
+  rows.push([1, 't', 'culprit', 0, 5, { state: 'failed', err: 'bad' }]);
+  const m = model(10, rows);
+  const chain = chainOf(m, causesOf(m), 999);
+  assert.equal(chain.length, 1001);
+  assert.equal(chain.at(-1)[0].text, 'task culprit');
+});
+
+test('the critical path has what a scope waits for after its end, and until it gives up', () => {
+  const pieces = (m) => criticalPath(m, 0).map((p) => [m.names[p.span], p.from, p.to]);
+  assert.deepEqual(pieces(model(90, [
+    [0, 's', 'job', 0, 90, { cause: { at: 10, kind: 'completed' } }],
+    [1, 't', 'work', 0, 10],
+    [1, 't', 'gone', 0, 5, { flags: 1 }],
+    [1, 't', 'sweep', 0, 80, { flags: 1, state: 'canceled' }],
+  ])), [['work', 0, 10], ['sweep', 10, 80], ['job', 80, 90]]);
+  assert.deepEqual(pieces(model(90, [
+    [0, 's', 'job', 0, 31, { err: 'stuck', cause: { at: 20, kind: 'requested' } }],
+    [1, 't', 'deaf', 1, 90, { state: 'stuck' }],
+  ], { stuck: [[1, 30]] })), [['job', 0, 1], ['deaf', 1, 30], ['job', 30, 31]]);
+});
+
+test('a long run can be seen as closely as its times can be told apart', () => {
+  const p = { width: 900, height: 600, end: 31536000e9, total: 40 };
+  let w = fitAll(p);
+  for (let i = 0; i < 200; i++) w = zoom(p, w, 880, 10, 1.4);
+  const times = ticks(w.from, w.to, 9);
+  assert.equal(new Set(times).size, times.length);
+  for (const t of times) tick(t, times[1] - times[0], w.to);
+  assert.deepEqual(zoom({ ...p, width: 0 }, w, 0, 0, 2), w, 'a window without a width shows nothing');
+});
+
+test('what was abandoned often is read in time', () => {
+  const abandoned = Array.from({ length: 100_000 }, (_, k) => [0, k]);
+  const begin = performance.now();
+  assert.equal(model(100_000, [[0, 's', 'pump', 0, 100_000]], { abandoned }).abandoned.get(0).length, 100_000);
+  assert.ok(performance.now() - begin < 2000);
+});
+
+test('what is to be read can be read, light and dark: a contrast of 4.5, as WCAG has it', () => {
+  const css = readFileSync(new URL('../view/theme.css', import.meta.url), 'utf8');
+  const [light, dark] = [...css.matchAll(/^:root[^{]*\{([^}]*)\}/gm)].map(([, block]) => Object.fromEntries([...block.matchAll(/--([\w-]+): (#[0-9a-f]{6});/g)].map(([, name, color]) => [name, color])));
+  const brightness = (color) => {
+    const [r, g, b] = [1, 3, 5].map((i) => parseInt(color.slice(i, i + 2), 16) / 255).map((v) => (v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4));
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const contrast = (a, b) => {
+    const [low, high] = [brightness(a), brightness(b)].sort((p, q) => p - q);
+    return (high + 0.05) / (low + 0.05);
+  };
+  const tones = ['ok', 'stopped', 'failed', 'canceled', 'unfinished', 'stuck', 'lost'];
+  const pairs = [
+    ...['ink', 'muted', 'failed'].flatMap((text) => ['background', 'panel', 'hover', 'select'].map((on) => [text, on])),
+    ...['accent', 'critical', 'cancellation'].map((text) => [text, 'background']),
+    ...tones.flatMap((tone) => [[`on-${tone}`, tone], ['muted', `${tone}-dim`]]),
+  ];
+  for (const theme of [light, dark]) {
+    for (const [text, on] of pairs) assert.ok(contrast(theme[text], theme[on]) >= 4.5, `${text} on ${on}: ${contrast(theme[text], theme[on])}`);
+  }
+});
+
+test('the failure of a root is told from where it began', () => {
+  const m = model(90, [
+    [0, 's', 'app', 0, 90, { err: 'bad row', cause: { at: 50, kind: 'task failed', by: 'import', err: 'bad row' } }],
+    [1, 's', 'early', 0, 9, { err: 'no', cause: { at: 5, kind: 'timeout', err: 'no' } }],
+    [1, 't', 'import', 0, 49, { state: 'failed', err: 'bad row' }],
+    [2, 's', 'batch', 0, 48, { err: 'bad row', cause: { at: 41, kind: 'task failed', by: 'row', err: 'bad row' } }],
+    [3, 't', 'row', 0, 40, { state: 'failed', err: 'bad row' }],
+  ]);
+  assert.deepEqual(story(m), ['early failed after 5 ns: its deadline passed.', 'batch failed after 41 ns: task row returned “bad row”. That ended app as well.']);
 });

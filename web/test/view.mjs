@@ -361,3 +361,50 @@ test('a page whose log is damaged says so', async () => {
     assert.match(await page.getByRole('alert').innerText(), /^This recording cannot be shown/);
   });
 });
+
+test('a window that becomes narrow', () => view('failing', async (page) => {
+  await page.setViewportSize({ width: 400, height: 700 });
+  await settled(page);
+  const box = await page.getByTestId('timeline').boundingBox();
+  assert.ok(box.width > 130, `the picture is ${box.width} wide`);
+}));
+
+test('the fields of the search say what is searched for', () => view('failing', async (page) => {
+  const longer = page.getByLabel('At least this long');
+  await longer.fill('1 s');
+  await page.getByTestId('tree').focus();
+  await page.keyboard.press('Escape');
+  assert.equal(await longer.inputValue(), '');
+  await longer.fill('1 s');
+  await page.getByTestId('story').getByRole('button', { name: '11 tasks and 3 scopes' }).click();
+  assert.equal(await longer.inputValue(), '');
+}));
+
+test('details by keyboard: they scroll, and give the focus back', () => view('given', async (page) => {
+  await page.evaluate(() => traigoView.select(traigoView.find('parse')[0]));
+  await page.locator('pre.stack').focus();
+  await page.keyboard.press('ArrowDown');
+  assert.equal(await selected(page), 'parse');
+  await page.getByTestId('details').getByRole('button', { name: 'Close' }).focus();
+  await page.keyboard.press('Enter');
+  assert.equal(await page.evaluate(() => document.activeElement.getAttribute('role')), 'tree');
+}));
+
+test('the address of a moment in a long run', () => view('hour', async (page) => {
+  await page.evaluate(() => traigoView.select(traigoView.find('blip')[0], 'fit'));
+  await page.waitForFunction(() => location.hash.includes('v='));
+  const before = await windowOf(page);
+  await page.reload();
+  await page.waitForFunction(() => globalThis.traigoView?.stats?.frames > 0);
+  const after = await windowOf(page);
+  assert.ok(Math.abs(after.from - before.from) < 1 && Math.abs(after.to - before.to) < 1, `${after.from} to ${after.to}, not ${before.from} to ${before.to}`);
+}));
+
+test('the other mouse buttons move nothing', () => view('crawl', async (page) => {
+  const strip = await page.locator('.strip').boundingBox();
+  await page.mouse.move(strip.x + 300, strip.y + 20);
+  await page.mouse.down({ button: 'right' });
+  await page.mouse.move(strip.x + 500, strip.y + 20, { steps: 3 });
+  await page.mouse.up({ button: 'right' });
+  assert.equal(await page.evaluate(() => traigoView.store.moved.value), undefined);
+}));

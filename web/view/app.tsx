@@ -37,11 +37,12 @@ export function App({ store }: { store: Store }) {
 
 function Splitter({ size }: { size: { value: number } }) {
   const drag = (down: PointerEvent) => {
+    if (down.button !== 0) return;
     const bar = down.currentTarget as HTMLElement;
     const from = size.value - down.clientX;
     bar.setPointerCapture(down.pointerId);
     bar.onpointermove = (e) => { size.value = Math.min(Math.max(from + e.clientX, 120), innerWidth * 0.6); };
-    bar.onpointerup = () => { bar.onpointermove = null; };
+    bar.onpointerup = bar.onpointercancel = () => { bar.onpointermove = null; };
   };
   return <div class="splitter" role="separator" aria-orientation="vertical" aria-label="Width of the tree" onPointerDown={drag} />;
 }

@@ -3,7 +3,7 @@
 // five hundred victims are one line with five hundred heads, and not a tangle.
 import type { Causes } from './causes.ts';
 import { barHeight, isDim, x, y, type Frame } from './frame.ts';
-import { isQuiet, none, Tone, type Model, type Span } from './model.ts';
+import { isQuiet, none, type Model, type Span } from './model.ts';
 import type { Layout } from './layout.ts';
 
 export interface Trunk { scope: Span; at: number; quiet: boolean; victims: Span[]; top: number; bottom: number; reach: number }
@@ -33,7 +33,7 @@ export function drawArrows(f: Frame, arrows: Arrows, lit: ReadonlySet<Span>) {
   let drawn = 0;
   for (const trunk of arrows.trunks) drawn += drawTrunk(f, trunk, lit);
   for (const { task, scope, at } of arrows.failures) {
-    const quiet = model.tone[task] !== Tone.Failed;
+    const quiet = isQuiet(model.cause.get(scope)!);
     if (x(f, at) < -20 || x(f, at) > f.width + 20) continue;
     drawn += drawFailure(f, task, scope, at, quiet, lit.has(task) && lit.has(scope));
   }

@@ -110,7 +110,13 @@ function drawBar(f: Frame, b: Bar, height: number) {
   if (unfinished(model, b.span) && b.right <= f.width + 6) drawOpenEnd(f, right, b.top, height);
   const stuck = model.stuck.get(b.span);
   if (stuck !== undefined) drawNotch(f, x(f, stuck), b.top, height, palette.bar[Tone.Stuck]);
-  for (const at of model.abandoned.get(b.span) ?? []) drawNotch(f, x(f, at), b.top, height, palette.muted);
+  let last = -Infinity;
+  for (const time of model.abandoned.get(b.span) ?? []) {
+    const at = Math.round(x(f, time));
+    if (at === last || at < -2 || at > f.width) continue;
+    drawNotch(f, at, b.top, height, palette.muted);
+    last = at;
+  }
   const ready = model.ready.get(b.span);
   if (ready !== undefined) drawNotch(f, x(f, ready), b.top, height, palette.background);
 }

@@ -1,5 +1,5 @@
 // Who was canceled because of whom.
-import { none, scopeAbove, Tone, type Model, type Span } from './model.ts';
+import { endedWithParent, none, scopeAbove, Tone, type Model, type Span } from './model.ts';
 
 export interface Causes {
   /** The scope that a task ended, by its failure or as its master. */
@@ -40,15 +40,22 @@ function canceler(m: Model, i: Span): Span {
   const up = scopeAbove(m, i);
   const end = up === none ? undefined : m.cause.get(up);
   if (!end) return none;
-  if (m.isScope[i]) return m.cause.get(i)?.kind === 'parent canceled' ? up : none;
+  if (m.isScope[i]) return endedWithParent(m, i) ? up : none;
   const canceled = m.state[i] === 'canceled' && m.end[i] >= end.at;
   const waiting = m.stop[i] < 0 && end.by !== i;
   return canceled || waiting ? up : none;
 }
 
-/** A scope that ended on its own account, and badly. */
+/** A scope that ended on its own account, and badly: the log need not tell why. */
 export function isCulprit(m: Model, i: Span): boolean {
-  return m.isScope[i] === 1 && m.tone[i] === Tone.Failed && m.cause.has(i);
+  return m.isScope[i] === 1 && m.tone[i] === Tone.Failed;
+}
+
+/** Whether the error of a task is that of a scope below it: it may have survived that one, and failed with another. */
+export function passesOn(m: Model, task: Span, scope: Span): boolean {
+  const has = (err = '') => err !== '' && m.err[task].includes(err.slice(0, 200)); // long ones are cut
+  const why = m.cause.get(scope)?.err;
+  return (!m.err[scope] && !why) || has(m.err[scope]) || has(why);
 }
 
 export interface Step { text: string; span?: Span; quote?: string }
@@ -56,12 +63,18 @@ export interface Step { text: string; span?: Span; quote?: string }
 /** Why a span ended, from itself back to what began it. */
 export function chainOf(m: Model, causes: Causes, i: Span): Step[][] {
   const chain: Step[][] = [];
-  for (let at = i; at !== none && chain.length < 100;) {
+  for (let at = i; ;) {
     const by = canceler(m, at);
     if (by !== none) {
       const verb = m.stop[at] < 0 ? 'has been told to end' : 'was canceled';
       chain.push([{ text: named(m, at), span: at }, { text: ` ${verb} because its scope ended: ` }, { text: named(m, by), span: by }]);
       at = by;
+      continue;
+    }
+    const task = m.parent[at];
+    if (m.cause.get(at)?.kind === 'parent canceled' && task !== none && m.state[task] === 'canceled') {
+      chain.push([{ text: named(m, at), span: at }, { text: ' was canceled with the task that opened it: ' }, { text: named(m, task), span: task }]);
+      at = task;
       continue;
     }
     chain.push(...endOf(m, at));
@@ -77,7 +90,7 @@ function endOf(m: Model, i: Span): Step[][] {
   const text: Record<string, string> = {
     'task failed': ' ended because a task failed', 'panicked': ' ended because of a panic', 'body failed': ' ended because its body failed',
     'timeout': ' ended because its deadline passed', 'requested': ' was canceled by the program', 'master ended': ' ended with its master',
-    'completed': ' ended because all was done', 'parent canceled': ' was canceled from outside the log',
+    'completed': ' ended because all was done', 'parent canceled': m.parent[i] === none ? ' was canceled from outside the log' : ' was canceled by a context between it and its parent',
   };
   const chain: Step[][] = [[{ text: named(m, i), span: i }, { text: text[cause.kind] ?? ` ended: ${cause.kind}`, quote: cause.by === none ? cause.err : '' }]];
   if (cause.by !== none) chain.push([{ text: named(m, cause.by), span: cause.by }, { text: ` ${taskEnd(m, cause.by)}`, quote: m.err[cause.by] || cause.err }]);

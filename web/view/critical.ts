@@ -1,36 +1,42 @@
 // The critical path of a span: what its end waited for. Walked back from the end: time
 // belongs to the last child that ended by then, and when none did, to the span itself.
-// Tasks that nobody awaits are left out. The idea is that of CRISP and of Jaeger's view.
+// Tasks that nobody awaits count from the end of their scope on: then they are waited for
+// too. So does what is given up, until then. The idea is that of CRISP and of Jaeger's view.
 import { Flag, none, type Model, type Span } from './model.ts';
 
 export interface Piece { span: Span; from: number; to: number }
 
+interface Child { span: Span; from: number; to: number } // when it was waited for
+
 /** The pieces, in the order of time; together they are as long as the span. */
 export function criticalPath(m: Model, of: Span): Piece[] {
   const pieces: Piece[] = [];
-  const stack: { span: Span; from: number; at: number; children: Span[] }[] = [];
+  const stack: { span: Span; from: number; at: number; children: Child[] }[] = [];
   enter(of, m.begin[of], m.end[of]);
   while (stack.length > 0) {
     const frame = stack[stack.length - 1];
     const child = frame.children.pop();
-    if (child === undefined || m.end[child] <= frame.from) {
+    if (child === undefined || child.to <= frame.from) {
       piece(frame.span, frame.from, frame.at);
       stack.pop();
       continue;
     }
-    if (m.begin[child] >= frame.at || m.end[child] > frame.at) continue; // it was not waited for: another ended later
-    piece(frame.span, m.end[child], frame.at);
-    frame.at = Math.max(frame.from, m.begin[child]);
-    enter(child, frame.at, m.end[child]);
+    if (child.from >= frame.at || child.to > frame.at) continue; // it was not waited for: another ended later
+    piece(frame.span, child.to, frame.at);
+    frame.at = Math.max(frame.from, child.from);
+    enter(child.span, frame.at, child.to);
   }
   return pieces.reverse();
 
   function enter(span: Span, from: number, at: number) {
-    const children: Span[] = [];
+    const children: Child[] = [];
+    const over = m.cause.get(span)?.at ?? Infinity;
     for (let c = m.first[span]; c !== none; c = m.next[c]) {
-      if (m.isScope[c] || m.flags[c] & Flag.Awaited) children.push(c);
+      const isAwaited = m.isScope[c] || m.flags[c] & Flag.Awaited;
+      const [from, to] = [isAwaited ? m.begin[c] : Math.max(m.begin[c], over), m.stuck.get(c) ?? m.end[c]];
+      if (from <= to) children.push({ span: c, from, to });
     }
-    children.sort((a, b) => m.end[a] - m.end[b] || m.begin[b] - m.begin[a]);
+    children.sort((a, b) => a.to - b.to || b.from - a.from);
     stack.push({ span, from, at, children });
   }
 

@@ -28,10 +28,11 @@ export function Details({ store }: { store: Store }) {
   const chain = chainOf(m, causes, i);
   const victims = causes.victims.get(i) ?? [];
   const cause = m.cause.get(i);
+  const abandoned = m.abandoned.get(i) ?? [];
   const ended = causes.ended.get(i);
   return (
     <aside class="details" aria-label="Details" data-testid="details">
-      <button class="icon close" aria-label="Close" title="Close (Esc)" onClick={() => store.select(none)}>×</button>
+      <button class="icon close" aria-label="Close" title="Close (Esc)" onClick={() => { store.select(none); document.querySelector<HTMLElement>('.tree')!.focus(); }}>×</button>
       <h2>{short(m.names[i], 300)}</h2>
       <p class="kind"><i class={`swatch ${state.tone}`} />{isScope ? 'scope' : 'task'} · {state.text}</p>
       <p class="buttons">
@@ -40,7 +41,7 @@ export function Details({ store }: { store: Store }) {
       </p>
 
       {chain.length > 0 && <Section title="Why it ended"><ol class={`chain ${chain.flat().some((s) => s.quote) ? 'failed' : ''}`} data-testid="chain">
-        {chain.map((steps) => <li>{steps.map((step) => <Part store={store} step={step} self={i} />)}</li>)}
+        {shortened(chain).map((steps) => <li>{steps.map((step) => <Part store={store} step={step} self={i} />)}</li>)}
       </ol></Section>}
       {ended !== undefined && <Section title="What it ended"><p><Link store={store} to={ended} />{tollOf(store, ended)}</p></Section>}
       {m.err[i] && <Section title={isScope ? 'Outcome' : 'Error'}><pre class="error">{m.err[i]}</pre></Section>}
@@ -52,7 +53,8 @@ export function Details({ store }: { store: Store }) {
         <Time name="ready" at={m.ready.get(i)} />
         <Time name="canceled" at={cause?.at} note={cause?.kind} />
         <Time name="given up" at={m.stuck.get(i)} />
-        {m.abandoned.get(i)?.map((at) => <Time name="left a blocking call" at={at} />)}
+        {abandoned.slice(0, 5).map((at) => <Time name="left a blocking call" at={at} />)}
+        {abandoned.length > 5 && <Fact name=""><span class="muted">and {count(abandoned.length - 5, 'more', 'more')}</span></Fact>}
         <Time name={m.tone[i] === Tone.Lost ? 'found ended' : isScope ? 'closed' : 'ended'} at={m.stop[i]} since={cause?.at} />
         <Time name="deadline" at={m.deadline.get(i)} />
       </tbody></table></Section>
@@ -74,6 +76,14 @@ export function Details({ store }: { store: Store }) {
       {m.stack.has(i) && <Section title="Stack"><pre class="stack">{m.stack.get(i)}</pre></Section>}
     </aside>
   );
+}
+
+/** A chain of which the middle is left out if it is very long: the last step is the one that matters. */
+function shortened(chain: Step[][]): Step[][] {
+  const most = 40;
+  if (chain.length <= most) return chain;
+  const left = chain.length - most;
+  return [...chain.slice(0, most - 10), [{ text: `… and ${count(left, 'more step', 'more steps')} …` }], ...chain.slice(-10)];
 }
 
 function tollOf(store: Store, scope: Span): string {

@@ -20,7 +20,7 @@ export function followHash(store: Store): void {
     const parts = new URLSearchParams();
     if (store.selected.value !== none) parts.set('s', keyOf(model, store.selected.value));
     const v = store.moved.value && store.view.value;
-    if (v) parts.set('v', [v.from, v.to, v.top, v.unit].map((n) => Number(n.toPrecision(9))).join('_'));
+    if (v) parts.set('v', [...[v.from, v.to].map((n) => n.toFixed(1)), ...[v.top, v.unit].map((n) => n.toPrecision(9))].map(Number).join('_'));
     clearTimeout(timer);
     timer = setTimeout(() => history.replaceState(null, '', `#${parts}`), 250);
   });

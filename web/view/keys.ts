@@ -1,6 +1,5 @@
 // Keys that work wherever the focus is, except in a field.
 import { none } from './model.ts';
-import { noQuery } from './search.ts';
 import type { Store } from './store.ts';
 import { treeKeys } from './tree.tsx';
 import { pan, zoom } from './window.ts';
@@ -22,7 +21,7 @@ export function followKeys(store: Store): void {
     '/': () => { const field = document.querySelector<HTMLInputElement>('#search')!; field.focus(); field.select(); },
     '?': () => { store.help.value = true; },
     'Escape': () => {
-      if (store.searching.value) store.query.value = noQuery;
+      if (store.searching.value) store.find({});
       else store.select(none);
     },
   };
@@ -34,7 +33,7 @@ export function followKeys(store: Store): void {
     } else if (keys[e.key]) {
       e.preventDefault();
       keys[e.key]();
-    } else if (e.key.startsWith('Arrow')) {
+    } else if (e.key.startsWith('Arrow') && !(e.target instanceof HTMLElement && e.target.closest('.story, .details'))) { // those scroll
       treeKeys(store, e, 10);
     }
   });

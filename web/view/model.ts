@@ -110,7 +110,7 @@ export function modelOf(wire: Wire): Model {
     const above = scopeAbove({ parent, isScope }, i);
     const end = cause.get(i);
     if (isScope[i]) {
-      calm[i] = Number(end !== undefined && (end.kind === 'parent canceled' ? above !== none && calm[above] : isQuiet(end)));
+      calm[i] = Number(end !== undefined && (end.kind === 'parent canceled' ? endedWithParent({ parent, isScope, stop, cause }, i) && calm[above] : isQuiet(end)));
       tone[i] = scopeTone(state[i], err[i], stop[i], end);
     } else {
       tone[i] = taskTones[state[i]] ?? Tone.Lost;
@@ -119,7 +119,10 @@ export function modelOf(wire: Wire): Model {
     if (tone[i] === Tone.Canceled && stopped) tone[i] = Tone.Stopped;
   }
   const abandoned = new Map<Span, number[]>();
-  for (const [i, at] of wire.abandoned) abandoned.set(i, [...(abandoned.get(i) ?? []), at]);
+  for (const [i, at] of wire.abandoned) {
+    const times = abandoned.get(i);
+    if (times) times.push(at); else abandoned.set(i, [at]);
+  }
 
   return {
     n, program: oneLine(harmless(wire.program)),
@@ -157,10 +160,23 @@ export function scopeAbove(m: Pick<Model, 'parent' | 'isScope'>, i: Span): Span 
   return up;
 }
 
+/**
+ * Whether it was the end of the scope above that a scope calls "parent canceled", and not
+ * that of a context in between: as history.Scope.Culprit has it.
+ */
+export function endedWithParent(m: Pick<Model, 'parent' | 'isScope' | 'stop' | 'cause'>, i: Span): boolean {
+  const up = scopeAbove(m, i);
+  const own = m.cause.get(i), above = up === none ? undefined : m.cause.get(up);
+  if (own?.kind !== 'parent canceled' || !above || (m.stop[i] >= 0 && above.at > m.stop[i])) return false;
+  return above.at <= own.at || own.err.startsWith('scope ');
+}
+
 /** The names from the root down. Scopes alone, as in traigo's paths, and the span itself. */
 export function pathOf(m: Model, i: Span): string {
   const names = [m.names[i]];
-  for (let up = scopeAbove(m, i); up !== none && names.length < 64; up = scopeAbove(m, up)) names.unshift(m.names[up]);
+  let up = scopeAbove(m, i);
+  for (; up !== none && names.length < 64; up = scopeAbove(m, up)) names.unshift(m.names[up]);
+  if (up !== none) names.unshift('…');
   return names.map((s) => short(s, 60)).join('/');
 }
 

@@ -19,6 +19,7 @@ export function createStore(model: Model) {
   const selected = signal<Span>(none);
   const hovered = signal<Span>(none);
   const query = signal<Query>(noQuery);
+  const longer = signal(''); // the text of query.longerThan
   const onlyMatches = signal(false);
   const collapsed = signal<ReadonlySet<Span>>(new Set());
   const showPath = signal(false);
@@ -103,8 +104,11 @@ export function createStore(model: Model) {
     moved.value = fit(picture.value, model.begin[span], model.end[span], placed.top[span] - slack / 2, height);
   }
 
-  function find(q: Partial<Query>) {
-    query.value = { ...noQuery, ...q };
+  function find(q: Partial<Omit<Query, 'longerThan'>>) {
+    batch(() => {
+      longer.value = '';
+      query.value = { ...noQuery, ...q };
+    });
   }
 
   function nextMatch(back = false) {
@@ -114,7 +118,7 @@ export function createStore(model: Model) {
 
   return {
     model, placed, causes, story,
-    selected, hovered, query, onlyMatches, collapsed, showPath, help, size, moved, theme, chosen,
+    selected, hovered, query, longer, onlyMatches, collapsed, showPath, help, size, moved, theme, chosen,
     searching, matches, isMatch, rows, pathOwner, path, picture, view,
     select, setCollapsed, fitTo, find, nextMatch, effect,
     fitAll() { moved.value = undefined; },

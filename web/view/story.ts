@@ -1,6 +1,6 @@
 // What happened, in words: what failed first, what that took with it, and what the log
 // does not have.
-import { isCulprit, type Causes } from './causes.ts';
+import { isCulprit, passesOn, type Causes } from './causes.ts';
 import { isQuiet, none, oneLine, short, toneNames, Tone, type Model, type Span } from './model.ts';
 import { count, duration } from './words.ts';
 
@@ -30,12 +30,18 @@ export function storyOf(m: Model, causes: Causes): Line[] {
 function culpritsOf(m: Model): Span[] {
   const culprits: Span[] = [];
   for (let i = 0; i < m.n; i++) if (isCulprit(m, i)) culprits.push(i);
-  return culprits.sort((a, b) => m.cause.get(a)!.at - m.cause.get(b)!.at || m.level[b] - m.level[a]);
+  return culprits.sort((a, b) => failedAt(m, a) - failedAt(m, b) || m.level[b] - m.level[a]);
+}
+
+/** When a scope failed: one that ended well fails by what came of its end. */
+function failedAt(m: Model, scope: Span): number {
+  const cause = m.cause.get(scope);
+  return cause && !isQuiet(cause) ? cause.at : m.end[scope];
 }
 
 /** Whether the error of a task is that of a scope below it, which has been told already. */
 function passedOn(m: Model, task: Span): boolean {
-  for (let c = m.first[task]; c !== none; c = m.next[c]) if (isCulprit(m, c)) return true;
+  for (let c = m.first[task]; c !== none; c = m.next[c]) if (isCulprit(m, c) && passesOn(m, task, c)) return true;
   return false;
 }
 
@@ -55,13 +61,16 @@ function failures(m: Model, causes: Causes, culprits: Span[]): Line[] {
   return lines;
 }
 
-/** That of a root, or else the one that most was canceled because of, if that is more than so many. */
+/** What climbed to a root, or else the one that most was canceled because of, if that is more than so many. */
 function worstOf(m: Model, causes: Causes, culprits: Span[], most: number): Span[] | undefined {
   const root = culprits.find((i) => m.parent[i] === none);
-  if (root !== undefined) return [root];
   let worst: Span[] | undefined;
+  const seen = new Set<Span>(); // what is higher up in a climb that has been looked at
   for (const i of culprits) {
+    if (seen.has(i)) continue;
     const climb = climbOf(m, i);
+    if (root !== undefined && climb.includes(root)) return climb;
+    for (const scope of climb) seen.add(scope);
     const took = total(tollOf(causes, climb));
     if (took > most) [worst, most] = [climb, took];
   }
@@ -82,7 +91,7 @@ const total = ({ tasks, scopes }: { tasks: number; scopes: number }) => tasks + 
 function failure(m: Model, causes: Causes, climb: Span[]): Line {
   const [first] = climb;
   const toll = tollOf(causes, climb);
-  const words: (string | Word)[] = [link(m, first), ` failed after ${duration(m.cause.get(first)!.at - m.begin[first])}: `, ...reason(m, first)];
+  const words: (string | Word)[] = [link(m, first), ` failed after ${duration(failedAt(m, first) - m.begin[first])}: `, ...reason(m, first)];
   if (climb.length > 1) words.push('. That ended ', link(m, climb[climb.length - 1]), ' as well');
   if (total(toll) > 0) {
     words.push(climb.length > 1 ? ', and ' : '; ', { text: both(toll), find: 'canceled' }, total(toll) === 1 ? ' was' : ' were', ' canceled because of it');
@@ -97,23 +106,25 @@ export function climbOf(m: Model, scope: Span): Span[] {
     const task = m.parent[at];
     if (task === none || m.isScope[task]) return climb;
     const up = m.parent[task];
-    if (up === none || m.cause.get(up)?.by !== task || m.tone[up] !== Tone.Failed) return climb;
+    if (up === none || m.cause.get(up)?.by !== task || m.tone[up] !== Tone.Failed || !passesOn(m, task, at)) return climb;
     climb.push(up);
     at = up;
   }
 }
 
 function reason(m: Model, scope: Span): (string | Word)[] {
-  const { kind, by, err } = m.cause.get(scope)!;
+  const cause = m.cause.get(scope);
+  if (!cause || isQuiet(cause)) return [`its outcome was${quote(m.err[scope])}`];
+  const { kind, by, err } = cause;
   if (by !== none) {
     const verb = m.state[by] === 'panicked' ? 'panicked with' : m.state[by] === 'exited' ? 'called runtime.Goexit' : 'returned';
     return ['task ', link(m, by), ` ${verb}${m.state[by] === 'exited' ? '' : quote(m.err[by] || err)}`];
   }
   switch (kind) {
     case 'body failed': return [`its body returned${quote(err)}`];
-    case 'panicked': return [`its body panicked${err ? ' with' : ''}${quote(err)}`];
+    case 'panicked': return [`its body panicked${err && ` with${quote(err)}`}`];
     case 'timeout': return ['its deadline passed'];
-    case 'requested': return [`it was canceled${err ? ' with' : ''}${quote(err)}`];
+    case 'requested': return [`it was canceled with${quote(err)}`];
     case 'task failed': return [`a task returned${quote(err)}`];
     default: return [`${kind}${quote(err || m.err[scope])}`];
   }

@@ -68,6 +68,7 @@ export function Strip({ store }: { store: Store }) {
   const right = Math.max(place(view.to), left + 3);
 
   const drag = (down: PointerEvent) => {
+    if (down.button !== 0) return;
     const box = down.currentTarget as HTMLElement;
     const timeAt = (e: PointerEvent) => from + ((e.clientX - box.getBoundingClientRect().left) / width) * (to - from);
     const start = store.view.value;
@@ -82,7 +83,7 @@ export function Strip({ store }: { store: Store }) {
       else if (inside) store.move({ ...start, from: start.from + t - at, to: start.to + t - at });
       else if (Math.abs(place(t) - place(at)) > 3) store.move({ ...start, from: Math.min(t, at), to: Math.max(t, at) });
     };
-    box.onpointerup = () => { box.onpointermove = null; };
+    box.onpointerup = box.onpointercancel = () => { box.onpointermove = null; };
   };
 
   return (

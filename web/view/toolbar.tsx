@@ -1,13 +1,12 @@
 // Searching, and how the page looks.
-import { useComputed, useSignal } from '@preact/signals';
+import { useComputed } from '@preact/signals';
 import { toneNames } from './model.ts';
-import { noQuery, type Query } from './search.ts';
+import type { Query } from './search.ts';
 import type { Store } from './store.ts';
 import { count, duration, parseDuration, thousands } from './words.ts';
 
 export function Toolbar({ store }: { store: Store }) {
-  const { model, query, matches, searching, selected, onlyMatches } = store;
-  const longer = useSignal('');
+  const { model, query, longer, matches, searching, selected, onlyMatches } = store;
   const change = (part: Partial<Query>) => { query.value = { ...query.value, ...part }; };
   const position = useComputed(() => {
     if (!searching.value) return '';
@@ -21,7 +20,7 @@ export function Toolbar({ store }: { store: Store }) {
       (e.target as HTMLElement).blur(); // n and p are keys again
       e.preventDefault();
     }
-    if (e.key === 'Escape') { query.value = noQuery; longer.value = ''; (e.target as HTMLElement).blur(); e.stopPropagation(); }
+    if (e.key === 'Escape') { store.find({}); (e.target as HTMLElement).blur(); e.stopPropagation(); }
   };
   return (
     <header class="toolbar">

@@ -7,9 +7,10 @@ export interface Window { from: number; to: number; top: number; unit: number }
 export interface Picture { width: number; height: number; end: number; total: number }
 
 export const tallest = 22 / row;
-const narrowest = 20; // nanoseconds
+/** The shortest time to be seen, in nanoseconds: of a long run, as much as numbers can still tell apart. */
+export const narrowest = (p: { end: number }): number => Math.max(20, p.end * 1e-13);
 
-const margin = (p: Picture) => Math.max(p.end * 0.025, narrowest);
+const margin = (p: Picture) => Math.max(p.end * 0.025, narrowest(p));
 
 export function fitAll(p: Picture): Window {
   return hold(p, { from: -margin(p), to: p.end + margin(p), top: 0, unit: 0 });
@@ -18,7 +19,7 @@ export function fitAll(p: Picture): Window {
 /** The window closest to w that there is. */
 export function hold(p: Picture, w: Window): Window {
   const widest = p.end + 2 * margin(p);
-  const length = Math.min(Math.max(w.to - w.from, narrowest), widest);
+  const length = Math.min(Math.max(w.to - w.from, narrowest(p)), widest);
   const from = Math.min(Math.max(w.from, -margin(p)), p.end + margin(p) - length);
   const least = Math.min(tallest, Math.max(p.height - 8, 1) / Math.max(p.total, 1));
   const unit = Math.min(Math.max(w.unit, least), tallest);
@@ -28,21 +29,23 @@ export function hold(p: Picture, w: Window): Window {
 
 /** Zooms by factor (more than 1: closer) and leaves the point under x, y where it is. */
 export function zoom(p: Picture, w: Window, x: number, y: number, factor: number, rows = factor): Window {
+  if (p.width <= 0) return w; // there is nothing to be seen
   const at = w.from + ((w.to - w.from) * x) / p.width;
-  const length = Math.max((w.to - w.from) / factor, narrowest);
+  const length = Math.max((w.to - w.from) / factor, narrowest(p));
   const unit = hold(p, { ...w, unit: w.unit * rows }).unit;
   const from = at - (length * x) / p.width;
   return hold(p, { from, to: from + length, unit, top: ((w.top + y) * unit) / w.unit - y });
 }
 
 export function pan(p: Picture, w: Window, dx: number, dy: number): Window {
+  if (p.width <= 0) return w;
   const dt = ((w.to - w.from) * dx) / p.width;
   return hold(p, { ...w, from: w.from + dt, to: w.to + dt, top: w.top + dy });
 }
 
 /** Shows times from begin to end, and rows from top to top+height, as large as they fit. */
 export function fit(p: Picture, begin: number, end: number, top: number, height: number): Window {
-  const room = Math.max((end - begin) * 0.06, narrowest);
+  const room = Math.max((end - begin) * 0.06, narrowest(p));
   const unit = Math.min(tallest, (p.height - 40) / height);
   return hold(p, { from: begin - room, to: end + room, unit, top: (top + height / 2) * unit - p.height / 2 });
 }

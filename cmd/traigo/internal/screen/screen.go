@@ -28,7 +28,7 @@ func On(f *os.File) (*Screen, bool) {
 	return New(f, func() (int, int) {
 		width, height, err := term.GetSize(int(f.Fd()))
 		if err != nil {
-			return 80, 24
+			return 0, 0
 		}
 		return width, height
 	}), true
@@ -42,7 +42,7 @@ func New(out io.Writer, size func() (width, height int)) *Screen {
 // Draw replaces what was drawn before. Lines that are too long, or too many, are
 // cut: a terminal that wraps or scrolls would not know any more where they begin.
 func (s *Screen) Draw(text string) {
-	width, height := s.size()
+	width, height := s.area()
 	lines := strings.Split(strings.TrimRight(text, "\n"), "\n")
 	if room := max(1, height-2); len(lines) > room {
 		lines = append(lines[:room-1:room-1], fmt.Sprintf("… and %d more lines", len(lines)-room+1))
@@ -69,15 +69,28 @@ func (s *Screen) Clear() {
 
 // home moves to the first line that is ours. The terminal may have become lower since.
 func (s *Screen) home(b *bytes.Buffer) {
-	_, height := s.size()
+	_, height := s.area()
 	if up := min(s.drawn, height-1); up > 0 {
 		fmt.Fprintf(b, "\x1b[%dA", up)
 	}
 	b.WriteString("\r")
 }
 
+// area is the size of the terminal: the usual one where it does not know its own, as one
+// that nobody has set up.
+func (s *Screen) area() (width, height int) {
+	width, height = s.size()
+	if width <= 0 || height <= 0 {
+		return 80, 24
+	}
+	return width, height
+}
+
 // cut shortens a line to so many characters, not counting colors.
 func cut(line string, width int) string {
+	if width < 1 {
+		return ""
+	}
 	n, inEscape := 0, false
 	for i, r := range line {
 		switch {

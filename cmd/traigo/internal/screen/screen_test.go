@@ -97,6 +97,21 @@ func TestScreenDrawsInItsPlace(t *testing.T) {
 	assert.Equal(t, "before\nafter", tm.shows())
 }
 
+// A terminal that nobody has set up has no size, and a window may be one column wide.
+func TestScreenOfATerminalWithoutASize(t *testing.T) {
+	tm := &terminal{t: t}
+	s := screen.New(tm, func() (int, int) { return 0, 0 })
+	for range 3 {
+		s.Draw("one\ntwo\n" + strings.Repeat("x", 100))
+	}
+	assert.Equal(t, "one\ntwo\n"+strings.Repeat("x", 78)+"…", tm.shows())
+
+	tm = &terminal{t: t}
+	s = screen.New(tm, func() (int, int) { return 1, 10 })
+	s.Draw("one\ntwo\n")
+	assert.Empty(t, tm.shows(), "it would wrap")
+}
+
 func TestScreenKeepsColorsWhole(t *testing.T) {
 	var out bytes.Buffer
 	s := screen.New(&out, func() (int, int) { return 6, 10 })
