@@ -10,21 +10,26 @@ import (
 // A Snapshot is a scope, and all that lives below it, at one moment. It is
 // plain data: it can be kept, compared, and encoded as JSON.
 type Snapshot struct {
-	ID       uint64         `json:"id"`
-	Name     string         `json:"name"`
-	Path     string         `json:"path"`
-	Parent   uint64         `json:"parent,omitempty"` // ID of its parent: further down than here, if that has closed
-	Task     uint64         `json:"task,omitempty"`   // ID of the parent's task that opened it: see [Scope.Task]
-	State    State          `json:"state"`
-	Opened   time.Time      `json:"opened"`
-	Age      time.Duration  `json:"age"` // since it was opened, in nanoseconds
-	Deadline time.Time      `json:"deadline,omitzero"`
-	Cause    string         `json:"cause,omitempty"` // why it was canceled
-	Limit    int            `json:"limit,omitempty"`
-	Waiting  int            `json:"waiting,omitempty"` // spawns blocked on the limit
-	Stack    string         `json:"stack,omitempty"`   // of the body of Run: only in a Dump
-	Tasks    []TaskSnapshot `json:"tasks,omitempty"`   // in the order of their spawning
-	Scopes   []Snapshot     `json:"scopes,omitempty"`  // in the order of their opening
+	ID       uint64        `json:"id"`
+	Name     string        `json:"name"`
+	Path     string        `json:"path"`
+	Parent   uint64        `json:"parent,omitempty"` // ID of its parent: further down than here, if that has closed
+	Task     uint64        `json:"task,omitempty"`   // ID of the parent's task that opened it: see [Scope.Task]
+	State    State         `json:"state"`
+	Opened   time.Time     `json:"opened"`
+	Age      time.Duration `json:"age"` // since it was opened, in nanoseconds
+	Deadline time.Time     `json:"deadline,omitzero"`
+	Cause    string        `json:"cause,omitempty"` // why it was canceled
+	Limit    int           `json:"limit,omitempty"`
+	Waiting  int           `json:"waiting,omitempty"` // spawns blocked on the limit
+	Stack    string        `json:"stack,omitempty"`   // of the body of Run: only in a Dump
+
+	// Unawaited are the names of tasks of [Async] that have failed, and whose error
+	// nobody has received so far: at most 16.
+	Unawaited []string `json:"unawaited,omitempty"`
+
+	Tasks  []TaskSnapshot `json:"tasks,omitempty"`  // in the order of their spawning
+	Scopes []Snapshot     `json:"scopes,omitempty"` // in the order of their opening
 }
 
 // A TaskSnapshot is a task in a [Snapshot].
@@ -101,11 +106,15 @@ func (s *Scope) snapshot(path string, around surroundings) Snapshot {
 		shot.Limit = limits[0].limit
 	}
 	shot.Waiting = s.rare.waiting
+	unawaited := slices.Clone(s.rare.unreceived)
 	children := s.belowLocked()
 	s.mu.Unlock()
 
 	if e := s.ending(); e != nil {
 		shot.Cause = e.text()
+	}
+	for _, t := range unawaited {
+		shot.Unawaited = append(shot.Unawaited, t.Name())
 	}
 	for i, t := range tasks {
 		below := t.snapshot(path, i < started, around)
@@ -214,6 +223,9 @@ func (shot Snapshot) draw(b *strings.Builder, branch, stem string) {
 	}
 	if shot.Waiting > 0 {
 		fmt.Fprintf(b, ", %d waiting", shot.Waiting)
+	}
+	if len(shot.Unawaited) > 0 {
+		fmt.Fprintf(b, ", failed and not awaited: %s", strings.Join(shot.Unawaited, ", "))
 	}
 	if shot.Cause != "" {
 		fmt.Fprintf(b, ", %s", firstLine(shot.Cause))

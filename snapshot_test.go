@@ -216,3 +216,24 @@ func TestSnapshotDrawsTheTree(t *testing.T) {
 		assert.Contains(t, text, "1m30s", "ages")
 	})
 }
+
+// A failure of Async that nobody has received shows, until somebody has, or the scope
+// ends and has it in its outcome.
+func TestSnapshotNamesFailuresThatNobodyHasAwaited(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := traigo.New(t.Context(), traigo.Name("s"))
+		fails := func(context.Context) (int, error) { return 0, errBoom }
+		size := traigo.Async(s, fails, traigo.Name("size"))
+		traigo.Async(s, fails, traigo.Name("sum"))
+		traigo.Async(s, func(context.Context) (int, error) { return 1, nil }, traigo.Name("fine"))
+		synctest.Wait()
+		assert.Equal(t, []string{"size", "sum"}, s.Snapshot().Unawaited)
+		assert.Contains(t, s.Snapshot().String(), "s (open, 0s, failed and not awaited: size, sum)")
+
+		_, err := size.Await(t.Context())
+		require.ErrorIs(t, err, errBoom)
+		assert.Equal(t, []string{"sum"}, s.Snapshot().Unawaited)
+		require.ErrorIs(t, s.Wait(), errBoom)
+		assert.Empty(t, s.Snapshot().Unawaited)
+	})
+}

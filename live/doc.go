@@ -64,7 +64,7 @@
 //	kind      "scope" or "task"
 //	id        unique in the process for a scope, in its scope for a task
 //	scope     of a task: the id of that scope
-//	name, path, state, cause, deadline, limit, waiting, stack
+//	name, path, state, cause, deadline, limit, waiting, unawaited, stack
 //	          as in traigo.Snapshot and traigo.TaskSnapshot
 //	since     when it was opened or spawned, or the call abandoned
 //	flags     what is not the default: "master", "not awaited", "no bubble", "ready"
@@ -105,12 +105,10 @@
 //	abandoned-call    a call that Blocking stopped waiting for runs 10 s later
 //	spawn-storm       10,000 tasks or scopes in one scope without a Limit
 //	limit-blocked     spawns wait for a Limit, and for 10 s no task has come or gone
+//	never-awaited     a task of Async has failed, and nobody has awaited it for 10 s
 //	unfinalized-forks a scope waits for 10 s only for forks that are open and empty
 //	finalizing-long   a scope that was open for 10 s is finalizing for a minute
 //	deadline-passed   a deadline passed 1 s ago, and nothing was canceled
 //	queued            a task has not started 1 s after it was spawned
 //	unnamed           50 tasks or scopes in one scope have default names that say nothing
-//
-// A future that nobody awaits is not among them: a snapshot does not show who waits. Nor
-// is one lost for it: if it fails it is in the outcome of its scope or in the log.
 package live

@@ -29,6 +29,9 @@ func (n *node) outline() uint64 {
 	if !n.Deadline.IsZero() {
 		h = h.add("has a deadline")
 	}
+	if len(n.Unawaited) > 0 {
+		h = h.add("has failures that nobody has awaited")
+	}
 	shapes := make([]uint64, len(n.Below))
 	for i, below := range n.Below {
 		shapes[i] = below.outline()
@@ -105,6 +108,7 @@ func fold(siblings []*node, parent string, from int) []*node {
 func merge(group []*node, parent string) *node {
 	one := *oldest(group)
 	one.Count, one.Name, one.Waiting = len(group), one.label(), 0
+	one.Unawaited = nil
 	one.Path = clean(one.Path, longestPath)
 	// The oldest may be another the next time: what is one line has to stay one.
 	one.Key = parent + "/" + strconv.FormatUint(one.shape, 36)
@@ -112,6 +116,7 @@ func merge(group []*node, parent string) *node {
 	below := make(map[uint64][]*node)
 	for _, n := range group {
 		one.Waiting += n.Waiting
+		one.Unawaited = append(one.Unawaited, n.Unawaited...)
 		one.Deadline = earlier(one.Deadline, n.Deadline)
 		if n.Since.After(one.Newest) {
 			one.Newest = n.Since

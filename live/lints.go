@@ -82,6 +82,13 @@ var lints = []lint{
 		},
 	},
 	{
+		name: "never-awaited", level: warns, after: patience, flickers: true,
+		says: "has tasks of Async that have failed, and nobody has awaited them",
+		do: "Their errors come to light only when the scope ends. Call Await for each, or Spawn those whose result " +
+			"nobody wants: then a failure ends the scope at once.",
+		found: func(n, _ *node, _ time.Time) (time.Time, bool) { return time.Time{}, len(n.Unawaited) > 0 },
+	},
+	{
 		name: "unfinalized-forks", level: warns, after: patience, flickers: true,
 		says: "waits only for forks that are open and in which nothing runs",
 		do:   "Whoever has forked them must call Finalize, Wait or Close: an open scope never ends by itself.",

@@ -41,6 +41,7 @@ var lintCases = []struct {
 }{
 	{"straggler", "one of those canceled is left", canceled("copy"), 2 * time.Second, 1},
 	{"straggler", "many are left", canceled("a", "b", "c", "d"), 5 * time.Second, 0},
+	{"never-awaited", "a failure of Async", with(scope(3, "server"), func(s *traigo.Snapshot) { s.Unawaited = []string{"size"} }), 10 * time.Second, 1},
 	{"ignored-cancel", "many tasks", canceled("a", "b", "c", "d"), 10 * time.Second, 4},
 	{"ignored-cancel", "a body", canceled(), 10 * time.Second, 1},
 	{"ignored-cancel", "a task that waits for the scope that it has opened is not to blame", with(canceled("accept"), func(s *traigo.Snapshot) {

@@ -135,6 +135,14 @@ func (d *drawing) notes(n *node) []string {
 	if n.Waiting > 0 {
 		notes = append(notes, number(n.Waiting)+" waiting")
 	}
+	if len(n.Unawaited) > 0 {
+		const most = 5
+		names := strings.Join(n.Unawaited[:min(most, len(n.Unawaited))], ", ")
+		if more := len(n.Unawaited) - most; more > 0 {
+			names += ", and " + number(more) + " more"
+		}
+		notes = append(notes, "failed and not awaited: "+names)
+	}
 	if n.Cause != "" {
 		notes = append(notes, n.Cause)
 	}

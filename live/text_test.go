@@ -1,9 +1,12 @@
 package live_test
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -186,4 +189,25 @@ func TestRootsAreCutToo(t *testing.T) {
 	text := live.Text(&live.Memory{}, at, "", roots...)
 	assert.Contains(t, text, "\n… and 1,000 more\n")
 	assert.Contains(t, text, "\n1,000 lines are left out")
+}
+
+// A future that has failed while nobody awaits it is told of, by name and with a warning.
+func TestAFutureThatNobodyAwaitsIsTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := traigo.New(t.Context(), traigo.Name("upload"))
+		defer s.Close()
+		h := live.Handler(s)
+		future := traigo.Async(s, func(context.Context) (int, error) { return 0, errors.New("no such file") }, traigo.Name("size"))
+		synctest.Wait()
+		assert.Contains(t, get(h, "/?format=text").Body.String(), "upload (open, 0s, failed and not awaited: size)")
+		time.Sleep(11 * time.Second)
+		text := get(h, "/?format=text").Body.String()
+		assert.Contains(t, text, "never-awaited")
+		assert.Contains(t, text, "Call Await for each")
+
+		_, err := future.Await(t.Context())
+		require.Error(t, err)
+		time.Sleep(time.Second)
+		assert.NotContains(t, get(h, "/?format=text").Body.String(), "awaited")
+	})
 }

@@ -17,25 +17,26 @@ const (
 // A node is a scope or a task as it is shown, or many that are equal: see fold.go. Its
 // keys in JSON are described in doc.go.
 type node struct {
-	Key      string    `json:"key"`
-	Kind     string    `json:"kind"`
-	ID       uint64    `json:"id,omitempty"`
-	Scope    uint64    `json:"scope,omitempty"`
-	Name     string    `json:"name"`
-	Path     string    `json:"path"`
-	State    string    `json:"state"`
-	Since    time.Time `json:"since"`
-	Newest   time.Time `json:"newest,omitzero"`
-	Deadline time.Time `json:"deadline,omitzero"`
-	Cause    string    `json:"cause,omitempty"`
-	Flags    []string  `json:"flags,omitempty"`
-	Limit    int       `json:"limit,omitempty"`
-	Waiting  int       `json:"waiting,omitempty"`
-	Warnings []string  `json:"warnings,omitempty"`
-	Stack    string    `json:"stack,omitempty"`
-	Count    int       `json:"count,omitempty"`
-	Below    []*node   `json:"below,omitempty"`
-	More     int       `json:"more,omitempty"`
+	Key       string    `json:"key"`
+	Kind      string    `json:"kind"`
+	ID        uint64    `json:"id,omitempty"`
+	Scope     uint64    `json:"scope,omitempty"`
+	Name      string    `json:"name"`
+	Path      string    `json:"path"`
+	State     string    `json:"state"`
+	Since     time.Time `json:"since"`
+	Newest    time.Time `json:"newest,omitzero"`
+	Deadline  time.Time `json:"deadline,omitzero"`
+	Cause     string    `json:"cause,omitempty"`
+	Flags     []string  `json:"flags,omitempty"`
+	Limit     int       `json:"limit,omitempty"`
+	Waiting   int       `json:"waiting,omitempty"`
+	Unawaited []string  `json:"unawaited,omitempty"`
+	Warnings  []string  `json:"warnings,omitempty"`
+	Stack     string    `json:"stack,omitempty"`
+	Count     int       `json:"count,omitempty"`
+	Below     []*node   `json:"below,omitempty"`
+	More      int       `json:"more,omitempty"`
 
 	who      who
 	shape    uint64    // equal for what may be folded
@@ -52,7 +53,7 @@ func treeOf(shot traigo.Snapshot, now time.Time) *node {
 		who: who{scope: shot.ID}, Kind: aScope,
 		ID: shot.ID, Name: clean(shot.Name, longestName), Path: shot.Path, State: shot.State.String(),
 		Since: shot.Opened, Deadline: shot.Deadline, Cause: clean(firstLine(shot.Cause), longestName),
-		Limit: shot.Limit, Waiting: shot.Waiting, Stack: shot.Stack,
+		Limit: shot.Limit, Waiting: shot.Waiting, Unawaited: cleanAll(shot.Unawaited), Stack: shot.Stack,
 		Below: make([]*node, 0, len(shot.Tasks)+len(shot.Scopes)),
 	}
 	tasks := make([]node, len(shot.Tasks)) // at once: there may be many
@@ -77,6 +78,18 @@ func treeOf(shot traigo.Snapshot, now time.Time) *node {
 		home.Below = append(home.Below, treeOf(below, now))
 	}
 	return n
+}
+
+// cleanAll is clean for each of some names.
+func cleanAll(names []string) []string {
+	if len(names) == 0 {
+		return nil
+	}
+	all := make([]string, len(names))
+	for i, name := range names {
+		all[i] = clean(name, longestName)
+	}
+	return all
 }
 
 // openersIn finds the tasks that have opened scopes. One that has ended meanwhile is

@@ -60,6 +60,7 @@ export function renderDetails() {
     ['since', node.since],
     ['deadline', node.deadline],
     ['flags', node.flags?.join(', ')],
+    ['not awaited', node.unawaited?.join(', ')],
     ['limit', node.limit && `${number(node.limit)}${node.waiting ? `, ${number(node.waiting)} waiting` : ''}`],
     ['cause', node.cause],
   ].filter(([, value]) => value);
