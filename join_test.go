@@ -175,9 +175,11 @@ func TestRaceOfFailuresReturnsAllOfThem(t *testing.T) {
 
 // Nobody has canceled it: it is an error like any other.
 func TestRaceReturnsContextCanceledOfWhoWasNot(t *testing.T) {
-	_, err := traigo.Race(t.Context(), stubborn(0, 0, context.Canceled), stubborn(0, 0, errBoom))
-	require.ErrorIs(t, err, context.Canceled)
-	require.ErrorIs(t, err, errBoom)
+	synctest.Test(t, func(t *testing.T) {
+		_, err := traigo.Race(t.Context(), stubborn(0, 0, context.Canceled), stubborn(0, 0, errBoom))
+		require.ErrorIs(t, err, context.Canceled)
+		require.ErrorIs(t, err, errBoom)
+	})
 }
 
 func TestRaceOfNobodyIsAnError(t *testing.T) {
