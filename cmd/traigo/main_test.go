@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -245,6 +246,20 @@ func TestDemoShowsTheStoryOfItsRun(t *testing.T) {
 		}
 	}
 	assert.Equal(t, 2, services, "one attempt failed, the next went on to the end")
+}
+
+func TestDemoThatCannotBeginLeavesNothing(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer ln.Close()
+	tmp := t.TempDir()
+	t.Setenv("TMPDIR", tmp)
+	code, _, stderr := called(t, "", "demo", "-addr", ln.Addr().String())
+	assert.Equal(t, exitFailed, code)
+	assert.Contains(t, stderr, "-addr takes another address")
+	left, err := os.ReadDir(tmp)
+	require.NoError(t, err)
+	assert.Empty(t, left)
 }
 
 func TestDemoCanBeInterrupted(t *testing.T) {
