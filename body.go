@@ -58,12 +58,10 @@ func (s *Scope) bodyEnded(err error, panicked *PanicError, shown error) {
 		e = up
 	}
 	consequence := err == nil || e != nil && (e.bare(err) || e.kind == TaskFailed && same(err, e.err))
-	if (!consequence || panicked != nil) && s.isTracing() {
-		defer s.leaveBody(up, err, panicked, shown, consequence) // also if the text of an error takes this goroutine away
+	defer s.leaveBody(up, err, panicked, shown, consequence) // also if the text of an error takes this goroutine away
+	if !consequence || panicked != nil {
 		s.traceFailure(nil, cmp.Or(shown, err))
-		return
 	}
-	s.leaveBody(up, err, panicked, shown, consequence)
 }
 
 // leaveBody is what the end of the body does to the scope. up was asked before.

@@ -44,15 +44,13 @@ func (s *Scope) endTask(t *Task, err error, panicked *PanicError) {
 		err = panicked
 	}
 	failed, err := t.verdict(err)
-	if failed {
-		t.set(hasFailed)
-	}
 	if s.settings.panicAsError {
 		panicked = nil
 	}
 	defer s.callBack(t, err)
 	defer s.decide(t, err, failed, panicked)
 	if failed {
+		t.set(hasFailed)
 		defer s.traceFailure(t, err)
 	}
 	s.emit(TaskEnded, t, err)

@@ -132,10 +132,10 @@ func (s *Scope) snapshot(path string, around surroundings) Snapshot {
 	}
 	shot.addScopes(path, children, around)
 	// What a task has opened that was given up is below a scope that has closed.
-	var seen []*Scope
+	seen := map[*Scope]bool{s: true}
 	for _, x := range around.strays[s] {
-		if x.scope != s && !slices.Contains(seen, x.scope) {
-			seen = append(seen, x.scope)
+		if !seen[x.scope] {
+			seen[x.scope] = true
 			shot.addScopes(x.scope.Path(), x.scope.below(), around)
 		}
 	}
