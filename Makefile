@@ -112,4 +112,4 @@ fuzz: ## every fuzz target of the root module, each for FUZZTIME
 
 .PHONY: api
 api: ## rewrite testdata/api.txt, when a change of the exported API is meant
-	UPDATE=1 $(GO) test -count=1 -run '^TestAPI' .
+	UPDATE=1 $(GO) test -count=1 -run '^TestAPI' ./internal/policy

@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
+	"maps"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -15,234 +15,122 @@ import (
 	"github.com/traigo/traigo"
 )
 
-// Whatever ends the scope first, everything else happens to it afterwards.
-func TestFirstCauseDecidesTheOutcome(t *testing.T) {
-	rows := []struct {
-		name  string
-		opts  []traigo.ScopeOption
-		end   func(s *traigo.Scope, outer context.CancelCauseFunc) // ends the scope at 1 s, or lets it be ended
-		body  error                                                // what the body returns at 1 s
-		first error                                                // Err of the outcome; nil: quiet
-	}{
-		{"task", nil, func(s *traigo.Scope, _ context.CancelCauseFunc) {
-			s.Spawn(fail, traigo.Name("first"))
-		}, nil, &traigo.TaskError{Task: "first", Err: errBoom}},
-		{"body", nil, nil, errBoom, errBoom},
-		{"Cancel", nil, func(s *traigo.Scope, _ context.CancelCauseFunc) { s.Cancel(errBoom) }, nil, errBoom},
-		{"timeout", []traigo.ScopeOption{traigo.Timeout(time.Second)}, nil, nil,
-			&traigo.TimeoutError{Scope: "server", After: time.Second}},
-		{"parent", nil, func(_ *traigo.Scope, outer context.CancelCauseFunc) { outer(errBoom) }, nil, errBoom},
+// everywhere opens one of each place that a scope's cancellation reaches and
+// returns their contexts. All that it starts ends with the scope.
+func everywhere(t *testing.T, ctx context.Context, s *traigo.Scope) map[string]context.Context {
+	t.Helper()
+	places := map[string]context.Context{"body": ctx, "scope": s.Context()}
+	got := make(chan context.Context)
+	park := func(ctx context.Context) error {
+		got <- ctx
+		return untilCanceled(ctx)
+	}
+	started := func(task *traigo.Task) context.Context {
+		assert.NotNil(t, task)
+		return <-got
+	}
+	places["task"] = started(s.Spawn(park))
+	places["task nobody awaits"] = started(s.Spawn(park, traigo.Awaited(false)))
+	places["task with a timeout"] = started(s.Spawn(park, traigo.Timeout(time.Hour)))
+	places["task with values"] = started(s.Spawn(park, traigo.Values(context.Background())))
 
-		{"Cancel(nil)", nil, func(s *traigo.Scope, _ context.CancelCauseFunc) { s.Cancel(nil) }, nil, nil},
-		{"master", nil, func(s *traigo.Scope, _ context.CancelCauseFunc) {
-			s.Spawn(succeed, traigo.Master(true))
-		}, nil, nil},
-		{"nothing left", nil, nil, nil, nil},
+	s.Spawn(func(ctx context.Context) error {
+		return traigo.Run(ctx, func(ctx context.Context, below *traigo.Scope) error {
+			got <- ctx
+			below.Spawn(park)
+			return untilCanceled(ctx)
+		}, traigo.Name("run"))
+	})
+	places["body of Run below"], places["task of Run below"] = <-got, <-got
+
+	forked := s.Fork(traigo.Name("fork"))
+	places["fork"], places["task of fork"] = forked.Context(), started(forked.Spawn(park))
+	opened := traigo.New(places["task"], traigo.Name("new"), traigo.Timeout(time.Hour))
+	places["New below"], places["task of New below"] = opened.Context(), started(opened.Spawn(park))
+	deep := opened.Fork().Fork()
+	places["deep below"], places["task deep below"] = deep.Context(), started(deep.Spawn(park))
+
+	derived := map[string]context.Context{}
+	for name, ctx := range places {
+		maps.Copy(derived, derive(t, name, ctx))
 	}
-	for _, row := range rows {
-		t.Run(row.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				outer, cancel := context.WithCancelCause(t.Context())
-				var s *traigo.Scope
-				err := traigo.Run(outer, func(_ context.Context, scope *traigo.Scope) error {
-					s = scope
-					// Ends with an error of its own, a second after the scope was canceled.
-					s.Spawn(func(ctx context.Context) error {
-						<-ctx.Done()
-						time.Sleep(time.Second)
-						return errLate
-					}, traigo.Name("late"), traigo.Awaited(false))
-					time.AfterFunc(1500*time.Millisecond, func() {
-						assert.Equal(t, traigo.Canceling, s.State())
-						s.Cancel(errOuter)
-						s.Cancel(nil)
-						cancel(errOuter)
-					})
-					time.Sleep(time.Second)
-					if row.end != nil {
-						row.end(s, cancel)
-					}
-					synctest.Wait()
-					return row.body
-				}, append(row.opts, traigo.Name("server"), discard())...)
-				require.NotErrorIs(t, err, errOuter, "a later cancellation changes nothing")
-				if row.first == nil {
-					require.NoError(t, err)
-					return
-				}
-				e := outcome(t, err)
-				if row.name == "parent" {
-					assert.NotNil(t, cancellation(e.Err, traigo.ParentCanceled))
-					require.ErrorIs(t, e.Err, errBoom)
-				} else {
-					assert.Equal(t, row.first, e.Err)
-				}
-				assert.Equal(t, []error{&traigo.TaskError{Task: "late", Err: errLate}}, e.Others)
-			})
-		})
-	}
+	maps.Copy(places, derived)
+	return places
 }
 
-func TestCauseIsRecordedBeforeAnythingIsCanceled(t *testing.T) {
+// derive derives two contexts from that of a place, the second from the first.
+func derive(t *testing.T, place string, ctx context.Context) map[string]context.Context {
+	t.Helper()
+	type key struct{}
+	withCancel, cancel := context.WithCancel(ctx)
+	t.Cleanup(cancel)
+	withTimeout, stop := context.WithTimeout(context.WithValue(withCancel, key{}, 1), time.Hour)
+	t.Cleanup(stop)
+	return map[string]context.Context{place + ": WithCancel": withCancel, place + ": WithTimeout": withTimeout}
+}
+
+func TestCauseOfAScopeReachesEverythingInIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		for range 20 {
-			s := traigo.New(t.Context(), traigo.Name("server"))
-			child := s.Fork(discard())
-			for _, scope := range []*traigo.Scope{s, child} {
-				for range 5 {
-					// Fails the moment it is told, and is too late all the same.
-					scope.Spawn(func(ctx context.Context) error {
-						<-ctx.Done()
-						assert.Equal(t, traigo.Canceling, s.State())
-						for _, ctx := range []context.Context{ctx, s.Context()} {
-							why := cancellation(context.Cause(ctx), traigo.TaskFailed)
-							if assert.NotNil(t, why, "%v", context.Cause(ctx)) {
-								assert.Equal(t, "server/first", why.Task)
-							}
-						}
-						_, ok := s.TrySpawn(succeed)
-						assert.False(t, ok)
-						s.Cancel(errLate)
-						return errLate
-					})
-				}
+		var places map[string]context.Context
+		err := traigo.Run(t.Context(), func(ctx context.Context, s *traigo.Scope) error {
+			places = everywhere(t, ctx, s)
+			for place, ctx := range places {
+				assert.NoError(t, ctx.Err(), place)
+				assert.NoError(t, context.Cause(ctx), place)
 			}
-			synctest.Wait()
-			s.Spawn(fail, traigo.Name("first"))
-			<-s.Done()
-			require.Equal(t, &traigo.TaskError{Task: "first", Err: errBoom}, outcome(t, s.Err()).Err)
-			require.NotNil(t, cancellation(outcome(t, child.Err()).Err, traigo.ParentCanceled))
-		}
-	})
-}
-
-func TestQuietOutcomeStaysNil(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var (
-			st   story
-			book logbook
-		)
-		s := traigo.New(t.Context(), traigo.Observe(&st), book.logger())
-		task := s.Spawn(func(ctx context.Context) error { <-ctx.Done(); return errBoom })
-		synctest.Wait()
-		s.Cancel(nil)
-		require.NoError(t, s.Wait())
-		assert.Equal(t, 1, book.count(slog.LevelWarn, "boom"), "logged")
-		assert.Equal(t, []error{errBoom}, st.ended(task), "observed")
-		assert.Equal(t, errBoom, task.Err())
-	})
-}
-
-func TestBodysOwnErrorIsAlwaysRaised(t *testing.T) {
-	quietly := map[string]func(s *traigo.Scope){
-		"Cancel(nil)": func(s *traigo.Scope) { s.Cancel(nil) },
-		"master":      func(s *traigo.Scope) { s.Spawn(succeed, traigo.Master(true)) },
-	}
-	rows := []struct {
-		name    string
-		returns func(ctx context.Context) error
-		raised  bool
-	}{
-		{"real", fail, true},
-		{"real, joined", func(ctx context.Context) error { return errors.Join(ctx.Err(), errBoom) }, true},
-		{"ctx.Err()", context.Context.Err, false},
-		{"context.Cause", context.Cause, false},
-		{"wrapped", func(ctx context.Context) error { return fmt.Errorf("serve: %w", ctx.Err()) }, false},
-		{"joined", func(ctx context.Context) error { return errors.Join(ctx.Err(), context.Cause(ctx)) }, false},
-	}
-	for how, end := range quietly {
-		for _, row := range rows {
-			t.Run(how+"/"+row.name, func(t *testing.T) {
-				synctest.Test(t, func(t *testing.T) {
-					var returned error
-					err := traigo.Run(t.Context(), func(ctx context.Context, s *traigo.Scope) error {
-						end(s)
-						<-ctx.Done()
-						returned = row.returns(ctx)
-						return returned
-					})
-					if row.raised {
-						assert.Equal(t, []error{returned}, outcome(t, err).Unwrap(), "as it is")
-					} else {
-						require.NoError(t, err)
-					}
-				})
-			})
-		}
-	}
-}
-
-func TestBodysOwnErrorIsRaisedBesideAFailure(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		e := outcome(t, traigo.Run(t.Context(), func(ctx context.Context, s *traigo.Scope) error {
 			s.Spawn(fail, traigo.Name("work"))
-			<-ctx.Done()
-			return errLate
-		}))
-		assert.Equal(t, []error{&traigo.TaskError{Task: "work", Err: errBoom}, errLate}, e.Unwrap())
-	})
-}
-
-func TestPanicAfterAQuietEndIsRaised(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := traigo.New(t.Context(), discard())
-		s.Spawn(func(ctx context.Context) error { <-ctx.Done(); panic("boom") })
-		synctest.Wait()
-		s.Cancel(nil)
-		var raised any
-		func() {
-			defer func() { raised = recover() }()
-			_ = s.Wait()
-		}()
-		assert.IsType(t, &traigo.PanicError{}, raised)
-	})
-}
-
-func TestOthersAreAtMost16ThenCounted(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		for _, n := range []int{1, 16, 17, 20} {
-			s := traigo.New(t.Context())
-			for range n {
-				s.Spawn(func(ctx context.Context) error { <-ctx.Done(); return errLate }, traigo.Name("late"))
+			return untilCanceled(ctx)
+		}, traigo.Name("server"))
+		require.ErrorIs(t, err, errBoom)
+		for place, ctx := range places {
+			assert.Equal(t, context.Canceled, ctx.Err(), place)
+			cause := context.Cause(ctx)
+			assert.ErrorIs(t, cause, errBoom, place)
+			assert.ErrorIs(t, cause, context.Canceled, place)
+			var c *traigo.Cancellation
+			assert.ErrorAs(t, cause, &c, place)
+			why := cancellation(cause, traigo.TaskFailed)
+			if assert.NotNil(t, why, "%s: %v", place, cause) {
+				assert.Equal(t, "server", why.Scope, place)
+				assert.Equal(t, "server/work", why.Task, place)
+				assert.ErrorIs(t, why, errBoom, place)
 			}
-			consequence := s.Spawn(untilCanceled)
-			synctest.Wait()
-			s.Spawn(fail, traigo.Name("first"))
-			e := outcome(t, s.Wait())
-			assert.Equal(t, &traigo.TaskError{Task: "first", Err: errBoom}, e.Err)
-			assert.Len(t, e.Others, min(n, 16))
-			for _, err := range e.Others {
-				assert.Equal(t, &traigo.TaskError{Task: "late", Err: errLate}, err)
-			}
-			assert.Len(t, e.Unwrap(), 1+min(n, 16))
-			if n > 16 {
-				require.ErrorContains(t, e, fmt.Sprintf("and %d more", n-16))
-			} else {
-				assert.NotContains(t, e.Error(), "more")
-			}
-			require.ErrorIs(t, consequence.Err(), context.Canceled)
-			require.NotErrorIs(t, e, context.Canceled, "a bare consequence is not kept")
 		}
 	})
 }
 
-func TestLaterErrorsThatDoNotBubbleAreNotKept(t *testing.T) {
+func TestTimeoutOfAScopeReachesEverythingInIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := traigo.New(t.Context(), discard())
-		late := func(ctx context.Context) error { <-ctx.Done(); return errLate }
-		s.Spawn(late, traigo.Bubble(false))
-		s.Spawn(late, traigo.OnDone(func(error) {}))
-		synctest.Wait()
-		s.Cancel(errBoom)
-		assert.Equal(t, []error{errBoom}, outcome(t, s.Wait()).Unwrap())
+		var places map[string]context.Context
+		err := traigo.Run(t.Context(), func(ctx context.Context, s *traigo.Scope) error {
+			places = everywhere(t, ctx, s)
+			return untilCanceled(ctx)
+		}, traigo.Name("server"), traigo.Timeout(time.Second), discard())
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		for place, ctx := range places {
+			cause := context.Cause(ctx)
+			assert.ErrorIs(t, cause, context.DeadlineExceeded, place)
+			var timeout *traigo.TimeoutError
+			if assert.ErrorAs(t, cause, &timeout, place) {
+				assert.Equal(t, "server", timeout.Scope, place)
+			}
+			why := cancellation(cause, traigo.TimedOut)
+			if assert.NotNil(t, why, "%s: %v", place, cause) {
+				assert.Equal(t, "server", why.Scope, place)
+				assert.Empty(t, why.Task, place)
+			}
+		}
+		for _, place := range []string{"body", "scope", "task", "task nobody awaits"} {
+			assert.Equal(t, context.DeadlineExceeded, places[place].Err(), place)
+		}
 	})
 }
 
-func TestParentsCancellationIsTheOutcome(t *testing.T) {
+func TestCauseOfAnOuterContextReachesEverythingAsItIs(t *testing.T) {
 	rows := []struct {
 		name  string
 		outer func(t *testing.T) (context.Context, func())
-		err   error // what the parent's ctx.Err() returns
+		err   error
 		cause error
 	}{
 		{"canceled with a cause", func(t *testing.T) (context.Context, func()) {
@@ -250,86 +138,322 @@ func TestParentsCancellationIsTheOutcome(t *testing.T) {
 			return ctx, func() { cancel(errOuter) }
 		}, context.Canceled, errOuter},
 		{"canceled", func(t *testing.T) (context.Context, func()) {
-			ctx, cancel := context.WithCancel(t.Context())
-			return ctx, cancel
+			return context.WithCancel(t.Context())
 		}, context.Canceled, context.Canceled},
-		{"deadline with a cause", func(t *testing.T) (context.Context, func()) {
-			ctx, cancel := context.WithTimeoutCause(t.Context(), time.Second, errOuter)
-			t.Cleanup(cancel)
-			return ctx, func() { time.Sleep(time.Second) }
-		}, context.DeadlineExceeded, errOuter},
 		{"deadline", func(t *testing.T) (context.Context, func()) {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 			t.Cleanup(cancel)
 			return ctx, func() { time.Sleep(time.Second) }
 		}, context.DeadlineExceeded, context.DeadlineExceeded},
-		{"scope", func(t *testing.T) (context.Context, func()) {
-			s := traigo.New(t.Context())
-			return s.Context(), func() { s.Cancel(errOuter) }
-		}, context.Canceled, errOuter},
-		{"scope's timeout", func(t *testing.T) (context.Context, func()) {
-			s := traigo.New(t.Context(), traigo.Timeout(time.Second), discard())
-			return s.Context(), func() { time.Sleep(time.Second) }
-		}, context.DeadlineExceeded, context.DeadlineExceeded},
+		{"deadline with a cause", func(t *testing.T) (context.Context, func()) {
+			ctx, cancel := context.WithTimeoutCause(t.Context(), time.Second, errOuter)
+			t.Cleanup(cancel)
+			return ctx, func() { time.Sleep(time.Second) }
+		}, context.DeadlineExceeded, errOuter},
 	}
 	for _, row := range rows {
 		t.Run(row.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				outer, cancel := row.outer(t)
-				s := traigo.New(outer, traigo.Name("below"))
-				s.Spawn(untilCanceled)
-				cancel()
-				err := s.Wait()
-				e := outcome(t, err)
-				assert.Empty(t, e.Others)
-				assert.Equal(t, traigo.ParentCanceled, itself[*traigo.Cancellation](t, e.Err).Kind)
-				require.ErrorIs(t, err, row.err)
+				var places map[string]context.Context
+				err := traigo.Run(outer, func(ctx context.Context, s *traigo.Scope) error {
+					places = everywhere(t, ctx, s)
+					cancel()
+					return untilCanceled(ctx)
+				})
 				require.ErrorIs(t, err, row.cause)
-				assert.Equal(t, errors.Is(row.cause, context.DeadlineExceeded) || errors.Is(row.err, context.DeadlineExceeded),
-					errors.Is(err, context.DeadlineExceeded))
+				for place, ctx := range places {
+					assert.Equal(t, row.err, ctx.Err(), place)
+					assert.Equal(t, row.cause, context.Cause(ctx), place)
+				}
 			})
 		})
 	}
 }
 
-func TestParentsFailureIsFoundInTheOutcome(t *testing.T) {
+func TestContextDerivedAfterTheCancellationHasTheCause(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		parent := traigo.New(t.Context(), traigo.Name("server"))
-		child := parent.Fork(traigo.Name("conn"))
-		child.Spawn(untilCanceled)
-		parent.Spawn(fail, traigo.Name("accept"))
-		err := child.Wait()
-		require.ErrorIs(t, err, errBoom)
-		require.ErrorIs(t, err, context.Canceled)
-		why := cancellation(outcome(t, err).Err, traigo.TaskFailed)
-		require.NotNil(t, why, "%v", err)
-		assert.Equal(t, "server", why.Scope)
-		assert.Equal(t, "server/accept", why.Task)
-		require.ErrorIs(t, parent.Wait(), errBoom)
+		s := traigo.New(t.Context(), traigo.Name("server"))
+		s.Spawn(func(ctx context.Context) error {
+			<-ctx.Done()
+			derived, cancel := context.WithTimeout(ctx, time.Hour)
+			defer cancel()
+			assert.Equal(t, context.Canceled, derived.Err())
+			assert.ErrorIs(t, context.Cause(derived), errBoom)
+			assert.NotNil(t, cancellation(context.Cause(derived), traigo.Requested))
+			return nil
+		})
+		synctest.Wait()
+		s.Cancel(errBoom)
+		require.ErrorIs(t, s.Wait(), errBoom)
 	})
 }
 
-func TestCancelKindsHaveNames(t *testing.T) {
-	for kind, name := range map[traigo.CancelKind]string{
-		traigo.TaskFailed:     "task failed",
-		traigo.BodyFailed:     "body failed",
-		traigo.Requested:      "requested",
-		traigo.TimedOut:       "timeout",
-		traigo.ParentCanceled: "parent canceled",
-		traigo.MasterEnded:    "master ended",
-		traigo.Completed:      "completed",
-		traigo.Panicked:       "panicked",
-	} {
-		assert.Equal(t, name, kind.String())
+func TestCauseTellsWhatEndedTheScope(t *testing.T) {
+	rows := []struct {
+		kind traigo.CancelKind
+		opts []traigo.ScopeOption
+		body func(s *traigo.Scope) error
+		task string // path
+		err  error
+	}{
+		{traigo.TaskFailed, nil, func(s *traigo.Scope) error {
+			s.Spawn(fail, traigo.Name("work"))
+			return untilCanceled(s.Context())
+		}, "server/work", errBoom},
+		{traigo.TaskFailed, nil, func(s *traigo.Scope) error {
+			s.Spawn(fail, traigo.Name("work"), traigo.Master(true))
+			return untilCanceled(s.Context())
+		}, "server/work", errBoom},
+		{traigo.BodyFailed, nil, func(*traigo.Scope) error { return errBoom }, "", errBoom},
+		{traigo.Requested, nil, func(s *traigo.Scope) error { s.Cancel(errBoom); return nil }, "", errBoom},
+		{traigo.Requested, nil, func(s *traigo.Scope) error { s.Cancel(nil); return nil }, "", nil},
+		{traigo.TimedOut, []traigo.ScopeOption{traigo.Timeout(time.Second)}, func(s *traigo.Scope) error {
+			return untilCanceled(s.Context())
+		}, "", context.DeadlineExceeded},
+		{traigo.MasterEnded, nil, func(s *traigo.Scope) error {
+			s.Spawn(succeed, traigo.Name("work"), traigo.Master(true))
+			return untilCanceled(s.Context())
+		}, "server/work", nil},
+		{traigo.Completed, nil, func(*traigo.Scope) error { return nil }, "", nil},
+	}
+	for _, row := range rows {
+		t.Run(row.kind.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var ctxErr, cause error
+				_ = traigo.Run(t.Context(), func(_ context.Context, s *traigo.Scope) error {
+					s.Spawn(func(ctx context.Context) error {
+						<-ctx.Done()
+						ctxErr, cause = ctx.Err(), context.Cause(ctx)
+						return nil
+					}, traigo.Awaited(false))
+					synctest.Wait()
+					return row.body(s)
+				}, append(row.opts, traigo.Name("server"), discard())...)
+				why := cancellation(cause, row.kind)
+				require.NotNil(t, why, "%v", cause)
+				assert.Equal(t, "server", why.Scope)
+				assert.Equal(t, row.task, why.Task)
+				require.ErrorIs(t, cause, ctxErr)
+				if row.err != nil {
+					require.ErrorIs(t, cause, row.err)
+				} else {
+					require.NoError(t, why.Err)
+				}
+			})
+		})
 	}
 }
 
-func TestCancellationIsWhatTheContextReturned(t *testing.T) {
-	requested := &traigo.Cancellation{Kind: traigo.Requested, Err: errBoom}
-	require.ErrorIs(t, requested, context.Canceled)
-	require.NotErrorIs(t, requested, context.DeadlineExceeded)
-	require.ErrorIs(t, requested, errBoom)
-	timedOut := &traigo.Cancellation{Kind: traigo.TimedOut}
-	require.ErrorIs(t, timedOut, context.DeadlineExceeded)
-	require.NotErrorIs(t, timedOut, context.Canceled)
+// errCause is what everything in this file is canceled with. That it wraps
+// another error makes a difference: the cause is the whole, not what is in it.
+var (
+	errWithin = errors.New("within")
+	errCause  = fmt.Errorf("cause: %w", errWithin)
+)
+
+// uncomparable errors panic when they are compared with ==.
+type uncomparable []string
+
+func (e uncomparable) Error() string { return fmt.Sprint([]string(e)) }
+
+// What a canceled task returns, and whether that is more than a consequence.
+var afterCancellation = []struct {
+	name    string
+	returns func(ctx context.Context) error
+	kept    bool
+}{
+	{"nil", succeed, false},
+	{"ctx.Err()", context.Context.Err, false},
+	{"context.Cause", context.Cause, false},
+	{"the cause itself", func(context.Context) error { return errCause }, false},
+	{"a Cancellation", func(context.Context) error { return &traigo.Cancellation{Kind: traigo.Requested} }, false},
+	{"wrapped", func(ctx context.Context) error { return fmt.Errorf("read: %w", ctx.Err()) }, false},
+	{"wrapped cause", func(context.Context) error { return fmt.Errorf("read: %w", errCause) }, false},
+	{"joined", func(ctx context.Context) error { return errors.Join(ctx.Err(), errCause, context.Cause(ctx)) }, false},
+	{"joined twice", func(ctx context.Context) error {
+		return errors.Join(fmt.Errorf("read: %w", errors.Join(ctx.Err(), errCause)), fmt.Errorf("%w, %w", ctx.Err(), context.Cause(ctx)))
+	}, false},
+	{"outcome of a Run", func(ctx context.Context) error {
+		return traigo.Run(ctx, func(ctx context.Context, s *traigo.Scope) error {
+			s.Spawn(untilCanceled)
+			return untilCanceled(ctx)
+		})
+	}, false},
+
+	{"real", fail, true},
+	{"real, joined", func(ctx context.Context) error { return errors.Join(ctx.Err(), errBoom) }, true},
+	{"real, wrapped beside", func(ctx context.Context) error { return fmt.Errorf("%w, then %w", errCause, errBoom) }, true},
+	{"real, deep", func(ctx context.Context) error {
+		return errors.Join(ctx.Err(), fmt.Errorf("read: %w", errors.Join(context.Cause(ctx), errBoom)))
+	}, true},
+	{"real, in the outcome of a Run", func(ctx context.Context) error {
+		return traigo.Run(ctx, func(context.Context, *traigo.Scope) error { return errBoom })
+	}, true},
+	{"within the cause", func(context.Context) error { return errWithin }, true},
+	{"text of the cause", func(context.Context) error { return errors.New(errCause.Error()) }, true},
+	{"not what ctx.Err() returned", func(context.Context) error { return context.DeadlineExceeded }, true},
+	{"uncomparable", func(context.Context) error { return uncomparable{"real"} }, true},
+	{"uncomparable, joined", func(ctx context.Context) error { return errors.Join(ctx.Err(), uncomparable{"real"}) }, true},
+}
+
+// spawnOne spawns a task that returns what its row says once it is canceled,
+// and cleans up for a second first: so it ends after all decisions.
+func spawnOne(s *traigo.Scope, returns func(context.Context) error) *traigo.Task {
+	task := s.Spawn(func(ctx context.Context) error {
+		<-ctx.Done()
+		time.Sleep(time.Second)
+		return returns(ctx)
+	}, traigo.Name("work"))
+	synctest.Wait()
+	return task
+}
+
+func TestConsequencesOfATasksOwnCancelAreDropped(t *testing.T) {
+	for _, row := range afterCancellation {
+		t.Run(row.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := traigo.New(t.Context())
+				task := spawnOne(s, row.returns)
+				task.Cancel(errCause)
+				<-task.Done()
+				synctest.Wait()
+				if !row.kept {
+					assert.Equal(t, traigo.Open, s.State())
+					require.NoError(t, s.Wait())
+					return
+				}
+				require.True(t, closed(s.Done()), "a real error bubbles")
+				want := &traigo.TaskError{Task: "work", Err: task.Err()} // the whole of it
+				assert.Equal(t, []error{want}, outcome(t, s.Err()).Unwrap())
+			})
+		})
+	}
+}
+
+func TestConsequencesOfTheScopesCancellationAreDropped(t *testing.T) {
+	// Each cancels the scope and says what its outcome begins with.
+	ways := []struct {
+		name  string
+		under func(t *testing.T) (*traigo.Scope, func())
+		first func(t *testing.T, first error)
+	}{
+		{"Cancel", func(t *testing.T) (*traigo.Scope, func()) {
+			s := traigo.New(t.Context())
+			return s, func() { s.Cancel(errCause) }
+		}, func(t *testing.T, first error) { assert.Equal(t, errCause, first) }},
+		{"outer context", func(t *testing.T) (*traigo.Scope, func()) {
+			ctx, cancel := context.WithCancelCause(t.Context())
+			return traigo.New(ctx), func() { cancel(errCause) }
+		}, func(t *testing.T, first error) { assert.NotNil(t, cancellation(first, traigo.ParentCanceled)) }},
+		{"parent scope", func(t *testing.T) (*traigo.Scope, func()) {
+			parent := traigo.New(t.Context())
+			return parent.Fork(), func() { parent.Cancel(errCause) }
+		}, func(t *testing.T, first error) { assert.NotNil(t, cancellation(first, traigo.ParentCanceled)) }},
+	}
+	for _, way := range ways {
+		for _, row := range afterCancellation {
+			t.Run(way.name+"/"+row.name, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					s, cancel := way.under(t)
+					task := spawnOne(s, row.returns)
+					cancel()
+					e := outcome(t, s.Wait())
+					way.first(t, e.Err)
+					if row.kept {
+						assert.Equal(t, []error{&traigo.TaskError{Task: "work", Err: task.Err()}}, e.Others)
+					} else {
+						assert.Empty(t, e.Others)
+					}
+				})
+			})
+		}
+	}
+}
+
+func TestConsequencesOfATimeoutAreDropped(t *testing.T) {
+	rows := []struct {
+		name    string
+		returns func(ctx context.Context) error
+		kept    bool
+	}{
+		{"ctx.Err()", context.Context.Err, false},
+		{"the constant", func(context.Context) error { return context.DeadlineExceeded }, false},
+		{"context.Cause", context.Cause, false},
+		{"joined", func(ctx context.Context) error { return errors.Join(ctx.Err(), context.Cause(ctx)) }, false},
+		{"real", fail, true},
+		{"not what ctx.Err() returned", func(context.Context) error { return context.Canceled }, true},
+	}
+	for _, row := range rows {
+		t.Run(row.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := traigo.New(t.Context(), traigo.Timeout(time.Second), discard())
+				task := spawnOne(s, row.returns)
+				e := outcome(t, s.Wait())
+				_ = itself[*traigo.TimeoutError](t, e.Err)
+				if row.kept {
+					assert.Equal(t, []error{&traigo.TaskError{Task: "work", Err: task.Err()}}, e.Others)
+				} else {
+					assert.Empty(t, e.Others)
+				}
+			})
+		})
+	}
+}
+
+func TestCancellationErrorsOfATaskThatNobodyCanceledAreOrdinary(t *testing.T) {
+	for _, err := range []error{
+		context.Canceled,
+		context.DeadlineExceeded,
+		&traigo.Cancellation{Kind: traigo.Requested, Scope: "elsewhere"},
+		fmt.Errorf("client: %w", context.Canceled),
+	} {
+		t.Run(err.Error(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				start := time.Now()
+				s := traigo.New(t.Context())
+				s.Spawn(func(ctx context.Context) error { return traigo.Sleep(ctx, time.Hour) })
+				s.Spawn(func(context.Context) error { return err }, traigo.Name("work"))
+				e := outcome(t, s.Wait())
+				assert.Equal(t, []error{&traigo.TaskError{Task: "work", Err: err}}, e.Unwrap())
+				assert.Zero(t, time.Since(start), "it cancels the scope")
+			})
+		})
+	}
+}
+
+func TestCancellationOfAnotherScopeIsAnOrdinaryError(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		other := traigo.New(t.Context(), traigo.Name("other"))
+		s := traigo.New(t.Context())
+		s.Spawn(func(context.Context) error {
+			<-other.Context().Done()
+			return context.Cause(other.Context())
+		})
+		synctest.Wait()
+		other.Cancel(nil)
+		require.NoError(t, other.Wait())
+		err := s.Wait()
+		require.Error(t, err)
+		why := cancellation(err, traigo.Requested)
+		require.NotNil(t, why, "%v", err)
+		assert.Equal(t, "other", why.Scope)
+	})
+}
+
+func TestUncomparableCauseDoesNoHarm(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cause := uncomparable{"cause"}
+		s := traigo.New(t.Context())
+		alone := s.Spawn(func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() })
+		s.Spawn(func(ctx context.Context) error { <-ctx.Done(); return context.Cause(ctx) })
+		// Whether this is the cause itself nobody can tell.
+		s.Spawn(func(ctx context.Context) error { <-ctx.Done(); return cause }, traigo.Bubble(false))
+		synctest.Wait()
+		alone.Cancel(cause)
+		<-alone.Done()
+		s.Cancel(cause)
+		e := outcome(t, s.Wait())
+		assert.Equal(t, []error{cause}, e.Unwrap())
+	})
 }

@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"os"
+	"runtime"
 	"sync/atomic"
 	"time"
 
@@ -473,4 +476,341 @@ func ExampleCurrentTask() {
 func waitForEnd(ctx context.Context) error {
 	<-ctx.Done()
 	return ctx.Err()
+}
+
+// Names are what errors, logs and the tree are read by.
+func ExampleName() {
+	err := traigo.Run(context.Background(), func(_ context.Context, s *traigo.Scope) error {
+		s.Spawn(func(context.Context) error { return errors.New("file not found") }, traigo.Name("read config"))
+		return nil
+	}, traigo.Name("startup"))
+	fmt.Println(err)
+	// Output: scope "startup": task "read config": file not found
+}
+
+// A scope that runs out of time fails as a whole.
+func ExampleTimeout() {
+	err := traigo.Run(context.Background(), func(_ context.Context, s *traigo.Scope) error {
+		s.Spawn(waitForEnd)
+		return nil
+	}, traigo.Name("request"), traigo.Timeout(time.Millisecond))
+
+	fmt.Println(err)
+	fmt.Println(errors.Is(err, context.DeadlineExceeded))
+	// Output:
+	// scope "request": timed out after 1ms
+	// true
+}
+
+// A task that runs out of time has failed, like any other way to fail.
+func ExampleTimeout_task() {
+	err := traigo.Run(context.Background(), func(_ context.Context, s *traigo.Scope) error {
+		s.Spawn(waitForEnd, traigo.Name("lookup"), traigo.Timeout(time.Millisecond))
+		return nil
+	}, traigo.Name("request"))
+
+	fmt.Println(err)
+	// Output: scope "request": task "lookup": timed out after 1ms
+}
+
+// Go cannot stop a goroutine. With CancelTimeout the scope says so instead of
+// waiting for ever.
+func ExampleCancelTimeout() {
+	deaf := make(chan struct{})
+	task := make(chan *traigo.Task, 1)
+	err := traigo.Run(context.Background(), func(_ context.Context, s *traigo.Scope) error {
+		task <- s.Spawn(func(context.Context) error {
+			<-deaf // instead of ctx.Done()
+			return nil
+		}, traigo.Name("deaf"))
+		s.Cancel(nil)
+		return nil
+	}, traigo.Name("job"), traigo.CancelTimeout(time.Millisecond))
+
+	if stuck, ok := errors.AsType[*traigo.StuckError](err); ok {
+		fmt.Println("still running:", stuck.Tasks[0].Path)
+	}
+	close(deaf)
+	<-(<-task).Done()
+	// Output: still running: job/deaf
+}
+
+// Without a Logger only what is suppressed or lost is logged, to
+// slog.Default().
+func ExampleLogger() {
+	withoutTime := func(_ []string, a slog.Attr) slog.Attr {
+		if a.Key == slog.TimeKey {
+			return slog.Attr{}
+		}
+		return a
+	}
+	logger := slog.New(slog.NewTextHandler(os.Stdout, &slog.HandlerOptions{
+		Level:       slog.LevelInfo,
+		ReplaceAttr: withoutTime,
+	}))
+	err := traigo.Run(context.Background(), func(ctx context.Context, _ *traigo.Scope) error {
+		return waitForEnd(ctx)
+	}, traigo.Name("request"), traigo.Timeout(time.Millisecond), traigo.Logger(logger))
+	fmt.Println(err)
+	// Output:
+	// level=INFO msg="traigo: scope timed out" scope=request err="\"request\" timed out after 1ms"
+	// scope "request": timed out after 1ms
+}
+
+// failureCount is an Observer that counts tasks that ended with an error.
+type failureCount struct{ atomic.Int64 }
+
+func (f *failureCount) Observe(e traigo.Event) {
+	if e.Kind == traigo.TaskEnded && e.Err != nil {
+		f.Add(1)
+	}
+}
+
+func ExampleObserve() {
+	var failed failureCount
+	s := traigo.New(context.Background(), traigo.Observe(&failed))
+	s.Spawn(func(context.Context) error { return errors.New("no answer") }, traigo.Bubble(false))
+	s.Spawn(func(context.Context) error { return nil })
+	fmt.Println(s.Wait(), failed.Load())
+	// Output: <nil> 1
+}
+
+// At most two of the tasks run at once; Spawn blocks until there is room.
+func ExampleLimit() {
+	var running, most atomic.Int64
+	err := traigo.Run(context.Background(), func(_ context.Context, s *traigo.Scope) error {
+		for range 10 {
+			s.Spawn(func(context.Context) error {
+				now := running.Add(1)
+				defer running.Add(-1)
+				for old := most.Load(); now > old && !most.CompareAndSwap(old, now); old = most.Load() {
+				}
+				return nil
+			})
+		}
+		return nil
+	}, traigo.Limit(2))
+	fmt.Println(most.Load() <= 2, err)
+	// Output: true <nil>
+}
+
+// A panic is raised again where the scope is waited for. PanicAsError makes it
+// an error instead.
+func ExamplePanicAsError() {
+	err := traigo.Run(context.Background(), func(_ context.Context, s *traigo.Scope) error {
+		s.Spawn(func(context.Context) error { panic("index out of luck") }, traigo.Name("parse"))
+		return nil
+	}, traigo.PanicAsError())
+
+	if panicked, ok := errors.AsType[*traigo.PanicError](err); ok {
+		fmt.Println(panicked.Task, "panicked:", panicked.Recovered.Value)
+	}
+	// Output: parse panicked: index out of luck
+}
+
+// For what may fail without anybody minding.
+func ExampleBubble() {
+	err := traigo.Run(context.Background(), func(_ context.Context, s *traigo.Scope) error {
+		s.Spawn(func(context.Context) error {
+			return errors.New("metrics server is down")
+		}, traigo.Bubble(false))
+		return nil
+	})
+	fmt.Println(err)
+	// Output: <nil>
+}
+
+// When the master ends, for whatever reason, the scope ends.
+func ExampleMaster() {
+	err := traigo.Run(context.Background(), func(_ context.Context, s *traigo.Scope) error {
+		s.Spawn(func(ctx context.Context) error {
+			<-ctx.Done()
+			fmt.Println("spinner stopped")
+			return nil
+		})
+		s.Spawn(func(context.Context) error { return nil }, traigo.Master(true))
+		return nil
+	})
+	fmt.Println(err)
+	// Output:
+	// spinner stopped
+	// <nil>
+}
+
+// A task that is not awaited is there for the others, and ends with them.
+func ExampleAwaited() {
+	err := traigo.Run(context.Background(), func(_ context.Context, s *traigo.Scope) error {
+		s.Spawn(func(ctx context.Context) error {
+			<-ctx.Done()
+			fmt.Println("nothing left to watch")
+			return nil
+		}, traigo.Awaited(false))
+		s.Spawn(func(context.Context) error { return nil })
+		return nil
+	})
+	fmt.Println(err)
+	// Output:
+	// nothing left to watch
+	// <nil>
+}
+
+// The error goes to the callback, which makes it the callback's: it does not
+// cancel the scope.
+func ExampleOnDone() {
+	err := traigo.Run(context.Background(), func(_ context.Context, s *traigo.Scope) error {
+		s.Spawn(func(context.Context) error {
+			return errors.New("mailbox full")
+		}, traigo.OnDone(func(err error) { fmt.Println("retry later:", err) }))
+		return nil
+	})
+	fmt.Println(err)
+	// Output:
+	// retry later: mailbox full
+	// <nil>
+}
+
+type requestIDKey struct{}
+
+// A task that outlives the request it was started by takes the request's
+// values, but not its end.
+func ExampleValues() {
+	server := traigo.New(context.Background())
+
+	request, end := context.WithCancel(context.WithValue(context.Background(), requestIDKey{}, "a1b2"))
+	end()
+	server.Spawn(func(ctx context.Context) error {
+		fmt.Println("request", ctx.Value(requestIDKey{}), "canceled:", ctx.Err() != nil)
+		return nil
+	}, traigo.Values(request))
+
+	fmt.Println(server.Wait())
+	// Output:
+	// request a1b2 canceled: false
+	// <nil>
+}
+
+// Short tasks share goroutines. One that locks its thread must not.
+func ExampleDedicated() {
+	err := traigo.Run(context.Background(), func(_ context.Context, s *traigo.Scope) error {
+		s.Spawn(func(context.Context) error {
+			runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
+			return nil
+		}, traigo.Dedicated())
+		return nil
+	})
+	fmt.Println(err)
+	// Output: <nil>
+}
+
+// Two scopes, and ten connections between them.
+func ExampleNewLimiter() {
+	connections := traigo.NewLimiter(10)
+	query := func(context.Context) error { return nil }
+	for _, name := range []string{"reports", "requests"} {
+		err := traigo.Run(context.Background(), func(_ context.Context, s *traigo.Scope) error {
+			for range 100 {
+				s.Spawn(query)
+			}
+			return nil
+		}, traigo.Name(name), traigo.LimitedBy(connections))
+		fmt.Println(name, err)
+	}
+	// Output:
+	// reports <nil>
+	// requests <nil>
+}
+
+// A task may wait for tasks that need the same: it lends what it has. So even one
+// unit is enough for a tree.
+func ExampleLimitedBy() {
+	limiter := traigo.NewLimiter(1)
+	visited := make(chan string, 7)
+	var visit func(name string) func(context.Context) error
+	visit = func(name string) func(context.Context) error {
+		return func(ctx context.Context) error {
+			visited <- name
+			if len(name) == 3 {
+				return nil
+			}
+			return traigo.Run(ctx, func(_ context.Context, s *traigo.Scope) error {
+				s.Spawn(visit(name + "0"))
+				s.Spawn(visit(name + "1"))
+				return nil
+			}, traigo.LimitedBy(limiter))
+		}
+	}
+	err := traigo.Run(context.Background(), func(_ context.Context, s *traigo.Scope) error {
+		s.Spawn(visit("r"))
+		return nil
+	}, traigo.LimitedBy(limiter))
+	fmt.Println(len(visited), err)
+	// Output: 7 <nil>
+}
+
+// A task that needs more of something takes more of it.
+func ExampleWeight() {
+	s := traigo.New(context.Background(), traigo.Limit(4))
+	ready := make(chan struct{})
+	task := s.Spawn(func(context.Context) error { <-ready; return nil }, traigo.Weight(3))
+	_, ok := s.TrySpawn(func(context.Context) error { return nil }, traigo.Weight(2))
+	fmt.Println(ok)
+	close(ready)
+	fmt.Println(task.Wait(context.Background()))
+	_ = s.Close()
+	// Output:
+	// false
+	// <nil>
+}
+
+// A Limiter is made by NewLimiter, and may be looked at.
+func ExampleLimiter() {
+	memory := traigo.NewLimiter(64)
+	s := traigo.New(context.Background(), traigo.Name("images"), traigo.LimitedBy(memory))
+	s.Spawn(waitForEnd, traigo.Name("poster"), traigo.Weight(48))
+	fmt.Printf("%+v\n", memory.Stats())
+	_ = s.Close()
+	fmt.Println(memory.Stats().InUse)
+	// Output:
+	// {Limit:64 InUse:48 Waiting:0 Tasks:[images/poster]}
+	// 0
+}
+
+// Night has come, and more may run.
+func ExampleLimiter_SetLimit() {
+	limiter := traigo.NewLimiter(1)
+	s := traigo.New(context.Background(), traigo.LimitedBy(limiter))
+	s.Spawn(waitForEnd)
+	_, ok := s.TrySpawn(waitForEnd)
+	fmt.Println(ok)
+
+	limiter.SetLimit(2)
+	_, ok = s.TrySpawn(waitForEnd)
+	fmt.Println(ok)
+	_ = s.Close()
+	// Output:
+	// false
+	// true
+}
+
+// Stats are for a page or a metric.
+func ExampleLimiter_Stats() {
+	limiter := traigo.NewLimiter(8)
+	stats := limiter.Stats()
+	fmt.Printf("%d of %d, %d waiting\n", stats.InUse, stats.Limit, stats.Waiting)
+	// Output: 0 of 8, 0 waiting
+}
+
+// LimiterStats say who has what.
+func ExampleLimiterStats() {
+	limiter := traigo.NewLimiter(8)
+	s := traigo.New(context.Background(), traigo.Name("crawl"), traigo.LimitedBy(limiter))
+	s.Spawn(waitForEnd, traigo.Name("news"))
+	s.Spawn(waitForEnd, traigo.Name("shops"))
+	for _, path := range limiter.Stats().Tasks {
+		fmt.Println(path)
+	}
+	_ = s.Close()
+	// Output:
+	// crawl/news
+	// crawl/shops
 }

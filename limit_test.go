@@ -251,3 +251,34 @@ func TestLimitIsAtLeastOne(t *testing.T) {
 	requireMisuse(t, func() { traigo.Limit(0) })
 	requireMisuse(t, func() { traigo.Limit(-1) })
 }
+
+func TestLimitServesMoreThanOneWaiterInTurn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := traigo.New(t.Context(), traigo.Limit(1))
+		free := make(chan struct{})
+		hold := func(context.Context) error { <-free; return nil }
+		s.Spawn(hold)
+		var order []int
+		for i := range 3 {
+			go func() {
+				s.Spawn(func(context.Context) error { order = append(order, i); return nil })
+			}()
+			synctest.Wait()
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		started := make(chan error)
+		go func() {
+			_, err := s.Start(ctx, func(context.Context, func()) error { return nil })
+			started <- err
+		}()
+		synctest.Wait()
+		assert.Equal(t, 4, s.Snapshot().Waiting)
+		cancel()
+		require.ErrorIs(t, <-started, context.Canceled)
+		assert.Equal(t, 3, s.Snapshot().Waiting)
+		s.Finalize() // which the three that wait keep from ending
+		close(free)
+		require.NoError(t, s.Wait())
+		assert.Equal(t, []int{0, 1, 2}, order)
+	})
+}

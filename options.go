@@ -49,7 +49,8 @@ type nameOption string
 func Name(name string) Option { return (*nameOption)(&name) }
 
 func (o *nameOption) applyScope(s *Scope) { s.name = (*string)(o) }
-func (o *nameOption) applyTask(t *Task)   { t.name = (*string)(o) }
+
+func (o *nameOption) applyTask(t *Task) { t.name = (*string)(o) }
 
 type timeoutOption time.Duration
 
@@ -62,7 +63,8 @@ func Timeout(d time.Duration) Option {
 }
 
 func (o timeoutOption) applyScope(s *Scope) { s.ownRareLocked().timeout = time.Duration(o) } // begin sets the clock
-func (o timeoutOption) applyTask(t *Task)   { t.special().timeout = time.Duration(o) }
+
+func (o timeoutOption) applyTask(t *Task) { t.special().timeout = time.Duration(o) }
 
 type cancelTimeoutOption time.Duration
 
@@ -265,3 +267,55 @@ func Values(ctx context.Context) TaskOption {
 }
 
 func (o valuesOption) applyTask(t *Task) { t.special().values = o.ctx }
+
+// Misuse panics at the call, with a message that says what to do instead: it is
+// a mistake of the program, and no outcome would be the right place for it.
+
+// check is the first line of every method of a scope.
+func (s *Scope) check(method string) {
+	if s == nil {
+		panic("traigo: " + method + " on a nil *Scope: there is no current scope here; open one with Run or New")
+	}
+	if s.id == 0 {
+		panic("traigo: " + method + " on a zero Scope; open one with Run, New or Fork")
+	}
+}
+
+func mustHaveContext(call string, ctx context.Context) {
+	if ctx == nil {
+		panic("traigo: " + call + ": nil context; pass context.Background() if there is none")
+	}
+}
+
+// mustHaveFunc is told whether the function is there, since a nil one of some
+// type is not nil as an any.
+func mustHaveFunc(call string, there bool, what string) {
+	if !there {
+		panic("traigo: " + call + ": nil function; pass " + what)
+	}
+}
+
+func mustHaveOption(call string, there bool) {
+	if !there {
+		panic("traigo: " + call + ": nil option; leave it out")
+	}
+}
+
+// check is the first line of every method of a Limiter.
+func (l *Limiter) check(method string) {
+	if l == nil || l.holders == nil {
+		panic("traigo: " + method + ": a nil or zero *Limiter; make one with NewLimiter")
+	}
+}
+
+func mustBeLimit(call string, n int) {
+	if n < 0 {
+		panic(fmt.Sprintf("traigo: %s(%d): negative limit", call, n))
+	}
+}
+
+func mustNotBeNegative(call string, d time.Duration) {
+	if d < 0 {
+		panic(fmt.Sprintf("traigo: %s(%v): negative duration", call, d))
+	}
+}

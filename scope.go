@@ -2,6 +2,9 @@ package traigo
 
 import (
 	"context"
+	"slices"
+	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -198,4 +201,74 @@ func (s *Scope) State() State {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.state
+}
+
+// What scopes and tasks are called. Default names are worked out when somebody
+// asks for them.
+
+// ID returns the number of the scope, unique in the process.
+func (s *Scope) ID() uint64 {
+	s.check("ID")
+	return s.id
+}
+
+// Name returns the name given by [Name], or the default one: the body's
+// function for Run, "scope#ID" for others.
+func (s *Scope) Name() string {
+	s.check("Name")
+	switch {
+	case s.name != nil && *s.name != "":
+		return *s.name
+	case s.body != nil:
+		return funcName(pcOf(s.body))
+	default:
+		return "scope#" + strconv.FormatUint(s.id, 10)
+	}
+}
+
+// Path returns the names of the scopes from the root down to this one, joined
+// by slashes.
+func (s *Scope) Path() string {
+	s.check("Path")
+	if s.parent == nil {
+		return s.Name()
+	}
+	// Joined once: with a text for each scope on the way a tree of depth n would cost n³
+	// where all are asked, as in a snapshot.
+	names := make([]string, 0, 8)
+	for ; s != nil; s = s.parent {
+		names = append(names, s.Name())
+	}
+	slices.Reverse(names)
+	return strings.Join(names, "/")
+}
+
+// What hangs on what: for observers that draw the tree, such as package record.
+
+// Parent returns the scope above s in the tree; nil for a root.
+func (s *Scope) Parent() *Scope {
+	s.check("Parent")
+	return s.parent
+}
+
+// Task returns the task of the parent whose context s was opened under, by Run or
+// New; nil if it was opened by the parent's body, by Fork, or outside.
+func (s *Scope) Task() *Task {
+	s.check("Task")
+	// Not by place: what is further out than the parent cannot be the parent's.
+	if t, is := s.outer.Value(nodeKey{}).(*Task); is && t.scope == s.parent {
+		return t
+	}
+	return nil
+}
+
+// CanceledBy returns the task that ended the scope: by failing, by panicking, or
+// as its master. It is nil while the scope has not ended, and if something else
+// has ended it.
+func (s *Scope) CanceledBy() *Task {
+	s.check("CanceledBy")
+	if e := s.over.Load(); e != nil {
+		return e.task
+	}
+	return nil
 }

@@ -2,7 +2,10 @@ package traigo_test
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -159,4 +162,264 @@ func TestStressLeavesNoGoroutine(t *testing.T) {
 			t.Fatalf("%d goroutines before, now:\n%s", before, stacks[:runtime.Stack(stacks, true)])
 		}
 	}
+}
+
+// A program is a random tree of scopes and tasks, the same for the same seed
+// (what the scheduler makes of it is not). It keeps book of what it has been
+// promised: that every accepted function runs exactly once.
+type program struct {
+	mu       sync.Mutex
+	rand     *rand.Rand
+	budget   int // scopes and tasks still to be made
+	accepted atomic.Int64
+	entered  atomic.Int64
+	left     atomic.Int64
+	scopes   []*traigo.Scope
+	faults   []error
+}
+
+var errRandom = errors.New("random failure")
+
+func newProgram(seed uint64, budget int) *program {
+	return &program{rand: rand.New(rand.NewPCG(seed, 1)), budget: budget}
+}
+
+func (p *program) n(n int) int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.rand.IntN(n)
+}
+
+func (p *program) spend() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.budget--
+	return p.budget >= 0
+}
+
+func (p *program) know(s *traigo.Scope) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.scopes = append(p.scopes, s)
+}
+
+func (p *program) any() *traigo.Scope {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.scopes[p.rand.IntN(len(p.scopes))]
+}
+
+func (p *program) fault(err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.faults = append(p.faults, err)
+}
+
+// run is the root. Its timeout ends what waits for its end.
+func (p *program) run(ctx context.Context, opts ...traigo.ScopeOption) error {
+	return traigo.Run(ctx, p.body, append(opts, traigo.PanicAsError(), traigo.Timeout(20*time.Millisecond))...)
+}
+
+func (p *program) body(ctx context.Context, s *traigo.Scope) error {
+	p.know(s)
+	for range 1 + p.n(4) {
+		p.step(ctx, s)
+	}
+	return p.outcome(ctx)
+}
+
+// step does one thing that a user of s might do.
+func (p *program) step(ctx context.Context, s *traigo.Scope) {
+	if !p.spend() {
+		return
+	}
+	switch p.n(16) {
+	case 0, 1, 2, 3, 4:
+		p.spawn(s)
+	case 5:
+		f := traigo.Async(s, func(ctx context.Context) (int, error) { return 1, p.task(ctx) }, p.taskOptions()...)
+		p.count(f.Task())
+		if p.n(2) == 0 {
+			if v, err := f.Await(ctx); err == nil && v != 1 {
+				p.fault(fmt.Errorf("awaited %d", v))
+			}
+		}
+	case 6:
+		t, err := s.Start(ctx, func(ctx context.Context, ready func()) error {
+			p.accepted.Add(1)
+			if p.n(2) == 0 {
+				ready()
+			}
+			return p.task(ctx)
+		}, p.taskOptions()...)
+		if (t == nil) == (err == nil) {
+			p.fault(fmt.Errorf("Start returned %v, %w", t, err))
+		}
+	case 7, 8:
+		fork := s.Fork(p.scopeOptions()...)
+		p.know(fork)
+		for range p.n(3) {
+			p.step(ctx, fork)
+		}
+		switch p.n(4) {
+		case 0:
+			_ = fork.Close()
+		case 1:
+			fork.Cancel(errRandom)
+		default:
+			fork.Finalize()
+		}
+	case 9:
+		own := traigo.New(ctx, p.scopeOptions()...)
+		p.know(own)
+		p.spawn(own)
+		if p.n(2) == 0 {
+			_ = own.Close()
+		}
+	case 10:
+		_ = traigo.Run(ctx, p.body, p.scopeOptions()...)
+	case 11:
+		_ = p.nap(ctx)
+	case 12:
+		if t := traigo.CurrentTask(ctx); t != nil && p.n(3) == 0 {
+			t.Cancel(errRandom)
+		}
+	case 13:
+		switch p.n(6) {
+		case 0:
+			p.any().Cancel(nil)
+		case 1:
+			p.any().Cancel(errRandom)
+		case 2:
+			p.any().Finalize()
+		case 3:
+			p.any().SetTimeout(time.Duration(1+p.n(5)) * time.Millisecond)
+		default:
+			_ = p.any().Snapshot().String()
+		}
+	case 14:
+		derived, cancel := context.WithTimeout(ctx, time.Millisecond)
+		defer cancel()
+		_ = traigo.Run(derived, p.body, p.scopeOptions()...)
+	case 15:
+		_, _ = traigo.MoveOnAfter(ctx, time.Duration(p.n(3))*time.Millisecond, func(ctx context.Context) error {
+			p.step(ctx, s)
+			return p.nap(ctx)
+		})
+	}
+}
+
+func (p *program) spawn(s *traigo.Scope) {
+	if p.n(4) == 0 {
+		if t, ok := s.TrySpawn(p.task, p.taskOptions()...); ok {
+			p.count(t)
+		}
+		return
+	}
+	p.count(s.Spawn(p.task, p.taskOptions()...))
+}
+
+// count counts t as accepted, unless it was refused.
+func (p *program) count(t *traigo.Task) {
+	if !errors.Is(t.Err(), traigo.ErrRefused) || t.ID() != 0 {
+		p.accepted.Add(1)
+	}
+}
+
+func (p *program) task(ctx context.Context) error {
+	p.entered.Add(1)
+	defer p.left.Add(1)
+	s := traigo.Current(ctx)
+	if err := s.CheckInvariants(); err != nil {
+		p.fault(err)
+	}
+	for range p.n(3) {
+		p.step(ctx, s)
+	}
+	return p.outcome(ctx)
+}
+
+func (p *program) nap(ctx context.Context) error {
+	return traigo.Sleep(ctx, time.Duration(p.n(4))*time.Millisecond)
+}
+
+// outcome ends a task or body in one of the ways that there are.
+func (p *program) outcome(ctx context.Context) error {
+	switch p.n(12) {
+	case 0:
+		return errRandom
+	case 1:
+		panic("random panic")
+	case 2:
+		if traigo.CurrentTask(ctx) != nil && traigo.CurrentTask(ctx).Scope() == traigo.Current(ctx) {
+			runtime.Goexit()
+		}
+		return nil
+	case 3, 4:
+		<-ctx.Done()
+		return ctx.Err()
+	case 5:
+		<-ctx.Done()
+		return fmt.Errorf("cleaning up: %w", errRandom)
+	case 6, 7:
+		return p.nap(ctx)
+	default:
+		return nil
+	}
+}
+
+func (p *program) taskOptions() []traigo.TaskOption {
+	var opts []traigo.TaskOption
+	if p.n(4) == 0 {
+		opts = append(opts, traigo.Bubble(p.n(2) == 0))
+	}
+	if p.n(6) == 0 {
+		opts = append(opts, traigo.Master(true))
+	}
+	if p.n(4) == 0 {
+		opts = append(opts, traigo.Awaited(false))
+	}
+	if p.n(6) == 0 {
+		opts = append(opts, traigo.Timeout(time.Duration(p.n(4))*time.Millisecond))
+	}
+	if p.n(6) == 0 {
+		opts = append(opts, traigo.OnDone(func(error) {}))
+	}
+	if p.n(6) == 0 {
+		opts = append(opts, traigo.Dedicated())
+	}
+	return opts
+}
+
+func (p *program) scopeOptions() []traigo.ScopeOption {
+	var opts []traigo.ScopeOption
+	if p.n(4) == 0 {
+		opts = append(opts, traigo.Timeout(time.Duration(p.n(5))*time.Millisecond))
+	}
+	return opts
+}
+
+// check is called when run has returned.
+func (p *program) check() error {
+	for _, s := range p.scopes {
+		if err := s.CheckInvariants(); err != nil {
+			p.fault(fmt.Errorf("scope %d: %w", s.ID(), err))
+		}
+		if s.State() != traigo.Closed {
+			p.fault(fmt.Errorf("scope %d is %v after Run has returned", s.ID(), s.State()))
+		}
+		select {
+		case <-s.Done():
+		default:
+			p.fault(fmt.Errorf("scope %d is not done", s.ID()))
+		}
+		if s.Context().Err() == nil {
+			p.fault(fmt.Errorf("the context of scope %d is alive", s.ID()))
+		}
+	}
+	accepted, entered, left := p.accepted.Load(), p.entered.Load(), p.left.Load()
+	if accepted != entered || entered != left {
+		p.fault(fmt.Errorf("accepted %d, run %d, ended %d", accepted, entered, left))
+	}
+	return errors.Join(p.faults...)
 }

@@ -2,10 +2,15 @@ package traigo_test
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
+	"runtime"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
+	"weak"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -275,91 +280,429 @@ func TestStuckTasksAreEachLoggedOnce(t *testing.T) {
 	})
 }
 
-func TestBlockingGivesTheCallsError(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		seen := new(story)
-		s := traigo.New(t.Context(), traigo.Observe(seen))
-		s.Spawn(traigo.Blocking(func() error {
-			time.Sleep(time.Second)
-			return errBoom
-		}), traigo.Name("call"))
-		err := s.Wait()
-		require.ErrorIs(t, err, errBoom)
-		assert.Equal(t, "call", as[*traigo.TaskError](t, err).Task)
-		assert.Empty(t, seen.events(traigo.TaskAbandoned))
-	})
+// What follows from the end of a task follows when it is given up:
+// docs/adr/0004.
+
+// hanging is a task function that only the returned release ends.
+func hanging(t *testing.T) (fn func(context.Context) error, release func()) {
+	t.Helper()
+	c := make(chan struct{})
+	return func(context.Context) error { <-c; return nil }, func() { close(c); synctest.Wait() }
 }
 
-func TestBlockingNeedsNoScope(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		require.ErrorIs(t, traigo.Blocking(func() error { return errBoom })(t.Context()), errBoom)
+func TestGivenUpTaskReleasesThoseWhoWaitForIt(t *testing.T) {
+	for name, wait := range map[string]func(ctx context.Context, s *traigo.Scope, fn func(context.Context) error) error{
+		"Wait": func(ctx context.Context, s *traigo.Scope, fn func(context.Context) error) error {
+			task := s.Spawn(fn)
+			s.Spawn(succeed).Cancel(nil)
+			time.AfterFunc(time.Second, func() { task.Cancel(nil) })
+			return task.Wait(ctx)
+		},
+		"Wait after": func(ctx context.Context, s *traigo.Scope, fn func(context.Context) error) error {
+			task := s.Spawn(fn)
+			task.Cancel(nil)
+			time.Sleep(3 * time.Second)
+			return task.Wait(ctx)
+		},
+		"Await": func(ctx context.Context, s *traigo.Scope, fn func(context.Context) error) error {
+			f := traigo.Async(s, func(ctx context.Context) (int, error) { return 1, fn(ctx) })
+			f.Task().Cancel(nil)
+			n, err := f.Await(ctx)
+			assert.Zero(t, n)
+			return err
+		},
+		"Start": func(ctx context.Context, s *traigo.Scope, fn func(context.Context) error) error {
+			task, err := s.Start(ctx, func(ctx context.Context, _ func()) error { return fn(ctx) },
+				traigo.Timeout(time.Second))
+			assert.Nil(t, task)
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				fn, release := hanging(t)
+				defer release()
+				s := traigo.New(t.Context(), traigo.CancelTimeout(time.Second), discard())
+				err := wait(t.Context(), s, fn)
+				stuck := itself[*traigo.StuckError](t, err)
+				require.Len(t, stuck.Tasks, 1)
+				assert.Contains(t, stuck.Tasks[0].Stack, "hanging.func1")
+				require.ErrorContains(t, s.Close(), "1 task did not end after cancel")
+			})
+		})
+	}
+}
 
-		release, free := newRelease()
-		defer free()
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+func TestGivenUpStartIsReportedToACallerWhoHasGone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fn, release := hanging(t)
+		defer release()
+		s := traigo.New(t.Context(), traigo.CancelTimeout(time.Second), discard())
+		ctx, cancel := context.WithTimeoutCause(t.Context(), time.Second, errOuter)
 		defer cancel()
-		start := time.Now()
-		require.ErrorIs(t, traigo.Blocking(func() error { deafTo(release); return nil })(ctx), context.DeadlineExceeded)
-		assert.Equal(t, time.Second, time.Since(start))
+		begin := time.Now()
+		_, err := s.Start(ctx, func(ctx context.Context, _ func()) error { return fn(ctx) })
+		assert.Equal(t, 2*time.Second, time.Since(begin))
+		require.ErrorIs(t, err, errOuter)
+		_, ok := errors.AsType[*traigo.StuckError](err)
+		require.True(t, ok)
+		require.Error(t, s.Close())
 	})
 }
 
-func TestBlockingIsAbandonedOnCancel(t *testing.T) {
+func TestGivenUpMasterEndsItsScope(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		seen := new(story)
+		fn, release := hanging(t)
+		defer release()
+		var cause error
+		err := traigo.Run(t.Context(), func(_ context.Context, s *traigo.Scope) error {
+			s.Spawn(fn, traigo.Master(true), traigo.CancelTimeout(time.Second)).Cancel(nil)
+			s.Spawn(func(ctx context.Context) error { <-ctx.Done(); cause = context.Cause(ctx); return nil })
+			return nil
+		}, discard())
+		_ = itself[*traigo.StuckError](t, outcome(t, err).Err)
+		require.Equal(t, traigo.MasterEnded, itself[*traigo.Cancellation](t, cause).Kind)
+	})
+}
+
+func TestGivenUpAfterItsOwnTimeoutATaskHasFailed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fn, release := hanging(t)
+		defer release()
+		begin := time.Now()
+		err := traigo.Run(t.Context(), func(_ context.Context, s *traigo.Scope) error {
+			s.Spawn(fn, traigo.Name("hangs"), traigo.Timeout(time.Second))
+			s.Spawn(untilCanceled)
+			return nil
+		}, traigo.CancelTimeout(time.Second), discard())
+		assert.Equal(t, 2*time.Second, time.Since(begin))
+		e := outcome(t, err)
+		assert.Equal(t, "hangs", itself[*traigo.TaskError](t, e.Err).Task)
+		require.ErrorIs(t, e.Err, context.DeadlineExceeded)
+		require.Len(t, e.Others, 1)
+		_ = itself[*traigo.StuckError](t, e.Others[0])
+	})
+}
+
+func TestGivenUpTaskGivesItsSlotBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fn, release := hanging(t)
+		defer release()
+		s := traigo.New(t.Context(), traigo.Limit(1), traigo.CancelTimeout(time.Second), discard())
+		s.Spawn(fn).Cancel(nil)
+		begin := time.Now()
+		require.NoError(t, s.Spawn(succeed).Wait(t.Context()))
+		assert.Equal(t, time.Second, time.Since(begin))
+		require.Error(t, s.Close())
+	})
+}
+
+func TestGivenUpTaskIsInTheSnapshotOfTheRootUntilItEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fn, release := hanging(t)
+		release = sync.OnceFunc(release)
+		defer release()
+		root := traigo.New(t.Context(), traigo.Name("root"), traigo.CancelTimeout(time.Second), discard())
+		fork := root.Fork(traigo.Name("fork"))
+		fork.Spawn(fn, traigo.Name("deaf"))
+		require.Error(t, fork.Close())
+		shot := root.Snapshot()
+		require.Len(t, shot.Tasks, 1)
+		assert.Equal(t, "given up", shot.Tasks[0].State)
+		assert.Equal(t, "root/fork/deaf", shot.Tasks[0].Path)
+		release()
+		assert.Empty(t, root.Snapshot().Tasks)
+		require.NoError(t, root.Close())
+	})
+}
+
+func TestGivenUpTaskThatFailsAfterAllIsLogged(t *testing.T) {
+	for name, row := range map[string]struct {
+		end   func() error
+		level slog.Level
+	}{
+		"error": {func() error { return errLate }, slog.LevelWarn},
+		"panic": {func() error { panic(errLate) }, slog.LevelError},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var book logbook
+				release := make(chan struct{})
+				s := traigo.New(t.Context(), traigo.CancelTimeout(time.Second), book.logger())
+				s.Spawn(func(context.Context) error { <-release; return row.end() })
+				require.NotErrorIs(t, s.Close(), errLate)
+				close(release)
+				synctest.Wait()
+				assert.Equal(t, 1, book.count(row.level, "late"))
+			})
+		})
+	}
+}
+
+// A CancelTimeout of 0 is none, also under a parent that has one.
+func TestCancelTimeoutOfZeroWaitsForEver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fn, release := hanging(t)
+		time.AfterFunc(time.Hour, release)
+		begin := time.Now()
+		require.NoError(t, traigo.Run(t.Context(), func(_ context.Context, s *traigo.Scope) error {
+			s.Spawn(fn, traigo.CancelTimeout(0))
+			s.Cancel(nil)
+			return nil
+		}, traigo.CancelTimeout(time.Second), discard()))
+		assert.Equal(t, time.Hour, time.Since(begin))
+	})
+}
+
+// Who is given up, who hears of it, and what it costs.
+
+// A task that has not been started has not had its chance to end.
+func TestTaskThatHasNotStartedIsNotGivenUp(t *testing.T) {
+	for name, cancel := range map[string]func(s *traigo.Scope, first *traigo.Task){
+		"scope":     func(s *traigo.Scope, _ *traigo.Task) { s.Cancel(nil) },
+		"one alone": func(_ *traigo.Scope, first *traigo.Task) { first.Cancel(nil) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := traigo.New(t.Context(), traigo.CancelTimeout(time.Second), discard())
+				ran := make([]bool, 3)
+				first, launch := traigo.SpawnLater(s, func(context.Context) error { ran[0] = true; return nil })
+				for i := range ran[1:] {
+					traigo.SpawnLater(s, func(context.Context) error { ran[1+i] = true; return nil })
+				}
+				cancel(s, first)
+				time.Sleep(time.Minute)
+				require.NoError(t, s.CheckInvariants())
+				launch()
+				require.NoError(t, s.Wait())
+				assert.Equal(t, []bool{true, true, true}, ran)
+			})
+		})
+	}
+}
+
+// Once it has started it has as long as any other.
+func TestTaskThatStartedLateIsGivenUpAllTheSame(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		release, free := newRelease()
 		defer free()
-		s := traigo.New(t.Context(), traigo.Name("s"), traigo.Observe(seen))
-		task := s.Spawn(traigo.Blocking(func() error { deafTo(release); return nil }), traigo.Name("call"))
-		synctest.Wait()
-		require.Len(t, s.Snapshot().Tasks, 1)
-		assert.Equal(t, "running", s.Snapshot().Tasks[0].State)
-
-		start := time.Now()
-		task.Cancel(nil)
-		<-task.Done()
-		synctest.Wait()
-		assert.Zero(t, time.Since(start), "the caller does not wait")
-		assert.Equal(t, traigo.Open, s.State())
-
-		abandoned := seen.events(traigo.TaskAbandoned)
-		require.Len(t, abandoned, 1)
-		assert.Same(t, task, abandoned[0].Task)
-
-		time.Sleep(time.Hour)
-		tasks := s.Snapshot().Tasks
-		require.Len(t, tasks, 1, "reported until it ends")
-		assert.Equal(t, "abandoned", tasks[0].State)
-		assert.Equal(t, "s/call", tasks[0].Path)
-
-		free()
-		synctest.Wait()
-		assert.Empty(t, s.Snapshot().Tasks)
-		require.NoError(t, s.Close())
+		s := traigo.New(t.Context(), traigo.CancelTimeout(time.Second), discard())
+		_, launch := traigo.SpawnLater(s, deaf(release), traigo.Name("late"))
+		s.Cancel(nil)
+		time.Sleep(time.Minute)
+		launch()
+		stuck := as[*traigo.StuckError](t, s.Wait())
+		require.Len(t, stuck.Tasks, 1)
+		assert.Contains(t, stuck.Tasks[0].Path, "/late")
 	})
 }
 
-func TestBlockingDoesNotHoldUpTheEnd(t *testing.T) {
+// However many are stuck, and however long it takes to say so, those who only
+// wait for them are not among them.
+func TestTasksThatWaitForStuckOnesAreNotGivenUp(t *testing.T) {
+	for _, n := range []int{1, 100} {
+		t.Run(fmt.Sprint(n), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				release, free := newRelease()
+				defer free()
+				slow := seeing(func(e traigo.Event) {
+					if e.Kind == traigo.TaskStuck {
+						time.Sleep(5 * time.Millisecond)
+					}
+				})
+				s := traigo.New(t.Context(), traigo.CancelTimeout(time.Second), traigo.Observe(slow), discard())
+				var mu sync.Mutex
+				var inner []error
+				for range 3 {
+					s.Spawn(func(ctx context.Context) error {
+						err := traigo.Run(ctx, func(_ context.Context, s *traigo.Scope) error {
+							for range n {
+								s.Spawn(deaf(release))
+							}
+							return nil
+						})
+						mu.Lock()
+						defer mu.Unlock()
+						inner = append(inner, err)
+						return nil
+					})
+				}
+				late := traigo.CancelTimeout(2 * time.Second)
+				handle := make(chan *traigo.Task, 1)
+				s.Spawn(func(context.Context) error { _ = (<-handle).Wait(context.Background()); return nil }, late)
+				sibling := s.Spawn(deaf(release), late)
+				handle <- sibling
+				synctest.Wait()
+				stuck := as[*traigo.StuckError](t, s.Close())
+				require.Len(t, stuck.Tasks, 1)
+				assert.Equal(t, sibling.Path(), stuck.Tasks[0].Path)
+				require.Len(t, inner, 3)
+				for _, err := range inner {
+					assert.Len(t, as[*traigo.StuckError](t, err).Tasks, n)
+				}
+			})
+		})
+	}
+}
+
+// slowToTell is a context that takes a second to say what it carries.
+type slowToTell struct{ context.Context } //nolint:containedctx // it is one
+
+func (c slowToTell) Value(key any) any {
+	time.Sleep(time.Second)
+	return c.Context.Value(key)
+}
+
+// The task is given up between a look at it and the wait for it: 0.5 s after
+// Wait was called, which only then knows who is asking.
+func TestWaiterThatComesAsTheTaskIsGivenUpHearsOfIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		seen := new(story)
 		release, free := newRelease()
 		defer free()
-		s := traigo.New(t.Context(), traigo.Observe(seen))
-		s.Spawn(traigo.Blocking(func() error { deafTo(release); return nil }))
+		s := traigo.New(t.Context(), traigo.CancelTimeout(500*time.Millisecond), discard())
+		task := s.Spawn(deaf(release))
 		synctest.Wait()
-		start := time.Now()
-		require.NoError(t, s.Close())
-		assert.Zero(t, time.Since(start))
-		assert.Len(t, seen.events(traigo.TaskAbandoned), 1)
-		tasks := s.Snapshot().Tasks
-		require.Len(t, tasks, 1, "it is still there, and must be seen")
-		assert.Equal(t, "abandoned", tasks[0].State)
-		free()
-		synctest.Wait()
-		assert.Empty(t, s.Snapshot().Tasks)
+		s.Cancel(nil)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		begin := time.Now()
+		_ = itself[*traigo.StuckError](t, task.Wait(slowToTell{ctx}))
+		assert.Equal(t, time.Second, time.Since(begin))
+		require.Error(t, s.Wait())
 	})
 }
 
-func TestBlockingRefusesNil(t *testing.T) {
-	requireMisuse(t, func() { traigo.Blocking(nil) })
+// A quiet end silences errors of tasks, but not that goroutines are left behind,
+// also where that was found out further down.
+func TestStuckErrorSurvivesAQuietEnd(t *testing.T) {
+	for name, end := range map[string]func(s *traigo.Scope){
+		"Cancel(nil)":  func(s *traigo.Scope) { s.Cancel(nil) },
+		"master":       func(s *traigo.Scope) { s.Spawn(succeed, traigo.Master(true)) },
+		"nothing left": func(s *traigo.Scope) { s.Finalize() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				release, free := newRelease()
+				defer free()
+				s := traigo.New(t.Context(), traigo.Name("outer"), traigo.CancelTimeout(time.Second), discard())
+				s.Spawn(func(ctx context.Context) error {
+					return traigo.Run(ctx, func(_ context.Context, s *traigo.Scope) error {
+						s.Spawn(deaf(release), traigo.Name("stuck"))
+						return nil
+					}, traigo.Name("inner"))
+				}, traigo.Name("caller"), traigo.Awaited(false))
+				s.Spawn(cleaning(500*time.Millisecond, errLate), traigo.Awaited(false)) // which is silenced
+				synctest.Wait()
+				end(s)
+				e := outcome(t, s.Wait())
+				assert.Equal(t, "caller", itself[*traigo.TaskError](t, e.Err).Task)
+				assert.Empty(t, e.Others)
+				stuck := as[*traigo.StuckError](t, e)
+				require.Len(t, stuck.Tasks, 1)
+				assert.Equal(t, "outer/inner/stuck", stuck.Tasks[0].Path)
+			})
+		})
+	}
+}
+
+func TestStuckErrorNamesAThousandAndCountsTheRest(t *testing.T) {
+	const n = 1003
+	synctest.Test(t, func(t *testing.T) {
+		release, free := newRelease()
+		defer free()
+		s := traigo.New(t.Context(), traigo.CancelTimeout(time.Second), discard())
+		for range n {
+			s.Spawn(deaf(release))
+		}
+		synctest.Wait()
+		stuck := as[*traigo.StuckError](t, s.Close())
+		assert.Len(t, stuck.Tasks, 1000)
+		require.ErrorContains(t, stuck, "1003 tasks did not end after cancel")
+	})
+}
+
+// What has been left behind is forgotten when it ends, and not only when
+// somebody looks.
+func TestWhatWasLeftBehindIsForgottenWhenItEnds(t *testing.T) {
+	type payload [1 << 10]byte
+	for name, leave := range map[string]func(call func()) func(context.Context) error{
+		"abandoned": func(call func()) func(context.Context) error {
+			return traigo.Blocking(func() error { call(); return nil })
+		},
+		"given up": func(call func()) func(context.Context) error {
+			return func(context.Context) error { call(); return nil }
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				release, free := newRelease()
+				defer free()
+				s := traigo.New(t.Context(), traigo.CancelTimeout(time.Second), discard())
+				var held []weak.Pointer[payload]
+				for range 20 {
+					p := new(payload)
+					held = append(held, weak.Make(p))
+					task := s.Spawn(leave(func() { <-release; runtime.KeepAlive(p) }))
+					synctest.Wait()
+					task.Cancel(nil)
+				}
+				time.Sleep(time.Minute)
+				require.Len(t, s.Snapshot().Tasks, 20)
+				free()
+				synctest.Wait()
+				runtime.GC()
+				kept := 0
+				for _, p := range held {
+					if p.Value() != nil {
+						kept++
+					}
+				}
+				assert.LessOrEqual(t, kept, 1, "the last may still be in a register")
+				_ = s.Close()
+			})
+		})
+	}
+}
+
+// Four times as many cost about four times as much; what is quadratic costs
+// sixteen times as much. A machine that has other things to do may spoil a
+// measurement, but not all.
+func TestCostOfLeavingManyBehindIsNotQuadratic(t *testing.T) {
+	for name, row := range map[string]struct {
+		n     int
+		leave func(call func()) func(context.Context) error
+	}{
+		"abandoned": {2000, func(call func()) func(context.Context) error {
+			return traigo.Blocking(func() error { call(); return nil })
+		}},
+		"given up": {500, func(call func()) func(context.Context) error {
+			return func(context.Context) error { call(); return nil }
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cost := func(n int) time.Duration {
+				begin := time.Now() // the clock outside the bubble
+				synctest.Test(t, func(t *testing.T) {
+					release, free := newRelease()
+					s := traigo.New(t.Context(), traigo.CancelTimeout(time.Second), discard())
+					for range n {
+						s.Spawn(row.leave(func() { <-release }))
+					}
+					synctest.Wait()
+					_ = s.Close()
+					free()
+				})
+				return time.Since(begin)
+			}
+			var ratios []float64
+			for range 5 {
+				ratio := float64(cost(4*row.n)) / float64(cost(row.n))
+				if ratio < 9 {
+					return
+				}
+				ratios = append(ratios, ratio)
+			}
+			require.Fail(t, "four times as many cost too much", "%v", ratios)
+		})
+	}
 }

@@ -2,6 +2,11 @@ package traigo
 
 import (
 	"context"
+	"fmt"
+	"reflect"
+	"runtime"
+	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 )
@@ -66,8 +71,10 @@ const (
 )
 
 func (t *Task) has(bit uint32) bool { return t.bits.Load()&bit != 0 }
-func (t *Task) set(bit uint32)      { t.bits.Or(bit) }
-func (t *Task) clear(bit uint32)    { t.bits.And(^bit) }
+
+func (t *Task) set(bit uint32) { t.bits.Or(bit) }
+
+func (t *Task) clear(bit uint32) { t.bits.And(^bit) }
 
 // taskMore is what a task has that fails, that somebody waits for, or from whose
 // context another was derived.
@@ -222,3 +229,223 @@ func (t *Task) cancel(why reason) {
 	s.watchStragglers()
 	s.logTaskCanceled(t, e)
 }
+
+// The result of a task, for those who wait for it.
+
+// Wait waits until the task has ended and returns the error of its function,
+// as it was returned. If ctx ends first it returns the cause of that, and the
+// task is not touched; if the task is given up, a [*StuckError]. A task that
+// waits for itself, or for one that waits for it by way of Run, gets an error at
+// once.
+func (t *Task) Wait(ctx context.Context) error {
+	mustHaveContext("Wait", ctx)
+	_, err := t.wait(ctx)
+	return err
+}
+
+// wait says as well whether the error is the task's.
+func (t *Task) wait(ctx context.Context) (ended bool, err error) {
+	if t.has(hasEnded) {
+		return true, t.receive()
+	}
+	if t.has(givenUp) {
+		return false, t.stuck()
+	}
+	if t.waitsFor(ctx) {
+		return false, fmt.Errorf("traigo: task %q waits for itself", t.Path())
+	}
+	defer t.scope.lend(ctx.Done())()
+	done, gaveUp := t.expect(+1)
+	for {
+		select {
+		case <-done:
+			return true, t.receive()
+		case <-gaveUp:
+			if t.has(givenUp) {
+				return false, t.stuck()
+			}
+			_, gaveUp = t.expect(0)
+		case <-ctx.Done():
+			t.expect(-1)
+			// The end of the task may be what has ended ctx: its result comes first.
+			if t.has(hasEnded) {
+				return true, t.receive()
+			}
+			return false, context.Cause(ctx)
+		}
+	}
+}
+
+// expect counts who waits, so that a task that ends knows that its error will
+// be received. It returns what to wait for: the end of t, or of hope for some
+// task of the scope.
+func (t *Task) expect(n int32) (done, gaveUp <-chan struct{}) {
+	s := t.scope
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t.demand().waiters += n
+	if t.has(givenUp) {
+		closed := make(chan struct{})
+		close(closed)
+		return t.doneLocked(), closed
+	}
+	if t.patience() == 0 {
+		return t.doneLocked(), nil
+	}
+	return t.doneLocked(), s.ownRareLocked().gaveUp.waitLocked(false)
+}
+
+// stuck is what a task that was given up has instead of a result.
+func (t *Task) stuck() error {
+	t.scope.mu.Lock()
+	defer t.scope.mu.Unlock()
+	return t.special().stuck
+}
+
+// Done returns a channel that is closed when the task's function has returned.
+func (t *Task) Done() <-chan struct{} {
+	t.scope.mu.Lock()
+	defer t.scope.mu.Unlock()
+	return t.doneLocked()
+}
+
+func (t *Task) doneLocked() <-chan struct{} {
+	m := t.demand()
+	if m.done == nil {
+		m.done = make(chan struct{})
+		if t.has(hasEnded) {
+			close(m.done)
+		}
+	}
+	return m.done
+}
+
+// Err returns nil before the task is done, and the error of its function after:
+// as it was returned, or a [*TimeoutError], a [*PanicError], [ErrGoexit], or
+// [ErrRefused] with the cause.
+func (t *Task) Err() error {
+	if !t.has(hasEnded) {
+		return nil
+	}
+	return t.receive()
+}
+
+// receive returns the result to somebody who asked for it.
+func (t *Task) receive() error {
+	err := t.result()
+	if err != nil && t.flags&forAwait != 0 && !t.has(received) {
+		t.scope.mu.Lock()
+		t.scope.receivedLocked(t)
+		t.scope.mu.Unlock()
+	}
+	return err
+}
+
+// result is the error of a task that has ended.
+func (t *Task) result() error {
+	if m := t.more.Load(); m != nil {
+		return m.err
+	}
+	return nil
+}
+
+// A Future is the result of a function that runs as a task: see [Async].
+type Future[T any] struct {
+	task  Task
+	more  taskMore
+	value T
+}
+
+// Async runs fn as a task of s, as [Scope.Spawn] does, and returns its result to
+// whoever awaits it.
+//
+// The error of fn belongs to whoever awaits: it does not cancel the scope,
+// unless Bubble(true) is given. If fn fails and nobody has received the error
+// by the time the end of the scope is decided, it joins the outcome; a failure
+// after that which nobody receives is logged.
+func Async[T any](s *Scope, fn func(ctx context.Context) (T, error), opts ...TaskOption) *Future[T] {
+	s.check("Async")
+	mustHaveFunc("Async", fn != nil, "the function whose result is wanted")
+	f := &Future[T]{}
+	t := &f.task
+	t.scope, t.flags = s, bubbles|awaited|forAwait
+	f.more.pc = pcOf(fn)
+	t.more.Store(&f.more)
+	t.fn = func(ctx context.Context) (err error) {
+		f.value, err = fn(ctx)
+		return err
+	}
+	t.configure("Async", opts)
+	s.accept(t, true, nil)
+	return f
+}
+
+// Await waits until the function has ended and returns what it returned: the error
+// as it is, without the name of the task. If ctx
+// ends first it returns the cause of that, and the task is not touched. It may
+// be called any number of times, from any number of goroutines.
+func (f *Future[T]) Await(ctx context.Context) (T, error) {
+	mustHaveContext("Await", ctx)
+	ended, err := f.task.wait(ctx)
+	if !ended {
+		var none T
+		return none, err
+	}
+	return f.value, err
+}
+
+// Task returns the task that computes the result.
+func (f *Future[T]) Task() *Task { return &f.task }
+
+// Scope returns the scope that the task lives in.
+func (t *Task) Scope() *Scope { return t.scope }
+
+// ID returns the number of the task, unique in its scope.
+func (t *Task) ID() uint64 { return t.id }
+
+// Name returns the name given by [Name], or that of the task's function: in
+// joins with its place among the functions or items, as in "fetch[2]".
+func (t *Task) Name() string {
+	if t.name != nil && *t.name != "" {
+		return *t.name
+	}
+	if m := t.more.Load(); m != nil && m.pc != 0 {
+		if m.nth > 0 {
+			return funcName(m.pc) + "[" + strconv.Itoa(m.nth-1) + "]"
+		}
+		return funcName(m.pc)
+	}
+	return funcName(pcOf(t.fn))
+}
+
+// Path returns the path of the task's scope and the task's name, joined by a
+// slash.
+func (t *Task) Path() string { return t.scope.Path() + "/" + t.Name() }
+
+// pcOf is where a function's code begins.
+func pcOf(fn any) uintptr { return reflect.ValueOf(fn).Pointer() }
+
+// funcName is the name of a function without its package.
+func funcName(pc uintptr) string {
+	f := runtime.FuncForPC(pc)
+	if f == nil {
+		return "func"
+	}
+	name := f.Name()
+	name = name[strings.LastIndexByte(name, '/')+1:]
+	if _, after, ok := strings.Cut(name, "."); ok {
+		name = after
+	}
+	return strings.TrimSuffix(name, "-fm")
+}
+
+// Flags returns what [Bubble], [Master] and [Awaited] have fixed when the task was
+// spawned. The first is true if a failure of the task ends its scope.
+func (t *Task) Flags() (bubble, isMaster, isAwaited bool) {
+	return t.owner == ownScope, t.flags&master != 0, t.flags&awaited != 0
+}
+
+// Failed reports whether the task has ended by an error of its own, or a panic: not
+// one that its cancellation explains. A task that was refused has not failed, for it
+// never ran. When observers hear of [TaskEnded] it is known.
+func (t *Task) Failed() bool { return t.has(hasFailed) }

@@ -1,0 +1,401 @@
+package traigo_test
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"runtime"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/traigo/traigo"
+)
+
+func TestFailureOfASpawnedTaskIsTheScopes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		s := traigo.New(t.Context(), traigo.Name("server"))
+		sibling := s.Spawn(untilCanceled)
+		task := s.Spawn(func(context.Context) error {
+			time.Sleep(time.Second)
+			return errBoom
+		}, traigo.Name("read"))
+		assert.Equal(t, errBoom, task.Wait(t.Context()), "Wait returns it too")
+
+		<-s.Done()
+		assert.Equal(t, time.Second, time.Since(start), "the failure cancels the scope, open as it is")
+		require.ErrorIs(t, sibling.Err(), context.Canceled)
+		e := outcome(t, s.Err())
+		assert.Equal(t, "server", e.Scope)
+		assert.Equal(t, &traigo.TaskError{Task: "read", Err: errBoom}, e.Err)
+		assert.Empty(t, e.Others)
+		assert.Equal(t, s.Err(), s.Wait())
+		assert.Equal(t, s.Err(), s.Close())
+	})
+}
+
+func TestWaitingDoesNotTakeAFailureFromTheScope(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		err := traigo.Run(t.Context(), func(ctx context.Context, s *traigo.Scope) error {
+			assert.Equal(t, errBoom, s.Spawn(fail).Wait(context.WithoutCancel(ctx)))
+			return nil
+		})
+		require.ErrorIs(t, err, errBoom)
+	})
+}
+
+func TestFailureOfATaskThatDoesNotBubbleIsIgnored(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var (
+			st   story
+			book logbook
+			task *traigo.Task
+		)
+		require.NoError(t, traigo.Run(t.Context(), func(ctx context.Context, s *traigo.Scope) error {
+			task = s.Spawn(fail, traigo.Bubble(false))
+			assert.Equal(t, errBoom, task.Wait(ctx))
+			synctest.Wait()
+			assert.Equal(t, traigo.Open, s.State())
+			assert.NoError(t, ctx.Err())
+			return nil
+		}, traigo.Observe(&st), book.logger()))
+		assert.Equal(t, errBoom, task.Err())
+		assert.Equal(t, []error{errBoom}, st.ended(task))
+		assert.Positive(t, book.count(slog.LevelDebug, "boom"))
+		for _, level := range []slog.Level{slog.LevelInfo, slog.LevelWarn, slog.LevelError} {
+			assert.Zero(t, book.count(level, ""), "at %v", level)
+		}
+	})
+}
+
+func TestFailureOfATaskWithOnDoneIsTheCallbacks(t *testing.T) {
+	rows := []struct {
+		name    string
+		opts    []traigo.TaskOption
+		bubbles bool
+	}{
+		{"alone", nil, false},
+		{"Bubble(false)", []traigo.TaskOption{traigo.Bubble(false)}, false},
+		{"Bubble(true)", []traigo.TaskOption{traigo.Bubble(true)}, true},
+	}
+	for _, row := range rows {
+		t.Run(row.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var got []error
+				callback := traigo.OnDone(func(err error) { got = append(got, err) })
+				err := traigo.Run(t.Context(), func(ctx context.Context, s *traigo.Scope) error {
+					// In either order: what is given is what counts.
+					s.Spawn(fail, append([]traigo.TaskOption{callback}, row.opts...)...)
+					synctest.Wait()
+					assert.Equal(t, row.bubbles, ctx.Err() != nil)
+					return nil
+				})
+				assert.Equal(t, []error{errBoom}, got)
+				if row.bubbles {
+					require.ErrorIs(t, err, errBoom)
+				} else {
+					require.NoError(t, err)
+				}
+
+				err = traigo.Run(t.Context(), func(_ context.Context, s *traigo.Scope) error {
+					s.Spawn(fail, append(row.opts, callback)...)
+					return nil
+				})
+				assert.Equal(t, row.bubbles, err != nil, "the other way round")
+			})
+		})
+	}
+}
+
+func TestOnDoneHearsOfEveryEndOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var success, canceled []error
+		s := traigo.New(t.Context())
+		s.Spawn(succeed, traigo.OnDone(func(err error) { success = append(success, err) }))
+		s.Spawn(untilCanceled, traigo.OnDone(func(err error) { canceled = append(canceled, err) }))
+		synctest.Wait()
+		require.NoError(t, s.Close())
+		assert.Equal(t, []error{nil}, success)
+		assert.Equal(t, []error{context.Canceled}, canceled)
+	})
+}
+
+func TestTasksOwnTimeoutIsAFailure(t *testing.T) {
+	rows := []struct {
+		name    string
+		returns func(ctx context.Context) error
+		fails   bool
+		also    error
+	}{
+		{"ctx.Err()", context.Context.Err, true, nil},
+		{"the cause", context.Cause, true, nil},
+		{"a real error", fail, true, errBoom},
+		{"nil", succeed, false, nil},
+	}
+	for _, row := range rows {
+		t.Run(row.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				start := time.Now()
+				s := traigo.New(t.Context(), traigo.Name("server"))
+				task := s.Spawn(func(ctx context.Context) error {
+					at, _ := ctx.Deadline()
+					assert.Equal(t, start.Add(time.Second), at)
+					<-ctx.Done()
+					assert.Equal(t, context.DeadlineExceeded, ctx.Err())
+					return row.returns(ctx)
+				}, traigo.Timeout(time.Second), traigo.Name("read"))
+				sibling := s.Spawn(func(ctx context.Context) error {
+					time.Sleep(time.Second)
+					synctest.Wait()
+					return ctx.Err()
+				})
+				<-task.Done()
+				<-sibling.Done()
+				assert.Equal(t, time.Second, time.Since(start))
+				if !row.fails {
+					require.NoError(t, task.Err())
+					require.NoError(t, sibling.Err())
+					require.NoError(t, s.Wait())
+					return
+				}
+				require.ErrorIs(t, sibling.Err(), context.Canceled)
+				e := outcome(t, s.Wait())
+				assert.Empty(t, e.Others)
+				_ = itself[*traigo.TaskError](t, e.Err)
+				for _, err := range []error{task.Err(), e.Err} {
+					var timeout *traigo.TimeoutError
+					require.ErrorAs(t, err, &timeout)
+					assert.Equal(t, &traigo.TimeoutError{Scope: "server/read", After: time.Second}, timeout)
+					require.ErrorIs(t, err, context.DeadlineExceeded)
+					if row.also != nil {
+						require.ErrorIs(t, err, row.also)
+					}
+				}
+			})
+		})
+	}
+}
+
+func TestTasksTimeoutThatDoesNotExpireIsNoFailure(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := traigo.New(t.Context())
+		task := s.Spawn(untilCanceled, traigo.Timeout(time.Minute))
+		synctest.Wait()
+		require.NoError(t, s.Close())
+		assert.Equal(t, context.Canceled, task.Err())
+	})
+}
+
+// No error vanishes: what cannot come out of the scope is logged, and what is
+// too much is counted.
+
+// What comes out of Run is the panic of the body, or nothing at all.
+func TestWhatThePanicOrGoexitOfTheBodyHidesIsLogged(t *testing.T) {
+	const hidden = "hidden by a panic or a Goexit"
+	for name, before := range map[string]func(ctx context.Context, s *traigo.Scope){
+		"task failed": func(ctx context.Context, s *traigo.Scope) {
+			s.Spawn(fail)
+			<-ctx.Done()
+		},
+		"Cancel(err)": func(_ context.Context, s *traigo.Scope) { s.Cancel(errBoom) },
+		"future that nobody awaited": func(_ context.Context, s *traigo.Scope) {
+			traigo.Async(s, noAnswer)
+			synctest.Wait()
+		},
+		"task that fails after": func(_ context.Context, s *traigo.Scope) {
+			s.Spawn(cleaning(time.Second, errBoom))
+			synctest.Wait()
+		},
+	} {
+		for how, end := range map[string]func(){
+			"panic":  func() { panic("of the body") },
+			"Goexit": runtime.Goexit,
+		} {
+			t.Run(name+"/"+how, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					var book logbook
+					var value any
+					done := make(chan struct{})
+					go func() {
+						defer close(done)
+						defer func() { value = recover() }()
+						_ = traigo.Run(t.Context(), func(ctx context.Context, s *traigo.Scope) error {
+							before(ctx, s)
+							end()
+							return nil
+						}, book.logger())
+					}()
+					<-done
+					if how == "panic" {
+						assert.Equal(t, "of the body", value)
+					}
+					assert.Equal(t, 1, book.count(slog.LevelError, ""))
+					assert.Equal(t, 1, book.count(slog.LevelError, hidden))
+					assert.Equal(t, 1, book.count(slog.LevelError, "boom"))
+				})
+			})
+		}
+	}
+}
+
+// Of two panics one is raised and the other logged.
+func TestPanicOfATaskThatTheBodysPanicHidesIsLogged(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var book logbook
+		require.Equal(t, "of the body", raised(func() {
+			_ = traigo.Run(t.Context(), func(ctx context.Context, s *traigo.Scope) error {
+				s.Spawn(panicking("of the task"))
+				<-ctx.Done()
+				panic("of the body")
+			}, book.logger())
+		}))
+		assert.Equal(t, 1, book.count(slog.LevelError, "of the task"))
+	})
+}
+
+func TestPanicThatHidesNothingIsNotLogged(t *testing.T) {
+	for name, body := range map[string]func(ctx context.Context, s *traigo.Scope) error{
+		"body": func(context.Context, *traigo.Scope) error { panic("on purpose") },
+		"task": func(_ context.Context, s *traigo.Scope) error { s.Spawn(panicking("on purpose")); return nil },
+		"body, after a quiet end": func(_ context.Context, s *traigo.Scope) error {
+			s.Spawn(untilCanceled)
+			s.Cancel(nil)
+			panic("on purpose")
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var book logbook
+				require.NotNil(t, raised(func() { _ = traigo.Run(t.Context(), body, book.logger()) }))
+				assert.Zero(t, book.count(slog.LevelError, ""))
+			})
+		})
+	}
+}
+
+// Twenty futures fail before the end and twenty after it. Of the first, sixteen
+// are in the outcome and four are counted there, even when somebody receives
+// these four while the scope is closing; of the others, sixteen are logged and
+// four are counted in the log.
+func TestFuturesThatAreOnlyCountedStayCountedWhereTheyWere(t *testing.T) {
+	for name, awaited := range map[string]bool{"nobody awaits": false, "awaited too late": true} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var book logbook
+				s := traigo.New(t.Context(), book.logger())
+				var early []*traigo.Future[int]
+				for range 20 {
+					early = append(early, traigo.Async(s, noAnswer))
+					synctest.Wait()
+				}
+				for range 20 {
+					traigo.Async(s, func(ctx context.Context) (int, error) { <-ctx.Done(); return 0, errLate })
+				}
+				s.Spawn(cleaning(time.Minute, nil))
+				synctest.Wait()
+				s.Cancel(nil)
+				time.Sleep(time.Second)
+				if awaited {
+					for _, f := range early {
+						_, err := f.Await(t.Context())
+						require.Equal(t, errBoom, err)
+					}
+				}
+				e := outcome(t, s.Wait())
+				assert.Len(t, e.Unwrap(), 16)
+				require.ErrorContains(t, e, "and 4 more")
+				assert.Equal(t, 16, book.count(slog.LevelWarn, "late"))
+				assert.Equal(t, 1, book.count(slog.LevelWarn, "4 errors more"))
+			})
+		})
+	}
+}
+
+// Those received in time leave the outcome, counted ones too.
+func TestFuturesThatWereCountedAndReceivedInTimeAreNotInTheOutcome(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := traigo.New(t.Context(), discard())
+		var all []*traigo.Future[int]
+		for range 20 {
+			all = append(all, traigo.Async(s, noAnswer))
+			synctest.Wait()
+		}
+		for _, f := range all {
+			_, err := f.Await(t.Context())
+			require.Equal(t, errBoom, err)
+		}
+		require.NoError(t, s.Close())
+	})
+}
+
+func TestOthersAreAtMostSixteenWithTheStuckError(t *testing.T) {
+	for name, row := range map[string]struct {
+		failing int
+		others  int
+		more    string
+	}{
+		"room for it":     {15, 16, ""},
+		"just no room":    {16, 16, "and 1 more"},
+		"and counted too": {30, 16, "and 15 more"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				release, free := newRelease()
+				defer free()
+				s := traigo.New(t.Context(), traigo.CancelTimeout(time.Second), discard())
+				for range row.failing {
+					s.Spawn(cleaning(0, errLate))
+				}
+				s.Spawn(deaf(release))
+				synctest.Wait()
+				s.Cancel(errBoom)
+				e := outcome(t, s.Wait())
+				assert.Equal(t, errBoom, e.Err)
+				require.Len(t, e.Others, row.others)
+				_ = itself[*traigo.StuckError](t, e.Others[row.others-1])
+				if row.more == "" {
+					assert.NotContains(t, e.Error(), " more")
+				} else {
+					require.ErrorContains(t, e, row.more)
+				}
+			})
+		})
+	}
+}
+
+// A panic is never a mere consequence, whatever its value: nobody panics because
+// he was canceled.
+func TestPanicWithTheErrorOfTheContextIsKept(t *testing.T) {
+	for name, value := range map[string]func(ctx context.Context) error{
+		"ctx.Err()":     context.Context.Err,
+		"context.Cause": context.Cause,
+		"joined":        func(ctx context.Context) error { return errors.Join(ctx.Err(), context.Cause(ctx)) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				run := func(opts ...traigo.ScopeOption) error {
+					return traigo.Run(t.Context(), func(_ context.Context, s *traigo.Scope) error {
+						s.Spawn(func(ctx context.Context) error {
+							<-ctx.Done()
+							panicOnPurpose(value(ctx))
+							return nil
+						}, traigo.Name("work"))
+						synctest.Wait()
+						s.Cancel(errBoom)
+						return nil
+					}, append(opts, discard())...)
+				}
+				e := outcome(t, run(traigo.PanicAsError()))
+				assert.Equal(t, errBoom, e.Err)
+				require.Len(t, e.Others, 1)
+				panicked := itself[*traigo.PanicError](t, itself[*traigo.TaskError](t, e.Others[0]).Err)
+				require.ErrorIs(t, panicked, context.Canceled)
+				_ = requirePanic(t, "work", func() { _ = run() })
+			})
+		})
+	}
+}

@@ -1,0 +1,455 @@
+package traigo_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/traigo/traigo"
+)
+
+func TestLoggingGivesEveryStepAtDebug(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		type who struct{ scope, task string }
+		book, seen := newRecords(), new(story)
+		require.NoError(t, traigo.Run(t.Context(), func(ctx context.Context, s *traigo.Scope) error {
+			s.Spawn(lasting(time.Second), traigo.Name("work"))
+			_, err := s.Start(ctx, func(_ context.Context, ready func()) error { ready(); return nil }, traigo.Name("server"))
+			assert.NoError(t, err)
+			child := s.Fork(traigo.Name("child"))
+			child.Spawn(lasting(time.Second), traigo.Name("below"))
+			return child.Wait()
+		}, traigo.Name("s"), traigo.Logger(book.logger()), traigo.Observe(seen)))
+
+		steps, logged := map[who]int{}, map[who]int{}
+		for _, e := range seen.events() {
+			w := who{scope: e.Scope.Path()}
+			if e.Task != nil {
+				w.task = e.Task.Path()
+			}
+			steps[w]++
+		}
+		for _, r := range book.at(slog.LevelDebug) {
+			logged[who{r.Attrs["scope"], r.Attrs["task"]}]++
+		}
+		require.Len(t, steps, 5, "two scopes, three tasks")
+		assert.Equal(t, steps, logged, "scope and task by their paths")
+		assert.Empty(t, book.from(slog.LevelDebug+1), "nothing went wrong")
+	})
+}
+
+func TestLoggingGivesTimeoutsAtInfo(t *testing.T) {
+	opts := map[string]struct {
+		scope []traigo.ScopeOption
+		task  []traigo.TaskOption
+		path  string
+	}{
+		"of a scope": {scope: []traigo.ScopeOption{traigo.Timeout(time.Second)}, path: "s"},
+		"of a task":  {task: []traigo.TaskOption{traigo.Timeout(time.Second), traigo.Bubble(false)}, path: "s/work"},
+	}
+	for name, row := range opts {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				book := newRecords()
+				s := traigo.New(t.Context(), append(row.scope, traigo.Name("s"), traigo.Logger(book.logger()))...)
+				s.Spawn(untilCanceled, append(row.task, traigo.Name("work"))...)
+				_ = s.Wait()
+				infos := book.at(slog.LevelInfo)
+				require.Len(t, infos, 1)
+				assert.Contains(t, []string{infos[0].Attrs["scope"], infos[0].Attrs["task"]}, row.path)
+				assert.Empty(t, book.from(slog.LevelWarn), "the outcome has it")
+			})
+		})
+	}
+}
+
+func TestLoggingGivesSuppressedErrorsAtWarn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		book := newRecords()
+		s := traigo.New(t.Context(), traigo.Name("s"), traigo.Logger(book.logger()))
+		s.Spawn(cleaning(time.Second, errBoom), traigo.Name("late"))
+		s.Spawn(untilCanceled, traigo.Name("canceled"))
+		synctest.Wait()
+		require.NoError(t, s.Close(), "a quiet end stays quiet")
+		warned := book.from(slog.LevelWarn)
+		require.Len(t, warned, 1, "what merely follows from the end is no error")
+		assert.Equal(t, slog.LevelWarn, warned[0].Level)
+		assert.Equal(t, "s", warned[0].Attrs["scope"])
+		assert.Equal(t, "s/late", warned[0].Attrs["task"])
+		assert.Contains(t, warned[0].Text, "boom")
+	})
+}
+
+func TestLoggingGivesLostErrorsAtErrorLevel(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		book := newRecords()
+		s := traigo.New(t.Context(), traigo.Name("s"), traigo.Logger(book.logger()))
+		forkThatEnds(s, "child", failing(0, errBoom))
+		require.NoError(t, s.Wait())
+		lost := book.from(slog.LevelWarn)
+		require.Len(t, lost, 1)
+		assert.Equal(t, slog.LevelError, lost[0].Level)
+		assert.Equal(t, "s/child", lost[0].Attrs["scope"])
+	})
+}
+
+func TestLoggingOfIgnoredFailuresIsForDebugging(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		book := newRecords()
+		s := traigo.New(t.Context(), traigo.Logger(book.logger()))
+		s.Spawn(failing(0, errBoom), traigo.Bubble(false))
+		require.NoError(t, s.Wait())
+		found := false
+		for _, r := range book.at(slog.LevelDebug) {
+			found = found || mentions(r.Text, "boom")
+		}
+		assert.True(t, found)
+		assert.Empty(t, book.from(slog.LevelDebug+1))
+	})
+}
+
+func TestLoggingByDefaultIsForWarningsOnly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		book := defaultLog(t)
+		s := traigo.New(t.Context(), traigo.Name("s"))
+		s.Spawn(untilCanceled, traigo.Timeout(time.Second), traigo.Bubble(false))
+		s.Spawn(cleaning(time.Second, errBoom), traigo.Name("late"))
+		forkThatEnds(s, "child", failing(0, errBoom))
+		time.Sleep(time.Minute)
+		require.NoError(t, s.Close())
+		var levels []slog.Level
+		for _, r := range book.from(slog.LevelDebug) {
+			levels = append(levels, r.Level)
+		}
+		assert.ElementsMatch(t, []slog.Level{slog.LevelWarn, slog.LevelError}, levels)
+	})
+}
+
+func TestInheritedObserversAddUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		top, one, two := new(story), new(story), new(story)
+		// Several at the top: those of the children must not end up in each other's place.
+		s := traigo.New(t.Context(), traigo.Name("s"), traigo.Observe(top), traigo.Observe(new(story)), traigo.Observe(new(story)))
+		children := []*traigo.Scope{
+			s.Fork(traigo.Name("one"), traigo.Observe(one)),
+			s.Fork(traigo.Name("two"), traigo.Observe(two)),
+		}
+		for _, child := range children {
+			child.Spawn(func(ctx context.Context) error {
+				return traigo.Run(ctx, func(context.Context, *traigo.Scope) error { return nil }, traigo.Name("below"))
+			})
+			require.NoError(t, child.Wait())
+		}
+		require.NoError(t, s.Wait())
+
+		closings := func(w *story) (paths []string) {
+			for _, e := range w.events(traigo.ScopeClosed) {
+				paths = append(paths, e.Scope.Path())
+			}
+			return paths
+		}
+		assert.ElementsMatch(t, []string{"s/one/below", "s/one"}, closings(one))
+		assert.ElementsMatch(t, []string{"s/two/below", "s/two"}, closings(two))
+		assert.ElementsMatch(t, append(append([]string{"s"}, closings(one)...), closings(two)...), closings(top))
+	})
+}
+
+func TestInheritedLoggersAreReplaced(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		top, own := newRecords(), newRecords()
+		s := traigo.New(t.Context(), traigo.Name("s"), traigo.Logger(top.logger()))
+		replaced := s.Fork(traigo.Name("replaced"), traigo.Logger(own.logger()))
+		inherited := s.Fork(traigo.Name("inherited"))
+		for _, child := range []*traigo.Scope{replaced, inherited} {
+			child.Spawn(lasting(0))
+			require.NoError(t, child.Wait())
+		}
+		require.NoError(t, s.Wait())
+
+		scopes := func(b *records) map[string]bool {
+			set := map[string]bool{}
+			for _, r := range b.from(slog.LevelDebug) {
+				set[r.Attrs["scope"]] = true
+			}
+			return set
+		}
+		assert.Equal(t, map[string]bool{"s": true, "s/inherited": true}, scopes(top))
+		assert.Equal(t, map[string]bool{"s/replaced": true}, scopes(own))
+	})
+}
+
+func TestInheritedPanicAsErrorReachesDownOnly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := traigo.New(t.Context(), traigo.PanicAsError())
+		below := s.Fork().Fork()
+		below.Spawn(panicking("oops"))
+		_ = as[*traigo.PanicError](t, below.Wait())
+		require.NoError(t, s.Close())
+
+		s = traigo.New(t.Context())
+		child := s.Fork(traigo.PanicAsError())
+		child.Spawn(panicking("oops"))
+		_ = as[*traigo.PanicError](t, child.Wait())
+		s.Spawn(panicking("oops"), traigo.Name("work"))
+		_ = requirePanic(t, "work", func() { _ = s.Wait() })
+	})
+}
+
+// requireOneWarning checks that one WARN that names the scope is logged when 10 s have passed, and no more.
+func requireOneWarning(t *testing.T, book *records, path string) {
+	t.Helper()
+	time.Sleep(10*time.Second - time.Nanosecond)
+	synctest.Wait()
+	assert.Empty(t, book.from(slog.LevelWarn), "too early")
+	time.Sleep(time.Nanosecond)
+	synctest.Wait()
+	time.Sleep(time.Hour)
+	synctest.Wait()
+	warned := book.from(slog.LevelWarn)
+	require.Len(t, warned, 1, "once")
+	assert.Equal(t, slog.LevelWarn, warned[0].Level)
+	assert.Contains(t, warned[0].Text, path)
+}
+
+func TestLoggingOfABlockedSpawn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		book := newRecords()
+		s := traigo.New(t.Context(), traigo.Name("crowded"), traigo.Limit(1), traigo.Logger(book.logger()))
+		s.Spawn(func(context.Context) error {
+			s.Spawn(lasting(0)) // waits for itself
+			return nil
+		})
+		requireOneWarning(t, book, "crowded")
+		require.NoError(t, s.Close(), "cancel lets it go")
+	})
+}
+
+func TestLoggingOfASpawnThatHadToWaitABit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		book := newRecords()
+		s := traigo.New(t.Context(), traigo.Limit(1), traigo.Logger(book.logger()))
+		for range 5 {
+			s.Spawn(lasting(9 * time.Second))
+		}
+		require.NoError(t, s.Wait())
+		assert.Empty(t, book.from(slog.LevelWarn))
+	})
+}
+
+// Nothing gets a body out of this: here it is the logger, which takes its
+// goroutine away.
+func TestLoggingOfABodyThatWaitsForItsScope(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		book := newRecords()
+		logger := slog.New(leaving{book.logger().Handler(), "waited for"})
+		begin, left := time.Now(), make(chan time.Duration)
+		go func() {
+			defer func() { left <- time.Since(begin) }()
+			_ = traigo.Run(t.Context(), func(_ context.Context, s *traigo.Scope) error {
+				return s.Wait()
+			}, traigo.Name("circle"), traigo.Logger(logger))
+		}()
+		assert.Equal(t, 10*time.Second, <-left)
+		warned := book.from(slog.LevelWarn)
+		require.Len(t, warned, 1)
+		assert.Contains(t, warned[0].Text, `the body of "circle"`)
+	})
+}
+
+// The root is closed; who waits below it is looked after all the same.
+func TestLoggingOfAWaitForItselfUnderAClosedRoot(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		book := newRecords()
+		root := traigo.New(t.Context(), traigo.Logger(slog.New(leaving{book.logger().Handler(), "waited for"})))
+		ctx := context.WithoutCancel(root.Context())
+		require.NoError(t, root.Close())
+		go func() {
+			_ = traigo.Run(ctx, func(_ context.Context, s *traigo.Scope) error { return s.Wait() }, traigo.Name("circle"))
+		}()
+		time.Sleep(time.Minute)
+		warned := book.from(slog.LevelWarn)
+		require.Len(t, warned, 1)
+		assert.Contains(t, warned[0].Text, `the body of "scope#`)
+	})
+}
+
+// leaving is a handler that calls runtime.Goexit after a certain message.
+type leaving struct {
+	slog.Handler
+	after string
+}
+
+func (h leaving) Handle(ctx context.Context, r slog.Record) error {
+	err := h.Handler.Handle(ctx, r)
+	if strings.Contains(r.Message, h.after) {
+		runtime.Goexit()
+	}
+	return err
+}
+
+func TestLoggingOfAWaitForItself(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		book := newRecords()
+		s := traigo.New(t.Context(), traigo.Name("circle"), traigo.Logger(book.logger()))
+		s.Spawn(func(ctx context.Context) error {
+			_ = traigo.Current(ctx).Wait()
+			return nil
+		}, traigo.CancelTimeout(time.Second))
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		warned := book.from(slog.LevelWarn)
+		assert.Len(t, warned, 1, "once")
+		for _, r := range warned {
+			assert.Equal(t, slog.LevelWarn, r.Level)
+			assert.Contains(t, r.Text, "circle")
+		}
+		// Being given up is what gets it out of this: the scope closes, so its Wait returns.
+		require.Len(t, stuckTasks(s.Close()), 1)
+	})
+}
+
+func TestLoggingOfWaitsOfOthersIsSilent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		book := newRecords()
+		s := traigo.New(t.Context(), traigo.Logger(book.logger()))
+		other := s.Fork()
+		other.Spawn(lasting(time.Hour))
+		s.Spawn(func(context.Context) error { return other.Wait() })
+		require.NoError(t, s.Wait())
+		assert.Empty(t, book.from(slog.LevelWarn))
+	})
+}
+
+// A trace is an observer that checks, event by event, that the story of each
+// scope is a path of the state table and that of each task its life.
+type trace struct {
+	mu     sync.Mutex
+	scopes map[*traigo.Scope]traigo.State
+	tasks  map[*traigo.Task]traigo.EventKind
+	faults []error
+	done   bool
+}
+
+func newTrace() *trace {
+	return &trace{scopes: map[*traigo.Scope]traigo.State{}, tasks: map[*traigo.Task]traigo.EventKind{}}
+}
+
+var stateAfter = map[traigo.EventKind]traigo.State{
+	traigo.ScopeFinalized: traigo.Finalizing,
+	traigo.ScopeCanceled:  traigo.Canceling,
+	traigo.ScopeClosed:    traigo.Closed,
+}
+
+func (tr *trace) Observe(e traigo.Event) {
+	tr.mu.Lock()
+	defer tr.mu.Unlock()
+	at, known := tr.scopes[e.Scope]
+	switch to, isState := stateAfter[e.Kind]; {
+	case tr.done:
+		tr.fault(e, "after Run has returned")
+	case e.Kind == traigo.ScopeOpened:
+		if known {
+			tr.fault(e, "twice")
+		}
+		tr.scopes[e.Scope] = traigo.Open
+	case !known:
+		tr.fault(e, "before the scope was opened")
+	case at == traigo.Closed:
+		tr.fault(e, "after the scope was closed")
+	case isState:
+		if !leads(at, to) {
+			tr.fault(e, "from "+at.String())
+		}
+		tr.scopes[e.Scope] = to
+	default:
+		tr.task(e)
+	}
+}
+
+// leads reports whether the table has an arrow from one state to another.
+func leads(from, to traigo.State) bool {
+	_, inputs, next := traigo.StateTable()
+	for in := range inputs {
+		if from != to && next(from, in) == to {
+			return true
+		}
+	}
+	return false
+}
+
+func (tr *trace) task(e traigo.Event) {
+	last, known := tr.tasks[e.Task]
+	ok := false
+	switch e.Kind {
+	case traigo.TaskSpawned:
+		ok = !known
+	case traigo.TaskStarted:
+		ok = known && last == traigo.TaskSpawned
+	case traigo.TaskReady, traigo.TaskAbandoned, traigo.TaskStuck:
+		ok = known && (last == traigo.TaskStarted || last == traigo.TaskReady)
+	case traigo.TaskEnded:
+		ok = known && last != traigo.TaskEnded && last != traigo.TaskSpawned
+	}
+	if !ok {
+		tr.fault(e, fmt.Sprintf("after %v", last))
+	}
+	tr.tasks[e.Task] = e.Kind
+}
+
+func (tr *trace) fault(e traigo.Event, what string) {
+	tr.faults = append(tr.faults, fmt.Errorf("scope %d: %v %s", e.Scope.ID(), e.Kind, what))
+}
+
+// check is called when Run has returned: the story must be complete.
+func (tr *trace) check() []error {
+	tr.mu.Lock()
+	defer tr.mu.Unlock()
+	tr.done = true
+	for s, at := range tr.scopes {
+		if at != traigo.Closed {
+			tr.faults = append(tr.faults, fmt.Errorf("the story of scope %d ends in %v", s.ID(), at))
+		}
+	}
+	for t, last := range tr.tasks {
+		if last != traigo.TaskEnded {
+			tr.faults = append(tr.faults, fmt.Errorf("the story of task %d of scope %d ends with %v", t.ID(), t.Scope().ID(), last))
+		}
+	}
+	return tr.faults
+}
+
+// An observer's story of any program is a path of the state table, and complete
+// when Run returns. Whoever looks for a race here: effects applied in another
+// order than decided were seen in one of some 20,000 runs.
+func TestObserverHearsAPathOfTheStateTable(t *testing.T) {
+	runs := 20_000
+	if testing.Short() {
+		runs = 2_000
+	}
+	quiet := traigo.Logger(slog.New(slog.DiscardHandler))
+	for seed := range runs {
+		synctest.Test(t, func(t *testing.T) {
+			p, tr := newProgram(uint64(seed), 20), newTrace()
+			_ = p.run(context.Background(), quiet, traigo.Observe(tr))
+			story := tr.check()
+			require.NoError(t, p.check(), "seed %d, story: %v", seed, story)
+			require.Empty(t, story, "seed %d", seed)
+		})
+	}
+}
+
+func TestEventKindsAreWordsInJSON(t *testing.T) {
+	text, err := json.Marshal(map[string]any{"event": traigo.TaskEnded, "cause": traigo.TimedOut})
+	require.NoError(t, err)
+	assert.JSONEq(t, `{"event": "task ended", "cause": "timeout"}`, string(text))
+}

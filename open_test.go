@@ -1,0 +1,768 @@
+package traigo_test
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/traigo/traigo"
+)
+
+func TestRunAndNewAppearAsChildren(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		require.NoError(t, traigo.Run(t.Context(), func(ctx context.Context, s *traigo.Scope) error {
+			side := traigo.New(ctx, traigo.Name("side"))
+			s.Spawn(func(ctx context.Context) error {
+				return traigo.Run(ctx, func(ctx context.Context, inner *traigo.Scope) error {
+					assert.Equal(t, "server/conn", inner.Path())
+					assert.Same(t, inner, traigo.Current(ctx))
+					deep := traigo.New(ctx, traigo.Name("deep"))
+					assert.Equal(t, "server/conn/deep", deep.Path())
+					return traigo.Sleep(ctx, time.Second)
+				}, traigo.Name("conn"))
+			})
+			synctest.Wait()
+			assert.Equal(t, "server/side", side.Path())
+			children := map[string]int{}
+			for _, child := range s.Snapshot().Scopes {
+				children[child.Path] = len(child.Scopes)
+			}
+			assert.Equal(t, map[string]int{"server/side": 0, "server/conn": 1}, children)
+			return nil
+		}, traigo.Name("server")))
+	})
+}
+
+// A Run that were a participant of its own would keep the parent alive.
+func TestRunIsPartOfTheTaskThatCallsIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var (
+			book  logbook
+			inner error
+		)
+		start := time.Now()
+		require.NoError(t, traigo.Run(t.Context(), func(_ context.Context, s *traigo.Scope) error {
+			s.Spawn(func(ctx context.Context) error {
+				inner = traigo.Run(ctx, func(ctx context.Context, _ *traigo.Scope) error {
+					return traigo.Sleep(ctx, time.Hour)
+				})
+				return nil
+			}, traigo.Awaited(false))
+			return traigo.Sleep(s.Context(), time.Second)
+		}))
+		assert.Equal(t, time.Second, time.Since(start))
+		require.ErrorIs(t, inner, context.Canceled)
+
+		err := traigo.Run(t.Context(), func(_ context.Context, s *traigo.Scope) error {
+			s.Spawn(func(ctx context.Context) error {
+				inner = traigo.Run(ctx, func(context.Context, *traigo.Scope) error { return errBoom })
+				return nil
+			})
+			return nil
+		}, book.logger())
+		require.NoError(t, err, "the failure is the calling task's to report")
+		require.ErrorIs(t, inner, errBoom)
+		assert.Zero(t, book.count(slog.LevelWarn, ""))
+		assert.Zero(t, book.count(slog.LevelError, ""), "it was returned, so it is not lost")
+	})
+}
+
+func TestNewIsCanceledAndJoinedByItsParent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		var (
+			child *traigo.Scope
+			told  time.Duration
+		)
+		require.NoError(t, traigo.Run(t.Context(), func(ctx context.Context, s *traigo.Scope) error {
+			child = traigo.New(ctx)
+			child.Spawn(func(ctx context.Context) error {
+				<-ctx.Done()
+				told = time.Since(start)
+				time.Sleep(time.Second)
+				return nil
+			})
+			s.Spawn(func(context.Context) error { time.Sleep(time.Second); return nil })
+			return nil
+		}))
+		assert.Equal(t, time.Second, told, "the parent does not wait for it while finalizing")
+		assert.Equal(t, 2*time.Second, time.Since(start), "the parent joins it")
+		assert.Equal(t, traigo.Closed, child.State())
+		assert.True(t, closed(child.Done()))
+	})
+}
+
+// context.WithoutCancel hands on the scope and keeps its end to itself.
+func TestNewUnderAShieldedContextDoesNotOutliveItsParent(t *testing.T) {
+	background := func(ctx context.Context) error {
+		<-ctx.Done()
+		time.Sleep(time.Second)
+		return nil
+	}
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		var early, late, last *traigo.Scope
+		require.NoError(t, traigo.Run(t.Context(), func(ctx context.Context, s *traigo.Scope) error {
+			early = traigo.New(context.WithoutCancel(ctx))
+			early.Spawn(func(ctx context.Context) error {
+				_ = background(ctx)
+				last = traigo.New(context.WithoutCancel(s.Context())) // canceled at once: nothing else is left
+				return nil
+			})
+			s.Spawn(func(ctx context.Context) error {
+				<-ctx.Done() // from here on s is canceling
+				time.Sleep(5 * time.Second)
+				late = traigo.New(context.WithoutCancel(ctx))
+				late.Spawn(background)
+				return nil
+			}, traigo.Awaited(false))
+			return nil
+		}))
+		assert.Equal(t, 6*time.Second, time.Since(start))
+		for _, child := range []*traigo.Scope{early, late, last} {
+			assert.True(t, closed(child.Done()))
+			assert.Equal(t, traigo.Closed, child.State())
+		}
+	})
+}
+
+func TestNewIsItsOwnersToWaitFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		require.NoError(t, traigo.Run(t.Context(), func(ctx context.Context, s *traigo.Scope) error {
+			child := traigo.New(ctx)
+			child.Spawn(fail)
+			assert.ErrorIs(t, child.Wait(), errBoom)
+			assert.NoError(t, ctx.Err(), "its failure is not the parent's")
+			assert.Equal(t, traigo.Open, s.State())
+			return nil
+		}))
+	})
+}
+
+func TestRunUnderAContextThatIsAlreadyCanceled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancelCause(t.Context())
+		cancel(errOuter)
+		ran := false
+		err := traigo.Run(ctx, func(ctx context.Context, _ *traigo.Scope) error {
+			ran = true
+			assert.True(t, closed(ctx.Done()))
+			assert.ErrorIs(t, ctx.Err(), context.Canceled)
+			assert.ErrorIs(t, context.Cause(ctx), errOuter)
+			return nil
+		})
+		assert.True(t, ran)
+		assert.NotNil(t, cancellation(outcome(t, err).Err, traigo.ParentCanceled), "%v", err)
+	})
+}
+
+// The first event of a scope shows it to observers before whoever opens it has
+// it: what they do to it then comes after its opening.
+
+// openings are the ways to open a scope below another, each with what it gives
+// once the scope, ended by an observer, has closed.
+var openings = map[string]func(t *testing.T, parent *traigo.Scope, opts ...traigo.ScopeOption) (*traigo.Scope, error){
+	"New": func(_ *testing.T, parent *traigo.Scope, opts ...traigo.ScopeOption) (*traigo.Scope, error) {
+		s := traigo.New(parent.Context(), opts...)
+		return s, s.Wait()
+	},
+	"Fork": func(_ *testing.T, parent *traigo.Scope, opts ...traigo.ScopeOption) (*traigo.Scope, error) {
+		s := parent.Fork(opts...)
+		return s, s.Wait()
+	},
+	"Run": func(t *testing.T, parent *traigo.Scope, opts ...traigo.ScopeOption) (s *traigo.Scope, err error) {
+		ran := 0
+		err = traigo.Run(parent.Context(), func(ctx context.Context, own *traigo.Scope) error {
+			s = own
+			ran++
+			assert.ErrorIs(t, ctx.Err(), context.Canceled)
+			assert.True(t, closed(ctx.Done()))
+			assert.ErrorIs(t, s.Spawn(succeed).Err(), traigo.ErrRefused)
+			return nil
+		}, opts...)
+		assert.Equal(t, 1, ran)
+		return s, err
+	},
+}
+
+func onOpening(of string, do func(s *traigo.Scope)) traigo.ScopeOption {
+	return traigo.Observe(seeing(func(e traigo.Event) {
+		if e.Kind == traigo.ScopeOpened && e.Scope.Name() == of {
+			do(e.Scope)
+		}
+	}))
+}
+
+func TestObserverMayCancelAScopeAsItOpens(t *testing.T) {
+	for name, open := range openings {
+		for _, cause := range []error{nil, errBoom} {
+			t.Run(name, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					var seen story
+					root := traigo.New(t.Context(), discard())
+					s, err := open(t, root, traigo.Name("below"), traigo.Observe(&seen),
+						onOpening("below", func(s *traigo.Scope) { s.Cancel(cause) }))
+					if cause == nil {
+						require.NoError(t, err)
+					} else {
+						require.Equal(t, []error{cause}, outcome(t, err).Unwrap())
+					}
+					require.NoError(t, s.CheckInvariants())
+					require.NoError(t, root.CheckInvariants())
+					assert.Empty(t, root.Snapshot().Scopes)
+					require.NoError(t, root.Close())
+					assert.Equal(t, []traigo.EventKind{traigo.ScopeOpened, traigo.ScopeCanceled, traigo.ScopeClosed}, withoutFinalized(&seen, s))
+				})
+			})
+		}
+	}
+}
+
+// withoutFinalized: the body of a Run finalizes it when it returns, which may
+// be before or after it has closed.
+func withoutFinalized(seen *story, s *traigo.Scope) (kinds []traigo.EventKind) {
+	for _, kind := range seen.ofScope(s) {
+		if kind != traigo.ScopeFinalized {
+			kinds = append(kinds, kind)
+		}
+	}
+	return kinds
+}
+
+func TestObserverMaySpawnIntoAScopeAsItOpens(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		root := traigo.New(t.Context())
+		var task *traigo.Task
+		fork := root.Fork(traigo.Name("below"), onOpening("below", func(s *traigo.Scope) {
+			task = s.Spawn(lasting(time.Second))
+			s.Finalize()
+		}))
+		begin := time.Now()
+		require.NoError(t, fork.Wait())
+		assert.Equal(t, time.Second, time.Since(begin))
+		require.NoError(t, task.Err())
+		require.NoError(t, root.Close())
+	})
+}
+
+// However it is ended meanwhile, the opening of a scope is what its observers
+// hear of first, and its parent closes after it.
+func TestOpeningIsHeardOfFirst(t *testing.T) {
+	for name, row := range map[string]struct {
+		end  func(root *traigo.Scope)
+		want []traigo.EventKind
+	}{
+		"Shutdown": {func(root *traigo.Scope) { go func() { _ = root.Shutdown(context.Background()) }() },
+			[]traigo.EventKind{traigo.ScopeOpened, traigo.ScopeFinalized, traigo.ScopeCanceled, traigo.ScopeClosed}},
+		"Cancel": {func(root *traigo.Scope) { root.Cancel(nil) },
+			[]traigo.EventKind{traigo.ScopeOpened, traigo.ScopeCanceled, traigo.ScopeClosed}},
+		"timeout": {func(*traigo.Scope) {}, // of the fork itself
+			[]traigo.EventKind{traigo.ScopeOpened, traigo.ScopeCanceled, traigo.ScopeClosed}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var seen story
+				var fork *traigo.Scope
+				root := traigo.New(t.Context(), traigo.Name("root"), discard(),
+					onOpening("below", func(s *traigo.Scope) { fork = s; time.Sleep(time.Minute) }), traigo.Observe(&seen))
+				go root.Fork(traigo.Name("below"), traigo.Timeout(time.Second))
+				synctest.Wait()
+				row.end(root)
+				time.Sleep(30 * time.Second)
+				assert.False(t, closed(root.Done()))
+				assert.Empty(t, seen.ofScope(fork), "the first observer is still at it")
+				time.Sleep(time.Minute)
+				assert.Equal(t, row.want, seen.ofScope(fork))
+				require.NoError(t, root.Close())
+				last := seen.all[len(seen.all)-1]
+				assert.Same(t, root, last.Scope)
+				assert.Equal(t, traigo.ScopeClosed, last.Kind)
+			})
+		})
+	}
+}
+
+func TestScopeOpenedUnderADoneContextIsHeardOfInOrder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancelCause(t.Context())
+		cancel(errOuter)
+		var seen story
+		s := traigo.New(ctx, traigo.Observe(&seen))
+		require.ErrorIs(t, s.Wait(), errOuter)
+		assert.Equal(t, []traigo.EventKind{traigo.ScopeOpened, traigo.ScopeCanceled, traigo.ScopeClosed}, withoutFinalized(&seen, s))
+	})
+}
+
+// Under a Shutdown that has begun, Stopping is closed from the first moment.
+func TestStoppingTakenAsAScopeOpensIsClosed(t *testing.T) {
+	for name, end := range map[string]func(root *traigo.Scope){
+		"Shutdown before": func(root *traigo.Scope) {
+			go func() { _ = root.Shutdown(context.Background()) }()
+			synctest.Wait()
+		},
+		"Cancel after": func(*traigo.Scope) {},
+	} {
+		for how, open := range openings {
+			t.Run(name+"/"+how, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					root := traigo.New(t.Context(), discard())
+					hold := make(chan struct{})
+					root.Spawn(func(context.Context) error { <-hold; return nil })
+					end(root)
+					var stopping <-chan struct{}
+					_, err := open(t, root, traigo.Name("below"), onOpening("below", func(s *traigo.Scope) {
+						stopping = traigo.Stopping(s.Context())
+						assert.Equal(t, closed(traigo.Stopping(root.Context())), closed(stopping))
+						s.Cancel(nil)
+					}))
+					require.NoError(t, err)
+					require.NotNil(t, stopping)
+					assert.True(t, closed(stopping))
+					close(hold)
+					require.NoError(t, root.Close())
+				})
+			})
+		}
+	}
+}
+
+// forkThatEnds opens a fork with one task, and returns when it has closed.
+func forkThatEnds(s *traigo.Scope, name string, task func(context.Context) error) *traigo.Scope {
+	child := s.Fork(traigo.Name(name))
+	child.Spawn(task)
+	child.Finalize()
+	<-child.Done()
+	return child
+}
+
+func TestForkIsAwaited(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		require.NoError(t, traigo.Run(t.Context(), func(_ context.Context, s *traigo.Scope) error {
+			child := s.Fork()
+			child.Spawn(lasting(5 * time.Second))
+			child.Finalize()
+			return nil
+		}))
+		assert.Equal(t, 5*time.Second, time.Since(start))
+	})
+}
+
+func TestForkThatNobodyEndsKeepsTheParent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := traigo.New(t.Context())
+		child := s.Fork()
+		s.Finalize()
+		time.Sleep(time.Hour)
+		assert.Equal(t, traigo.Finalizing, s.State())
+		assert.Equal(t, traigo.Open, child.State())
+		require.NoError(t, child.Close())
+		<-s.Done()
+		require.NoError(t, s.Err())
+	})
+}
+
+func TestForkDoesNotBubble(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		s := traigo.New(t.Context())
+		sibling := s.Spawn(func(ctx context.Context) error { return traigo.Sleep(ctx, 5*time.Second) })
+		child := s.Fork()
+		child.Spawn(failing(time.Second, errBoom))
+		require.ErrorIs(t, child.Wait(), errBoom)
+		assert.Equal(t, traigo.Open, s.State())
+		require.NoError(t, s.Wait())
+		require.NoError(t, sibling.Err())
+		assert.Equal(t, 5*time.Second, time.Since(start))
+	})
+}
+
+func TestForkIsReachedByTheParentsCause(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := traigo.New(t.Context(), traigo.Name("parent"))
+		child := s.Fork(traigo.Name("child"))
+		causes := make(chan error, 1)
+		child.Spawn(func(ctx context.Context) error {
+			<-ctx.Done()
+			causes <- context.Cause(ctx)
+			return ctx.Err()
+		})
+		s.Cancel(errBoom)
+
+		cause := <-causes
+		require.ErrorIs(t, cause, errBoom)
+		why := as[*traigo.Cancellation](t, cause)
+		for why.Kind == traigo.ParentCanceled { // "is, or wraps"
+			why = as[*traigo.Cancellation](t, why.Err)
+		}
+		assert.Equal(t, traigo.Requested, why.Kind)
+		assert.Equal(t, "parent", why.Scope)
+
+		err := child.Wait()
+		first, ok := as[*traigo.Error](t, err).Err.(*traigo.Cancellation) //nolint:errorlint // it must be this very one
+		require.True(t, ok, "%v", err)
+		assert.Equal(t, traigo.ParentCanceled, first.Kind)
+		require.ErrorIs(t, err, errBoom)
+		require.ErrorIs(t, err, context.Canceled)
+		require.ErrorIs(t, s.Wait(), errBoom)
+	})
+}
+
+func TestForkIsJoinedWhenTheParentIsCanceled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		s := traigo.New(t.Context())
+		child := s.Fork()
+		child.Spawn(cleaning(3*time.Second, nil))
+		require.NoError(t, s.Close())
+		assert.Equal(t, 3*time.Second, time.Since(start))
+		assert.True(t, closed(child.Done()))
+	})
+}
+
+func TestForkThatFailedUnattendedIsLogged(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		book := newRecords()
+		s := traigo.New(t.Context(), traigo.Name("parent"), traigo.Logger(book.logger()))
+		forkThatEnds(s, "child", failing(0, errBoom))
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		assert.Empty(t, book.at(slog.LevelError), "somebody may still ask")
+
+		require.NoError(t, s.Wait(), "it is not the parent's failure")
+		lost := book.at(slog.LevelError)
+		require.Len(t, lost, 1)
+		assert.True(t, mentions(lost[0].Text, "parent/child", "boom"), lost[0].Text)
+	})
+}
+
+func TestForkWhoseOutcomeIsAskedForIsNotLogged(t *testing.T) {
+	asks := map[string]func(*traigo.Scope) error{
+		"Wait":  (*traigo.Scope).Wait,
+		"Close": (*traigo.Scope).Close,
+		"Err":   (*traigo.Scope).Err,
+	}
+	for name, ask := range asks {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				book := newRecords()
+				s := traigo.New(t.Context(), traigo.Logger(book.logger()))
+				child := forkThatEnds(s, "child", failing(0, errBoom))
+				require.ErrorIs(t, ask(child), errBoom)
+				require.NoError(t, s.Close())
+				assert.Empty(t, book.at(slog.LevelError))
+			})
+		})
+	}
+}
+
+// Whoever waits has asked, even if the parent is gone before it has its answer.
+func TestForkThatIsWaitedForAsItFailsIsNotLogged(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		book := newRecords()
+		s := traigo.New(t.Context(), traigo.Logger(book.logger()))
+		child := s.Fork()
+		child.Spawn(failing(time.Second, errBoom))
+		outcome := make(chan error, 1)
+		go func() { outcome <- child.Wait() }()
+		require.NoError(t, s.Wait())
+		assert.Empty(t, book.at(slog.LevelError))
+		require.ErrorIs(t, <-outcome, errBoom)
+	})
+}
+
+// Err has no outcome to give before the end: who got nil does not know.
+func TestForkIsNotAskedByErrBeforeItsEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		book := newRecords()
+		s := traigo.New(t.Context(), traigo.Logger(book.logger()))
+		child := s.Fork()
+		child.Spawn(failing(time.Second, errBoom))
+		require.NoError(t, child.Err())
+		require.NoError(t, s.Wait())
+		assert.Len(t, book.at(slog.LevelError), 1)
+	})
+}
+
+func TestForkThatMerelyFollowedTheParentIsNotLogged(t *testing.T) {
+	rows := map[string]struct {
+		task func(context.Context) error
+		lost int
+	}{
+		"only canceled":       {untilCanceled, 0},
+		"an error of its own": {cleaning(time.Second, errBoom), 1},
+	}
+	for name, row := range rows {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				book := newRecords()
+				s := traigo.New(t.Context(), traigo.Logger(book.logger()))
+				child := s.Fork()
+				child.Spawn(row.task)
+				synctest.Wait()
+				require.NoError(t, s.Close())
+				lost := book.at(slog.LevelError)
+				require.Len(t, lost, row.lost)
+				for _, r := range lost {
+					assert.Contains(t, r.Text, "boom")
+				}
+			})
+		})
+	}
+}
+
+func TestForkThatPanickedIsRaisedByTheParent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		s := traigo.New(t.Context())
+		sibling := s.Spawn(func(ctx context.Context) error { return traigo.Sleep(ctx, 5*time.Second) })
+		child := s.Fork()
+		child.Spawn(panicking("oops"), traigo.Name("work"))
+		<-child.Done()
+		assert.Equal(t, traigo.Open, s.State(), "the parent is not canceled by it")
+
+		value := raised(func() { _ = s.Wait() })
+		require.IsType(t, (*traigo.PanicError)(nil), value)
+		assert.Equal(t, "work", value.(*traigo.PanicError).Task)
+		require.NoError(t, sibling.Err())
+		assert.Equal(t, 5*time.Second, time.Since(start))
+	})
+}
+
+func TestForkThatPanickedAndWasAskedIsNotRaisedAgain(t *testing.T) {
+	asks := map[string]func(t *testing.T, child *traigo.Scope){
+		"Wait": func(t *testing.T, child *traigo.Scope) {
+			assert.NotNil(t, raised(func() { _ = child.Wait() }))
+		},
+		"Close": func(t *testing.T, child *traigo.Scope) {
+			assert.NotNil(t, raised(func() { _ = child.Close() }))
+		},
+		"Err": func(t *testing.T, child *traigo.Scope) {
+			_ = as[*traigo.PanicError](t, child.Err())
+		},
+	}
+	for name, ask := range asks {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := traigo.New(t.Context())
+				ask(t, forkThatEnds(s, "child", panicking("oops")))
+				require.NoError(t, s.Close())
+			})
+		})
+	}
+}
+
+func TestForkKeepsSixteenOutcomes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		book := newRecords()
+		s := traigo.New(t.Context(), traigo.Name("parent"), traigo.Logger(book.logger()))
+		fail := func(i int) {
+			forkThatEnds(s, fmt.Sprintf("fork%d.", i), failing(0, errBoom))
+			synctest.Wait()
+		}
+		for i := range 16 {
+			fail(i)
+		}
+		require.Empty(t, book.at(slog.LevelError))
+		fail(16)
+		fail(17)
+		lost := book.at(slog.LevelError)
+		require.Len(t, lost, 2, "at once, not at the end")
+		assert.Contains(t, lost[0].Text, "parent/fork0.")
+		assert.Contains(t, lost[1].Text, "parent/fork1.")
+
+		require.NoError(t, s.Close())
+		lost = book.at(slog.LevelError)
+		require.Len(t, lost, 18, "each of them once")
+		for i := range 18 {
+			count := 0
+			for _, r := range lost {
+				if mentions(r.Text, fmt.Sprintf("parent/fork%d.", i)) {
+					count++
+				}
+			}
+			assert.Equal(t, 1, count, "fork%d", i)
+		}
+	})
+}
+
+func TestForkOfAnEndedScopeIsClosed(t *testing.T) {
+	rows := map[traigo.State]func(*traigo.Scope){
+		traigo.Canceling: func(s *traigo.Scope) { s.Spawn(cleaning(time.Second, nil)); s.Cancel(errBoom) },
+		traigo.Closed:    func(s *traigo.Scope) { s.Cancel(errBoom); <-s.Done() },
+	}
+	for state, end := range rows {
+		t.Run(state.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := traigo.New(t.Context())
+				end(s)
+				require.Equal(t, state, s.State())
+
+				child := s.Fork()
+				assert.Equal(t, traigo.Closed, child.State())
+				assert.True(t, closed(child.Done()))
+				assert.Error(t, child.Context().Err())
+				assert.True(t, closed(child.Context().Done()))
+				assert.True(t, closed(traigo.Stopping(child.Context())))
+				require.ErrorIs(t, child.Err(), traigo.ErrRefused)
+				require.ErrorIs(t, child.Wait(), traigo.ErrRefused)
+				require.ErrorIs(t, child.Close(), traigo.ErrRefused)
+
+				task := child.Spawn(func(context.Context) error {
+					assert.Fail(t, "a refused task ran")
+					return nil
+				})
+				assert.True(t, closed(task.Done()))
+				require.ErrorIs(t, task.Err(), traigo.ErrRefused)
+				require.ErrorIs(t, s.Wait(), errBoom)
+				require.NotErrorIs(t, s.Err(), traigo.ErrRefused, "it is no matter of the parent's")
+			})
+		})
+	}
+}
+
+func TestForkOfAFinalizingScopeIsAccepted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		s := traigo.New(t.Context())
+		s.Spawn(func(context.Context) error {
+			time.Sleep(time.Second)
+			child := s.Fork()
+			child.Spawn(lasting(time.Second))
+			child.Finalize()
+			return nil
+		})
+		require.NoError(t, s.Wait())
+		assert.Equal(t, 2*time.Second, time.Since(start))
+	})
+}
+
+func TestNewUnderAScopeIsNotWaitedForButJoined(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		var side *traigo.Scope
+		require.NoError(t, traigo.Run(t.Context(), func(ctx context.Context, s *traigo.Scope) error {
+			side = traigo.New(ctx, traigo.Name("side"))
+			side.Spawn(cleaning(3*time.Second, nil))
+			s.Spawn(lasting(2 * time.Second))
+			return nil
+		}, traigo.Name("parent")))
+		assert.Equal(t, 5*time.Second, time.Since(start), "canceled when the rest was done, then joined")
+		assert.Equal(t, "parent/side", side.Path())
+		assert.True(t, closed(side.Done()))
+		assert.Equal(t, traigo.ParentCanceled, as[*traigo.Cancellation](t, side.Err()).Kind)
+	})
+}
+
+func TestNewUnderAScopeIsJoinedWhenTheParentFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		s := traigo.New(t.Context())
+		side := traigo.New(s.Context())
+		side.Spawn(cleaning(3*time.Second, nil))
+		s.Cancel(errBoom)
+		require.ErrorIs(t, s.Wait(), errBoom)
+		assert.Equal(t, 3*time.Second, time.Since(start))
+		require.ErrorIs(t, side.Err(), errBoom)
+	})
+}
+
+func TestNewUnderAShieldedContextIsJoinedAllTheSame(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		var side *traigo.Scope
+		require.NoError(t, traigo.Run(t.Context(), func(ctx context.Context, _ *traigo.Scope) error {
+			side = traigo.New(context.WithoutCancel(ctx))
+			side.Spawn(cleaning(3*time.Second, nil))
+			return nil
+		}))
+		assert.True(t, closed(side.Done()))
+		assert.Equal(t, 3*time.Second, time.Since(start))
+	})
+}
+
+// Run gives its outcome to its caller: the parent has no part in it.
+func TestForkRulesAreNotForRun(t *testing.T) {
+	rows := map[string]func(ctx context.Context) error{
+		"a failure that is dealt with": func(ctx context.Context) error {
+			assert.ErrorIs(t, traigo.Run(ctx, func(context.Context, *traigo.Scope) error { return errBoom }), errBoom)
+			return nil
+		},
+		"a panic of a task that is recovered": func(ctx context.Context) error {
+			assert.NotNil(t, raised(func() {
+				_ = traigo.Run(ctx, func(_ context.Context, s *traigo.Scope) error {
+					s.Spawn(panicking("oops"))
+					return nil
+				})
+			}))
+			return nil
+		},
+		"a panic of a body that is recovered": func(ctx context.Context) error {
+			assert.NotNil(t, raised(func() {
+				_ = traigo.Run(ctx, func(context.Context, *traigo.Scope) error { panic("oops") })
+			}))
+			return nil
+		},
+	}
+	for name, row := range rows {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				book := newRecords()
+				s := traigo.New(t.Context(), traigo.Logger(book.logger()))
+				s.Spawn(row)
+				require.Nil(t, raised(func() { assert.NoError(t, s.Wait()) }))
+				assert.Empty(t, book.from(slog.LevelWarn))
+			})
+		})
+	}
+}
+
+// A fork that nobody finalizes keeps its parent for ever: not without a word.
+func TestForkThatNobodyFinalizesIsLogged(t *testing.T) {
+	for name, row := range map[string]struct {
+		busy bool
+		want int
+	}{"idle": {false, 1}, "busy": {true, 0}} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var book logbook
+				begin := time.Now()
+				require.NoError(t, traigo.Run(t.Context(), func(_ context.Context, s *traigo.Scope) error {
+					forgotten := s.Fork(traigo.Name("forgotten"))
+					if row.busy {
+						forgotten.Spawn(func(ctx context.Context) error { return traigo.Sleep(ctx, time.Minute) })
+					}
+					time.AfterFunc(time.Hour, forgotten.Finalize)
+					return nil
+				}, traigo.Name("main"), book.logger()))
+				assert.Equal(t, time.Hour, time.Since(begin))
+				assert.Equal(t, row.want, book.count(slog.LevelWarn, "main/forgotten"))
+			})
+		})
+	}
+}
+
+// Among more failed forks than are kept, a panic is not let go with a log line.
+func TestForkThatPanickedIsRaisedAlsoWhenItIsTheOldestOfMany(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := traigo.New(t.Context(), discard())
+		s.Fork().Spawn(func(context.Context) error { panic(errBoom) })
+		synctest.Wait()
+		for range 20 {
+			s.Fork().Spawn(fail)
+			synctest.Wait()
+		}
+		defer func() {
+			err, _ := recover().(error)
+			require.ErrorIs(t, err, errBoom)
+		}()
+		_ = s.Wait()
+		t.Error("Wait has not panicked")
+	})
+}

@@ -1,0 +1,617 @@
+package traigo_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"runtime/pprof"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+	"weak"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/traigo/traigo"
+)
+
+func TestStateOnlyGoesForward(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var st story
+		s := traigo.New(t.Context(), traigo.Observe(&st))
+		release := make(chan struct{})
+		s.Spawn(func(context.Context) error { <-release; return nil })
+		assert.Equal(t, traigo.Open, s.State())
+
+		s.Finalize()
+		s.Finalize()
+		assert.Equal(t, traigo.Finalizing, s.State())
+
+		s.Cancel(nil)
+		assert.Equal(t, traigo.Canceling, s.State())
+		s.Finalize()
+		assert.Equal(t, traigo.Canceling, s.State())
+
+		close(release)
+		require.NoError(t, s.Wait())
+		assert.Equal(t, traigo.Closed, s.State())
+		s.Finalize()
+		s.Cancel(errBoom)
+		assert.Equal(t, traigo.Closed, s.State())
+		require.NoError(t, s.Close())
+
+		assert.Equal(t, []traigo.EventKind{
+			traigo.ScopeOpened, traigo.ScopeFinalized, traigo.ScopeCanceled, traigo.ScopeClosed,
+		}, st.ofScope(s))
+	})
+}
+
+func TestOpenScopeNeverEndsByItself(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := traigo.New(t.Context())
+		require.NoError(t, s.Spawn(succeed).Wait(t.Context()))
+		time.Sleep(1000 * time.Hour)
+		assert.Equal(t, traigo.Open, s.State())
+		assert.False(t, closed(s.Done()))
+		require.NoError(t, s.Context().Err())
+		require.NoError(t, s.Spawn(succeed).Wait(t.Context()), "an open scope accepts")
+		require.NoError(t, s.Close())
+	})
+}
+
+func TestFinalizingScopeWaitsForEveryParticipant(t *testing.T) {
+	second := func(context.Context) error { time.Sleep(time.Second); return nil }
+	rows := []struct {
+		name string
+		body func(s *traigo.Scope)
+	}{
+		{"task", func(s *traigo.Scope) {
+			s.Spawn(second)
+			s.Spawn(func(context.Context) error { time.Sleep(2 * time.Second); return nil })
+		}},
+		{"task spawned meanwhile", func(s *traigo.Scope) {
+			s.Spawn(func(ctx context.Context) error {
+				_ = second(ctx)
+				s.Spawn(second)
+				return nil
+			})
+		}},
+		{"task of a forked scope", func(s *traigo.Scope) {
+			child := s.Fork()
+			child.Spawn(func(ctx context.Context) error { _ = second(ctx); return second(ctx) })
+			child.Finalize()
+		}},
+		{"forked scope that is open", func(s *traigo.Scope) {
+			child := s.Fork()
+			time.AfterFunc(2*time.Second, child.Finalize)
+		}},
+		{"scope forked meanwhile", func(s *traigo.Scope) {
+			s.Spawn(func(ctx context.Context) error {
+				_ = second(ctx)
+				child := s.Fork()
+				child.Spawn(second)
+				child.Finalize()
+				return nil
+			})
+		}},
+		{"body of Run", func(s *traigo.Scope) {
+			s.Finalize()
+			time.Sleep(2 * time.Second)
+		}},
+	}
+	for _, row := range rows {
+		t.Run(row.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				start := time.Now()
+				require.NoError(t, traigo.Run(t.Context(), func(_ context.Context, s *traigo.Scope) error {
+					time.AfterFunc(1500*time.Millisecond, func() {
+						assert.Equal(t, traigo.Finalizing, s.State())
+						assert.NoError(t, s.Context().Err())
+					})
+					row.body(s)
+					return nil
+				}))
+				assert.Equal(t, 2*time.Second, time.Since(start))
+			})
+		})
+	}
+}
+
+func TestFinalizeEndsAnEmptyScope(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := traigo.New(t.Context())
+		start := time.Now()
+		s.Finalize()
+		<-s.Done()
+		assert.Zero(t, time.Since(start))
+		assert.Equal(t, traigo.Closed, s.State())
+		assert.NoError(t, s.Err())
+	})
+}
+
+// closing looks at a scope's Done from within the observation of its close.
+type closing struct {
+	scope     atomic.Pointer[traigo.Scope]
+	doneEarly atomic.Bool
+	seen      atomic.Int32
+}
+
+func (c *closing) Observe(e traigo.Event) {
+	if e.Kind == traigo.ScopeClosed && e.Scope == c.scope.Load() {
+		c.seen.Add(1)
+		c.doneEarly.Store(closed(e.Scope.Done()))
+	}
+}
+
+func TestDoneIsClosedLast(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var (
+			watch  closing
+			called atomic.Bool
+		)
+		s := traigo.New(t.Context(), traigo.Observe(&watch))
+		watch.scope.Store(s)
+		slow := func(ctx context.Context) error {
+			<-ctx.Done()
+			time.Sleep(time.Second)
+			return nil
+		}
+		task := s.Spawn(slow, traigo.OnDone(func(error) {
+			time.Sleep(time.Second)
+			called.Store(true)
+		}))
+		forked, opened := s.Fork(), traigo.New(s.Context())
+		inForked, inOpened := forked.Spawn(slow), opened.Spawn(slow)
+
+		s.Cancel(errBoom)
+		synctest.Wait()
+		assert.False(t, closed(s.Done()))
+		assert.Equal(t, traigo.Canceling, s.State())
+		require.NoError(t, s.Err(), "there is no outcome before Done")
+
+		<-s.Done()
+		assert.Equal(t, traigo.Closed, s.State())
+		require.ErrorIs(t, s.Err(), errBoom)
+		for _, task := range []*traigo.Task{task, inForked, inOpened} {
+			assert.True(t, closed(task.Done()))
+		}
+		for _, child := range []*traigo.Scope{forked, opened} {
+			assert.Equal(t, traigo.Closed, child.State())
+			assert.True(t, closed(child.Done()))
+		}
+		assert.True(t, called.Load(), "OnDone has returned")
+		assert.Equal(t, int32(1), watch.seen.Load(), "the close has been observed")
+		assert.False(t, watch.doneEarly.Load())
+	})
+}
+
+func TestNormalEndPassesThroughCanceling(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var (
+			st    story
+			s     *traigo.Scope
+			cause error
+			state traigo.State
+		)
+		require.NoError(t, traigo.Run(t.Context(), func(_ context.Context, scope *traigo.Scope) error {
+			s = scope
+			s.Spawn(func(ctx context.Context) error {
+				<-ctx.Done()
+				cause, state = context.Cause(ctx), s.State()
+				return nil
+			}, traigo.Awaited(false))
+			return nil
+		}, traigo.Observe(&st)))
+		assert.Equal(t, traigo.Canceling, state)
+		assert.NotNil(t, cancellation(cause, traigo.Completed), "%v", cause)
+		assert.Equal(t, []traigo.EventKind{
+			traigo.ScopeOpened, traigo.ScopeFinalized, traigo.ScopeCanceled, traigo.ScopeClosed,
+		}, st.ofScope(s))
+	})
+}
+
+func TestRunReturnsWhenEverythingHasEnded(t *testing.T) {
+	rows := []struct {
+		name     string
+		leave    func() error // how the body ends
+		canceled bool         // whether that cancels its tasks
+	}{
+		{"return", func() error { return nil }, false},
+		{"error", func() error { return errBoom }, true},
+		{"panic", func() error { panic("boom") }, true},
+		{"Goexit", func() error { runtime.Goexit(); return nil }, true},
+	}
+	for _, row := range rows {
+		t.Run(row.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var ended, canceled atomic.Bool
+				start := time.Now()
+				left := make(chan struct{})
+				// A goroutine that outlives neither a panic nor a Goexit.
+				go func() {
+					defer close(left)
+					defer func() {
+						_ = recover()
+						assert.True(t, ended.Load(), "the task ended before Run did")
+						assert.Equal(t, time.Second, time.Since(start))
+					}()
+					_ = traigo.Run(t.Context(), func(_ context.Context, s *traigo.Scope) error {
+						s.Spawn(func(ctx context.Context) error {
+							time.Sleep(time.Second)
+							canceled.Store(ctx.Err() != nil)
+							ended.Store(true)
+							return nil
+						})
+						return row.leave()
+					})
+				}()
+				<-left
+				assert.Equal(t, row.canceled, canceled.Load())
+			})
+		})
+	}
+}
+
+func TestFinalizeDoesNotStopTheBody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		reached, ran := false, false
+		require.NoError(t, traigo.Run(t.Context(), func(ctx context.Context, s *traigo.Scope) error {
+			s.Finalize()
+			assert.NoError(t, traigo.Sleep(ctx, time.Second))
+			assert.NoError(t, s.Spawn(func(context.Context) error { ran = true; return nil }).Wait(ctx))
+			reached = true
+			return nil
+		}))
+		assert.True(t, reached)
+		assert.True(t, ran, "a finalizing scope accepts")
+	})
+}
+
+func TestScopeKeepsOnlyWhatIsRunning(t *testing.T) {
+	const n = 300
+	s := traigo.New(t.Context())
+	defer s.Cancel(nil)
+	tasks := map[string]func() *traigo.Task{
+		"task":                      func() *traigo.Task { return s.Spawn(succeed) },
+		"task with a name":          func() *traigo.Task { return s.Spawn(succeed, traigo.Name("named")) },
+		"task with a timeout":       func() *traigo.Task { return s.Spawn(succeed, traigo.Timeout(time.Hour)) },
+		"failure that nobody wants": func() *traigo.Task { return s.Spawn(fail, traigo.Bubble(false)) },
+		"task that used its context": func() *traigo.Task {
+			return s.Spawn(func(ctx context.Context) error {
+				derived, cancel := context.WithCancel(ctx)
+				defer cancel()
+				return derived.Err()
+			})
+		},
+		"future": func() *traigo.Task {
+			future := traigo.Async(s, noAnswer)
+			_, _ = future.Await(t.Context())
+			return future.Task()
+		},
+		"future that is not received": func() *traigo.Task { return traigo.Async(s, noAnswer).Task() },
+	}
+	for name, spawn := range tasks {
+		t.Run(name, func(t *testing.T) {
+			assertCollected(t, n, func() *traigo.Task {
+				task := spawn()
+				<-task.Done()
+				return task
+			})
+		})
+	}
+	scopes := map[string]func() *traigo.Scope{
+		"fork":              func() *traigo.Scope { return s.Fork() },
+		"fork with timeout": func() *traigo.Scope { return s.Fork(traigo.Timeout(time.Hour)) },
+		"failed fork": func() *traigo.Scope {
+			child := s.Fork(discard())
+			child.Spawn(fail)
+			return child
+		},
+		"New": func() *traigo.Scope { return traigo.New(s.Context()) },
+	}
+	for name, open := range scopes {
+		t.Run(name, func(t *testing.T) {
+			assertCollected(t, n, func() *traigo.Scope {
+				child := open()
+				child.Finalize()
+				<-child.Done()
+				return child
+			})
+		})
+	}
+}
+
+// assertCollected holds that of n values that have had their time at most 16
+// are kept, and the few that goroutines which have just ended a task may still
+// have on their stacks.
+func assertCollected[T any](t *testing.T, n int, used func() *T) {
+	t.Helper()
+	values := make([]weak.Pointer[T], n)
+	for i := range values {
+		values[i] = weak.Make(used())
+	}
+	kept := 0
+	for range 3 {
+		runtime.GC()
+		kept = 0
+		for _, value := range values {
+			if value.Value() != nil {
+				kept++
+			}
+		}
+	}
+	assert.LessOrEqual(t, kept, 16+16)
+}
+
+func namedBody(_ context.Context, s *traigo.Scope) error {
+	if s.Name() != "namedBody" {
+		return fmt.Errorf("Run is named %q", s.Name())
+	}
+	return nil
+}
+
+func namedAnswer(context.Context) (int, error) { return 42, nil }
+
+func TestDefaultNameIsTheFunctions(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		require.NoError(t, traigo.Run(t.Context(), namedBody))
+		s := traigo.New(t.Context())
+		assert.Equal(t, "succeed", s.Spawn(succeed).Name())
+		tried, _ := s.TrySpawn(succeed)
+		assert.Equal(t, "succeed", tried.Name())
+		assert.Equal(t, "namedAnswer", traigo.Async(s, namedAnswer).Task().Name())
+		closure := s.Spawn(func(context.Context) error { return nil }).Name()
+		assert.Regexp(t, `^TestDefaultNameIsTheFunctions\.func`, closure)
+		require.NoError(t, s.Wait())
+		assert.Equal(t, "succeed", s.Spawn(succeed).Name(), "a refused task has a name")
+	})
+}
+
+func TestDefaultNameOfNewAndForkIsTheID(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := traigo.New(t.Context())
+		child := s.Fork()
+		for _, scope := range []*traigo.Scope{s, child} {
+			assert.Equal(t, fmt.Sprintf("scope#%d", scope.ID()), scope.Name())
+		}
+		assert.Equal(t, s.Name()+"/"+child.Name(), child.Path())
+		require.NoError(t, s.Close())
+	})
+}
+
+func TestNamesMakePaths(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := traigo.New(t.Context(), traigo.Name("server"))
+		child := s.Fork(traigo.Name("conn"))
+		task := child.Spawn(succeed, traigo.Name("read"))
+		assert.Equal(t, "server", s.Path())
+		assert.Equal(t, "conn", child.Name())
+		assert.Equal(t, "server/conn", child.Path())
+		assert.Equal(t, "read", task.Name())
+		assert.Equal(t, "server/conn/read", task.Path())
+		assert.Same(t, child, task.Scope())
+		require.NoError(t, s.Close())
+	})
+}
+
+func TestIDsAreUnique(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		scopes := map[uint64]bool{}
+		for range 100 {
+			s := traigo.New(t.Context())
+			child := s.Fork()
+			assert.False(t, scopes[s.ID()])
+			scopes[s.ID()] = true
+			assert.False(t, scopes[child.ID()])
+			scopes[child.ID()] = true
+
+			tasks := map[uint64]bool{}
+			for range 10 {
+				task := s.Spawn(succeed)
+				assert.False(t, tasks[task.ID()])
+				tasks[task.ID()] = true
+			}
+			require.NoError(t, s.Close())
+		}
+	})
+}
+
+func parkForLabels(release <-chan struct{}) { <-release }
+
+// parkedLabels counts the goroutines in parkForLabels by their labels.
+func parkedLabels(t *testing.T) map[string]int {
+	t.Helper()
+	var profile strings.Builder
+	require.NoError(t, pprof.Lookup("goroutine").WriteTo(&profile, 1))
+	counts := map[string]int{}
+	for record := range strings.SplitSeq(profile.String(), "\n\n") {
+		if !strings.Contains(record, ".parkForLabels+") {
+			continue
+		}
+		n, labels := 0, ""
+		for line := range strings.Lines(record) {
+			if rest, ok := strings.CutPrefix(line, "# labels: "); ok {
+				labels = strings.TrimSpace(rest)
+			} else if strings.Contains(line, " @ ") {
+				_, err := fmt.Sscanf(line, "%d @", &n)
+				require.NoError(t, err)
+			}
+		}
+		counts[labels] += n
+	}
+	return counts
+}
+
+func TestTaskBeginsWithTheLabelsOfItsContext(t *testing.T) {
+	who := func(who string) context.Context {
+		if who == "" {
+			return context.Background()
+		}
+		return pprof.WithLabels(context.Background(), pprof.Labels("who", who))
+	}
+	rows := []struct {
+		name  string
+		scope string // label of its context
+		opts  []traigo.TaskOption
+		want  string
+	}{
+		{"no labels", "", nil, ""},
+		{"the scope's", "scope", nil, `{"who":"scope"}`},
+		{"Values'", "scope", []traigo.TaskOption{traigo.Values(who("values"))}, `{"who":"values"}`},
+		{"Values' in a scope without", "", []traigo.TaskOption{traigo.Values(who("values"))}, `{"who":"values"}`},
+		{"Values without", "scope", []traigo.TaskOption{traigo.Values(who(""))}, ""},
+		{"a goroutine's own", "scope", []traigo.TaskOption{traigo.Dedicated()}, `{"who":"scope"}`},
+	}
+	for _, row := range rows {
+		t.Run(row.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				const n = 30
+				// A go statement would hand these on.
+				pprof.SetGoroutineLabels(who("spawner"))
+				defer pprof.SetGoroutineLabels(context.Background())
+
+				s := traigo.New(who(row.scope))
+				stain := func(context.Context) error { pprof.SetGoroutineLabels(who("another task")); return nil }
+				release := make(chan struct{})
+				park := func(context.Context) error { parkForLabels(release); return nil }
+				for range n {
+					s.Spawn(stain, row.opts...)
+				}
+				synctest.Wait()
+				for range n {
+					s.Spawn(stain, row.opts...)
+					s.Spawn(park, row.opts...)
+				}
+				// And from a task, whose goroutine may take the next task itself.
+				for range n {
+					s.Spawn(func(ctx context.Context) error {
+						s.Spawn(park, row.opts...)
+						return stain(ctx)
+					}, row.opts...)
+				}
+				synctest.Wait()
+				assert.Equal(t, map[string]int{row.want: 2 * n}, parkedLabels(t))
+				close(release)
+				require.NoError(t, s.Wait())
+			})
+		})
+	}
+}
+
+func TestScopesKnowWhatTheyHangOn(t *testing.T) {
+	err := traigo.Run(t.Context(), func(ctx context.Context, root *traigo.Scope) error {
+		assert.Nil(t, root.Parent())
+		assert.Nil(t, root.Task())
+		fork := root.Fork()
+		assert.Same(t, root, fork.Parent())
+		assert.Nil(t, fork.Task(), "a fork is opened by whoever calls Fork, not under a context")
+		fork.Finalize()
+
+		task := root.Spawn(func(ctx context.Context) error {
+			return traigo.Run(ctx, func(inner context.Context, s *traigo.Scope) error {
+				assert.Same(t, root, s.Parent())
+				assert.Same(t, traigo.CurrentTask(ctx), s.Task())
+				made := traigo.New(ctx)
+				assert.Same(t, traigo.CurrentTask(ctx), made.Task())
+				below := traigo.New(inner)
+				assert.Same(t, s, below.Parent())
+				assert.Nil(t, below.Task(), "its parent's body, which is in a task further up")
+				return errors.Join(made.Close(), below.Close())
+			})
+		})
+		return task.Wait(ctx)
+	})
+	require.NoError(t, err)
+}
+
+func TestScopeSaysWhichTaskEndedIt(t *testing.T) {
+	boom := errors.New("boom")
+	for _, row := range []struct {
+		name string
+		end  func(s *traigo.Scope) *traigo.Task
+	}{
+		{"failure", func(s *traigo.Scope) *traigo.Task { return s.Spawn(func(context.Context) error { return boom }) }},
+		{"panic", func(s *traigo.Scope) *traigo.Task { return s.Spawn(func(context.Context) error { panic(boom) }) }},
+		{"master", func(s *traigo.Scope) *traigo.Task {
+			return s.Spawn(func(context.Context) error { return nil }, traigo.Master(true))
+		}},
+		{"cancel", func(s *traigo.Scope) *traigo.Task { s.Cancel(boom); return nil }},
+		{"complete", func(s *traigo.Scope) *traigo.Task { s.Finalize(); return nil }},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			s := traigo.New(t.Context(), traigo.PanicAsError())
+			assert.Nil(t, s.CanceledBy())
+			below := s.Fork()
+			below.Finalize()
+			task := row.end(s)
+			synctest.Wait()
+			_ = s.Close()
+			assert.Equal(t, task, s.CanceledBy(), row.name)
+			assert.Nil(t, below.CanceledBy(), row.name)
+		})
+	}
+}
+
+func TestTaskSaysWhetherItHasFailed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		boom := errors.New("boom")
+		var seen []bool
+		s := traigo.New(t.Context(), traigo.PanicAsError(), traigo.Observe(seeing(func(e traigo.Event) {
+			if e.Kind == traigo.TaskEnded {
+				seen = append(seen, e.Task.Failed())
+			}
+		})))
+		ended := func(fn func(context.Context) error, then func(*traigo.Task)) *traigo.Task {
+			task := s.Spawn(fn, traigo.Bubble(false))
+			synctest.Wait()
+			then(task)
+			<-task.Done()
+			return task
+		}
+		nothing := func(*traigo.Task) {}
+		cancel := func(task *traigo.Task) { task.Cancel(nil) }
+		fails := func(context.Context) error { return boom }
+		waits := func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }
+
+		assert.False(t, ended(func(context.Context) error { return nil }, nothing).Failed())
+		assert.True(t, ended(fails, nothing).Failed())
+		assert.False(t, ended(waits, cancel).Failed(), "its cancellation explains it")
+		assert.True(t, ended(func(ctx context.Context) error { <-ctx.Done(); return boom }, cancel).Failed())
+		assert.True(t, ended(func(context.Context) error { panic(boom) }, nothing).Failed())
+		require.NoError(t, s.Close())
+		assert.False(t, s.Spawn(fails).Failed(), "refused: it never ran")
+		assert.Equal(t, []bool{false, true, false, true, true}, seen, "observers know")
+	})
+}
+
+func TestDumpHasTheStacks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		free := make(chan struct{})
+		err := traigo.Run(t.Context(), func(ctx context.Context, s *traigo.Scope) error {
+			s.Spawn(func(context.Context) error { deepIn(free); return nil })
+			s.Spawn(func(ctx context.Context) error {
+				return traigo.Run(ctx, func(context.Context, *traigo.Scope) error { <-free; return nil })
+			})
+			synctest.Wait()
+			dump, shot := s.Dump(), s.Snapshot()
+			close(free)
+			assert.Contains(t, dump.Stack, "TestDumpHasTheStacks")
+			require.Len(t, dump.Tasks, 2)
+			assert.Contains(t, dump.Tasks[0].Stack, ".deepIn(")
+			assert.NotContains(t, dump.Tasks[1].Stack, ".deepIn(")
+			require.Len(t, dump.Scopes, 1)
+			assert.Contains(t, dump.Scopes[0].Stack, "chan receive")
+			assert.Equal(t, dump.Tasks[1].ID, dump.Scopes[0].Task, "the task that opened it")
+			assert.Empty(t, shot.Tasks[0].Stack, "a mere Snapshot has none")
+			return nil
+		})
+		require.NoError(t, err)
+	})
+}
+
+//go:noinline
+func deepIn(free chan struct{}) { <-free }

@@ -1,0 +1,167 @@
+package traigo_test
+
+import (
+	"context"
+	"errors"
+	"os"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/traigo/traigo"
+)
+
+// Short tasks share goroutines. None of them may notice.
+
+func TestRingOfTasksEachWaitingForTheNextEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const n = 2000
+		var ring [n + 1]chan struct{}
+		for i := range ring {
+			ring[i] = make(chan struct{})
+		}
+		require.NoError(t, traigo.Run(t.Context(), func(_ context.Context, s *traigo.Scope) error {
+			for i := range n {
+				s.Spawn(func(context.Context) error {
+					<-ring[i+1] // closed by the next one, which is spawned later
+					close(ring[i])
+					return nil
+				})
+			}
+			close(ring[n])
+			<-ring[0]
+			return nil
+		}))
+	})
+}
+
+func TestTaskThatComputesHoldsNobodyUp(t *testing.T) {
+	require.NoError(t, traigo.Run(t.Context(), func(_ context.Context, s *traigo.Scope) error {
+		var enough atomic.Bool
+		for range runtime.GOMAXPROCS(0) {
+			s.Spawn(func(context.Context) error {
+				for !enough.Load() { // calls nothing, and gives up nothing
+				}
+				return nil
+			})
+		}
+		s.Spawn(func(context.Context) error { enough.Store(true); return nil })
+		return nil
+	}))
+}
+
+func TestTaskInASystemCallHoldsNobodyUp(t *testing.T) {
+	r, w, err := os.Pipe()
+	require.NoError(t, err)
+	defer r.Close()
+	_ = r.Fd() // from now on Read blocks its thread, and not just its goroutine
+	require.NoError(t, traigo.Run(t.Context(), func(_ context.Context, s *traigo.Scope) error {
+		s.Spawn(func(context.Context) error {
+			_, err := r.Read(make([]byte, 1))
+			return err
+		})
+		s.Spawn(func(context.Context) error {
+			_, err := w.Write([]byte{1})
+			return errors.Join(err, w.Close())
+		})
+		return nil
+	}))
+}
+
+func TestTasksThatTakeTheirGoroutineAwayStrandNobody(t *testing.T) {
+	for name, leave := range map[string]func(){
+		"runtime.Goexit": runtime.Goexit,
+		"panic":          func() { panic("gone") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				const n = 1000
+				var runs [n]atomic.Int32
+				s := traigo.New(t.Context(), traigo.PanicAsError())
+				for i := range n {
+					// OnDone: or the first of them would be the end of the scope.
+					s.Spawn(func(context.Context) error {
+						runs[i].Add(1)
+						if i%3 == 0 {
+							leave()
+						}
+						return nil
+					}, traigo.OnDone(func(error) {}))
+				}
+				_ = s.Wait()
+				for i := range runs {
+					assert.EqualValues(t, 1, runs[i].Load(), "task %d", i)
+				}
+			})
+		})
+	}
+}
+
+// The goroutine of a task that has ended brings an observer the news of that: the
+// tasks after it are not kept waiting.
+func TestObserverThatTakesItsTimeHoldsNoTaskUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var later *traigo.Task
+		var tooLate func()
+		s := traigo.New(t.Context(), traigo.Observe(seeing(func(e traigo.Event) {
+			if e.Kind == traigo.ScopeCanceled {
+				<-later.Done()
+				tooLate()
+			}
+		})))
+		_, launch := traigo.SpawnLater(s, func(context.Context) error {
+			later, tooLate = traigo.SpawnLater(s, succeed, traigo.Awaited(false))
+			return nil
+		})
+		s.Finalize()
+		launch()
+		require.NoError(t, s.Wait())
+	})
+}
+
+// goroutineID is the number that a stack trace begins with.
+func goroutineID() string {
+	var head [64]byte
+	return strings.Fields(string(head[:runtime.Stack(head[:], false)]))[1]
+}
+
+// Short tasks share goroutines; nothing else runs on a dedicated one.
+func TestDedicatedTaskHasAGoroutineToItself(t *testing.T) {
+	const tasks = 200
+	var mu sync.Mutex
+	used := map[string]int{}
+	note := func(context.Context) error {
+		mu.Lock()
+		defer mu.Unlock()
+		used[goroutineID()]++
+		return nil
+	}
+	require.NoError(t, traigo.Run(t.Context(), func(_ context.Context, s *traigo.Scope) error {
+		for range tasks {
+			s.Spawn(note, traigo.Dedicated())
+		}
+		return nil
+	}))
+	assert.Len(t, used, tasks)
+	clear(used)
+	require.NoError(t, traigo.Run(t.Context(), func(ctx context.Context, s *traigo.Scope) error {
+		for range tasks {
+			_ = s.Spawn(note).Wait(ctx) // one after the other
+		}
+		var dedicated string
+		_ = s.Spawn(func(context.Context) error { dedicated = goroutineID(); return nil }, traigo.Dedicated()).Wait(ctx)
+		for range tasks {
+			_ = s.Spawn(note).Wait(ctx)
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		assert.NotContains(t, used, dedicated)
+		return nil
+	}))
+}
