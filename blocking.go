@@ -51,7 +51,7 @@ func (c *call) run() {
 		if value := recover(); value != nil {
 			name := ""
 			if c.task != nil {
-				name = c.task.Name()
+				name = c.task.Path()
 			}
 			c.err = newPanicError(name, value)
 		}
@@ -75,7 +75,7 @@ func (c *call) result() error {
 // abandon reports that the call goes on without its task.
 func (c *call) abandon() {
 	if s := c.scope; s != nil {
-		s.root().remember(c, stray{scope: s, task: c.task, call: c, state: "abandoned", since: now()})
+		s.Root().remember(c, stray{scope: s, task: c.task, call: c, state: "abandoned", since: now()})
 		s.emit(TaskAbandoned, c.task, nil)
 	}
 }
@@ -83,7 +83,7 @@ func (c *call) abandon() {
 // reportLate sees to it that the error of an abandoned call is not lost.
 func (c *call) reportLate() {
 	if c.scope != nil {
-		c.scope.root().forget(c)
+		c.scope.Root().forget(c)
 	}
 	switch _, panicked := c.err.(*PanicError); {
 	case panicked:

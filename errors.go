@@ -41,7 +41,8 @@ type Error struct {
 	Err    error
 	Others []error // at most 16, in the order in which they came
 
-	more     int         // how many came after those
+	More int // how many came after those
+
 	panicked *PanicError // what Run, Wait and Close raise instead
 }
 
@@ -55,8 +56,8 @@ func (e *Error) Error() string {
 		b.WriteString("; also: ")
 		b.WriteString(within(e.Scope, err))
 	}
-	if e.more > 0 {
-		fmt.Fprintf(&b, "; and %d more", e.more)
+	if e.More > 0 {
+		fmt.Fprintf(&b, "; and %d more", e.More)
 	}
 	return b.String()
 }
@@ -73,7 +74,7 @@ type TaskError struct {
 }
 
 func (e *TaskError) Error() string {
-	if p, ok := e.Err.(*PanicError); ok && p.Task == e.Task {
+	if p, ok := e.Err.(*PanicError); ok && strings.HasSuffix(p.Task, "/"+e.Task) {
 		return p.Error() // it names the task itself
 	}
 	text := ""
@@ -116,7 +117,7 @@ func (e *TimeoutError) Timeout() bool { return true }
 // [PanicAsError], an error like any other. Its text has the stack of the panic
 // once, however many scopes it has crossed.
 type PanicError struct {
-	Task      string // the task's name; "" for the body of Run
+	Task      string // path of the task; "" for the body of Run
 	Recovered *panics.Recovered
 }
 

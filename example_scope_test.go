@@ -600,12 +600,12 @@ func ExamplePanicAsError() {
 	err := traigo.Run(context.Background(), func(_ context.Context, s *traigo.Scope) error {
 		s.Spawn(func(context.Context) error { panic("index out of luck") }, traigo.Name("parse"))
 		return nil
-	}, traigo.PanicAsError())
+	}, traigo.Name("import"), traigo.PanicAsError())
 
 	if panicked, ok := errors.AsType[*traigo.PanicError](err); ok {
 		fmt.Println(panicked.Task, "panicked:", panicked.Recovered.Value)
 	}
-	// Output: parse panicked: index out of luck
+	// Output: import/parse panicked: index out of luck
 }
 
 // For what may fail without anybody minding.
@@ -813,4 +813,18 @@ func ExampleLimiterStats() {
 	// Output:
 	// crawl/news
 	// crawl/shops
+}
+
+// What wraps a function gives the task the name of that function.
+func ExampleNameOf() {
+	retried := func(fn func(context.Context) error) func(context.Context) error {
+		return func(ctx context.Context) error {
+			return errors.Join(fn(ctx), fn(ctx))
+		}
+	}
+	s := traigo.New(context.Background())
+	fmt.Println(s.Spawn(retried(waitForEnd), traigo.NameOf(waitForEnd)).Name())
+	_ = s.Close()
+	// Output:
+	// waitForEnd
 }

@@ -154,7 +154,7 @@ func ExampleScope_Parent() {
 	_ = traigo.Run(context.Background(), func(ctx context.Context, server *traigo.Scope) error {
 		server.Spawn(func(ctx context.Context) error {
 			return traigo.Run(ctx, func(_ context.Context, conn *traigo.Scope) error {
-				fmt.Println(conn.Name(), "is in", conn.Parent().Name(), "by", conn.Task().Name())
+				fmt.Println(conn.Name(), "is in", conn.Parent().Name(), "by", conn.Opener().Name())
 				return nil
 			}, traigo.Name("conn"))
 		}, traigo.Name("accept"))
@@ -164,11 +164,20 @@ func ExampleScope_Parent() {
 	// conn is in server by accept
 }
 
-func ExampleScope_Task() {
+func ExampleScope_Opener() {
 	s := traigo.New(context.Background())
-	fmt.Println(s.Fork().Task() == nil, s.Close())
+	fmt.Println(s.Fork().Opener() == nil, s.Close())
 	// Output:
 	// true <nil>
+}
+
+func ExampleScope_Root() {
+	server := traigo.New(context.Background(), traigo.Name("server"))
+	conn := server.Fork(traigo.Name("conn"))
+	fmt.Println(conn.Fork().Root().Name(), conn.Root() == server.Root())
+	_ = server.Close()
+	// Output:
+	// server true
 }
 
 func ExampleScope_CanceledBy() {
@@ -189,14 +198,57 @@ func ExampleTask_Failed() {
 	// context canceled failed: false
 }
 
+func ExampleTask_State() {
+	s := traigo.New(context.Background())
+	task, _ := s.Start(context.Background(), func(ctx context.Context, ready func()) error {
+		ready()
+		return waitForEnd(ctx)
+	})
+	fmt.Println(task.State())
+	_ = s.Close()
+	fmt.Println(task.State())
+	// Output:
+	// running
+	// ended
+}
+
+func ExampleTaskState() {
+	var state traigo.TaskState
+	err := state.UnmarshalText([]byte("given up"))
+	fmt.Println(state == traigo.GivenUp, err)
+	// Output:
+	// true <nil>
+}
+
+// Cause says why a task was told to end.
+func ExampleTask_Cause() {
+	s := traigo.New(context.Background(), traigo.Name("server"))
+	task := s.Spawn(waitForEnd, traigo.Name("serve"))
+	fmt.Println(task.Cause())
+	s.Cancel(errors.New("the configuration has changed"))
+	_ = s.Wait()
+	fmt.Println(task.Cause())
+	// Output:
+	// <nil>
+	// scope "server" canceled: requested: the configuration has changed
+}
+
+func ExampleTaskFlags() {
+	s := traigo.New(context.Background())
+	task := s.Spawn(waitForEnd, traigo.Master(true))
+	fmt.Println(task.Flags() == traigo.TaskFlags{Bubble: true, Master: true, Awaited: true})
+	_ = s.Close()
+	// Output:
+	// true
+}
+
 func ExampleTask_Flags() {
 	s := traigo.New(context.Background())
 	task := s.Spawn(waitForEnd, traigo.Awaited(false))
-	bubble, master, awaited := task.Flags()
-	fmt.Println("bubble", bubble, "master", master, "awaited", awaited)
+	fmt.Printf("%+v\n", task.Flags())
 	_ = s.Close()
 	// Output:
-	// bubble true master false awaited false
+	// {Bubble:true Master:false Awaited:false}
 }
 
 // A Dump is a Snapshot with stacks.
@@ -351,9 +403,9 @@ func ExamplePanicError() {
 	_ = traigo.Run(context.Background(), func(_ context.Context, s *traigo.Scope) error {
 		s.Spawn(func(context.Context) error { panic("index out of luck") }, traigo.Name("parse"))
 		return nil
-	})
+	}, traigo.Name("import"))
 	// Output:
-	// parse panicked: index out of luck
+	// import/parse panicked: index out of luck
 	// has the stack of the task: true
 }
 

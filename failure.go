@@ -405,7 +405,7 @@ func (s *Scope) compose(r *scopeRare) *Error {
 	if len(errs) == 0 {
 		return nil
 	}
-	out := &Error{Scope: s.Path(), Err: errs[0], more: more, panicked: r.panicked}
+	out := &Error{Scope: s.Path(), Err: errs[0], More: more, panicked: r.panicked}
 	if len(errs) > 1 {
 		out.Others = errs[1:]
 	}
@@ -424,7 +424,7 @@ func (s *Scope) reportHidden(r *scopeRare) {
 	}
 	rest := slices.DeleteFunc(s.out.Unwrap(), func(err error) bool { return same(err, shown) })
 	if len(rest) > 0 {
-		hidden := &Error{Scope: s.out.Scope, Err: rest[0], Others: rest[1:], more: s.out.more}
+		hidden := &Error{Scope: s.out.Scope, Err: rest[0], Others: rest[1:], More: s.out.More}
 		s.log(slog.LevelError, "errors hidden by a panic or a Goexit", nil, hidden)
 	}
 }

@@ -195,7 +195,7 @@ func Race[T any](ctx context.Context, fns ...func(context.Context) (T, error)) (
 func allOf(path string, outcome error, failures []error) error {
 	all := &Error{Scope: path}
 	if first, ok := outcome.(*Error); ok {
-		all.Err, all.more, all.panicked = first.Err, first.more, first.panicked
+		all.Err, all.More, all.panicked = first.Err, first.More, first.panicked
 		failures = append(slices.Clip(first.Others), failures...)
 	} else {
 		all.Err, failures = failures[0], failures[1:]

@@ -35,7 +35,7 @@ var lastScopeID atomic.Uint64
 func Run(ctx context.Context, body func(ctx context.Context, s *Scope) error, opts ...ScopeOption) error {
 	mustHaveFunc("Run", body != nil, "the body that is to run in the scope")
 	s := newScope("Run", ctx, ran, opts)
-	s.body = body
+	s.pc = pcOf(body)
 	s.inBody, s.live, s.awaited = true, 1, 1
 	s.begin()
 	if s.settings.labels {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"reflect"
 	"slices"
 	"time"
 )
@@ -41,16 +42,43 @@ func (s *Scope) change(f func(*settings)) {
 	s.settings = &mine
 }
 
-type nameOption string
+// A nameOption is a name as text, or the code of a function to name after.
+type nameOption struct {
+	text string
+	pc   uintptr
+}
 
 // Name names the scope or task. Without it a task, and the scope of Run, are
 // named after their function, other scopes "scope#ID". Tasks that are spawned in a
 // loop have the same function, and so the same name: give them others.
-func Name(name string) Option { return (*nameOption)(&name) }
+func Name(name string) Option { return &nameOption{text: name} }
 
-func (o *nameOption) applyScope(s *Scope) { s.name = (*string)(o) }
+// NameOf names the scope or task after fn, as it would be named if fn were its
+// function. It is for functions that wrap another: the name of the wrapper says
+// nothing. The name is worked out when somebody asks for it. It panics if fn is
+// not a function, or nil.
+func NameOf(fn any) Option {
+	v := reflect.ValueOf(fn)
+	if v.Kind() != reflect.Func || v.IsNil() {
+		panic(fmt.Sprintf("traigo: NameOf(%T): pass the function to name the scope or task after", fn))
+	}
+	return &nameOption{pc: v.Pointer()}
+}
 
-func (o *nameOption) applyTask(t *Task) { t.name = (*string)(o) }
+func (o *nameOption) applyScope(s *Scope) { s.name = o }
+func (o *nameOption) applyTask(t *Task)   { t.name = o }
+
+// String returns the name, "" for the default one.
+func (o *nameOption) String() string {
+	switch {
+	case o == nil:
+		return ""
+	case o.pc != 0:
+		return funcName(o.pc)
+	default:
+		return o.text
+	}
+}
 
 type timeoutOption time.Duration
 
@@ -278,6 +306,16 @@ func (s *Scope) check(method string) {
 	}
 	if s.id == 0 {
 		panic("traigo: " + method + " on a zero Scope; open one with Run, New or Fork")
+	}
+}
+
+// check is the first line of every method of a task.
+func (t *Task) check(method string) {
+	if t == nil {
+		panic("traigo: " + method + " on a nil *Task: there is no current task here; Scope.Spawn returns one")
+	}
+	if t.scope == nil {
+		panic("traigo: " + method + " on a zero Task; Scope.Spawn returns one")
 	}
 }
 

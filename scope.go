@@ -19,8 +19,8 @@ import (
 type Scope struct {
 	// Set at opening, then read-only.
 	id       uint64
-	name     *string                             // nil: the default
-	body     func(context.Context, *Scope) error // of Run: it gives the default name
+	name     *nameOption // nil: the default
+	pc       uintptr     // of the body of Run, for the default name
 	settings *settings
 	opened   stamp
 	parent   *Scope          // in the tree; nil for a root
@@ -216,11 +216,12 @@ func (s *Scope) ID() uint64 {
 // function for Run, "scope#ID" for others.
 func (s *Scope) Name() string {
 	s.check("Name")
+	name := s.name.String()
 	switch {
-	case s.name != nil && *s.name != "":
-		return *s.name
-	case s.body != nil:
-		return funcName(pcOf(s.body))
+	case name != "":
+		return name
+	case s.pc != 0:
+		return funcName(s.pc)
 	default:
 		return "scope#" + strconv.FormatUint(s.id, 10)
 	}
@@ -251,11 +252,22 @@ func (s *Scope) Parent() *Scope {
 	return s.parent
 }
 
-// Task returns the task of the parent whose context s was opened under, by Run or
-// New; nil if it was opened by the parent's body, by Fork, or outside.
-func (s *Scope) Task() *Task {
-	s.check("Task")
-	// Not by place: what is further out than the parent cannot be the parent's.
+// Root returns the scope at the top of the tree that s is in: s itself if it has no
+// parent.
+func (s *Scope) Root() *Scope {
+	s.check("Root")
+	for s.parent != nil {
+		s = s.parent
+	}
+	return s
+}
+
+// Opener returns the task of the parent whose context s was opened under, by Run or
+// New. It returns nil if no task of the parent has opened s: that is so for a fork,
+// for a root, and for a scope that was opened by the parent's body.
+func (s *Scope) Opener() *Task {
+	s.check("Opener")
+	// Not by where: what is further out than the parent cannot be the parent's.
 	if t, is := s.outer.Value(nodeKey{}).(*Task); is && t.scope == s.parent {
 		return t
 	}

@@ -505,21 +505,21 @@ func TestTaskBeginsWithTheLabelsOfItsContext(t *testing.T) {
 func TestScopesKnowWhatTheyHangOn(t *testing.T) {
 	err := traigo.Run(t.Context(), func(ctx context.Context, root *traigo.Scope) error {
 		assert.Nil(t, root.Parent())
-		assert.Nil(t, root.Task())
+		assert.Nil(t, root.Opener())
 		fork := root.Fork()
 		assert.Same(t, root, fork.Parent())
-		assert.Nil(t, fork.Task(), "a fork is opened by whoever calls Fork, not under a context")
+		assert.Nil(t, fork.Opener(), "a fork is opened by whoever calls Fork, not under a context")
 		fork.Finalize()
 
 		task := root.Spawn(func(ctx context.Context) error {
 			return traigo.Run(ctx, func(inner context.Context, s *traigo.Scope) error {
 				assert.Same(t, root, s.Parent())
-				assert.Same(t, traigo.CurrentTask(ctx), s.Task())
+				assert.Same(t, traigo.CurrentTask(ctx), s.Opener())
 				made := traigo.New(ctx)
-				assert.Same(t, traigo.CurrentTask(ctx), made.Task())
+				assert.Same(t, traigo.CurrentTask(ctx), made.Opener())
 				below := traigo.New(inner)
 				assert.Same(t, s, below.Parent())
-				assert.Nil(t, below.Task(), "its parent's body, which is in a task further up")
+				assert.Nil(t, below.Opener(), "its parent's body, which is in a task further up")
 				return errors.Join(made.Close(), below.Close())
 			})
 		})

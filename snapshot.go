@@ -14,7 +14,7 @@ type Snapshot struct {
 	Name     string        `json:"name"`
 	Path     string        `json:"path"`
 	Parent   uint64        `json:"parent,omitempty"` // ID of its parent: further down than here, if that has closed
-	Task     uint64        `json:"task,omitempty"`   // ID of the parent's task that opened it: see [Scope.Task]
+	Task     uint64        `json:"task,omitempty"`   // ID of the parent's task that opened it: see [Scope.Opener]
 	State    State         `json:"state"`
 	Opened   time.Time     `json:"opened"`
 	Age      time.Duration `json:"age"` // since it was opened, in nanoseconds
@@ -89,16 +89,12 @@ func (s *Scope) snapshot(path string, around surroundings) Snapshot {
 	if s.parent != nil {
 		shot.Parent = s.parent.id
 	}
-	if t := s.Task(); t != nil {
+	if t := s.Opener(); t != nil {
 		shot.Task = t.id
 	}
 	s.mu.Lock()
 	shot.State, shot.Deadline = s.state, s.rare.deadline
 	tasks := make([]*Task, 0, s.live)
-	started := 0
-	for t := s.first; t != s.queue; t = t.next {
-		started++
-	}
 	for t := s.first; t != nil; t = t.next {
 		tasks = append(tasks, t)
 	}
@@ -116,8 +112,8 @@ func (s *Scope) snapshot(path string, around surroundings) Snapshot {
 	for _, t := range unawaited {
 		shot.Unawaited = append(shot.Unawaited, t.Name())
 	}
-	for i, t := range tasks {
-		below := t.snapshot(path, i < started, around)
+	for _, t := range tasks {
+		below := t.snapshot(path, around)
 		below.Stack = around.stackOf(t)
 		shot.Tasks = append(shot.Tasks, below)
 	}
@@ -169,7 +165,7 @@ func (e *ending) text() (text string) {
 func (s *Scope) zero() time.Time {
 	const same = time.Second
 	zero := stamp(0).date().Round(0) // without the monotonic clock, which knows of neither
-	root := s.root()
+	root := s.Root()
 	root.mu.Lock()
 	defer root.mu.Unlock()
 	if kept := root.rare.zero; !kept.IsZero() && kept.Sub(zero).Abs() < same {
@@ -179,10 +175,10 @@ func (s *Scope) zero() time.Time {
 	return zero
 }
 
-func (t *Task) snapshot(scope string, started bool, around surroundings) TaskSnapshot {
+func (t *Task) snapshot(scope string, around surroundings) TaskSnapshot {
 	name := t.Name()
 	shot := TaskSnapshot{
-		ID: t.id, Scope: t.scope.id, Name: name, Path: scope + "/" + name, State: "running",
+		ID: t.id, Scope: t.scope.id, Name: name, Path: scope + "/" + name, State: t.State().String(),
 		Spawned: around.date(t.spawned), Age: t.spawned.age(),
 		Bubble: t.owner == ownScope, Master: t.flags&master != 0, Awaited: t.flags&awaited != 0,
 		Ready: t.has(isReady),
@@ -192,14 +188,6 @@ func (t *Task) snapshot(scope string, started bool, around surroundings) TaskSna
 	}
 	if e := t.alone(); e != nil {
 		shot.Cause = e.text()
-	}
-	switch {
-	case t.has(hasEnded):
-		shot.State = "ended"
-	case !started:
-		shot.State = "queued"
-	case t.has(told):
-		shot.State = "canceling"
 	}
 	return shot
 }

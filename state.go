@@ -51,6 +51,31 @@ func (s State) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 // UnmarshalText reads the name back.
 func (s *State) UnmarshalText(text []byte) error { return named(stateNames[:], s, text, "State") }
 
+// A TaskState is where a [Task] is in its life.
+type TaskState uint8
+
+const (
+	Queued        TaskState = iota // accepted, and its function has not been called
+	Running                        // its function runs
+	TaskCanceling                  // its context is done, and its function has not returned
+	Ended                          // its function has returned, or was never called: the task was refused
+	GivenUp                        // it has not ended within its [CancelTimeout], and still runs
+	Abandoned                      // its function has returned, but a call of [Blocking] that it made still runs
+)
+
+var taskStateNames = [...]string{"queued", "running", "canceling", "ended", "given up", "abandoned"}
+
+// String returns "queued", "running", "canceling", "ended", "given up" or "abandoned".
+func (s TaskState) String() string { return nameOf(taskStateNames[:], s, "TaskState") }
+
+// MarshalText makes a TaskState its name in JSON.
+func (s TaskState) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// UnmarshalText reads the name back.
+func (s *TaskState) UnmarshalText(text []byte) error {
+	return named(taskStateNames[:], s, text, "TaskState")
+}
+
 func (in input) String() string { return nameOf(inputNames[:], in, "input") }
 
 func nameOf[N ~uint8](names []string, n N, kind string) string {

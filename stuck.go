@@ -252,7 +252,7 @@ func (s *Scope) giveUp(t *Task, stuck StuckTask) {
 	if m := t.more.Load(); m != nil && m.handOver != nil {
 		go m.handOver(err) // nobody may wait here for a loop
 	}
-	s.root().remember(t, stray{scope: s, task: t, state: "given up", since: t.spawned})
+	s.Root().remember(t, stray{scope: s, task: t, state: "given up", since: t.spawned})
 	if alone {
 		s.log(slog.LevelWarn, "a task that was canceled has not ended and is given up", t, nil)
 	}
@@ -272,13 +272,6 @@ type stray struct {
 	call  *call // nil for a task that was given up
 	state string
 	since stamp
-}
-
-func (s *Scope) root() *Scope {
-	for s.parent != nil {
-		s = s.parent
-	}
-	return s
 }
 
 // remember and forget take a *call or a *Task for the key. Whichever comes
@@ -314,7 +307,7 @@ func (s *Scope) straysLocked() map[any]*stray {
 // straysBelow returns the strays of s and of what was opened below it, each
 // under the nearest scope above it that is still open, or s itself.
 func (s *Scope) straysBelow() map[*Scope][]stray {
-	root := s.root()
+	root := s.Root()
 	root.mu.Lock()
 	all := make([]stray, 0, len(root.rare.strays))
 	for _, x := range root.rare.strays {
@@ -339,7 +332,7 @@ func (s *Scope) straysBelow() map[*Scope][]stray {
 func (x stray) snapshot(around surroundings) TaskSnapshot {
 	shot := TaskSnapshot{Scope: x.scope.id, Name: x.scope.Name(), Path: x.scope.Path()}
 	if x.task != nil {
-		shot = x.task.snapshot(x.scope.Path(), true, around)
+		shot = x.task.snapshot(x.scope.Path(), around)
 	}
 	shot.State, shot.Age = x.state, x.since.age()
 	return shot

@@ -21,11 +21,12 @@ type Task struct {
 	// Set at spawn, then read-only.
 	scope   *Scope
 	fn      func(context.Context) error
-	name    *string // nil: the name of the function
+	name    *nameOption // nil: the name of the function
 	id      uint64
 	spawned stamp
 	flags   flags
 	owner   owner
+	started bool // its function has been called, or is about to be; under scope.mu
 
 	// Written under scope.mu, read without it.
 	bits atomic.Uint32
@@ -197,7 +198,10 @@ func (t *Task) pastLocked(e *ending) *ending {
 // that names it as the cause. What the task then returns because of that is no
 // failure. A task that has ended, or whose scope has been canceled, is left as
 // it is. It does not wait: see [Task.Wait].
-func (t *Task) Cancel(cause error) { t.cancel(reason{kind: Requested, task: t, err: cause}) }
+func (t *Task) Cancel(cause error) {
+	t.check("Cancel")
+	t.cancel(reason{kind: Requested, task: t, err: cause})
+}
 
 func (t *Task) cancel(why reason) {
 	s := t.scope
@@ -238,6 +242,7 @@ func (t *Task) cancel(why reason) {
 // waits for itself, or for one that waits for it by way of Run, gets an error at
 // once.
 func (t *Task) Wait(ctx context.Context) error {
+	t.check("Wait")
 	mustHaveContext("Wait", ctx)
 	_, err := t.wait(ctx)
 	return err
@@ -304,6 +309,7 @@ func (t *Task) stuck() error {
 
 // Done returns a channel that is closed when the task's function has returned.
 func (t *Task) Done() <-chan struct{} {
+	t.check("Done")
 	t.scope.mu.Lock()
 	defer t.scope.mu.Unlock()
 	return t.doneLocked()
@@ -324,6 +330,7 @@ func (t *Task) doneLocked() <-chan struct{} {
 // as it was returned, or a [*TimeoutError], a [*PanicError], [ErrGoexit], or
 // [ErrRefused] with the cause.
 func (t *Task) Err() error {
+	t.check("Err")
 	if !t.has(hasEnded) {
 		return nil
 	}
@@ -398,16 +405,23 @@ func (f *Future[T]) Await(ctx context.Context) (T, error) {
 func (f *Future[T]) Task() *Task { return &f.task }
 
 // Scope returns the scope that the task lives in.
-func (t *Task) Scope() *Scope { return t.scope }
+func (t *Task) Scope() *Scope {
+	t.check("Scope")
+	return t.scope
+}
 
 // ID returns the number of the task, unique in its scope.
-func (t *Task) ID() uint64 { return t.id }
+func (t *Task) ID() uint64 {
+	t.check("ID")
+	return t.id
+}
 
 // Name returns the name given by [Name], or that of the task's function: in
 // joins with its place among the functions or items, as in "fetch[2]".
 func (t *Task) Name() string {
-	if t.name != nil && *t.name != "" {
-		return *t.name
+	t.check("Name")
+	if name := t.name.String(); name != "" {
+		return name
 	}
 	if m := t.more.Load(); m != nil && m.pc != 0 {
 		if m.nth > 0 {
@@ -420,7 +434,10 @@ func (t *Task) Name() string {
 
 // Path returns the path of the task's scope and the task's name, joined by a
 // slash.
-func (t *Task) Path() string { return t.scope.Path() + "/" + t.Name() }
+func (t *Task) Path() string {
+	t.check("Path")
+	return t.scope.Path() + "/" + t.Name()
+}
 
 // pcOf is where a function's code begins.
 func pcOf(fn any) uintptr { return reflect.ValueOf(fn).Pointer() }
@@ -439,13 +456,58 @@ func funcName(pc uintptr) string {
 	return strings.TrimSuffix(name, "-fm")
 }
 
-// Flags returns what [Bubble], [Master] and [Awaited] have fixed when the task was
-// spawned. The first is true if a failure of the task ends its scope.
-func (t *Task) Flags() (bubble, isMaster, isAwaited bool) {
-	return t.owner == ownScope, t.flags&master != 0, t.flags&awaited != 0
+// State returns where in its life the task is.
+func (t *Task) State() TaskState {
+	t.check("State")
+	t.scope.mu.Lock()
+	defer t.scope.mu.Unlock()
+	return t.stateLocked()
+}
+
+func (t *Task) stateLocked() TaskState {
+	switch {
+	case t.has(hasEnded):
+		return Ended
+	case t.has(givenUp):
+		return GivenUp
+	case !t.started:
+		return Queued
+	case t.has(told):
+		return TaskCanceling
+	default:
+		return Running
+	}
+}
+
+// Cause returns why the context of the task is done: what [context.Cause] returns
+// there. It returns nil while the context is not done, and after an end of the task
+// that no cancellation came before.
+func (t *Task) Cause() error {
+	t.check("Cause")
+	if e := t.contextEnded(); e != nil && (e.kind != Completed || e.task != t) {
+		return e.Cause()
+	}
+	return nil
+}
+
+// TaskFlags are what the options [Bubble], [Master] and [Awaited] have fixed when a
+// task was spawned.
+type TaskFlags struct {
+	Bubble  bool // a failure of the task ends its scope
+	Master  bool // its end ends its scope
+	Awaited bool // a finalizing scope stays for it
+}
+
+// Flags returns what the options have fixed when the task was spawned.
+func (t *Task) Flags() TaskFlags {
+	t.check("Flags")
+	return TaskFlags{Bubble: t.owner == ownScope, Master: t.flags&master != 0, Awaited: t.flags&awaited != 0}
 }
 
 // Failed reports whether the task has ended by an error of its own, or a panic: not
 // one that its cancellation explains. A task that was refused has not failed, for it
 // never ran. When observers hear of [TaskEnded] it is known.
-func (t *Task) Failed() bool { return t.has(hasFailed) }
+func (t *Task) Failed() bool {
+	t.check("Failed")
+	return t.has(hasFailed)
+}

@@ -28,6 +28,7 @@ func (s *Scope) enqueueLocked(t *Task) bool {
 	}
 	if t.flags&dedicated != 0 {
 		s.linkLocked(t, s.queue) // before the queue: it does not wait in it
+		t.started = true
 		return true
 	}
 	s.linkLocked(t, nil)
@@ -97,6 +98,7 @@ func (s *Scope) takeLocked() (t *Task, more uint8) {
 		return nil, 0
 	}
 	s.queue = t.next
+	t.started = true
 	if may := 1 + s.inARow/4; s.queue != nil && s.starting < may {
 		more = min(2, may-s.starting)
 		s.starting += more
@@ -205,7 +207,7 @@ func (s *Scope) rescue(t *Task, at stage, value any) {
 	switch {
 	case t.has(hasEnded):
 	case value != nil:
-		s.endTask(t, nil, newPanicError(t.Name(), value))
+		s.endTask(t, nil, newPanicError(t.Path(), value))
 	default:
 		s.endTask(t, ErrGoexit, nil)
 	}
@@ -253,7 +255,7 @@ func (s *Scope) retireLocked(t *Task) (next *Task, more uint8, hooks *hook) {
 		hooks = t.publishLocked()
 	}
 	if t.has(givenUp) {
-		go s.root().forget(t) // another scope's lock: not now
+		go s.Root().forget(t) // another scope's lock: not now
 	} else {
 		s.unlinkLocked(t)
 		s.releaseLocked(t)

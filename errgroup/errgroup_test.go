@@ -271,7 +271,7 @@ func TestPanicOfAGroupInAGroupStaysTheOneItWas(t *testing.T) {
 		})
 		p := raised(t, &outer)
 		assert.Same(t, p, raised(t, &inner))
-		assert.Equal(t, "TestPanicOfAGroupInAGroupStaysTheOneItWas.func1.1.1", p.Task)
+		assert.Equal(t, "errgroup/TestPanicOfAGroupInAGroupStaysTheOneItWas.func1.1.1", p.Task)
 		assert.Equal(t, 1, strings.Count(p.Error(), "[running"))
 	})
 }

@@ -105,7 +105,7 @@ func ExampleGroup_Wait() {
 		fmt.Println(p.Task, "panicked:", p.Recovered.Value)
 	}()
 	_ = g.Wait()
-	// Output: ExampleGroup_Wait.func1 panicked: out of ink
+	// Output: errgroup/ExampleGroup_Wait.func1 panicked: out of ink
 }
 
 // Under a scope the group is a part of the tree, and its own scope does what the

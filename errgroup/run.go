@@ -102,7 +102,7 @@ func (g *Group) run(ctx context.Context, f func() error, slots chan struct{}) er
 			leave(slots)
 			return
 		}
-		p := newPanicError(t.Name(), value)
+		p := newPanicError(t.Path(), value)
 		g.fail(p)
 		if ctx.Err() != nil {
 			leave(slots) // who waited for it has gone

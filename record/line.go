@@ -87,18 +87,18 @@ func appendScope(b []byte, t int64, s *traigo.Scope, deadline int64, by *traigo.
 func appendSpawn(b []byte, t int64, task *traigo.Task) []byte {
 	b = appendTaskID(b, t, "spawn", task)
 	b = appendKey(b, "n", task.Name())
-	bubble, master, awaited := task.Flags()
-	if !bubble && !master && !awaited {
+	flags := task.Flags()
+	if !flags.Bubble && !flags.Master && !flags.Awaited {
 		return b
 	}
 	b = append(b, `,"f":"`...)
-	if bubble {
+	if flags.Bubble {
 		b = append(b, 'b')
 	}
-	if master {
+	if flags.Master {
 		b = append(b, 'm')
 	}
-	if awaited {
+	if flags.Awaited {
 		b = append(b, 'w')
 	}
 	return append(b, '"')
@@ -222,7 +222,7 @@ func (r *Recorder) deadlineOf(s *traigo.Scope) (at int64) {
 
 func openerOf(s *traigo.Scope) (t *traigo.Task) {
 	defer func() { _ = recover() }() // it asks the context further out
-	return s.Task()
+	return s.Opener()
 }
 
 // since is how long after the start of the log that was, in nanoseconds.

@@ -63,7 +63,7 @@ func (r *recording) Observe(e traigo.Event) {
 		if up := s.Parent(); up != nil {
 			opened["in"] = up.ID()
 		}
-		if by := s.Task(); by != nil {
+		if by := s.Opener(); by != nil {
 			opened["by"] = by.ID()
 		}
 		if deadline, ok := s.Context().Deadline(); ok {
@@ -133,11 +133,11 @@ func stateOf(t *traigo.Task, err error) string {
 }
 
 func flagsOf(t *traigo.Task) (flags string) {
-	bubble, isMaster, isAwaited := t.Flags()
+	set := t.Flags()
 	for _, flag := range []struct {
 		is     bool
 		letter string
-	}{{bubble, "b"}, {isMaster, "m"}, {isAwaited, "w"}} {
+	}{{set.Bubble, "b"}, {set.Master, "m"}, {set.Awaited, "w"}} {
 		if flag.is {
 			flags += flag.letter
 		}

@@ -66,7 +66,7 @@ func (tp *tape) Observe(e traigo.Event) {
 		if up := e.Scope.Parent(); up != nil {
 			keys["in"] = up.ID()
 		}
-		if by := e.Scope.Task(); by != nil {
+		if by := e.Scope.Opener(); by != nil {
 			keys["by"] = by.ID()
 		}
 	case traigo.ScopeFinalized:
@@ -86,11 +86,11 @@ func (tp *tape) Observe(e traigo.Event) {
 	case traigo.TaskSpawned:
 		keys["k"], keys["n"] = "spawn", e.Task.Name()
 		flags := ""
-		bubble, master, awaited := e.Task.Flags()
+		set := e.Task.Flags()
 		for _, f := range []struct {
 			is   bool
 			flag string
-		}{{bubble, "b"}, {master, "m"}, {awaited, "w"}} {
+		}{{set.Bubble, "b"}, {set.Master, "m"}, {set.Awaited, "w"}} {
 			if f.is {
 				flags += f.flag
 			}
