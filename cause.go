@@ -94,23 +94,23 @@ func ctxErrOf(k CancelKind) error {
 // A reason is what can end a scope, or one task of it.
 type reason struct {
 	kind CancelKind
-	task *Task   // who failed, panicked, or was canceled alone
+	task *Task   // the task that failed, panicked, or was canceled alone
 	err  error   // the error behind it; for an outer context its cause
 	up   *ending // the ending of the scope or task above, for ParentCanceled
 }
 
 // An ending is the reason that came first. It is recorded once, under the lock
 // of the scope and before anything is canceled, and is read without that lock.
-// What people and package context need of it (a text with paths, a standard
-// context) is made only when it is asked for: most scopes end because they are
-// complete, and nobody asks why.
 type ending struct {
 	reason
 	scope *Scope
-	made  atomic.Pointer[explanation]
+
+	// Made when somebody asks why: most scopes end because they are complete, and nobody
+	// does. A text with paths and a standard context are five allocations.
+	made atomic.Pointer[explanation]
 }
 
-// An explanation is an ending for those who ask why.
+// An explanation is an ending in the form in which people and package context ask for it.
 type explanation struct {
 	cause  error           // what context.Cause returns
 	std    context.Context // see standard
@@ -124,12 +124,18 @@ func outerEnding(ctx context.Context, err error) *ending {
 	return e
 }
 
-// below is what e is for a scope or task under it.
-func (e *ending) below() reason {
-	return reason{kind: ParentCanceled, up: e}
+// below is the reason that e is for a scope or task under it.
+func (e *ending) below() reason { return reason{kind: ParentCanceled, up: e} }
+
+// first is the ending further out from which e follows; e itself if it follows from none.
+func (e *ending) first() *ending {
+	for e.up != nil {
+		e = e.up
+	}
+	return e
 }
 
-// Cause is what context.Cause returns below: the first cause, handed down as it is.
+// Cause is what context.Cause returns below: the first cause, the same value everywhere.
 func (e *ending) Cause() error { return e.explain().cause }
 
 // standard is a canceled context of package context that carries the cause:
@@ -138,9 +144,7 @@ func (e *ending) standard() context.Context { return e.explain().std }
 
 // explain returns the explanation that was made first.
 func (e *ending) explain() *explanation {
-	if e.up != nil {
-		return e.up.explain()
-	}
+	e = e.first()
 	if x := e.made.Load(); x != nil {
 		return x
 	}
@@ -154,11 +158,9 @@ func newExplanation(cause, ctxErr error) *explanation {
 	return &explanation{cause, ctx, ctxErr}
 }
 
-// errIs is what Err of the contexts returns.
-func (e *ending) errIs() error {
-	for e.up != nil {
-		e = e.up
-	}
+// ctxErr is what Err of the contexts returns.
+func (e *ending) ctxErr() error {
+	e = e.first()
 	if e.kind == ParentCanceled {
 		return e.explain().ctxErr
 	}
@@ -166,7 +168,7 @@ func (e *ending) errIs() error {
 }
 
 func (e *ending) cancellation() *Cancellation {
-	c := &Cancellation{Kind: e.kind, Scope: e.scope.Path(), Err: e.err, ctxErr: e.errIs()}
+	c := &Cancellation{Kind: e.kind, Scope: e.scope.Path(), Err: e.err, ctxErr: e.ctxErr()}
 	if e.kind == ParentCanceled && e.up != nil {
 		c.Err = e.up.Cause()
 	}
@@ -189,34 +191,34 @@ func (e *ending) failure() error {
 	}
 }
 
-// bare reports whether err, returned after e had ended its scope or task, says
+// isConsequence reports whether err, returned after e had ended its scope or task, says
 // nothing but that: every leaf of its tree is what ctx.Err returned, a
 // *Cancellation, or the cause itself.
-func (e *ending) bare(err error) (is bool) {
+func (e *ending) isConsequence(err error) (is bool) {
 	defer func() {
 		if recover() != nil { // a method of a user's error has panicked
 			is = false
 		}
 	}()
-	return e.isBare(err)
+	return e.explains(err)
 }
 
-func (e *ending) isBare(err error) bool {
-	if err == nil || same(err, e.errIs()) || same(err, e.given()) {
+func (e *ending) explains(err error) bool {
+	if err == nil || same(err, e.ctxErr()) || same(err, e.callerErr()) {
 		return true
 	}
 	switch x := err.(type) {
 	case *Cancellation:
 		return true
 	case *PanicError:
-		return false // whatever was its value
+		return false // whatever its value is
 	case interface{ Unwrap() error }:
 		inner := x.Unwrap()
-		return inner != nil && e.isBare(inner)
+		return inner != nil && e.explains(inner)
 	case interface{ Unwrap() []error }:
 		inner := x.Unwrap()
 		for _, err := range inner {
-			if !e.isBare(err) {
+			if !e.explains(err) {
 				return false
 			}
 		}
@@ -225,14 +227,11 @@ func (e *ending) isBare(err error) bool {
 	return false
 }
 
-// given is the cause in the form in which somebody handed it in: to Cancel, to
-// a timer, or to an outer context. The error of a failed task is not one: a
-// second task that returns the same sentinel has failed as well.
-func (e *ending) given() error {
-	for e.up != nil {
-		e = e.up
-	}
-	switch e.kind {
+// callerErr is the error as the caller passed it to Cancel, or the cause of an outer
+// context. It is nil for failures of tasks: another task that returns the same sentinel
+// has failed too.
+func (e *ending) callerErr() error {
+	switch e = e.first(); e.kind {
 	case Requested, TimedOut, ParentCanceled:
 		return e.err
 	default:
@@ -240,14 +239,25 @@ func (e *ending) given() error {
 	}
 }
 
+// text is the reason in words. Whoever looks at a tree must not fail by one bad error in
+// it, and a log record each time would not help.
+func (e *ending) text() (text string) {
+	defer func() {
+		if recover() != nil {
+			text = e.kind.String() + ": an error whose Error panics"
+		}
+	}()
+	return e.cancellation().reason()
+}
+
 // same is ==, also for errors of types that == would panic for.
 func same(a, b error) bool {
 	return a != nil && b != nil && reflect.ValueOf(b).Comparable() && a == b
 }
 
-// holds is errors.Is, and isStuck looks for a *StuckError, for trees in which a
+// safeIs is errors.Is, and isStuck looks for a *StuckError, for trees in which a
 // method of a user's error may panic.
-func holds(err, target error) (is bool) {
+func safeIs(err, target error) (is bool) {
 	defer func() { _ = recover() }()
 	return errors.Is(err, target)
 }

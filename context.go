@@ -11,13 +11,13 @@ import (
 // that never asks for Done pays nothing for being cancelable.
 //
 // What package context derives from them it attaches by AfterFunc, without a
-// goroutine; what it wants to know of their cause it asks by Value.
+// goroutine; their cause it asks for by Value.
 type (
 	scopeContext Scope
 	taskContext  Task
 )
 
-// A node is a scope or a task, as something that can end what hangs on it.
+// A node is a scope or a task, as something whose end ends other contexts.
 type node interface {
 	home() *Scope                  // under whose lock its hooks are
 	addHookLocked(h *hook) *ending // what has ended it; nil if h is in the list
@@ -31,34 +31,6 @@ func (t *Task) context() context.Context  { return (*taskContext)(t) }
 
 // nodeKey finds the nearest node of a context.
 type nodeKey struct{}
-
-// attach makes the end of an outer context that is no node end the scope. Where
-// it is one, admit has done so.
-func (s *Scope) attach() {
-	if s.upTask != nil || s.upScope || s.outer.Done() == nil {
-		return
-	}
-	ended := func() { s.stop(reason{kind: ParentCanceled}) }
-	detach := context.AfterFunc(s.outer, ended)
-	s.mu.Lock()
-	s.detach = detach
-	closed := s.state == Closed
-	s.mu.Unlock()
-	switch {
-	case closed: // by its parent, meanwhile: nobody else will undo it
-		detach()
-	case s.outer.Err() != nil:
-		ended() // now, and not when a goroutine comes round to it
-	}
-}
-
-// upEnded is what has ended the node that has called the hook of s.
-func (s *Scope) upEnded() *ending {
-	if s.upTask != nil {
-		return s.upTask.contextEnded()
-	}
-	return s.parent.ended()
-}
 
 // nodeOf returns the node that ctx is in, and whether ctx ends together with it:
 // it may be the node's context, or derived from that by values alone.
@@ -77,6 +49,34 @@ func nodeOf(ctx context.Context) (n node, together bool) {
 	return n, together
 }
 
+// attach makes the end of an outer context that is no node end the scope. Where
+// it is one, admit has done so.
+func (s *Scope) attach() {
+	if s.together || s.outer.Done() == nil {
+		return
+	}
+	ended := func() { s.cancelFor(reason{kind: ParentCanceled}) }
+	detach := context.AfterFunc(s.outer, ended)
+	s.mu.Lock()
+	s.detach = detach
+	closed := s.state == Closed
+	s.mu.Unlock()
+	switch {
+	case closed: // by its parent, meanwhile: nobody else will undo it
+		detach()
+	case s.outer.Err() != nil:
+		ended() // now, and not when the goroutine of AfterFunc runs
+	}
+}
+
+// upEnded is what has ended the node whose hook s is.
+func (s *Scope) upEnded() *ending {
+	if s.opener != nil {
+		return s.opener.contextEnded()
+	}
+	return s.parent.ended()
+}
+
 func (c *scopeContext) Done() <-chan struct{} {
 	s := (*Scope)(c)
 	s.mu.Lock()
@@ -85,14 +85,14 @@ func (c *scopeContext) Done() <-chan struct{} {
 }
 
 // Done of a task is a channel of its own, so that Cancel can end it alone. It
-// is made when it is first asked for, closed if the news has come by then.
+// is made when somebody asks for it first, and closed if the context has ended by then.
 func (c *taskContext) Done() <-chan struct{} {
 	t := (*Task)(c)
 	t.scope.mu.Lock()
 	defer t.scope.mu.Unlock()
 	if t.ctxDone == nil {
 		t.ctxDone = make(chan struct{})
-		if t.has(told) {
+		if t.has(isCtxDone) {
 			close(t.ctxDone)
 		}
 	}
@@ -101,14 +101,14 @@ func (c *taskContext) Done() <-chan struct{} {
 
 func (c *scopeContext) Err() error {
 	if e := (*Scope)(c).ended(); e != nil {
-		return e.errIs()
+		return e.ctxErr()
 	}
 	return nil
 }
 
 func (c *taskContext) Err() error {
 	if e := (*Task)(c).contextEnded(); e != nil {
-		return e.errIs()
+		return e.ctxErr()
 	}
 	return nil
 }
@@ -116,7 +116,7 @@ func (c *taskContext) Err() error {
 func (c *scopeContext) Deadline() (time.Time, bool) {
 	s := (*Scope)(c)
 	s.mu.Lock()
-	own := s.rare.deadline
+	own := s.ext.deadline
 	s.mu.Unlock()
 	return earlier(own, s.outer)
 }
@@ -124,7 +124,7 @@ func (c *scopeContext) Deadline() (time.Time, bool) {
 func (c *taskContext) Deadline() (time.Time, bool) {
 	t := (*Task)(c)
 	var own time.Time
-	if x := t.rare(); x != nil {
+	if x := t.ext.Load(); x != nil {
 		own = x.deadline
 	}
 	return earlier(own, t.scope.context())
@@ -152,17 +152,14 @@ func (c *taskContext) Value(key any) any {
 	if key == (nodeKey{}) {
 		return t
 	}
-	x := t.rare()
-	if x != nil && x.values != nil {
+	if x := t.ext.Load(); x != nil && x.values != nil {
 		if v := x.values.Value(key); v != nil {
 			return v
 		}
 	}
-	var own *ending
-	if t.has(endedAlive) {
+	own := t.alone()
+	if t.has(endedUncanceled) {
 		own = t.contextEnded()
-	} else {
-		own = t.alone()
 	}
 	return valueOf(key, own, t.scope.context())
 }
@@ -178,11 +175,11 @@ func valueOf(key any, e *ending, outer context.Context) any {
 	return outer.Value(key)
 }
 
-// AfterFunc is how package context attaches what it derives: f is called once
-// the context is done. If that is already so, f gets a goroutine of its own,
-// because package context holds a lock of its own during this call; otherwise
-// whoever ends the scope or task calls it, so that what is derived is canceled
-// when Cancel returns. f must not block.
+// AfterFunc is how package context attaches the contexts that it derives: f is called
+// once the context is done. If that is already so, f gets a goroutine of its own,
+// because package context holds a lock of its own during this call. Otherwise
+// whoever ends the scope or task calls f, so that a derived context is canceled
+// when Cancel returns. f must not block, and must not call runtime.Goexit.
 func (c *scopeContext) AfterFunc(f func()) (stop func() bool) { return afterFunc((*Scope)(c), f) }
 
 // AfterFunc is as for the scope's context.
@@ -208,13 +205,13 @@ func afterFunc(n node, f func()) (stop func() bool) {
 func (c *scopeContext) String() string { return fmt.Sprintf("traigo.Scope(%q)", (*Scope)(c).Path()) }
 func (c *taskContext) String() string  { return fmt.Sprintf("traigo.Task(%q)", (*Task)(c).Path()) }
 
-// A hook is called when the context it hangs on ends. The lists are under the
-// lock of the scope.
+// A hook is called when the context of a node ends. It is in a list of that node, under
+// the lock of the node's scope.
 type hook struct {
 	next  *hook
-	link  **hook // what points at this hook; nil when it is in no list
+	link  **hook // the pointer to this hook; nil when it is in no list
 	f     func()
-	scope *Scope // instead of f: a scope to end
+	scope *Scope // in place of f: a scope to end
 }
 
 func (h *hook) addLocked(list **hook) {
@@ -247,24 +244,26 @@ func takeHooksLocked(list **hook) *hook {
 	return first
 }
 
-// callHooks runs the hooks of a list that was taken: on another goroutine, if
-// one of them takes this one away.
+// callHooks calls the hooks of a list that was taken.
 func (s *Scope) callHooks(h *hook) {
-	defer func() {
-		if h != nil {
-			go s.callHooks(h)
-		}
-	}()
 	for h != nil {
 		this := h
 		h = h.next
 		this.next = nil
 		if c := this.scope; c != nil {
-			c.stop(c.upEnded().below())
+			c.cancelFor(c.upEnded().below())
 		} else {
-			s.guard("a function given to AfterFunc", this.f)
+			s.callHook(this.f)
 		}
 	}
+}
+
+func (s *Scope) callHook(f func()) {
+	const what = "a function given to AfterFunc"
+	returned := false
+	defer s.returnedOrPanicked(what, &returned)
+	f()
+	returned = true
 }
 
 func (s *Scope) addHookLocked(h *hook) *ending {
@@ -278,10 +277,10 @@ func (t *Task) addHookLocked(h *hook) *ending {
 	switch {
 	case t.alone() != nil:
 		return t.alone()
-	case t.has(endedAlive):
-		return t.pastLocked(nil)
+	case t.has(endedUncanceled):
+		return t.ownEndLocked()
 	case t.scope.state < Canceling:
-		h.addLocked(&t.demand().hooks)
+		h.addLocked(&t.ownExt().hooks)
 	}
 	return t.scope.ending()
 }

@@ -3,16 +3,12 @@ package traigo_test
 import (
 	"context"
 	"errors"
-	"io"
 	"log/slog"
 	"os"
 	"os/exec"
 	"runtime"
 	"runtime/debug"
-	"runtime/pprof"
-	rtrace "runtime/trace"
 	"slices"
-	"strconv"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -46,7 +42,6 @@ func TestCostSpawnAllocatesOnce(t *testing.T) {
 		{"flags", nil, []traigo.TaskOption{traigo.Bubble(false), traigo.Awaited(false)}},
 		{"a name", nil, []traigo.TaskOption{name}},
 		{"a limit", []traigo.ScopeOption{traigo.Limit(3)}, nil},
-		{"a shared limit", []traigo.ScopeOption{traigo.LimitedBy(traigo.NewLimiter(3))}, nil},
 	} {
 		s := traigo.New(context.Background(), row.scope...)
 		times := testing.AllocsPerRun(2000, func() {
@@ -59,62 +54,24 @@ func TestCostSpawnAllocatesOnce(t *testing.T) {
 	}
 }
 
-// Being seen by tools costs more only where they are asked for. Tracing costs nothing
-// while no trace is recorded; to be put there, a task needs a region.
-func TestCostStandardToolsAllocateLittle(t *testing.T) {
+// A scope without wrappers pays nothing for them, and one with a wrapper the two
+// functions that the wrapper is given and that counts its calls.
+func TestCostOfAWrapperIsTwoAllocations(t *testing.T) {
 	if raceEnabled {
 		t.Skip("the race detector allocates")
 	}
-	bg := context.Background()
 	nop := func(context.Context) error { return nil }
-	body := func(context.Context, *traigo.Scope) error { return nil }
 	done := make(chan struct{})
 	signal := func(context.Context) error { done <- struct{}{}; return nil }
-	one := func(opts ...traigo.TaskOption) [][]traigo.TaskOption { return [][]traigo.TaskOption{opts} }
-	two := append(one(traigo.Name("short")), one(traigo.Name("other"))...)
-	var many [][]traigo.TaskOption
-	for i := range 64 {
-		many = append(many, one(traigo.Name(strconv.Itoa(i)))...)
-	}
-	values := one(traigo.Name("short"), traigo.Values(pprof.WithLabels(bg, pprof.Labels("who", "values"))))
-	labels, trace := []traigo.ScopeOption{traigo.PprofLabels()}, []traigo.ScopeOption{traigo.RuntimeTrace()}
-	for _, row := range []struct {
-		name     string
-		opts     []traigo.ScopeOption
-		taskOpts [][]traigo.TaskOption // one after the other
-		record   bool
-		perTask  float64
-		perRun   float64
-	}{
-		{"off", nil, one(), false, 1, 1},
-		{"labels", labels, one(), false, 3, 6},
-		{"labels, two names", labels, two, false, 3, 6},
-		{"labels, many names", labels, many, false, 9, 6},
-		{"labels, Values", labels, values, false, 9, 6},
-		{"trace, none recorded", trace, one(), false, 1, 3},
-		{"trace, recorded", trace, one(), true, 2, 5},
-	} {
-		if row.record {
-			if err := rtrace.Start(io.Discard); err != nil {
-				t.Log("somebody else is tracing: ", err)
-				continue
-			}
-		}
-		s, i := traigo.New(bg, row.opts...), 0
-		spawn := func(fn func(context.Context) error) {
-			s.Spawn(fn, row.taskOpts[i%len(row.taskOpts)]...)
-			i++
-		}
-		assert.InDelta(t, row.perTask, testing.AllocsPerRun(2000, func() {
-			spawn(nop)
-			spawn(signal)
+	through := traigo.Wrap(func(ctx context.Context, next func(context.Context) error) error { return next(ctx) })
+	for want, opts := range map[float64][]traigo.ScopeOption{1: nil, 3: {through}, 5: {through, through}} {
+		s := traigo.New(context.Background(), opts...)
+		assert.InDelta(t, want, testing.AllocsPerRun(2000, func() {
+			s.Spawn(nop)
+			s.Spawn(signal)
 			<-done
-		})/2, 0.5, row.name)
-		assert.NoError(t, s.Close())
-		assert.InDelta(t, row.perRun, testing.AllocsPerRun(2000, func() { _ = traigo.Run(bg, body, row.opts...) }), 0.5, row.name)
-		if row.record {
-			rtrace.Stop()
-		}
+		})/2, 0.05, "%d wrappers", len(opts))
+		require.NoError(t, s.Close())
 	}
 }
 

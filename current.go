@@ -19,23 +19,35 @@ func Current(ctx context.Context) *Scope {
 	}
 }
 
-// CurrentTask returns the task that ctx is in; within Run called by a task
+// CurrentTask returns the task that ctx is in. Within Run called by a task
 // that is still this task. It returns nil if ctx carries none.
 func CurrentTask(ctx context.Context) *Task {
 	mustHaveContext("CurrentTask", ctx)
-	_, t := place(ctx)
+	_, t := where(ctx)
 	return t
 }
 
-// place is Current and CurrentTask.
-func place(ctx context.Context) (*Scope, *Task) {
+// where is Current and CurrentTask.
+func where(ctx context.Context) (*Scope, *Task) {
 	switch n := ctx.Value(nodeKey{}).(type) {
 	case *Scope:
-		_, t := place(n.outer)
+		_, t := where(n.outer)
 		return n, t
 	case *Task:
 		return n.scope, n
 	default:
 		return nil, nil
+	}
+}
+
+// pathOf is the path of the task or scope that ctx is in; "" if it carries none.
+func pathOf(ctx context.Context) string {
+	switch n := ctx.Value(nodeKey{}).(type) {
+	case *Scope:
+		return n.Path()
+	case *Task:
+		return n.Path()
+	default:
+		return ""
 	}
 }

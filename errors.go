@@ -119,6 +119,8 @@ func (e *TimeoutError) Timeout() bool { return true }
 type PanicError struct {
 	Task      string // path of the task; "" for the body of Run
 	Recovered *panics.Recovered
+
+	logged uint32 // 1 once it has been logged; atomic, and no atomic.Bool, so that a PanicError can be copied
 }
 
 func (e *PanicError) Error() string {

@@ -361,14 +361,16 @@ func ExampleStopping() {
 // it, and the scope reports it as abandoned until it ends.
 func ExampleBlocking() {
 	answer := make(chan struct{}) // from a library of another age
-	ended := make(chan struct{})
+	begun, ended := make(chan struct{}), make(chan struct{})
 	legacy := func() error {
 		defer close(ended)
+		close(begun)
 		<-answer
 		return nil
 	}
 	s := traigo.New(context.Background())
 	s.Spawn(traigo.Blocking(legacy))
+	<-begun
 	fmt.Println(s.Close()) // does not wait for the answer
 
 	close(answer)

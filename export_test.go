@@ -17,28 +17,28 @@ func (s *Scope) CheckInvariants() error {
 	}
 	listed, waiting, queued := int32(0), int32(0), false
 	for t := s.first; t != nil; t = t.next {
-		listed++
-		if t.flags&awaited != 0 {
-			waiting++
+		if !t.has(givenUp) {
+			listed++
+			if t.flags&awaited != 0 {
+				waiting++
+			}
 		}
 		queued = queued || t == s.queue
 		if t.next != nil && t.next.prev != t || t.next == nil && s.last != t {
 			return fmt.Errorf("the list is broken at task %d", t.id)
 		}
 	}
-	if s.live < listed || s.awaited < waiting || s.live < s.awaited || s.visitors < 0 {
-		return fmt.Errorf("I2: live %d of %d listed, awaited %d of %d, visitors %d", s.live, listed, s.awaited, waiting, s.visitors)
+	if s.live < listed || s.awaited < waiting || s.live < s.awaited || s.newScopes < 0 {
+		return fmt.Errorf("I2: live %d of %d listed, awaited %d of %d, scopes of New %d", s.live, listed, s.awaited, waiting, s.newScopes)
 	}
-	if s.state == Closed && (s.live != 0 || s.first != nil || s.children != nil && s.anyCounted()) {
+	if s.state == Closed && (s.live != 0 || listed != 0 || s.children != nil && s.anyCounted()) {
 		return fmt.Errorf("I3: closed with %d live", s.live)
 	}
 	if (s.queue != nil) != queued || queued && s.starting == 0 {
 		return fmt.Errorf("I5: queue %v, starting %d", s.queue != nil, s.starting)
 	}
-	for _, l := range s.rare.limits {
-		if l.holders == nil && l.used > l.limit {
-			return fmt.Errorf("%d of %d slots taken", l.used, l.limit)
-		}
+	if l := s.ext.slots; l.taken > l.limit {
+		return fmt.Errorf("%d of %d slots taken", l.taken, l.limit)
 	}
 	return nil
 }
@@ -46,7 +46,7 @@ func (s *Scope) CheckInvariants() error {
 // anyCounted reports whether a scope below is one that s had to wait for.
 func (s *Scope) anyCounted() bool {
 	for c := s.children; c != nil; c = c.sibling {
-		if c.how != ran {
+		if c.how != ran && !c.lingers {
 			return true
 		}
 	}

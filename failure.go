@@ -2,27 +2,28 @@ package traigo
 
 import (
 	"errors"
-	"fmt"
 	"log/slog"
 	"slices"
-	"strconv"
+	"sync/atomic"
+	"time"
 )
 
-// Who owns the error of a task, and what that means when it ends.
+// An error of a task finds its owner when the task ends, and what the scope owns, or
+// what nobody has received, is in the outcome of the scope.
 
 // An owner is settled at spawn, never by a race.
 type owner uint8
 
 const (
 	ownScope    owner = iota // it bubbles
-	ownCallback              // of OnDone, or of a join that hands it on
+	ownCallback              // of OnDone, or of a join that reports the error itself
 	ownAwaiter               // of Async
 	ownNobody
 )
 
 // settleOwner is the table in the documentation of the options.
 func (t *Task) settleOwner() {
-	x := t.rare()
+	x := t.ext.Load()
 	switch {
 	case t.flags&(bubbles|bubbleGiven) == bubbles|bubbleGiven:
 		t.owner = ownScope
@@ -37,10 +38,9 @@ func (t *Task) settleOwner() {
 	}
 }
 
-// endTask makes the result of t known and lets it have its consequences. t
-// counts as live until it is retired. Observers hear of it first, so that the
-// failure comes before what it causes; if one of them calls runtime.Goexit, the
-// rest is done on the way out.
+// endTask makes the result of t visible and lets it have its consequences. t
+// counts as live until it is retired. Observers are told first, so that the
+// failure comes before what it causes.
 func (s *Scope) endTask(t *Task, err error, panicked *PanicError) {
 	if panicked != nil {
 		err = panicked
@@ -49,24 +49,31 @@ func (s *Scope) endTask(t *Task, err error, panicked *PanicError) {
 	if s.settings.panicAsError {
 		panicked = nil
 	}
-	defer s.callBack(t, err)
-	defer s.decide(t, err, failed, panicked)
 	if failed {
 		t.set(hasFailed)
-		defer s.traceFailure(t, err)
 	}
 	s.emit(TaskEnded, t, err)
+	s.logPanic(t, panicked)
+	s.decide(t, err, failed, panicked)
+	if !t.has(givenUp) { // or the callback has been called with that
+		s.callBack(t, err)
+	}
 }
 
 func (s *Scope) callBack(t *Task, err error) {
-	if x := t.rare(); x != nil && x.onDone != nil {
-		s.guard("OnDone of task "+strconv.Quote(t.Path()), func() { x.onDone(err) })
+	if x := t.ext.Load(); x != nil && x.onDone != nil {
+		defer func() {
+			if value := recover(); value != nil {
+				s.logRecovered("OnDone", t, value)
+			}
+		}()
+		x.onDone(err)
 	}
 }
 
 // verdict says whether err, which the task's function returned, is a failure
-// and not just what a cancellation looks like from inside. A task that has run
-// out of its own time has failed with that.
+// and not just a consequence of a cancellation. A task that has run out of its own
+// time has failed with that.
 func (t *Task) verdict(err error) (failed bool, result error) {
 	if err == nil {
 		return false, nil
@@ -75,160 +82,186 @@ func (t *Task) verdict(err error) (failed bool, result error) {
 	if e != nil && e.kind == TimedOut {
 		return true, joined(e, err)
 	}
-	if e != nil && e.bare(err) {
+	if e != nil && e.isConsequence(err) {
 		return false, err
 	}
 	e = t.scope.ended()
-	return e == nil || !e.bare(err), err
+	return e == nil || !e.isConsequence(err), err
 }
 
-// joined is the timeout of e, with what else err has to say.
+// joined is the timeout of e, together with what else err has to say.
 func joined(e *ending, err error) error {
 	switch {
-	case e.bare(err):
+	case e.isConsequence(err):
 		return e.err
-	case holds(err, e.err):
+	case safeIs(err, e.err):
 		return err
 	default:
 		return errors.Join(e.err, err)
 	}
 }
 
-// A fate is what becomes of an error that neither ends the scope nor is in its
-// outcome.
+// A fate is what becomes of the error of a task.
 type fate uint8
 
 const (
 	owned      fate = iota // it has an owner
-	ignored                // nobody wants it
+	ignored                // it belongs to nobody
 	suppressed             // it came after a quiet end
-	lost                   // nobody is left to take it
+	late                   // its task had been given up
+	lost                   // a panic that nobody raises
+	displaced              // another error had to make room for it
 )
 
-// decide is where a failure finds its owner.
-func (s *Scope) decide(t *Task, err error, failed bool, panicked *PanicError) {
-	if m := t.more.Load(); m != nil && m.handOver != nil && panicked == nil && (failed || err != nil && s.ended() == nil) {
-		failed = !m.handOver(err) && failed
-	}
-	up, stuck, fate := s.outerEnded(), failed && isStuck(err), owned
+var fates = [...]struct {
+	level slog.Level
+	text  string
+}{
+	ignored:    {slog.LevelDebug, "error ignored: the task does not bubble"},
+	suppressed: {slog.LevelWarn, "error after a quiet end, not in the outcome"},
+	late:       {slog.LevelWarn, "error of a task that had been given up"},
+	lost:       {slog.LevelError, "panic of a task, raised by nobody"},
+	displaced:  {slog.LevelWarn, "error that nobody has awaited"},
+}
 
-	s.mu.Lock()
-	if err != nil {
-		t.demand().err = err
-	}
-	switch {
-	case t.has(givenUp) && panicked != nil:
-		fate = lost
-	case t.has(givenUp) && failed:
-		fate = suppressed
-	case t.has(givenUp):
-	case panicked != nil:
-		s.panickedLocked(up, t, panicked)
-	case failed:
-		fate = s.failedLocked(up, t, err, stuck)
-	}
-	if t.flags&master != 0 && !t.has(givenUp) {
-		s.endLocked(up, reason{kind: MasterEnded, task: t})
-	}
-	defer s.callHooks(t.publishLocked())
-	s.settle()
-
-	switch fate {
-	case owned:
-	case ignored:
-		s.log(slog.LevelDebug, "error ignored: the task does not bubble", t, err)
-	case suppressed:
-		s.log(slog.LevelWarn, "error after a quiet end, not in the outcome", t, err)
-	case lost:
-		s.log(slog.LevelError, "panic of a task that had been given up", t, err)
+// logFate logs what the outcome of s does not contain.
+func (s *Scope) logFate(f fate, t *Task, err error) {
+	if f != owned {
+		s.log(fates[f].level, fates[f].text, t, err)
 	}
 }
 
-func (s *Scope) failedLocked(up *ending, t *Task, err error, stuck bool) fate {
+// decide is where the error of an ended task finds its owner.
+func (s *Scope) decide(t *Task, err error, failed bool, panicked *PanicError) {
+	stuckBelow := failed && isStuck(err)
+	var f fate
+	var oldest *Task
+	s.lock()
+	if err != nil {
+		t.ownExt().err = err
+	}
+	switch gone := t.has(givenUp); {
+	case panicked != nil && gone && s.state == Closed: // it has been logged, and nobody is left to raise it
+	case panicked != nil:
+		s.panickedLocked(t, panicked)
+	case failed && gone:
+		f = late
+	case failed:
+		f, oldest = s.failedLocked(t, err, stuckBelow)
+	}
+	if t.flags&master != 0 && !t.has(givenUp) {
+		s.endLocked(reason{kind: MasterEnded, task: t})
+	}
+	hooks := t.finishLocked()
+	s.settle()
+
+	s.callHooks(hooks)
+	if _, isPanic := err.(*PanicError); isPanic && f == ignored {
+		f = lost
+	}
+	s.logFate(f, t, err)
+	if oldest != nil {
+		s.logFate(displaced, oldest, oldest.result())
+	}
+}
+
+// failedLocked hands the failure of t to its owner. stuckBelow says that a goroutine below
+// was left behind: a quiet end does not silence that.
+func (s *Scope) failedLocked(t *Task, err error, stuckBelow bool) (f fate, oldest *Task) {
 	if t.flags&forStart != 0 && !t.has(isReady) {
-		return owned // Start returns it
+		return owned, nil // Start returns it
 	}
 	switch t.owner {
 	case ownScope:
-		if s.endLocked(up, reason{kind: TaskFailed, task: t, err: err}) {
-			return owned
+		if s.endLocked(reason{kind: TaskFailed, task: t, err: err}) {
+			return owned, nil
 		}
-		// That a goroutine is left behind is not among what a quiet end silences.
-		if s.over.Load().quiet() && !stuck {
-			return suppressed
+		if s.over.Load().quiet() && !stuckBelow {
+			return suppressed, nil
 		}
 		s.keepLocked(t, err)
 	case ownAwaiter:
-		if t.demand().waiters > 0 {
+		if t.ownExt().waiters > 0 {
 			t.set(received)
 		} else {
-			s.holdLocked(t)
+			oldest = s.keepUnreceivedLocked(t)
 		}
 	case ownNobody:
-		return ignored
+		return ignored, nil
 	case ownCallback:
 	}
-	return owned
+	return owned, oldest
 }
 
-// publishLocked makes the result of t known: to those who wait for it first,
-// and only then, by what settle does, to those whom it cancels. Its context is
-// done with it, and so is what was derived from that: the hooks it returns are
-// to be called. A scope of New outlives the task that opened it, and passes to
-// the task's scope.
+// panickedLocked records a panic: it ends the scope and is always raised.
+func (s *Scope) panickedLocked(t *Task, p *PanicError) {
+	first := s.endLocked(reason{kind: Panicked, task: t, err: p})
+	if x := s.ownExtLocked(); x.panicked == nil {
+		x.panicked = p
+	}
+	if !first {
+		s.keepLocked(nil, p)
+	}
+}
+
+// finishLocked makes the result of t visible. It must run before settle cancels
+// anything, so that a waiter that is canceled by this end still finds the result. The
+// context of t ends with it, and so do the contexts derived from that: the hooks that it
+// returns are to be called. A scope of New may outlive the task that opened it, and
+// passes to the task's scope.
 //
-// The bits come before the channels: whoever finds Done closed finds Err set.
-func (t *Task) publishLocked() (hooks *hook) {
-	s, m, before := t.scope, t.more.Load(), t.bits.Load()
-	bits := hasEnded | told
-	if s.state < Canceling && (m == nil || m.over.Load() == nil) {
-		bits |= endedAlive
+// The bits are set before the channels are closed: whoever finds Done closed finds Err
+// set.
+func (t *Task) finishLocked() (hooks *hook) {
+	s, x, before := t.scope, t.ext.Load(), t.bits.Load()
+	bits := hasEnded | isCtxDone
+	if s.state < Canceling && (x == nil || x.over.Load() == nil) {
+		bits |= endedUncanceled
 	}
 	t.set(bits)
-	if s.rare.limits != nil && t.id != 0 && before&givenUp == 0 {
-		s.leaveLimitsLocked(t)
-	}
-	if t.ctxDone != nil && before&told == 0 {
+	s.releaseSlotLocked(t)
+	if t.ctxDone != nil && before&isCtxDone == 0 {
 		close(t.ctxDone)
 	}
-	if m == nil {
+	if x == nil {
 		return nil
 	}
-	if m.done != nil {
-		close(m.done)
+	if x.done != nil {
+		close(x.done)
 	}
-	if x := m.rare.Load(); x != nil && x.timer != nil {
+	if x.timer != nil {
 		x.timer.Stop() // or it would keep t
 	}
-	for h := m.hooks; h != nil; {
+	for h := x.hooks; h != nil; {
 		this := h
 		h = h.next
-		if this.scope != nil && this.scope.how == made && bits&endedAlive != 0 {
+		if this.scope != nil && this.scope.how == made && bits&endedUncanceled != 0 {
 			this.removeLocked()
 			this.addLocked(&s.hooks)
 		}
 	}
-	return takeHooksLocked(&m.hooks)
+	return takeHooksLocked(&x.hooks)
 }
 
-// The outcome of a scope: what ended it, and what must not be lost besides.
-
-// A result is what a scope collects for its outcome. All lists are short: of
-// more than maxKept it keeps the count.
-type result struct {
-	later     []later // besides the ending, in the order in which they came
+// collected is what a scope collects for its outcome. Of the errors in later it keeps
+// maxKept, and counts the rest; of the tasks in unreceived and the scopes in unseen it
+// keeps maxKept, and logs the oldest of more.
+type collected struct {
+	later     []later // errors beside the ending, in the order in which they came
 	laterMore int
 
-	unreceived     []*Task // failed tasks of Async whose error nobody has yet
-	unreceivedMore int
+	unreceived []*Task  // failed tasks of Async whose error nobody has received
+	unseen     []*Scope // failed forks and scopes of New whose outcome nobody has asked for
 
 	stuck    StuckError
-	panicked *PanicError // of a task or a fork: Run, Wait and Close panic with it
-	unasked  []*Scope    // failed forks whose outcome nobody may have asked for
-	bodyEnd  error       // what comes out of Run instead of the outcome: the body's panic, or ErrGoexit
+	panicked *PanicError // of a task, or of a scope in unseen: Run, Wait and Close panic with it
+	bodyEnd  error       // what comes out of Run in place of the outcome: the body's panic, or ErrGoexit
+
+	unseenTimer *time.Timer // of s itself: see watchUnseen
+	isReported  bool        // the outcome has been logged because nobody had asked for it
 }
 
-// A later is an error that came after the ending, or that no ending has.
+// A later is an error that came after the ending, or that is no ending.
 type later struct {
 	task *Task // nil if the error is the body's
 	err  error
@@ -252,172 +285,177 @@ func (s *Scope) keepLocked(t *Task, err error) {
 	if s.state >= Canceling && s.over.Load().quiet() {
 		room++ // the first becomes Err
 	}
-	r := s.ownRareLocked()
-	if len(r.later) >= room {
-		r.laterMore++
+	x := s.ownExtLocked()
+	if len(x.later) >= room {
+		x.laterMore++
 		return
 	}
-	r.later = append(r.later, later{t, err})
+	x.later = append(x.later, later{t, err})
 }
 
-// panickedLocked records a panic: it ends the scope and is always raised.
-func (s *Scope) panickedLocked(up *ending, t *Task, p *PanicError) {
-	first := s.endLocked(up, reason{kind: Panicked, task: t, err: p})
-	if r := s.ownRareLocked(); r.panicked == nil {
-		r.panicked = p
+// keepUnreceivedLocked keeps the error of a task of Async for whoever awaits it. It
+// returns the oldest such task, if that had to make room.
+func (s *Scope) keepUnreceivedLocked(t *Task) (oldest *Task) {
+	x := s.ownExtLocked()
+	if len(x.unreceived) >= maxKept {
+		oldest = x.unreceived[0]
+		oldest.set(received)
+		x.unreceived = slices.Delete(x.unreceived, 0, 1)
 	}
-	if !first {
-		s.keepLocked(nil, p)
-	}
+	x.unreceived = append(x.unreceived, t)
+	return oldest
 }
 
-// holdLocked keeps the error of a task of Async for whoever awaits it.
-func (s *Scope) holdLocked(t *Task) {
-	if s.state >= Canceling {
-		t.set(heldLate)
-	}
-	r := s.ownRareLocked()
-	if len(r.unreceived) >= maxKept {
-		r.unreceivedMore++
-		t.set(counted)
-		return
-	}
-	t.set(unreceived)
-	r.unreceived = append(r.unreceived, t)
-}
-
-// receivedLocked takes it out again: somebody has it. What has joined the
-// outcome stays there.
+// receivedLocked records that somebody has received the error of t. What has joined
+// the outcome stays there.
 func (s *Scope) receivedLocked(t *Task) {
-	switch {
-	case t.has(unreceived):
-		s.rare.unreceived = slices.DeleteFunc(s.rare.unreceived, func(u *Task) bool { return u == t })
-	case t.has(counted) && t.has(heldLate) == (s.state >= Canceling):
-		s.rare.unreceivedMore--
-	}
-	t.clear(unreceived | counted)
 	t.set(received)
+	if i := slices.Index(s.ext.unreceived, t); i >= 0 {
+		s.ext.unreceived = slices.Delete(s.ext.unreceived, i, i+1)
+	}
 }
 
-// joinUnreceivedLocked runs as the end of the scope is decided: what nobody has
-// received by now joins the outcome.
+// joinUnreceivedLocked runs as the end of the scope is decided: the errors of Async that
+// nobody has received by now join the outcome.
 func (s *Scope) joinUnreceivedLocked() {
-	r := s.rare
-	if r == nothingRare {
+	x := s.ext
+	if x == noScopeExt {
 		return
 	}
-	for _, t := range r.unreceived {
-		t.clear(unreceived)
-		r.later = append(r.later, later{t, t.result()})
+	for _, t := range x.unreceived {
+		x.later = append(x.later, later{t, t.result()})
 	}
-	r.laterMore += r.unreceivedMore
-	r.unreceived, r.unreceivedMore = nil, 0
+	x.unreceived = nil
 }
 
-// inheritLocked takes over what a closed child leaves: the outcome of a fork
-// that nobody has asked for, to be looked at when s closes. It returns one that
-// had to make room.
-func (s *Scope) inheritLocked(c *Scope) (evicted *Scope) {
-	if c.out == nil || c.asked.Load() || c.out.mere() {
+// keepUnseenLocked keeps a failed child, whose outcome nobody has asked for, until s
+// closes. It returns the oldest such child, if that had to make room.
+func (s *Scope) keepUnseenLocked(c *Scope) (oldest *Scope) {
+	if !c.isUnseen() {
 		return nil
 	}
-	r := s.ownRareLocked()
-	if len(r.unasked) >= maxKept {
-		evicted, r.unasked = r.unasked[0], append(r.unasked[:0:0], r.unasked[1:]...)
-		if p := evicted.raised(); p != nil && r.panicked == nil && !evicted.asked.Load() {
-			r.panicked = p // a log line is not enough for a panic
-			s.keepLocked(nil, p)
-			evicted = nil
+	x := s.ownExtLocked()
+	if len(x.unseen) >= maxKept {
+		oldest = x.unseen[0]
+		x.unseen = slices.Delete(x.unseen, 0, 1)
+		if s.raiseLocked(oldest) {
+			oldest = nil
 		}
 	}
-	r.unasked = append(r.unasked, c)
-	return evicted
+	x.unseen = append(x.unseen, c)
+	return oldest
 }
 
-// mere reports an outcome that only says that the parent has ended.
-func (e *Error) mere() bool {
+// raiseLocked makes the panic of a child whose outcome nobody has asked for the panic of
+// s: a record in a log is not enough for a panic. It reports false if c has none.
+func (s *Scope) raiseLocked(c *Scope) bool {
+	p := c.raised()
+	if p == nil || !c.asked.CompareAndSwap(false, true) {
+		return false
+	}
+	s.keepLocked(nil, p)
+	if x := s.ownExtLocked(); x.panicked == nil {
+		x.panicked = p
+	}
+	return true
+}
+
+// isUnseen reports whether a closed scope has failed and nobody has asked for its
+// outcome. That its parent was canceled is no outcome of its own.
+func (s *Scope) isUnseen() bool {
+	return s.out != nil && !s.asked.Load() && !s.out.onlyParentCanceled()
+}
+
+// watchUnseen logs the outcome of a scope that has closed, when it has been there for
+// some time and nobody has asked for it.
+func (s *Scope) watchUnseen() {
+	if !s.isUnseen() {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if x := s.ownExtLocked(); !x.isReported {
+		x.unseenTimer = time.AfterFunc(patience, s.reportUnseen)
+	}
+}
+
+// reportUnseen logs the outcome of a scope, once, if nobody has asked for it.
+func (s *Scope) reportUnseen() {
+	s.mu.Lock()
+	x := s.ownExtLocked()
+	first := !x.isReported && !s.asked.Load()
+	x.isReported = true
+	if x.unseenTimer != nil {
+		x.unseenTimer.Stop()
+	}
+	s.mu.Unlock()
+	if first {
+		s.log(slog.LevelError, "failed, and nobody has asked for the outcome", nil, s.out)
+	}
+}
+
+// onlyParentCanceled reports an outcome that says no more than that the parent has ended.
+func (e *Error) onlyParentCanceled() bool {
 	c, ok := e.Err.(*Cancellation)
 	return ok && c.Kind == ParentCanceled && len(e.Others) == 0
 }
 
-// reportUnasked logs the outcome of a fork that nobody has asked for.
-func (s *Scope) reportUnasked(c *Scope) {
-	if c != nil && !c.asked.Load() {
-		c.log(slog.LevelError, "failed, and nobody has asked for the outcome", nil, c.out)
-	}
-}
-
-// conclude makes the outcome. Nothing lives in the scope any more, so that what
-// it reads does not change.
-func (s *Scope) conclude() {
+// makeOutcome makes the outcome, and logs what is not in it. Nothing lives in the scope
+// any more, so that what it reads does not change.
+func (s *Scope) makeOutcome() {
 	s.mu.Lock()
-	r := s.rare
-	unasked, unreceived, unreceivedMore := r.unasked, r.unreceived, r.unreceivedMore
-	for _, c := range unasked {
-		if p := c.raised(); p != nil && !c.asked.Load() {
-			c.asked.Store(true)
-			s.keepLocked(nil, p)
-			if r.panicked == nil {
-				r.panicked = p
-			}
-		}
+	x := s.ext
+	unseen, unreceived := x.unseen, x.unreceived
+	for _, c := range unseen {
+		s.raiseLocked(c)
 	}
-	if r != nothingRare {
-		r.unasked, r.unreceived = nil, nil
+	if x = s.ext; x != noScopeExt {
+		x.unseen, x.unreceived = nil, nil
 	}
 	s.mu.Unlock()
 
-	s.out = s.compose(r) // first: a logger may take this goroutine away
-	for _, c := range unasked {
-		s.reportUnasked(c)
+	s.out = s.composeOutcome(x)
+	for _, c := range unseen {
+		c.reportUnseen()
 	}
 	for _, t := range unreceived {
 		s.log(slog.LevelWarn, "error after the end was decided, and nobody has awaited it", t, t.result())
 	}
-	if unreceivedMore > 0 {
-		s.log(slog.LevelWarn, fmt.Sprintf("%s more like it", count(unreceivedMore, "error")), nil, nil)
-	}
-	s.reportHidden(r)
+	s.reportHidden(x)
 }
 
-// compose makes one error of what ended the scope and what came besides.
-func (s *Scope) compose(r *scopeRare) *Error {
+// composeOutcome makes one error of what ended the scope and what came besides.
+func (s *Scope) composeOutcome(x *scopeExt) *Error {
 	var errs []error
 	if err := s.ending().failure(); err != nil {
 		errs = append(errs, err)
 	}
-	for _, l := range r.later {
+	for _, l := range x.later {
 		errs = append(errs, l.error())
 	}
-	more := r.laterMore
-	if len(r.stuck.Tasks) > 0 {
+	more := x.laterMore
+	if len(x.stuck.Tasks) > 0 {
 		if len(errs) > maxKept { // Others has no room for it
 			errs, more = errs[:maxKept], more+1
 		}
-		errs = append(errs, &r.stuck)
-	}
-	if len(errs) <= 1 && more > 0 {
-		// Those that were kept have been received since, these were only counted. As
-		// an error they cannot get lost when somebody takes this one apart.
-		errs = append(errs, fmt.Errorf("%s of tasks that nobody has awaited, more than were kept", count(more, "error")))
-		more = 0
+		errs = append(errs, &x.stuck)
 	}
 	if len(errs) == 0 {
 		return nil
 	}
-	out := &Error{Scope: s.Path(), Err: errs[0], More: more, panicked: r.panicked}
+	out := &Error{Scope: s.Path(), Err: errs[0], More: more, panicked: x.panicked}
 	if len(errs) > 1 {
 		out.Others = errs[1:]
 	}
 	return out
 }
 
-// reportHidden logs what nobody gets to see of the outcome, because a panic or
-// a Goexit is what comes out of the scope.
-func (s *Scope) reportHidden(r *scopeRare) {
-	shown := r.bodyEnd
-	if r.panicked != nil && (shown == nil || same(shown, ErrGoexit)) {
-		shown = r.panicked
+// reportHidden logs the part of the outcome that nobody gets to see, because a panic or
+// a Goexit comes out of the scope in its place.
+func (s *Scope) reportHidden(x *scopeExt) {
+	shown := x.bodyEnd
+	if x.panicked != nil && (shown == nil || same(shown, ErrGoexit)) {
+		shown = x.panicked
 	}
 	if shown == nil || s.out == nil {
 		return
@@ -429,8 +467,8 @@ func (s *Scope) reportHidden(r *scopeRare) {
 	}
 }
 
-// failure is the outcome as an error: nil, or an *Error.
-func (s *Scope) failure() error {
+// outcome is the outcome as an error: nil, or an *Error.
+func (s *Scope) outcome() error {
 	if s.out == nil {
 		return nil
 	}
@@ -445,10 +483,20 @@ func (s *Scope) raised() *PanicError {
 	return s.out.panicked
 }
 
-// report gives the outcome to whoever waited: a panic as a panic.
-func (s *Scope) report() error {
+// returnOutcome gives the outcome to whoever waited: a panic as a panic.
+func (s *Scope) returnOutcome() error {
 	if p := s.raised(); p != nil {
 		panic(p)
 	}
-	return s.failure()
+	return s.outcome()
+}
+
+// logPanic logs the panic of a task at once: until everything in the scope has ended
+// it is raised nowhere. A panic that comes up through a nested scope has been logged
+// there.
+func (s *Scope) logPanic(t *Task, p *PanicError) {
+	if p == nil || !atomic.CompareAndSwapUint32(&p.logged, 0, 1) {
+		return
+	}
+	s.log(slog.LevelError, "a task has panicked", t, nil, panicAttrs(p)...)
 }

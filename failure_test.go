@@ -3,8 +3,10 @@ package traigo_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"runtime"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -253,7 +255,8 @@ func TestPanicOfATaskThatTheBodysPanicHidesIsLogged(t *testing.T) {
 				panic("of the body")
 			}, book.logger())
 		}))
-		assert.Equal(t, 1, book.count(slog.LevelError, "of the task"))
+		assert.Equal(t, 1, book.count(slog.LevelError, "hidden by a panic or a Goexit"))
+		assert.Equal(t, 2, book.count(slog.LevelError, "of the task"), "at once, and as what is hidden")
 	})
 }
 
@@ -271,7 +274,7 @@ func TestPanicThatHidesNothingIsNotLogged(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var book logbook
 				require.NotNil(t, raised(func() { _ = traigo.Run(t.Context(), body, book.logger()) }))
-				assert.Zero(t, book.count(slog.LevelError, ""))
+				assert.Zero(t, book.count(slog.LevelError, "hidden"))
 			})
 		})
 	}
@@ -281,38 +284,48 @@ func TestPanicThatHidesNothingIsNotLogged(t *testing.T) {
 // are in the outcome and four are counted there, even when somebody receives
 // these four while the scope is closing; of the others, sixteen are logged and
 // four are counted in the log.
-func TestFuturesThatAreOnlyCountedStayCountedWhereTheyWere(t *testing.T) {
-	for name, awaited := range map[string]bool{"nobody awaits": false, "awaited too late": true} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				var book logbook
-				s := traigo.New(t.Context(), book.logger())
-				var early []*traigo.Future[int]
-				for range 20 {
-					early = append(early, traigo.Async(s, noAnswer))
-					synctest.Wait()
-				}
-				for range 20 {
-					traigo.Async(s, func(ctx context.Context) (int, error) { <-ctx.Done(); return 0, errLate })
-				}
-				s.Spawn(cleaning(time.Minute, nil))
-				synctest.Wait()
-				s.Cancel(nil)
-				time.Sleep(time.Second)
-				if awaited {
-					for _, f := range early {
-						_, err := f.Await(t.Context())
-						require.Equal(t, errBoom, err)
-					}
-				}
-				e := outcome(t, s.Wait())
-				assert.Len(t, e.Unwrap(), 16)
-				require.ErrorContains(t, e, "and 4 more")
-				assert.Equal(t, 16, book.count(slog.LevelWarn, "late"))
-				assert.Equal(t, 1, book.count(slog.LevelWarn, "4 errors more"))
-			})
-		})
-	}
+func TestFuturesBeyondSixteenAreLoggedAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var book logbook
+		s := traigo.New(t.Context(), book.logger())
+		failed := func(i int) *traigo.Future[int] {
+			return traigo.Async(s, func(context.Context) (int, error) { return 0, fmt.Errorf("error %d.", i) })
+		}
+		var futures []*traigo.Future[int]
+		for i := range 20 {
+			futures = append(futures, failed(i))
+			synctest.Wait()
+		}
+		const logged = "nobody has awaited"
+		assert.Equal(t, 4, book.count(slog.LevelWarn, logged), "the oldest, before the scope ends")
+		assert.Equal(t, 1, book.count(slog.LevelWarn, "error 0."))
+		assert.Zero(t, book.count(slog.LevelWarn, "error 4."))
+		_, err := futures[5].Await(t.Context())
+		require.ErrorContains(t, err, "error 5.")
+		_, err = futures[1].Await(t.Context())
+		require.ErrorContains(t, err, "error 1.", "what was logged is still there")
+
+		e := outcome(t, s.Close())
+		assert.Zero(t, e.More)
+		for i := range 20 {
+			isIn := strings.Contains(e.Error(), fmt.Sprintf("error %d.", i))
+			assert.Equal(t, i > 3 && i != 5, isIn, i)
+		}
+		assert.Equal(t, 4, book.count(slog.LevelWarn, logged))
+	})
+}
+
+func TestFuturesThatFailAfterTheEndWasDecidedAreLogged(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var book logbook
+		s := traigo.New(t.Context(), book.logger())
+		for range 20 {
+			traigo.Async(s, func(ctx context.Context) (int, error) { <-ctx.Done(); return 0, errLate })
+		}
+		synctest.Wait()
+		require.NoError(t, s.Close())
+		assert.Equal(t, 20, book.count(slog.LevelWarn, "late"))
+	})
 }
 
 // Those received in time leave the outcome, counted ones too.

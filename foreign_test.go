@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
+	"os/exec"
 	"runtime"
 	"strings"
 	"sync/atomic"
@@ -26,175 +28,48 @@ type seeing func(e traigo.Event)
 
 func (see seeing) Observe(e traigo.Event) { see(e) }
 
-// goexitOn is an observer that calls runtime.Goexit on that event of the scope
-// of that name, each time.
-func goexitOn(kind traigo.EventKind, name string) traigo.ScopeOption {
-	return traigo.Observe(seeing(func(e traigo.Event) {
-		if e.Kind == kind && e.Scope.Name() == name {
-			runtime.Goexit()
-		}
-	}))
-}
+// goexitHandler is a slog.Handler that calls runtime.Goexit.
+type goexitHandler struct{ slog.Handler }
 
-// requireCloses closes s from a goroutine of its own, which may be taken away.
-func requireCloses(t *testing.T, s *traigo.Scope) {
-	t.Helper()
-	go func() { _ = s.Close() }()
-	time.Sleep(time.Minute)
-	require.Equal(t, traigo.Closed, s.State())
-	assert.True(t, closed(s.Done()))
-	require.NoError(t, s.CheckInvariants())
-}
+func (goexitHandler) Enabled(context.Context, slog.Level) bool  { return true }
+func (goexitHandler) Handle(context.Context, slog.Record) error { runtime.Goexit(); return nil }
 
-func TestGoexitAtTheOpeningOfAScopeHangsNobodyAbove(t *testing.T) {
-	for name, open := range map[string]func(s *traigo.Scope){
-		"Fork": func(s *traigo.Scope) { s.Fork(traigo.Name("below")) },
-		"New":  func(s *traigo.Scope) { traigo.New(s.Context(), traigo.Name("below")) },
-		"Run":  func(s *traigo.Scope) { _ = traigo.Run(s.Context(), nobody, traigo.Name("below")) },
-		"Run in a task": func(s *traigo.Scope) {
-			s.Spawn(func(ctx context.Context) error { return traigo.Run(ctx, nobody, traigo.Name("below")) }, traigo.Bubble(false))
+// A callback in the middle of a step must not take the goroutine of that step away: the
+// program ends with a message that says which callback did. The program is this test in a
+// process of its own.
+func TestGoexitOfACallbackEndsTheProgram(t *testing.T) {
+	const variable = "TRAIGO_GOEXIT_OF"
+	programs := map[string]func(s *traigo.Scope){
+		"an observer": func(*traigo.Scope) {
+			_ = traigo.New(context.Background(), traigo.Observe(seeing(func(traigo.Event) { runtime.Goexit() })))
 		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				s := traigo.New(t.Context(), goexitOn(traigo.ScopeOpened, "below"), discard())
-				go open(s)
-				synctest.Wait()
-				assert.Equal(t, traigo.Open, s.State())
-				requireCloses(t, s)
-			})
+		"a logger": func(*traigo.Scope) {
+			_ = traigo.New(context.Background(), traigo.Logger(slog.New(goexitHandler{})))
+		},
+		"a function given to AfterFunc": func(s *traigo.Scope) {
+			context.AfterFunc(s.Context(), func() { time.Sleep(0) }) // has a goroutine of its own
+			after := s.Context().(interface{ AfterFunc(f func()) func() bool })
+			after.AfterFunc(runtime.Goexit)
+			s.Cancel(nil)
+		},
+	}
+	if program := programs[os.Getenv(variable)]; program != nil {
+		program(traigo.New(context.Background()))
+		return
+	}
+	self, err := os.Executable()
+	require.NoError(t, err)
+	for what := range programs {
+		t.Run(what, func(t *testing.T) {
+			cmd := exec.CommandContext(t.Context(), self, "-test.run=^TestGoexitOfACallbackEndsTheProgram$")
+			cmd.Env = append(os.Environ(), variable+"="+what)
+			out, err := cmd.CombinedOutput()
+			exit, ok := errors.AsType[*exec.ExitError](err)
+			require.True(t, ok, "it must not end well: %v", err)
+			assert.Equal(t, 2, exit.ExitCode())
+			assert.Contains(t, string(out), "panic: traigo: "+what+" has called runtime.Goexit")
 		})
 	}
-}
-
-// The observer of one scope takes away who brings the news of an end, but not
-// the news.
-func TestGoexitAtTheEndOfAScopeBelowReachesTheOthers(t *testing.T) {
-	fork := func(s *traigo.Scope) { s.Fork(traigo.Name("below")).Spawn(untilCanceled) }
-	for name, row := range map[string]struct {
-		on   traigo.EventKind
-		open func(s *traigo.Scope)
-		end  func(s *traigo.Scope)
-	}{
-		"forks": {traigo.ScopeCanceled, fork, func(s *traigo.Scope) { s.Cancel(nil) }},
-		"scopes under a shield": {traigo.ScopeCanceled, func(s *traigo.Scope) {
-			traigo.New(context.WithoutCancel(s.Context()), traigo.Name("below"))
-		}, func(s *traigo.Scope) { s.Cancel(nil) }},
-	} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				s := traigo.New(t.Context(), goexitOn(row.on, "below"), discard())
-				for range 3 {
-					row.open(s)
-				}
-				synctest.Wait()
-				go row.end(s)
-				time.Sleep(time.Minute)
-				require.Equal(t, traigo.Closed, s.State())
-				require.NoError(t, s.CheckInvariants())
-			})
-		})
-	}
-}
-
-// The function runs, its own error counts, and its callback hears of it.
-func TestGoexitOfAnObserverLeavesTheTaskWhatItIs(t *testing.T) {
-	for _, kind := range []traigo.EventKind{traigo.TaskStarted, traigo.TaskEnded} {
-		t.Run(kind.String(), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				ran := 0
-				var heard []error
-				err := traigo.Run(t.Context(), func(_ context.Context, s *traigo.Scope) error {
-					s.Spawn(func(context.Context) error { ran++; return errBoom }, traigo.Name("work"), traigo.Bubble(true),
-						traigo.OnDone(func(err error) { heard = append(heard, err) }))
-					return nil
-				}, goexitOn(kind, "main"), traigo.Name("main"))
-				assert.Equal(t, []error{&traigo.TaskError{Task: "work", Err: errBoom}}, outcome(t, err).Unwrap())
-				assert.Equal(t, 1, ran)
-				assert.Equal(t, []error{errBoom}, heard)
-			})
-		})
-	}
-}
-
-// lethal is a slog.Handler that calls runtime.Goexit on its nth record.
-type lethal struct{ left atomic.Int64 }
-
-func (*lethal) Enabled(context.Context, slog.Level) bool { return true }
-
-func (l *lethal) WithAttrs([]slog.Attr) slog.Handler { return l }
-
-func (l *lethal) WithGroup(string) slog.Handler { return l }
-
-func (l *lethal) Handle(context.Context, slog.Record) error {
-	if l.left.Add(-1) == 0 {
-		runtime.Goexit()
-	}
-	return nil
-}
-
-// Each record in turn takes away the goroutine on which it is written; the
-// first is written by New, and then there is no scope to go on with.
-func TestGoexitOfALoggerHangsNobody(t *testing.T) {
-	n := 2
-	for more := true; more && !t.Failed(); n++ {
-		t.Run(fmt.Sprint("record ", n), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				handler := new(lethal)
-				handler.left.Store(int64(n))
-				root := traigo.New(t.Context(), discard())
-				s := traigo.New(root.Context(), traigo.Logger(slog.New(handler)))
-				var alone *traigo.Task
-				for _, step := range []func(){
-					func() { s.Spawn(succeed) },
-					func() { s.Spawn(fail, traigo.Bubble(false)) },
-					func() { alone = s.Spawn(untilCanceled) },
-					func() {
-						if alone != nil {
-							alone.Cancel(nil)
-						}
-					},
-					func() { s.Spawn(untilCanceled, traigo.Timeout(time.Second), traigo.Bubble(false)) },
-					func() { s.Fork().Spawn(fail) },
-					func() { s.Spawn(cleaning(time.Second, errLate)) },
-					func() { s.SetTimeout(2 * time.Second) },
-				} {
-					go step()
-					synctest.Wait()
-				}
-				time.Sleep(time.Minute)
-				more = handler.left.Load() <= 0
-				requireCloses(t, root)
-				assert.Equal(t, traigo.Closed, s.State())
-			})
-		})
-	}
-	assert.Greater(t, n, 20, "there was something to log")
-}
-
-// What hangs on a context are functions of others.
-func TestGoexitOfAnAfterFuncReachesTheOthers(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := traigo.New(t.Context())
-		derived := func() context.Context {
-			ctx, cancel := context.WithCancel(s.Context())
-			t.Cleanup(cancel)
-			return ctx
-		}
-		before := derived()
-		type afterFuncer interface {
-			AfterFunc(f func()) (stop func() bool)
-		}
-		s.Context().(afterFuncer).AfterFunc(runtime.Goexit)
-		after := derived()
-		task := s.Spawn(untilCanceled)
-		go s.Cancel(nil)
-		synctest.Wait()
-		require.Error(t, before.Err())
-		require.Error(t, after.Err())
-		require.True(t, closed(task.Done()))
-		requireCloses(t, s)
-	})
 }
 
 // An observer may call back into the scope whose step it sees.
@@ -401,8 +276,7 @@ func (h hostile) Value(key any) any {
 // An accepted task runs exactly once, whatever it takes to find its labels.
 func TestContextThatCannotBeAskedForLabelsKeepsNoTaskFromRunning(t *testing.T) {
 	for name, misbehave := range map[string]func(){
-		"panic":  func() { panic("no labels for you") },
-		"Goexit": runtime.Goexit,
+		"panic": func() { panic("no labels for you") },
 	} {
 		for where, open := range map[string]func(ctx context.Context, book *records) (*traigo.Scope, []traigo.TaskOption){
 			"scope": func(ctx context.Context, book *records) (*traigo.Scope, []traigo.TaskOption) {
@@ -433,51 +307,6 @@ func TestContextThatCannotBeAskedForLabelsKeepsNoTaskFromRunning(t *testing.T) {
 				})
 			})
 		}
-	}
-}
-
-// dying is an observer that calls runtime.Goexit (t.FailNow, say) on one kind
-// of event, once.
-type dying struct {
-	on   traigo.EventKind
-	dead bool
-}
-
-func (d *dying) Observe(e traigo.Event) {
-	if e.Kind == d.on && !d.dead {
-		d.dead = true
-		runtime.Goexit()
-	}
-}
-
-// It takes the goroutine it was called on with it, but not the scope.
-func TestGoexitOfAnObserverHangsNobody(t *testing.T) {
-	for kind := traigo.ScopeFinalized; kind <= traigo.TaskEnded; kind++ {
-		t.Run(kind.String(), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				s := traigo.New(t.Context(), traigo.Observe(&dying{on: kind}), discard())
-				var ran bool
-				go func() {
-					_, _ = s.Start(t.Context(), func(_ context.Context, ready func()) error { ready(); return nil })
-				}()
-				synctest.Wait()
-				go func() {
-					s.Spawn(func(context.Context) error { ran = true; return nil })
-				}()
-				synctest.Wait()
-				go s.Finalize()
-				synctest.Wait()
-				require.Equal(t, traigo.Closed, s.State())
-				assert.True(t, closed(s.Done()))
-				if s.Err() == nil {
-					assert.True(t, ran)
-				} else { // the function that called ready went with the observer
-					assert.Equal(t, traigo.TaskReady, kind)
-					assert.ErrorIs(t, s.Err(), traigo.ErrGoexit)
-				}
-				require.NoError(t, s.CheckInvariants())
-			})
-		})
 	}
 }
 
@@ -514,164 +343,6 @@ func TestGoexitOfTheBodyLosesNothing(t *testing.T) {
 		}()
 		<-done
 		assert.Equal(t, 1, book.count(8, "late"))
-	})
-}
-
-func goexitOnce(kind traigo.EventKind) traigo.ScopeOption { return traigo.Observe(&dying{on: kind}) }
-
-// The goroutine of a task that has just been retired applies the effects: if an
-// observer takes it away there, the task must not be counted out a second time.
-func TestGoexitAsATaskIsRetiredWaitsForTheOthers(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := traigo.New(t.Context(), goexitOnce(traigo.ScopeCanceled), discard())
-		s.Spawn(lasting(time.Second))
-		running := s.Spawn(cleaning(time.Minute, nil), traigo.Awaited(false))
-		s.Finalize()
-		begin := time.Now()
-		require.NoError(t, s.Wait())
-		assert.Equal(t, 61*time.Second, time.Since(begin))
-		assert.True(t, closed(running.Done()))
-		<-running.Done()
-		synctest.Wait()
-		require.NoError(t, s.CheckInvariants())
-	})
-}
-
-func TestGoexitAsTheScopeClosesLeavesTheCountRight(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := traigo.New(t.Context(), goexitOnce(traigo.ScopeClosed), discard())
-		s.Spawn(lasting(time.Second))
-		require.NoError(t, s.Wait())
-		synctest.Wait()
-		require.NoError(t, s.CheckInvariants())
-	})
-}
-
-// There is more than one to give up, and the reaper goes on.
-func TestGoexitAsATaskIsGivenUpGivesUpTheNext(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		release, free := newRelease()
-		defer free()
-		s := traigo.New(t.Context(), traigo.CancelTimeout(time.Second), goexitOnce(traigo.TaskStuck), discard())
-		s.Spawn(deaf(release))
-		s.Spawn(deaf(release))
-		synctest.Wait()
-		s.Cancel(nil)
-		time.Sleep(time.Hour)
-		require.Equal(t, traigo.Closed, s.State())
-	})
-}
-
-// What hangs on the context of a task that has just ended is called by a
-// goroutine that might have taken the next: it has left that to another.
-func TestGoexitOfAHookStrandsNoTask(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := traigo.New(t.Context())
-		var runs atomic.Int32
-		var tooLate func()
-		s.Spawn(func(ctx context.Context) error {
-			opened := make(chan struct{})
-			go func() {
-				_ = traigo.Run(ctx, func(ctx context.Context, _ *traigo.Scope) error {
-					close(opened)
-					return untilCanceled(ctx)
-				}, goexitOnce(traigo.ScopeCanceled))
-			}()
-			<-opened
-			_, tooLate = traigo.SpawnLater(s, func(context.Context) error { runs.Add(1); return nil })
-			return nil
-		})
-		synctest.Wait()
-		assert.EqualValues(t, 1, runs.Load())
-		tooLate()
-		require.NoError(t, s.Wait())
-		assert.EqualValues(t, 1, runs.Load())
-	})
-}
-
-// The goroutine that starts a task may find effects that nobody is applying: it
-// has better things to do.
-func TestGoexitAsATaskIsGivenUpStrandsNoTask(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		release, free := newRelease()
-		defer free()
-		var launch func()
-		told := make(chan struct{})
-		s := traigo.New(t.Context(), discard(), traigo.Observe(seeing(func(e traigo.Event) {
-			switch e.Kind {
-			case traigo.TaskStuck:
-				launch()
-				select {
-				case <-told:
-				case <-time.After(time.Second):
-				}
-			case traigo.ScopeCanceled:
-				close(told)
-				runtime.Goexit()
-			default:
-			}
-		})))
-		s.Spawn(deaf(release), traigo.Timeout(time.Second), traigo.CancelTimeout(time.Second))
-		time.Sleep(1500 * time.Millisecond)
-		var runs atomic.Int32
-		_, launch = traigo.SpawnLater(s, func(context.Context) error { runs.Add(1); return nil })
-		<-s.Done()
-		assert.EqualValues(t, 1, runs.Load())
-	})
-}
-
-type lethalOn struct {
-	*lethal
-	text string
-}
-
-func (l lethalOn) Handle(_ context.Context, r slog.Record) error {
-	if strings.Contains(r.Message, l.text) {
-		runtime.Goexit()
-	}
-	return nil
-}
-
-// The outcome is made before anything is logged of it.
-func TestGoexitOfALoggerDoesNotLoseTheOutcome(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := traigo.New(t.Context(), traigo.Logger(slog.New(lethalOn{new(lethal), "nobody has asked"})))
-		s.Fork().Spawn(fail)
-		synctest.Wait()
-		go s.Cancel(errLate)
-		synctest.Wait()
-		require.ErrorIs(t, s.Wait(), errLate)
-	})
-}
-
-// Its caller does not live to run the body.
-func TestGoexitAsARunOpensLeavesNothingInTheTree(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := traigo.New(t.Context(), discard())
-		s.Spawn(func(ctx context.Context) error {
-			return traigo.Run(ctx, nobody, goexitOnce(traigo.ScopeOpened))
-		}, traigo.Bubble(false))
-		synctest.Wait()
-		assert.Empty(t, s.Snapshot().Scopes)
-		require.NoError(t, s.Close())
-		assert.Empty(t, s.Snapshot().Scopes)
-	})
-}
-
-func TestGoexitBelowWhileTasksEndHangsNobody(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := traigo.New(t.Context(), goexitOn(traigo.ScopeCanceled, "below"), discard())
-		for range 3 {
-			s.Spawn(func(ctx context.Context) error {
-				traigo.New(ctx, traigo.Name("below"))
-				return untilCanceled(ctx)
-			})
-		}
-		synctest.Wait()
-		go s.Cancel(nil)
-		time.Sleep(time.Minute)
-		require.Equal(t, traigo.Closed, s.State())
-		require.NoError(t, s.CheckInvariants())
 	})
 }
 

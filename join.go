@@ -7,6 +7,7 @@ import (
 	"iter"
 	"log/slog"
 	"slices"
+	"sync"
 	"sync/atomic"
 )
 
@@ -31,7 +32,7 @@ func All[T any](ctx context.Context, fns ...func(context.Context) (T, error)) ([
 		path = s.Path()
 		for i, fn := range fns {
 			futures[i] = part(s, pcOf(fn), i, ownScope, fn)
-			s.accept(&futures[i].task, true, nil)
+			s.accept(&futures[i].task, true)
 		}
 		return nil
 	}, allName)
@@ -57,7 +58,7 @@ func Settle[T any](ctx context.Context, fns ...func(context.Context) (T, error))
 		scope = s
 		for i, fn := range fns {
 			futures[i] = part(s, pcOf(fn), i, ownCallback, fn)
-			s.accept(&futures[i].task, true, nil)
+			s.accept(&futures[i].task, true)
 		}
 		return nil
 	}, settleName)
@@ -82,15 +83,9 @@ var (
 
 // part is fn, whose code is at pc, as a task of a join that is to be accepted.
 func part[T any](s *Scope, pc uintptr, i int, own owner, fn func(context.Context) (T, error)) *Future[T] {
-	f := &Future[T]{}
-	t := &f.task
-	t.scope, t.flags, t.owner = s, bubbles|awaited, own
-	f.more.pc, f.more.nth = pc, i+1
-	t.more.Store(&f.more)
-	t.fn = func(ctx context.Context) (err error) {
-		f.value, err = fn(ctx)
-		return err
-	}
+	f := newFuture(s, pc, 0, fn)
+	f.task.owner = own
+	f.ext.nth = i + 1
 	return f
 }
 
@@ -148,7 +143,7 @@ func Race[T any](ctx context.Context, fns ...func(context.Context) (T, error)) (
 		return none, errors.New("traigo: Race: no functions, so none can succeed")
 	}
 	futures := make([]*Future[T], len(fns))
-	mere := make([]bool, len(fns)) // it has returned only that it was canceled; each is written by its task
+	lost := make([]bool, len(fns)) // it has returned a consequence of its cancellation; each is written by its task
 	var path string
 	var winner atomic.Pointer[T]
 	err := Run(ctx, func(_ context.Context, s *Scope) error {
@@ -158,7 +153,7 @@ func Race[T any](ctx context.Context, fns ...func(context.Context) (T, error)) (
 				value, err := fn(ctx)
 				if err != nil {
 					failed, _ := futures[i].task.verdict(err)
-					mere[i] = !failed
+					lost[i] = !failed
 				} else if winner.Load() == nil {
 					if won := value; winner.CompareAndSwap(nil, &won) {
 						s.Cancel(nil)
@@ -166,7 +161,7 @@ func Race[T any](ctx context.Context, fns ...func(context.Context) (T, error)) (
 				}
 				return value, err
 			})
-			s.accept(&futures[i].task, true, nil)
+			s.accept(&futures[i].task, true)
 		}
 		return nil
 	}, raceName)
@@ -180,7 +175,7 @@ func Race[T any](ctx context.Context, fns ...func(context.Context) (T, error)) (
 			continue // given up: err says so
 		}
 		all = append(all, &TaskError{Task: t.Name(), Err: t.Err()})
-		if t.id != 0 && !mere[i] {
+		if t.id != 0 && !lost[i] {
 			failures = append(failures, all[len(all)-1])
 		}
 	}
@@ -192,7 +187,7 @@ func Race[T any](ctx context.Context, fns ...func(context.Context) (T, error)) (
 }
 
 // allOf is the outcome of a scope, nil or an *Error, with more failures.
-func allOf(path string, outcome error, failures []error) error {
+func allOf(path string, outcome error, failures []error) *Error {
 	all := &Error{Scope: path}
 	if first, ok := outcome.(*Error); ok {
 		all.Err, all.More, all.panicked = first.Err, first.More, first.panicked
@@ -222,10 +217,13 @@ func Map[In, Out any](ctx context.Context, in iter.Seq[In], fn func(context.Cont
 	pc := pcOf(fn)
 	err := Run(ctx, func(ctx context.Context, s *Scope) error {
 		path = s.Path()
-		if !feed(ctx, s, in, func(i int, item In) {
+		w := newWindow(s)
+		leave := func(error) { w.leave() }
+		if !feed(ctx, w, in, func(i int, item In) {
 			f := part(s, pc, i, ownScope, func(ctx context.Context) (Out, error) { return fn(ctx, item) })
+			f.ext.onDone = leave
 			futures = append(futures, f)
-			s.accept(&f.task, true, nil)
+			s.accept(&f.task, true)
 		}) {
 			short = &Error{Scope: path, Err: fmt.Errorf("not all items were pulled: %w", context.Cause(ctx))}
 		}
@@ -237,10 +235,43 @@ func Map[In, Out any](ctx context.Context, in iter.Seq[In], fn func(context.Cont
 	return values(path, err, futures)
 }
 
-// feed pulls items while the scope lives, each when there is room for its task, and
-// reports whether it has pulled all of them.
-func feed[In any](ctx context.Context, s *Scope, in iter.Seq[In], spawn func(i int, item In)) bool {
-	if s.awaitRoom(); ctx.Err() != nil {
+// withName puts the name of a join before the options, one of which may be another.
+func withName(name Option, opts []ScopeOption) []ScopeOption {
+	return append([]ScopeOption{name}, opts...)
+}
+
+// A window bounds how many items of a join are under way, to the limit of its scope: so no
+// item is pulled before there is a slot for its task. It is nil where there is no limit.
+type window chan struct{}
+
+func newWindow(s *Scope) window {
+	if s.ext.limit == 0 {
+		return nil
+	}
+	return make(window, s.ext.limit)
+}
+
+// enter waits until there is room for one more item. It reports false if ctx has ended.
+func (w window) enter(ctx context.Context) bool {
+	if w != nil {
+		select {
+		case w <- struct{}{}:
+		case <-ctx.Done():
+		}
+	}
+	return ctx.Err() == nil
+}
+
+func (w window) leave() {
+	if w != nil {
+		<-w
+	}
+}
+
+// feed pulls items while ctx is alive, each when there is room for it, and reports
+// whether it has pulled all of them.
+func feed[In any](ctx context.Context, w window, in iter.Seq[In], spawn func(i int, item In)) bool {
+	if !w.enter(ctx) {
 		return false
 	}
 	i := 0
@@ -250,29 +281,24 @@ func feed[In any](ctx context.Context, s *Scope, in iter.Seq[In], spawn func(i i
 		}
 		spawn(i, item)
 		i++
-		if s.awaitRoom(); ctx.Err() != nil {
+		if !w.enter(ctx) {
 			return false
 		}
 	}
 	return true
 }
 
-// withName puts the name of a join before the options, one of which may be another.
-func withName(name Option, opts []ScopeOption) []ScopeOption {
-	return append([]ScopeOption{name}, opts...)
-}
-
 // AsCompleted calls fn for every item of in (of a slice: slices.Values(items)), at
 // once or as many at a time as opts limit, and yields what fn returns, in the order
-// in which that comes. The error of an item is yielded with it, as fn has returned
-// it, and cancels nothing. Whoever leaves the loop cancels and joins the rest, and
-// does not want to know of their errors.
+// in which the calls end. The error of an item is yielded with it, as fn has returned
+// it, and cancels nothing. To leave the loop cancels the rest, and waits for it; its
+// errors are dropped.
 //
 // Everything runs within the loop: nothing before it, and nothing of it is left
-// after it. A result that has not been taken keeps its place under the limit. If the
-// scope itself ends before its time, by ctx or a [Timeout], say, its outcome is
-// yielded last, with a zero value: an [*Error], which no item's error is unless fn
-// returns one. A panic of fn, or of the loop's body, continues when the rest has
+// after it. A result that the loop has not taken keeps its place under the limit. If the
+// scope itself ends before all items have, by ctx or a [Timeout], say, its outcome is
+// yielded last, with a zero value: it is an [*Error], and so it can be told from the
+// error of an item. A panic of fn, or of the loop's body, continues when the rest has
 // ended.
 //
 // in runs on a goroutine of its own, and is not pulled further than the limit
@@ -284,28 +310,160 @@ func AsCompleted[In, Out any](ctx context.Context, in iter.Seq[In], fn func(cont
 	mustHaveFunc("AsCompleted", in != nil, "the items")
 	mustHaveFunc("AsCompleted", fn != nil, "the function for each item")
 	return func(yield func(Out, error) bool) {
-		c := &consumer[Out]{yield: yield, results: make(chan delivery[Out]), total: make(chan int, 1), atOnce: make(chan struct{})}
-		close(c.atOnce)
+		c := &consumer[Out]{yield: yield, total: -1, wake: make(chan struct{}, 1)}
 		err := Run(ctx, func(ctx context.Context, s *Scope) error {
-			c.ctx, c.scope = ctx, s
-			consume(c, in, fn)
+			c.scope, c.window = s, newWindow(s)
+			spawnFeeder(c, in, fn)
+			c.consume(ctx)
 			return nil
 		}, withName(asCompletedName, opts)...)
-		switch first, _ := err.(*Error); {
-		case c.inLoop: // with PanicAsError Run has made an error of the loop's own panic
-			panic(first.ofTheBody())
-		case err == nil:
-		case !c.left.Load():
-			var none Out
-			yield(none, err)
-		case !first.mere():
-			c.scope.log(slog.LevelError, "error after the loop was left, so that nobody has it", nil, err)
+		c.finish(err)
+	}
+}
+
+// spawnFeeder spawns the task that pulls the items and spawns a task for each. It takes no
+// slot under the limit, and the loop does not wait for it.
+func spawnFeeder[In, Out any](c *consumer[Out], in iter.Seq[In], fn func(context.Context, In) (Out, error)) {
+	s, pc := c.scope, pcOf(fn)
+	feeder := &Task{scope: s, flags: bubbles}
+	feeder.ownExt().pc = pcOf(in)
+	feeder.fn = func(ctx context.Context) error {
+		n := 0
+		feed(ctx, c.window, in, func(i int, item In) {
+			n++
+			f := part(s, pc, i, ownCallback, func(ctx context.Context) (Out, error) { return fn(ctx, item) })
+			f.ext.onDone = func(error) { c.add(f) }
+			s.accept(&f.task, true)
+		})
+		c.setTotal(n)
+		return nil
+	}
+	s.accept(feeder, true)
+}
+
+// A consumer is the loop over what AsCompleted yields.
+type consumer[Out any] struct {
+	yield   func(Out, error) bool
+	scope   *Scope
+	window  window
+	hasLeft bool // it wants no more
+	inLoop  bool // the body of the loop has not returned
+
+	wake  chan struct{} // something below has changed
+	mu    sync.Mutex
+	ended []*Future[Out] // items that have ended and have not been taken
+	taken int
+	total int // of the items; -1 until that is known
+}
+
+// add is called at the end of an item.
+func (c *consumer[Out]) add(f *Future[Out]) {
+	c.mu.Lock()
+	c.ended = append(c.ended, f)
+	c.mu.Unlock()
+	c.signal()
+}
+
+func (c *consumer[Out]) setTotal(n int) {
+	c.mu.Lock()
+	c.total = n
+	c.mu.Unlock()
+	c.signal()
+}
+
+func (c *consumer[Out]) signal() {
+	select {
+	case c.wake <- struct{}{}:
+	default: // the loop has not yet seen the last change
+	}
+}
+
+// take returns the next item that has ended; nil if there is none, and then whether there
+// will be others.
+func (c *consumer[Out]) take() (f *Future[Out], more bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.ended) == 0 {
+		return nil, c.taken != c.total
+	}
+	f = c.ended[0]
+	c.ended = c.ended[1:]
+	c.taken++
+	return f, true
+}
+
+// consume yields the results of all items, until the consumer leaves or the scope ends.
+func (c *consumer[Out]) consume(ctx context.Context) {
+	for ctx.Err() == nil {
+		f, more := c.take()
+		switch {
+		case !more:
+			return
+		case f == nil:
+			select {
+			case <-c.wake:
+			case <-ctx.Done():
+			}
+			continue
+		}
+		c.window.leave()
+		if f.task.has(givenUp) {
+			continue // the outcome of the scope names it
+		}
+		c.inLoop = true
+		more = c.yield(f.value, f.task.result())
+		c.inLoop = false
+		if !more {
+			c.hasLeft = true
+			c.scope.Cancel(nil)
 		}
 	}
 }
 
+// finish yields or logs the outcome of the scope, and the errors of items that the loop
+// has not taken.
+func (c *consumer[Out]) finish(outcome error) {
+	first, _ := outcome.(*Error)
+	if c.inLoop { // with PanicAsError Run has made an error of the loop's own panic
+		panic(first.ofTheBody())
+	}
+	var failures []error
+	for _, f := range c.ended {
+		t := &f.task
+		switch {
+		case !t.has(hasFailed) || t.has(givenUp):
+		case c.hasLeft:
+			c.scope.log(slog.LevelDebug, "error ignored: it came after the loop was left", t, t.result())
+		case first == nil:
+			c.scope.logFate(suppressed, t, t.result())
+		default:
+			failures = append(failures, &TaskError{Task: t.Name(), Err: t.result()})
+		}
+	}
+	switch {
+	case first == nil:
+	case !c.hasLeft:
+		var none Out
+		if len(failures) > 0 {
+			outcome = capped(allOf(first.Scope, outcome, failures))
+		}
+		c.yield(none, outcome)
+	case !first.onlyParentCanceled():
+		c.scope.log(slog.LevelError, "error after the loop was left, so that nobody has it", nil, outcome)
+	}
+}
+
+// capped is e with no more than maxKept errors in Others: the rest is counted.
+func capped(e *Error) *Error {
+	if more := len(e.Others) - maxKept; more > 0 {
+		e.Others, e.More = e.Others[:maxKept], e.More+more
+	}
+	return e
+}
+
 // ofTheBody is the value with which the body panicked: the panic of a task is inside
-// a TaskError. If so much came before it that it is only counted, it is the outcome.
+// a TaskError. If so many errors came before it that it is only counted, the outcome
+// stands for it.
 func (e *Error) ofTheBody() any {
 	for _, err := range e.Unwrap() {
 		if p, ok := err.(*PanicError); ok {
@@ -313,127 +471,4 @@ func (e *Error) ofTheBody() any {
 		}
 	}
 	return e
-}
-
-// A consumer is the loop over what AsCompleted yields.
-type consumer[Out any] struct {
-	yield   func(Out, error) bool
-	scope   *Scope
-	ctx     context.Context // of scope
-	results chan delivery[Out]
-	total   chan int    // how many results there will be, once that is known
-	left    atomic.Bool // it wants no more
-	atOnce  chan struct{}
-	inLoop  bool // the body of the loop has not returned
-}
-
-// A delivery is the result of an item, or the news that there will be none.
-type delivery[Out any] struct {
-	Result[Out]
-
-	void bool
-}
-
-// deliver waits until the result of t has been taken, and reports false if it will
-// not be: the scope has ended. There is one for each item.
-func (c *consumer[Out]) deliver(t *Task, d delivery[Out]) bool {
-	if t.bits.Or(delivered)&delivered != 0 {
-		return false
-	}
-	select {
-	case c.results <- d:
-		return true
-	case <-c.ctx.Done():
-		return false
-	}
-}
-
-// consume yields the results for all items, until the consumer leaves or the scope
-// ends.
-func consume[In, Out any](c *consumer[Out], in iter.Seq[In], fn func(context.Context, In) (Out, error)) {
-	feedFrom(c, in, fn)
-	for got, all := 0, -1; got != all; {
-		d, total, ok := c.next()
-		switch {
-		case !ok:
-			return
-		case total >= 0:
-			all = total
-			continue
-		}
-		got++
-		if d.void {
-			continue
-		}
-		c.inLoop = true
-		more := c.yield(d.Value, d.Err)
-		c.inLoop = false
-		if !more {
-			c.left.Store(true)
-			c.scope.Cancel(nil)
-			return
-		}
-	}
-}
-
-// next waits for the next delivery, or for their total, and reports false when the
-// scope has ended. A task that consumes lends what its items may need. It does not
-// wait to have that back: its items keep theirs until it has taken their results.
-func (c *consumer[Out]) next() (d delivery[Out], total int, ok bool) {
-	select {
-	case d = <-c.results:
-		return d, -1, true
-	default:
-	}
-	defer c.scope.lend(c.atOnce)()
-	select {
-	case d = <-c.results:
-		return d, -1, true
-	case total = <-c.total:
-		return d, total, true
-	case <-c.ctx.Done():
-		return d, -1, false
-	}
-}
-
-// feedFrom spawns the task that pulls the items and spawns a task for each.
-func feedFrom[In, Out any](c *consumer[Out], in iter.Seq[In], fn func(context.Context, In) (Out, error)) {
-	s, pc := c.scope, pcOf(fn)
-	feeder := &Task{scope: s, flags: bubbles | awaited | unlimited}
-	feeder.demand().pc = pcOf(in)
-	feeder.fn = func(ctx context.Context) error {
-		n := 0
-		feed(ctx, s, in, func(i int, item In) {
-			n++
-			f := part(s, pc, i, ownScope, func(ctx context.Context) (Out, error) {
-				value, err := fn(ctx, item)
-				if err == nil {
-					c.deliver(CurrentTask(ctx), delivery[Out]{Result: Result[Out]{Value: value}})
-				}
-				return value, err
-			})
-			f.more.handOver = func(err error) bool { return c.handOver(f, err) }
-			s.accept(&f.task, true, nil)
-		})
-		c.total <- n
-		return nil
-	}
-	s.accept(feeder, true, nil)
-}
-
-// handOver gives the error of an item to the consumer. That of one that was given up
-// is in the outcome.
-func (c *consumer[Out]) handOver(f *Future[Out], err error) bool {
-	t := &f.task
-	switch {
-	case t.has(givenUp):
-		c.deliver(t, delivery[Out]{void: true})
-		return false
-	case c.deliver(t, delivery[Out]{Result: Result[Out]{f.value, err}}):
-	case c.left.Load():
-		c.scope.log(slog.LevelDebug, "error ignored: it came after the loop was left", t, err)
-	default:
-		return false
-	}
-	return true
 }

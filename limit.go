@@ -1,222 +1,142 @@
 package traigo
 
 import (
+	"container/list"
+	"context"
 	"fmt"
 	"log/slog"
-	"strconv"
 	"time"
 )
 
-// How the tasks of a scope come by what limits them: the scope's own Limit, and
-// what it shares with others. What a task needs it has when it is accepted, and
-// gives back when it has ended.
+// Limit(n): at most n awaited tasks of a scope run at once. A task takes a slot when
+// it is accepted, and keeps it until it has ended or is given up, and until the calls
+// of Blocking that it has abandoned have ended. Tasks with Awaited(false) take none.
 
-// units is how much of every limit t takes.
-func (t *Task) units() int {
-	if x := t.rare(); x != nil && x.weight > 0 {
-		return x.weight
-	}
-	return 1
+// slots are those of one scope, under its mu. A Spawn that finds none waits, first
+// come first served: a slot that becomes free goes to the first that waits, and who
+// comes meanwhile waits behind it.
+type slots struct {
+	limit   int       // 0: no limit
+	taken   int       // ≤ limit
+	waiting list.List // of *slotWaiter, in the order in which they came
 }
 
-// acceptLimited is accept, with the lock held, in a scope that has limits.
-func (s *Scope) acceptLimited(t *Task, block bool, stop <-chan struct{}) bool {
-	missing, back := s.enterLocked(t, block, stop)
-	defer back()
-	switch ended := s.state >= Canceling; {
-	case missing != nil && !ended:
-		s.settle()
-		t.refuse(missing)
+// A slotWaiter is a Spawn that waits for a slot.
+type slotWaiter struct {
+	granted   chan struct{} // closed when it has one
+	isGranted bool          // under the scope's mu
+}
+
+// needsSlot reports whether t takes one.
+func (s *Scope) needsSlot(t *Task) bool { return s.ext.limit > 0 && t.flags&awaited != 0 }
+
+// takeSlotLocked gets a slot for t, and reports whether it did. If block is set it
+// waits for one until the scope has ended, or t.stops says that the caller gives up;
+// meanwhile it releases the lock, and a scope that is finalizing stays for it.
+func (s *Scope) takeSlotLocked(t *Task, block bool) bool {
+	l := &s.ext.slots
+	if l.waiting.Len() == 0 && l.taken < l.limit {
+		l.taken++
+		t.set(hasSlot)
+		return true
+	}
+	if !block {
 		return false
-	case missing == nil && ended: // while it waited
-		s.leaveLimitsLocked(t)
 	}
-	return s.takeInLocked(t)
-}
-
-// enterLocked gets t what it needs of all limits, and returns the one that it has
-// not got, nil if there is none. To wait for room it releases the lock and takes
-// it again. back is to be called when t has been launched, or refused.
-func (s *Scope) enterLocked(t *Task, block bool, stop <-chan struct{}) (missing *Limiter, back func()) {
-	back = func() {}
-	limits := s.rare.limits
-	if l := limits[0]; l.never(t) {
-		s.mu.Unlock()
-		panic(fmt.Sprintf("traigo: a weight of %d is more than the Limit(%d) of scope %q: the task would never run", t.units(), l.limit, s.Path()))
-	}
-	for i, l := range limits {
-		if l.take(t) {
-			continue
-		}
-		if block {
-			ok, lent := s.waitForLocked(l, t, t.flags&awaited != 0, stop)
-			back = both(back, lent)
-			if ok {
-				continue
-			}
-		}
-		for _, l := range limits[:i] {
-			l.giveBack(t)
-		}
-		return l, back
-	}
-	return nil, back
-}
-
-// never reports that t is too large for the limit of a scope, which stays what it is.
-func (l *Limiter) never(t *Task) bool { return l.holders == nil && t.units() > l.limit }
-
-// leaveLimitsLocked gives back what t has got.
-func (s *Scope) leaveLimitsLocked(t *Task) {
-	if t.flags&unlimited != 0 {
-		return
-	}
-	for _, l := range s.rare.limits {
-		l.giveBack(t)
-	}
-}
-
-// waitForLocked waits until l has room for t, the scope has ended, or stop is
-// closed. Who waits counts as live: a scope that is finalizing stays for it.
-func (s *Scope) waitForLocked(l *Limiter, t *Task, awaited bool, stop <-chan struct{}) (ok bool, back func()) {
+	w := &slotWaiter{granted: make(chan struct{})}
+	place := l.waiting.PushBack(w)
 	ended := s.ctxDone.waitLocked(s.isCtxDone)
 	s.live++
-	if awaited {
-		s.awaited++
-	}
-	s.ownRareLocked().waiting++
+	s.awaited++
 	s.mu.Unlock()
 
-	w := l.enqueue(t, false)
-	back = s.lend(stop)
-	l.wait(w, s, ended, stop, "Spawn has been blocked for")
-	ok = l.leave(w)
+	s.waitForSlot(t, w, ended)
 
-	up := s.outerEnded()
-	s.mu.Lock()
-	s.hearLocked(up)
-	s.rare.waiting--
+	s.lock()
 	s.live--
-	if awaited {
-		s.awaited--
+	s.awaited--
+	if !w.isGranted {
+		l.waiting.Remove(place)
+		return false
 	}
-	return ok, back
+	t.set(hasSlot)
+	return true
 }
 
-// wait waits for w to be granted, and says so in the log if that takes long.
-func (l *Limiter) wait(w *waiter, s *Scope, ended, stop <-chan struct{}, what string) {
+// waitForSlot returns when w has a slot, the scope has ended, or the caller gives up.
+// It says so in the log if that takes long.
+func (s *Scope) waitForSlot(t *Task, w *slotWaiter, ended <-chan struct{}) {
+	caller, admit := t.stops()
 	long := time.NewTimer(patience)
 	defer long.Stop()
 	for {
 		select {
-		case <-w.c:
-			return
+		case <-w.granted:
 		case <-ended:
-			return
-		case <-stop:
-			return
+		case <-caller:
+		case <-admit:
 		case <-long.C:
-			if w.task == nil && !s.mayWarnOfRoom(l) {
-				continue
-			}
-			// On a goroutine of its own: a logger that calls runtime.Goexit would
-			// leave what w has got to nobody.
-			go s.log(slog.LevelWarn, what+" "+patience.String()+": "+l.blame(w.units()), nil, nil)
+			s.warnOfFullScope()
+			continue
 		}
+		return
 	}
 }
 
-// mayWarnOfRoom says whether it is worth a warning that no item is pulled. In a
-// scope that is slow that is nothing, but what is shared may be held by somebody who
-// waits for this: once.
-func (s *Scope) mayWarnOfRoom(l *Limiter) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	first := !s.rare.warnedOfRoom && l.holders != nil
-	s.ownRareLocked().warnedOfRoom = s.rare.warnedOfRoom || first
-	return first
+// stops returns what ends the wait of a Spawn for a slot beside the end of the scope:
+// the context of the caller of Start, and that of AdmitBefore. Both may be nil.
+func (t *Task) stops() (caller, admit <-chan struct{}) {
+	x := t.ext.Load()
+	if x == nil {
+		return nil, nil
+	}
+	if x.start != nil {
+		caller = x.start.caller.Done()
+	}
+	if x.admitBefore != nil {
+		admit = x.admitBefore.Done()
+	}
+	return caller, admit
 }
 
-// awaitRoom waits until there is room for one more task, or the scope has ended.
-func (s *Scope) awaitRoom() {
-	s.mu.Lock()
-	defer s.settle()
-	for _, l := range s.rare.limits {
-		if s.state < Canceling && !l.hasRoom() {
-			_, back := s.waitForLocked(l, nil, false, nil)
-			s.mu.Unlock()
-			back()
-			s.mu.Lock()
-		}
+// warnOfFullScope names the task that is blocked in Spawn where that can be told from
+// the stack: most often it is a task of the full scope itself, which waits for a slot
+// that it holds.
+func (s *Scope) warnOfFullScope() {
+	var attrs []slog.Attr
+	if t := s.Root().taskIn(ownStack()); t != nil {
+		attrs = append(attrs, slog.String("spawner", t.Path()))
 	}
+	s.log(slog.LevelWarn, fmt.Sprintf("Spawn has been blocked for %v: the limit of %d is reached; a task that spawns into its own full scope waits for itself",
+		patience, s.ext.limit), nil, nil, attrs...)
 }
 
-func (l *Limiter) hasRoom() bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.waiters.Len() == 0 && l.used < l.limit
+// releaseSlotLocked gives the slot of t back, if t has one and no call that it has
+// abandoned still runs.
+func (s *Scope) releaseSlotLocked(t *Task) {
+	if !t.has(hasSlot) {
+		return
+	}
+	if x := t.ext.Load(); x != nil && x.abandoned > 0 {
+		return
+	}
+	t.clear(hasSlot)
+	l := &s.ext.slots
+	first := l.waiting.Front()
+	if first == nil {
+		l.taken--
+		return
+	}
+	w, _ := l.waiting.Remove(first).(*slotWaiter)
+	w.isGranted = true
+	close(w.granted)
 }
 
-// lend gives others all that the calling task has, if some of it is of what s
-// shares, until back is called: the task is going to wait for something in s. So it
-// does not wait for ever for tasks that need the same. All, since whoever gets some of
-// it might wait for the rest. Which task calls is told by its stack.
-func (s *Scope) lend(stop <-chan struct{}) (back func()) {
-	back = func() {}
-	t := s.callingHolder()
-	if t == nil {
-		return back
+// notAdmitted is the error of a task that has got no slot in a scope that goes on.
+func (t *Task) notAdmitted() error {
+	err := fmt.Errorf("%w: the limit of %d of scope %q is reached", ErrRefused, t.scope.ext.limit, t.scope.Path())
+	if x := t.ext.Load(); x != nil && x.admitBefore != nil && x.admitBefore.Err() != nil {
+		return fmt.Errorf("%w: %w", err, context.Cause(x.admitBefore))
 	}
-	t.scope.mu.Lock()
-	limits := t.scope.rare.limits
-	t.scope.mu.Unlock()
-	for _, l := range limits {
-		if l.holder(t.address()) != nil {
-			l.giveBack(t)
-			back = both(back, func() { l.takeBack(t, stop) })
-		}
-	}
-	return back
-}
-
-// callingHolder is the task that calls, if it holds some of what s shares.
-func (s *Scope) callingHolder() *Task {
-	s.mu.Lock()
-	limits := s.rare.limits
-	s.mu.Unlock()
-	var address uintptr
-	for _, l := range limits {
-		l.mu.Lock()
-		held := len(l.holders) > 0
-		l.mu.Unlock()
-		if held && address == 0 {
-			address = callingTask()
-		}
-		if held {
-			if t := l.holder(address); t != nil {
-				return t
-			}
-		}
-	}
-	return nil
-}
-
-// takeBack is for a task that has lent what it has, and goes on: it comes before
-// all who wait. It does not wait itself once it has been canceled, or stop is closed.
-func (l *Limiter) takeBack(t *Task, stop <-chan struct{}) {
-	w := l.enqueue(t, true)
-	l.wait(w, t.scope, (*taskContext)(t).Done(), stop, "task "+strconv.Quote(t.Name())+" has lent its part of a limit and has not had it back for")
-	if !l.leave(w) {
-		l.mu.Lock()
-		l.holdLocked(t)
-		l.mu.Unlock()
-	}
-	if t.has(givenUp) {
-		l.giveBack(t)
-	}
-}
-
-// both returns a function that calls a and then b.
-func both(a, b func()) func() {
-	return func() { a(); b() }
+	return err
 }

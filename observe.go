@@ -76,16 +76,16 @@ func (s *Scope) emit(kind EventKind, t *Task, err error) {
 	}
 }
 
-// observe is not a call of guard: it would allocate a function for each event.
 func (s *Scope) observe(o Observer, e Event) {
-	defer s.recovered("an observer")
+	returned := false
+	defer s.returnedOrPanicked("an observer", &returned)
 	o.Observe(e)
+	returned = true
 }
 
 // emitEnding tells why the scope has ended.
 func (s *Scope) emitEnding() {
 	e := s.ending()
-	s.traceEnding(nil, e)
 	if e.kind == TimedOut {
 		s.log(slog.LevelInfo, "scope timed out", nil, e.err)
 	}
@@ -97,7 +97,6 @@ func (s *Scope) emitEnding() {
 // logTaskCanceled tells that a task has been ended alone: no event, since its
 // end will be one.
 func (s *Scope) logTaskCanceled(t *Task, e *ending) {
-	s.traceEnding(t, e)
 	if e.kind == TimedOut {
 		s.log(slog.LevelInfo, "task timed out", t, e.err)
 	} else if s.settings.logger != nil {
@@ -108,21 +107,32 @@ func (s *Scope) logTaskCanceled(t *Task, e *ending) {
 // log writes a record with the paths of the scope and the task: to the scope's
 // logger, or, from WARN on, to the default one. s may be nil.
 func (s *Scope) log(level slog.Level, message string, t *Task, err error, more ...slog.Attr) {
-	// A logger that panics cannot be reported to itself.
-	defer func() { _ = recover() }()
+	returned := false
+	defer func() {
+		switch {
+		case recover() != nil: // a logger that panics cannot be reported to itself
+		case !returned:
+			exitForGoexit("a logger")
+		}
+	}()
+	returned = s.write(level, message, t, err, more)
+}
+
+// write is log without protection. It returns true.
+func (s *Scope) write(level slog.Level, message string, t *Task, err error, more []slog.Attr) bool {
 	var logger *slog.Logger
 	if s != nil {
 		logger = s.settings.logger
 	}
 	if logger == nil {
 		if level < slog.LevelWarn {
-			return
+			return true
 		}
 		logger = slog.Default()
 	}
 	ctx := context.Background()
 	if !logger.Enabled(ctx, level) {
-		return
+		return true
 	}
 	attrs := make([]slog.Attr, 0, 3)
 	if s != nil {
@@ -135,17 +145,40 @@ func (s *Scope) log(level slog.Level, message string, t *Task, err error, more .
 		attrs = append(attrs, slog.Any("err", err))
 	}
 	logger.LogAttrs(ctx, level, "traigo: "+message, append(attrs, more...)...)
+	return true
 }
 
-// guard calls a function of the user's whose panic must harm nobody else.
-func (s *Scope) guard(what string, f func()) {
-	defer s.recovered(what)
-	f()
-}
-
-// recovered is deferred around foreign code.
-func (s *Scope) recovered(what string) {
-	if value := recover(); value != nil {
-		s.log(slog.LevelError, what+" panicked", nil, newPanicError(what, value))
+// returnedOrPanicked is deferred around a function of the user's that must not call
+// runtime.Goexit, and whose panic must harm nobody else.
+func (s *Scope) returnedOrPanicked(what string, returned *bool) {
+	value := recover()
+	switch {
+	case value != nil:
+		s.logRecovered(what, nil, value)
+	case !*returned:
+		exitForGoexit(what)
 	}
+}
+
+// logRecovered logs a panic that is raised nowhere. It is called while the stack of the
+// panic is still there.
+func (s *Scope) logRecovered(what string, t *Task, value any) {
+	s.log(slog.LevelError, what+" panicked", t, nil, panicAttrs(newPanicError("", value))...)
+}
+
+// panicAttrs are the value and the stack of a panic, apart from each other.
+func panicAttrs(p *PanicError) []slog.Attr {
+	if p.Recovered == nil {
+		return nil
+	}
+	return []slog.Attr{slog.Any("panic", p.Recovered.Value), slog.String("stack", string(p.Recovered.Stack))}
+}
+
+// exitForGoexit ends the program: a callback that is called in the middle of a step of a
+// scope has called runtime.Goexit, as t.FailNow of package testing does. The goroutine
+// that would have finished the step is lost. A panic on a goroutine of its own ends the
+// program whatever is deferred here.
+func exitForGoexit(what string) {
+	go panic("traigo: " + what + " has called runtime.Goexit (t.FailNow does so), and the goroutine of the scope that called it is lost")
+	select {}
 }

@@ -5,7 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
-	"runtime"
+	"os"
+	"os/exec"
 	"strings"
 	"sync"
 	"testing"
@@ -246,55 +247,49 @@ func TestLoggingOfASpawnThatHadToWaitABit(t *testing.T) {
 	})
 }
 
-// Nothing gets a body out of this: here it is the logger, which takes its
-// goroutine away.
+// Nothing gets a body out of this, nor the test out of its bubble: so it is a program of its
+// own, which ends with the warning.
 func TestLoggingOfABodyThatWaitsForItsScope(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		book := newRecords()
-		logger := slog.New(leaving{book.logger().Handler(), "waited for"})
-		begin, left := time.Now(), make(chan time.Duration)
-		go func() {
-			defer func() { left <- time.Since(begin) }()
-			_ = traigo.Run(t.Context(), func(_ context.Context, s *traigo.Scope) error {
-				return s.Wait()
-			}, traigo.Name("circle"), traigo.Logger(logger))
-		}()
-		assert.Equal(t, 10*time.Second, <-left)
-		warned := book.from(slog.LevelWarn)
-		require.Len(t, warned, 1)
-		assert.Contains(t, warned[0].Text, `the body of "circle"`)
-	})
-}
-
-// The root is closed; who waits below it is looked after all the same.
-func TestLoggingOfAWaitForItselfUnderAClosedRoot(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		book := newRecords()
-		root := traigo.New(t.Context(), traigo.Logger(slog.New(leaving{book.logger().Handler(), "waited for"})))
-		ctx := context.WithoutCancel(root.Context())
-		require.NoError(t, root.Close())
-		go func() {
-			_ = traigo.Run(ctx, func(_ context.Context, s *traigo.Scope) error { return s.Wait() }, traigo.Name("circle"))
-		}()
-		time.Sleep(time.Minute)
-		warned := book.from(slog.LevelWarn)
-		require.Len(t, warned, 1)
-		assert.Contains(t, warned[0].Text, `the body of "scope#`)
-	})
-}
-
-// leaving is a handler that calls runtime.Goexit after a certain message.
-type leaving struct {
-	slog.Handler
-	after string
-}
-
-func (h leaving) Handle(ctx context.Context, r slog.Record) error {
-	err := h.Handler.Handle(ctx, r)
-	if strings.Contains(r.Message, h.after) {
-		runtime.Goexit()
+	const variable, code = "TRAIGO_BODY_WAITS", 7
+	rootIsClosed := os.Getenv(variable)
+	if rootIsClosed == "" {
+		self, err := os.Executable()
+		require.NoError(t, err)
+		for _, value := range []string{"false", "true"} {
+			cmd := exec.CommandContext(t.Context(), self, "-test.run=^TestLoggingOfABodyThatWaitsForItsScope$")
+			cmd.Env = append(os.Environ(), variable+"="+value)
+			out, err := cmd.CombinedOutput()
+			assert.Equal(t, code, as[*exec.ExitError](t, err).ExitCode(), "%s", out)
+		}
+		return
 	}
-	return err
+	synctest.Test(t, func(t *testing.T) {
+		begin, ctx := time.Now(), t.Context()
+		if rootIsClosed == "true" {
+			root := traigo.New(ctx)
+			ctx = context.WithoutCancel(root.Context())
+			require.NoError(t, root.Close())
+		}
+		_ = traigo.Run(ctx, func(_ context.Context, s *traigo.Scope) error { return s.Wait() },
+			traigo.Name("circle"), traigo.Logger(slog.New(exiting{newRecords(), func(message string) {
+				if time.Since(begin) == 10*time.Second && strings.Contains(message, `circle"`) && strings.Contains(message, "the body of") {
+					os.Exit(code)
+				}
+			}})))
+	})
+}
+
+// exiting is a handler that shows each warning to a function.
+type exiting struct {
+	slog.Handler
+	see func(message string)
+}
+
+func (h exiting) Handle(_ context.Context, r slog.Record) error {
+	if r.Level >= slog.LevelWarn {
+		h.see(r.Message)
+	}
+	return nil
 }
 
 func TestLoggingOfAWaitForItself(t *testing.T) {

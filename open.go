@@ -1,7 +1,6 @@
 package traigo
 
 import (
-	"cmp"
 	"context"
 	"runtime"
 	"sync/atomic"
@@ -38,16 +37,9 @@ func Run(ctx context.Context, body func(ctx context.Context, s *Scope) error, op
 	s.pc = pcOf(body)
 	s.inBody, s.live, s.awaited = true, 1, 1
 	s.begin()
-	if s.settings.labels {
-		return s.runLabelled(body)
-	}
-	return s.run(body)
-}
-
-func (s *Scope) run(body func(context.Context, *Scope) error) error {
 	s.runBody(body)
 	s.join()
-	return s.report()
+	return s.returnOutcome()
 }
 
 // New opens a scope that has no body, for an owner that keeps it: whoever
@@ -78,20 +70,18 @@ func (s *Scope) Fork(opts ...ScopeOption) *Scope {
 	return c
 }
 
-// newScope makes a scope that nobody knows of yet.
+// newScope makes a scope that nobody else knows yet.
 func newScope(call string, ctx context.Context, how opening, opts []ScopeOption) *Scope {
 	mustHaveContext(call, ctx)
-	s := &Scope{id: lastScopeID.Add(1), how: how, outer: ctx, settings: noSettings, opened: now(), rare: nothingRare}
+	s := &Scope{id: lastScopeID.Add(1), how: how, outer: ctx, settings: noSettings, opened: now(), ext: noScopeExt}
 	s.hook.scope = s
 	n, together := nodeOf(ctx)
+	s.together = together
 	switch n := n.(type) {
 	case *Scope:
-		s.parent, s.upScope = n, together
+		s.parent = n
 	case *Task:
-		s.parent = n.scope
-		if together {
-			s.upTask = n
-		}
+		s.parent, s.opener = n.scope, n
 	}
 	if s.parent != nil {
 		s.settings = s.parent.settings
@@ -105,16 +95,13 @@ func newScope(call string, ctx context.Context, how opening, opts []ScopeOption)
 	return s
 }
 
-// begin gives a new scope its place in the tree, the ear of its outer context,
-// and its clock. Any of them may end it at once: until its observers know that it
-// is open, it only records that.
+// begin gives a new scope its place in the tree, the end of its outer context,
+// and its clock. Any of them may end it at once: until observers have been told that it
+// is open, its end is only recorded.
 func (s *Scope) begin() {
-	if s.settings.labels || s.settings.traces {
-		s.equip()
-	}
-	timeout := s.rare.timeout
+	timeout := s.ext.timeout
 	if s.parent == nil && !s.watched && timeout == 0 && s.outer.Done() == nil {
-		return // nobody knows of it
+		return // nothing can end it from outside, and nobody is to be told
 	}
 	s.settling = s.watched
 	var found admission
@@ -125,63 +112,49 @@ func (s *Scope) begin() {
 		s.refuse()
 		return
 	}
-	opened := false
-	defer func() {
-		if !opened { // an observer has called Goexit: nobody will have the scope
-			s.disown()
-		}
-		if s.watched {
-			s.resume()
-		}
-	}()
 	if found.stopping {
 		s.mu.Lock()
-		s.stopLocked()
+		s.signalStoppingLocked()
 		s.mu.Unlock()
 	}
 	if found.ended != nil {
-		s.stop(found.ended.below())
+		s.cancelFor(found.ended.below())
 	}
 	s.attach()
 	if timeout > 0 {
 		s.SetTimeout(timeout)
 	}
-	s.emit(ScopeOpened, nil, nil)
-	opened = true
-}
-
-// disown ends a scope whose opener does not live to use it.
-func (s *Scope) disown() {
-	if s.how == ran {
-		s.bodyEnded(ErrGoexit, nil, ErrGoexit)
+	if s.watched {
+		s.emit(ScopeOpened, nil, nil)
+		s.mu.Lock()
+		s.settling = false
+		s.settle()
 	}
-	s.stop(reason{kind: Requested})
 }
 
 // An admission is what a new scope finds at its parent.
 type admission struct {
-	late     bool    // a fork is turned away: the parent has ended
-	stopping bool    // Shutdown has come by
+	late     bool    // a fork is refused: the parent has ended
+	stopping bool    // Shutdown of the parent has begun
 	ended    *ending // what has ended the scope already
 }
 
-// admit takes c among the children of s, and in among what ends with c's outer
-// context. In a scope that has closed nothing counts any more: what New opens there must
-// not live. Run counts nowhere; a task that was given up may call it there, and it is in
-// the tree to be seen.
+// admit takes c among the children of s, and into the hooks of what ends with c's outer
+// context. In a scope that has closed nothing counts any more: a scope that New opens
+// there must not live. Run counts nowhere: a task that was given up may call it there,
+// and its scope is listed to be seen.
 func (s *Scope) admit(c *Scope) (found admission) {
-	up := s.outerEnded()
-	s.mu.Lock()
+	s.lock()
 	defer s.settle()
-	s.hearLocked(up)
 	if c.how == forked && s.state >= Canceling {
 		return admission{late: true}
 	}
-	found.stopping = s.isStopped
+	found.stopping = s.isStopping
 	switch {
-	case c.upTask != nil:
-		found.ended = c.upTask.addHookLocked(&c.hook)
-	case c.upScope:
+	case !c.together:
+	case c.opener != nil:
+		found.ended = c.opener.addHookLocked(&c.hook)
+	default:
 		found.ended = s.addHookLocked(&c.hook)
 	}
 	if s.state == Closed && c.how == made {
@@ -197,7 +170,7 @@ func (s *Scope) admit(c *Scope) (found admission) {
 	return found
 }
 
-// countLocked counts a child, or counts it out: one of Run is part of the task
+// countLocked counts n children more, of the kind of c. One of Run is part of the task
 // that called it.
 func (s *Scope) countLocked(c *Scope, n int32) {
 	switch c.how {
@@ -206,34 +179,79 @@ func (s *Scope) countLocked(c *Scope, n int32) {
 		s.live += n
 		s.awaited += n
 		s.forks += n
-		s.dismissedForks = s.dismissedForks && n < 0
+		s.finalizedForks = s.finalizedForks && n < 0
 	case made:
 		s.live += n
-		s.visitors += n
-		s.dismissedVisitors = s.dismissedVisitors && n < 0
+		s.newScopes += n
+		s.canceledNew = s.canceledNew && n < 0
 	}
 }
 
 // leave is called by a child that has closed.
 func (s *Scope) leave(c *Scope) {
-	var evicted *Scope
+	lingers := c.lingers // only this goroutine, which applies the effects of c, writes it
+	var oldest *Scope
 	s.mu.Lock()
 	c.hook.removeLocked()
 	if c.siblingLink != nil {
-		*c.siblingLink = c.sibling
-		if c.sibling != nil {
-			c.sibling.siblingLink = c.siblingLink
-		}
-		c.siblingLink, c.sibling = nil, nil
-		evicted = s.inheritLocked(c)
+		oldest = s.keepUnseenLocked(c)
 		s.countLocked(c, -1)
+		s.restartPatienceLocked(c)
+	}
+	if !lingers {
+		s.unlistLocked(c)
 	}
 	s.settle()
-	s.reportUnasked(evicted)
+	if oldest != nil {
+		oldest.reportUnseen()
+	}
 }
 
-// The body of Run: a participant of the scope that runs on the goroutine of
-// the caller.
+// unlist is called by a child that has lingered, when nothing is left to be seen in it.
+func (s *Scope) unlist(c *Scope) {
+	s.mu.Lock()
+	s.unlistLocked(c)
+	s.settle()
+}
+
+func (s *Scope) unlistLocked(c *Scope) {
+	if c.siblingLink == nil {
+		return
+	}
+	*c.siblingLink = c.sibling
+	if c.sibling != nil {
+		c.sibling.siblingLink = c.siblingLink
+	}
+	c.siblingLink, c.sibling = nil, nil
+}
+
+// below returns the scopes right below that s lists, the youngest first.
+func (s *Scope) below() []*Scope {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.belowLocked()
+}
+
+func (s *Scope) belowLocked() []*Scope {
+	var all []*Scope
+	for c := s.children; c != nil; c = c.sibling {
+		all = append(all, c)
+	}
+	return all
+}
+
+// refuse closes a fork that was opened too late; nobody else knows it.
+func (s *Scope) refuse() {
+	s.lock()
+	s.moveLocked(inDrained)
+	s.enteredStates = 0
+	s.mu.Unlock()
+	s.out = &Error{Scope: s.Path(), Err: refusal(s)}
+	s.mu.Lock()
+	s.endContextLocked()
+	s.closeLocked()
+	s.mu.Unlock()
+}
 
 // runBody calls body and takes account of how it ended. When body panics or
 // calls Goexit it waits for the scope itself, since Run will not return.
@@ -270,42 +288,36 @@ func (s *Scope) runBody(body func(context.Context, *Scope) error) {
 //
 //go:noinline
 func (s *Scope) callBody(body func(context.Context, *Scope) error) error {
-	err := body((*scopeContext)(s), s)
+	var err error
+	if s.settings.wrappers == nil {
+		err = body((*scopeContext)(s), s)
+	} else {
+		err = wrap((*scopeContext)(s), s.settings.wrappers, func(ctx context.Context) error { return body(ctx, s) })
+	}
 	runtime.KeepAlive(s)
 	return err
 }
 
 // bodyEnded accounts for the end of the body: an error of its own is always in
 // the outcome, also of a scope that ended quietly before. shown is what comes out
-// of Run instead of the outcome, if anything does.
+// of Run in place of the outcome, if anything does.
 func (s *Scope) bodyEnded(err error, panicked *PanicError, shown error) {
-	up, e := s.outerEnded(), s.ending()
-	if e == nil {
-		e = up
-	}
-	consequence := err == nil || e != nil && (e.bare(err) || e.kind == TaskFailed && same(err, e.err))
-	defer s.leaveBody(up, err, panicked, shown, consequence) // also if the text of an error takes this goroutine away
-	if !consequence || panicked != nil {
-		s.traceFailure(nil, cmp.Or(shown, err))
-	}
-}
-
-// leaveBody is what the end of the body does to the scope. up was asked before.
-func (s *Scope) leaveBody(up *ending, err error, panicked *PanicError, shown error, consequence bool) {
-	s.mu.Lock()
+	e := s.ended()
+	isOwn := err != nil && (e == nil || !e.isConsequence(err) && !(e.kind == TaskFailed && same(err, e.err)))
+	s.lock()
 	if shown != nil {
-		s.ownRareLocked().bodyEnd = shown
+		s.ownExtLocked().bodyEnd = shown
 	}
 	s.inBody = false
 	s.live--
 	s.awaited--
 	switch {
 	case panicked != nil:
-		if !s.endLocked(up, reason{kind: Panicked, err: panicked}) {
+		if !s.endLocked(reason{kind: Panicked, err: panicked}) {
 			s.keepLocked(nil, panicked)
 		}
 	case err == nil:
-	case !s.endLocked(up, reason{kind: BodyFailed, err: err}) && !consequence:
+	case !s.endLocked(reason{kind: BodyFailed, err: err}) && isOwn:
 		s.keepLocked(nil, err)
 	}
 	s.moveLocked(inFinalize)

@@ -431,15 +431,53 @@ func TestForkThatFailedUnattendedIsLogged(t *testing.T) {
 		book := newRecords()
 		s := traigo.New(t.Context(), traigo.Name("parent"), traigo.Logger(book.logger()))
 		forkThatEnds(s, "child", failing(0, errBoom))
-		time.Sleep(time.Hour)
+		time.Sleep(10*time.Second - 1)
 		synctest.Wait()
 		assert.Empty(t, book.at(slog.LevelError), "somebody may still ask")
-
-		require.NoError(t, s.Wait(), "it is not the parent's failure")
+		time.Sleep(time.Hour)
 		lost := book.at(slog.LevelError)
 		require.Len(t, lost, 1)
 		assert.True(t, mentions(lost[0].Text, "parent/child", "boom"), lost[0].Text)
+
+		require.NoError(t, s.Wait(), "it is not the parent's failure")
+		assert.Len(t, book.at(slog.LevelError), 1, "once")
 	})
+}
+
+func TestForkThatFailedUnattendedIsLoggedWhenItsParentCloses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		book := newRecords()
+		s := traigo.New(t.Context(), traigo.Logger(book.logger()))
+		forkThatEnds(s, "child", failing(0, errBoom))
+		require.NoError(t, s.Wait())
+		assert.Len(t, book.at(slog.LevelError), 1)
+		time.Sleep(time.Hour)
+		assert.Len(t, book.at(slog.LevelError), 1, "once")
+	})
+}
+
+// Nobody waits for these scopes, and nobody may ever.
+func TestNewThatFailedUnattendedIsLogged(t *testing.T) {
+	opened := map[string]func(ctx context.Context, opts ...traigo.ScopeOption) *traigo.Scope{
+		"a root": traigo.New,
+		"below a scope": func(ctx context.Context, opts ...traigo.ScopeOption) *traigo.Scope {
+			return traigo.New(traigo.New(ctx).Context(), opts...)
+		},
+	}
+	for name, open := range opened {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				book := newRecords()
+				s := open(t.Context(), traigo.Logger(book.logger()))
+				s.Spawn(failing(0, errBoom))
+				time.Sleep(10*time.Second - 1)
+				assert.Empty(t, book.at(slog.LevelError))
+				time.Sleep(time.Hour)
+				require.Len(t, book.at(slog.LevelError), 1)
+				assert.Contains(t, book.at(slog.LevelError)[0].Text, "boom")
+			})
+		})
+	}
 }
 
 func TestForkWhoseOutcomeIsAskedForIsNotLogged(t *testing.T) {
@@ -717,7 +755,9 @@ func TestForkRulesAreNotForRun(t *testing.T) {
 				s := traigo.New(t.Context(), traigo.Logger(book.logger()))
 				s.Spawn(row)
 				require.Nil(t, raised(func() { assert.NoError(t, s.Wait()) }))
-				assert.Empty(t, book.from(slog.LevelWarn))
+				for _, r := range book.from(slog.LevelWarn) {
+					assert.Contains(t, r.Text, "a task has panicked")
+				}
 			})
 		})
 	}

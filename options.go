@@ -1,7 +1,6 @@
 package traigo
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -29,8 +28,7 @@ type settings struct {
 	observers     []Observer
 	cancelTimeout time.Duration
 	panicAsError  bool
-	labels        bool // PprofLabels
-	traces        bool // RuntimeTrace
+	wrappers      []Wrapper // those of the scopes further out come first
 }
 
 var noSettings = &settings{}
@@ -90,9 +88,9 @@ func Timeout(d time.Duration) Option {
 	return timeoutOption(d)
 }
 
-func (o timeoutOption) applyScope(s *Scope) { s.ownRareLocked().timeout = time.Duration(o) } // begin sets the clock
+func (o timeoutOption) applyScope(s *Scope) { s.ownExtLocked().timeout = time.Duration(o) } // begin sets the clock
 
-func (o timeoutOption) applyTask(t *Task) { t.special().timeout = time.Duration(o) }
+func (o timeoutOption) applyTask(t *Task) { t.ownExt().timeout = time.Duration(o) }
 
 type cancelTimeoutOption time.Duration
 
@@ -111,7 +109,7 @@ func (o cancelTimeoutOption) applyScope(s *Scope) {
 }
 
 func (o cancelTimeoutOption) applyTask(t *Task) {
-	x := t.special()
+	x := t.ownExt()
 	x.cancelTimeout, x.hasCancelTimeout = time.Duration(o), true
 }
 
@@ -146,16 +144,38 @@ func Observe(o Observer) ScopeOption {
 func (o observeOption) applyScope(s *Scope) {
 	s.change(func(set *settings) {
 		// A copy: the parent's other children append to the same array.
-		set.observers = append(append([]Observer(nil), set.observers...), o.observer)
+		set.observers = append(slices.Clip(set.observers), o.observer)
+	})
+}
+
+type wrapOption struct{ wrapper Wrapper }
+
+// Wrap calls w around the function of each task, and around the body of each Run,
+// in the scope and in all below it: inside the wrappers of its parents, and inside
+// those that are given before it.
+func Wrap(w Wrapper) ScopeOption {
+	mustHaveFunc("Wrap", w != nil, "the function to call around tasks and bodies")
+	return wrapOption{w}
+}
+
+func (o wrapOption) applyScope(s *Scope) {
+	s.change(func(set *settings) {
+		// A copy: the parent's other children append to the same array.
+		set.wrappers = append(slices.Clip(set.wrappers), o.wrapper)
 	})
 }
 
 type limitOption int
 
-// Limit lets at most n tasks of the scope run at once; one with a [Weight] counts
-// for as many. Spawn then blocks until there is room or the scope is canceled; a
-// task that spawns into its own full scope waits for itself (use TrySpawn there,
-// or a fork). Forks have limits of their own. It panics if n is less than 1.
+// Limit lets at most n awaited tasks of the scope run at once. Spawn then blocks until
+// there is a slot or the scope is canceled; slots are given out in the order of the
+// calls. A task with Awaited(false), a heartbeat beside the work say, takes no slot. A
+// task that spawns into its own full scope waits for itself: use TrySpawn there, or a
+// fork. The limit is not inherited: forks have limits of their own. It panics if n is
+// less than 1.
+//
+// For a limit that several scopes share, or that a task holds for a part of its work,
+// there is package capacity.
 func Limit(n int) ScopeOption {
 	if n < 1 {
 		panic(fmt.Sprintf("traigo: Limit(%d): a limit is at least 1; leave the option out for none", n))
@@ -163,53 +183,20 @@ func Limit(n int) ScopeOption {
 	return limitOption(n)
 }
 
-func (o limitOption) applyScope(s *Scope) { s.limitBy(&Limiter{limit: int(o)}) }
+func (o limitOption) applyScope(s *Scope) { s.ownExtLocked().limit = int(o) }
 
-type limitedByOption struct{ limiter *Limiter }
+type admitBeforeOption struct{ ctx context.Context }
 
-// LimitedBy lets the tasks of the scope run only while l has units for them,
-// beside those of all other scopes that l limits. It may be given several times,
-// and together with [Limit]. It is not inherited. Spawn blocks as with Limit,
-// with one difference: a task that holds units of l, and waits for a scope that is
-// limited by l as well, lends all that it holds to others meanwhile, and goes on
-// when it has it back. So tasks may wait for others of their own kind, to any depth.
-// Waiting in that sense is Spawn, Start, Run, Wait, Close and Shutdown of such a
-// scope, Wait and Await of a task in there, and the joins, each on the task's own
-// goroutine. It goes on at once, for that moment beyond the limit, if what it waits
-// with has ended (its own context, or the one it has passed), and in a loop over
-// AsCompleted.
-func LimitedBy(l *Limiter) ScopeOption {
-	l.check("LimitedBy")
-	return limitedByOption{l}
+// AdmitBefore bounds the time for which Spawn blocks in a scope with a [Limit]: if it has
+// to wait for a slot, it waits no longer than ctx is alive. Then the task is refused: its
+// error, which Err, Wait and Await return, wraps [ErrRefused] and the cause of ctx. A
+// task that finds a slot at once is accepted, whatever ctx says.
+func AdmitBefore(ctx context.Context) TaskOption {
+	mustHaveContext("AdmitBefore", ctx)
+	return admitBeforeOption{ctx}
 }
 
-func (o limitedByOption) applyScope(s *Scope) { s.limitBy(o.limiter) }
-
-// limitBy adds l where its number says; the limit of the scope itself has none.
-func (s *Scope) limitBy(l *Limiter) {
-	r := s.ownRareLocked()
-	at, found := slices.BinarySearchFunc(r.limits, l.number, func(l *Limiter, n uint64) int { return cmp.Compare(l.number, n) })
-	if found {
-		r.limits[at] = l
-	} else {
-		r.limits = slices.Insert(r.limits, at, l)
-	}
-}
-
-type weightOption int
-
-// Weight says how many units of every limit of its scope the task takes: see
-// [Limit] and [LimitedBy]. The default is 1. If it is more than a Limit, the call
-// that spawns the task panics; if it is more than a [Limiter] has, the call waits
-// until SetLimit lets it in. It panics if n is less than 1.
-func Weight(n int) TaskOption {
-	if n < 1 {
-		panic(fmt.Sprintf("traigo: Weight(%d): a task weighs at least 1", n))
-	}
-	return weightOption(n)
-}
-
-func (o weightOption) applyTask(t *Task) { t.special().weight = int(o) }
+func (o admitBeforeOption) applyTask(t *Task) { t.ownExt().admitBefore = o.ctx }
 
 type panicAsErrorOption struct{}
 
@@ -282,7 +269,7 @@ func OnDone(f func(err error)) TaskOption {
 	return onDoneOption(f)
 }
 
-func (o onDoneOption) applyTask(t *Task) { t.special().onDone = o }
+func (o onDoneOption) applyTask(t *Task) { t.ownExt().onDone = o }
 
 type valuesOption struct{ ctx context.Context }
 
@@ -294,7 +281,7 @@ func Values(ctx context.Context) TaskOption {
 	return valuesOption{context.WithoutCancel(ctx)}
 }
 
-func (o valuesOption) applyTask(t *Task) { t.special().values = o.ctx }
+func (o valuesOption) applyTask(t *Task) { t.ownExt().values = o.ctx }
 
 // Misuse panics at the call, with a message that says what to do instead: it is
 // a mistake of the program, and no outcome would be the right place for it.
@@ -336,19 +323,6 @@ func mustHaveFunc(call string, there bool, what string) {
 func mustHaveOption(call string, there bool) {
 	if !there {
 		panic("traigo: " + call + ": nil option; leave it out")
-	}
-}
-
-// check is the first line of every method of a Limiter.
-func (l *Limiter) check(method string) {
-	if l == nil || l.holders == nil {
-		panic("traigo: " + method + ": a nil or zero *Limiter; make one with NewLimiter")
-	}
-}
-
-func mustBeLimit(call string, n int) {
-	if n < 0 {
-		panic(fmt.Sprintf("traigo: %s(%d): negative limit", call, n))
 	}
 }
 

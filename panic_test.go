@@ -141,7 +141,10 @@ func TestPanicCrossesScopesAsTheOneItWas(t *testing.T) {
 				book := defaultLog(t)
 				panicked := requirePanic(t, "work", func() { row(t.Context()) })
 				require.ErrorIs(t, panicked, errBoom)
-				assert.Empty(t, book.from(slog.LevelWarn), "it is raised: nothing is lost")
+				said := book.from(slog.LevelWarn)
+				require.Len(t, said, 1, "at once, and once; it is raised: nothing is lost")
+				assert.True(t, mentions(said[0].Text, "a task has panicked", "/work", "boom", "panicOnPurpose"), said[0].Text)
+				assert.Equal(t, slog.LevelError, said[0].Level)
 			})
 		})
 	}
@@ -442,6 +445,7 @@ func TestPanicThatNobodyRecoversCrashesTheProcess(t *testing.T) {
 		},
 	}
 	if crash := crashes[os.Getenv(variable)]; crash != nil {
+		slog.SetDefault(slog.New(slog.DiscardHandler)) // where the panic is logged at once
 		// On a goroutine of its own: package testing has words to say on panics of tests.
 		done := make(chan struct{})
 		go func() {

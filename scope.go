@@ -7,7 +7,6 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"time"
 )
 
 // A Scope is a place where tasks live. Nothing that is started in it outlives
@@ -17,102 +16,118 @@ import (
 // from any goroutine; they panic on a nil *Scope, which is what [Current]
 // returns where there is none.
 type Scope struct {
-	// Set at opening, then read-only.
+	// Set while the scope is opened, before anybody else knows it; then read-only.
 	id       uint64
-	name     *nameOption // nil: the default
-	pc       uintptr     // of the body of Run, for the default name
-	settings *settings
-	opened   stamp
-	parent   *Scope          // in the tree; nil for a root
-	outer    context.Context // what it was opened under: see outerEnded
-	upTask   *Task           // the task, of parent, with which outer ends; nil if it does not
-	upScope  bool            // outer ends with parent
-	how      opening
+	name     *nameOption     // nil: the default name
+	pc       uintptr         // code of the body of Run, for the default name
+	settings *settings       // shared with the parent unless an option differs
+	opened   stamp           // when
+	parent   *Scope          // the scope above in the tree; nil for a root
+	outer    context.Context // the context that the scope was opened under
+	opener   *Task           // the task of parent that outer is in; nil if it is in parent's own context
+	together bool            // outer ends when the context of opener does or, without one, that of parent
+	how      opening         // by Run, New or Fork
+	watched  bool            // there is an observer or a logger to tell of each step
 
-	// The places in the lists of its parent, under the parent's mu.
-	hook        hook // in that of the node up
-	sibling     *Scope
-	siblingLink **Scope // what points at this scope
+	// The places of this scope in lists of its parent. Under the mu of the parent.
+	hook        hook    // in the hooks of opener, or of parent
+	sibling     *Scope  // the next in parent.children
+	siblingLink **Scope // the pointer to this scope in that list; nil if it is not in it
 
-	// over is the ending, from the moment it has been decided. It is set under
-	// mu and read without it.
+	// Why the scope has ended; nil while it has not. Set once, under mu; read
+	// without it.
 	over atomic.Pointer[ending]
 
-	// mu protects the fields below. It is a leaf: while it is held nothing
-	// foreign is called (no function of a user, no context, no observer, no
-	// logger) and no other scope's lock is taken, only that of a Limiter, which
-	// is a leaf below it. Methods whose name ends in
-	// Locked expect it to be held. They decide; what follows from a decision
-	// is done by settle, after the lock is released, by one goroutine at a
+	// mu protects the fields below. It is a leaf: while it is held nothing foreign
+	// is called (no function of a user, no method of a context or an error, no
+	// observer, no logger) and no other scope's lock is taken. A method whose name
+	// ends in Locked expects it to be held. Decisions are made under mu; settle
+	// applies what follows from them after mu is released, on one goroutine at a
 	// time and in the order of the states.
 	//
 	//  I1  over is set ⇔ state ≥ Canceling.
-	//  I2  live counts the tasks not yet ended, the forks and the scopes of New
-	//      not yet closed, the body, calls whose effects are under way, and
-	//      those that wait for a limit;
+	//  I2  live counts the tasks that have neither ended nor been given up, the
+	//      forks and the scopes of New that have not closed, the body, the calls
+	//      whose effects are under way, and the Spawns that wait for a slot.
 	//      awaited counts those of them that keep a finalizing scope alive.
-	//  I3  state = Closed ⇒ live = 0, for ever.
-	//  I4  the tasks from queue on have not started; those before it have.
-	//  I5  queue ≠ nil ⇒ starting > 0, and one of those will take its first.
+	//  I3  state = Closed ⇒ live = 0, for ever. Tasks that were given up, and calls
+	//      that were abandoned, may still be listed.
+	//  I4  In the list of tasks, those from queue on have not started; those
+	//      before it have.
+	//  I5  queue ≠ nil ⇒ starting > 0, and one of those goroutines will take queue.
 	mu                 sync.Mutex
 	state              State
-	announce           uint8 // a bit for each state entered whose effects are still to come
+	enteredStates      uint8 // a bit for each state that was entered and has not been notified
 	settling           bool  // a goroutine is applying effects
-	starting           uint8 // goroutines that have been started and have not yet taken a task
-	inARow             uint8 // how often one has taken its first since a task last ended
+	starting           uint8 // goroutines that were started and have not taken a task
+	inARow             uint8 // how many in a row have taken their first task since a task ended
 	inBody             bool  // the body of Run has not returned
-	watched            bool  // somebody wants to hear of its steps; set at opening
+	isDone             bool  // everything has ended, and the outcome is known
+	isCtxDone          bool  // the context is done
+	isStopping         bool  // Shutdown has begun here or above, or the context is done
+	isJoining          bool  // joiner counts one
+	finalizedForks     bool  // finalizeForks was due, and no fork has been opened since
+	canceledNew        bool  // cancelNewScopes was due, and no scope of New has been opened since
+	watchesForks       bool  // watchForks was due
+	lingers            bool  // closed, and still listed by its parent: see stuck.go
 	live               int32
 	awaited            int32
-	lastTask           uint64
-	first, last, queue *Task // all live tasks in order of spawn; the first not started
+	forks              int32       // scopes of Fork that have not closed: in live and in awaited
+	newScopes          int32       // scopes of New that have not closed: in live, not in awaited
+	lastTask           uint64      // the ID of the task that was accepted last
+	first, last, queue *Task       // the tasks, in the order in which they were spawned; the first that has not started
+	children           *Scope      // the scopes below that are listed, the youngest first
+	hooks              *hook       // what the end of the context calls
+	done               signal      // isDone
+	ctxDone            signal      // isCtxDone
+	worker             func()      // s.work, as a value
+	detach             func() bool // undoes attach
+	ext                *scopeExt   // what few scopes have; noScopeExt until something is written there
 
-	isDone    bool   // everything has ended
-	isCtxDone bool   // the context is done
-	isStopped bool   // Shutdown has begun here or above, or the context is done
-	done      signal // isDone
-	ctxDone   signal // isCtxDone
-	joining   bool   // joiner has been told to wait
+	// Written by the goroutine that closes the scope, before isDone is set; read after.
+	out *Error // the outcome; nil for none
 
-	dismissedForks    bool        // as dismissForks does
-	dismissedVisitors bool        // as dismissVisitors does
-	watchingForks     bool        // as watchForks does
-	forks             int32       // scopes of Fork: in live and in awaited
-	visitors          int32       // scopes of New: in live, not in awaited
-	worker            func()      // work, as a value
-	detach            func() bool // undoes attach
-	children          *Scope      // scopes below that have not closed
-	hooks             *hook       // what the end of the context calls
-	rare              *scopeRare
+	// isDone, for callers of Run and Wait who wait for nothing else: see join.
+	joiner sync.WaitGroup
 
-	out    *Error         // the outcome; set before done is given
-	joiner sync.WaitGroup // isDone, for those who wait for nothing else: see join
-	asked  atomic.Bool    // somebody has, or will have, received the outcome
+	// Somebody has received the outcome, or will. Read and written without mu.
+	asked atomic.Bool
 }
 
-// scopeRare is what few scopes have: failures, a clock, tasks to be canceled.
-// All of it is under mu. Until something is written there it is the one that is
-// empty, for all scopes.
-type scopeRare struct {
-	result
+// scopeExt is what few scopes have: failures, a clock, tasks to be canceled, a limit.
+// All of it is under mu, except that the fields that options set are read-only once
+// the scope is open.
+type scopeExt struct {
+	collected
 	stragglers
 	alarm
-	stopped      signal     // isStopped
-	limits       []*Limiter // its own first, then those it shares; set at opening
-	waiting      int        // spawns that wait for one of them
-	warnedOfRoom bool       // see there
-	cursor       *Task      // how far the news of the ending has come
-	zero         time.Time  // of a root: see zero, once somebody has asked
+	slots
+	stopping signal // isStopping
+	cursor   *Task  // the next task that notifyTasks is to tell of the ending
 }
 
-var nothingRare = &scopeRare{}
+// noScopeExt is the extension, empty for ever, of all scopes that have none. An
+// extension of their own would be an allocation for each of them.
+var noScopeExt = &scopeExt{}
 
-// ownRareLocked returns the rare part of s for writing.
-func (s *Scope) ownRareLocked() *scopeRare {
-	if s.rare == nothingRare {
-		s.rare = new(scopeRare)
+// ownExtLocked returns the extension of s for writing.
+func (s *Scope) ownExtLocked() *scopeExt {
+	if s.ext == noScopeExt {
+		s.ext = new(scopeExt)
 	}
-	return s.rare
+	return s.ext
+}
+
+// lock locks mu for a decision. If the context that the scope was opened under has
+// ended, the scope ends by that first: a parent that has ended wins over any reason
+// of the scope's own, so that the outcome does not depend on how fast the hook of the
+// parent is called. The context is asked before mu is taken, since it may be foreign.
+func (s *Scope) lock() {
+	up := s.outerEnded()
+	s.mu.Lock()
+	if up != nil {
+		s.endLocked(up.below())
+	}
 }
 
 // Finalize lets the scope end as soon as nothing awaited is left in it: tasks,
@@ -125,26 +140,25 @@ func (s *Scope) Finalize() {
 }
 
 // Cancel ends the scope: its contexts are done, it accepts nothing more, and
-// what runs in it is expected to return. The outcome is cause, or with a nil
-// cause none: the scope ends quietly. Only what ends a scope first counts; a
-// later Cancel does nothing. It does not wait: see [Scope.Close].
+// the tasks in it are expected to return. The outcome is cause; if cause is nil, the
+// scope ends quietly and has no outcome of its own. Only what ends a scope first counts:
+// a later Cancel does nothing. It does not wait: see [Scope.Close].
 func (s *Scope) Cancel(cause error) {
 	s.check("Cancel")
-	s.stop(reason{kind: Requested, err: cause})
+	s.cancelFor(reason{kind: Requested, err: cause})
 }
 
-// stop ends the scope for a reason, unless something has ended it before.
-func (s *Scope) stop(why reason) {
-	up := s.outerEnded()
-	s.mu.Lock()
-	s.endLocked(up, why)
+// cancelFor ends the scope for a reason, unless something has ended it before.
+func (s *Scope) cancelFor(why reason) {
+	s.lock()
+	s.endLocked(why)
 	s.settle()
 }
 
 // Wait finalizes the scope, waits until it is done, and returns its outcome:
 // nil or an [*Error]. It panics with a [*PanicError] if a task panicked. It may
 // be called any number of times. A task of the scope, or its body, must not
-// call it: it would wait for itself.
+// call it: it would wait for itself, which is logged after 10 s.
 func (s *Scope) Wait() error {
 	s.check("Wait")
 	s.asked.Store(true)
@@ -152,17 +166,18 @@ func (s *Scope) Wait() error {
 	s.moveLocked(inFinalize)
 	s.settle()
 	s.await(nil)
-	return s.report()
+	return s.returnOutcome()
 }
 
-// Close cancels the scope quietly, waits until it is done, and returns (or
-// panics with) its outcome like [Scope.Wait]: made for defer.
+// Close cancels the scope quietly, waits until it is done, and returns, or
+// panics with, its outcome like [Scope.Wait]. It is made for defer, which drops
+// the outcome: where a failure matters, use Wait or look at the error of Close.
 func (s *Scope) Close() error {
 	s.check("Close")
 	s.asked.Store(true)
-	s.stop(reason{kind: Requested})
+	s.cancelFor(reason{kind: Requested})
 	s.await(nil)
-	return s.report()
+	return s.returnOutcome()
 }
 
 // Done returns a channel that is closed when everything in the scope has ended
@@ -184,12 +199,12 @@ func (s *Scope) Err() error {
 		return nil
 	}
 	s.asked.Store(true)
-	return s.failure()
+	return s.outcome()
 }
 
 // Context returns the scope's context: it carries the scope as the current
 // one, is done when the scope is canceled, and has the values of the context
-// the scope was opened under.
+// that the scope was opened under.
 func (s *Scope) Context() context.Context {
 	s.check("Context")
 	return (*scopeContext)(s)
@@ -203,17 +218,14 @@ func (s *Scope) State() State {
 	return s.state
 }
 
-// What scopes and tasks are called. Default names are worked out when somebody
-// asks for them.
-
 // ID returns the number of the scope, unique in the process.
 func (s *Scope) ID() uint64 {
 	s.check("ID")
 	return s.id
 }
 
-// Name returns the name given by [Name], or the default one: the body's
-// function for Run, "scope#ID" for others.
+// Name returns the name given by [Name] or [NameOf], or the default one: the
+// name of the body's function for Run, "scope#ID" for others.
 func (s *Scope) Name() string {
 	s.check("Name")
 	name := s.name.String()
@@ -234,8 +246,8 @@ func (s *Scope) Path() string {
 	if s.parent == nil {
 		return s.Name()
 	}
-	// Joined once: with a text for each scope on the way a tree of depth n would cost n³
-	// where all are asked, as in a snapshot.
+	// Joined once. With a text for each scope on the way, the paths of all scopes of a
+	// tree of depth n, as a snapshot wants them, would cost n³.
 	names := make([]string, 0, 8)
 	for ; s != nil; s = s.parent {
 		names = append(names, s.Name())
@@ -243,8 +255,6 @@ func (s *Scope) Path() string {
 	slices.Reverse(names)
 	return strings.Join(names, "/")
 }
-
-// What hangs on what: for observers that draw the tree, such as package record.
 
 // Parent returns the scope above s in the tree; nil for a root.
 func (s *Scope) Parent() *Scope {
@@ -267,11 +277,7 @@ func (s *Scope) Root() *Scope {
 // for a root, and for a scope that was opened by the parent's body.
 func (s *Scope) Opener() *Task {
 	s.check("Opener")
-	// Not by where: what is further out than the parent cannot be the parent's.
-	if t, is := s.outer.Value(nodeKey{}).(*Task); is && t.scope == s.parent {
-		return t
-	}
-	return nil
+	return s.opener
 }
 
 // CanceledBy returns the task that ended the scope: by failing, by panicking, or
@@ -283,4 +289,25 @@ func (s *Scope) CanceledBy() *Task {
 		return e.task
 	}
 	return nil
+}
+
+// A signal is a channel that is closed once, and made only when somebody wants
+// to wait for it. Its owner knows, under the lock of the scope, whether it has been
+// closed.
+type signal chan struct{}
+
+func (g *signal) waitLocked(isClosed bool) <-chan struct{} {
+	if *g == nil {
+		*g = make(chan struct{})
+		if isClosed {
+			close(*g)
+		}
+	}
+	return *g
+}
+
+func (g signal) closeLocked() {
+	if g != nil {
+		close(g)
+	}
 }

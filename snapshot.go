@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/traigo/traigo/internal/stackdump"
 )
 
 // A Snapshot is a scope, and all that lives below it, at one moment. It is
@@ -52,11 +54,12 @@ type TaskSnapshot struct {
 
 // Snapshot returns the live tree below s. Each scope is looked at under its own
 // lock, one after the other: the scopes of one snapshot may be a moment apart.
-// Tasks and scopes that have ended are not in it, except calls that were
-// abandoned and tasks that were given up, as long as they run.
+// Tasks and scopes that have ended are not in it. Calls that were abandoned and tasks that
+// were given up are, each in its own scope, as long as they run; a scope that has closed
+// is there as long as it has one.
 func (s *Scope) Snapshot() Snapshot {
 	s.check("Snapshot")
-	return s.snapshot(s.Path(), surroundings{zero: s.zero(), strays: s.straysBelow()})
+	return s.snapshot(s.Path(), nil)
 }
 
 // Dump is [Scope.Snapshot] with the stack of each task, of each body of Run, and of each
@@ -64,28 +67,13 @@ func (s *Scope) Snapshot() Snapshot {
 // while the stacks are written: some 4 ms for each 1,000 goroutines.
 func (s *Scope) Dump() Snapshot {
 	s.check("Dump")
-	return s.snapshot(s.Path(), surroundings{zero: s.zero(), strays: s.straysBelow(), stacks: readDump(goroutineDump())})
+	return s.snapshot(s.Path(), findStacks(stackdump.All()))
 }
 
-// surroundings are what a snapshot needs beside the scopes.
-type surroundings struct {
-	zero   time.Time // the date of the stamp 0
-	strays map[*Scope][]stray
-	stacks map[string]string // by address; nil in a mere Snapshot
-}
-
-func (around surroundings) date(at stamp) time.Time { return around.zero.Add(time.Duration(at)) }
-
-func (around surroundings) stackOf(receiver any) string {
-	if around.stacks == nil {
-		return ""
-	}
-	return around.stacks[addressOf(receiver)]
-}
-
-// snapshot is given the path of s: to go up for each would take long in a deep tree.
-func (s *Scope) snapshot(path string, around surroundings) Snapshot {
-	shot := Snapshot{ID: s.id, Name: s.Name(), Path: path, Opened: around.date(s.opened), Age: s.opened.age(), Stack: around.stackOf(s)}
+// snapshot is given the path of s: to go up for each would take long in a deep tree. Of
+// stacks, nil in a mere Snapshot, it takes those of its tasks.
+func (s *Scope) snapshot(path string, stacks stackdump.Stacks) Snapshot {
+	shot := Snapshot{ID: s.id, Name: s.Name(), Path: path, Opened: s.opened.date(), Age: s.opened.age(), Stack: stacks.Of(s)}
 	if s.parent != nil {
 		shot.Parent = s.parent.id
 	}
@@ -93,17 +81,14 @@ func (s *Scope) snapshot(path string, around surroundings) Snapshot {
 		shot.Task = t.id
 	}
 	s.mu.Lock()
-	shot.State, shot.Deadline = s.state, s.rare.deadline
+	x := s.ext
+	shot.State, shot.Deadline, shot.Limit, shot.Waiting = s.state, x.deadline, x.limit, x.waiting.Len()
 	tasks := make([]*Task, 0, s.live)
+	states := make([]TaskState, 0, s.live)
 	for t := s.first; t != nil; t = t.next {
-		tasks = append(tasks, t)
+		tasks, states = append(tasks, t), append(states, t.stateLocked())
 	}
-	if limits := s.rare.limits; limits != nil && limits[0].holders == nil {
-		shot.Limit = limits[0].limit
-	}
-	shot.Waiting = s.rare.waiting
-	unawaited := slices.Clone(s.rare.unreceived)
-	children := s.belowLocked()
+	calls, unawaited, children := slices.Clone(x.calls), slices.Clone(x.unreceived), s.belowLocked()
 	s.mu.Unlock()
 
 	if e := s.ending(); e != nil {
@@ -112,83 +97,46 @@ func (s *Scope) snapshot(path string, around surroundings) Snapshot {
 	for _, t := range unawaited {
 		shot.Unawaited = append(shot.Unawaited, t.Name())
 	}
-	for _, t := range tasks {
-		below := t.snapshot(path, around)
-		below.Stack = around.stackOf(t)
-		shot.Tasks = append(shot.Tasks, below)
+	for i, t := range tasks {
+		shot.Tasks = append(shot.Tasks, t.snapshot(path, states[i], stacks.Of(t)))
 	}
-	for _, x := range around.strays[s] {
-		below := x.snapshot(around)
-		if x.call != nil {
-			below.Stack = around.stackOf(x.call) // the task has another, or has ended
-		} else {
-			below.Stack = around.stackOf(x.task)
-		}
-		shot.Tasks = append(shot.Tasks, below)
+	for _, c := range calls {
+		shot.Tasks = append(shot.Tasks, c.snapshot(path, stacks.Of(c)))
 	}
-	shot.addScopes(path, children, around)
-	// What a task has opened that was given up is below a scope that has closed.
-	seen := map[*Scope]bool{s: true}
-	for _, x := range around.strays[s] {
-		if !seen[x.scope] {
-			seen[x.scope] = true
-			shot.addScopes(x.scope.Path(), x.scope.below(), around)
+	for _, c := range slices.Backward(children) {
+		below := c.snapshot(path+"/"+c.Name(), stacks)
+		if below.State != Closed || len(below.Tasks)+len(below.Scopes) > 0 {
+			shot.Scopes = append(shot.Scopes, below)
 		}
 	}
 	return shot
 }
 
-// addScopes adds the children of a scope with that path. Their list has the youngest
-// first.
-func (shot *Snapshot) addScopes(path string, children []*Scope, around surroundings) {
-	for _, c := range slices.Backward(children) {
-		if below := c.snapshot(path+"/"+c.Name(), around); below.State != Closed {
-			shot.Scopes = append(shot.Scopes, below)
-		}
-	}
-}
-
-// text is the reason in words. Whoever looks at a tree must not fail by one bad error in
-// it, and it is no news each time.
-func (e *ending) text() (text string) {
-	defer func() {
-		if recover() != nil {
-			text = e.kind.String() + ": an error whose Error panics"
-		}
-	}()
-	return e.cancellation().reason()
-}
-
-// zero is the date of the stamp 0. It is kept, or every snapshot would tell another
-// nanosecond; by the root, so that to be looked at costs the other scopes nothing. It is
-// worked out again when the clock has been set, or has gone on while the machine slept.
-func (s *Scope) zero() time.Time {
-	const same = time.Second
-	zero := stamp(0).date().Round(0) // without the monotonic clock, which knows of neither
-	root := s.Root()
-	root.mu.Lock()
-	defer root.mu.Unlock()
-	if kept := root.rare.zero; !kept.IsZero() && kept.Sub(zero).Abs() < same {
-		return kept
-	}
-	root.ownRareLocked().zero = zero
-	return zero
-}
-
-func (t *Task) snapshot(scope string, around surroundings) TaskSnapshot {
+func (t *Task) snapshot(scope string, state TaskState, stack string) TaskSnapshot {
 	name := t.Name()
 	shot := TaskSnapshot{
-		ID: t.id, Scope: t.scope.id, Name: name, Path: scope + "/" + name, State: t.State().String(),
-		Spawned: around.date(t.spawned), Age: t.spawned.age(),
+		ID: t.id, Scope: t.scope.id, Name: name, Path: scope + "/" + name, State: state.String(),
+		Spawned: t.spawned.date(), Age: t.spawned.age(), Stack: stack,
 		Bubble: t.owner == ownScope, Master: t.flags&master != 0, Awaited: t.flags&awaited != 0,
 		Ready: t.has(isReady),
 	}
-	if x := t.rare(); x != nil {
+	if x := t.ext.Load(); x != nil {
 		shot.Deadline = x.deadline
 	}
-	if e := t.alone(); e != nil {
+	if e := t.alone(); e != nil && e.kind != Completed {
 		shot.Cause = e.text()
 	}
+	return shot
+}
+
+// snapshot shows an abandoned call as the task that has abandoned it. A body that has
+// done so is in no task of its scope: then the name is that of the scope.
+func (c *call) snapshot(scope, stack string) TaskSnapshot {
+	shot := TaskSnapshot{Scope: c.scope.id, Name: c.scope.Name(), Path: scope}
+	if t := c.task; t != nil {
+		shot = t.snapshot(t.scope.Path(), Abandoned, stack)
+	}
+	shot.State, shot.Age, shot.Stack = Abandoned.String(), c.since.age(), stack
 	return shot
 }
 

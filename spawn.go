@@ -7,6 +7,9 @@ import (
 	"time"
 )
 
+// From the call of Spawn to the moment in which a task is accepted. How an accepted
+// task gets a goroutine is in workers.go.
+
 // Spawn runs fn as a task of the scope, as if by a go statement: it starts
 // without waiting for any other task, on a goroutine that short tasks share
 // (see [Dedicated] for code that needs one to itself). ctx of fn is done when
@@ -19,26 +22,27 @@ import (
 // If the scope has been canceled or closed, fn is not run: the task that Spawn
 // returns is done, and its error is [ErrRefused] with the cause. Where fn
 // would release something, use [Scope.TrySpawn]. In a scope with a [Limit],
-// Spawn blocks until there is room or the scope is canceled. It panics if fn
+// Spawn blocks until there is a slot or the scope is canceled. It panics if fn
 // is nil.
 func (s *Scope) Spawn(fn func(ctx context.Context) error, opts ...TaskOption) *Task {
 	s.check("Spawn")
 	mustHaveFunc("Spawn", fn != nil, "the function that the task is to run")
 	t := &Task{scope: s, fn: fn, flags: bubbles | awaited}
 	t.configure("Spawn", opts)
-	s.accept(t, true, nil)
+	s.accept(t, true)
 	return t
 }
 
-// TrySpawn is Spawn for callers that must know: it reports false, and does not
-// run fn, if the scope has been canceled or its [Limit] is reached. It does not
-// block. The task that it then returns is done, with an error that says why.
+// TrySpawn is Spawn for callers that must know whether fn runs: it returns false, and
+// does not run fn, if the scope has been canceled or its [Limit] is reached. It does not
+// block. The task that it then returns is done, with an error that wraps [ErrRefused]
+// and says why.
 func (s *Scope) TrySpawn(fn func(ctx context.Context) error, opts ...TaskOption) (*Task, bool) {
 	s.check("TrySpawn")
 	mustHaveFunc("TrySpawn", fn != nil, "the function that the task is to run")
 	t := &Task{scope: s, fn: fn, flags: bubbles | awaited}
 	t.configure("TrySpawn", opts)
-	ok := s.accept(t, false, nil)
+	ok := s.accept(t, false)
 	return t, ok
 }
 
@@ -54,33 +58,21 @@ func (t *Task) configure(call string, opts []TaskOption) {
 }
 
 // accept takes a new task in and has it started, or refuses it. In a full scope
-// it blocks, if the caller wants that, until there is room, the scope has ended,
-// or stop is closed.
-func (s *Scope) accept(t *Task, block bool, stop <-chan struct{}) bool {
-	if s.settings.labels {
-		t.special() // it is to have labels
-	}
-	up := s.outerEnded()
-	s.mu.Lock()
-	s.hearLocked(up)
-	if s.rare.limits != nil && s.state < Canceling && t.flags&unlimited == 0 {
-		return s.acceptLimited(t, block, stop)
-	}
-	return s.takeInLocked(t)
-}
-
-// takeInLocked is accept of a task that has what it needs. It releases the lock.
-func (s *Scope) takeInLocked(t *Task) bool {
-	if s.state >= Canceling {
+// it blocks, if block is set, until there is a slot.
+func (s *Scope) accept(t *Task, block bool) bool {
+	s.lock()
+	full := s.state < Canceling && s.needsSlot(t) && !s.takeSlotLocked(t, block)
+	if full || s.state >= Canceling {
+		s.releaseSlotLocked(t) // granted in the moment in which the scope ended
 		s.settle()
-		t.refuse(nil)
+		t.refuse()
 		return false
 	}
 	s.reserveLocked(t)
 	if s.watched {
 		s.mu.Unlock()
-		s.introduce(t)
-		return true
+		s.emit(TaskSpawned, t, nil) // before it can start; it counts as live, so the scope stays open
+		s.mu.Lock()
 	}
 	launch := s.enqueueLocked(t)
 	s.mu.Unlock()
@@ -92,8 +84,8 @@ func (s *Scope) takeInLocked(t *Task) bool {
 // counts as live.
 //
 // Reading the clock is a fifth of what a short task costs. While tasks are
-// waiting to start, which is how they come in crowds, it is read for one in
-// sixteen: that is exact enough for ages.
+// waiting to start, as in a crowd, it is read for one in sixteen: that is exact
+// enough for ages.
 func (s *Scope) reserveLocked(t *Task) {
 	s.lastTask++
 	t.id = s.lastTask
@@ -106,45 +98,32 @@ func (s *Scope) reserveLocked(t *Task) {
 	if t.flags&awaited != 0 {
 		s.awaited++
 	}
-	if x := t.rare(); x != nil {
+	if x := t.ext.Load(); x != nil {
 		s.scheduleLocked(x)
 	}
 }
 
-// introduce shows a task to the observers before it can start. It counts as
-// live already, so the scope cannot close meanwhile.
-func (s *Scope) introduce(t *Task) {
-	defer func() {
-		s.mu.Lock()
-		launch := s.enqueueLocked(t)
-		s.mu.Unlock()
-		s.launch(t, launch)
-	}()
-	s.emit(TaskSpawned, t, nil)
-}
-
-// scheduleLocked notes what options ask of the clock.
-func (s *Scope) scheduleLocked(x *taskRare) {
+// scheduleLocked notes what the options of a task ask of the clock.
+func (s *Scope) scheduleLocked(x *taskExt) {
 	if x.timeout > 0 {
 		x.deadline = time.Now().Add(x.timeout)
 	}
-	if least := s.rare.leastPatience; x.cancelTimeout > 0 && (least == 0 || x.cancelTimeout < least) {
-		s.ownRareLocked().leastPatience = x.cancelTimeout
+	if least := s.ext.leastPatience; x.cancelTimeout > 0 && (least == 0 || x.cancelTimeout < least) {
+		s.ownExtLocked().leastPatience = x.cancelTimeout
 	}
 }
 
-// refuse ends a task that was never run: because of a limit, or else because of
-// the end of its scope.
-func (t *Task) refuse(missing *Limiter) {
+// refuse ends a task that was never run.
+func (t *Task) refuse() {
 	err := refusal(t.scope)
-	if missing != nil && t.scope.ended() == nil {
-		err = fmt.Errorf("%w: %s", ErrRefused, missing.blame(t.units()))
+	if t.scope.ended() == nil {
+		err = t.notAdmitted()
 	}
 	t.scope.mu.Lock()
 	defer t.scope.mu.Unlock()
-	t.demand().err = err
-	t.set(received) // whoever spawned it has it
-	t.publishLocked()
+	t.ownExt().err = err
+	t.set(received) // by the caller of Spawn
+	t.finishLocked()
 }
 
 // refusal is ErrRefused with the cause of the end of s.
@@ -156,7 +135,10 @@ func refusal(s *Scope) error {
 }
 
 // A starting is what Start waits for besides the end of the task.
-type starting struct{ ready signal }
+type starting struct {
+	caller context.Context // of the caller of Start
+	ready  signal          // isReady of the task
+}
 
 // Start spawns fn and returns when fn has called ready, with the task running
 // on; a second call of ready has no effect. From then on the task is as one of
@@ -176,7 +158,6 @@ func (s *Scope) Start(ctx context.Context, fn func(ctx context.Context, ready fu
 		return nil, context.Cause(ctx)
 	}
 	t := &Task{scope: s, flags: bubbles | awaited | forStart}
-	t.demand().pc = pcOf(fn)
 	t.fn = func(ctx context.Context) error {
 		err := fn(ctx, t.ready)
 		if err == nil && !t.has(isReady) && t.ended() == nil {
@@ -184,24 +165,20 @@ func (s *Scope) Start(ctx context.Context, fn func(ctx context.Context, ready fu
 		}
 		return err
 	}
-	start := new(starting)
-	t.special().start = start
+	x := t.ownExt()
+	x.pc, x.start = pcOf(fn), &starting{caller: ctx, ready: make(signal)}
 	t.configure("Start", opts)
-	s.mu.Lock()
-	ready := start.ready.waitLocked(false)
-	s.mu.Unlock()
-	if !s.accept(t, true, ctx.Done()) {
+	if !s.accept(t, true) {
 		if s.ended() == nil && ctx.Err() != nil {
 			return nil, context.Cause(ctx) // while the scope was full
 		}
 		return nil, t.Err()
 	}
 
-	defer s.lend(ctx.Done())()
 	done, gaveUp := t.expect(0)
 	for {
 		select {
-		case <-ready:
+		case <-x.start.ready:
 			return t, nil
 		case <-done:
 			return t.startedOr(nil)
@@ -222,15 +199,15 @@ func (s *Scope) Start(ctx context.Context, fn func(ctx context.Context, ready fu
 	}
 }
 
-// leaveStart is how a caller leaves whose context has ended: unless the task is
-// ready or has ended already, ready has no effect from now on.
+// leaveStart records that the caller of Start leaves because its context has ended:
+// unless the task is ready or has ended already, ready has no effect from now on.
 func (t *Task) leaveStart() bool {
 	t.scope.mu.Lock()
 	defer t.scope.mu.Unlock()
 	if t.has(isReady | hasEnded) {
 		return false
 	}
-	t.set(startLeft)
+	t.set(callerLeft)
 	return true
 }
 
@@ -243,7 +220,7 @@ func (t *Task) startedOr(late error) (*Task, error) {
 	err, failed := t.Err(), false
 	switch {
 	case t.has(givenUp):
-		err, failed = t.stuck(), true
+		err, failed = t.stuckError(), true
 	case err == nil:
 		err = ErrNotReady
 	default:
@@ -263,18 +240,16 @@ func (t *Task) startedOr(late error) (*Task, error) {
 func (t *Task) ready() {
 	s := t.scope
 	s.mu.Lock()
-	if t.has(hasEnded | isReady | startLeft | givenUp) {
+	if t.has(hasEnded | isReady | callerLeft | givenUp) {
 		s.mu.Unlock()
 		return
 	}
 	t.set(isReady)
-	s.live++ // until observers have heard
+	s.live++ // until observers have been told
 	s.mu.Unlock()
-	defer func() {
-		s.mu.Lock()
-		t.rare().start.ready.giveLocked()
-		s.live--
-		s.settle()
-	}()
 	s.emit(TaskReady, t, nil)
+	s.mu.Lock()
+	t.ext.Load().start.ready.closeLocked()
+	s.live--
+	s.settle()
 }

@@ -1,31 +1,46 @@
 package traigo
 
 import (
-	"cmp"
 	"fmt"
 	"log/slog"
 	"slices"
 	"time"
+
+	"github.com/traigo/traigo/internal/stackdump"
 )
 
-// Tasks that do not end after they were canceled. A scope waits for them; with
-// a CancelTimeout it gives them up when that has passed, and says so in its
-// outcome; without one it says so in the log.
+// Tasks that do not end after they were canceled. A scope waits for them. With a
+// CancelTimeout it gives them up when that has passed, and says so in its outcome;
+// without one it says so in the log.
+//
+// A task that was given up stays in the list of its scope until its function returns,
+// and a call that was abandoned likewise: so both are seen in snapshots. They count no
+// more. A scope that has closed with some of them left lingers: its parent lists it, for
+// snapshots only, until the last of them has ended.
 
-// stragglers is what a scope knows of them, and of when to look at them again.
+// stragglers is what a scope knows of canceled tasks that still run, and of when to look
+// at them again.
 type stragglers struct {
 	leastPatience time.Duration // the shortest CancelTimeout of any task
 	endedAt       time.Time     // about when the scope was canceled
-	reaper        *time.Timer
-	reapAt        time.Time
-	bodyWarned    bool           // the body takes long, and that has been logged
-	gaveUp        signal         // on a task that does not end; renewed each time
-	strays        map[any]*stray // of a root: see strays.go
+	reaper        *time.Timer   // calls reap
+	reapAt        time.Time     // when
+	bodyWarned    bool          // that the body takes long has been logged
+	gaveUp        signal        // a task was given up; a new one after each
+	calls         []*call       // of Blocking, abandoned
+}
+
+// maxStuck is how many stuck tasks a scope names; of more it keeps the count.
+const maxStuck = 1000
+
+// isEmptyLocked reports whether nothing of the scope is left to be seen.
+func (s *Scope) isEmptyLocked() bool {
+	return s.first == nil && s.children == nil && len(s.ext.calls) == 0
 }
 
 // patience is how long t is waited for once it has been canceled; 0 is for ever.
 func (t *Task) patience() time.Duration {
-	if x := t.rare(); x != nil && x.hasCancelTimeout {
+	if x := t.ext.Load(); x != nil && x.hasCancelTimeout {
 		return x.cancelTimeout
 	}
 	return t.scope.settings.cancelTimeout
@@ -39,11 +54,11 @@ func (s *Scope) watchStragglers() {
 		return
 	}
 	now := time.Now()
-	if s.state >= Canceling && s.rare.endedAt.IsZero() {
-		s.ownRareLocked().endedAt = now
+	if s.state >= Canceling && s.ext.endedAt.IsZero() {
+		s.ownExtLocked().endedAt = now
 	}
 	wait := patience
-	for _, d := range []time.Duration{s.rare.leastPatience, s.settings.cancelTimeout} {
+	for _, d := range []time.Duration{s.ext.leastPatience, s.settings.cancelTimeout} {
 		if d > 0 {
 			wait = min(wait, d)
 		}
@@ -59,8 +74,8 @@ func (s *Scope) watchForks() {
 	s.wakeReaperLocked(time.Now().Add(patience))
 }
 
-// warnOfForks says so, once, if all the forks that s waits for are open and
-// have nothing in them.
+// warnOfForks logs, once, that all the forks that s waits for are open and have
+// nothing in them.
 func (s *Scope) warnOfForks() {
 	s.mu.Lock()
 	waiting := s.state == Finalizing && s.forks > 0 && s.awaited == s.forks
@@ -78,7 +93,7 @@ func (s *Scope) warnOfForks() {
 		case open && empty:
 			idle = append(idle, c.Path())
 		default:
-			return // it may still end, and whoever works in it end the others
+			return // it may still end, and what works in it end the others
 		}
 	}
 	s.log(slog.LevelWarn, "waits only for forks that nobody has finalized, and in which nothing runs: call Finalize, Wait or Close", nil, nil,
@@ -87,15 +102,15 @@ func (s *Scope) warnOfForks() {
 
 // wakeReaperLocked makes sure that the reaper looks at the tasks by then.
 func (s *Scope) wakeReaperLocked(at time.Time) {
-	r := s.ownRareLocked()
-	if !r.reapAt.IsZero() && !at.Before(r.reapAt) {
+	x := s.ownExtLocked()
+	if !x.reapAt.IsZero() && !at.Before(x.reapAt) {
 		return
 	}
-	r.reapAt = at
-	if r.reaper != nil {
-		r.reaper.Stop()
+	x.reapAt = at
+	if x.reaper != nil {
+		x.reaper.Stop()
 	}
-	r.reaper = time.AfterFunc(time.Until(at), s.reap)
+	x.reaper = time.AfterFunc(time.Until(at), s.reap)
 }
 
 // reap gives up the tasks whose time is over and warns of those that take long.
@@ -103,11 +118,12 @@ func (s *Scope) reap() {
 	s.warnOfForks()
 	now := time.Now()
 	s.mu.Lock()
-	s.ownRareLocked().reapAt = time.Time{}
+	s.ownExtLocked().reapAt = time.Time{}
 	late, slow, slowBody, again := s.stragglersLocked(now)
 	if len(late) > 0 {
 		s.mu.Unlock()
-		below := s.dueBelow(now)
+		late = slices.DeleteFunc(late, (*Task).isInRun)
+		below := len(late) > 0 && s.dueBelow(now)
 		s.mu.Lock()
 		if below {
 			late, again = nil, now.Add(lookAgain)
@@ -123,52 +139,31 @@ func (s *Scope) reap() {
 	for _, t := range slow {
 		t.set(warned)
 	}
-	s.ownRareLocked().bodyWarned = s.rare.bodyWarned || slowBody
+	s.ownExtLocked().bodyWarned = s.ext.bodyWarned || slowBody
 	s.live++ // the scope stays open while stacks are looked for
 	s.mu.Unlock()
-	finished := false
-	defer func() {
-		s.mu.Lock()
-		s.live--
-		if !finished { // a logger or an observer has called Goexit
-			s.wakeReaperLocked(time.Now())
-		}
-		s.settle()
-	}()
 
-	dump := readDump(goroutineDump())
+	stacks := findStacks(stackdump.All())
 	for _, t := range slow {
 		s.log(slog.LevelWarn, fmt.Sprintf("a task has not ended %v after it was canceled", patience), t, nil,
-			slog.String("stack", dump[addressOf(t)]))
+			slog.String("stack", stacks.Of(t)))
 	}
 	if slowBody {
 		s.log(slog.LevelWarn, fmt.Sprintf("the body has not returned %v after the scope was canceled", patience), nil, nil,
-			slog.String("stack", dump[addressOf(s)]))
+			slog.String("stack", stacks.Of(s)))
 	}
 	for _, t := range late {
-		if stack := dump[addressOf(t)]; !s.spare(t, stack, now) {
-			s.giveUp(t, StuckTask{Path: t.Path(), Age: t.spawned.age(), Stack: stack})
-		}
+		s.giveUp(t, StuckTask{Path: t.Path(), Age: t.spawned.age(), Stack: stacks.Of(t)})
 	}
-	finished = true
-}
 
-// lookAgain is when a task is looked at again that is due, but may not be stuck.
-const lookAgain = 10 * time.Millisecond
-
-// spare lets a task off once that is not stuck itself: its goroutine runs, or
-// waits for another task or scope. That one may have been given up just now, and
-// then this one ends.
-func (s *Scope) spare(t *Task, stack string, now time.Time) bool {
-	if t.has(spared) || !isActive(stack) {
-		return false
-	}
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	t.set(spared)
-	s.wakeReaperLocked(now.Add(lookAgain))
-	return true
+	s.live--
+	s.settle()
 }
+
+// lookAgain is when a task is looked at again that is due, while a task below it is due
+// as well.
+const lookAgain = 10 * time.Millisecond
 
 // dueBelow reports whether a scope below s is about to give tasks up: it comes
 // first, for a task of s may be waiting for nothing but that.
@@ -184,6 +179,54 @@ func (s *Scope) dueBelow(now time.Time) bool {
 	return false
 }
 
+// isInRun reports whether t is waiting in a Run: the body has returned, and the scope has
+// not closed. Then the tasks of that scope are what does not end, and their CancelTimeout
+// applies. The time of t begins when the scope has closed: see restartPatienceLocked.
+func (t *Task) isInRun() bool {
+	for _, c := range t.scope.below() {
+		if c.how != ran || c.opener != t {
+			continue
+		}
+		c.mu.Lock()
+		waiting := !c.inBody && c.state != Closed
+		c.mu.Unlock()
+		if waiting {
+			return true
+		}
+	}
+	return false
+}
+
+// restartPatienceLocked is called when a child has closed. If a canceled task has been
+// waiting for it in Run, the time that the task has to end begins now. A scope that was
+// opened after the cancellation gives its task no more time: the task could go on for
+// ever by opening one after the other.
+func (s *Scope) restartPatienceLocked(c *Scope) {
+	t := c.opener
+	if c.how != ran || t == nil || t.has(hasEnded|givenUp) {
+		return
+	}
+	since := s.canceledAtLocked(t)
+	if since.IsZero() || !c.opened.date().Before(since) {
+		return
+	}
+	wait := patience
+	if d := t.patience(); d > 0 {
+		wait = min(wait, d)
+	}
+	now := time.Now()
+	t.ownExt().endedAt = now
+	s.wakeReaperLocked(now.Add(wait))
+}
+
+// canceledAtLocked is when t was canceled, alone or with the scope; zero if it was not.
+func (s *Scope) canceledAtLocked(t *Task) time.Time {
+	if x := t.ext.Load(); x != nil && !x.endedAt.IsZero() {
+		return x.endedAt
+	}
+	return s.ext.endedAt
+}
+
 // stragglersLocked sorts the canceled tasks that still run: those to give up,
 // those to warn of, and when to look again.
 func (s *Scope) stragglersLocked(now time.Time) (late, slow []*Task, slowBody bool, again time.Time) {
@@ -196,16 +239,11 @@ func (s *Scope) stragglersLocked(now time.Time) (late, slow []*Task, slowBody bo
 		}
 		return false
 	}
-	queued := false
 	for t := s.first; t != nil; t = t.next {
-		queued = queued || t == s.queue
-		since, wait := s.rare.endedAt, t.patience()
-		if x := t.rare(); x != nil && !x.endedAt.IsZero() {
-			since = x.endedAt
-		}
+		since, wait := s.canceledAtLocked(t), t.patience()
 		switch {
-		case since.IsZero() || t.has(hasEnded):
-		case queued:
+		case since.IsZero() || t.has(hasEnded|givenUp):
+		case !t.started:
 			due(now.Add(max(wait, lookAgain))) // the machine is busy: it has not had its chance
 		case wait > 0 && due(since.Add(wait)):
 			late = append(late, t)
@@ -213,127 +251,136 @@ func (s *Scope) stragglersLocked(now time.Time) (late, slow []*Task, slowBody bo
 			slow = append(slow, t)
 		}
 	}
-	slowBody = s.inBody && !s.rare.endedAt.IsZero() && !s.rare.bodyWarned && due(s.rare.endedAt.Add(patience))
+	slowBody = s.inBody && !s.ext.endedAt.IsZero() && !s.ext.bodyWarned && due(s.ext.endedAt.Add(patience))
 	return late, slow, slowBody, again
 }
 
 // giveUp lets the scope go on without t, unless t has ended after all. What
 // would have followed from the end of t follows now: a task that has run out of
-// its own time has failed, and a master is a master.
+// its own time has failed, its error goes to its owner, and a master is a master.
 func (s *Scope) giveUp(t *Task, stuck StuckTask) {
-	up := s.outerEnded()
-	s.mu.Lock()
+	stuckErr := &StuckError{Tasks: []StuckTask{stuck}}
+	var f fate
+	var oldest *Task
+	s.lock()
 	if t.has(hasEnded | givenUp) {
-		s.mu.Unlock()
+		s.settle()
 		return
 	}
-	alone := s.state < Canceling
+	isAlone := s.state < Canceling
 	t.set(givenUp)
-	err := &StuckError{Tasks: []StuckTask{stuck}}
-	t.special().stuck = err
-	if r := s.ownRareLocked(); len(r.stuck.Tasks) < maxStuck {
-		r.stuck.Tasks = append(r.stuck.Tasks, stuck)
-	} else {
-		r.stuck.more++
-	}
-	s.unlinkLocked(t)
+	x := t.ownExt()
+	x.stuck = stuckErr
+	s.keepStuckLocked(stuck)
 	s.releaseLocked(t)
-	s.ownRareLocked().gaveUp.giveLocked()
-	s.rare.gaveUp = nil // the next is for the next
-	if e := t.alone(); e != nil && e.kind == TimedOut && t.flags&bubbles != 0 {
-		s.endLocked(up, reason{kind: TaskFailed, task: t, err: e.err})
+	if e := t.alone(); e != nil && e.kind == TimedOut {
+		x.err = e.err
+		f, oldest = s.failedLocked(t, e.err, false)
 	}
 	if t.flags&master != 0 {
-		s.endLocked(up, reason{kind: MasterEnded, task: t})
+		s.endLocked(reason{kind: MasterEnded, task: t})
 	}
-	s.leaveLimitsLocked(t)
-	s.mu.Unlock() // reap settles, when observers have heard
+	s.ownExtLocked().gaveUp.closeLocked()
+	s.ext.gaveUp = nil // the next is for the next
+	s.releaseSlotLocked(t)
+	s.mu.Unlock() // reap settles, when observers have been told
 
-	if m := t.more.Load(); m != nil && m.handOver != nil {
-		go m.handOver(err) // nobody may wait here for a loop
-	}
-	s.Root().remember(t, stray{scope: s, task: t, state: "given up", since: t.spawned})
-	if alone {
+	if isAlone {
 		s.log(slog.LevelWarn, "a task that was canceled has not ended and is given up", t, nil)
 	}
-	s.traceFailure(t, err)
-	s.emit(TaskStuck, t, err)
+	s.emit(TaskStuck, t, stuckErr)
+	if x.onDone != nil {
+		s.callBackApart(t, stuckErr)
+	}
+	s.logFate(f, t, x.err)
+	if oldest != nil {
+		s.logFate(displaced, oldest, oldest.result())
+	}
 }
 
-// maxStuck is how many stuck tasks a scope names; of more it keeps the count.
-const maxStuck = 1000
-
-// A stray is something that its scope could not wait for: a call that Blocking
-// has abandoned, or a task that was given up. While it runs it is in every
-// snapshot, also when its scope has closed: so the root of the tree keeps it.
-type stray struct {
-	scope *Scope
-	task  *Task // nil for a call made by a body
-	call  *call // nil for a task that was given up
-	state string
-	since stamp
+func (s *Scope) keepStuckLocked(stuck StuckTask) {
+	x := s.ownExtLocked()
+	if len(x.stuck.Tasks) < maxStuck {
+		x.stuck.Tasks = append(x.stuck.Tasks, stuck)
+	} else {
+		x.stuck.more++
+	}
 }
 
-// remember and forget take a *call or a *Task for the key. Whichever comes
-// first wins: what has ended already is not remembered.
-func (s *Scope) remember(key any, x stray) {
+// callBackApart calls OnDone of a task that was given up on a goroutine of its own, for
+// which the scope waits: the callback may call runtime.Goexit.
+func (s *Scope) callBackApart(t *Task, err error) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if _, ended := s.rare.strays[key]; ended {
-		delete(s.rare.strays, key)
-		return
-	}
-	s.straysLocked()[key] = &x
+	s.live++
+	s.mu.Unlock()
+	go func() {
+		defer func() {
+			s.mu.Lock()
+			s.live--
+			s.settle()
+		}()
+		s.callBack(t, err)
+	}()
 }
 
-func (s *Scope) forget(key any) {
+// The methods by whose frames a stack is told to be that of a task, of a body, or of a
+// call of Blocking.
+const (
+	taskFrame = "traigo.(*Task).call("
+	bodyFrame = "traigo.(*Scope).callBody("
+	callFrame = "traigo.(*call).run("
+)
+
+func findStacks(dump []byte) stackdump.Stacks {
+	return stackdump.Find(dump, taskFrame, bodyFrame, callFrame)
+}
+
+// ownStack is the stack of the calling goroutine.
+func ownStack() stackdump.Stacks { return findStacks(stackdump.Own()) }
+
+// taskIn returns the first task of s, or below s, that is on one of these stacks.
+func (s *Scope) taskIn(stacks stackdump.Stacks) *Task {
+	if len(stacks) == 0 {
+		return nil
+	}
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if _, known := s.rare.strays[key]; known {
-		delete(s.rare.strays, key)
-		return
+	t := s.first
+	for t != nil && stacks.Of(t) == "" {
+		t = t.next
 	}
-	s.straysLocked()[key] = nil // it ended before it was remembered, which is under way
+	children := s.belowLocked()
+	s.mu.Unlock()
+	for _, c := range children {
+		if t != nil {
+			break
+		}
+		t = c.taskIn(stacks)
+	}
+	return t
 }
 
-func (s *Scope) straysLocked() map[any]*stray {
-	r := s.ownRareLocked()
-	if r.strays == nil {
-		r.strays = make(map[any]*stray)
+// partIn names the part of s, a body or a task of it or of a scope below, that is on one
+// of these stacks; "" if there is none.
+func (s *Scope) partIn(stacks stackdump.Stacks) string {
+	if stacks.Of(s) != "" {
+		return fmt.Sprintf("the body of %q", s.Path())
 	}
-	return r.strays
-}
-
-// straysBelow returns the strays of s and of what was opened below it, each
-// under the nearest scope above it that is still open, or s itself.
-func (s *Scope) straysBelow() map[*Scope][]stray {
-	root := s.Root()
-	root.mu.Lock()
-	all := make([]stray, 0, len(root.rare.strays))
-	for _, x := range root.rare.strays {
-		if x != nil {
-			all = append(all, *x)
+	s.mu.Lock()
+	var own *Task
+	for t := s.first; t != nil && own == nil; t = t.next {
+		if stacks.Of(t) != "" {
+			own = t
 		}
 	}
-	root.mu.Unlock()
-	slices.SortFunc(all, func(a, b stray) int { return cmp.Compare(a.since, b.since) })
-
-	at := make(map[*Scope][]stray, len(all))
-	for _, x := range all {
-		home := x.scope
-		for home != nil && home != s && home.State() == Closed {
-			home = home.parent
+	children := s.belowLocked()
+	s.mu.Unlock()
+	if own != nil {
+		return fmt.Sprintf("task %q", own.Path())
+	}
+	for _, c := range children {
+		if who := c.partIn(stacks); who != "" {
+			return who
 		}
-		at[home] = append(at[home], x)
 	}
-	return at
-}
-
-func (x stray) snapshot(around surroundings) TaskSnapshot {
-	shot := TaskSnapshot{Scope: x.scope.id, Name: x.scope.Name(), Path: x.scope.Path()}
-	if x.task != nil {
-		shot = x.task.snapshot(x.scope.Path(), around)
-	}
-	shot.State, shot.Age = x.state, x.since.age()
-	return shot
+	return ""
 }

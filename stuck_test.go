@@ -397,7 +397,7 @@ func TestGivenUpTaskGivesItsSlotBack(t *testing.T) {
 	})
 }
 
-func TestGivenUpTaskIsInTheSnapshotOfTheRootUntilItEnds(t *testing.T) {
+func TestGivenUpTaskIsInTheSnapshotOfItsScopeUntilItEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		fn, release := hanging(t)
 		release = sync.OnceFunc(release)
@@ -407,11 +407,13 @@ func TestGivenUpTaskIsInTheSnapshotOfTheRootUntilItEnds(t *testing.T) {
 		fork.Spawn(fn, traigo.Name("deaf"))
 		require.Error(t, fork.Close())
 		shot := root.Snapshot()
-		require.Len(t, shot.Tasks, 1)
-		assert.Equal(t, "given up", shot.Tasks[0].State)
-		assert.Equal(t, "root/fork/deaf", shot.Tasks[0].Path)
+		require.Len(t, shot.Scopes, 1)
+		assert.Equal(t, traigo.Closed, shot.Scopes[0].State)
+		require.Len(t, shot.Scopes[0].Tasks, 1)
+		assert.Equal(t, "given up", shot.Scopes[0].Tasks[0].State)
+		assert.Equal(t, "root/fork/deaf", shot.Scopes[0].Tasks[0].Path)
 		release()
-		assert.Empty(t, root.Snapshot().Tasks)
+		assert.Empty(t, root.Snapshot().Scopes)
 		require.NoError(t, root.Close())
 	})
 }
@@ -527,15 +529,8 @@ func TestTasksThatWaitForStuckOnesAreNotGivenUp(t *testing.T) {
 						return nil
 					})
 				}
-				late := traigo.CancelTimeout(2 * time.Second)
-				handle := make(chan *traigo.Task, 1)
-				s.Spawn(func(context.Context) error { _ = (<-handle).Wait(context.Background()); return nil }, late)
-				sibling := s.Spawn(deaf(release), late)
-				handle <- sibling
 				synctest.Wait()
-				stuck := as[*traigo.StuckError](t, s.Close())
-				require.Len(t, stuck.Tasks, 1)
-				assert.Equal(t, sibling.Path(), stuck.Tasks[0].Path)
+				require.NoError(t, s.Close(), "the tasks that wait in Run are given the time of the scope below")
 				require.Len(t, inner, 3)
 				for _, err := range inner {
 					assert.Len(t, as[*traigo.StuckError](t, err).Tasks, n)
@@ -703,6 +698,43 @@ func TestCostOfLeavingManyBehindIsNotQuadratic(t *testing.T) {
 				ratios = append(ratios, ratio)
 			}
 			require.Fail(t, "four times as many cost too much", "%v", ratios)
+		})
+	}
+}
+
+// The time of the scope below applies to a task that waits for it in Run, however much
+// longer it is; but not to one that is busy in the body.
+func TestTaskThatWaitsInRunHasTheTimeOfTheScopeBelow(t *testing.T) {
+	for name, row := range map[string]struct {
+		body  func(release <-chan struct{}) error
+		after time.Duration
+		stuck string
+	}{
+		"waits in Run":     {func(<-chan struct{}) error { return nil }, 5 * time.Second, "outer/caller/deep"},
+		"busy in the body": {func(release <-chan struct{}) error { deafTo(release); return nil }, time.Second, "outer/caller"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				release, free := newRelease()
+				defer free()
+				var inner error
+				s := traigo.New(t.Context(), traigo.Name("outer"), traigo.CancelTimeout(time.Second), discard())
+				s.Spawn(func(ctx context.Context) error {
+					inner = traigo.Run(ctx, func(_ context.Context, s *traigo.Scope) error {
+						s.Spawn(deaf(release), traigo.Name("deep"), traigo.CancelTimeout(5*time.Second))
+						return row.body(release)
+					}, traigo.Name("caller"))
+					return nil
+				}, traigo.Name("caller"))
+				synctest.Wait()
+				start := time.Now()
+				err := s.Close()
+				assert.Equal(t, row.after, time.Since(start))
+				synctest.Wait()
+				stuck := append(stuckTasks(err), stuckTasks(inner)...)
+				require.Len(t, stuck, 1)
+				assert.Equal(t, row.stuck, stuck[0].Path)
+			})
 		})
 	}
 }

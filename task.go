@@ -12,29 +12,31 @@ import (
 )
 
 // A Task is one function running in a [Scope]: the handle that Spawn returns.
-// It may be ignored; the scope waits for the function in any case.
+// It may be ignored; the scope waits for the function in any case. All methods may
+// be called from any goroutine; they panic on a nil *Task, which is what
+// [CurrentTask] returns where there is none.
 type Task struct {
-	// It is small because most tasks are short: allocating a task, and collecting it,
-	// is half of what it costs. What only some tasks need comes with the first who
-	// asks for it.
+	// A Task is small because most tasks are short: to allocate and to collect one
+	// is half of what such a task costs. What only some tasks need is in ext.
 
 	// Set at spawn, then read-only.
 	scope   *Scope
 	fn      func(context.Context) error
 	name    *nameOption // nil: the name of the function
-	id      uint64
-	spawned stamp
+	id      uint64      // 0 if the task was refused
+	spawned stamp       // when
 	flags   flags
 	owner   owner
-	started bool // its function has been called, or is about to be; under scope.mu
+
+	started bool // a goroutine has taken it to run fn. Under scope.mu
 
 	// Written under scope.mu, read without it.
 	bits atomic.Uint32
-	more atomic.Pointer[taskMore]
+	ext  atomic.Pointer[taskExt]
 
 	// Under scope.mu.
-	prev, next *Task
-	ctxDone    chan struct{} // Done of the task's context; made when asked for
+	prev, next *Task         // in the list of the scope
+	ctxDone    chan struct{} // Done of the task's context; made when somebody asks for it
 }
 
 // flags are what the options of Spawn have fixed.
@@ -46,185 +48,146 @@ const (
 	master
 	awaited
 	dedicated
-	forAwait  // of Async: the error belongs to whoever awaits
-	forStart  // of Start: until it is ready the error belongs to the caller
-	unlimited // of a join: it feeds the tasks that the limits are for
+	forAwait // of Async: the error belongs to whoever awaits
+	forStart // of Start: until ready is called the error belongs to the caller
 )
 
-// Bits are what has happened to a task.
+// Bits are what has happened to a task. Each is set once, unless it says otherwise.
 const (
-	unlabelled uint32 = 1 << iota // its context has no labels to give: it panicked
-	introduced                    // observers have been shown that it starts
-	hasEnded                      // the result stands
-	hasFailed                     // by an error that its cancellation does not explain
-	told                          // its context is done: ctxDone, if made, is closed
-	endedAlive                    // it ended before its context did, which so ended with it
-	isReady                       // of Start: ready was called
-	startLeft                     // of Start: the caller has left before
-	givenUp                       // it did not end in time, and its scope has gone on
-	warned                        // a warning about it has been logged
-	spared                        // it was due to be given up, but waited for another
-	received                      // somebody has its error
-	unreceived                    // its error is kept for whoever comes
-	counted                       // its error is only counted: too many are kept
-	delivered                     // of AsCompleted: its result has been handed over, or never will be
-	heldLate                      // that was after the end of the scope had been decided
+	introduced      uint32 = 1 << iota // observers were told that it starts
+	hasEnded                           // the result stands
+	hasFailed                          // by an error that its cancellation does not explain
+	isCtxDone                          // its context is done; ctxDone, if it was made, is closed
+	endedUncanceled                    // it ended before its context was canceled, and its context ended with it
+	isReady                            // of Start: ready was called
+	callerLeft                         // of Start: the caller has left before ready was called
+	givenUp                            // it has not ended in time, and its scope goes on without it
+	warned                             // a warning about it has been logged
+	received                           // somebody has its error
+	hasSlot                            // of the limit of its scope; cleared when it gives the slot back
 )
 
 func (t *Task) has(bit uint32) bool { return t.bits.Load()&bit != 0 }
+func (t *Task) set(bit uint32)      { t.bits.Or(bit) }
+func (t *Task) clear(bit uint32)    { t.bits.And(^bit) }
 
-func (t *Task) set(bit uint32) { t.bits.Or(bit) }
-
-func (t *Task) clear(bit uint32) { t.bits.And(^bit) }
-
-// taskMore is what a task has that fails, that somebody waits for, or from whose
-// context another was derived.
-type taskMore struct {
-	pc  uintptr // of the user's function, where fn wraps it; set at spawn
-	nth int     // of a join: its place among the functions or items, from 1; set at spawn
-	// handOver of AsCompleted offers an error to the loop; if it does not take it, it has
-	// the owner that any has. A task that was given up is offered as well. Set at spawn.
-	handOver func(error) bool
-
-	hooks   *hook         // what the end of the task's context calls
-	done    chan struct{} // Done of the task; made when asked for
-	err     error         // written before hasEnded is set
-	waiters int32
-
-	// over is the ending of this task alone, by its Cancel or its Timeout. It
-	// is set once under scope.mu and read without it.
-	over atomic.Pointer[ending]
-	rare atomic.Pointer[taskRare] // likewise
-}
-
-// demand returns the part of t that not every task has. Before t is spawned it
-// needs no lock; afterwards that of the scope.
-func (t *Task) demand() *taskMore {
-	m := t.more.Load()
-	if m == nil {
-		m = new(taskMore)
-		t.more.Store(m)
-	}
-	return m
-}
-
-// taskRare is what few tasks have: those with a clock or with rare options.
-type taskRare struct {
+// taskExt is what few tasks have: those that fail, that somebody waits for, from whose
+// context another was derived, or that were spawned with rare options.
+type taskExt struct {
 	// Set at spawn, then read-only.
-	values           context.Context // and the labels of the task: see label
+	pc               uintptr         // code of the user's function, where fn wraps it
+	nth              int             // of a join: its place among the functions or items, from 1
+	values           context.Context // of Values
+	admitBefore      context.Context // of AdmitBefore
 	onDone           func(error)
 	timeout          time.Duration
-	deadline         time.Time
+	deadline         time.Time // set when the task is accepted
 	cancelTimeout    time.Duration
 	hasCancelTimeout bool
-	weight           int // 0 is 1
 	start            *starting
 
+	// Written under scope.mu before hasEnded is set, read after it.
+	err error
+
+	// The ending of this task alone: by its Cancel, by its Timeout, or, where somebody
+	// asks after the task has ended, by its own end. Set once under scope.mu, read
+	// without it.
+	over atomic.Pointer[ending]
+
 	// Under scope.mu.
-	timer   *time.Timer
-	endedAt time.Time   // when over was set
-	stuck   *StuckError // when it was given up
-	past    *ending     // see pastLocked
+	hooks     *hook         // what the end of the task's context calls
+	done      chan struct{} // Done of the task; made when somebody asks for it
+	waiters   int32         // callers of Wait and Await
+	abandoned int32         // calls of Blocking that it has abandoned and that still run
+	timer     *time.Timer
+	endedAt   time.Time   // when it was canceled alone, or when a Run that it then waited in has returned
+	stuck     *StuckError // set when the task is given up
 }
 
-// special returns the rare part of t for writing, as demand does.
-func (t *Task) special() *taskRare {
-	m := t.demand()
-	x := m.rare.Load()
+// ownExt returns t's extension, allocating it. Before spawn: no lock. After: scope.mu.
+func (t *Task) ownExt() *taskExt {
+	x := t.ext.Load()
 	if x == nil {
-		x = new(taskRare)
-		m.rare.Store(x)
+		x = new(taskExt)
+		t.ext.Store(x)
 	}
 	return x
 }
 
-// rare returns the rare part of t, nil if it has none.
-func (t *Task) rare() *taskRare {
-	if m := t.more.Load(); m != nil {
-		return m.rare.Load()
+// alone returns what has ended the context of this task and of no other.
+func (t *Task) alone() *ending {
+	if x := t.ext.Load(); x != nil {
+		return x.over.Load()
 	}
 	return nil
 }
 
-// ended returns what has ended the context of the task: its own ending, or one
-// further out.
+// ended returns what has canceled the task: it alone, or something further out; nil if
+// nothing has.
 func (t *Task) ended() *ending {
-	if e := t.alone(); e != nil {
+	if e := t.alone(); e != nil && e.kind != Completed {
 		return e
 	}
 	return t.scope.ended()
 }
 
-func (t *Task) alone() *ending {
-	if m := t.more.Load(); m != nil {
-		return m.over.Load()
-	}
-	return nil
-}
-
-// contextEnded is ended, or the end of the task itself, which ends its context:
-// a watcher that it has left behind may go home.
+// contextEnded returns what has ended the context of the task: what has canceled it, or,
+// if it has ended before anything did, its own end. The answer does not change once it is
+// not nil: if the scope is yet to be told that something further out has ended, that is
+// decided here, and the effects are left to the hook that is about to be called.
 func (t *Task) contextEnded() *ending {
-	if !t.has(endedAlive) {
-		e := t.ended()
-		if e == nil || t.alone() != nil || t.scope.ending() != nil {
+	s := t.scope
+	if e := t.alone(); e != nil {
+		return e
+	}
+	if !t.has(endedUncanceled) {
+		e := s.ended()
+		if e == nil || s.over.Load() != nil {
 			return e
 		}
-		return t.past(e) // the scope has not heard of it, and t may end before
 	}
-	return t.past(nil)
+	s.lock()
+	defer s.mu.Unlock()
+	if t.has(endedUncanceled) {
+		return t.ownEndLocked()
+	}
+	return s.ending()
 }
 
-// past is what is said of the end of t's context from now on: e, or if it is
-// nil, that t has ended.
-func (t *Task) past(e *ending) *ending {
-	t.scope.mu.Lock()
-	defer t.scope.mu.Unlock()
-	return t.pastLocked(e)
-}
-
-func (t *Task) pastLocked(e *ending) *ending {
-	x := t.special()
-	if x.past == nil {
-		if e == nil || t.has(endedAlive) {
-			e = &ending{scope: t.scope, reason: reason{kind: Completed, task: t}}
-		}
-		x.past = e
+// ownEndLocked returns the ending that the end of t itself is for its context. It is
+// made when somebody asks.
+func (t *Task) ownEndLocked() *ending {
+	x := t.ownExt()
+	if x.over.Load() == nil {
+		x.over.Store(&ending{scope: t.scope, reason: reason{kind: Completed, task: t}})
 	}
-	return x.past
+	return x.over.Load()
 }
 
 // Cancel ends this task alone: its context is done, with a [*Cancellation]
-// that names it as the cause. What the task then returns because of that is no
-// failure. A task that has ended, or whose scope has been canceled, is left as
-// it is. It does not wait: see [Task.Wait].
+// that names the task as the cause. What the task then returns because of that is no
+// failure. cause may be nil. A task that has ended, or whose scope has been canceled,
+// is left as it is. It does not wait: see [Task.Wait].
 func (t *Task) Cancel(cause error) {
 	t.check("Cancel")
-	t.cancel(reason{kind: Requested, task: t, err: cause})
+	t.cancelFor(reason{kind: Requested, task: t, err: cause})
 }
 
-func (t *Task) cancel(why reason) {
+func (t *Task) cancelFor(why reason) {
 	s := t.scope
-	up := s.outerEnded()
-	s.mu.Lock()
-	s.hearLocked(up)
+	s.lock()
 	if s.state >= Canceling || t.has(hasEnded) || t.alone() != nil {
 		s.settle()
 		return
 	}
 	e := &ending{scope: s, reason: why}
-	t.special().endedAt = time.Now()
-	m := t.demand()
-	m.over.Store(e)
-	t.set(told)
-	waiting, hooks := t.ctxDone, takeHooksLocked(&m.hooks)
+	x := t.ownExt()
+	x.endedAt = time.Now()
+	x.over.Store(e)
+	t.set(isCtxDone)
+	waiting, hooks := t.ctxDone, takeHooksLocked(&x.hooks)
 	s.live++ // until the effects have been applied
 	s.mu.Unlock()
-	defer func() {
-		s.mu.Lock()
-		s.live--
-		s.settle()
-	}()
 
 	if waiting != nil {
 		close(waiting)
@@ -232,13 +195,15 @@ func (t *Task) cancel(why reason) {
 	s.callHooks(hooks)
 	s.watchStragglers()
 	s.logTaskCanceled(t, e)
-}
 
-// The result of a task, for those who wait for it.
+	s.mu.Lock()
+	s.live--
+	s.settle()
+}
 
 // Wait waits until the task has ended and returns the error of its function,
 // as it was returned. If ctx ends first it returns the cause of that, and the
-// task is not touched; if the task is given up, a [*StuckError]. A task that
+// task is not touched; if the task is given up, it returns a [*StuckError]. A task that
 // waits for itself, or for one that waits for it by way of Run, gets an error at
 // once.
 func (t *Task) Wait(ctx context.Context) error {
@@ -248,18 +213,17 @@ func (t *Task) Wait(ctx context.Context) error {
 	return err
 }
 
-// wait says as well whether the error is the task's.
+// wait is Wait. It also reports whether the error is what the function returned.
 func (t *Task) wait(ctx context.Context) (ended bool, err error) {
 	if t.has(hasEnded) {
 		return true, t.receive()
 	}
 	if t.has(givenUp) {
-		return false, t.stuck()
+		return false, t.stuckError()
 	}
 	if t.waitsFor(ctx) {
 		return false, fmt.Errorf("traigo: task %q waits for itself", t.Path())
 	}
-	defer t.scope.lend(ctx.Done())()
 	done, gaveUp := t.expect(+1)
 	for {
 		select {
@@ -267,7 +231,7 @@ func (t *Task) wait(ctx context.Context) (ended bool, err error) {
 			return true, t.receive()
 		case <-gaveUp:
 			if t.has(givenUp) {
-				return false, t.stuck()
+				return false, t.stuckError()
 			}
 			_, gaveUp = t.expect(0)
 		case <-ctx.Done():
@@ -281,14 +245,14 @@ func (t *Task) wait(ctx context.Context) (ended bool, err error) {
 	}
 }
 
-// expect counts who waits, so that a task that ends knows that its error will
-// be received. It returns what to wait for: the end of t, or of hope for some
-// task of the scope.
+// expect counts n more callers who wait, so that a task that ends knows that its error
+// will be received. It returns two channels: done is closed at the end of t, gaveUp
+// when some task of the scope is given up.
 func (t *Task) expect(n int32) (done, gaveUp <-chan struct{}) {
 	s := t.scope
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	t.demand().waiters += n
+	t.ownExt().waiters += n
 	if t.has(givenUp) {
 		closed := make(chan struct{})
 		close(closed)
@@ -297,14 +261,14 @@ func (t *Task) expect(n int32) (done, gaveUp <-chan struct{}) {
 	if t.patience() == 0 {
 		return t.doneLocked(), nil
 	}
-	return t.doneLocked(), s.ownRareLocked().gaveUp.waitLocked(false)
+	return t.doneLocked(), s.ownExtLocked().gaveUp.waitLocked(false)
 }
 
-// stuck is what a task that was given up has instead of a result.
-func (t *Task) stuck() error {
+// stuckError is what a task that was given up has instead of a result.
+func (t *Task) stuckError() error {
 	t.scope.mu.Lock()
 	defer t.scope.mu.Unlock()
-	return t.special().stuck
+	return t.ownExt().stuck
 }
 
 // Done returns a channel that is closed when the task's function has returned.
@@ -316,14 +280,14 @@ func (t *Task) Done() <-chan struct{} {
 }
 
 func (t *Task) doneLocked() <-chan struct{} {
-	m := t.demand()
-	if m.done == nil {
-		m.done = make(chan struct{})
+	x := t.ownExt()
+	if x.done == nil {
+		x.done = make(chan struct{})
 		if t.has(hasEnded) {
-			close(m.done)
+			close(x.done)
 		}
 	}
-	return m.done
+	return x.done
 }
 
 // Err returns nil before the task is done, and the error of its function after:
@@ -337,7 +301,7 @@ func (t *Task) Err() error {
 	return t.receive()
 }
 
-// receive returns the result to somebody who asked for it.
+// receive returns the result to a caller who asked for it.
 func (t *Task) receive() error {
 	err := t.result()
 	if err != nil && t.flags&forAwait != 0 && !t.has(received) {
@@ -350,110 +314,18 @@ func (t *Task) receive() error {
 
 // result is the error of a task that has ended.
 func (t *Task) result() error {
-	if m := t.more.Load(); m != nil {
-		return m.err
+	if x := t.ext.Load(); x != nil {
+		return x.err
 	}
 	return nil
 }
 
-// A Future is the result of a function that runs as a task: see [Async].
-type Future[T any] struct {
-	task  Task
-	more  taskMore
-	value T
-}
-
-// Async runs fn as a task of s, as [Scope.Spawn] does, and returns its result to
-// whoever awaits it.
-//
-// The error of fn belongs to whoever awaits: it does not cancel the scope,
-// unless Bubble(true) is given. If fn fails and nobody has received the error
-// by the time the end of the scope is decided, it joins the outcome; a failure
-// after that which nobody receives is logged.
-func Async[T any](s *Scope, fn func(ctx context.Context) (T, error), opts ...TaskOption) *Future[T] {
-	s.check("Async")
-	mustHaveFunc("Async", fn != nil, "the function whose result is wanted")
-	f := &Future[T]{}
-	t := &f.task
-	t.scope, t.flags = s, bubbles|awaited|forAwait
-	f.more.pc = pcOf(fn)
-	t.more.Store(&f.more)
-	t.fn = func(ctx context.Context) (err error) {
-		f.value, err = fn(ctx)
-		return err
-	}
-	t.configure("Async", opts)
-	s.accept(t, true, nil)
-	return f
-}
-
-// Await waits until the function has ended and returns what it returned: the error
-// as it is, without the name of the task. If ctx
-// ends first it returns the cause of that, and the task is not touched. It may
-// be called any number of times, from any number of goroutines.
-func (f *Future[T]) Await(ctx context.Context) (T, error) {
-	mustHaveContext("Await", ctx)
-	ended, err := f.task.wait(ctx)
-	if !ended {
-		var none T
-		return none, err
-	}
-	return f.value, err
-}
-
-// Task returns the task that computes the result.
-func (f *Future[T]) Task() *Task { return &f.task }
-
-// Scope returns the scope that the task lives in.
-func (t *Task) Scope() *Scope {
-	t.check("Scope")
-	return t.scope
-}
-
-// ID returns the number of the task, unique in its scope.
-func (t *Task) ID() uint64 {
-	t.check("ID")
-	return t.id
-}
-
-// Name returns the name given by [Name], or that of the task's function: in
-// joins with its place among the functions or items, as in "fetch[2]".
-func (t *Task) Name() string {
-	t.check("Name")
-	if name := t.name.String(); name != "" {
-		return name
-	}
-	if m := t.more.Load(); m != nil && m.pc != 0 {
-		if m.nth > 0 {
-			return funcName(m.pc) + "[" + strconv.Itoa(m.nth-1) + "]"
-		}
-		return funcName(m.pc)
-	}
-	return funcName(pcOf(t.fn))
-}
-
-// Path returns the path of the task's scope and the task's name, joined by a
-// slash.
-func (t *Task) Path() string {
-	t.check("Path")
-	return t.scope.Path() + "/" + t.Name()
-}
-
-// pcOf is where a function's code begins.
-func pcOf(fn any) uintptr { return reflect.ValueOf(fn).Pointer() }
-
-// funcName is the name of a function without its package.
-func funcName(pc uintptr) string {
-	f := runtime.FuncForPC(pc)
-	if f == nil {
-		return "func"
-	}
-	name := f.Name()
-	name = name[strings.LastIndexByte(name, '/')+1:]
-	if _, after, ok := strings.Cut(name, "."); ok {
-		name = after
-	}
-	return strings.TrimSuffix(name, "-fm")
+// Failed reports whether the task has ended by an error of its own, or a panic: not
+// by one that its cancellation explains. A task that was refused has not failed, for it
+// never ran. It is known when observers are told [TaskEnded].
+func (t *Task) Failed() bool {
+	t.check("Failed")
+	return t.has(hasFailed)
 }
 
 // State returns where in its life the task is.
@@ -465,14 +337,17 @@ func (t *Task) State() TaskState {
 }
 
 func (t *Task) stateLocked() TaskState {
+	x := t.ext.Load()
 	switch {
+	case t.has(hasEnded) && x != nil && x.abandoned > 0:
+		return Abandoned
 	case t.has(hasEnded):
 		return Ended
 	case t.has(givenUp):
 		return GivenUp
 	case !t.started:
 		return Queued
-	case t.has(told):
+	case t.has(isCtxDone):
 		return TaskCanceling
 	default:
 		return Running
@@ -484,7 +359,10 @@ func (t *Task) stateLocked() TaskState {
 // that no cancellation came before.
 func (t *Task) Cause() error {
 	t.check("Cause")
-	if e := t.contextEnded(); e != nil && (e.kind != Completed || e.task != t) {
+	if t.has(endedUncanceled) {
+		return nil
+	}
+	if e := t.contextEnded(); e != nil {
 		return e.Cause()
 	}
 	return nil
@@ -504,10 +382,111 @@ func (t *Task) Flags() TaskFlags {
 	return TaskFlags{Bubble: t.owner == ownScope, Master: t.flags&master != 0, Awaited: t.flags&awaited != 0}
 }
 
-// Failed reports whether the task has ended by an error of its own, or a panic: not
-// one that its cancellation explains. A task that was refused has not failed, for it
-// never ran. When observers hear of [TaskEnded] it is known.
-func (t *Task) Failed() bool {
-	t.check("Failed")
-	return t.has(hasFailed)
+// Scope returns the scope that the task lives in.
+func (t *Task) Scope() *Scope {
+	t.check("Scope")
+	return t.scope
 }
+
+// ID returns the number of the task, unique in its scope; 0 if it was refused.
+func (t *Task) ID() uint64 {
+	t.check("ID")
+	return t.id
+}
+
+// Name returns the name given by [Name] or [NameOf], or that of the task's function:
+// in joins with its place among the functions or items, as in "fetch[2]".
+func (t *Task) Name() string {
+	t.check("Name")
+	if name := t.name.String(); name != "" {
+		return name
+	}
+	x := t.ext.Load()
+	switch {
+	case x == nil || x.pc == 0:
+		return funcName(pcOf(t.fn))
+	case x.nth > 0:
+		return funcName(x.pc) + "[" + strconv.Itoa(x.nth-1) + "]"
+	default:
+		return funcName(x.pc)
+	}
+}
+
+// Path returns the path of the task's scope and the task's name, joined by a
+// slash.
+func (t *Task) Path() string {
+	t.check("Path")
+	return t.scope.Path() + "/" + t.Name()
+}
+
+// pcOf is where the code of a function begins.
+func pcOf(fn any) uintptr { return reflect.ValueOf(fn).Pointer() }
+
+// funcName is the name of a function without its package.
+func funcName(pc uintptr) string {
+	f := runtime.FuncForPC(pc)
+	if f == nil {
+		return "func"
+	}
+	name := f.Name()
+	name = name[strings.LastIndexByte(name, '/')+1:]
+	if _, after, ok := strings.Cut(name, "."); ok {
+		name = after
+	}
+	return strings.TrimSuffix(name, "-fm")
+}
+
+// A Future is the result of a function that runs as a task: see [Async].
+type Future[T any] struct {
+	task  Task
+	ext   taskExt // of task: most futures need one, and so it costs no allocation
+	value T       // written by the task, read after its end
+}
+
+// Async runs fn as a task of s, as [Scope.Spawn] does, and returns its result to
+// whoever awaits it.
+//
+// The error of fn belongs to whoever awaits: it does not cancel the scope,
+// unless Bubble(true) is given. If fn fails, and nobody has received the error
+// by the time the end of the scope is decided, it joins the outcome. A failure
+// after that which nobody receives is logged at WARN. A scope keeps at most 16 such
+// errors for whoever comes; when there are more, the oldest is logged at once.
+func Async[T any](s *Scope, fn func(ctx context.Context) (T, error), opts ...TaskOption) *Future[T] {
+	s.check("Async")
+	mustHaveFunc("Async", fn != nil, "the function whose result is wanted")
+	f := newFuture(s, pcOf(fn), forAwait, fn)
+	f.task.configure("Async", opts)
+	s.accept(&f.task, true)
+	return f
+}
+
+// newFuture makes a future whose task is yet to be accepted. pc is the code of fn.
+func newFuture[T any](s *Scope, pc uintptr, set flags, fn func(context.Context) (T, error)) *Future[T] {
+	f := &Future[T]{}
+	t := &f.task
+	t.scope, t.flags = s, bubbles|awaited|set
+	f.ext.pc = pc
+	t.ext.Store(&f.ext)
+	t.fn = func(ctx context.Context) (err error) {
+		f.value, err = fn(ctx)
+		return err
+	}
+	return f
+}
+
+// Await waits until the function has ended and returns what it returned: the error
+// as it is, without the name of the task. If ctx ends first it returns the cause of
+// that, and the task is not touched. It may be called any number of times, from any
+// number of goroutines.
+func (f *Future[T]) Await(ctx context.Context) (T, error) {
+	mustHaveContext("Await", ctx)
+	ended, err := f.task.wait(ctx)
+	if !ended {
+		var none T
+		return none, err
+	}
+	return f.value, err
+}
+
+// Task returns the task that computes the result.
+func (f *Future[T]) Task() *Task { return &f.task }

@@ -2,8 +2,6 @@ package traigo_test
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -210,61 +208,6 @@ func TestAwaitThatIsWaitingReceives(t *testing.T) {
 			wg.Wait()
 			require.Equal(t, errBoom, received)
 		}
-	})
-}
-
-func TestAtMost16UnreceivedFailuresAreKept(t *testing.T) {
-	const n = 20
-	failures := make([]error, n)
-	for i := range failures {
-		failures[i] = fmt.Errorf("failure %d", i)
-	}
-	spawnAll := func(s *traigo.Scope) []*traigo.Future[int] {
-		futures := make([]*traigo.Future[int], n)
-		for i := range futures {
-			futures[i] = traigo.Async(s, func(context.Context) (int, error) { return 0, failures[i] })
-			<-futures[i].Task().Done()
-		}
-		return futures
-	}
-	found := func(err error) (n int) {
-		for _, failure := range failures {
-			if errors.Is(err, failure) {
-				n++
-			}
-		}
-		return n
-	}
-	t.Run("none received", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			s := traigo.New(t.Context())
-			spawnAll(s)
-			err := s.Wait()
-			assert.Equal(t, 16, found(err))
-			require.ErrorContains(t, err, "and 4 more")
-		})
-	})
-	t.Run("all received", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			s := traigo.New(t.Context(), discard())
-			for i, future := range spawnAll(s) {
-				_, err := future.Await(t.Context())
-				assert.Equal(t, failures[i], err)
-			}
-			require.NoError(t, s.Wait())
-		})
-	})
-	t.Run("all but the last received", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			s := traigo.New(t.Context(), discard())
-			for _, future := range spawnAll(s)[:n-1] {
-				_, _ = future.Await(t.Context())
-			}
-			e := outcome(t, s.Wait()) // at least the count is left
-			for _, failure := range failures[:n-1] {
-				require.NotErrorIs(t, e, failure)
-			}
-		})
 	})
 }
 

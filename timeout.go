@@ -18,8 +18,8 @@ func (s *Scope) SetTimeout(d time.Duration) {
 	if s.state >= Canceling {
 		return
 	}
-	a := &s.ownRareLocked().alarm
-	a.stop()
+	a := &s.ownExtLocked().alarm
+	a.stopTimer()
 	a.turn++
 	a.timeout, a.deadline = d, time.Time{}
 	if d > 0 {
@@ -37,7 +37,7 @@ type alarm struct {
 	turn     uint64 // counts the times it was set: a timer that fires late is void
 }
 
-func (a *alarm) stop() {
+func (a *alarm) stopTimer() {
 	if a.timer != nil {
 		a.timer.Stop()
 		a.timer = nil
@@ -47,18 +47,18 @@ func (a *alarm) stop() {
 // timeUp is what the timer of a scope calls.
 func (s *Scope) timeUp(turn uint64, again bool) {
 	path := s.Path()
-	up, outer, outerOK := s.outerEnded(), time.Time{}, false
+	outer, outerOK := time.Time{}, false
 	if !again {
 		outer, outerOK = s.outer.Deadline()
 	}
-	s.mu.Lock()
-	a := &s.rare.alarm
+	s.lock()
+	a := &s.ext.alarm
 	switch {
 	case a.turn != turn || s.state >= Canceling:
-	case outerOK && !outer.After(a.deadline) && up == nil:
+	case outerOK && !outer.After(a.deadline):
 		a.timer = time.AfterFunc(grace, func() { s.timeUp(turn, true) })
 	default:
-		s.endLocked(up, reason{kind: TimedOut, err: &TimeoutError{Scope: path, After: a.timeout}})
+		s.endLocked(reason{kind: TimedOut, err: &TimeoutError{Scope: path, After: a.timeout}})
 	}
 	s.settle()
 }
@@ -70,7 +70,7 @@ func (s *Scope) timeUp(turn uint64, again bool) {
 const grace = time.Second
 
 // startClock starts the timer of a task.
-func (t *Task) startClock(x *taskRare) {
+func (t *Task) startClock(x *taskExt) {
 	t.scope.mu.Lock()
 	defer t.scope.mu.Unlock()
 	if !t.has(hasEnded) {
@@ -78,7 +78,7 @@ func (t *Task) startClock(x *taskRare) {
 	}
 }
 
-func (t *Task) timeUp(x *taskRare, again bool) {
+func (t *Task) timeUp(x *taskExt, again bool) {
 	if outer, ok := t.scope.context().Deadline(); ok && !again && !outer.After(x.deadline) && t.scope.ended() == nil {
 		t.scope.mu.Lock()
 		defer t.scope.mu.Unlock()
@@ -87,7 +87,7 @@ func (t *Task) timeUp(x *taskRare, again bool) {
 		}
 		return
 	}
-	t.cancel(reason{kind: TimedOut, task: t, err: &TimeoutError{Scope: t.Path(), After: x.timeout}})
+	t.cancelFor(reason{kind: TimedOut, task: t, err: &TimeoutError{Scope: t.Path(), After: x.timeout}})
 }
 
 // Cancel scopes around a block, in Trio's sense: they limit the time of a
@@ -105,7 +105,7 @@ func MoveOnAfter(ctx context.Context, d time.Duration, fn func(ctx context.Conte
 	if e == nil {
 		return false, err
 	}
-	if e.bare(err) {
+	if e.isConsequence(err) {
 		return true, nil
 	}
 	return true, err
@@ -212,18 +212,6 @@ func (u undated) AfterFunc(f func()) (stop func() bool) {
 		return c.AfterFunc(f)
 	}
 	return context.AfterFunc(u.Context, f)
-}
-
-// pathOf is the path of what ctx is in; "" if it carries no scope.
-func pathOf(ctx context.Context) string {
-	switch n := ctx.Value(nodeKey{}).(type) {
-	case *Scope:
-		return n.Path()
-	case *Task:
-		return n.Path()
-	default:
-		return ""
-	}
 }
 
 // A stamp is a moment on the monotonic clock, in nanoseconds since the program

@@ -2,29 +2,31 @@ package traigo
 
 import (
 	"context"
-	"log/slog"
 	"runtime"
 	"runtime/pprof"
 )
 
-// How tasks get to run. Tasks that have been accepted and not started form the
-// tail of the scope's list. A goroutine is starting when it exists and has not
-// taken its first task. Having taken one, it makes sure, before it runs it, that
-// another is starting if tasks are left; having ended it, it takes the next
-// instead of exiting. So every task starts without waiting for another to end,
-// tasks that block have a goroutine each, and short ones share a few.
+// How accepted tasks get goroutines. The tasks that have been accepted and have not
+// started are the tail of the scope's list, from queue on. A goroutine is starting
+// when it exists and has not taken its first task. Having taken one, it makes sure,
+// before it runs it, that another is starting if tasks are left; having ended it, it
+// takes the next instead of exiting. So every task starts without waiting for another
+// to end, tasks that block have a goroutine each, and short ones share a few.
+//
+// The way of a task, without options and observers: Spawn, accept, reserveLocked,
+// enqueueLocked, launch; on the other goroutine work, runTask, call, and retireLocked.
 
 // maxStarters is how many goroutines may be starting at once. One is enough while
-// tasks are short: it comes back for the next, and more of them would only be in
-// each other's way. If none comes back the tasks are long, or park; then there
-// are more and more, so that a crowd starts on all processors.
+// tasks are short: it comes back for the next, and more of them would only contend
+// with each other. If none comes back the tasks are long, or block; then their number
+// grows, so that a crowd starts on all processors.
 const maxStarters = 32
 
 // enqueueLocked appends an accepted task to the list and reports whether a
 // goroutine is to be launched.
 func (s *Scope) enqueueLocked(t *Task) bool {
 	if s.state >= Canceling {
-		t.set(told) // accepted before the ending, listed after the news went round
+		t.set(isCtxDone) // accepted before the ending, listed after the tasks were told of it
 	}
 	if t.flags&dedicated != 0 {
 		s.linkLocked(t, s.queue) // before the queue: it does not wait in it
@@ -47,7 +49,7 @@ func (s *Scope) enqueueLocked(t *Task) bool {
 
 // launch is called without the lock after enqueueLocked.
 func (s *Scope) launch(t *Task, launch bool) {
-	if x := t.rare(); x != nil && x.timeout > 0 {
+	if x := t.ext.Load(); x != nil && x.timeout > 0 {
 		t.startClock(x)
 	}
 	switch {
@@ -74,8 +76,8 @@ func (s *Scope) linkLocked(t, before *Task) {
 }
 
 func (s *Scope) unlinkLocked(t *Task) {
-	if s.rare.cursor == t {
-		s.rare.cursor = t.next
+	if s.ext.cursor == t {
+		s.ext.cursor = t.next
 	}
 	if t.prev != nil {
 		t.prev.next = t.next
@@ -116,7 +118,7 @@ func (s *Scope) work() {
 		s.settle()
 		return
 	}
-	s.mu.Unlock() // nothing can be due: t is live, and no longer starting changes nothing
+	s.mu.Unlock() // nothing can be due: t is live, and one goroutine less that starts changes nothing
 	s.workOn(t, more)
 }
 
@@ -129,37 +131,18 @@ func (s *Scope) workOn(t *Task, more uint8) {
 	}
 }
 
-// A stage is how far a goroutine has come with a task.
-type stage uint8
-
-const (
-	labelling   stage = iota // a context is asked for its values
-	introducing              // an observer is called
-	running                  // the task's function has been entered
-)
-
 // runTask runs t to its end, whatever that is, and takes the next.
 func (s *Scope) runTask(t *Task) (next *Task, more uint8) {
-	at := labelling
 	defer func() {
 		if t != nil {
-			s.rescue(t, at, recover())
+			s.rescue(t, recover())
 		}
 	}()
 	t.label()
-	at = introducing
-	if s.watched && !t.has(introduced) {
-		t.set(introduced)
+	if s.watched {
 		s.emit(TaskStarted, t, nil)
 	}
-	at = running
-	var err error
-	if s.isTracing() {
-		err = t.callInRegion()
-	} else {
-		err = t.call()
-	}
-	if err != nil || !s.plain(t) {
+	if err := t.call(); err != nil || !s.needsNothing(t) {
 		s.endTask(t, err, nil)
 	}
 	s.mu.Lock()
@@ -168,44 +151,34 @@ func (s *Scope) runTask(t *Task) (next *Task, more uint8) {
 	s.mu.Unlock()
 	t = nil
 	if next != nil && (hooks != nil || due != nothing) {
-		go s.workOn(next, more) // what is called now may take long, or this goroutine away
+		go s.workOn(next, more) // the functions that are called now may take long
 		next = nil
 	}
-	if hooks != nil {
-		defer s.callHooks(hooks)
-	}
+	s.callHooks(hooks)
 	if due != nothing {
 		s.apply(due)
 	}
 	return next, more
 }
 
-// rescue is for a panic or a Goexit, of the task or of a callback around it.
-// This goroutine ends, and hands over to a new one: with the same task, if its
-// function was not reached.
-func (s *Scope) rescue(t *Task, at stage, value any) {
-	if at == labelling {
-		t.set(unlabelled)
-	}
-	if at != running {
-		defer func() { go s.workOn(t, 0) }()
-		if value != nil {
-			const what = "Value of the task's context"
-			s.log(slog.LevelError, what+" panicked: no pprof labels", t, newPanicError(what, value))
-		}
-		return
-	}
-	defer func() {
+// rescue is for the panic or the Goexit of a task. This goroutine ends; another takes
+// the next task.
+func (s *Scope) rescue(t *Task, value any) {
+	defer func() { // a callback of OnDone may call Goexit too
 		s.mu.Lock()
 		next, more, hooks := s.retireLocked(t)
 		if next != nil {
 			go s.workOn(next, more)
 		}
-		defer s.callHooks(hooks)
-		s.settle()
+		due := s.claimLocked()
+		s.mu.Unlock()
+		s.callHooks(hooks)
+		if due != nothing {
+			s.apply(due)
+		}
 	}()
 	switch {
-	case t.has(hasEnded):
+	case t.has(hasEnded): // in OnDone
 	case value != nil:
 		s.endTask(t, nil, newPanicError(t.Path(), value))
 	default:
@@ -214,50 +187,52 @@ func (s *Scope) rescue(t *Task, at stage, value any) {
 }
 
 // call runs the task's function. A dump of all goroutines shows the address of
-// t in the frame of this method: so the stack of a task is found without the
-// task having paid for it.
+// t in the frame of this method: so the stack of a task is found without a cost for
+// those that nobody looks for.
 //
 //go:noinline
 func (t *Task) call() error {
-	err := t.fn((*taskContext)(t))
+	var err error
+	if wrappers := t.scope.settings.wrappers; wrappers == nil {
+		err = t.fn((*taskContext)(t))
+	} else {
+		err = wrap((*taskContext)(t), wrappers, t.fn)
+	}
 	runtime.KeepAlive(t)
 	return err
 }
 
 // label gives the goroutine the pprof labels of the scope's context or of
-// Values, and with PprofLabels those of the task itself: never those that another
-// task has left on it.
+// Values: none if those have none, never those that another task has left on it.
 func (t *Task) label() {
-	ctx := t.scope.outer
-	x := t.rare()
-	if x != nil && x.values != nil {
-		ctx = x.values
+	defer func() {
+		if value := recover(); value != nil {
+			pprof.SetGoroutineLabels(context.Background())
+			t.scope.logRecovered("Value of the context whose pprof labels the task is to have", t, value)
+		}
+	}()
+	if x := t.ext.Load(); x != nil && x.values != nil {
+		pprof.SetGoroutineLabels(x.values)
+		return
 	}
-	switch {
-	case t.has(unlabelled):
-		ctx = context.Background()
-	case x != nil && t.scope.settings.labels:
-		x.values = t.labels(x.values)
-		ctx = x.values
-	}
-	pprof.SetGoroutineLabels(ctx)
+	pprof.SetGoroutineLabels(t.scope.outer)
 }
 
-// plain reports whether t, having returned nil, needs nothing but to be retired.
-func (s *Scope) plain(t *Task) bool {
-	return t.rare() == nil && t.flags&master == 0 && !s.watched
+// needsNothing reports whether a task that returned nil can skip endTask: nobody is to be
+// called, and it ends nothing.
+func (s *Scope) needsNothing(t *Task) bool {
+	x := t.ext.Load()
+	return (x == nil || x.onDone == nil) && t.flags&master == 0 && !s.watched
 }
 
 // retireLocked takes an ended task off the list and gives its worker the next
 // one. The hooks that it returns are to be called.
 func (s *Scope) retireLocked(t *Task) (next *Task, more uint8, hooks *hook) {
 	if !t.has(hasEnded) {
-		hooks = t.publishLocked()
+		hooks = t.finishLocked()
 	}
-	if t.has(givenUp) {
-		go s.Root().forget(t) // another scope's lock: not now
-	} else {
-		s.unlinkLocked(t)
+	s.unlinkLocked(t)
+	if !t.has(givenUp) {
 		s.releaseLocked(t)
 	}
 	if t.flags&dedicated == 0 {
