@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -113,4 +114,34 @@ func raised(t *testing.T, f func()) (value any) {
 	}()
 	f()
 	return nil
+}
+
+// failing returns a function that returns errs one after the other, and then nil,
+// and how often it has been called.
+func failing(errs ...error) (func(context.Context) error, *atomic.Int32) {
+	var calls atomic.Int32
+	return func(context.Context) error {
+		if n := int(calls.Add(1)); n <= len(errs) {
+			return errs[n-1]
+		}
+		return nil
+	}, &calls
+}
+
+func always(err error) func(context.Context) error {
+	return func(context.Context) error { return err }
+}
+
+// after returns a function that takes d, whatever becomes of its context, and then
+// returns err.
+func after(d time.Duration, err error) func(context.Context) error {
+	return func(context.Context) error { time.Sleep(d); return err }
+}
+
+func unwrapped(err error) []error {
+	var e *traigo.Error
+	if !errors.As(err, &e) {
+		return nil
+	}
+	return e.Unwrap()
 }

@@ -1,6 +1,7 @@
 package supervise
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"time"
@@ -112,3 +113,51 @@ func Logger(l *slog.Logger) LoggerOption {
 }
 
 func (o loggerOption) applyRestart(r *restarter) { r.logger = o.logger }
+
+// record writes a log record in the form of those of the core, with the paths of
+// the scope and, if there is one, of the task. A nil logger is slog.Default().
+func record(ctx context.Context, logger *slog.Logger, level slog.Level, message string, s *traigo.Scope, t *traigo.Task, err error, more ...slog.Attr) {
+	defer func() { _ = recover() }() // a logger that panics cannot be reported to itself
+	if logger == nil {
+		logger = slog.Default()
+	}
+	if !logger.Enabled(ctx, level) {
+		return
+	}
+	attrs := make([]slog.Attr, 0, 5)
+	if s != nil {
+		attrs = append(attrs, slog.String("scope", s.Path()))
+	}
+	if t != nil {
+		attrs = append(attrs, slog.String("task", t.Path()))
+	}
+	if err != nil {
+		attrs = append(attrs, slog.Any("err", err))
+	}
+	logger.LogAttrs(ctx, level, "traigo: "+message, append(attrs, more...)...)
+}
+
+// loggerOf finds the Logger of this package among the options of a scope: that
+// of the core tells nobody which it is.
+func loggerOf(opts []traigo.ScopeOption) (logger *slog.Logger) {
+	for _, o := range opts {
+		if l, ok := o.(loggerOption); ok {
+			logger = l.logger
+		}
+	}
+	return logger
+}
+
+// Misuse panics at the call, as in the core.
+
+func mustHave(call string, there bool, what, instead string) {
+	if !there {
+		panic("traigo: supervise." + call + ": nil " + what + "; " + instead)
+	}
+}
+
+func mustBePositive(call string, d time.Duration) {
+	if d <= 0 {
+		panic(fmt.Sprintf("traigo: supervise.%s: %v is not a positive duration", call, d))
+	}
+}

@@ -5,6 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"reflect"
+	"runtime"
+	"slices"
+	"strings"
 	"sync"
 
 	"github.com/traigo/traigo"
@@ -126,4 +130,70 @@ func isInterruption(err error) bool {
 // named puts a default name before the options, that of the body.
 func named(body any, opts []traigo.ScopeOption) []traigo.ScopeOption {
 	return append([]traigo.ScopeOption{traigo.Name(nameOf(body))}, opts...)
+}
+
+// alone runs fn in a scope of its own, so that whatever it has spawned has
+// ended when alone returns, and is nobody else's.
+//
+// The error is that of fn, if nothing else has failed, or the outcome of the
+// scope. Where fn has ended for no other reason than that ctx has, it is the
+// cause of that, and canceled is true; if fn then returned nil, so does alone.
+func alone(ctx context.Context, fn func(context.Context) error, opts ...traigo.ScopeOption) (canceled bool, err error) {
+	var own error
+	err = traigo.Run(ctx, func(ctx context.Context, _ *traigo.Scope) error {
+		own = fn(ctx)
+		return own
+	}, opts...)
+	e, failed := errors.AsType[*traigo.Error](err)
+	switch {
+	case !failed || len(e.Others) > 0:
+		return false, err
+	case ctx.Err() == nil || !isParents(e.Err):
+		return false, e.Err
+	case own == nil:
+		return true, nil
+	default:
+		return true, context.Cause(ctx)
+	}
+}
+
+// How the errors of several scopes become one, of the shape that every failed
+// scope has.
+
+// join puts errors behind the outcome of the scope at path.
+func join(path string, outcome error, more []error) error {
+	if len(more) == 0 {
+		return outcome
+	}
+	joined := &traigo.Error{Scope: path}
+	if e, ok := errors.AsType[*traigo.Error](outcome); ok {
+		*joined = *e // a copy, so that it keeps what is not exported: its count
+		joined.Others = slices.Concat(e.Others, more)
+	} else {
+		joined.Err, joined.Others = more[0], more[1:]
+	}
+	return joined
+}
+
+// isParents reports whether err, as what has ended a scope, is the end of what
+// is around it.
+func isParents(err error) bool {
+	c, ok := err.(*traigo.Cancellation) //nolint:errorlint // that of a scope below is something else
+	return ok && c.Kind == traigo.ParentCanceled
+}
+
+// What is wrapped keeps its name: the core would name a task after the wrapper.
+
+// nameOf is the name of a function without its package, as the core has it.
+func nameOf(fn any) string {
+	f := runtime.FuncForPC(reflect.ValueOf(fn).Pointer())
+	if f == nil {
+		return "func"
+	}
+	name := f.Name()
+	name = name[strings.LastIndexByte(name, '/')+1:]
+	if _, after, ok := strings.Cut(name, "."); ok {
+		name = after
+	}
+	return strings.TrimSuffix(name, "-fm")
 }

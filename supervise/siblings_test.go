@@ -15,12 +15,6 @@ import (
 	"github.com/traigo/traigo/supervise"
 )
 
-// after returns a function that takes d, whatever becomes of its context, and then
-// returns err.
-func after(d time.Duration, err error) func(context.Context) error {
-	return func(context.Context) error { time.Sleep(d); return err }
-}
-
 // family runs body in a block named "app" that writes into log.
 func family(ctx context.Context, log *book, body func(ctx context.Context, s *supervise.Siblings) error, opts ...traigo.ScopeOption) error {
 	return supervise.Run(ctx, body, append(opts, log.logger(), traigo.Name("app"))...)
