@@ -6,9 +6,9 @@ import (
 	"fmt"
 	"maps"
 	"reflect"
-	"runtime"
 	"slices"
-	"strings"
+
+	"github.com/sourcegraph/conc/panics"
 
 	"github.com/traigo/traigo"
 )
@@ -129,12 +129,8 @@ func newPanicError(task string, value any) *traigo.PanicError {
 	if p, ok := value.(*traigo.PanicError); ok {
 		return p // from further down: it stays the one it was
 	}
-	err := traigo.Run(context.Background(), func(context.Context, *traigo.Scope) error {
-		panic(value)
-	}, traigo.PanicAsError())
-	p, _ := errors.AsType[*traigo.PanicError](err)
-	p.Task = task
-	return p
+	recovered := panics.NewRecovered(2, value)
+	return &traigo.PanicError{Task: task, Recovered: &recovered}
 }
 
 // begin and end keep account of the functions that are to hear of a cancellation
@@ -204,7 +200,7 @@ func endedByWait(s *traigo.Scope) bool {
 	return ok && c.Kind == traigo.Completed && c.Scope == s.Path() // and not that of one above
 }
 
-// A label is the name of the function at pc, as an option.
+// A label is the option that names a task after the function with code at pc.
 type label struct {
 	pc   uintptr
 	name traigo.TaskOption
@@ -216,22 +212,8 @@ func (g *Group) nameOf(f func() error) traigo.TaskOption {
 	pc := reflect.ValueOf(f).Pointer()
 	l := g.label.Load()
 	if l == nil || l.pc != pc {
-		l = &label{pc, traigo.Name(funcName(pc))}
+		l = &label{pc, traigo.NameOf(f)}
 		g.label.Store(l)
 	}
 	return l.name
-}
-
-// funcName is the name of a function without its package, as traigo has it.
-func funcName(pc uintptr) string {
-	f := runtime.FuncForPC(pc)
-	if f == nil {
-		return "func"
-	}
-	path := f.Name()
-	_, name, found := strings.Cut(path[strings.LastIndexByte(path, '/')+1:], ".")
-	if !found {
-		name = path
-	}
-	return strings.TrimSuffix(name, "-fm")
 }
