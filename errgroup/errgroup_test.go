@@ -20,7 +20,7 @@ import (
 )
 
 func TestWaitReturnsTheVeryErrorThatCameFirst(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		g, ctx := errgroup.WithContext(t.Context())
 		g.Go(after(2*time.Second, errLater))
 		g.Go(after(time.Second, errBoom))
@@ -32,7 +32,7 @@ func TestWaitReturnsTheVeryErrorThatCameFirst(t *testing.T) {
 }
 
 func TestSuccessCancelsTheContextInWait(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		g, ctx := errgroup.WithContext(t.Context())
 		g.Go(after(time.Second, nil))
 		time.Sleep(2 * time.Second)
@@ -41,7 +41,7 @@ func TestSuccessCancelsTheContextInWait(t *testing.T) {
 		assert.Equal(t, context.Canceled, context.Cause(ctx))
 
 		g, ctx = errgroup.WithContext(t.Context())
-		_ = g.Scope() // somebody else knows of the scope
+		_ = g.Scope() // code outside of the group may cancel the scope now
 		g.Go(after(time.Second, nil))
 		require.NoError(t, g.Wait())
 		assert.Equal(t, context.Canceled, context.Cause(ctx))
@@ -49,7 +49,7 @@ func TestSuccessCancelsTheContextInWait(t *testing.T) {
 }
 
 func TestZeroGroupDisturbsNobodyAndIsUsedAgain(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		var g errgroup.Group
 		require.NoError(t, g.Wait(), "nothing was started")
 		g.Go(after(0, nil))
@@ -69,12 +69,12 @@ func TestZeroGroupDisturbsNobodyAndIsUsedAgain(t *testing.T) {
 	})
 }
 
-// A function from before the end of the outer context may bring others, which run in
-// another scope: also when all functions from after it have long ended, and when Wait
-// has begun to wait for the scope that was there first.
+// A function that was started before the outer context ended may call Go after that.
+// Wait waits for the new function, also if every function that was started after the
+// end has returned already, and if Wait was called before the new function came.
 func TestWaitWaitsForWhatComesOfEarlierFunctions(t *testing.T) {
 	for name, endsAfter := range map[string]time.Duration{"before Wait": 0, "during Wait": time.Second} {
-		inBubble(t, func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
 			outer, cancel := context.WithCancel(t.Context())
 			g, _ := errgroup.WithContext(outer)
 			ended := false
@@ -100,10 +100,10 @@ func TestWaitWaitsForWhatComesOfEarlierFunctions(t *testing.T) {
 }
 
 func TestSetLimitPanicsWhileTheLimitIsInUse(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		var g errgroup.Group
 		g.Go(after(time.Second, nil))
-		g.SetLimit(2) // what runs without a limit does not count
+		g.SetLimit(2) // a function that was started without a limit does not count
 		g.Go(after(time.Second, nil))
 		g.Go(after(time.Second, nil))
 		for _, n := range []int{0, 1, 3} {
@@ -126,8 +126,8 @@ func TestSetLimitPanicsWhileTheLimitIsInUse(t *testing.T) {
 }
 
 func TestGroupIsInTheTree(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
-		events := new(eventLog)
+	synctest.Test(t, func(t *testing.T) {
+		var ended sync.Map // errors by the paths of tasks
 		err := traigo.Run(t.Context(), func(ctx context.Context, s *traigo.Scope) error {
 			g, ctx := errgroup.WithContext(ctx)
 			assert.Same(t, g.Scope(), traigo.Current(ctx))
@@ -142,14 +142,19 @@ func TestGroupIsInTheTree(t *testing.T) {
 			assert.Same(t, errBoom, g.Wait())
 			assert.Empty(t, s.Snapshot().Scopes, "Wait has closed it")
 			return nil
-		}, traigo.Name("load"), traigo.Observe(events))
+		}, traigo.Name("load"), traigo.Observe(observerFunc(func(e traigo.Event) {
+			if e.Kind == traigo.TaskEnded {
+				ended.Store(e.Task.Path(), e.Err)
+			}
+		})))
 		require.NoError(t, err)
-		assert.ErrorIs(t, events.last("load/errgroup", traigo.TaskEnded).Err, errBoom)
+		got, _ := ended.Load("load/errgroup/sleepy")
+		assert.Same(t, errBoom, got)
 	})
 }
 
 func TestScopeAboveJoinsAGroupNobodyWaitsFor(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		ended := false
 		err := traigo.Run(t.Context(), func(ctx context.Context, _ *traigo.Scope) error {
 			g, ctx := errgroup.WithContext(ctx)
@@ -166,9 +171,9 @@ func TestScopeAboveJoinsAGroupNobodyWaitsFor(t *testing.T) {
 	})
 }
 
-// Also where the context says nothing about the end of the scope above.
+// The outer context does not end with the scope above, but the group has to.
 func TestScopeAboveEndsAShieldedGroup(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		var g *errgroup.Group
 		err := traigo.Run(t.Context(), func(ctx context.Context, _ *traigo.Scope) error {
 			g, ctx = errgroup.WithContext(context.WithoutCancel(ctx))
@@ -182,8 +187,8 @@ func TestScopeAboveEndsAShieldedGroup(t *testing.T) {
 	})
 }
 
-func TestCancelOfTheScopeIsHeardByTheFunctions(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
+func TestCancelOfTheScopeCancelsTheContext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		for name, scopeOf := range map[string]func(*errgroup.Group, context.Context) *traigo.Scope{
 			"Scope":   func(g *errgroup.Group, _ context.Context) *traigo.Scope { return g.Scope() },
 			"Current": func(_ *errgroup.Group, ctx context.Context) *traigo.Scope { return traigo.Current(ctx) },
@@ -199,7 +204,7 @@ func TestCancelOfTheScopeIsHeardByTheFunctions(t *testing.T) {
 }
 
 func TestWaitJoinsWhatElseIsInTheScope(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		g, ctx := errgroup.WithContext(t.Context())
 		g.Go(after(time.Second, nil))
 		g.Scope().Spawn(func(own context.Context) error {
@@ -215,7 +220,7 @@ func TestWaitJoinsWhatElseIsInTheScope(t *testing.T) {
 }
 
 func TestZeroGroupHasAScope(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		var g errgroup.Group
 		s := g.Scope()
 		g.Go(after(0, nil))
@@ -228,9 +233,10 @@ func TestZeroGroupHasAScope(t *testing.T) {
 	})
 }
 
-// Scopes are opened without a lock: of many that are opened at once, one stays.
+// The group holds no lock while it opens a scope. Of several that are opened at the
+// same time it keeps one.
 func TestScopesInExcessAreClosed(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		slow := observerFunc(func(e traigo.Event) {
 			if e.Kind == traigo.ScopeOpened {
 				time.Sleep(time.Second)
@@ -252,7 +258,7 @@ func TestScopesInExcessAreClosed(t *testing.T) {
 
 func TestStressFirstUseFromManyGoroutines(t *testing.T) {
 	for range 100 {
-		inBubble(t, func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
 			var g errgroup.Group
 			var all sync.WaitGroup
 			for range 8 {
@@ -283,7 +289,7 @@ func TestGroupThatPanickedLeavesNothingInItsContext(t *testing.T) {
 	}
 }
 
-// Wait returns the very first error, and nothing else can be in that: so it is logged.
+// Wait returns the first error unchanged, so it has to log an error of the scope.
 func TestWaitLogsWhatItDoesNotReturn(t *testing.T) {
 	errOther := errors.New("other")
 	for name, spawn := range map[string]func(g *errgroup.Group, end <-chan struct{}){
@@ -295,7 +301,7 @@ func TestWaitLogsWhatItDoesNotReturn(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			inBubble(t, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
 				var text strings.Builder
 				before := slog.Default()
 				defer slog.SetDefault(before)

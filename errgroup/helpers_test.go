@@ -2,10 +2,7 @@ package errgroup_test
 
 import (
 	"errors"
-	"slices"
-	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -14,16 +11,13 @@ import (
 	"github.com/traigo/traigo/errgroup"
 )
 
-// That the group does what the one of x/sync does is tested in bench, with both side
-// by side. Here is what it does differently, and what it can do besides; and the
-// essence once more, so that this package stands alone.
-
 var (
 	errBoom  = errors.New("boom")
 	errLater = errors.New("later")
 	errOuter = errors.New("outer")
 )
 
+// after returns a function that sleeps for d and returns err.
 func after(d time.Duration, err error) func() error {
 	return func() error {
 		time.Sleep(d)
@@ -35,13 +29,8 @@ type observerFunc func(traigo.Event)
 
 func (f observerFunc) Observe(e traigo.Event) { f(e) }
 
-// inBubble runs a test in which time is not real, and nothing may be left over.
-func inBubble(t *testing.T, f func(t *testing.T)) {
-	t.Helper()
-	synctest.Test(t, f)
-}
-
-// raised returns what Wait panics with, which has to be a *traigo.PanicError.
+// raised returns the *traigo.PanicError with which Wait panics. It fails the test if
+// Wait returns.
 func raised(t *testing.T, g *errgroup.Group) (p *traigo.PanicError) {
 	t.Helper()
 	defer func() { p, _ = recover().(*traigo.PanicError) }()
@@ -50,8 +39,7 @@ func raised(t *testing.T, g *errgroup.Group) (p *traigo.PanicError) {
 	return nil
 }
 
-// A Go that is blocked hears of a cancellation; what the user sees of it is below.
-
+// mustNotRun returns a function that fails the test if it is called.
 func mustNotRun(t *testing.T) func() error {
 	return func() error {
 		assert.Fail(t, "it has been run")
@@ -59,30 +47,7 @@ func mustNotRun(t *testing.T) func() error {
 	}
 }
 
-// What a group has from its scope.
-
-type eventLog struct {
-	mu   sync.Mutex
-	seen []traigo.Event
-}
-
-func (l *eventLog) Observe(e traigo.Event) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.seen = append(l.seen, e)
-}
-
-func (l *eventLog) last(path string, kind traigo.EventKind) traigo.Event {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, e := range slices.Backward(l.seen) {
-		if e.Scope.Path() == path && e.Kind == kind {
-			return e
-		}
-	}
-	return traigo.Event{}
-}
-
+// sleepy and lazy give their names to tasks.
 func sleepy() error {
 	time.Sleep(time.Second)
 	return errBoom

@@ -19,7 +19,7 @@ import (
 )
 
 func TestFunctionsRunAfterTheCancellation(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		outer, cancel := context.WithCancelCause(t.Context())
 		g, ctx := errgroup.WithContext(outer)
 		var runs atomic.Int32
@@ -40,10 +40,10 @@ func TestFunctionsRunAfterTheCancellation(t *testing.T) {
 	})
 }
 
-// Nobody is let in while Wait decides that all have ended.
+// A function that is added while Wait decides that all have ended is not lost.
 func TestStressGoInsideWhileManyWait(t *testing.T) {
 	for range 50 {
-		inBubble(t, func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
 			g, ctx := errgroup.WithContext(t.Context())
 			g.SetLimit(3)
 			var runs atomic.Int32
@@ -72,7 +72,7 @@ func TestStressGoInsideWhileManyWait(t *testing.T) {
 }
 
 func TestPanicCancelsTheGroupAndIsRaisedByWait(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		g, ctx := errgroup.WithContext(t.Context())
 		ended := false
 		g.Go(func() error {
@@ -98,19 +98,16 @@ func TestPanicCancelsTheGroupAndIsRaisedByWait(t *testing.T) {
 	})
 }
 
-func TestPanicTurnsAwayWhoIsBlocked(t *testing.T) {
-	for range 20 { // whatever the scheduler does
-		inBubble(t, func(t *testing.T) {
+func TestPanicRefusesABlockedGo(t *testing.T) {
+	for range 20 { // the order of the goroutines must not matter
+		synctest.Test(t, func(t *testing.T) {
 			var g errgroup.Group
 			g.SetLimit(1)
 			g.Go(func() error {
 				time.Sleep(time.Second)
 				panic("ouch")
 			})
-			g.Go(func() error {
-				assert.Fail(t, "it has been let in")
-				return nil
-			})
+			g.Go(mustNotRun(t))
 			p := raised(t, &g)
 			require.NotNil(t, p)
 			assert.Equal(t, "ouch", p.Recovered.Value)
@@ -120,7 +117,7 @@ func TestPanicTurnsAwayWhoIsBlocked(t *testing.T) {
 }
 
 func TestPanicAfterTheCancellation(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		outer, cancel := context.WithCancel(t.Context())
 		g, ctx := errgroup.WithContext(outer)
 		g.SetLimit(1)
@@ -135,7 +132,7 @@ func TestPanicAfterTheCancellation(t *testing.T) {
 }
 
 func TestNothingRunsAfterAPanicWhateverElseEnds(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		outer, cancel := context.WithCancel(t.Context())
 		g, _ := errgroup.WithContext(outer)
 		g.Go(func() error { panic("ouch") })
@@ -148,7 +145,7 @@ func TestNothingRunsAfterAPanicWhateverElseEnds(t *testing.T) {
 }
 
 func TestPanicOfAGroupInAGroupStaysTheOneItWas(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		var outer, inner errgroup.Group
 		outer.Go(func() error {
 			inner.Go(func() error { panic("ouch") })
@@ -162,7 +159,7 @@ func TestPanicOfAGroupInAGroupStaysTheOneItWas(t *testing.T) {
 }
 
 func TestPanicAsErrorIsAFailure(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		_ = traigo.Run(t.Context(), func(ctx context.Context, _ *traigo.Scope) error {
 			g, ctx := errgroup.WithContext(ctx)
 			g.SetLimit(1)
@@ -183,7 +180,7 @@ func TestPanicAsErrorIsAFailure(t *testing.T) {
 }
 
 func TestGoexitIsAFailure(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		g, ctx := errgroup.WithContext(t.Context())
 		g.SetLimit(1)
 		g.Go(func() error {
@@ -209,7 +206,7 @@ func TestNilFunctionPanicsAtTheCall(t *testing.T) {
 }
 
 func TestLimitHolds(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		var g errgroup.Group
 		g.SetLimit(3)
 		var now atomic.Int32
@@ -228,7 +225,7 @@ func TestLimitHolds(t *testing.T) {
 }
 
 func TestNothingRunsBelowAScopeThatHasClosed(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		var g *errgroup.Group
 		_ = traigo.Run(t.Context(), func(ctx context.Context, _ *traigo.Scope) error {
 			g, _ = errgroup.WithContext(ctx)
@@ -242,9 +239,9 @@ func TestNothingRunsBelowAScopeThatHasClosed(t *testing.T) {
 	})
 }
 
-// The scope above is canceled, but the task that has the group lives on.
+// The scope above is canceled, but the body that uses the group has not returned.
 func TestFunctionsRunBelowAScopeThatIsCanceled(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		runs := 0
 		_ = traigo.Run(t.Context(), func(ctx context.Context, s *traigo.Scope) error {
 			g, ctx := errgroup.WithContext(ctx)
@@ -263,7 +260,7 @@ func TestFunctionsRunBelowAScopeThatIsCanceled(t *testing.T) {
 }
 
 func TestStuckFunctionIsGivenUp(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
 		_ = traigo.Run(t.Context(), func(ctx context.Context, _ *traigo.Scope) error {
 			outer, cancel := context.WithCancel(ctx)
@@ -278,8 +275,8 @@ func TestStuckFunctionIsGivenUp(t *testing.T) {
 	})
 }
 
-func TestBlockedGoIsTurnedAwayByAFailure(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
+func TestFailureRefusesABlockedGo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		g, ctx := errgroup.WithContext(t.Context())
 		g.SetLimit(2)
 		g.Go(after(time.Second, errBoom))
@@ -295,8 +292,8 @@ func TestBlockedGoIsTurnedAwayByAFailure(t *testing.T) {
 	})
 }
 
-func TestBlockedGoIsTurnedAwayFromOutside(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
+func TestOuterContextRefusesABlockedGo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		outer, cancel := context.WithCancelCause(t.Context())
 		g, ctx := errgroup.WithContext(outer)
 		g.SetLimit(1)
@@ -313,7 +310,7 @@ func TestBlockedGoIsTurnedAwayFromOutside(t *testing.T) {
 }
 
 func TestFailureComesBeforeARefusal(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		outer, cancel := context.WithCancel(t.Context())
 		g, ctx := errgroup.WithContext(outer)
 		g.SetLimit(1)
@@ -324,8 +321,8 @@ func TestFailureComesBeforeARefusal(t *testing.T) {
 	})
 }
 
-func TestBlockedGoIsNotTurnedAwayByAFailureWithoutAContext(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
+func TestFailureWithoutAContextRefusesNoBlockedGo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		var g errgroup.Group
 		g.SetLimit(1)
 		g.Go(after(time.Second, errBoom))
@@ -336,8 +333,8 @@ func TestBlockedGoIsNotTurnedAwayByAFailureWithoutAContext(t *testing.T) {
 	})
 }
 
-func TestBlockedGoIsNotTurnedAwayByAWait(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
+func TestWaitRefusesNoBlockedGo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		outer, cancel := context.WithCancelCause(t.Context())
 		g, ctx := errgroup.WithContext(outer)
 		g.SetLimit(0)
@@ -351,7 +348,7 @@ func TestBlockedGoIsNotTurnedAwayByAWait(t *testing.T) {
 		assert.Equal(t, context.Canceled, context.Cause(ctx))
 		synctest.Wait()
 		assert.False(t, returned)
-		cancel(errOuter) // that is one
+		cancel(errOuter) // refuses it
 		synctest.Wait()
 		assert.True(t, returned)
 		require.ErrorIs(t, g.Wait(), errOuter)
@@ -359,7 +356,7 @@ func TestBlockedGoIsNotTurnedAwayByAWait(t *testing.T) {
 }
 
 func TestGroupIsUsedAgainWithALimit(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		g, _ := errgroup.WithContext(t.Context())
 		g.SetLimit(1)
 		runs := 0
@@ -373,8 +370,8 @@ func TestGroupIsUsedAgainWithALimit(t *testing.T) {
 	})
 }
 
-// A Wait that comes just before a function closes the scope that it was to run in,
-// and so may the next.
+// A call of Wait may close the scope between the moment at which Go has looked for a
+// scope and the moment at which it spawns the function there, and so may the next call.
 func TestStressGoWhileManyWait(t *testing.T) {
 	var g errgroup.Group
 	var all sync.WaitGroup
@@ -402,8 +399,8 @@ type uncomparable struct {
 	_ []int
 }
 
-func TestBlockedGoListensToAnyContext(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
+func TestBlockedGoIsRefusedUnderAnyContext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		outer, cancel := context.WithCancel(t.Context())
 		defer cancel()
 		g, _ := errgroup.WithContext(uncomparable{Context: outer})
