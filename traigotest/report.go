@@ -144,7 +144,9 @@ func (r *reading) read(err error, scope string) {
 		for _, err := range e.Unwrap() {
 			r.read(err, e.Scope)
 		}
-		r.readMore(e)
+		if e.More > 0 {
+			r.addf("scope %q: %d more errors", e.Scope, e.More)
+		}
 	case *traigo.TaskError:
 		r.readTask(e.Err, scope+"/"+e.Task)
 	case *traigo.PanicError:
@@ -192,16 +194,6 @@ func (r *reading) readTask(err error, path string) {
 		case !slices.Contains(r.left, path):
 			r.addf("task %q called runtime.Goexit", path)
 		}
-	}
-}
-
-// readMore finds the count of the errors that an outcome does not hold: only its
-// text has it.
-func (r *reading) readMore(e *traigo.Error) {
-	text := e.Error()
-	_, count, found := strings.Cut(text[max(0, strings.LastIndex(text, "; and ")):], "; and ")
-	if found && strings.HasSuffix(count, " more") && len(strings.Fields(count)) == 2 {
-		r.addf("scope %q: %s errors", e.Scope, count)
 	}
 }
 

@@ -97,6 +97,11 @@ func TestRunCountsTheErrorsThatTheOutcomeDoesNotHold(t *testing.T) {
 	})
 	require.Len(t, f.errors, 18)
 	assert.Equal(t, `scope "TestIt": 14 more errors`, f.errors[17])
+
+	f, _ = run(t, func(_ testing.TB, _ context.Context, s *traigo.Scope) {
+		s.Spawn(func(context.Context) error { return errors.New("no milk; and 3 more") }, traigo.Name("shop"))
+	})
+	assert.Equal(t, `task "TestIt/shop" failed: no milk; and 3 more`, f.onlyError(t), "the text of an error is no count")
 }
 
 func TestRunTellsOfTimeouts(t *testing.T) {
