@@ -151,7 +151,7 @@ func (r *reading) read(err error, scope string) {
 		r.readTask(e.Err, scope+"/"+e.Task)
 	case *traigo.PanicError:
 		if e.Task != "" {
-			r.readTask(e, scope+"/"+e.Task)
+			r.readTask(e, e.Task)
 			return
 		}
 		r.bodyPanicked = r.bodyPanicked || scope == r.scope.Path()

@@ -144,6 +144,19 @@ func TestRunTellsOfPanicsInForks(t *testing.T) {
 	assert.True(t, strings.HasPrefix(text, `task "TestIt/conn/reader" panicked: connection reset`+"\n\tgoroutine "), text)
 }
 
+func TestRunTellsOfThePanicOfAnAbandonedCall(t *testing.T) {
+	f, _ := run(t, func(_ testing.TB, _ context.Context, s *traigo.Scope) {
+		s.Spawn(traigo.Blocking(func() error {
+			time.Sleep(995 * time.Millisecond)
+			panicOnPurpose("out of cheese")
+			return nil
+		}), traigo.Name("read"), traigo.Awaited(false))
+		synctest.Wait()
+	})
+	text := f.onlyError(t)
+	assert.True(t, strings.HasPrefix(text, `task "TestIt/read" panicked: out of cheese`+"\n\tgoroutine "), text)
+}
+
 func TestRunStopsTheTestWhenTheBodyPanics(t *testing.T) {
 	var task *traigo.Task
 	f, _ := run(t, func(_ testing.TB, _ context.Context, s *traigo.Scope) {
