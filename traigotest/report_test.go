@@ -20,7 +20,7 @@ import (
 	"github.com/traigo/traigo/traigotest"
 )
 
-func TestRunTellsEachErrorByItsPath(t *testing.T) {
+func TestRunReportsEachErrorByItsPath(t *testing.T) {
 	f, _ := run(t, func(_ testing.TB, _ context.Context, s *traigo.Scope) {
 		s.Spawn(func(ctx context.Context) error {
 			return traigo.Run(ctx, func(ctx context.Context, s *traigo.Scope) error {
@@ -51,9 +51,9 @@ func TestRunTellsEachErrorByItsPath(t *testing.T) {
 	}, f.errors[1:])
 }
 
-// Of a scope that ends with the one around it there is nothing to say but what
-// ended that. Any other end is a failure.
-func TestRunTellsWhatEndedAScopeInside(t *testing.T) {
+// If a scope ended with the scope above it, only the cause of the latter is reported.
+// Any other cancellation of a scope is a failure.
+func TestRunReportsWhatEndedAScopeInside(t *testing.T) {
 	inside := func(t testing.TB, end func(s *traigo.Scope, cancel func())) *fake {
 		f, _ := run(t.(*testing.T), func(_ testing.TB, ctx context.Context, s *traigo.Scope) {
 			s.Spawn(func(ctx context.Context) error {
@@ -104,7 +104,7 @@ func TestRunCountsTheErrorsThatTheOutcomeDoesNotHold(t *testing.T) {
 	assert.Equal(t, `task "TestIt/shop" failed: no milk; and 3 more`, f.onlyError(t), "the text of an error is no count")
 }
 
-func TestRunTellsOfTimeouts(t *testing.T) {
+func TestRunReportsTimeouts(t *testing.T) {
 	f, _ := run(t, func(_ testing.TB, _ context.Context, s *traigo.Scope) {
 		s.Spawn(untilCanceled, traigo.Timeout(time.Second), traigo.Name("slow"))
 	})
@@ -116,7 +116,7 @@ func TestRunTellsOfTimeouts(t *testing.T) {
 	assert.Equal(t, `scope "TestIt" timed out after 1s`, f.onlyError(t))
 }
 
-func TestRunTellsOfPanicsAndGoesOn(t *testing.T) {
+func TestRunReportsPanicsAndGoesOn(t *testing.T) {
 	f, _ := run(t, func(_ testing.TB, _ context.Context, s *traigo.Scope) {
 		s.Spawn(func(context.Context) error {
 			panicOnPurpose("out of cheese")
@@ -131,7 +131,7 @@ func TestRunTellsOfPanicsAndGoesOn(t *testing.T) {
 	assert.NotContains(t, text, "runtime", "nor what the runtime does")
 }
 
-func TestRunTellsOfPanicsInForks(t *testing.T) {
+func TestRunReportsPanicsInForks(t *testing.T) {
 	f, _ := run(t, func(_ testing.TB, _ context.Context, s *traigo.Scope) {
 		f := s.Fork(traigo.Name("conn"))
 		f.Spawn(func(context.Context) error {
@@ -144,7 +144,7 @@ func TestRunTellsOfPanicsInForks(t *testing.T) {
 	assert.True(t, strings.HasPrefix(text, `task "TestIt/conn/reader" panicked: connection reset`+"\n\tgoroutine "), text)
 }
 
-func TestRunTellsOfThePanicOfAnAbandonedCall(t *testing.T) {
+func TestRunReportsThePanicOfAnAbandonedCall(t *testing.T) {
 	f, _ := run(t, func(_ testing.TB, _ context.Context, s *traigo.Scope) {
 		s.Spawn(traigo.Blocking(func() error {
 			time.Sleep(995 * time.Millisecond)
@@ -171,7 +171,7 @@ func TestRunStopsTheTestWhenTheBodyPanics(t *testing.T) {
 	assert.NotContains(t, text, "traigotest.(*watch)", text)
 }
 
-func TestRunTellsOfLostErrors(t *testing.T) {
+func TestRunReportsLostErrors(t *testing.T) {
 	body := func(_ testing.TB, _ context.Context, s *traigo.Scope) {
 		f := s.Fork(traigo.Name("conn"))
 		f.Spawn(fail, traigo.Name("reader"))
@@ -205,7 +205,7 @@ func TestRunLogsWarningsToTheTest(t *testing.T) {
 $`, f.out.String())
 }
 
-func TestRunTellsOfGoexitInATask(t *testing.T) {
+func TestRunReportsGoexitInATask(t *testing.T) {
 	f, _ := run(t, func(_ testing.TB, _ context.Context, s *traigo.Scope) {
 		s.Spawn(func(context.Context) error {
 			runtime.Goexit()
@@ -227,8 +227,8 @@ func TestRunShowsOnlySomeStacks(t *testing.T) {
 	assert.True(t, strings.HasSuffix(text, "\n\nand 4 more stacks"), text)
 }
 
-// Somebody has to say it: it may be the last that is heard of the test.
-func TestRunTellsOfABodyThatDoesNotReturn(t *testing.T) {
+// The report comes while the body still runs: it may be the last output of the test.
+func TestRunReportsABodyThatDoesNotReturn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		free := make(chan struct{})
 		f := &fake{TB: t}
@@ -242,21 +242,20 @@ func TestRunTellsOfABodyThatDoesNotReturn(t *testing.T) {
 		f.run(f, func(t testing.TB) {
 			traigotest.Run(t, func(_ context.Context, s *traigo.Scope) {
 				s.Spawn(untilCanceled, traigo.Name("reader"))
-				deafTo(free)
+				blockOn(free)
 			})
 		})
 		assert.Empty(t, f.errors, "it is not said again")
 		text := f.out.String()
 		assert.Regexp(t, `^report_test\.go:\d+: the body does not return, though its context was canceled 1s ago\n`+
 			`    still running in the body, `, text)
-		assert.Equal(t, 1, strings.Count(text, "deafTo("), text)
+		assert.Equal(t, 1, strings.Count(text, "blockOn("), text)
 		assert.Equal(t, 1, strings.Count(text, "untilCanceled("), text)
 	})
 }
 
-// What a task does that was given up is no matter of the test any more, but is
-// not lost either.
-func TestRunLeavesTheLogWhenItReturns(t *testing.T) {
+// The error of a task that was given up is logged to slog.Default if the test is over.
+func TestRunWritesNothingToTheTestAfterItHasReturned(t *testing.T) {
 	before := slog.Default()
 	defer slog.SetDefault(before)
 	var log strings.Builder
@@ -266,9 +265,9 @@ func TestRunLeavesTheLogWhenItReturns(t *testing.T) {
 		f := try(t, func(t testing.TB) {
 			traigotest.Run(t, func(_ context.Context, s *traigo.Scope) {
 				s.Spawn(func(context.Context) error {
-					deafTo(free)
+					blockOn(free)
 					return errBoom
-				}, traigo.Name("deaf"))
+				}, traigo.Name("stuck"))
 				synctest.Wait()
 				s.Cancel(nil)
 			})
@@ -281,8 +280,8 @@ func TestRunLeavesTheLogWhenItReturns(t *testing.T) {
 	})
 }
 
-// Package testing has no line of the test to show then: Run finds it.
-func TestRunTellsErrorsAlsoWhenTheBodyEndsTheTest(t *testing.T) {
+// Package testing cannot find the line of the test then, so Run writes it.
+func TestRunReportsErrorsAlsoWhenTheBodyEndsTheTest(t *testing.T) {
 	f, _ := run(t, func(tb testing.TB, ctx context.Context, s *traigo.Scope) {
 		s.Spawn(func(ctx context.Context) error {
 			<-ctx.Done()
@@ -312,7 +311,7 @@ $`, f.out.String())
 
 const childVariable = "TRAIGOTEST_CHILD"
 
-// failing are tests that fail, and what then is to be read.
+// failing are tests that fail, with parts of the output that each must produce.
 var failing = map[string]struct {
 	test func(t *testing.T)
 	want []string
@@ -356,8 +355,8 @@ var failing = map[string]struct {
 	}, []string{"Messages:   \tit is sent", `/upload" failed: connection reset`}},
 }
 
-// The fakes above are not package testing: so once in earnest, in a process of its
-// own.
+// The other tests use a fake in place of package testing. This one runs real tests that
+// fail, in a process of its own.
 func TestRunFailsARealTest(t *testing.T) {
 	if os.Getenv(childVariable) != "" {
 		for name, row := range failing {

@@ -17,7 +17,8 @@ import (
 	"github.com/traigo/traigo/traigotest"
 )
 
-// run runs a body in a bubble, and with that in a test that may fail.
+// run calls traigotest.Run in a bubble, with a fake as the test, and returns the fake and
+// the time it took.
 func run(t *testing.T, body func(t testing.TB, ctx context.Context, s *traigo.Scope), opts ...traigo.ScopeOption) (f *fake, took time.Duration) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -30,7 +31,7 @@ func run(t *testing.T, body func(t testing.TB, ctx context.Context, s *traigo.Sc
 	return f, took
 }
 
-func TestRunSaysNothingOfAGoodTest(t *testing.T) {
+func TestRunReportsNothingAboutAGoodTest(t *testing.T) {
 	ended := false
 	f, took := run(t, func(tb testing.TB, ctx context.Context, s *traigo.Scope) {
 		assert.Equal(t, "TestIt", s.Path())
@@ -72,7 +73,7 @@ type withContext struct {
 
 func (f withContext) Context() context.Context { return f.ctx }
 
-// A test may run a million tasks.
+// A test may run a million tasks, so Run must keep no memory for those that have ended.
 func TestRunForgetsTasksThatHaveEnded(t *testing.T) {
 	traigotest.Run(t, func(ctx context.Context, s *traigo.Scope) {
 		var tasks [100]weak.Pointer[traigo.Task]
@@ -100,7 +101,7 @@ func TestRunTakesItsOptions(t *testing.T) {
 	assert.False(t, f.failed)
 }
 
-func TestRunIsMisusedLoudly(t *testing.T) {
+func TestRunPanicsWhenMisused(t *testing.T) {
 	assert.Equal(t, "traigotest: Run: nil function; pass the body of the test",
 		raised(func() { traigotest.Run(t, nil) }))
 	assert.Equal(t, "traigo: Run: nil option; leave it out",
@@ -109,7 +110,7 @@ func TestRunIsMisusedLoudly(t *testing.T) {
 		raised(func() { traigotest.Patience(-time.Second) }))
 }
 
-// Whoever owns the error of a task, when it ends the test that is the end.
+// A task that calls FailNow or SkipNow ends the test, whoever owns the task's error.
 func TestRunEndsWhenATaskEndsTheTest(t *testing.T) {
 	spawners := map[string]func(s *traigo.Scope, fn func(context.Context) error, named traigo.TaskOption){
 		"Spawn": func(s *traigo.Scope, fn func(context.Context) error, named traigo.TaskOption) {
@@ -202,7 +203,7 @@ func TestRunJoinsBeforeTheBodyEndsTheTest(t *testing.T) {
 func TestRunCancelsWhatDoesNotEnd(t *testing.T) {
 	var cause error
 	f, took := run(t, func(_ testing.TB, _ context.Context, s *traigo.Scope) {
-		time.Sleep(time.Hour) // the body has all the time it wants
+		time.Sleep(time.Hour) // the time of the body is not limited
 		s.Spawn(func(ctx context.Context) error {
 			err := untilCanceled(ctx)
 			cause = context.Cause(ctx)
@@ -239,7 +240,7 @@ func TestRunGivesUpWhatIsStuck(t *testing.T) {
 				began := time.Now()
 				f := try(t, func(t testing.TB) {
 					traigotest.Run(t, func(_ context.Context, s *traigo.Scope) {
-						s.Spawn(deaf(free), traigo.Name("deaf"))
+						s.Spawn(blockedOn(free), traigo.Name("stuck"))
 						synctest.Wait()
 						if !patient {
 							s.Spawn(fail)
@@ -255,9 +256,9 @@ func TestRunGivesUpWhatIsStuck(t *testing.T) {
 				assert.Equal(t, want, took)
 				require.Len(t, f.errors, 2)
 				text := f.errors[1]
-				assert.True(t, strings.HasPrefix(text, `task "TestIt/deaf" has not ended after it was canceled, and is left running:`+"\n\tgoroutine "), text)
+				assert.True(t, strings.HasPrefix(text, `task "TestIt/stuck" has not ended after it was canceled, and is left running:`+"\n\tgoroutine "), text)
 				assert.NotContains(t, text, "traigo.(*")
-				assert.Equal(t, 1, strings.Count(strings.Join(f.errors, "\n"), "deafTo("), "its stack, once")
+				assert.Equal(t, 1, strings.Count(strings.Join(f.errors, "\n"), "blockOn("), "its stack, once")
 			})
 		})
 	}
@@ -301,7 +302,7 @@ func TestPatienceOfZeroWaitsForTheDeadline(t *testing.T) {
 	}
 }
 
-func TestPatienceSaysNothingToOtherScopes(t *testing.T) {
+func TestPatienceHasNoEffectOnOtherScopes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		began := time.Now()
 		require.NoError(t, traigo.Run(t.Context(), func(_ context.Context, s *traigo.Scope) error {
@@ -312,7 +313,7 @@ func TestPatienceSaysNothingToOtherScopes(t *testing.T) {
 	})
 }
 
-func TestRunFreesABodyThatHangs(t *testing.T) {
+func TestRunCancelsABodyThatHangs(t *testing.T) {
 	f, _ := run(t, func(tb testing.TB, ctx context.Context, s *traigo.Scope) {
 		assert.Error(t, s.Spawn(untilCanceled, traigo.Name("reader")).Wait(ctx))
 	})
@@ -325,7 +326,7 @@ func TestRunFreesABodyThatHangs(t *testing.T) {
 	assert.NotContains(t, text, "traigotest.(*watch)")
 }
 
-func TestRunFreesABodyBeforeTheDeadline(t *testing.T) {
+func TestRunCancelsABodyBeforeTheDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		began := time.Now()
 		f := fakeT{&fake{TB: t}, began.Add(time.Hour)}
@@ -354,7 +355,7 @@ func TestRunWaitsForAbandonedCalls(t *testing.T) {
 		f = try(t, func(t testing.TB) {
 			traigotest.Run(t, func(_ context.Context, s *traigo.Scope) {
 				s.Spawn(traigo.Blocking(func() error {
-					deafTo(free)
+					blockOn(free)
 					return nil
 				}), traigo.Awaited(false), traigo.Name("read"))
 				synctest.Wait()
@@ -366,6 +367,6 @@ func TestRunWaitsForAbandonedCalls(t *testing.T) {
 	text := f.onlyError(t)
 	assert.True(t, strings.HasPrefix(text, "calls that Blocking has abandoned are still running:\n\n"+
 		"TestIt (closed, 10s, completed)\n└─ • read (abandoned, 10s, not awaited)\n\n\tgoroutine "), text)
-	assert.Contains(t, text, "deafTo(")
+	assert.Contains(t, text, "blockOn(")
 	assert.NotContains(t, text, "traigo.(*")
 }
