@@ -123,8 +123,8 @@ func (r *restarter) run(ctx context.Context) error {
 // attempt is one run of fn.
 func (r *restarter) attempt(ctx context.Context, number int) error {
 	name := "attempt " + strconv.Itoa(number)
-	if task := taskName(ctx); task != "" {
-		name = task + " " + name
+	if t := traigo.CurrentTask(ctx); t != nil {
+		name = t.Name() + " " + name
 	}
 	opts := [2]traigo.ScopeOption{traigo.Name(name), traigo.PanicAsError()}
 	n := 1
@@ -252,12 +252,4 @@ func (p *pace) admit(at time.Time) bool {
 	}
 	p.recent = append(p.recent, at)
 	return true
-}
-
-// taskName is the name of the task that ctx is in; "" if there is none.
-func taskName(ctx context.Context) string {
-	if t := traigo.CurrentTask(ctx); t != nil {
-		return t.Name()
-	}
-	return ""
 }

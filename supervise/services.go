@@ -91,7 +91,7 @@ func (s *Services) open(fn any, opts []traigo.TaskOption) *traigo.Scope {
 	if s.tasks.State() >= traigo.Canceling {
 		return s.tasks
 	}
-	both := []traigo.ScopeOption{traigo.Name(nameOf(fn))}
+	both := []traigo.ScopeOption{traigo.NameOf(fn)}
 	for _, o := range opts {
 		if o, ok := o.(traigo.ScopeOption); ok && reflect.TypeOf(o) != timeoutType {
 			both = append(both, o)

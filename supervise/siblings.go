@@ -5,10 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"reflect"
-	"runtime"
 	"slices"
-	"strings"
 	"sync"
 
 	"github.com/traigo/traigo"
@@ -63,7 +60,7 @@ func (s *Siblings) Spawn(fn func(ctx context.Context) error, opts ...traigo.Task
 	mustHave("Siblings.Spawn", fn != nil, "function", "pass the one that the task is to run")
 	var b sibling
 	all := make([]traigo.TaskOption, 0, len(opts)+3)
-	all = append(all, traigo.Name(nameOf(fn)), traigo.OnDone(func(err error) { s.ended(&b, err) }))
+	all = append(all, traigo.NameOf(fn), traigo.OnDone(func(err error) { s.ended(&b, err) }))
 	all = append(all, opts...)
 	return s.scope.Spawn(func(ctx context.Context) error {
 		b.task = traigo.CurrentTask(ctx)
@@ -129,7 +126,7 @@ func isInterruption(err error) bool {
 
 // named puts a default name before the options, that of the body.
 func named(body any, opts []traigo.ScopeOption) []traigo.ScopeOption {
-	return append([]traigo.ScopeOption{traigo.Name(nameOf(body))}, opts...)
+	return append([]traigo.ScopeOption{traigo.NameOf(body)}, opts...)
 }
 
 // alone runs fn in a scope of its own, so that whatever it has spawned has
@@ -180,20 +177,4 @@ func join(path string, outcome error, more []error) error {
 func isParents(err error) bool {
 	c, ok := err.(*traigo.Cancellation) //nolint:errorlint // that of a scope below is something else
 	return ok && c.Kind == traigo.ParentCanceled
-}
-
-// What is wrapped keeps its name: the core would name a task after the wrapper.
-
-// nameOf is the name of a function without its package, as the core has it.
-func nameOf(fn any) string {
-	f := runtime.FuncForPC(reflect.ValueOf(fn).Pointer())
-	if f == nil {
-		return "func"
-	}
-	name := f.Name()
-	name = name[strings.LastIndexByte(name, '/')+1:]
-	if _, after, ok := strings.Cut(name, "."); ok {
-		name = after
-	}
-	return strings.TrimSuffix(name, "-fm")
 }
