@@ -257,24 +257,24 @@ type result struct {
 	err   error
 }
 
-// errors are those that are to be in the outcome of the block: not that the scope
-// was stopped, nor that the block has ended, which it says itself. Errors of the
-// tasks of the block stand for themselves.
-func (r result) errors(flat bool) []error {
+// errors are those that are to be in the outcome of the block, and how many more there
+// were: not that the scope was stopped, nor that the block has ended, which it says
+// itself. Errors of the tasks of the block stand for themselves.
+func (r result) errors(flat bool) (errs []error, more int) {
 	e, failed := errors.AsType[*traigo.Error](r.err)
 	if !failed {
-		return nil
+		return nil, 0
 	}
 	all := e.Unwrap()
 	if isParents(e.Err) || isStop(e.Err) {
 		all = all[1:]
 	}
-	if len(all) < 2 || flat && len(e.Others) < maxKept { // with more, it may have a count
-		return all
+	if len(all) < 2 || flat {
+		return all, e.More
 	}
 	rest := *e
 	rest.Err, rest.Others = all[0], all[1:]
-	return []error{&rest}
+	return []error{&rest}, 0
 }
 
 // outcome makes one error of what ended the block and of what its scopes have left.
@@ -285,8 +285,10 @@ func (s *Services) outcome(err error) error {
 		first, _ = ended.Err.(*failure) //nolint:errorlint // that of this block
 	}
 	var cause, others []error
+	more := 0
 	for _, r := range s.results {
-		errs := r.errors(r.scope == s.tasks)
+		errs, n := r.errors(r.scope == s.tasks)
+		more += n
 		if first != nil && r.scope == first.scope {
 			cause = errs
 		} else {
@@ -298,22 +300,24 @@ func (s *Services) outcome(err error) error {
 		exact.Err = cause[0]
 		err, others = &exact, append(cause[1:len(cause):len(cause)], others...)
 	}
-	return join(s.block.Path(), err, others)
+	return join(s.block.Path(), err, others, more)
 }
 
 // reportHidden logs what nobody gets to see because a panic, or a Goexit, is what
 // comes out of the block.
 func (s *Services) reportHidden(ctx context.Context, panicked any) {
 	var hidden []error
+	more := 0
 	for _, r := range s.results {
-		hidden = append(hidden, r.errors(r.scope == s.tasks)...)
+		errs, n := r.errors(r.scope == s.tasks)
+		hidden, more = append(hidden, errs...), more+n
 	}
 	if err, ok := panicked.(error); ok {
 		hidden = append(hidden, err)
 	}
 	if len(hidden) > 0 {
 		record(ctx, s.logger, slog.LevelError, "errors hidden by a panic or a Goexit", s.block, nil,
-			join(s.block.Path(), nil, hidden))
+			join(s.block.Path(), nil, hidden, more))
 	}
 }
 

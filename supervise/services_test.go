@@ -205,6 +205,51 @@ func TestWhatAServiceSaysAfterItsEndIsKept(t *testing.T) {
 	})
 }
 
+// A service that cannot be stopped is named, however many errors there are.
+func TestManyErrorsOfABlockAreCounted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log book
+		end := make(chan struct{})
+		err := block(t.Context(), &log, func(ctx context.Context, _ *traigo.Scope, services *supervise.Services) error {
+			services.Spawn(func(context.Context) error { <-end; return nil }, traigo.Name("stuck"))
+			for range 20 {
+				services.Spawn(func(ctx context.Context) error { <-ctx.Done(); return errBang })
+			}
+			synctest.Wait()
+			return errBoom
+		}, traigo.CancelTimeout(time.Second))
+		close(end)
+		var e *traigo.Error
+		require.ErrorAs(t, err, &e)
+		assert.Equal(t, errBoom, e.Err)
+		assert.Len(t, e.Others, 16)
+		assert.Equal(t, 5, e.More)
+		stuck, ok := errors.AsType[*traigo.StuckError](err)
+		require.True(t, ok, "%v", err)
+		assert.Equal(t, "app/stuck/stuck", stuck.Tasks[0].Path)
+	})
+}
+
+func TestErrorsThatTheTasksOfABlockHaveCountedStayCounted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log book
+		err := block(t.Context(), &log, func(ctx context.Context, s *traigo.Scope, services *supervise.Services) error {
+			services.Spawn(func(ctx context.Context) error { <-ctx.Done(); return errBang })
+			for range 20 {
+				s.Spawn(func(ctx context.Context) error { <-ctx.Done(); return errBang }, traigo.Name("work"))
+			}
+			synctest.Wait()
+			return errBoom
+		})
+		var e *traigo.Error
+		require.ErrorAs(t, err, &e)
+		assert.Equal(t, errBoom, e.Err)
+		assert.Len(t, e.Others, 16)
+		assert.Equal(t, 5, e.More)
+		assert.Equal(t, &traigo.TaskError{Task: "work", Err: errBang}, e.Others[15], "errors of tasks stand for themselves")
+	})
+}
+
 func TestServiceMayEndByItself(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log book

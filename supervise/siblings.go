@@ -1,9 +1,9 @@
 package supervise
 
 import (
+	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"slices"
 	"sync"
@@ -78,11 +78,7 @@ func (s *Siblings) Spawn(fn func(ctx context.Context) error, opts ...traigo.Task
 func (s *Siblings) outcome(err error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	failed := s.failed
-	if s.more > 0 {
-		failed = append(failed, fmt.Errorf("%d more siblings have failed", s.more))
-	}
-	return join(s.scope.Path(), err, failed)
+	return join(s.scope.Path(), err, s.failed, s.more)
 }
 
 // A sibling is what is known of one when it has ended. Only its own goroutine
@@ -154,22 +150,35 @@ func alone(ctx context.Context, fn func(context.Context) error, opts ...traigo.S
 	}
 }
 
-// How the errors of several scopes become one, of the shape that every failed
-// scope has.
-
-// join puts errors behind the outcome of the scope at path.
-func join(path string, outcome error, more []error) error {
-	if len(more) == 0 {
+// join adds errors to the outcome of the scope at path, and more to its count. If there
+// is no outcome, the first error becomes its Err. Of more than maxKept errors join keeps
+// the first, but each *traigo.StuckError before all others: the goroutine that it names
+// is still running.
+func join(path string, outcome error, errs []error, more int) error {
+	if len(errs) == 0 && more == 0 {
 		return outcome
 	}
 	joined := &traigo.Error{Scope: path}
 	if e, ok := errors.AsType[*traigo.Error](outcome); ok {
-		*joined = *e // a copy, so that it keeps what is not exported: its count
-		joined.Others = slices.Concat(e.Others, more)
+		*joined = *e // the outcome itself may be held by others
 	} else {
-		joined.Err, joined.Others = more[0], more[1:]
+		joined.Err, errs = errs[0], errs[1:]
 	}
+	others := slices.Concat(joined.Others, errs)
+	if over := len(others) - maxKept; over > 0 {
+		slices.SortStableFunc(others, func(a, b error) int { return cmp.Compare(rank(a), rank(b)) })
+		others, more = others[:maxKept], more+over
+	}
+	joined.Others = others
+	joined.More += more
 	return joined
+}
+
+func rank(err error) int {
+	if _, stuck := errors.AsType[*traigo.StuckError](err); stuck {
+		return 0
+	}
+	return 1
 }
 
 // isParents reports whether err, as what has ended a scope, is the end of what
