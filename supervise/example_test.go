@@ -58,7 +58,7 @@ func ExampleIntensity() {
 		return nil
 	}, traigo.Name("app"))
 	fmt.Println(err)
-	// Output: scope "app": task "feed": gave up after 3 restarts in 1m0s: connection refused
+	// Output: scope "app": task "feed": gave up: 3 restarts within 1m0s are allowed, and it failed again: connection refused
 }
 
 func ExampleRestartError() {

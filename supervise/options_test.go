@@ -188,7 +188,7 @@ func TestRestartEndsWhenTheIntensityIsTooHigh(t *testing.T) {
 			calls++
 			return errBoom
 		}, quiet(), every(time.Second), supervise.Intensity(3, 10*time.Second)))
-		require.EqualError(t, err, `scope "app": task "job": gave up after 3 restarts in 10s: boom`)
+		require.EqualError(t, err, `scope "app": task "job": gave up: 3 restarts within 10s are allowed, and it failed again: boom`)
 		require.ErrorIs(t, err, errBoom)
 		var last *supervise.RestartError
 		require.ErrorAs(t, err, &last)
@@ -209,7 +209,7 @@ func TestIntensityCountsOnlyWhatIsInTheWindow(t *testing.T) {
 			fn, calls := failing(errBoom, errBoom, errBoom, errBoom, errBoom)
 			err := supervise.Restart(fn, quiet(), every(5*time.Second), supervise.Intensity(row.n, 10*time.Second))(t.Context())
 			if row.ends {
-				require.EqualError(t, err, "gave up after 1 restart in 10s: boom")
+				require.EqualError(t, err, "gave up: 1 restart within 10s is allowed, and it failed again: boom")
 				continue
 			}
 			require.NoError(t, err)
@@ -222,7 +222,7 @@ func TestRestartThatNeverFailsIsLimitedToo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		err := supervise.Restart(always(nil), quiet(), every(0), supervise.When(supervise.Always),
 			supervise.Intensity(2, time.Second))(t.Context())
-		require.EqualError(t, err, "gave up after 2 restarts in 1s: the last run returned no error")
+		require.EqualError(t, err, "gave up: 2 restarts within 1s are allowed, and it ended again, without an error")
 	})
 }
 
@@ -231,8 +231,11 @@ func TestRestartEndsWhenTheBackoffStops(t *testing.T) {
 		stopAfter := func(n int) supervise.Option {
 			return supervise.Backoff(func() backoff.BackOff { return &countdown{left: n} })
 		}
-		require.EqualError(t, supervise.Restart(always(errBoom), quiet(), stopAfter(2))(t.Context()),
-			"gave up after 2 restarts in 2s: boom")
+		err := supervise.Restart(always(errBoom), quiet(), stopAfter(2))(t.Context())
+		require.EqualError(t, err, "gave up after 2 restarts in 2s: boom")
+		assert.Equal(t, &supervise.RestartError{Restarts: 2, Within: 2 * time.Second, Stopped: true, Err: errBoom}, err)
+		require.EqualError(t, supervise.Restart(always(nil), quiet(), stopAfter(2), supervise.When(supervise.Always),
+			supervise.Intensity(5, time.Hour))(t.Context()), "gave up after 2 restarts in 2s: the last run returned no error")
 		assert.Equal(t, errBoom, supervise.Restart(always(errBoom), quiet(), stopAfter(0))(t.Context()))
 		require.NoError(t, supervise.Restart(always(nil), quiet(), stopAfter(0), supervise.When(supervise.Always))(t.Context()))
 	})

@@ -58,24 +58,31 @@ func newExponential() backoff.BackOff { return backoff.NewExponentialBackOff() }
 // that error as it is. Permanent(nil) is nil. It is [backoff.Permanent].
 func Permanent(err error) error { return backoff.Permanent(err) }
 
-// A RestartError says that there have been too many restarts: more than
-// [Intensity] allows, or than the [Backoff] does.
+// A RestartError says that a function was not restarted again, because [Intensity]
+// allows no more restarts, or because the policy of [Backoff] has returned
+// [backoff.Stop].
 type RestartError struct {
-	Restarts int           // how many there were
-	Within   time.Duration // in what time: the window of Intensity, or all the time
+	Restarts int           // how many there were in the window of Intensity, or in all
+	Within   time.Duration // the window of Intensity, or the time since the first run began
+	Stopped  bool          // by the policy of Backoff, and not by Intensity
 	Err      error         // of the last run; nil is possible with Always
 }
 
 func (e *RestartError) Error() string {
-	times := "1 restart"
+	times, are := "1 restart", "is"
 	if e.Restarts != 1 {
-		times = strconv.Itoa(e.Restarts) + " restarts"
+		times, are = strconv.Itoa(e.Restarts)+" restarts", "are"
 	}
-	last := "the last run returned no error"
-	if e.Err != nil {
-		last = e.Err.Error()
+	switch elapsed := e.Within.Round(time.Millisecond); {
+	case e.Stopped && e.Err == nil:
+		return fmt.Sprintf("gave up after %s in %v: the last run returned no error", times, elapsed)
+	case e.Stopped:
+		return fmt.Sprintf("gave up after %s in %v: %v", times, elapsed, e.Err)
+	case e.Err == nil:
+		return fmt.Sprintf("gave up: %s within %v %s allowed, and it ended again, without an error", times, e.Within, are)
+	default:
+		return fmt.Sprintf("gave up: %s within %v %s allowed, and it failed again: %v", times, e.Within, are, e.Err)
 	}
-	return fmt.Sprintf("gave up after %s in %v: %s", times, e.Within.Round(time.Millisecond), last)
 }
 
 // Unwrap returns the error of the last run.
@@ -234,7 +241,7 @@ func (p *pace) exhausted(err error) error {
 	case p.full:
 		return &RestartError{Restarts: p.limit, Within: p.window, Err: err}
 	case p.restarts > 0:
-		return &RestartError{Restarts: p.restarts, Within: time.Since(p.began), Err: err}
+		return &RestartError{Restarts: p.restarts, Within: time.Since(p.began), Stopped: true, Err: err}
 	default:
 		return err
 	}

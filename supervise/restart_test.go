@@ -290,7 +290,7 @@ func TestRestartedFunctionMayRunInSeveralTasks(t *testing.T) {
 		require.NoError(t, traigo.Run(t.Context(), func(_ context.Context, s *traigo.Scope) error {
 			for range 3 {
 				s.Spawn(restarted, traigo.OnDone(func(err error) {
-					assert.EqualError(t, err, "gave up after 3 restarts in 1h0m0s: boom")
+					assert.EqualError(t, err, "gave up: 3 restarts within 1h0m0s are allowed, and it failed again: boom")
 				}))
 			}
 			return nil
@@ -304,7 +304,8 @@ func TestRestartOfARestart(t *testing.T) {
 		inner := supervise.Restart(func(context.Context) error { calls++; return errBoom },
 			quiet(), every(time.Second), supervise.Intensity(1, time.Hour))
 		err := supervise.Restart(inner, quiet(), every(time.Second), supervise.Intensity(2, time.Hour))(t.Context())
-		require.EqualError(t, err, "gave up after 2 restarts in 1h0m0s: gave up after 1 restart in 1h0m0s: boom")
+		require.EqualError(t, err, "gave up: 2 restarts within 1h0m0s are allowed, and it failed again: "+
+			"gave up: 1 restart within 1h0m0s is allowed, and it failed again: boom")
 		assert.Equal(t, 6, calls)
 	})
 }
