@@ -1,11 +1,11 @@
 package supervise
 
 import (
+	"container/list"
 	"context"
 	"errors"
 	"log/slog"
 	"reflect"
-	"slices"
 	"strings"
 	"sync"
 
@@ -53,23 +53,36 @@ type Services struct {
 	block, tasks *traigo.Scope // tasks is where the body runs; below block, as the services are
 	results      []result      // of what has ended; only the goroutine of the body uses it
 
-	mu      sync.Mutex // a leaf: nothing is called under it
-	running []*traigo.Scope
-	stopped bool // there are no services any more
+	mu       sync.Mutex     // a leaf: nothing foreign is called while it is held
+	running  list.List      // of *service, in the order in which they were started
+	stopped  bool           // running is empty for ever
+	removals sync.WaitGroup // goroutines of removeLater; none is added once stopped is set
+}
+
+// A service is the scope of one service.
+type service struct {
+	scope *traigo.Scope
+	place *list.Element // in running, under mu; nil if the service came too late
 }
 
 // Spawn runs fn as a service, as [traigo.Scope.Spawn] runs a task, and does not wait
 // for it. A failure of fn ends the block. If fn returns nil that is its own affair: a
 // service that is always to be there is one of [Restart] with [Always].
 //
-// The scope that the context of fn carries is that of this service alone, and what
-// it spawns there is stopped with it. Options that fit both, such as
-// [traigo.Name], are for the scope too, but for [traigo.Timeout], which is fn's. Once the tasks of the block have been
+// The scope that the context of fn carries is that of this service alone. It is to fn
+// what the scope of [traigo.Run] is to its body: when fn has returned, it ends as soon
+// as everything that is awaited in it has, or when its turn to be stopped comes. Options
+// that fit both, such as [traigo.Name], are for the scope too, but for [traigo.Timeout],
+// which is fn's. [traigo.Awaited] has no effect. Once the tasks of the block have been
 // canceled no service is let in: the task that Spawn returns is then done, and its
 // error is [traigo.ErrRefused]. It panics if fn or an option is nil.
 func (s *Services) Spawn(fn func(ctx context.Context) error, opts ...traigo.TaskOption) *traigo.Task {
 	mustHave("Services.Spawn", fn != nil, "function", "pass the one that the service is to run")
-	return s.open(fn, opts).Spawn(fn, opts...)
+	scope := s.open(fn, opts).scope
+	return scope.Spawn(func(ctx context.Context) error {
+		defer scope.Finalize()
+		return fn(ctx)
+	}, optionsOf(fn, opts)...)
 }
 
 // Start is Spawn for a service that says when it can be used: as
@@ -77,19 +90,30 @@ func (s *Services) Spawn(fn func(ctx context.Context) error, opts ...traigo.Task
 // returned and ends nothing; so is the cause, if ctx ends first.
 func (s *Services) Start(ctx context.Context, fn func(ctx context.Context, ready func()) error, opts ...traigo.TaskOption) (*traigo.Task, error) {
 	mustHave("Services.Start", fn != nil, "function", "pass the one that is to call ready")
-	scope := s.open(fn, opts)
-	t, err := scope.Start(ctx, fn, opts...)
-	if err != nil && scope != s.tasks {
-		s.drop(scope)
+	sv := s.open(fn, opts)
+	t, err := sv.scope.Start(ctx, func(ctx context.Context, ready func()) error {
+		defer sv.scope.Finalize()
+		return fn(ctx, ready)
+	}, optionsOf(fn, opts)...)
+	if err != nil && sv.place != nil {
+		sv.scope.Cancel(nil)
+		s.remove(sv)
 	}
 	return t, err
 }
 
-// open makes the scope of a service. Where none is let in it returns that of the
-// tasks, which is canceled then, and refuses in the way of the core.
-func (s *Services) open(fn any, opts []traigo.TaskOption) *traigo.Scope {
+// optionsOf are the options of the task that runs fn. It is awaited: a scope that is
+// finalized before the error of the task is known would end quietly, without the error.
+func optionsOf(fn any, opts []traigo.TaskOption) []traigo.TaskOption {
+	all := append(make([]traigo.TaskOption, 0, len(opts)+2), traigo.NameOf(fn))
+	return append(append(all, opts...), traigo.Awaited(true))
+}
+
+// open makes the scope of a service. Where none is let in it is that of the tasks,
+// which is canceled then, and refuses in the way of the core.
+func (s *Services) open(fn any, opts []traigo.TaskOption) *service {
 	if s.tasks.State() >= traigo.Canceling {
-		return s.tasks
+		return &service{scope: s.tasks}
 	}
 	both := []traigo.ScopeOption{traigo.NameOf(fn)}
 	for _, o := range opts {
@@ -98,48 +122,40 @@ func (s *Services) open(fn any, opts []traigo.TaskOption) *traigo.Scope {
 		}
 	}
 	scope := traigo.New(context.WithoutCancel(s.block.Context()), both...)
-	s.watch(scope)
+	sv := &service{scope: scope}
+	s.watch(sv)
 	s.mu.Lock()
 	late := s.stopped
 	if !late {
-		s.running = append(s.running, scope)
+		sv.place = s.running.PushBack(sv)
 	}
 	s.mu.Unlock()
 	if late {
 		scope.Cancel(nil)
-		return s.tasks
+		return &service{scope: s.tasks}
 	}
-	return scope
-}
-
-// drop forgets a service that has not come up, unless it has left something to
-// report.
-func (s *Services) drop(scope *traigo.Scope) {
-	scope.Cancel(nil)
-	<-scope.Done()
-	if scope.Err() != nil {
-		return
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.running = slices.DeleteFunc(s.running, func(other *traigo.Scope) bool { return other == scope })
+	return sv
 }
 
 // watch has the failure of a scope end the block as it happens. Its context calls
 // f itself; context.AfterFunc would do that on another goroutine, and what has
 // failed first would be a matter of chance.
-func (s *Services) watch(scope *traigo.Scope) {
-	ctx, ok := scope.Context().(interface{ AfterFunc(f func()) func() bool })
+func (s *Services) watch(sv *service) {
+	ctx, ok := sv.scope.Context().(interface{ AfterFunc(f func()) func() bool })
 	if !ok {
 		panic("traigo: supervise.WithServices: the context of a scope has no AfterFunc")
 	}
-	ctx.AfterFunc(func() { s.failed(scope) })
+	ctx.AfterFunc(func() { s.ended(sv) })
 }
 
-func (s *Services) failed(scope *traigo.Scope) {
+// ended is called when a scope has ended, by whoever has ended it, before it closes.
+func (s *Services) ended(sv *service) {
+	scope := sv.scope
 	c, ok := context.Cause(scope.Context()).(*traigo.Cancellation) //nolint:errorlint // of this scope, not of one that it was told of
 	switch {
-	case !ok || c.Err == nil || c.Kind == traigo.ParentCanceled || isStop(c.Err):
+	case !ok || c.Kind == traigo.ParentCanceled || isStop(c.Err):
+	case c.Err == nil:
+		s.removeLater(sv)
 	case scope == s.tasks && (c.Kind == traigo.Panicked || c.Kind == traigo.BodyFailed && c.Err == traigo.ErrGoexit): //nolint:errorlint // a body may return one that wraps it
 		// It comes through the block by itself, which would log this as another one.
 	case c.Kind == traigo.Panicked:
@@ -147,6 +163,28 @@ func (s *Services) failed(scope *traigo.Scope) {
 	default:
 		s.block.Cancel(&failure{scope, c})
 	}
+}
+
+// removeLater removes a service that has ended by itself, once its scope has closed. It
+// cannot wait for that itself: it is called by the goroutine that closes the scope.
+func (s *Services) removeLater(sv *service) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if sv.place != nil && !s.stopped {
+		s.removals.Go(func() { s.remove(sv) })
+	}
+}
+
+// remove waits for the end of a service and forgets it, unless its outcome is an error:
+// stop finds that when the turn of the service comes.
+func (s *Services) remove(sv *service) {
+	<-sv.scope.Done()
+	if sv.scope.Err() != nil {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.running.Remove(sv.place)
 }
 
 // How a block with services ends: the tasks, then the services in turn, then one
@@ -175,7 +213,7 @@ func (s *Services) run(ctx context.Context, body func(context.Context, *traigo.S
 	}()
 	err := traigo.Run(ctx, func(ctx context.Context, tasks *traigo.Scope) error {
 		s.tasks = tasks
-		s.watch(tasks)
+		s.watch(&service{scope: tasks})
 		return body(ctx, tasks, s)
 	}, opts...)
 	returned = true
@@ -201,20 +239,20 @@ func (s *Services) stop() (panicked any) {
 			s.results = append(s.results, result{scope, scope.Err()})
 		}
 	}
+	s.removals.Wait()
 	return panicked
 }
 
 func (s *Services) next() *traigo.Scope {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	n := len(s.running) - 1
-	if n < 0 {
+	last := s.running.Back()
+	if last == nil {
 		s.stopped = true
 		return nil
 	}
-	scope := s.running[n]
-	s.running = s.running[:n]
-	return scope
+	s.running.Remove(last)
+	return last.Value.(*service).scope
 }
 
 // closeScope waits for a scope that was canceled. A panic of it must not keep the

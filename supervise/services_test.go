@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"runtime"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
+	"weak"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -258,6 +260,183 @@ func TestServiceMayEndByItself(t *testing.T) {
 			return traigo.Sleep(ctx, time.Second)
 		}))
 	})
+}
+
+func TestServiceThatHasEndedLeavesTheTree(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log book
+		root := traigo.New(t.Context())
+		defer root.Cancel(nil)
+		ends := map[string]func(ctx context.Context) error{
+			"returns":                 always(nil),
+			"fails, which is ignored": always(errBoom),
+			"cancels its scope":       func(ctx context.Context) error { traigo.Current(ctx).Cancel(nil); return nil },
+		}
+		opts := map[string][]traigo.TaskOption{
+			"plain":       nil,
+			"not awaited": {traigo.Awaited(false)},
+			"master":      {traigo.Master(true)},
+		}
+		require.NoError(t, block(root.Context(), &log, func(ctx context.Context, _ *traigo.Scope, services *supervise.Services) error {
+			for how, end := range ends {
+				for name, opts := range opts {
+					services.Spawn(end, append(opts, traigo.Bubble(false))...)
+					_, err := services.Start(ctx, func(ctx context.Context, ready func()) error {
+						ready()
+						return end(ctx)
+					}, append(opts, traigo.Bubble(false))...)
+					assert.NoError(t, err)
+					synctest.Wait()
+					assert.Len(t, root.Snapshot().Scopes[0].Scopes, 1, "%s, %s: only the tasks are left", how, name)
+				}
+			}
+			return nil
+		}))
+		assert.Empty(t, log.lines())
+	})
+}
+
+// A block may run a million services, so it must keep no memory for those that have ended.
+func TestServiceThatHasEndedIsForgotten(t *testing.T) {
+	for name, together := range map[string]bool{"one after the other": false, "all at the same time": true} {
+		t.Run(name, func(t *testing.T) {
+			require.NoError(t, supervise.WithServices(t.Context(), func(ctx context.Context, _ *traigo.Scope, services *supervise.Services) error {
+				const n = 1000
+				var scopes [n]weak.Pointer[traigo.Scope]
+				end := make(chan struct{})
+				if !together {
+					close(end)
+				}
+				for i := range n {
+					task := services.Spawn(func(context.Context) error { <-end; return nil })
+					scopes[i] = weak.Make(task.Scope())
+					if !together {
+						assert.NoError(t, task.Wait(ctx))
+					}
+				}
+				if together {
+					close(end)
+				}
+				for kept := n; kept > 0; {
+					if ctx.Err() != nil {
+						return fmt.Errorf("%d of %d services are still in memory", kept, n)
+					}
+					runtime.GC()
+					kept = 0
+					for _, scope := range scopes {
+						if scope.Value() != nil {
+							kept++
+						}
+					}
+				}
+				return nil
+			}, quiet(), traigo.Timeout(10*time.Second)))
+		})
+	}
+}
+
+func TestTasksOfAServiceThatHasReturnedRunUntilItsTurn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var (
+			log book
+			d   diary
+		)
+		require.NoError(t, block(t.Context(), &log, func(ctx context.Context, _ *traigo.Scope, services *supervise.Services) error {
+			services.Spawn(service(&d, "a"))
+			services.Spawn(func(ctx context.Context) error {
+				traigo.Current(ctx).Spawn(service(&d, "b"))
+				return nil
+			})
+			defer d.note("task has ended")
+			return traigo.Sleep(ctx, time.Minute)
+		}))
+		assert.Equal(t, inOrder, d.read())
+		assert.Empty(t, log.lines())
+	})
+}
+
+// As in traigo.Run, which the function of a service is like the body of.
+func TestTasksThatAreNotAwaitedEndWithTheService(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var (
+			log book
+			d   diary
+		)
+		require.NoError(t, block(t.Context(), &log, func(ctx context.Context, _ *traigo.Scope, services *supervise.Services) error {
+			services.Spawn(func(ctx context.Context) error {
+				traigo.Current(ctx).Spawn(service(&d, "helper"), traigo.Awaited(false))
+				return traigo.Sleep(ctx, time.Second)
+			})
+			defer d.note("body returns")
+			return traigo.Sleep(ctx, time.Minute)
+		}))
+		assert.Equal(t, []string{"stop helper", "helper has ended", "body returns"}, d.read())
+	})
+}
+
+// The block waits for what a service has left, before it stops the next one.
+func TestServiceThatIsAboutToEndIsWaitedForInItsTurn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var (
+			log book
+			d   diary
+		)
+		require.NoError(t, block(t.Context(), &log, func(ctx context.Context, _ *traigo.Scope, services *supervise.Services) error {
+			d.note("task has ended")
+			services.Spawn(service(&d, "a"))
+			services.Spawn(func(ctx context.Context) error {
+				traigo.Current(ctx).Spawn(service(&d, "b"), traigo.Awaited(false))
+				return nil
+			})
+			synctest.Wait()
+			return nil
+		}))
+		assert.Equal(t, inOrder, d.read())
+	})
+}
+
+func TestErrorThatAnEndedServiceHasLeftIsKept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log book
+		err := block(t.Context(), &log, func(ctx context.Context, _ *traigo.Scope, services *supervise.Services) error {
+			services.Spawn(func(ctx context.Context) error {
+				traigo.Async(traigo.Current(ctx), func(context.Context) (int, error) { return 0, errBang }, traigo.Name("part"))
+				return traigo.Sleep(ctx, time.Second)
+			})
+			return traigo.Sleep(ctx, time.Minute)
+		})
+		require.EqualError(t, err, `scope "app": task "part": bang`)
+	})
+}
+
+// Services end by themselves while the block stops them, and others come too late.
+func TestStressServicesEndWhileTheBlockEnds(t *testing.T) {
+	for range 200 {
+		synctest.Test(t, func(t *testing.T) {
+			var log book
+			var others sync.WaitGroup
+			require.NoError(t, block(t.Context(), &log, func(ctx context.Context, _ *traigo.Scope, services *supervise.Services) error {
+				end := make(chan struct{})
+				for range 8 {
+					services.Spawn(func(ctx context.Context) error {
+						select {
+						case <-end:
+						case <-ctx.Done():
+						}
+						return nil
+					})
+					others.Go(func() {
+						<-end
+						services.Spawn(always(nil))
+					})
+				}
+				close(end)
+				return nil
+			}))
+			others.Wait()
+			assert.Empty(t, log.lines())
+		})
+	}
 }
 
 func TestStartWaitsUntilTheServiceIsReady(t *testing.T) {
