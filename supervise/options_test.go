@@ -136,7 +136,7 @@ func TestRestartWaitsAsTheBackoffSays(t *testing.T) {
 	})
 }
 
-func TestRestartBeginsWithShortDelaysAfterALongRun(t *testing.T) {
+func TestALongRunResetsTheBackoff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var delays []time.Duration
 		runs := []time.Duration{0, 0, time.Minute - 1, time.Minute, 0}
@@ -181,7 +181,7 @@ func TestRestartHonorsRetryAfter(t *testing.T) {
 	})
 }
 
-func TestRestartEndsWhenTheIntensityIsTooHigh(t *testing.T) {
+func TestRestartEndsAtTheLimitOfIntensity(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		start, calls := time.Now(), 0
 		err := spawned(t.Context(), supervise.Restart(func(context.Context) error {
@@ -198,9 +198,9 @@ func TestRestartEndsWhenTheIntensityIsTooHigh(t *testing.T) {
 	})
 }
 
-// The restarts of a run of three in ten seconds are at 5, 10 and 15: at 15 the first
-// is out of the window.
-func TestIntensityCountsOnlyWhatIsInTheWindow(t *testing.T) {
+// The restarts come at 5, 10 and 15 seconds. At 15 the one at 5 is no longer within the
+// last ten seconds.
+func TestIntensityCountsOnlyRestartsWithinTheWindow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for _, row := range []struct {
 			n    int
@@ -241,7 +241,7 @@ func TestRestartEndsWhenTheBackoffStops(t *testing.T) {
 	})
 }
 
-// countdown is a policy that allows some restarts, a second apart.
+// countdown is a policy that allows a number of restarts, with a delay of one second.
 type countdown struct{ left int }
 
 func (*countdown) Reset() {}

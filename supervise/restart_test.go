@@ -94,7 +94,7 @@ func TestWhatAnAttemptHasSpawnedEndsBeforeTheNext(t *testing.T) {
 	})
 }
 
-func TestRestartKeepsWhatFailedBesides(t *testing.T) {
+func TestRestartKeepsOtherErrorsOfTheLastAttempt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		err := spawned(t.Context(), supervise.Restart(func(ctx context.Context) error {
 			traigo.Current(ctx).Spawn(func(ctx context.Context) error {
@@ -107,7 +107,7 @@ func TestRestartKeepsWhatFailedBesides(t *testing.T) {
 	})
 }
 
-// What does not end cannot be begun again.
+// A part of the attempt still runs, so another one would run beside it.
 func TestStuckAttemptIsNotFollowedByAnother(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		end, calls := make(chan struct{}), 0
@@ -181,8 +181,8 @@ func TestRealErrorOfACanceledRunIsKept(t *testing.T) {
 	})
 }
 
-// A function may return the cancellation of another scope: it is an error of its
-// own then, and must not be taken for that of ctx.
+// A function may return the Cancellation of another scope. That is an error like any
+// other, and must not be mistaken for the cancellation of ctx.
 func TestForeignCancellationIsAFailure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		foreign := &traigo.Cancellation{Kind: traigo.ParentCanceled, Scope: "other"}

@@ -12,28 +12,30 @@ import (
 	"github.com/traigo/traigo"
 )
 
-// WithServices is [traigo.Run] with services: tasks that the others need, and
-// that are therefore stopped after them. When the body and everything in its scope
-// s has ended, for whatever reason, the services are canceled one after the other,
-// the last started first, and each is joined before the next is canceled.
+// WithServices is [traigo.Run] with services. A service is a task that other tasks need,
+// and that is therefore stopped after them. When body and everything in its scope s has
+// ended, for whatever reason, the services are stopped one after the other, the last
+// started first: each is canceled, and has ended before the next is canceled.
 //
-// The body and what it spawns in s are canceled as soon as ctx is, or the timeout
-// has passed, or one of them or a service has failed. The services do not hear of
-// that: the context of each ends when its turn has come. With a
-// [traigo.CancelTimeout], each of these steps takes no longer than that; a body
-// that does not return is waited for, as in traigo.Run.
+// Body and the tasks in s are canceled if ctx ends, if the timeout of the block passes,
+// or if body, a task of s or a service fails. The context of a service does not end then,
+// but when its turn to be stopped has come. With a [traigo.CancelTimeout] the tasks, and
+// then each service, get that time to end after they were canceled; a body that does not
+// return is waited for, as in traigo.Run.
 //
-// The outcome is an [*traigo.Error]: what failed first, be it a service or not, and
-// behind it what failed later. That includes what a service returns after it was
-// stopped, unless it only says that it was. A panic, of a service too, stops
-// everything in the same order, and is raised when all has ended.
+// The error is nil or an [*traigo.Error]. Its Err is what failed first, a service or
+// not, and its Others are what failed later: at most 16 errors, the others are counted.
+// The error of a service that was stopped is among them, unless it only says that the
+// service was canceled. If a task, body or a service panics, the services are stopped in
+// the same order, and WithServices panics when everything has ended.
 //
-// In the tree the services stand below the scope of the block, each in a scope of
-// its own, and s, as "tasks", beside them. A [traigo.Limit] among the options, or a
-// [traigo.LimitedBy], is that of s. [traigo.Stopping] is closed for services and tasks at the same time: a
-// service should go by its context. It panics if body or an option is nil.
+// In the tree the scope of the block has these children: s, with the name "tasks", and a
+// scope for each service that runs. The options are those of the block, except
+// [traigo.Limit] and [traigo.LimitedBy], which apply to s. [traigo.Stopping] is closed
+// for services and tasks at the same time, so a service should wait for the end of its
+// context instead. WithServices panics if body or an option is nil.
 //
-// The idea is the service nursery of Trio's issue 1521.
+// The idea is that of Trio's issue 1521, service nurseries.
 func WithServices(ctx context.Context, body func(ctx context.Context, s *traigo.Scope, services *Services) error, opts ...traigo.ScopeOption) error {
 	mustHave("WithServices", body != nil, "function", "pass the body that starts the services")
 	outer, inner := splitLimits(opts)
@@ -46,36 +48,60 @@ func WithServices(ctx context.Context, body func(ctx context.Context, s *traigo.
 	return services.outcome(err)
 }
 
-// Services are tasks that end after those that need them: see [WithServices], which
-// makes them. Its methods may be called from any goroutine.
+var (
+	limitType   = reflect.TypeOf(traigo.Limit(1))
+	limitedType = reflect.TypeOf(traigo.LimitedBy(traigo.NewLimiter(1)))
+	timeoutType = reflect.TypeOf(traigo.Timeout(1))
+)
+
+// splitLimits separates the limits from the other options of a block. A scope does not
+// inherit them, and they are meant for the scope of the tasks.
+func splitLimits(opts []traigo.ScopeOption) (others, limits []traigo.ScopeOption) {
+	for _, o := range opts {
+		if o != nil && (reflect.TypeOf(o) == limitType || reflect.TypeOf(o) == limitedType) {
+			limits = append(limits, o)
+		} else {
+			others = append(others, o)
+		}
+	}
+	return others, limits
+}
+
+// Services are the services of a block: see [WithServices], which makes them. The
+// methods may be called from any goroutine.
 type Services struct {
 	logger       *slog.Logger
-	block, tasks *traigo.Scope // tasks is where the body runs; below block, as the services are
-	results      []result      // of what has ended; only the goroutine of the body uses it
+	block, tasks *traigo.Scope // block is the parent of tasks and of the scopes of services
+	results      []result      // used only by the goroutine of the body
 
 	mu       sync.Mutex     // a leaf: nothing foreign is called while it is held
 	running  list.List      // of *service, in the order in which they were started
-	stopped  bool           // running is empty for ever
-	removals sync.WaitGroup // goroutines of removeLater; none is added once stopped is set
+	stopped  bool           // running is empty, and stays so
+	removals sync.WaitGroup // the goroutines of removeLater; none is started once stopped is set
 }
 
 // A service is the scope of one service.
 type service struct {
 	scope *traigo.Scope
-	place *list.Element // in running, under mu; nil if the service came too late
+	place *list.Element // in running, under mu; nil for the scope of the tasks
 }
 
-// Spawn runs fn as a service, as [traigo.Scope.Spawn] runs a task, and does not wait
-// for it. A failure of fn ends the block. If fn returns nil that is its own affair: a
-// service that is always to be there is one of [Restart] with [Always].
+// Spawn runs fn as a service, and does not wait for it. The service is a task as those of
+// [traigo.Scope.Spawn]. If fn fails, the block fails, and everything in it is canceled in
+// the order of [WithServices]. If fn returns nil, the service has ended and the block
+// goes on; to have it run always, pass a function made by [Restart] with [Always].
 //
-// The scope that the context of fn carries is that of this service alone. It is to fn
-// what the scope of [traigo.Run] is to its body: when fn has returned, it ends as soon
-// as everything that is awaited in it has, or when its turn to be stopped comes. Options
-// that fit both, such as [traigo.Name], are for the scope too, but for [traigo.Timeout],
-// which is fn's. [traigo.Awaited] has no effect. Once the tasks of the block have been
-// canceled no service is let in: the task that Spawn returns is then done, and its
-// error is [traigo.ErrRefused]. It panics if fn or an option is nil.
+// The context of fn carries a scope that belongs to this service alone. That scope is to
+// fn what the scope of [traigo.Run] is to its body: when fn has returned, it ends as soon
+// as nothing awaited is left in it. Until then, and at the latest until the service is
+// stopped, the tasks that fn has spawned there go on.
+//
+// An option for tasks and scopes, such as [traigo.Name], applies to the task and to its
+// scope; a [traigo.Timeout] applies to the task alone. [traigo.Awaited] has no effect.
+//
+// Once the tasks of the block are canceled no service can start. Spawn then returns a
+// task that has ended; its error is [traigo.ErrRefused], with the cause wrapped. Spawn
+// panics if fn or an option is nil.
 func (s *Services) Spawn(fn func(ctx context.Context) error, opts ...traigo.TaskOption) *traigo.Task {
 	mustHave("Services.Spawn", fn != nil, "function", "pass the one that the service is to run")
 	scope := s.open(fn, opts).scope
@@ -85,9 +111,11 @@ func (s *Services) Spawn(fn func(ctx context.Context) error, opts ...traigo.Task
 	}, optionsOf(fn, opts)...)
 }
 
-// Start is Spawn for a service that says when it can be used: as
-// [traigo.Scope.Start] it returns when fn has called ready. An error before that is
-// returned and ends nothing; so is the cause, if ctx ends first.
+// Start is Spawn for a service that says when it can be used. Like [traigo.Scope.Start]
+// it returns when fn has called ready. If fn returns before that, Start returns its
+// error, or [traigo.ErrNotReady] for nil; if ctx ends before that, the service is
+// canceled and has ended when Start returns the cause of ctx. That error belongs to the
+// caller: the block goes on.
 func (s *Services) Start(ctx context.Context, fn func(ctx context.Context, ready func()) error, opts ...traigo.TaskOption) (*traigo.Task, error) {
 	mustHave("Services.Start", fn != nil, "function", "pass the one that is to call ready")
 	sv := s.open(fn, opts)
@@ -102,15 +130,16 @@ func (s *Services) Start(ctx context.Context, fn func(ctx context.Context, ready
 	return t, err
 }
 
-// optionsOf are the options of the task that runs fn. It is awaited: a scope that is
-// finalized before the error of the task is known would end quietly, without the error.
+// optionsOf returns the options for the task that runs fn. The task has to be awaited.
+// Its scope is finalized before its error is known; if the scope did not wait for the
+// task it could complete in between, and a failure after that is only logged.
 func optionsOf(fn any, opts []traigo.TaskOption) []traigo.TaskOption {
 	all := append(make([]traigo.TaskOption, 0, len(opts)+2), traigo.NameOf(fn))
 	return append(append(all, opts...), traigo.Awaited(true))
 }
 
-// open makes the scope of a service. Where none is let in it is that of the tasks,
-// which is canceled then, and refuses in the way of the core.
+// open opens the scope of a service. When no service can start any more it returns the
+// scope of the tasks instead, which is canceled then, and refuses tasks.
 func (s *Services) open(fn any, opts []traigo.TaskOption) *service {
 	if s.tasks.State() >= traigo.Canceling {
 		return &service{scope: s.tasks}
@@ -121,8 +150,7 @@ func (s *Services) open(fn any, opts []traigo.TaskOption) *service {
 			both = append(both, o)
 		}
 	}
-	scope := traigo.New(context.WithoutCancel(s.block.Context()), both...)
-	sv := &service{scope: scope}
+	sv := &service{scope: traigo.New(context.WithoutCancel(s.block.Context()), both...)}
 	s.watch(sv)
 	s.mu.Lock()
 	late := s.stopped
@@ -131,15 +159,15 @@ func (s *Services) open(fn any, opts []traigo.TaskOption) *service {
 	}
 	s.mu.Unlock()
 	if late {
-		scope.Cancel(nil)
+		sv.scope.Cancel(nil)
 		return &service{scope: s.tasks}
 	}
 	return sv
 }
 
-// watch has the failure of a scope end the block as it happens. Its context calls
-// f itself; context.AfterFunc would do that on another goroutine, and what has
-// failed first would be a matter of chance.
+// watch has ended called when a scope ends, by the goroutine that ends it. With
+// context.AfterFunc it would be called by a goroutine of its own, and if two scopes fail,
+// the scheduler would decide which of the failures ends the block.
 func (s *Services) watch(sv *service) {
 	ctx, ok := sv.scope.Context().(interface{ AfterFunc(f func()) func() bool })
 	if !ok {
@@ -148,25 +176,27 @@ func (s *Services) watch(sv *service) {
 	ctx.AfterFunc(func() { s.ended(sv) })
 }
 
-// ended is called when a scope has ended, by whoever has ended it, before it closes.
+// ended is called when the scope of a service, or of the tasks, has been canceled, and
+// before it closes. If the scope has failed, it ends the block.
 func (s *Services) ended(sv *service) {
-	scope := sv.scope
-	c, ok := context.Cause(scope.Context()).(*traigo.Cancellation) //nolint:errorlint // of this scope, not of one that it was told of
+	c, ok := context.Cause(sv.scope.Context()).(*traigo.Cancellation) //nolint:errorlint // the one of this scope, and not one that it wraps
 	switch {
 	case !ok || c.Kind == traigo.ParentCanceled || isStop(c.Err):
 	case c.Err == nil:
 		s.removeLater(sv)
-	case scope == s.tasks && (c.Kind == traigo.Panicked || c.Kind == traigo.BodyFailed && c.Err == traigo.ErrGoexit): //nolint:errorlint // a body may return one that wraps it
-		// It comes through the block by itself, which would log this as another one.
+	case sv.scope == s.tasks && (c.Kind == traigo.Panicked || c.Kind == traigo.BodyFailed && c.Err == traigo.ErrGoexit): //nolint:errorlint // the body may return an error that wraps ErrGoexit
+		// It unwinds the body of the block, which ends the block. If the block were
+		// canceled here, the panic would come second, and be logged as a lost error.
 	case c.Kind == traigo.Panicked:
 		s.block.Cancel(c.Err)
 	default:
-		s.block.Cancel(&failure{scope, c})
+		s.block.Cancel(&failure{sv.scope, c})
 	}
 }
 
-// removeLater removes a service that has ended by itself, once its scope has closed. It
-// cannot wait for that itself: it is called by the goroutine that closes the scope.
+// removeLater removes a service that has ended by itself, when its scope has closed. It
+// starts a goroutine for that, because it is called by the goroutine that will close the
+// scope.
 func (s *Services) removeLater(sv *service) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -175,8 +205,8 @@ func (s *Services) removeLater(sv *service) {
 	}
 }
 
-// remove waits for the end of a service and forgets it, unless its outcome is an error:
-// stop finds that when the turn of the service comes.
+// remove waits until the scope of a service has closed, and takes the service off the
+// list. If the scope has failed it stays there, for stop to collect the error.
 func (s *Services) remove(sv *service) {
 	<-sv.scope.Done()
 	if sv.scope.Err() != nil {
@@ -184,14 +214,14 @@ func (s *Services) remove(sv *service) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.running.Remove(sv.place)
+	s.running.Remove(sv.place) // does nothing if stop has been faster
 }
 
-// How a block with services ends: the tasks, then the services in turn, then one
-// outcome.
+// How a block ends: first the tasks, then one service after the other, and then their
+// errors become one.
 
-// run runs the tasks of the block, and then stops its services, also where a panic
-// or a Goexit comes through here.
+// run runs the tasks of the block, and then stops its services, also if a panic or a
+// Goexit unwinds it.
 func (s *Services) run(ctx context.Context, body func(context.Context, *traigo.Scope, *Services) error, opts []traigo.ScopeOption) {
 	returned := false
 	defer func() {
@@ -224,8 +254,8 @@ func (s *Services) run(ctx context.Context, body func(context.Context, *traigo.S
 	}
 }
 
-// stop ends the services, the last started first. It returns the first panic of
-// them.
+// stop stops the services, the last started first, and collects their errors. It returns
+// the value of the first panic.
 func (s *Services) stop() (panicked any) {
 	for scope := s.next(); scope != nil; scope = s.next() {
 		scope.Cancel(&stop{})
@@ -243,6 +273,8 @@ func (s *Services) stop() (panicked any) {
 	return panicked
 }
 
+// next takes the service that was started last off the list. If there is none, it sets
+// stopped and returns nil.
 func (s *Services) next() *traigo.Scope {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -255,25 +287,26 @@ func (s *Services) next() *traigo.Scope {
 	return last.Value.(*service).scope
 }
 
-// closeScope waits for a scope that was canceled. A panic of it must not keep the
-// others from being stopped.
+// closeScope waits for a scope that was canceled. It recovers a panic of the scope, so
+// that the other services are still stopped.
 func closeScope(scope *traigo.Scope) (panicked any, err error) {
 	defer func() { panicked = recover() }()
 	return nil, scope.Close()
 }
 
-// A stop is why a service is canceled whose turn has come. As the cause is no
-// quiet end, what the service has to say after it is kept.
+// A stop is the cause with which a service is stopped. With a nil cause the scope would
+// end quietly, and a later error of the service would not be in its outcome.
 type stop struct{}
 
 func (*stop) Error() string { return "the tasks that needed the service have ended" }
 
 func isStop(err error) bool {
-	_, is := err.(*stop) //nolint:errorlint // as a cause, not inside of one
+	_, is := err.(*stop) //nolint:errorlint // the cause itself, and not one that it wraps
 	return is
 }
 
-// A failure is what ends the block: one of its scopes has ended like that.
+// A failure is the cause with which a block is canceled because one of its scopes has
+// failed.
 type failure struct {
 	scope *traigo.Scope
 	why   *traigo.Cancellation
@@ -295,16 +328,16 @@ type result struct {
 	err   error
 }
 
-// errors are those that are to be in the outcome of the block, and how many more there
-// were: not that the scope was stopped, nor that the block has ended, which it says
-// itself. Errors of the tasks of the block stand for themselves.
+// errors returns what the outcome of the block has to have of r, and how many more errors
+// were counted. That a service was stopped, or that the block has ended, is left out. If
+// flat is false, several errors stay together in one, which names their scope.
 func (r result) errors(flat bool) (errs []error, more int) {
 	e, failed := errors.AsType[*traigo.Error](r.err)
 	if !failed {
 		return nil, 0
 	}
 	all := e.Unwrap()
-	if isParents(e.Err) || isStop(e.Err) {
+	if isParentCanceled(e.Err) || isStop(e.Err) {
 		all = all[1:]
 	}
 	if len(all) < 2 || flat {
@@ -315,12 +348,14 @@ func (r result) errors(flat bool) (errs []error, more int) {
 	return []error{&rest}, 0
 }
 
-// outcome makes one error of what ended the block and of what its scopes have left.
+// outcome returns the error of WithServices, made of err, the outcome of the block, and
+// of the results. If one of the scopes has ended the block, its errors come first, and
+// the first of them takes the place of the *failure that stands for it in err.
 func (s *Services) outcome(err error) error {
 	ended, _ := errors.AsType[*traigo.Error](err)
 	var first *failure
 	if ended != nil {
-		first, _ = ended.Err.(*failure) //nolint:errorlint // that of this block
+		first, _ = ended.Err.(*failure) //nolint:errorlint // the one of this block, and not of a block below
 	}
 	var cause, others []error
 	more := 0
@@ -341,8 +376,8 @@ func (s *Services) outcome(err error) error {
 	return join(s.block.Path(), err, others, more)
 }
 
-// reportHidden logs what nobody gets to see because a panic, or a Goexit, is what
-// comes out of the block.
+// reportHidden logs the errors that WithServices does not return because it panics, or is
+// unwound by a Goexit. panicked is a second panic, if there was one.
 func (s *Services) reportHidden(ctx context.Context, panicked any) {
 	var hidden []error
 	more := 0
@@ -354,26 +389,7 @@ func (s *Services) reportHidden(ctx context.Context, panicked any) {
 		hidden = append(hidden, err)
 	}
 	if len(hidden) > 0 {
-		record(ctx, s.logger, slog.LevelError, "errors hidden by a panic or a Goexit", s.block, nil,
+		log(ctx, s.logger, slog.LevelError, "errors hidden by a panic or a Goexit", s.block, nil,
 			join(s.block.Path(), nil, hidden, more))
 	}
-}
-
-var (
-	limitType   = reflect.TypeOf(traigo.Limit(1))
-	limitedType = reflect.TypeOf(traigo.LimitedBy(traigo.NewLimiter(1)))
-	timeoutType = reflect.TypeOf(traigo.Timeout(1))
-)
-
-// splitLimits takes the limits out of the options of a block: they are for its
-// tasks, and a scope does not hand them down.
-func splitLimits(opts []traigo.ScopeOption) (others, limits []traigo.ScopeOption) {
-	for _, o := range opts {
-		if o != nil && (reflect.TypeOf(o) == limitType || reflect.TypeOf(o) == limitedType) {
-			limits = append(limits, o)
-		} else {
-			others = append(others, o)
-		}
-	}
-	return others, limits
 }

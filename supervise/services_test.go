@@ -22,12 +22,13 @@ import (
 
 type blockBody = func(ctx context.Context, s *traigo.Scope, services *supervise.Services) error
 
-// block runs body in a block named "app" that writes into log.
+// block runs body in a block named "app", with log as its logger.
 func block(ctx context.Context, log *book, body blockBody, opts ...traigo.ScopeOption) error {
 	return supervise.WithServices(ctx, body, append(opts, log.logger(), traigo.Name("app"))...)
 }
 
-// service notes when it is stopped, and takes a second for that.
+// service returns a service that takes a second to stop, and notes in d when that begins
+// and ends.
 func service(d *diary, name string) func(context.Context) error {
 	return func(ctx context.Context) error {
 		<-ctx.Done()
@@ -40,7 +41,7 @@ func service(d *diary, name string) func(context.Context) error {
 
 var inOrder = []string{"task has ended", "stop b", "b has ended", "stop a", "a has ended"}
 
-// However a block ends, its services end after its tasks, the last one first.
+// However a block ends, its services end after its tasks, the last started first.
 func TestServicesEndAfterTheTasksInReverseOrder(t *testing.T) {
 	rows := []struct {
 		name  string
@@ -98,7 +99,7 @@ func TestServicesEndAfterTheTasksInReverseOrder(t *testing.T) {
 	}
 }
 
-func TestServiceHearsNothingOfAnOuterCancellation(t *testing.T) {
+func TestOuterCancellationDoesNotCancelAService(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log book
 		type key struct{}
@@ -117,7 +118,7 @@ func TestServiceHearsNothingOfAnOuterCancellation(t *testing.T) {
 			s.Spawn(after(time.Minute, nil))
 			return nil
 		}), errOuter)
-		require.EqualError(t, cause, `scope "app/TestServiceHearsNothingOfAnOuterCancellation.func1.1.1" canceled: requested: `+
+		require.EqualError(t, cause, `scope "app/TestOuterCancellationDoesNotCancelAService.func1.1.1" canceled: requested: `+
 			`the tasks that needed the service have ended`)
 	})
 }
@@ -154,7 +155,7 @@ func TestFailureOfAServiceIsTheOutcome(t *testing.T) {
 	})
 }
 
-// Who was first is not a matter of who is faster to tell it.
+// Which failure was the first does not depend on the scheduler.
 func TestFirstFailureOfABlockIsTheOutcome(t *testing.T) {
 	for range 50 {
 		synctest.Test(t, func(t *testing.T) {
@@ -182,7 +183,7 @@ func TestFirstFailureOfABlockIsTheOutcome(t *testing.T) {
 	}
 }
 
-func TestWhatAServiceSaysAfterItsEndIsKept(t *testing.T) {
+func TestErrorOfAServiceThatWasStoppedIsKept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log book
 		flush := func(ctx context.Context) error { <-ctx.Done(); return errBoom }
@@ -207,49 +208,38 @@ func TestWhatAServiceSaysAfterItsEndIsKept(t *testing.T) {
 	})
 }
 
-// A service that cannot be stopped is named, however many errors there are.
+// Of the errors that are too many a StuckError is kept.
 func TestManyErrorsOfABlockAreCounted(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var log book
-		end := make(chan struct{})
-		err := block(t.Context(), &log, func(ctx context.Context, _ *traigo.Scope, services *supervise.Services) error {
-			services.Spawn(func(context.Context) error { <-end; return nil }, traigo.Name("stuck"))
-			for range 20 {
-				services.Spawn(func(ctx context.Context) error { <-ctx.Done(); return errBang })
-			}
-			synctest.Wait()
-			return errBoom
-		}, traigo.CancelTimeout(time.Second))
-		close(end)
-		var e *traigo.Error
-		require.ErrorAs(t, err, &e)
-		assert.Equal(t, errBoom, e.Err)
-		assert.Len(t, e.Others, 16)
-		assert.Equal(t, 5, e.More)
-		stuck, ok := errors.AsType[*traigo.StuckError](err)
-		require.True(t, ok, "%v", err)
-		assert.Equal(t, "app/stuck/stuck", stuck.Tasks[0].Path)
-	})
-}
-
-func TestErrorsThatTheTasksOfABlockHaveCountedStayCounted(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var log book
-		err := block(t.Context(), &log, func(ctx context.Context, s *traigo.Scope, services *supervise.Services) error {
-			services.Spawn(func(ctx context.Context) error { <-ctx.Done(); return errBang })
-			for range 20 {
-				s.Spawn(func(ctx context.Context) error { <-ctx.Done(); return errBang }, traigo.Name("work"))
-			}
-			synctest.Wait()
-			return errBoom
+	fail := func(ctx context.Context) error { <-ctx.Done(); return errBang }
+	for name, spawn := range map[string]func(s *traigo.Scope, services *supervise.Services){
+		"of services": func(_ *traigo.Scope, services *supervise.Services) { services.Spawn(fail, traigo.Name("part")) },
+		"of tasks":    func(s *traigo.Scope, _ *supervise.Services) { s.Spawn(fail, traigo.Name("part")) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var log book
+				end := make(chan struct{})
+				err := block(t.Context(), &log, func(_ context.Context, s *traigo.Scope, services *supervise.Services) error {
+					services.Spawn(func(context.Context) error { <-end; return nil }, traigo.Name("stuck"))
+					for range 20 {
+						spawn(s, services)
+					}
+					synctest.Wait()
+					return errBoom
+				}, traigo.CancelTimeout(time.Second))
+				close(end)
+				var e *traigo.Error
+				require.ErrorAs(t, err, &e)
+				assert.Equal(t, errBoom, e.Err)
+				assert.Len(t, e.Others, 16)
+				assert.Equal(t, &traigo.TaskError{Task: "part", Err: errBang}, e.Others[15])
+				assert.Equal(t, 5, e.More)
+				stuck, ok := errors.AsType[*traigo.StuckError](err)
+				require.True(t, ok, "%v", err)
+				assert.Equal(t, "app/stuck/stuck", stuck.Tasks[0].Path)
+			})
 		})
-		var e *traigo.Error
-		require.ErrorAs(t, err, &e)
-		assert.Equal(t, errBoom, e.Err)
-		assert.Len(t, e.Others, 16)
-		assert.Equal(t, 5, e.More)
-		assert.Equal(t, &traigo.TaskError{Task: "work", Err: errBang}, e.Others[15], "errors of tasks stand for themselves")
-	})
+	}
 }
 
 func TestServiceMayEndByItself(t *testing.T) {
@@ -335,64 +325,43 @@ func TestServiceThatHasEndedIsForgotten(t *testing.T) {
 	}
 }
 
-func TestTasksOfAServiceThatHasReturnedRunUntilItsTurn(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var (
-			log book
-			d   diary
-		)
-		require.NoError(t, block(t.Context(), &log, func(ctx context.Context, _ *traigo.Scope, services *supervise.Services) error {
-			services.Spawn(service(&d, "a"))
-			services.Spawn(func(ctx context.Context) error {
-				traigo.Current(ctx).Spawn(service(&d, "b"))
-				return nil
+// The scope of a service ends as that of traigo.Run, whose body is like the function of
+// the service.
+func TestTaskThatAServiceLeavesWhenItReturns(t *testing.T) {
+	notAwaited := traigo.Awaited(false)
+	rows := []struct {
+		name string
+		opt  traigo.TaskOption
+		stay time.Duration // how long the block goes on
+		want []string
+	}{
+		{"runs until the turn of the service", traigo.Awaited(true), time.Minute, inOrder},
+		{"ends with the service if it is not awaited", notAwaited, time.Minute,
+			[]string{"stop b", "b has ended", "task has ended", "stop a", "a has ended"}},
+		{"is waited for in the turn of the service", notAwaited, time.Second / 2,
+			[]string{"stop b", "task has ended", "b has ended", "stop a", "a has ended"}},
+	}
+	for _, row := range rows {
+		t.Run(row.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var (
+					log book
+					d   diary
+				)
+				require.NoError(t, block(t.Context(), &log, func(ctx context.Context, _ *traigo.Scope, services *supervise.Services) error {
+					services.Spawn(service(&d, "a"))
+					services.Spawn(func(ctx context.Context) error {
+						traigo.Current(ctx).Spawn(service(&d, "b"), row.opt)
+						return nil
+					})
+					defer d.note("task has ended")
+					return traigo.Sleep(ctx, row.stay)
+				}))
+				assert.Equal(t, row.want, d.read())
+				assert.Empty(t, log.lines())
 			})
-			defer d.note("task has ended")
-			return traigo.Sleep(ctx, time.Minute)
-		}))
-		assert.Equal(t, inOrder, d.read())
-		assert.Empty(t, log.lines())
-	})
-}
-
-// As in traigo.Run, which the function of a service is like the body of.
-func TestTasksThatAreNotAwaitedEndWithTheService(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var (
-			log book
-			d   diary
-		)
-		require.NoError(t, block(t.Context(), &log, func(ctx context.Context, _ *traigo.Scope, services *supervise.Services) error {
-			services.Spawn(func(ctx context.Context) error {
-				traigo.Current(ctx).Spawn(service(&d, "helper"), traigo.Awaited(false))
-				return traigo.Sleep(ctx, time.Second)
-			})
-			defer d.note("body returns")
-			return traigo.Sleep(ctx, time.Minute)
-		}))
-		assert.Equal(t, []string{"stop helper", "helper has ended", "body returns"}, d.read())
-	})
-}
-
-// The block waits for what a service has left, before it stops the next one.
-func TestServiceThatIsAboutToEndIsWaitedForInItsTurn(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var (
-			log book
-			d   diary
-		)
-		require.NoError(t, block(t.Context(), &log, func(ctx context.Context, _ *traigo.Scope, services *supervise.Services) error {
-			d.note("task has ended")
-			services.Spawn(service(&d, "a"))
-			services.Spawn(func(ctx context.Context) error {
-				traigo.Current(ctx).Spawn(service(&d, "b"), traigo.Awaited(false))
-				return nil
-			})
-			synctest.Wait()
-			return nil
-		}))
-		assert.Equal(t, inOrder, d.read())
-	})
+		})
+	}
 }
 
 func TestErrorThatAnEndedServiceHasLeftIsKept(t *testing.T) {
@@ -409,7 +378,7 @@ func TestErrorThatAnEndedServiceHasLeftIsKept(t *testing.T) {
 	})
 }
 
-// Services end by themselves while the block stops them, and others come too late.
+// Some services end by themselves while the block stops them, and others start too late.
 func TestStressServicesEndWhileTheBlockEnds(t *testing.T) {
 	for range 200 {
 		synctest.Test(t, func(t *testing.T) {
@@ -467,7 +436,7 @@ func TestStartWaitsUntilTheServiceIsReady(t *testing.T) {
 	})
 }
 
-func TestServiceThatDoesNotComeUpBelongsToItsStarter(t *testing.T) {
+func TestErrorOfAServiceThatDoesNotStartBelongsToTheCaller(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log book
 		root := traigo.New(t.Context())
@@ -491,7 +460,7 @@ func TestServiceThatDoesNotComeUpBelongsToItsStarter(t *testing.T) {
 	})
 }
 
-func TestWhatFailsBelowAServiceThatDoesNotComeUpIsTheOutcome(t *testing.T) {
+func TestFailureBelowAServiceThatDoesNotStartIsTheOutcome(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log book
 		err := block(t.Context(), &log, func(ctx context.Context, _ *traigo.Scope, services *supervise.Services) error {
@@ -508,7 +477,7 @@ func TestWhatFailsBelowAServiceThatDoesNotComeUpIsTheOutcome(t *testing.T) {
 	})
 }
 
-func TestServiceThatFailsWhenItIsReadyEndsTheBlock(t *testing.T) {
+func TestServiceThatFailsAfterItWasReadyEndsTheBlock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log book
 		err := block(t.Context(), &log, func(ctx context.Context, _ *traigo.Scope, services *supervise.Services) error {
@@ -624,7 +593,7 @@ func TestPanicInABlockStopsServicesInOrder(t *testing.T) {
 				assert.Equal(t, 1, strings.Count(fmt.Sprint(value), "oh"), "%v", value)
 				assert.Equal(t, inOrder, d.read())
 				for _, line := range log.lines() {
-					// The core counts that a service was stopped among what its panic hides.
+					// Package traigo takes the cause of the stop for an error that the panic hides.
 					assert.Contains(t, line, "the tasks that needed the service have ended")
 				}
 
@@ -698,7 +667,7 @@ func TestGoexitOfTheBodyStopsServicesInOrder(t *testing.T) {
 	})
 }
 
-func TestServicesStandBelowTheScopeOfTheBlock(t *testing.T) {
+func TestScopesOfServicesAreBelowTheScopeOfTheBlock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log book
 		var names []string
@@ -714,22 +683,6 @@ func TestServicesStandBelowTheScopeOfTheBlock(t *testing.T) {
 			})
 		}, traigo.Name("root")))
 		assert.Equal(t, []string{"root/app/tasks: work", "root/app/db: db"}, names)
-	})
-}
-
-func TestLimitIsThatOfTheTasks(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var log book
-		start := time.Now()
-		require.NoError(t, block(t.Context(), &log, func(_ context.Context, s *traigo.Scope, services *supervise.Services) error {
-			services.Spawn(untilCanceled)
-			services.Spawn(untilCanceled)
-			for range 3 {
-				s.Spawn(after(time.Second, nil))
-			}
-			return nil
-		}, traigo.Limit(1)))
-		assert.Equal(t, 3*time.Second, time.Since(start))
 	})
 }
 
@@ -750,7 +703,7 @@ func TestServiceThatDoesNotStartInTimeEndsNothing(t *testing.T) {
 		err := supervise.WithServices(t.Context(), func(ctx context.Context, s *traigo.Scope, sv *supervise.Services) error {
 			_, err := sv.Start(ctx, func(ctx context.Context, _ func()) error { <-ctx.Done(); return ctx.Err() }, traigo.Name("db"), traigo.Timeout(time.Second))
 			assert.ErrorIs(t, err, context.DeadlineExceeded)
-			return traigo.Sleep(ctx, time.Second) // goes on without it
+			return traigo.Sleep(ctx, time.Second) // the block goes on without the service
 		}, quiet())
 		require.NoError(t, err)
 	})
@@ -772,7 +725,10 @@ func TestLimitsOfABlockAreForItsTasks(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var now, most atomic.Int32
-				_ = supervise.WithServices(t.Context(), func(ctx context.Context, s *traigo.Scope, sv *supervise.Services) error {
+				start := time.Now()
+				require.NoError(t, supervise.WithServices(t.Context(), func(_ context.Context, s *traigo.Scope, services *supervise.Services) error {
+					services.Spawn(untilCanceled)
+					services.Spawn(untilCanceled)
 					for range 5 {
 						s.Spawn(func(ctx context.Context) error {
 							most.Store(max(most.Load(), now.Add(1)))
@@ -781,8 +737,9 @@ func TestLimitsOfABlockAreForItsTasks(t *testing.T) {
 						})
 					}
 					return nil
-				}, opt, quiet())
+				}, opt, quiet()))
 				assert.EqualValues(t, 1, most.Load())
+				assert.Equal(t, 5*time.Second, time.Since(start))
 			})
 		})
 	}

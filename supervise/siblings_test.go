@@ -16,7 +16,7 @@ import (
 	"github.com/traigo/traigo/supervise"
 )
 
-// family runs body in a block named "app" that writes into log.
+// family runs body with siblings in a scope named "app", with log as its logger.
 func family(ctx context.Context, log *book, body func(ctx context.Context, s *supervise.Siblings) error, opts ...traigo.ScopeOption) error {
 	return supervise.Run(ctx, body, append(opts, log.logger(), traigo.Name("app"))...)
 }
@@ -87,7 +87,8 @@ func TestManyFailuresOfSiblingsAreCounted(t *testing.T) {
 	})
 }
 
-// What the core has counted stays counted when the failures of siblings come to it.
+// The errors that package traigo has counted are still counted when those of siblings are
+// added.
 func TestCountOfTheScopeItselfIsKept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log book
@@ -154,7 +155,8 @@ func TestSiblingThatWasCanceledHasNotFailed(t *testing.T) {
 func TestTimeoutOfASiblingIsAFailure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log book
-		// The cause that is around has the same shape, and is none.
+		// MoveOnAfter cancels with a TimeoutError too, which must not be mistaken for the one
+		// of the task.
 		_, err := traigo.MoveOnAfter(t.Context(), time.Hour, func(ctx context.Context) error {
 			return family(ctx, &log, func(_ context.Context, s *supervise.Siblings) error {
 				s.Spawn(untilCanceled, traigo.Name("late"), traigo.Timeout(time.Second))
@@ -169,8 +171,8 @@ func TestTimeoutOfASiblingIsAFailure(t *testing.T) {
 	})
 }
 
-// The current scope of a sibling is its own, or the failure of what it has spawned
-// would be that of all.
+// The current scope of a sibling belongs to that sibling alone. Otherwise the failure of a
+// task in it would cancel the other siblings.
 func TestWhatASiblingSpawnsFailsWithIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log book

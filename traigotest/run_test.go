@@ -177,27 +177,23 @@ func TestRunEndsWhenATaskEndsTheTest(t *testing.T) {
 }
 
 func TestRunJoinsBeforeTheBodyEndsTheTest(t *testing.T) {
-	var task *traigo.Task
-	f, _ := run(t, func(tb testing.TB, _ context.Context, s *traigo.Scope) {
-		task = s.Spawn(untilCanceled)
-		synctest.Wait()
-		tb.FailNow()
-	})
-	assert.False(t, f.ended)
-	assert.Error(t, task.Err())
-	assert.Empty(t, f.errors)
-	assert.Empty(t, f.logs)
-	assert.Empty(t, f.out.String(), "FailNow says nothing")
-
-	f, _ = run(t, func(tb testing.TB, _ context.Context, s *traigo.Scope) {
-		task = s.Spawn(untilCanceled)
-		synctest.Wait()
-		tb.SkipNow()
-	})
-	assert.False(t, f.ended)
-	assert.Error(t, task.Err())
-	assert.False(t, f.failed)
-	assert.Empty(t, f.out.String())
+	for name, leave := range map[string]func(testing.TB){
+		"FailNow": testing.TB.FailNow,
+		"SkipNow": testing.TB.SkipNow,
+	} {
+		var task *traigo.Task
+		f, _ := run(t, func(tb testing.TB, _ context.Context, s *traigo.Scope) {
+			task = s.Spawn(untilCanceled)
+			synctest.Wait()
+			leave(tb)
+		})
+		assert.False(t, f.ended, name)
+		assert.Error(t, task.Err(), name)
+		assert.Equal(t, name == "FailNow", f.failed)
+		assert.Empty(t, f.errors, name)
+		assert.Empty(t, f.logs, name)
+		assert.Empty(t, f.out.String(), "the caller of %s has said why", name)
+	}
 }
 
 func TestRunCancelsWhatDoesNotEnd(t *testing.T) {
