@@ -14,7 +14,7 @@ import (
 
 // The cost of a recorder is no ratio: there is nothing to compare it with.
 
-// RecordedEvent returns what a call of Observe costs, in nanoseconds and in allocations. The
+// RecordedEvent returns the cost of a call of Observe, in nanoseconds and in allocations. The
 // events are those of tasks that are spawned, start and end. Their time stamps are not part
 // of the cost, since package traigo takes them. The events come in bursts, and after each
 // burst the recorder writes them to its file: a processor that only makes events makes more

@@ -12,7 +12,8 @@
 // that the context given to [WithContext] carries. Each function is a task, named
 // after the function. Observers and loggers of that tree also get the events of the
 // group, and [traigo.Current] returns the scope of the group for the context that
-// [WithContext] returns. [Group.Scope] gives access to what else a scope can do.
+// [WithContext] returns. [Group.Scope] returns that scope, for everything that a group
+// cannot do.
 //
 // # Differences
 //
@@ -28,9 +29,9 @@
 //	the context is canceled      Go waits until it can     Go returns, and does not run the function;
 //	while Go is blocked by       run the function          if no function fails, Wait returns an error
 //	the limit                                              that wraps traigo.ErrRefused
-//	a function does not end      Wait waits                Wait waits, and a warning is logged after
-//	after the context was                                  10 s; if a scope above has a CancelTimeout,
-//	canceled                                               the function is given up after that time,
+//	a function goes on when      Wait waits                Wait waits, and a warning is logged after
+//	the context is canceled                                10 s; if a scope above has a CancelTimeout,
+//	                                                       the function is given up after that time,
 //	                                                       and Wait returns a *traigo.StuckError, or
 //	                                                       logs it if a function has failed
 //	f is nil                     crashes in a goroutine    Go and TryGo panic
@@ -106,7 +107,7 @@ func WithContext(ctx context.Context) (*Group, context.Context) {
 // [traigo.ErrRefused], unless a function has failed.
 //
 // The error of f belongs to the group. The first error cancels the context and is
-// what Wait returns; later errors are dropped.
+// returned by Wait; later errors are dropped.
 //
 // A function of the group may call Go. If the limit is reached, it waits for another
 // function to end; if all running functions do so, they block for ever. Go panics if
@@ -260,9 +261,9 @@ func (c *groupContext) Value(key any) any {
 	return v
 }
 
-// AfterFunc is what package context looks for when a context is derived from c. If
-// outer belongs to a scope or task, the derived context then is canceled before the
-// call that cancels outer returns, and not by a goroutine some time later.
+// AfterFunc is called by package context when a context is derived from c. If outer
+// belongs to a scope or task, the derived context then is canceled before the call that
+// cancels outer returns, and not by a goroutine some time later.
 func (c *groupContext) AfterFunc(f func()) (stop func() bool) { return afterFunc(c.outer, f) }
 
 // afterFunc is context.AfterFunc without a goroutine for f, if ctx has an AfterFunc

@@ -108,8 +108,8 @@ func ExampleGroup_Wait() {
 	// Output: errgroup/ExampleGroup_Wait.func1 panicked: out of ink
 }
 
-// Under a scope the group is part of the tree, and its scope offers what a group does
-// not have.
+// Under a scope the group is part of the tree. Its scope has methods that a group does not
+// have.
 func ExampleGroup_Scope() {
 	_ = traigo.Run(context.Background(), func(ctx context.Context, _ *traigo.Scope) error {
 		g, ctx := errgroup.WithContext(ctx)

@@ -12,8 +12,8 @@ import (
 	"github.com/traigo/traigo"
 )
 
-// A function on its way through the group: it acquires a slot, is spawned as a task,
-// runs, and its error becomes the group's.
+// The steps of a function in a group: it acquires a slot, is spawned as a task, runs, and
+// its error becomes that of the group.
 
 // acquire takes a slot for f if there is a limit. If none is free it blocks, unless
 // block is false; it returns false if the context is canceled meanwhile.
@@ -36,24 +36,25 @@ func (g *Group) acquire(call string, f func() error, block bool) (slots chan str
 		return slots, false
 	}
 	for {
-		ctx, before := g.blockedBy()
+		ctx, before := g.currentContext()
 		select {
 		case slots <- struct{}{}:
 			return slots, true
 		case <-ctx.Done():
 		}
-		// Wait, too, cancels the context. That is no reason to refuse f: look again.
-		if _, waited := g.blockedBy(); waited == before {
+		// If Wait has canceled the context, f is not refused: the loop waits again, with
+		// the outer context.
+		if _, waited := g.currentContext(); waited == before {
 			g.refuse(fmt.Errorf("%w: %w (%w)", traigo.ErrRefused, context.Cause(ctx), ctx.Err()))
 			return slots, false
 		}
 	}
 }
 
-// blockedBy returns the context whose end ends a blocked call of Go, and whether Wait
-// has returned. After Wait that is the outer context, since Wait has canceled the
-// group's own.
-func (g *Group) blockedBy() (ctx context.Context, waited bool) {
+// currentContext returns the context whose end refuses blocked calls of Go and cancels
+// tasks, and whether Wait has returned. Wait has then canceled the context of the group,
+// so it is the outer one.
+func (g *Group) currentContext() (ctx context.Context, waited bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	switch {
@@ -200,7 +201,7 @@ func (g *Group) track(t *traigo.Task) {
 	g.mu.Unlock()
 	// A call of cancelRunning before this line has not found t. If outer has ended, that
 	// call may have come before g.ctx is canceled: so outer is asked as well.
-	ctx, _ := g.blockedBy()
+	ctx, _ := g.currentContext()
 	if g.outer.Err() != nil {
 		ctx = g.outer
 	}

@@ -115,8 +115,8 @@ func Logger(l *slog.Logger) LoggerOption {
 
 func (o loggerOption) applyRestart(r *restarter) { r.logger = o.logger }
 
-// loggerOf returns the logger of the last Logger option of this package. A traigo.Logger
-// cannot be used, since it does not give its logger away.
+// loggerOf returns the logger of the last Logger option of this package; nil if there is
+// none. The logger of a traigo.Logger cannot be read from the option.
 func loggerOf(opts []traigo.ScopeOption) (logger *slog.Logger) {
 	for _, o := range opts {
 		if l, ok := o.(loggerOption); ok {

@@ -177,7 +177,7 @@ func (r *restarter) report(ctx context.Context, e Event) {
 }
 
 // wait waits for d and returns true. If ctx is done, or stopping is closed, it returns
-// false at once, and what the task is to return.
+// false at once, with the error that the task has to return.
 func wait(ctx context.Context, stopping <-chan struct{}, d time.Duration) (ok bool, err error) {
 	if d > 0 {
 		timer := time.NewTimer(d)

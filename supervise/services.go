@@ -18,16 +18,16 @@ import (
 // started first: each is canceled, and has ended before the next is canceled.
 //
 // Body and the tasks in s are canceled if ctx ends, if the timeout of the block passes,
-// or if body, a task of s or a service fails. The context of a service does not end then,
-// but when its turn to be stopped has come. With a [traigo.CancelTimeout] the tasks, and
+// or if body, a task of s or a service fails. The context of a service does not end then:
+// it ends when the service is stopped. With a [traigo.CancelTimeout] the tasks, and
 // then each service, get that time to end after they were canceled; a body that does not
 // return is waited for, as in traigo.Run.
 //
-// The error is nil or an [*traigo.Error]. Its Err is what failed first, a service or
-// not, and its Others are what failed later: at most 16 errors, the others are counted.
-// The error of a service that was stopped is among them, unless it only says that the
-// service was canceled. If a task, body or a service panics, the services are stopped in
-// the same order, and WithServices panics when everything has ended.
+// The error is nil or an [*traigo.Error]. Its Err is the first failure, of a service or
+// not. Its Others are the later failures: at most 16, the rest is counted. They include
+// the error of a service that was stopped, unless the error only says that the service was
+// canceled. If a task, body or a service panics, the services are stopped in the same
+// order, and WithServices panics when everything has ended.
 //
 // In the tree the scope of the block has these children: s, with the name "tasks", and a
 // scope for each service that runs. The options are those of the block, except
@@ -328,9 +328,10 @@ type result struct {
 	err   error
 }
 
-// errors returns what the outcome of the block has to have of r, and how many more errors
-// were counted. That a service was stopped, or that the block has ended, is left out. If
-// flat is false, several errors stay together in one, which names their scope.
+// errors returns the errors of r for the outcome of the block, and how many more errors r
+// has counted. It leaves out an error that only says that the service was stopped, or that
+// the block has ended. If flat is false, several errors stay together in one, which names
+// their scope.
 func (r result) errors(flat bool) (errs []error, more int) {
 	e, failed := errors.AsType[*traigo.Error](r.err)
 	if !failed {

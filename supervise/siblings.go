@@ -13,8 +13,9 @@ import (
 
 // Run is [traigo.Run] for tasks whose failures cancel no other task: see
 // [Siblings.Spawn]. It returns when body and all tasks have ended. Its error is nil, or
-// a [*traigo.Error] that holds the errors of the first 16 tasks that have failed, each
-// as a [*traigo.TaskError], and the number of the others.
+// a [*traigo.Error] that holds the errors of the tasks that have failed, each as a
+// [*traigo.TaskError]: at most 16 of them, in the order in which they came, and the number
+// of the rest.
 //
 // Everything else is as in traigo.Run. An error of body, a panic, a timeout, and the end
 // of ctx cancel all tasks. So does the failure of a task that is spawned in the scope
@@ -54,9 +55,9 @@ const maxKept = 16
 // Spawn runs fn as a task of the scope of [Run]. It does what [traigo.Scope.Spawn] does,
 // with two differences.
 //
-// A failure of fn cancels only what fn itself has spawned: the context of fn carries a
-// scope that belongs to fn alone. And the failure is logged at level WARN when it
-// happens, and added to the error of [Run]. A sibling that was canceled has not failed.
+// A failure of fn cancels only the tasks that fn itself has spawned: the context of fn
+// carries a scope that belongs to fn alone. And the failure is logged at level WARN when
+// it happens, and added to the error of [Run]. A sibling that was canceled has not failed.
 //
 // With the option [traigo.OnDone] the error belongs to the callback; it is neither logged
 // nor added. [traigo.Bubble] has no effect. Spawn panics if fn or an option is nil.
@@ -111,8 +112,9 @@ func (s *Siblings) ended(b *sibling, err error) {
 }
 
 // An interruption is the error of a sibling that has ended because it was canceled. Its
-// cause can be any error, so a type of its own tells it from a failure. If the timeout of
-// the task has canceled it, package traigo replaces it by the TimeoutError.
+// cause can be any error, so it needs a type by which ended can distinguish it from a
+// failure. If the timeout of the task has canceled the sibling, package traigo replaces the
+// interruption by a TimeoutError.
 type interruption struct{ cause error }
 
 func (e *interruption) Error() string { return e.cause.Error() }

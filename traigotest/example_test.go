@@ -12,7 +12,7 @@ import (
 	"github.com/traigo/traigo/traigotest"
 )
 
-// In a test t is the *testing.T. In this example t prints what it is told.
+// In a test t is the *testing.T. In this example t prints the errors.
 func ExampleRun() {
 	var t testing.TB = printer{}
 

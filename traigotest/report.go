@@ -10,8 +10,8 @@ import (
 	"github.com/traigo/traigo"
 )
 
-// What a test is told when its scope has closed: the errors of the outcome, each with
-// its path, and those that the scope has logged as lost.
+// The report of a test whose scope has closed: the errors in the outcome of the scope,
+// each with its path, and the errors that the scope has logged as lost.
 
 // A verdict is the result of a scope that has closed.
 type verdict struct {

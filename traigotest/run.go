@@ -31,7 +31,7 @@ const (
 // The test fails
 //   - for each error in the outcome of the scope. The message has the path of the
 //     task. The same holds for an error that the scope would otherwise log as lost,
-//     such as that of a fork whose outcome nobody has asked for;
+//     such as the error of a fork whose Wait, Close and Err were never called;
 //   - if a task or body panics. The message has the stack of the panic. Other tests
 //     go on. After a panic of body Run does not return: it calls t.FailNow;
 //   - if tasks or forks that the scope waits for have not ended 10 seconds after body
@@ -132,7 +132,7 @@ type watch struct {
 	inBody       bool
 	timer        *time.Timer
 	bodyReported bool // the test has failed because body does not return
-	finished     bool // lost has been read: what is logged now goes to slog.Default
+	finished     bool // lost has been read: later records go to slog.Default
 }
 
 func newWatch(t testing.TB, at string, patience time.Duration) *watch {
@@ -222,8 +222,8 @@ func (w *watch) startTimerLocked(d time.Duration, when string) {
 	w.timer = time.AfterFunc(d, func() { w.expire(late) })
 }
 
-// timeLeft returns the time until the deadline of t, less what is needed to cancel the
-// scope and to report it: a third of the time, at most five seconds.
+// timeLeft returns the time until the deadline of t, less the time that is needed to
+// cancel the scope and to report it: a third of it, at most five seconds.
 func timeLeft(t testing.TB) (left time.Duration, known bool) {
 	d, ok := t.(interface{ Deadline() (time.Time, bool) })
 	if !ok {

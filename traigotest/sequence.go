@@ -76,9 +76,8 @@ func (q *Sequence) take(n int) (turn <-chan struct{}, err error) {
 	return mine, nil
 }
 
-// enter returns nil if step n may begin. It looks at that before it looks at the
-// cancellation: if both have happened, the outcome must not depend on which one the
-// select in Do has chosen.
+// enter returns nil if step n may begin, also if ctx is done. Both may have happened, and
+// the outcome must not depend on which of them the select in Do has chosen.
 func (q *Sequence) enter(ctx context.Context, n int) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
