@@ -15,8 +15,9 @@ func BenchmarkOne(b *testing.B)        { run(b, "One") }
 func BenchmarkLive(b *testing.B)       { run(b, "Live") }
 func BenchmarkLiveScopes(b *testing.B) { run(b, "LiveScopes") }
 
-// run counts to b.N itself: under -cpu 1,2 the first round of b.Loop runs on all
-// processors, whatever the name of the benchmark says.
+// run runs the ways of the works called name as benchmarks. It counts to b.N itself: with
+// -cpu 1,2 the first round of b.Loop would run on all processors, whatever the name of the
+// benchmark says.
 func run(b *testing.B, name string) {
 	for _, w := range Works()[name] {
 		for _, s := range w.Samples() {

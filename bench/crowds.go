@@ -13,8 +13,8 @@ import (
 	"github.com/traigo/traigo"
 )
 
-// A crowd starts n tasks that do the same job, calls between, and returns when
-// all of them have ended. Each is written as its library's documentation would.
+// A crowd starts n tasks that do the same job, calls between, and returns when all tasks
+// have ended. Each is written in the style of its library's documentation.
 type crowd func(n int, j job, between func())
 
 var crowds = []struct {
@@ -99,7 +99,7 @@ func taskgroupCrowd(n int, j job, between func()) {
 	must(g.Wait())
 }
 
-// A pool of pond has a size; 0 is as many workers as it takes.
+// pondCrowd uses a pool of size 0, which has as many workers as are needed.
 func pondCrowd(n int, j job, between func()) {
 	p := pond.NewPool(0)
 	g := p.NewGroup()

@@ -1,11 +1,11 @@
-// Package bench measures what a scope costs, side by side with what people use
-// instead: the go statement with a WaitGroup, errgroup, conc, taskgroup, pond.
+// Package bench measures the cost of scopes and tasks, beside that of the alternatives:
+// the go statement with a WaitGroup, errgroup, conc, taskgroup and pond.
 //
-// A [Work] is one thing that is done in several ways; [Works] lists all of
-// them. Go's benchmarks run them under names that benchstat reads:
+// A [Work] is done in several ways, one for each library; [Works] lists them all. The
+// benchmarks have names that benchstat can read:
 //
 //	go test -bench 'Spawn/tasks=1000' -cpu 1,2 -count 10 | benchstat -col /impl -
 //
-// and cmd/compare runs them in turn, in one process, and writes their ratios
-// down in docs/performance.md: `make bench` at the top of the repository.
+// The command cmd/compare runs the ways in turn, in one process, and writes their ratios to
+// docs/performance.md. At the top of the repository, `make bench` runs it.
 package bench

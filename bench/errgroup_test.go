@@ -16,11 +16,11 @@ import (
 	ours "github.com/traigo/traigo/errgroup"
 )
 
-// Package errgroup is a drop-in, so the same programs run against both, and must
-// leave the same traces. The differences that are meant are not in here: they
-// have tests of their own beside the package.
+// Package errgroup replaces golang.org/x/sync/errgroup, so the same programs run with both
+// packages and must leave the same traces. The deliberate differences are tested in package
+// errgroup itself.
 
-// A group is what both have.
+// A group has the methods that both packages have.
 type group interface {
 	Go(f func() error)
 	TryGo(f func() error) bool
@@ -50,8 +50,8 @@ var (
 	errOut = errors.New("from outside")
 )
 
-// A trace is what can be seen of a program, and when. What happens at the same
-// instant happens in any order: it is sorted.
+// A trace has a line, with its time, for each event of a program. Events of the same
+// instant may come in any order, so the lines are sorted before they are compared.
 type trace struct {
 	start time.Time
 	mu    sync.Mutex
@@ -80,7 +80,8 @@ func (r *trace) context(what string, ctx context.Context) {
 
 type key struct{}
 
-// identity names an error, by ==: a wrapped one is another.
+// identity returns the name of a known error. It compares with ==, so an error that wraps
+// a known one has no name.
 func identity(err error) string {
 	for _, known := range []error{nil, errOne, errTwo, errOut, context.Canceled, context.DeadlineExceeded} {
 		if err == known { //nolint:errorlint // identity is what is compared
@@ -90,7 +91,7 @@ func identity(err error) string {
 	return fmt.Sprintf("%T: %v", err, err)
 }
 
-// fails returns a function that leaves a line and returns err after d.
+// fails returns a function that sleeps for d, adds a line, and returns err.
 func (r *trace) fails(name string, d time.Duration, err error) func() error {
 	return func() error {
 		time.Sleep(d)

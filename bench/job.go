@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// A job is the function of a task, in each of the shapes in which libraries
-// want it: nobody has to wrap it, and pays only for what the library does.
+// A job is the function of a task with each of the signatures that libraries expect. So no
+// library is charged for a wrapper.
 type job struct {
 	plain func()
 	err   func() error
@@ -29,7 +29,7 @@ func busy(d time.Duration) job {
 	return jobOf(func() { spin(turns) })
 }
 
-// spin computes something that the compiler cannot leave out.
+// spin computes something that the compiler cannot remove.
 //
 //go:noinline
 func spin(turns int) {
@@ -55,14 +55,13 @@ var turnsPerNanosecond = sync.OnceValue(func() float64 {
 	return turns / float64(best)
 })
 
-// A lot is a number of tasks that park together, on one channel, until they are
-// let go.
+// A lot is a number of tasks that all park on one channel until it is closed.
 type lot struct {
 	job
-	missing atomic.Int64  // have not come
-	left    atomic.Int64  // have not gone
-	full    chan struct{} // closed when all have come
-	gate    chan struct{} // closed to let them go
+	missing atomic.Int64  // tasks that have not parked
+	left    atomic.Int64  // tasks that have not gone on
+	full    chan struct{} // closed when all tasks have parked
+	gate    chan struct{} // closed to let the tasks go on
 }
 
 func newLot(n int) *lot {
@@ -84,7 +83,7 @@ func (l *lot) arrive() {
 	}
 }
 
-// release waits until all tasks have come, and lets them go.
+// release waits until all tasks have parked, and lets them go on.
 func (l *lot) release() {
 	<-l.full
 	close(l.gate)

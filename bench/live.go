@@ -10,13 +10,13 @@ import (
 	"github.com/traigo/traigo"
 )
 
-// Works among many that live already: what the first costs, the millionth
-// should.
+// Works beside many tasks or scopes that exist already. The millionth spawn should cost as
+// much as the first.
 
-// more is how many are started among those that live.
+// more is the number of tasks or scopes that are started while it is timed.
 const more = 10_000
 
-// Live is spawning tasks that park, in a scope in which n are parked already.
+// Live is to spawn tasks that park, in a scope with n parked tasks.
 func Live(n int) Work {
 	return Work{Name: fmt.Sprintf("Live/tasks=%d", n), Units: more, Unit: "task", Ways: []Way{
 		{"traigo", func() (took time.Duration) {
@@ -41,9 +41,9 @@ func Live(n int) Work {
 	}}
 }
 
-// among starts n, and returns how long it then takes to start some more. As many
-// have run and ended just before: the pages of their stacks are there, and no
-// collection of garbage is under way.
+// among starts n tasks and returns how long it takes to start more tasks after that.
+// Before it takes the time, as many tasks have run and ended, so that the pages of their
+// stacks are mapped, and the garbage has been collected.
 func among(n int, start func(*lot)) time.Duration {
 	first, before, then := newLot(n), newLot(more), newLot(more)
 	for range n {
@@ -69,8 +69,8 @@ func among(n int, start func(*lot)) time.Duration {
 	return took
 }
 
-// LiveScopes is opening forks with a parked task each, in a scope that has n of
-// them already; a bare goroutine has a context of its own instead.
+// LiveScopes is to open forks with a parked task each, in a scope that has n such forks
+// already. A bare goroutine has a context of its own instead of the fork.
 func LiveScopes(n int) Work {
 	return Work{Name: fmt.Sprintf("LiveScopes/scopes=%d", n), Units: more, Unit: "scope", Ways: []Way{
 		{"traigo", func() (took time.Duration) {

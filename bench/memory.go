@@ -9,11 +9,11 @@ import (
 	"github.com/traigo/traigo"
 )
 
-// What tasks weigh, which needs no repetition: it is the same every time.
+// The memory of tasks is the same in each run, so it is measured once.
 
-// BytesPerParked returns what a parked task takes with all that hangs on it: the
-// stack, the goroutine, the closure, the task. It is to be called once in a
-// process, since the goroutines of an earlier call would be used again.
+// BytesPerParked returns the memory that a parked task keeps alive, in bytes: its stack,
+// its goroutine, its closure and the task itself. It must be called only once in a process,
+// since a second call would reuse the goroutines of the first one.
 func BytesPerParked(way string, n int) float64 {
 	l := newLot(n)
 	before := inUse()
@@ -48,8 +48,8 @@ func inUse() uint64 {
 	return m.HeapAlloc + m.StackInuse
 }
 
-// Allocations returns what a spawn of a short task allocates: how often, and how
-// many bytes.
+// Allocations returns the number of allocations of a spawn of a short task, and their
+// bytes.
 func Allocations(opts ...traigo.ScopeOption) (times, bytes float64) {
 	task := func(context.Context) error { return nil }
 	r := testing.Benchmark(func(b *testing.B) {

@@ -12,13 +12,13 @@ import (
 	"github.com/traigo/traigo/record"
 )
 
-// What it costs to be recorded, which is no ratio: nobody else writes this.
+// The cost of a recorder is no ratio: there is nothing to compare it with.
 
-// RecordedEvent returns what a recorder takes from whoever makes an event: nanoseconds, and
-// allocations. The events are those of tasks that are spawned, start and end; the time
-// stamp that each has is the core's. They come in bursts, with pauses in which the recorder
-// writes them to its file: a processor that does nothing else makes more of them than
-// are written.
+// RecordedEvent returns the cost of a call of Observe, in nanoseconds and in allocations. The
+// events are those of tasks that are spawned, start and end. Their time stamps are not part
+// of the cost, since package traigo takes them. The events come in bursts, and after each
+// burst the recorder writes them to its file: a processor that only makes events makes more
+// of them than the recorder can write.
 func RecordedEvent(dir string) (nanoseconds, allocations float64, err error) {
 	const bursts = 200
 	log := filepath.Join(dir, "run.jsonl")
@@ -38,14 +38,14 @@ func RecordedEvent(dir string) (nanoseconds, allocations float64, err error) {
 		began := time.Now()
 		burst()
 		took += time.Since(began)
-		rec.Observe(failure) // returns when all is written
+		rec.Observe(failure) // returns when all events are written
 	}
 	allocations = testing.AllocsPerRun(1, burst)
 	n := float64(len(events))
 	return float64(took.Nanoseconds()) / n / bursts, allocations / n, rec.Close()
 }
 
-// someEvents are those of n tasks that end well, and the end of one that fails.
+// someEvents returns the events of n tasks that succeed, and the end of one that fails.
 func someEvents(n int) (events []traigo.Event, failure traigo.Event) {
 	var seen kept
 	must(traigo.Run(context.Background(), func(ctx context.Context, s *traigo.Scope) error {
@@ -66,7 +66,7 @@ func someEvents(n int) (events []traigo.Event, failure traigo.Event) {
 	return events, failure
 }
 
-// kept keeps the events of a scope whose tasks run one after the other.
+// kept records the events of a scope whose tasks run one after the other.
 type kept []traigo.Event
 
 func (k *kept) Observe(e traigo.Event) { *k = append(*k, e) }

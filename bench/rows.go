@@ -2,19 +2,19 @@ package bench
 
 import "golang.org/x/perf/benchmath"
 
-// A Row is a promise: a ratio that is not to be higher than its target.
+// A Row is a promise: a ratio and a target that it must not exceed.
 type Row struct {
 	What   string
-	Over   string // what traigo is compared with
+	Over   string // the library that traigo is compared with
 	Target float64
-	Heavy  bool // an operation takes so long that a few rounds must do
+	Heavy  bool // an operation takes long, so only a few rounds are run
 
 	Samples []Sample
 	Ratio   func(Turns) benchmath.Summary
 }
 
-// Rows are the promises that are a matter of time. (Those of memory and of
-// allocations are in memory.go.)
+// Rows returns the promises about time. (Those about memory and allocations are in
+// memory.go.)
 func Rows() []Row {
 	return []Row{
 		versus("spawn and join 1,000 short tasks", Spawn(1000, 0), "traigo", "go", 0.45),
@@ -37,8 +37,8 @@ func versus(what string, w Work, a, b string, target float64) Row {
 	}}
 }
 
-// growth compares how much more expensive a work becomes when it grows, with how
-// much more expensive it becomes for bare goroutines.
+// growth compares two ratios: the cost of a unit in the big work over that in the small
+// one, with traigo and with bare goroutines.
 func growth(what string, small, big Work, target float64) Row {
 	samples := append(small.Samples("traigo", "go"), big.Samples("traigo", "go")...)
 	return Row{What: what, Over: "the growth of go", Target: target, Samples: samples, Ratio: func(t Turns) benchmath.Summary {

@@ -12,11 +12,10 @@ import (
 	"github.com/traigo/traigo"
 )
 
-// Works that need a context: what ends together, and what it costs to open a
-// scope at all.
+// Works that need a context: to cancel tasks together, and to open a scope.
 
-// A field starts n tasks with a context, calls between with what cancels it,
-// and returns when all of them have ended.
+// A field starts n tasks with a context, calls between with the function that cancels the
+// context, and returns when all tasks have ended.
 type field func(n int, f func(context.Context) error, between func(cancel func()))
 
 var fields = []struct {
@@ -91,7 +90,7 @@ func Cancel(n int) Work {
 	})
 }
 
-// parkDone returns when it canceled the tasks.
+// parkDone returns the time at which it canceled the tasks.
 func parkDone(f field, n int) (canceled time.Time) {
 	l := newLot(n)
 	f(n, func(ctx context.Context) error {
@@ -157,7 +156,7 @@ func One(cancelable bool) Work {
 	}
 }
 
-// manyOnes are timed together: one takes no longer than reading the clock does.
+// manyOnes scopes are timed together, since one takes no longer than reading the clock.
 const manyOnes = 1000
 
 func ones(cancelable bool, f func(context.Context, *traigo.Scope)) func() time.Duration {

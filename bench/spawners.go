@@ -10,7 +10,7 @@ import (
 	"github.com/traigo/traigo"
 )
 
-// Works of several spawners at once.
+// Works with several goroutines that spawn at the same time.
 
 // Spawners is k goroutines that spawn n short tasks each, into one scope.
 func Spawners(k, n int) Work {
@@ -63,7 +63,7 @@ func Groups(k, n int) Work {
 	return w
 }
 
-// each calls f on k goroutines at once.
+// each calls f on k goroutines at the same time.
 func each(k int, f func()) {
 	var wg sync.WaitGroup
 	for range k {

@@ -9,14 +9,15 @@ import (
 	"golang.org/x/perf/benchmath"
 )
 
-// A Sample is one way of one work, to be timed.
+// A Sample is one way of one work.
 type Sample struct {
-	Name  string // that of the benchmark: "Spawn/tasks=1000/grain=0s/impl=traigo"
+	Name  string // the name of the benchmark: "Spawn/tasks=1000/grain=0s/impl=traigo"
 	Units int
 	Op    func() time.Duration
 }
 
-// Samples are the ways of a work that have these names; without names, all.
+// Samples returns the ways of a work that have the given names, or all ways if none is
+// given.
 func (w Work) Samples(ways ...string) []Sample {
 	var list []Sample
 	for _, way := range w.Ways {
@@ -27,24 +28,23 @@ func (w Work) Samples(ways ...string) []Sample {
 	return list
 }
 
-// Impl is the name of the benchmark of one way of w.
+// Impl returns the name of the benchmark for one way of w.
 func (w Work) Impl(way string) string { return w.Name + "/impl=" + way }
 
-// Turns are the times of several samples in nanoseconds per unit, taken in turn:
-// what disturbs the machine for a while disturbs all of a round, so that the
-// ratios within a round are steadier than the times.
+// Turns are the times of several samples in nanoseconds per unit, taken in turn. Other load
+// on the machine affects all samples of a round, so the ratios within a round vary less
+// than the times.
 type Turns struct {
 	Rounds []map[string]float64
 }
 
-// Take times the samples in turn. Each is first done once at full size, since
-// the first to touch a million stacks pays for their pages. In every round the
-// garbage of the others is collected first; the sample is then done for half of
-// the time given, untimed, so that the heap is again as large as it keeps it,
-// and timed for at least that time.
+// Take times the samples in turn. It runs each sample once before that, because the first
+// one that uses a million stacks has their pages mapped. In each round Take collects the
+// garbage of the other samples, runs the sample for half of atLeast without timing it, so
+// that the heap has the size that the sample needs, and then times it for at least atLeast.
 func Take(samples []Sample, rounds int, atLeast time.Duration) Turns {
 	var t Turns
-	long := make(map[string]bool) // an operation takes longer than that: it warms itself up
+	long := make(map[string]bool) // an operation takes longer than atLeast, and so needs no warm-up
 	for _, s := range samples {
 		begin := time.Now()
 		s.Op()
@@ -65,7 +65,8 @@ func Take(samples []Sample, rounds int, atLeast time.Duration) Turns {
 	return t
 }
 
-// repeat does a sample for a time, and returns the mean of what it says it took.
+// repeat runs a sample for at least the given time, and returns the mean of the times that
+// its operations report, in nanoseconds.
 func repeat(s Sample, atLeast time.Duration) float64 {
 	var took time.Duration
 	ops := 0
@@ -75,8 +76,8 @@ func repeat(s Sample, atLeast time.Duration) float64 {
 	return float64(took) / float64(ops)
 }
 
-// Median is the median of what f makes of each round, and the interval in which
-// it lies with a confidence of 95 %.
+// Median returns the median of the results of f for all rounds, with its 95 % confidence
+// interval.
 func (t Turns) Median(f func(at func(name string) float64) float64) benchmath.Summary {
 	var values []float64
 	for _, round := range t.Rounds {
@@ -91,12 +92,12 @@ func (t Turns) Median(f func(at func(name string) float64) float64) benchmath.Su
 	return benchmath.AssumeNothing.Summary(benchmath.NewSample(values, &benchmath.DefaultThresholds), 0.95)
 }
 
-// Ratio is the median of a's times over b's.
+// Ratio returns the median of the ratios of a's time to b's.
 func (t Turns) Ratio(a, b string) benchmath.Summary {
 	return t.Median(func(at func(string) float64) float64 { return at(a) / at(b) })
 }
 
-// Time is the median of a's times.
+// Time returns the median of a's times.
 func (t Turns) Time(a string) benchmath.Summary {
 	return t.Median(func(at func(string) float64) float64 { return at(a) })
 }

@@ -5,23 +5,23 @@ import (
 	"time"
 )
 
-// A Work is one thing that is done in several ways.
+// A Work is something to measure, such as to spawn 1,000 tasks, with the ways of doing it.
 type Work struct {
-	Name  string // as benchstat reads it: "Spawn/tasks=1000/grain=0s"
-	Units int    // of what an operation is made: tasks, say, or scopes
+	Name  string // in the form that benchstat reads: "Spawn/tasks=1000/grain=0s"
+	Units int    // the number of tasks or scopes in one operation
 	Unit  string // "task"
-	Ways  []Way  // traigo's first
+	Ways  []Way  // the first one is traigo's
 }
 
-// A Way does the work.
+// A Way is the code that does a work with one library.
 type Way struct {
 	Name string
-	// Op does the work once and returns how long that took: preparations, and
-	// what is done only to tidy up, are not in it.
+	// Op does the work once and returns how long that took, without the time for
+	// preparation and for cleaning up.
 	Op func() time.Duration
 }
 
-// timed makes an operation of a function that is to be timed as a whole.
+// timed returns an operation that times the whole call of f.
 func timed(f func()) func() time.Duration {
 	return func() time.Duration {
 		begin := time.Now()
@@ -30,7 +30,7 @@ func timed(f func()) func() time.Duration {
 	}
 }
 
-// Works lists what is measured, by the name of the benchmark that measures it.
+// Works returns all works by the name of their benchmark.
 func Works() map[string][]Work {
 	works := map[string][]Work{}
 	for _, grain := range []time.Duration{0, 300 * time.Nanosecond, 3 * time.Microsecond, 30 * time.Microsecond} {
@@ -52,7 +52,7 @@ func Works() map[string][]Work {
 	return works
 }
 
-// Spawn is n tasks that compute for about grain each, and are waited for.
+// Spawn is to start n tasks that compute for about grain each, and to wait for them.
 func Spawn(n int, grain time.Duration) Work {
 	return crowded(fmt.Sprintf("Spawn/tasks=%d/grain=%v", n, grain), n, func(c crowd) func() time.Duration {
 		j := busy(grain)
@@ -60,7 +60,8 @@ func Spawn(n int, grain time.Duration) Work {
 	})
 }
 
-// Park is n tasks that have all been parked on a channel before they go on.
+// Park is to start n tasks that park on a channel, and to let them go on when all have
+// parked.
 func Park(n int) Work {
 	return crowded(fmt.Sprintf("Park/tasks=%d", n), n, func(c crowd) func() time.Duration {
 		return timed(func() {
@@ -78,7 +79,7 @@ func crowded(name string, n int, op func(crowd) func() time.Duration) Work {
 	return w
 }
 
-// Only is w with those ways that the other work has as well.
+// Only returns w with only those ways that the other work has as well.
 func (w Work) Only(other Work) Work {
 	var ways []Way
 	for _, way := range w.Ways {

@@ -26,7 +26,7 @@ func TestEveryCrowdRunsAllOfItsTasks(t *testing.T) {
 	}
 }
 
-// What a lot waits for has been reached: all of them are parked at once.
+// release returns only if all tasks of the lot are parked at the same time.
 func TestEveryCrowdParks(t *testing.T) {
 	for _, c := range crowds {
 		t.Run(c.name, func(t *testing.T) {

@@ -11,8 +11,8 @@ import (
 	"github.com/traigo/traigo/errgroup"
 )
 
-// A function costs a task and what wraps it; the name is worked out once for
-// each place in the code.
+// A function costs two allocations: its task, and the closure that wraps it. The
+// option with its name is made once for all closures of the same code.
 func TestCostOfAFunctionIsTwoAllocations(t *testing.T) {
 	if raceEnabled {
 		t.Skip("the race detector allocates")
@@ -28,7 +28,7 @@ func TestCostOfAFunctionIsTwoAllocations(t *testing.T) {
 		}), 0.05, name)
 		assert.InDelta(t, 2, testing.AllocsPerRun(2000, func() {
 			for !g.TryGo(signal) {
-				runtime.Gosched() // the one before still holds its slot
+				runtime.Gosched() // the function before this one still holds its slot
 			}
 			<-done
 		}), 0.05, name+", TryGo")
@@ -36,8 +36,8 @@ func TestCostOfAFunctionIsTwoAllocations(t *testing.T) {
 	}
 }
 
-// Beside the scope there is the context, and an account of who hears of its end; a
-// name is made in each new group.
+// A group costs its scope, its context, and the map of the tasks that are canceled
+// with the context. Each new group makes the option with the name once.
 func TestCostOfAGroupIsSmall(t *testing.T) {
 	if raceEnabled {
 		t.Skip("the race detector allocates")

@@ -1,5 +1,5 @@
-// Package errgroup runs functions in groups, with the API and the behavior of
-// golang.org/x/sync/errgroup, on a [traigo.Scope].
+// Package errgroup runs groups of functions. It has the API and the behavior of
+// golang.org/x/sync/errgroup, and is built on [traigo.Scope].
 //
 // # Migration
 //
@@ -7,37 +7,42 @@
 //
 //	import "github.com/traigo/traigo/errgroup" // was "golang.org/x/sync/errgroup"
 //
-// Nothing else has to change, but see Differences below. From there [Group.Scope] opens the rest: the group is
-// a scope in the tree, named "errgroup", below the one that the context carries. Its
-// functions are tasks with names; what observes and logs that tree hears of them;
-// [traigo.Current] finds the scope in the context of [WithContext].
+// No other line has to change; the section Differences lists where the behavior
+// differs. Each group then is a scope named "errgroup" in the tree, below the scope
+// that the context given to [WithContext] carries. Each function is a task, named
+// after the function. Observers and loggers of that tree also get the events of the
+// group, and [traigo.Current] returns the scope of the group for the context that
+// [WithContext] returns. [Group.Scope] returns that scope, for everything that a group
+// cannot do.
 //
 // # Differences
 //
-// All are deliberate.
+// All of them are deliberate.
 //
 //	                             x/sync                    here
-//	a function panics            the process crashes       the context is canceled; Wait, when
-//	                                                       all have ended, panics with a
-//	                                                       *traigo.PanicError; Go runs nothing more
-//	a function calls Goexit,     counts as success         fails with traigo.ErrGoexit
-//	as t.FailNow does
-//	Go is blocked on the limit,  waits for room, then      returns, and the function is not run:
-//	and ctx is canceled          runs the function         Wait returns an error that wraps
-//	                                                       traigo.ErrRefused, unless one has failed
-//	a function does not end      Wait waits                so it does here, and says so in the log,
-//	                                                       unless a scope above has a CancelTimeout:
-//	                                                       then it is given up, and Wait returns a
-//	                                                       *traigo.StuckError, or logs it if a function
-//	                                                       has failed
-//	nil function                 crashes in a goroutine    Go and TryGo panic
-//	goroutines                   one for each function     short functions share them: see
-//	                                                       traigo.Dedicated
-//	pprof labels                 those of Go's caller      those of the context
-//	nobody calls Wait            the context leaks         a scope above joins the group at its
-//	                                                       end; without one, as x/sync
+//	a function panics            the process crashes       the context is canceled; when all functions
+//	                                                       have ended, Wait panics with a
+//	                                                       *traigo.PanicError; Go runs no more functions
+//	a function calls             counts as success         fails with traigo.ErrGoexit
+//	runtime.Goexit, as
+//	t.FailNow does
+//	the context is canceled      Go waits until it can     Go returns, and does not run the function;
+//	while Go is blocked by       run the function          if no function fails, Wait returns an error
+//	the limit                                              that wraps traigo.ErrRefused
+//	a function goes on when      Wait waits                Wait waits, and a warning is logged after
+//	the context is canceled                                10 s; if a scope above has a CancelTimeout,
+//	                                                       the function is given up after that time,
+//	                                                       and Wait returns a *traigo.StuckError, or
+//	                                                       logs it if a function has failed
+//	f is nil                     crashes in a goroutine    Go and TryGo panic
+//	goroutines                   one for each function     functions that end soon share goroutines:
+//	                                                       see traigo.Dedicated
+//	pprof labels                 those of the caller       those of the context
+//	                             of Go
+//	nobody calls Wait            the context is leaked     a scope above cancels and joins the group
+//	                                                       when it ends; without one, as in x/sync
 //
-// Under a scope with [traigo.PanicAsError] a panic is a failure like any other.
+// Under a scope with [traigo.PanicAsError] a panic is an error like any other.
 package errgroup
 
 import (
@@ -47,76 +52,86 @@ import (
 	"log/slog"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/traigo/traigo"
 )
 
-// A Group is a set of functions that are waited for together. The zero Group is
-// ready: it has no limit and no context, and a failure does not disturb the
-// others. It must not be copied after first use.
+// A Group is a set of functions that run at the same time and are waited for
+// together. The zero Group is ready to use. It has no limit and no context, so a
+// function that fails does not stop the others. A Group must not be copied after
+// first use.
 type Group struct {
-	// Of WithContext, then read-only; the zero Group has none of them.
-	outer, ctx context.Context //nolint:containedctx // what WithContext was given, and has returned
+	// Set by WithContext, then read-only. All are nil in the zero Group.
+	outer, ctx context.Context //nolint:containedctx // the parameter and the result of WithContext
 	cancel     context.CancelCauseFunc
-	unhear     func() bool   // the end of outer cancels nothing any more; nil if it has none
-	origin     *traigo.Scope // the first scope, which is the current one in ctx
+	stopOuter  func() bool   // removes cancelRunning from outer; nil if outer never ends
+	origin     *traigo.Scope // the first scope, which traigo.Current finds in ctx
 
-	listening sync.Once
-	label     atomic.Pointer[label]
+	watching sync.Once
+	lastName atomic.Pointer[funcName]
 
-	// mu is a leaf: nothing foreign is called under it.
-	mu      sync.Mutex
-	scope   *traigo.Scope // takes the next function, unless Wait has closed it; nil before the first
-	slots   chan struct{} // one for each running function; nil: no limit
-	running map[*traigo.Task]struct{}
-	waited  bool          // Wait has returned, and canceled ctx
-	told    *traigo.Scope // whose outcome a Wait has returned or logged
-	err     error         // the first; for ever
-	refused error         // of a function that was not run: failures come before it
+	// mu is a leaf: nothing foreign is called while it is held.
+	mu       sync.Mutex
+	scope    *traigo.Scope // the scope for the next function, unless Wait has closed it; nil before the first
+	slots    chan struct{} // holds an element for each running function; nil: no limit
+	running  map[*traigo.Task]struct{}
+	waited   bool          // Wait has returned, and so has canceled ctx
+	reported *traigo.Scope // the last scope whose outcome a Wait has returned or logged
+	err      error         // the first error; never replaced
+	refused  error         // of the first function that was not run; Wait prefers err
 }
 
-// WithContext returns a Group and a context for its functions, derived from ctx.
-// That is canceled by the first failure, with the error itself as its
-// [context.Cause], and at the latest when Wait returns.
+// WithContext returns a new Group and a context derived from ctx. The context is
+// canceled as soon as a function of the group fails, and otherwise when Wait
+// returns. Its [context.Cause] is the first error of a function, as the function
+// returned it. If ctx ends before a function fails, it is the cause of ctx; if Wait
+// returns nil, it is [context.Canceled]. WithContext panics if ctx is nil.
 func WithContext(ctx context.Context) (*Group, context.Context) {
 	g := &Group{outer: ctx, running: map[*traigo.Task]struct{}{}}
 	s := g.open()
 	g.origin = s
 	g.ctx, g.cancel = context.WithCancelCause((*groupContext)(g))
 	if ctx.Done() != nil {
-		g.unhear = context.AfterFunc(ctx, g.cancelRunning)
+		g.stopOuter = context.AfterFunc(ctx, g.cancelRunning)
 	}
 	if traigo.Current(ctx) != nil {
-		g.listen() // the scope above may end this one
+		g.watchScope() // the scope above may cancel this one
 	}
 	return g, g.ctx
 }
 
-// Go runs f in the group, on another goroutine. With a limit it blocks until
-// there is room, or the context is canceled: then f is not run. The error of f is
-// the group's: if it is the first one, it cancels the context, and Wait returns it.
+// Go runs f in a task of the group. If a limit is set and that many functions are
+// running, Go blocks until one of them has ended. If the context is canceled
+// meanwhile, Go returns and f is never run; Wait then returns an error that wraps
+// [traigo.ErrRefused], unless a function has failed.
 //
-// Go may be called from functions of the group; if the group is full, such a call
-// waits for others, or for ever. It panics if f is nil.
+// The error of f belongs to the group. The first error cancels the context and is
+// returned by Wait; later errors are dropped.
+//
+// A function of the group may call Go. If the limit is reached, it waits for another
+// function to end; if all running functions do so, they block for ever. Go panics if
+// f is nil.
 func (g *Group) Go(f func() error) {
-	if slots, ok := g.enter("Go", f, true); ok {
+	if slots, ok := g.acquire("Go", f, true); ok {
 		if err := g.spawn(f, slots); err != nil {
 			g.refuse(err)
 		}
 	}
 }
 
-// TryGo is Go for those who do not want to block: it reports whether f was
-// started, which it was not if the limit is reached. It panics if f is nil.
+// TryGo is like Go but never blocks. It reports whether f is run, which it is not if
+// the limit is reached, or if the scope of the group was canceled, by a panic say.
+// TryGo panics if f is nil.
 func (g *Group) TryGo(f func() error) bool {
-	slots, ok := g.enter("TryGo", f, false)
+	slots, ok := g.acquire("TryGo", f, false)
 	return ok && g.spawn(f, slots) == nil
 }
 
-// SetLimit lets at most n functions of the group run at once. With a limit of 0
-// none is started any more: Go blocks, TryGo reports false. A negative n removes
-// the limit. SetLimit panics if functions are running that were started under
-// another limit.
+// SetLimit lets at most n functions of the group run at the same time. With n = 0 no
+// function can start: Go blocks and TryGo returns false. A negative n removes the
+// limit. SetLimit panics if n is not negative and a function is running that was
+// started under a limit.
 func (g *Group) SetLimit(n int) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -130,24 +145,26 @@ func (g *Group) SetLimit(n int) {
 	g.slots = make(chan struct{}, n)
 }
 
-// Wait returns when all functions of the group have ended, and whatever else runs
-// in its scope: with the error that came first, nil if there was none. The
-// context is canceled then. If a function panicked, Wait panics with a
-// [*traigo.PanicError].
+// Wait waits until all functions of the group have ended, and everything else that
+// runs in its scope. Then it cancels the context and returns the first error of a
+// function. If no function failed, it returns an error if a function was not run
+// (see Go) or the scope failed, and nil otherwise. If a function panicked, Wait
+// panics with a [*traigo.PanicError]. If the scope failed but Wait returns another
+// error, the error of the scope is logged at level ERROR to [slog.Default].
 //
-// Wait may be called from several goroutines and more than once, and the group may be
-// used again afterwards; a first error stays the first. A function of the group must
-// not call it: it would wait for itself.
+// Wait may be called by several goroutines and more than once, and the group may be
+// used again afterwards; an error that Wait has returned is returned again each
+// time. A function of the group must not call Wait: it would wait for itself.
 func (g *Group) Wait() error {
 	g.mu.Lock()
 	s := g.scope
 	g.mu.Unlock()
 	var err error
-	if g.unhear != nil {
-		defer g.unhear() // also where it panics
+	if g.stopOuter != nil {
+		defer g.stopOuter() // also if s.Wait panics
 	}
 	if s != nil {
-		err = s.Wait() // of the functions it knows only the panics: see ended
+		err = s.Wait() // of the functions' errors it has only the panics: see noBubble
 	}
 	g.mu.Lock()
 	g.waited = true
@@ -156,27 +173,42 @@ func (g *Group) Wait() error {
 			g.err = err
 		}
 	}
-	first, told := g.err, g.told == s
-	g.told = s
+	first, reported := g.err, g.reported == s
+	g.reported = s
 	g.mu.Unlock()
 	if g.cancel != nil {
 		g.cancel(first)
 	}
-	if err != nil && !told && !isFirst(first, err) {
+	if err != nil && !reported && !addsNothing(err, first) {
 		slog.Error("traigo: errgroup: an error in the scope of a group, behind the one that Wait returns", "err", err)
 	}
 	return first
 }
 
-// Scope returns the scope that the functions of the group run in. It is opened when
-// it is first needed and closed by Wait; a Go after that opens another. What is
-// spawned in it by its own methods follows the rules of traigo, and is joined by
-// Wait. If the scope fails, or is canceled, the context of [WithContext] is
-// canceled too; the other way round it is not so.
+// addsNothing reports whether the outcome of a scope says nothing beside the first
+// error, which Wait returns: it is that error, or says only that the scope above has
+// ended.
+func addsNothing(outcome, first error) bool {
+	e, _ := errors.AsType[*traigo.Error](outcome)
+	if e == nil || len(e.Others) > 0 {
+		return false
+	}
+	c, _ := e.Err.(*traigo.Cancellation) //nolint:errorlint // the ending itself
+	return c != nil && c.Kind == traigo.ParentCanceled || errors.Is(first, outcome)
+}
+
+// Scope returns the scope in which the functions of the group run. It is opened when
+// it is first needed, and closed by Wait; the first Go after Wait opens another one.
+// A task that is spawned by the methods of the scope follows the rules of package
+// traigo, and Wait waits for it. If the scope fails or is canceled, the context of
+// [WithContext] is canceled as well. The reverse does not hold: canceling the context
+// does not cancel the scope.
 func (g *Group) Scope() *traigo.Scope {
-	g.listen()
+	g.watchScope()
 	return g.open()
 }
+
+var scopeName = traigo.Name("errgroup")
 
 func (g *Group) open() *traigo.Scope {
 	g.mu.Lock()
@@ -187,11 +219,13 @@ func (g *Group) open() *traigo.Scope {
 	}
 	under := context.Background()
 	if g.outer != nil {
-		// It does not hear of the end of outer: functions of a group that has been
-		// canceled still run, and are told by their context.
+		// The scope must not end with outer: as in x/sync, a group whose context is
+		// canceled still runs functions, and they learn of it from that context.
 		under = context.WithoutCancel(g.outer)
 	}
-	opened := traigo.New(under, scopeName) // without the lock: observers hear of it
+	// New calls observers, so mu is not held. If two goroutines open a scope at the
+	// same time, the first one to store it wins, and the other scope is closed.
+	opened := traigo.New(under, scopeName)
 	g.mu.Lock()
 	if g.scope == nil {
 		g.scope = opened
@@ -204,15 +238,62 @@ func (g *Group) open() *traigo.Scope {
 	return s
 }
 
-// isFirst reports that the outcome of a scope has nothing to say beside the error
-// that Wait returns: it is that, or only the news that the scope above has ended.
-func isFirst(first, outcome error) bool {
-	e, _ := errors.AsType[*traigo.Error](outcome)
-	if e == nil || len(e.Others) > 0 {
-		return false
+// A groupContext is the parent of the context that WithContext returns. It ends with
+// outer, at the same moment, and has the values of the first scope. The context of
+// that scope cannot be the parent: it also ends when the scope completes, with a
+// cause of its own, whereas x/sync promises context.Canceled.
+type groupContext Group
+
+func (c *groupContext) Deadline() (time.Time, bool) { return c.outer.Deadline() }
+func (c *groupContext) Done() <-chan struct{}       { return c.outer.Done() }
+func (c *groupContext) Err() error                  { return c.outer.Err() }
+
+// Value returns the scope to a caller that looks for the current scope. That caller
+// may cancel the scope, so from then on the end of the scope ends the context.
+func (c *groupContext) Value(key any) any {
+	v := c.origin.Context().Value(key)
+	if v == nil {
+		return c.outer.Value(key)
 	}
-	c, _ := e.Err.(*traigo.Cancellation) //nolint:errorlint // the ending itself
-	return c != nil && c.Kind == traigo.ParentCanceled || errors.Is(first, outcome)
+	if v == c.origin {
+		(*Group)(c).watchScope()
+	}
+	return v
 }
 
-var scopeName = traigo.Name("errgroup")
+// AfterFunc is called by package context when a context is derived from c. If outer
+// belongs to a scope or task, the derived context then is canceled before the call that
+// cancels outer returns, and not by a goroutine some time later.
+func (c *groupContext) AfterFunc(f func()) (stop func() bool) { return afterFunc(c.outer, f) }
+
+// afterFunc is context.AfterFunc without a goroutine for f, if ctx has an AfterFunc
+// method, as the contexts of scopes and tasks have.
+func afterFunc(ctx context.Context, f func()) (stop func() bool) {
+	if ctx, ok := ctx.(interface{ AfterFunc(f func()) func() bool }); ok {
+		return ctx.AfterFunc(f)
+	}
+	return context.AfterFunc(ctx, f)
+}
+
+// watchScope makes the end of the first scope cancel the group's context, unless Wait
+// has ended the scope; Wait cancels the context itself. It is called only when code
+// outside of the group can cancel the scope, since it costs as much as the rest of a
+// small group.
+func (g *Group) watchScope() {
+	if g.origin == nil {
+		return
+	}
+	g.watching.Do(func() {
+		afterFunc(g.origin.Context(), func() {
+			if !endedByWait(g.origin) {
+				g.cancel(context.Cause(g.origin.Context()))
+			}
+		})
+	})
+}
+
+// endedByWait reports whether s has come to its normal end, as it does in Wait.
+func endedByWait(s *traigo.Scope) bool {
+	c, ok := errors.AsType[*traigo.Cancellation](context.Cause(s.Context()))
+	return ok && c.Kind == traigo.Completed && c.Scope == s.Path() // of s itself, not of a scope above
+}

@@ -3,6 +3,7 @@ package errgroup_test
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"runtime"
 	"strings"
 	"sync"
@@ -18,44 +19,8 @@ import (
 	"github.com/traigo/traigo/errgroup"
 )
 
-// That the group does what the one of x/sync does is tested in bench, with both side
-// by side. Here is what it does differently, and what it can do besides; and the
-// essence once more, so that this package stands alone.
-
-var (
-	errBoom  = errors.New("boom")
-	errLater = errors.New("later")
-	errOuter = errors.New("outer")
-)
-
-func after(d time.Duration, err error) func() error {
-	return func() error {
-		time.Sleep(d)
-		return err
-	}
-}
-
-type observerFunc func(traigo.Event)
-
-func (f observerFunc) Observe(e traigo.Event) { f(e) }
-
-// inBubble runs a test in which time is not real, and nothing may be left over.
-func inBubble(t *testing.T, f func(t *testing.T)) {
-	t.Helper()
-	synctest.Test(t, f)
-}
-
-// raised returns what Wait panics with, which has to be a *traigo.PanicError.
-func raised(t *testing.T, g *errgroup.Group) (p *traigo.PanicError) {
-	t.Helper()
-	defer func() { p, _ = recover().(*traigo.PanicError) }()
-	err := g.Wait()
-	assert.Fail(t, "Wait has returned", "%v", err)
-	return nil
-}
-
 func TestWaitReturnsTheVeryErrorThatCameFirst(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		g, ctx := errgroup.WithContext(t.Context())
 		g.Go(after(2*time.Second, errLater))
 		g.Go(after(time.Second, errBoom))
@@ -67,7 +32,7 @@ func TestWaitReturnsTheVeryErrorThatCameFirst(t *testing.T) {
 }
 
 func TestSuccessCancelsTheContextInWait(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		g, ctx := errgroup.WithContext(t.Context())
 		g.Go(after(time.Second, nil))
 		time.Sleep(2 * time.Second)
@@ -76,7 +41,7 @@ func TestSuccessCancelsTheContextInWait(t *testing.T) {
 		assert.Equal(t, context.Canceled, context.Cause(ctx))
 
 		g, ctx = errgroup.WithContext(t.Context())
-		_ = g.Scope() // somebody else knows of the scope
+		_ = g.Scope() // code outside of the group may cancel the scope now
 		g.Go(after(time.Second, nil))
 		require.NoError(t, g.Wait())
 		assert.Equal(t, context.Canceled, context.Cause(ctx))
@@ -84,7 +49,7 @@ func TestSuccessCancelsTheContextInWait(t *testing.T) {
 }
 
 func TestZeroGroupDisturbsNobodyAndIsUsedAgain(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		var g errgroup.Group
 		require.NoError(t, g.Wait(), "nothing was started")
 		g.Go(after(0, nil))
@@ -104,34 +69,12 @@ func TestZeroGroupDisturbsNobodyAndIsUsedAgain(t *testing.T) {
 	})
 }
 
-func TestFunctionsRunAfterTheCancellation(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
-		outer, cancel := context.WithCancelCause(t.Context())
-		g, ctx := errgroup.WithContext(outer)
-		var runs atomic.Int32
-		run := func() error {
-			runs.Add(1)
-			time.Sleep(time.Second)
-			return nil
-		}
-		g.Go(after(0, errBoom))
-		<-ctx.Done()
-		g.Go(run)
-		assert.True(t, g.TryGo(run))
-		cancel(errOuter)
-		g.Go(run)
-		assert.True(t, g.TryGo(run))
-		assert.Same(t, errBoom, g.Wait())
-		assert.EqualValues(t, 4, runs.Load())
-	})
-}
-
-// A function from before the end of the outer context may bring others, which run in
-// another scope: also when all functions from after it have long ended, and when Wait
-// has begun to wait for the scope that was there first.
+// A function that was started before the outer context ended may call Go after that.
+// Wait waits for the new function, also if every function that was started after the
+// end has returned already, and if Wait was called before the new function came.
 func TestWaitWaitsForWhatComesOfEarlierFunctions(t *testing.T) {
 	for name, endsAfter := range map[string]time.Duration{"before Wait": 0, "during Wait": time.Second} {
-		inBubble(t, func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
 			outer, cancel := context.WithCancel(t.Context())
 			g, _ := errgroup.WithContext(outer)
 			ended := false
@@ -156,178 +99,11 @@ func TestWaitWaitsForWhatComesOfEarlierFunctions(t *testing.T) {
 	}
 }
 
-// Nobody is let in while Wait decides that all have ended.
-func TestStressGoInsideWhileManyWait(t *testing.T) {
-	for range 50 {
-		inBubble(t, func(t *testing.T) {
-			g, ctx := errgroup.WithContext(t.Context())
-			g.SetLimit(3)
-			var runs atomic.Int32
-			var nest func(depth int) func() error
-			nest = func(depth int) func() error {
-				return func() error {
-					runs.Add(1)
-					if depth > 0 && !g.TryGo(nest(depth-1)) {
-						return nest(depth - 1)()
-					}
-					return nil
-				}
-			}
-			for range 20 {
-				g.Go(nest(5))
-			}
-			var waiters sync.WaitGroup
-			for range 4 {
-				waiters.Go(func() { assert.NoError(t, g.Wait()) })
-			}
-			waiters.Wait()
-			assert.EqualValues(t, 120, runs.Load())
-			assert.Equal(t, context.Canceled, context.Cause(ctx))
-		})
-	}
-}
-
-func TestPanicCancelsTheGroupAndIsRaisedByWait(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
-		g, ctx := errgroup.WithContext(t.Context())
-		ended := false
-		g.Go(func() error {
-			<-ctx.Done()
-			time.Sleep(time.Second)
-			ended = true
-			return ctx.Err()
-		})
-		g.Go(func() error { panic(errBoom) })
-		p := raised(t, g)
-		require.NotNil(t, p)
-		assert.True(t, ended, "only when all have ended")
-		require.ErrorIs(t, p, errBoom)
-		assert.Contains(t, p.Task, "TestPanicCancels")
-		assert.Contains(t, p.Error(), "TestPanicCancelsTheGroupAndIsRaisedByWait.func1.2(", "the stack of the panic")
-		assert.Equal(t, 1, strings.Count(p.Error(), "[running"), "once")
-		require.ErrorIs(t, context.Cause(ctx), p)
-
-		g.Go(func() error { panic("not run") })
-		assert.False(t, g.TryGo(func() error { panic("not run") }))
-		assert.Same(t, p, raised(t, g), "it is for ever")
-	})
-}
-
-func TestPanicTurnsAwayWhoIsBlocked(t *testing.T) {
-	for range 20 { // whatever the scheduler does
-		inBubble(t, func(t *testing.T) {
-			var g errgroup.Group
-			g.SetLimit(1)
-			g.Go(func() error {
-				time.Sleep(time.Second)
-				panic("ouch")
-			})
-			g.Go(func() error {
-				assert.Fail(t, "it has been let in")
-				return nil
-			})
-			p := raised(t, &g)
-			require.NotNil(t, p)
-			assert.Equal(t, "ouch", p.Recovered.Value)
-			g.SetLimit(2) // no slot is lost
-		})
-	}
-}
-
-func TestPanicAfterTheCancellation(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
-		outer, cancel := context.WithCancel(t.Context())
-		g, ctx := errgroup.WithContext(outer)
-		g.SetLimit(1)
-		g.Go(func() error {
-			<-ctx.Done()
-			panic("ouch")
-		})
-		cancel()
-		require.NotNil(t, raised(t, g))
-		g.SetLimit(1) // no slot is lost
-	})
-}
-
-func TestNothingRunsAfterAPanicWhateverElseEnds(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
-		outer, cancel := context.WithCancel(t.Context())
-		g, _ := errgroup.WithContext(outer)
-		g.Go(func() error { panic("ouch") })
-		synctest.Wait()
-		cancel()
-		g.Go(mustNotRun(t))
-		assert.False(t, g.TryGo(mustNotRun(t)))
-		assert.NotNil(t, raised(t, g))
-	})
-}
-
-func TestPanicOfAGroupInAGroupStaysTheOneItWas(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
-		var outer, inner errgroup.Group
-		outer.Go(func() error {
-			inner.Go(func() error { panic("ouch") })
-			return inner.Wait()
-		})
-		p := raised(t, &outer)
-		assert.Same(t, p, raised(t, &inner))
-		assert.Equal(t, "errgroup/TestPanicOfAGroupInAGroupStaysTheOneItWas.func1.1.1", p.Task)
-		assert.Equal(t, 1, strings.Count(p.Error(), "[running"))
-	})
-}
-
-func TestPanicAsErrorIsAFailure(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
-		_ = traigo.Run(t.Context(), func(ctx context.Context, _ *traigo.Scope) error {
-			g, ctx := errgroup.WithContext(ctx)
-			g.SetLimit(1)
-			g.Go(func() error { panic(errBoom) })
-			<-ctx.Done()
-			synctest.Wait()
-			ran := false
-			g.Go(func() error { ran = true; return nil })
-			err := g.Wait()
-			p, ok := errors.AsType[*traigo.PanicError](err)
-			assert.True(t, ok)
-			assert.True(t, ran, "the slot was given back")
-			assert.Same(t, p, err)
-			assert.Same(t, p, context.Cause(ctx))
-			return nil
-		}, traigo.PanicAsError())
-	})
-}
-
-func TestGoexitIsAFailure(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
-		g, ctx := errgroup.WithContext(t.Context())
-		g.SetLimit(1)
-		g.Go(func() error {
-			runtime.Goexit()
-			return nil
-		})
-		<-ctx.Done()
-		synctest.Wait()
-		ran := false
-		g.Go(func() error { ran = true; return nil })
-		assert.Equal(t, traigo.ErrGoexit, g.Wait())
-		assert.Equal(t, traigo.ErrGoexit, context.Cause(ctx))
-		assert.True(t, ran, "the slot was given back")
-	})
-}
-
-func TestNilFunctionPanicsAtTheCall(t *testing.T) {
-	var g errgroup.Group
-	assert.PanicsWithValue(t, "errgroup: Go: nil function", func() { g.Go(nil) })
-	assert.PanicsWithValue(t, "errgroup: TryGo: nil function", func() { g.TryGo(nil) })
-	require.NoError(t, g.Wait())
-	assert.Panics(t, func() { errgroup.WithContext(nil) }) //nolint:staticcheck // that is the point
-}
-
 func TestSetLimitPanicsWhileTheLimitIsInUse(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		var g errgroup.Group
 		g.Go(after(time.Second, nil))
-		g.SetLimit(2) // what runs without a limit does not count
+		g.SetLimit(2) // a function that was started without a limit does not count
 		g.Go(after(time.Second, nil))
 		g.Go(after(time.Second, nil))
 		for _, n := range []int{0, 1, 3} {
@@ -349,21 +125,200 @@ func TestSetLimitPanicsWhileTheLimitIsInUse(t *testing.T) {
 	})
 }
 
-func TestLimitHolds(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
-		var g errgroup.Group
-		g.SetLimit(3)
-		var now atomic.Int32
-		start := time.Now()
-		for range 9 {
+func TestGroupIsInTheTree(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var ended sync.Map // errors by the paths of tasks
+		err := traigo.Run(t.Context(), func(ctx context.Context, s *traigo.Scope) error {
+			g, ctx := errgroup.WithContext(ctx)
+			assert.Same(t, g.Scope(), traigo.Current(ctx))
+			g.Go(sleepy)
+			g.Go(lazy)
+			synctest.Wait()
+			shot := s.Snapshot()
+			require.Len(t, shot.Scopes, 1)
+			require.Len(t, shot.Scopes[0].Tasks, 2)
+			assert.Equal(t, "load/errgroup/sleepy", shot.Scopes[0].Tasks[0].Path)
+			assert.Equal(t, "load/errgroup/lazy", shot.Scopes[0].Tasks[1].Path)
+			assert.Same(t, errBoom, g.Wait())
+			assert.Empty(t, s.Snapshot().Scopes, "Wait has closed it")
+			return nil
+		}, traigo.Name("load"), traigo.Observe(observerFunc(func(e traigo.Event) {
+			if e.Kind == traigo.TaskEnded {
+				ended.Store(e.Task.Path(), e.Err)
+			}
+		})))
+		require.NoError(t, err)
+		got, _ := ended.Load("load/errgroup/sleepy")
+		assert.Same(t, errBoom, got)
+	})
+}
+
+func TestScopeAboveJoinsAGroupNobodyWaitsFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ended := false
+		err := traigo.Run(t.Context(), func(ctx context.Context, _ *traigo.Scope) error {
+			g, ctx := errgroup.WithContext(ctx)
 			g.Go(func() error {
-				defer now.Add(-1)
-				assert.LessOrEqual(t, now.Add(1), int32(3))
+				<-ctx.Done()
 				time.Sleep(time.Second)
+				ended = true
 				return nil
 			})
-		}
-		require.NoError(t, g.Wait())
-		assert.Equal(t, 3*time.Second, time.Since(start), "and is made use of")
+			return nil
+		})
+		require.NoError(t, err)
+		assert.True(t, ended)
 	})
+}
+
+// The outer context does not end with the scope above, but the group has to.
+func TestScopeAboveEndsAShieldedGroup(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var g *errgroup.Group
+		err := traigo.Run(t.Context(), func(ctx context.Context, _ *traigo.Scope) error {
+			g, ctx = errgroup.WithContext(context.WithoutCancel(ctx))
+			g.Go(func() error { <-ctx.Done(); return nil })
+			return nil
+		})
+		require.NoError(t, err)
+		g.Go(mustNotRun(t))
+		assert.False(t, g.TryGo(mustNotRun(t)))
+		assert.ErrorIs(t, g.Wait(), traigo.ErrRefused)
+	})
+}
+
+func TestCancelOfTheScopeCancelsTheContext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for name, scopeOf := range map[string]func(*errgroup.Group, context.Context) *traigo.Scope{
+			"Scope":   func(g *errgroup.Group, _ context.Context) *traigo.Scope { return g.Scope() },
+			"Current": func(_ *errgroup.Group, ctx context.Context) *traigo.Scope { return traigo.Current(ctx) },
+		} {
+			g, ctx := errgroup.WithContext(t.Context())
+			g.Go(func() error { <-ctx.Done(); return nil })
+			scopeOf(g, ctx).Cancel(errBoom)
+			assert.ErrorIs(t, context.Cause(ctx), errBoom, name)
+			g.Go(mustNotRun(t))
+			assert.ErrorIs(t, g.Wait(), errBoom, name)
+		}
+	})
+}
+
+func TestWaitJoinsWhatElseIsInTheScope(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g, ctx := errgroup.WithContext(t.Context())
+		g.Go(after(time.Second, nil))
+		g.Scope().Spawn(func(own context.Context) error {
+			time.Sleep(time.Minute)
+			assert.NoError(t, ctx.Err(), "not before Wait returns")
+			return errors.Join(own.Err(), errBoom)
+		}, traigo.Name("extra"))
+		err := g.Wait()
+		require.ErrorIs(t, err, errBoom)
+		assert.EqualError(t, err, `scope "errgroup": task "extra": boom`)
+		assert.ErrorIs(t, context.Cause(ctx), errBoom)
+	})
+}
+
+func TestZeroGroupHasAScope(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var g errgroup.Group
+		s := g.Scope()
+		g.Go(after(0, nil))
+		assert.Same(t, s, g.Scope())
+		require.NoError(t, g.Wait())
+		assert.Equal(t, traigo.Closed, g.Scope().State())
+		g.Go(after(0, nil))
+		assert.NotSame(t, s, g.Scope())
+		require.NoError(t, g.Wait())
+	})
+}
+
+// The group holds no lock while it opens a scope. Of several that are opened at the
+// same time it keeps one.
+func TestScopesInExcessAreClosed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		slow := observerFunc(func(e traigo.Event) {
+			if e.Kind == traigo.ScopeOpened {
+				time.Sleep(time.Second)
+			}
+		})
+		_ = traigo.Run(t.Context(), func(ctx context.Context, s *traigo.Scope) error {
+			g, _ := errgroup.WithContext(ctx)
+			require.NoError(t, g.Wait())
+			for range 5 {
+				go g.Go(after(time.Minute, nil))
+			}
+			time.Sleep(10 * time.Second)
+			require.Len(t, s.Snapshot().Scopes, 1)
+			assert.Len(t, s.Snapshot().Scopes[0].Tasks, 5)
+			return g.Wait()
+		}, traigo.Observe(slow))
+	})
+}
+
+func TestStressFirstUseFromManyGoroutines(t *testing.T) {
+	for range 100 {
+		synctest.Test(t, func(t *testing.T) {
+			var g errgroup.Group
+			var all sync.WaitGroup
+			for range 8 {
+				all.Go(func() { g.Go(after(time.Second, nil)) })
+			}
+			all.Wait()
+			assert.Len(t, g.Scope().Snapshot().Tasks, 8)
+			assert.NoError(t, g.Wait())
+		})
+	}
+}
+
+func TestGroupThatPanickedLeavesNothingInItsContext(t *testing.T) {
+	outer, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var gone atomic.Bool
+	func() {
+		defer func() { _ = recover() }()
+		g, _ := errgroup.WithContext(outer)
+		runtime.AddCleanup(g, func(*atomic.Bool) { gone.Store(true) }, &gone)
+		g.Go(func() error { panic("oops") })
+		_ = g.Wait()
+	}()
+	for !gone.Load() {
+		require.NoError(t, t.Context().Err())
+		runtime.GC()
+		runtime.Gosched()
+	}
+}
+
+// Wait returns the first error unchanged, so it has to log an error of the scope.
+func TestWaitLogsWhatItDoesNotReturn(t *testing.T) {
+	errOther := errors.New("other")
+	for name, spawn := range map[string]func(g *errgroup.Group, end <-chan struct{}){
+		"a task of the scope": func(g *errgroup.Group, _ <-chan struct{}) {
+			g.Scope().Spawn(func(context.Context) error { time.Sleep(time.Minute); return errOther })
+		},
+		"a function that does not end": func(g *errgroup.Group, end <-chan struct{}) {
+			g.Go(func() error { <-end; return nil })
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var text strings.Builder
+				before := slog.Default()
+				defer slog.SetDefault(before)
+				slog.SetDefault(slog.New(slog.NewTextHandler(&text, &slog.HandlerOptions{Level: slog.LevelError})))
+				end := make(chan struct{})
+				_ = traigo.Run(t.Context(), func(ctx context.Context, _ *traigo.Scope) error {
+					g, _ := errgroup.WithContext(ctx)
+					spawn(g, end)
+					g.Go(func() error { time.Sleep(time.Second); return errBoom })
+					assert.Same(t, errBoom, g.Wait())
+					assert.Same(t, errBoom, g.Wait())
+					return nil
+				}, traigo.CancelTimeout(time.Second))
+				assert.Equal(t, 1, strings.Count(text.String(), "behind the one that Wait returns"), text.String())
+				close(end)
+				synctest.Wait()
+			})
+		})
+	}
 }

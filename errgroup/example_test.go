@@ -61,7 +61,7 @@ func ExampleGroup_Go() {
 	// Output: <nil> 16
 }
 
-// What finds no room is done right here.
+// A function for which there is no room can be called directly instead.
 func ExampleGroup_TryGo() {
 	var g errgroup.Group
 	g.SetLimit(1)
@@ -95,7 +95,7 @@ func ExampleGroup_SetLimit() {
 	// Output: <nil> true
 }
 
-// A panic reaches whoever waits, when the others have ended.
+// Wait panics if a function has panicked, when all functions have ended.
 func ExampleGroup_Wait() {
 	var g errgroup.Group
 	g.Go(func() error { panic("out of ink") })
@@ -108,14 +108,14 @@ func ExampleGroup_Wait() {
 	// Output: errgroup/ExampleGroup_Wait.func1 panicked: out of ink
 }
 
-// Under a scope the group is a part of the tree, and its own scope does what the
-// group could not.
+// Under a scope the group is part of the tree. Its scope has methods that a group does not
+// have.
 func ExampleGroup_Scope() {
 	_ = traigo.Run(context.Background(), func(ctx context.Context, _ *traigo.Scope) error {
 		g, ctx := errgroup.WithContext(ctx)
 		fmt.Println(g.Scope().Path(), traigo.Current(ctx) == g.Scope())
 
-		// A task with a result, which the group did not have.
+		// A task with a result.
 		size := traigo.Async(g.Scope(), func(context.Context) (int, error) { return 4096, nil })
 		fmt.Println(size.Await(ctx))
 

@@ -2,17 +2,22 @@ package errgroup
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
+
+	"github.com/sourcegraph/conc/panics"
 
 	"github.com/traigo/traigo"
 )
 
-// enter takes a slot if there is a limit. It gives up if the context is canceled,
-// or at once if it may not block.
-func (g *Group) enter(call string, f func() error, block bool) (slots chan struct{}, ok bool) {
+// The steps of a function in a group: it acquires a slot, is spawned as a task, runs, and
+// its error becomes that of the group.
+
+// acquire takes a slot for f if there is a limit. If none is free it blocks, unless
+// block is false; it returns false if the context is canceled meanwhile.
+func (g *Group) acquire(call string, f func() error, block bool) (slots chan struct{}, ok bool) {
 	if f == nil {
 		panic("errgroup: " + call + ": nil function")
 	}
@@ -31,22 +36,25 @@ func (g *Group) enter(call string, f func() error, block bool) (slots chan struc
 		return slots, false
 	}
 	for {
-		ctx, before := g.heeds()
+		ctx, before := g.currentContext()
 		select {
 		case slots <- struct{}{}:
 			return slots, true
 		case <-ctx.Done():
 		}
-		if _, waited := g.heeds(); waited == before {
+		// If Wait has canceled the context, f is not refused: the loop waits again, with
+		// the outer context.
+		if _, waited := g.currentContext(); waited == before {
 			g.refuse(fmt.Errorf("%w: %w (%w)", traigo.ErrRefused, context.Cause(ctx), ctx.Err()))
 			return slots, false
 		}
 	}
 }
 
-// heeds is what a Go that is blocked listens to, and whether a Wait has returned.
-// That this has canceled the context is no reason to turn anybody away.
-func (g *Group) heeds() (ctx context.Context, waited bool) {
+// currentContext returns the context whose end refuses blocked calls of Go and cancels
+// tasks, and whether Wait has returned. Wait has then canceled the context of the group,
+// so it is the outer one.
+func (g *Group) currentContext() (ctx context.Context, waited bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	switch {
@@ -59,17 +67,33 @@ func (g *Group) heeds() (ctx context.Context, waited bool) {
 	}
 }
 
-// A failure is no matter of the scope's: functions that come after it run too.
-var stay = traigo.Bubble(false)
+func release(slots chan struct{}) {
+	if slots != nil {
+		<-slots
+	}
+}
 
-// spawn runs f as a task, and returns why it does not. A scope that Wait has just
-// ended is followed by another.
+// refuse records that a function was not run: Wait must not return nil then.
+func (g *Group) refuse(why error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.refused == nil {
+		g.refused = fmt.Errorf("errgroup: a function was not run: %w", why)
+	}
+}
+
+// A failure of a function does not cancel the scope: functions that are added later
+// still run.
+var noBubble = traigo.Bubble(false)
+
+// spawn runs f as a task, or returns why the scope has refused it. If a Wait has just
+// closed the scope, spawn goes on with another one.
 func (g *Group) spawn(f func() error, slots chan struct{}) error {
 	run := func(ctx context.Context) error { return g.run(ctx, f, slots) }
 	var why error
 	for {
 		s := g.open()
-		t, ok := s.TrySpawn(run, stay, g.nameOf(f))
+		t, ok := s.TrySpawn(run, noBubble, g.nameOf(f))
 		if ok {
 			return nil
 		}
@@ -82,35 +106,39 @@ func (g *Group) spawn(f func() error, slots chan struct{}) error {
 		}
 		g.mu.Unlock()
 	}
-	leave(slots)
+	release(slots)
 	return why
 }
 
-// run is what the task of f does.
+// A funcName is the option that names a task after the function with code at pc.
+type funcName struct {
+	pc   uintptr
+	name traigo.TaskOption
+}
+
+// nameOf returns the option that names a task after f. The last one is kept, since
+// most groups call Go in a loop, with closures of the same code.
+func (g *Group) nameOf(f func() error) traigo.TaskOption {
+	pc := reflect.ValueOf(f).Pointer()
+	n := g.lastName.Load()
+	if n == nil || n.pc != pc {
+		n = &funcName{pc, traigo.NameOf(f)}
+		g.lastName.Store(n)
+	}
+	return n.name
+}
+
+// run is the function of the task that runs f.
 func (g *Group) run(ctx context.Context, f func() error, slots chan struct{}) error {
 	t, returned := traigo.CurrentTask(ctx), false
-	g.begin(t)
+	g.track(t)
 	defer func() {
-		g.end(t)
+		g.untrack(t)
 		if returned {
-			leave(slots)
-			return
-		}
-		value := recover()
-		if value == nil {
-			g.fail(traigo.ErrGoexit)
-			leave(slots)
-			return
-		}
-		p := newPanicError(t.Path(), value)
-		g.fail(p)
-		if ctx.Err() != nil {
-			leave(slots) // who waited for it has gone
+			release(slots)
 		} else {
-			// Not before the scope knows of it: who waits for the slot is to be refused.
-			afterFunc(ctx, func() { leave(slots) })
+			g.aborted(ctx, t, recover(), slots)
 		}
-		panic(p)
 	}()
 	err := f()
 	returned = true
@@ -120,54 +148,34 @@ func (g *Group) run(ctx context.Context, f func() error, slots chan struct{}) er
 	return err
 }
 
-// newPanicError makes the error that the scope would make of the value, while the
-// stack of the panic is still there: the context is to have it as its cause.
-func newPanicError(task string, value any) *traigo.PanicError {
-	if p, ok := value.(*traigo.PanicError); ok {
-		return p // from further down: it stays the one it was
-	}
-	err := traigo.Run(context.Background(), func(context.Context, *traigo.Scope) error {
-		panic(value)
-	}, traigo.PanicAsError())
-	p, _ := errors.AsType[*traigo.PanicError](err)
-	p.Task = task
-	return p
-}
-
-// begin and end keep account of the functions that are to hear of a cancellation
-// as tasks too: one that takes no notice is then warned of, or given up, like any
-// task that does so.
-func (g *Group) begin(t *traigo.Task) {
-	if g.ctx == nil {
+// aborted is called by the deferred function of run when f has panicked or, if value
+// is nil, has called runtime.Goexit. The error of a panic is made here, and not left
+// to the scope: it has to be the cause of the context before the task has ended, and
+// the stack is still that of the panic.
+func (g *Group) aborted(ctx context.Context, t *traigo.Task, value any, slots chan struct{}) {
+	if value == nil {
+		g.fail(traigo.ErrGoexit)
+		release(slots)
 		return
 	}
-	g.mu.Lock()
-	g.running[t] = struct{}{}
-	g.mu.Unlock()
-	ctx, _ := g.heeds()
-	if g.outer.Err() != nil { // ctx may hear of that later than cancelRunning
-		ctx = g.outer
+	p, ok := value.(*traigo.PanicError) // of a scope that f has waited for: it stays as it is
+	if !ok {
+		recovered := panics.NewRecovered(2, value)
+		p = &traigo.PanicError{Task: t.Path(), Recovered: &recovered}
 	}
+	g.fail(p)
 	if ctx.Err() != nil {
-		t.Cancel(context.Cause(ctx))
+		release(slots) // after a cancellation no Go is blocked, or the scope refuses its function
+	} else {
+		// A Go that is blocked must be refused. It would run its function if it got the
+		// slot before the scope has recorded the panic, which is when ctx ends.
+		afterFunc(ctx, func() { release(slots) })
 	}
+	panic(p)
 }
 
-func (g *Group) end(t *traigo.Task) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	delete(g.running, t)
-}
-
-func (g *Group) cancelRunning() {
-	g.mu.Lock()
-	tasks := slices.Collect(maps.Keys(g.running))
-	g.mu.Unlock()
-	for _, t := range tasks {
-		t.Cancel(context.Cause(g.ctx))
-	}
-}
-
+// fail records the error of a function. The first one cancels the context and the
+// tasks that run.
 func (g *Group) fail(err error) {
 	g.mu.Lock()
 	first := g.err == nil
@@ -181,22 +189,38 @@ func (g *Group) fail(err error) {
 	}
 }
 
-func leave(slots chan struct{}) {
-	if slots != nil {
-		<-slots
+// track adds t to the tasks that are canceled when the context is. The functions look
+// at that context; their tasks are canceled as well so that the scope knows, and
+// warns of or gives up a task that ignores the cancellation.
+func (g *Group) track(t *traigo.Task) {
+	if g.ctx == nil {
+		return
+	}
+	g.mu.Lock()
+	g.running[t] = struct{}{}
+	g.mu.Unlock()
+	// A call of cancelRunning before this line has not found t. If outer has ended, that
+	// call may have come before g.ctx is canceled: so outer is asked as well.
+	ctx, _ := g.currentContext()
+	if g.outer.Err() != nil {
+		ctx = g.outer
+	}
+	if ctx.Err() != nil {
+		t.Cancel(context.Cause(ctx))
 	}
 }
 
-// refuse notes that a function was not run: Wait must not be silent about it.
-func (g *Group) refuse(why error) {
+func (g *Group) untrack(t *traigo.Task) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.refused == nil {
-		g.refused = fmt.Errorf("errgroup: a function was not run: %w", why)
-	}
+	delete(g.running, t)
 }
 
-func endedByWait(s *traigo.Scope) bool {
-	c, ok := errors.AsType[*traigo.Cancellation](context.Cause(s.Context()))
-	return ok && c.Kind == traigo.Completed && c.Scope == s.Path() // and not that of one above
+func (g *Group) cancelRunning() {
+	g.mu.Lock()
+	tasks := slices.Collect(maps.Keys(g.running))
+	g.mu.Unlock()
+	for _, t := range tasks {
+		t.Cancel(context.Cause(g.ctx))
+	}
 }

@@ -10,9 +10,9 @@ import (
 	"github.com/traigo/traigo/supervise"
 )
 
-// What a restart costs that nobody watches: the scope of the attempt with its
-// name, body and option, and the outcome of the one before it. It is the same for
-// the first and the last, so nothing grows.
+// Without an observer a restart costs the scope of the attempt, with its name, body and
+// option, and the outcome of the attempt before it. The last restart costs as much as the
+// first, so nothing grows.
 func TestCostRestartAllocatesLittle(t *testing.T) {
 	if raceEnabled {
 		t.Skip("the race detector allocates")

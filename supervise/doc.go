@@ -1,16 +1,16 @@
-// Package supervise runs what is meant to keep running, on the scopes of package
-// traigo.
+// Package supervise runs functions that are meant to keep running. It is built on the
+// scopes of package traigo.
 //
-//	Restart       a task function that runs another again when it has failed
-//	Run           tasks of which each may fail alone; every failure is reported
-//	WithServices  services that end after the tasks that need them, last started first
+//	Restart       makes a task function that runs another one again when it has failed
+//	Run           runs tasks whose failures are all reported, and cancel no other task
+//	WithServices  runs services that are stopped after the tasks that need them
 //
-// They compose: a service may be a function that [Restart] has made, a sibling
-// may open a block with services of its own.
+// They can be combined: a service may be a function made by [Restart], and a sibling
+// may call [WithServices].
 //
-// The words are those of the field: the limit of restarts is Erlang's intensity,
-// the policies have the names that Kubernetes gives them, siblings that fail alone
-// are the children of Kotlin's supervisorScope, and services that outlive the
-// rest are what Trio's issue 1521 asks for. The delays between restarts come from
-// github.com/cenkalti/backoff/v5, and any of its policies may be used.
+// The names come from other systems. The limit of restarts is the intensity of Erlang's
+// supervisors, the restart policies have the names that Kubernetes gives them, siblings
+// behave as the children of Kotlin's supervisorScope, and services do what Trio's issue
+// 1521 proposes. The delays between restarts come from
+// github.com/cenkalti/backoff/v5, and each of its policies can be used.
 package supervise

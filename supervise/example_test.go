@@ -14,10 +14,10 @@ import (
 	"github.com/traigo/traigo/supervise"
 )
 
-// silent keeps the records out of the output of the examples.
+// silent drops the records that the examples would log.
 var silent = supervise.Logger(slog.New(slog.DiscardHandler))
 
-// soon is a policy that an example has the time for.
+// soon is a policy with delays that are short enough for an example.
 func soon() backoff.BackOff { return backoff.NewConstantBackOff(time.Millisecond) }
 
 // flaky returns a function that fails n times and then succeeds.
@@ -50,7 +50,7 @@ func ExampleRestart() {
 	// <nil>
 }
 
-// Too many restarts in a short time are a failure like any other: it bubbles.
+// If too many restarts are needed in a short time, the task fails, and so does its scope.
 func ExampleIntensity() {
 	err := traigo.Run(context.Background(), func(_ context.Context, s *traigo.Scope) error {
 		s.Spawn(supervise.Restart(flaky(100), silent, supervise.Backoff(soon), supervise.Intensity(3, time.Minute)),
@@ -58,7 +58,7 @@ func ExampleIntensity() {
 		return nil
 	}, traigo.Name("app"))
 	fmt.Println(err)
-	// Output: scope "app": task "feed": gave up after 3 restarts in 1m0s: connection refused
+	// Output: scope "app": task "feed": gave up: 3 restarts within 1m0s are allowed, and it failed again: connection refused
 }
 
 func ExampleRestartError() {
@@ -100,7 +100,7 @@ func ExamplePolicy() {
 	// connection refused
 }
 
-// Any policy of package backoff will do, also one of your own.
+// The policy may be one of package backoff, or one of your own.
 func ExampleBackoff() {
 	err := supervise.Restart(flaky(2), silent, supervise.Backoff(func() backoff.BackOff {
 		b := backoff.NewExponentialBackOff()
@@ -115,7 +115,7 @@ func ExampleBackoff() {
 	// <nil>
 }
 
-// A run of an hour was a good one: whatever ended it, the next begins soon.
+// After a run of an hour or more the delay is again that of the first restart.
 func ExampleResetAfter() {
 	serve := supervise.Restart(flaky(0), supervise.ResetAfter(time.Hour))
 	fmt.Println(serve(context.Background()))
@@ -177,7 +177,7 @@ func ExampleLogger() {
 	// connected
 }
 
-// One page that cannot be fetched is no reason to give up the others.
+// The failure of one page does not cancel the others.
 func ExampleRun() {
 	err := supervise.Run(context.Background(), func(_ context.Context, s *supervise.Siblings) error {
 		for _, page := range []string{"home", "old", "about"} {
@@ -194,7 +194,7 @@ func ExampleRun() {
 	// Output: scope "crawl": task "old": not found
 }
 
-// What is spawned in the scope itself is no sibling: if it fails, all end.
+// A task that is spawned in the scope itself is no sibling: its failure cancels all.
 func ExampleSiblings() {
 	err := supervise.Run(context.Background(), func(ctx context.Context, s *supervise.Siblings) error {
 		s.Spawn(func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() })
@@ -220,7 +220,7 @@ func ExampleSiblings_Spawn() {
 	// scope "crawl": task "first": not found
 }
 
-// until says when it is ready, and when it ends.
+// until returns a service that prints when it is ready, and when it has been stopped.
 func until(name string) func(ctx context.Context, ready func()) error {
 	return func(ctx context.Context, ready func()) error {
 		fmt.Println(name, "is up")
@@ -254,7 +254,7 @@ func ExampleWithServices() {
 	// <nil>
 }
 
-// A service that fails ends the block, in the same order.
+// A service that fails ends the block: first the tasks, then the other services.
 func ExampleServices() {
 	err := supervise.WithServices(context.Background(), func(ctx context.Context, s *traigo.Scope, services *supervise.Services) error {
 		if _, err := services.Start(ctx, until("database"), traigo.Name("database")); err != nil {
@@ -293,7 +293,7 @@ func ExampleServices_Spawn() {
 				select {
 				case line := <-lines:
 					fmt.Println("written:", line)
-				case <-ctx.Done(): // nobody is left who could send
+				case <-ctx.Done(): // every task that could send has ended
 					return nil
 				}
 			}

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -23,7 +24,8 @@ var (
 	errOuter = errors.New("outer")
 )
 
-// book is a log that is kept, a line for each record, without the time.
+// book keeps the records that are logged at level WARN or above, a line for each, without
+// the time.
 type book struct {
 	mu  sync.Mutex
 	buf bytes.Buffer
@@ -57,7 +59,7 @@ func (b *book) lines() []string {
 	return strings.Split(text, "\n")
 }
 
-// diary is a list of what has happened, in order.
+// diary is a list of events in the order in which they happened.
 type diary struct {
 	mu    sync.Mutex
 	notes []string
@@ -75,7 +77,7 @@ func (d *diary) read() []string {
 	return append([]string(nil), d.notes...)
 }
 
-// opened is an observer that notes the paths of the scopes that are opened.
+// opened is an observer that records the paths of the scopes that are opened.
 type opened struct{ diary }
 
 func (o *opened) Observe(e traigo.Event) {
@@ -84,14 +86,15 @@ func (o *opened) Observe(e traigo.Event) {
 	}
 }
 
-// quiet keeps what a test provokes out of its output.
+// quiet drops the records that a test would log.
 func quiet() supervise.LoggerOption { return supervise.Logger(slog.New(slog.DiscardHandler)) }
 
+// every is a backoff with a constant delay.
 func every(d time.Duration) supervise.Option {
 	return supervise.Backoff(func() backoff.BackOff { return backoff.NewConstantBackOff(d) })
 }
 
-// spawned runs fn as the task "job" of a scope "app", and returns what comes out.
+// spawned runs fn as the task "job" of a scope "app", and returns the outcome.
 func spawned(ctx context.Context, fn func(context.Context) error, opts ...traigo.ScopeOption) error {
 	return traigo.Run(ctx, func(_ context.Context, s *traigo.Scope) error {
 		s.Spawn(fn, traigo.Name("job"))
@@ -104,7 +107,7 @@ func untilCanceled(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// raised is the panic that comes out of f.
+// raised returns the value with which f panics. It fails the test if f does not.
 func raised(t *testing.T, f func()) (value any) {
 	t.Helper()
 	defer func() {
@@ -113,4 +116,34 @@ func raised(t *testing.T, f func()) (value any) {
 	}()
 	f()
 	return nil
+}
+
+// failing returns a function and the number of its calls. The function returns errs one
+// after the other, and then nil.
+func failing(errs ...error) (func(context.Context) error, *atomic.Int32) {
+	var calls atomic.Int32
+	return func(context.Context) error {
+		if n := int(calls.Add(1)); n <= len(errs) {
+			return errs[n-1]
+		}
+		return nil
+	}, &calls
+}
+
+// always returns a function that returns err.
+func always(err error) func(context.Context) error {
+	return func(context.Context) error { return err }
+}
+
+// after returns a function that sleeps for d, ignores its context, and returns err.
+func after(d time.Duration, err error) func(context.Context) error {
+	return func(context.Context) error { time.Sleep(d); return err }
+}
+
+func unwrapped(err error) []error {
+	var e *traigo.Error
+	if !errors.As(err, &e) {
+		return nil
+	}
+	return e.Unwrap()
 }

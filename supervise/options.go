@@ -1,6 +1,7 @@
 package supervise
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"time"
@@ -10,24 +11,24 @@ import (
 	"github.com/traigo/traigo"
 )
 
-// An Option sets up a function made by [Restart].
+// An Option configures a function made by [Restart].
 type Option interface{ applyRestart(*restarter) }
 
 type option func(*restarter)
 
 func (o option) applyRestart(r *restarter) { o(r) }
 
-// A Policy says after which runs there is another one: see [When].
+// A Policy says after which runs of a function another run follows: see [When].
 type Policy uint8
 
 const (
-	OnFailure Policy = iota // after one that returned an error; the default
-	Always                  // after every one
-	Never                   // after none
+	OnFailure Policy = iota // after a run that has returned an error; the default
+	Always                  // after every run
+	Never                   // after no run
 )
 
-// When says when the function is restarted. The default is [OnFailure]. It
-// panics if p is none of the three.
+// When sets the restart policy. The default is [OnFailure]. When panics if p is not one
+// of the three policies.
 func When(p Policy) Option {
 	if p > Never {
 		panic(fmt.Sprintf("traigo: supervise.When(%d): no such policy; pass OnFailure, Always or Never", p))
@@ -35,33 +36,35 @@ func When(p Policy) Option {
 	return option(func(r *restarter) { r.when = p })
 }
 
-// Backoff says how long to wait before each restart. newPolicy is called before
-// the first restart of each call of the function that [Restart] returns, since
-// that may run in several tasks at once and a policy is for one. When the policy
-// returns [backoff.Stop], there is no restart: see [RestartError].
+// Backoff sets how long to wait before each restart. The returned function of [Restart]
+// calls newPolicy before its first restart, once for each of its calls: it may run in
+// several tasks at the same time, and a policy may not. If the policy returns
+// [backoff.Stop] there is no restart: see [RestartError]. A [backoff.RetryAfterError]
+// in the error of a run replaces the delay of the policy.
 //
-// The default is [backoff.NewExponentialBackOff]: half a second at first, a
-// minute at last, half as much again each time, and up to half of it more or less
-// by chance. It panics if newPolicy is nil, and the function does when newPolicy
-// returns nil.
+// The default is [backoff.NewExponentialBackOff]. It waits 0.5 seconds at first and
+// 1.5 times as long before each further restart, up to a minute, and changes each delay
+// at random by up to one half. Backoff panics if newPolicy is nil; the returned function
+// of Restart panics if newPolicy returns nil.
 func Backoff(newPolicy func() backoff.BackOff) Option {
 	mustHave("Backoff", newPolicy != nil, "function", "pass one that makes a policy")
 	return option(func(r *restarter) { r.newPolicy = newPolicy })
 }
 
-// ResetAfter says how long a run has to last to count as a healthy one: the
-// delay after it is that of a first failure. The default is a minute. It panics
-// if d is not positive.
+// ResetAfter sets how long a run must last to reset the [Backoff]: the delay after it is
+// again that of the first restart. The default is one minute. ResetAfter panics if d is
+// not positive.
 func ResetAfter(d time.Duration) Option {
 	mustBePositive("ResetAfter", d)
 	return option(func(r *restarter) { r.resetAfter = d })
 }
 
-// Intensity allows at most n restarts in any window of length d. Where one more
-// would be needed, the function returns a [*RestartError] with the last error.
-// Without it there is no limit. It panics if n or d is not positive.
+// Intensity allows at most n restarts within any period of length d. If one more would
+// be needed, the function returns a [*RestartError] with the error of the last run.
+// Without Intensity the number of restarts is not limited. Intensity panics if n or d is
+// not positive.
 //
-// The idea and the word are those of Erlang's supervisors.
+// The idea and the name are those of Erlang's supervisors.
 func Intensity(n int, d time.Duration) Option {
 	if n < 1 {
 		panic(fmt.Sprintf("traigo: supervise.Intensity(%d, %v): a limit is at least 1; for no restart at all use When(Never)", n, d))
@@ -70,28 +73,27 @@ func Intensity(n int, d time.Duration) Option {
 	return option(func(r *restarter) { r.limit, r.window = n, d })
 }
 
-// PanicAsError makes a panic of a run a failure like any other: it is a
-// [*traigo.PanicError], and the function is restarted. Without it a panic is
-// raised, and nothing is restarted, unless the scope around has
-// [traigo.PanicAsError].
+// PanicAsError makes a panic in a run an error like any other, a [*traigo.PanicError],
+// so that the function is restarted. Without it a panic is raised and nothing is
+// restarted, unless a scope above has [traigo.PanicAsError].
 func PanicAsError() Option { return option(func(r *restarter) { r.panicAsError = true }) }
 
-// An Event tells of a restart that is about to come.
+// An Event describes a restart that is about to happen.
 type Event struct {
-	Attempt int           // the number of the run that has ended, from 1
-	Err     error         // what it returned; nil is possible with Always
-	Delay   time.Duration // how long until the next
+	Attempt int           // the number of the run that has ended; the first is 1
+	Err     error         // the error of that run; nil is possible with Always
+	Delay   time.Duration // the time until the next run
 }
 
-// OnRestart calls f before each restart, and before the delay. f is called by the
-// task that is restarted: it should be quick, and a panic in it is a panic of the
-// task. It panics if f is nil.
+// OnRestart calls f before each restart, when the run has ended and the delay has not
+// begun. The task that is restarted calls f and goes on when f has returned; a panic in f
+// is a panic of the task. OnRestart panics if f is nil.
 func OnRestart(f func(Event)) Option {
 	mustHave("OnRestart", f != nil, "function", "leave the option out to have none")
 	return option(func(r *restarter) { r.onRestart = f })
 }
 
-// A LoggerOption is what [Logger] returns: it fits [Restart], [Run] and
+// A LoggerOption is the result of [Logger]. It is an option of [Restart], [Run] and
 // [WithServices].
 type LoggerOption interface {
 	Option
@@ -103,12 +105,60 @@ type loggerOption struct {
 	logger             *slog.Logger
 }
 
-// Logger says where restarts and the failures of siblings are logged, at WARN.
-// The default is slog.Default(). For [Run] and [WithServices] it is
-// [traigo.Logger] as well. It panics if l is nil.
+// Logger sets the logger for restarts and for failures of siblings, which are logged at
+// level WARN. The default is [slog.Default]. As an option of [Run] and [WithServices] it
+// is also a [traigo.Logger]. Logger panics if l is nil.
 func Logger(l *slog.Logger) LoggerOption {
 	mustHave("Logger", l != nil, "*slog.Logger", "leave the option out to log to slog.Default()")
 	return loggerOption{traigo.Logger(l), l}
 }
 
 func (o loggerOption) applyRestart(r *restarter) { r.logger = o.logger }
+
+// loggerOf returns the logger of the last Logger option of this package; nil if there is
+// none. The logger of a traigo.Logger cannot be read from the option.
+func loggerOf(opts []traigo.ScopeOption) (logger *slog.Logger) {
+	for _, o := range opts {
+		if l, ok := o.(loggerOption); ok {
+			logger = l.logger
+		}
+	}
+	return logger
+}
+
+// log writes a record in the form of package traigo's, with the paths of the scope and
+// the task, each if there is one. A nil logger means slog.Default().
+func log(ctx context.Context, logger *slog.Logger, level slog.Level, message string, s *traigo.Scope, t *traigo.Task, err error, more ...slog.Attr) {
+	defer func() { _ = recover() }() // the panic of a logger can only be logged by that logger
+	if logger == nil {
+		logger = slog.Default()
+	}
+	if !logger.Enabled(ctx, level) {
+		return
+	}
+	attrs := make([]slog.Attr, 0, 5)
+	if s != nil {
+		attrs = append(attrs, slog.String("scope", s.Path()))
+	}
+	if t != nil {
+		attrs = append(attrs, slog.String("task", t.Path()))
+	}
+	if err != nil {
+		attrs = append(attrs, slog.Any("err", err))
+	}
+	logger.LogAttrs(ctx, level, "traigo: "+message, append(attrs, more...)...)
+}
+
+// As in package traigo, a wrong argument panics in the call that has it.
+
+func mustHave(call string, there bool, what, instead string) {
+	if !there {
+		panic("traigo: supervise." + call + ": nil " + what + "; " + instead)
+	}
+}
+
+func mustBePositive(call string, d time.Duration) {
+	if d <= 0 {
+		panic(fmt.Sprintf("traigo: supervise.%s: %v is not a positive duration", call, d))
+	}
+}

@@ -13,34 +13,36 @@ import (
 	"github.com/traigo/traigo"
 )
 
-// Restart returns a function for [traigo.Scope.Spawn] that runs fn, and runs it
-// again when it fails, after a delay. The options say when, how often, and how
-// long after.
+// Restart returns a function for [traigo.Scope.Spawn]. It runs fn, and runs it again
+// after a delay when it has failed. The options say after which results it is run again,
+// how often, and after which delay.
 //
-// Each run is a scope below that of the task, named after it, "feed attempt 2"
-// say: so whatever it has spawned in the scope that its context carries has
-// ended before the next begins. A restart is logged at WARN and given to
-// [OnRestart].
+// Each run has a scope of its own below the scope of the task. The scope is named after
+// the task, "feed attempt 2" for example. So everything that fn has spawned in the scope
+// that its context carries has ended before the next run begins. Each restart is logged
+// at level WARN and reported to [OnRestart].
 //
-// The error of the last run is the task's. It comes out as it was returned, or in
-// a [*RestartError] if there have been too many. There is no restart
+// When there is no further run, the function returns the error of the last run as it is,
+// or in a [*RestartError] if no more restarts are allowed. It is the error of the task,
+// and belongs to the scope as that of any task. The function does not run fn again
 //
-//   - once ctx is done: the function returns the cause, at once if it is waiting
-//     for a restart, unless a run has something else to say. Once [traigo.Stopping]
-//     is closed it returns the error of the last run, and nil if it is waiting:
-//     that error has been reported;
-//   - after an error that has a [Permanent] one in it;
-//   - after one that has a [*traigo.StuckError] in it: something of that run is
-//     still running;
-//   - after a panic: it is raised; see [PanicAsError];
-//   - after a runtime.Goexit in fn: the task ends with [traigo.ErrGoexit]. It is
-//     how a test says that it is over, and must not be begun again for that. In a
-//     task that fn has spawned it is a failure like any other.
+//   - if ctx is done. It returns the cause of ctx, and does so at once if it is waiting
+//     for a restart. If the last run has an error that is not due to the cancellation,
+//     the function returns that error;
+//   - if [traigo.Stopping] is closed when a run ends. If it is closed while the function
+//     waits for a restart, the function returns nil at once, because the error of the
+//     last run has been logged;
+//   - after an error that is, or wraps, one made by [Permanent];
+//   - after an error that wraps a [*traigo.StuckError]: a part of that run still runs;
+//   - after a panic, which is raised: see [PanicAsError];
+//   - after a runtime.Goexit in fn, which t.FailNow of package testing calls to end a
+//     test. The task then ends with [traigo.ErrGoexit]. A Goexit in a task that fn has
+//     spawned is an error of the run like any other.
 //
-// It panics if fn or an option is nil. Where the returned function is run by
-// several tasks, or several times, each has delays and limits of its own.
+// Restart panics if fn or an option is nil. Several tasks may run the returned function,
+// at the same time or one after the other; each call has delays and limits of its own.
 //
-// The idea is that of Erlang's supervisors, and of suture.
+// The idea is that of Erlang's supervisors and of github.com/thejerf/suture.
 func Restart(fn func(ctx context.Context) error, opts ...Option) func(ctx context.Context) error {
 	mustHave("Restart", fn != nil, "function", "pass the one that is to be restarted")
 	r := &restarter{fn: fn, newPolicy: newExponential, resetAfter: time.Minute}
@@ -53,35 +55,44 @@ func Restart(fn func(ctx context.Context) error, opts ...Option) func(ctx contex
 
 func newExponential() backoff.BackOff { return backoff.NewExponentialBackOff() }
 
-// Permanent marks err as one after which a restart would be of no use. What
-// [Restart] then returns is err itself; where the mark is inside another error,
-// that error as it is. Permanent(nil) is nil. It is [backoff.Permanent].
+// Permanent wraps err to say that a restart cannot help. The function made by [Restart]
+// then returns err without the wrapper. If other code has wrapped the result of Permanent
+// in an error of its own, the function returns that error unchanged. Permanent(nil) is
+// nil. It is the same as [backoff.Permanent].
 func Permanent(err error) error { return backoff.Permanent(err) }
 
-// A RestartError says that there have been too many restarts: more than
-// [Intensity] allows, or than the [Backoff] does.
+// A RestartError is the error of a function made by [Restart] that was not run again,
+// because [Intensity] allows no more restarts, or because the policy of [Backoff] has
+// returned [backoff.Stop].
 type RestartError struct {
-	Restarts int           // how many there were
-	Within   time.Duration // in what time: the window of Intensity, or all the time
-	Err      error         // of the last run; nil is possible with Always
+	Restarts int           // the number of restarts: within the period of Intensity, or all
+	Within   time.Duration // the period of Intensity, or the time since the first run began
+	Stopped  bool          // whether the policy of Backoff has stopped it, and not Intensity
+	Err      error         // the error of the last run; nil is possible with Always
 }
 
 func (e *RestartError) Error() string {
-	times := "1 restart"
+	times, are := "1 restart", "is"
 	if e.Restarts != 1 {
-		times = strconv.Itoa(e.Restarts) + " restarts"
+		times, are = strconv.Itoa(e.Restarts)+" restarts", "are"
 	}
-	last := "the last run returned no error"
-	if e.Err != nil {
-		last = e.Err.Error()
+	switch elapsed := e.Within.Round(time.Millisecond); {
+	case e.Stopped && e.Err == nil:
+		return fmt.Sprintf("gave up after %s in %v: the last run returned no error", times, elapsed)
+	case e.Stopped:
+		return fmt.Sprintf("gave up after %s in %v: %v", times, elapsed, e.Err)
+	case e.Err == nil:
+		return fmt.Sprintf("gave up: %s within %v %s allowed, and it ended again, without an error", times, e.Within, are)
+	default:
+		return fmt.Sprintf("gave up: %s within %v %s allowed, and it failed again: %v", times, e.Within, are, e.Err)
 	}
-	return fmt.Sprintf("gave up after %s in %v: %s", times, e.Within.Round(time.Millisecond), last)
 }
 
 // Unwrap returns the error of the last run.
 func (e *RestartError) Unwrap() error { return e.Err }
 
-// A restarter is what the options have made; it is shared by all calls.
+// A restarter holds the function and the options. All calls of the returned function
+// share it, so it is never written after Restart.
 type restarter struct {
 	fn           func(context.Context) error
 	newPolicy    func() backoff.BackOff
@@ -94,14 +105,15 @@ type restarter struct {
 	panicAsError bool
 }
 
+// run is the function that Restart returns.
 func (r *restarter) run(ctx context.Context) error {
-	p := pace{restarter: r, began: time.Now()}
+	s := schedule{restarter: r, began: time.Now()}
 	var stopping <-chan struct{}
 	for attempt := 1; ; attempt++ {
 		began := time.Now()
 		err := r.attempt(ctx, attempt)
-		if ctx.Err() != nil || !r.wantsAnother(err) {
-			return unmarked(err)
+		if ctx.Err() != nil || !r.mayFollow(err) {
+			return withoutMark(err)
 		}
 		if stopping == nil {
 			stopping = traigo.Stopping(ctx)
@@ -109,35 +121,34 @@ func (r *restarter) run(ctx context.Context) error {
 		if isClosed(stopping) {
 			return err
 		}
-		delay, ok := p.next(err, time.Since(began))
+		delay, ok := s.next(err, time.Since(began))
 		if !ok {
-			return p.exhausted(err)
+			return s.giveUp(err)
 		}
 		r.report(ctx, Event{Attempt: attempt, Err: err, Delay: delay})
-		if goOn, err := pause(ctx, stopping, delay); !goOn {
+		if ok, err := wait(ctx, stopping, delay); !ok {
 			return err
 		}
 	}
 }
 
-// attempt is one run of fn.
+// attempt runs fn once.
 func (r *restarter) attempt(ctx context.Context, number int) error {
 	name := "attempt " + strconv.Itoa(number)
-	if task := taskName(ctx); task != "" {
-		name = task + " " + name
+	if t := traigo.CurrentTask(ctx); t != nil {
+		name = t.Name() + " " + name
 	}
 	opts := [2]traigo.ScopeOption{traigo.Name(name), traigo.PanicAsError()}
 	n := 1
 	if r.panicAsError {
 		n = 2
 	}
-	_, err := alone(ctx, r.fn, opts[:n]...)
+	_, err := runInScope(ctx, r.fn, opts[:n]...)
 	return err
 }
 
-// wantsAnother reports whether a run that returned err is one to be followed by
-// another.
-func (r *restarter) wantsAnother(err error) bool {
+// mayFollow reports whether another run may follow one that has returned err.
+func (r *restarter) mayFollow(err error) bool {
 	switch {
 	case r.when == Never || err == nil && r.when == OnFailure:
 		return false
@@ -149,25 +160,25 @@ func (r *restarter) wantsAnother(err error) bool {
 	return !permanent && !stuck
 }
 
-// unmarked is err without the mark of Permanent around it.
-func unmarked(err error) error {
-	if p, ok := err.(*backoff.PermanentError); ok && p.Err != nil { //nolint:errorlint // deeper in, the error around it must not get lost
+// withoutMark returns err without the wrapper of Permanent.
+func withoutMark(err error) error {
+	if p, ok := err.(*backoff.PermanentError); ok && p.Err != nil { //nolint:errorlint // an error around the wrapper must not get lost
 		return p.Err
 	}
 	return err
 }
 
 func (r *restarter) report(ctx context.Context, e Event) {
-	record(ctx, r.logger, slog.LevelWarn, "the task has failed and is to be restarted", traigo.Current(ctx), traigo.CurrentTask(ctx), e.Err,
+	log(ctx, r.logger, slog.LevelWarn, "the task has failed and is to be restarted", traigo.Current(ctx), traigo.CurrentTask(ctx), e.Err,
 		slog.Int("attempt", e.Attempt), slog.Duration("delay", e.Delay))
 	if r.onRestart != nil {
 		r.onRestart(e)
 	}
 }
 
-// pause waits until the next run may begin. If none may, it returns what the
-// task is to return.
-func pause(ctx context.Context, stopping <-chan struct{}, d time.Duration) (goOn bool, err error) {
+// wait waits for d and returns true. If ctx is done, or stopping is closed, it returns
+// false at once, with the error that the task has to return.
+func wait(ctx context.Context, stopping <-chan struct{}, d time.Duration) (ok bool, err error) {
 	if d > 0 {
 		timer := time.NewTimer(d)
 		defer timer.Stop()
@@ -177,7 +188,7 @@ func pause(ctx context.Context, stopping <-chan struct{}, d time.Duration) (goOn
 		case <-ctx.Done():
 		}
 	}
-	if ctx.Err() != nil { // first: a cancellation closes stopping too
+	if ctx.Err() != nil { // looked at first, because a cancellation closes stopping too
 		return false, context.Cause(ctx)
 	}
 	return !isClosed(stopping), nil
@@ -190,4 +201,67 @@ func isClosed(c <-chan struct{}) bool {
 	default:
 		return false
 	}
+}
+
+// A schedule decides when the next run of one call begins, if there is one.
+type schedule struct {
+	*restarter
+	began        time.Time
+	policy       backoff.BackOff
+	restarts     int
+	limitReached bool
+	recent       []time.Time // the restarts within the last window, if there is a limit
+}
+
+// next returns the delay after a run that has returned err, and whether another run
+// follows. lasted is how long the run has taken.
+func (s *schedule) next(err error, lasted time.Duration) (delay time.Duration, ok bool) {
+	switch {
+	case s.policy == nil:
+		s.policy = s.newPolicy()
+		mustHave("Backoff", s.policy != nil, "policy", "the function has to make one")
+		s.policy.Reset()
+	case lasted >= s.resetAfter:
+		s.policy.Reset()
+	}
+	delay = s.policy.NextBackOff()
+	if delay < 0 { // backoff.Stop
+		return 0, false
+	}
+	if after, is := errors.AsType[*backoff.RetryAfterError](err); is {
+		delay = max(after.Duration, 0)
+	}
+	if s.limit > 0 && !s.admit(time.Now().Add(delay)) {
+		s.limitReached = true
+		return 0, false
+	}
+	s.restarts++
+	return delay, true
+}
+
+// giveUp returns the error of the call if no run follows one that has returned err.
+func (s *schedule) giveUp(err error) error {
+	switch {
+	case s.limitReached:
+		return &RestartError{Restarts: s.limit, Within: s.window, Err: err}
+	case s.restarts > 0:
+		return &RestartError{Restarts: s.restarts, Within: time.Since(s.began), Stopped: true, Err: err}
+	default:
+		return err
+	}
+}
+
+// admit counts a restart at a given time. It returns false if there have been as many as
+// the limit allows within the window that ends then.
+func (s *schedule) admit(at time.Time) bool {
+	old := 0
+	for old < len(s.recent) && at.Sub(s.recent[old]) >= s.window {
+		old++
+	}
+	s.recent = append(s.recent[:0], s.recent[old:]...)
+	if len(s.recent) >= s.limit {
+		return false
+	}
+	s.recent = append(s.recent, at)
+	return true
 }

@@ -17,191 +17,6 @@ import (
 	"github.com/traigo/traigo/supervise"
 )
 
-// failing returns a function that returns errs one after the other, and then nil,
-// and how often it has been called.
-func failing(errs ...error) (func(context.Context) error, *atomic.Int32) {
-	var calls atomic.Int32
-	return func(context.Context) error {
-		if n := int(calls.Add(1)); n <= len(errs) {
-			return errs[n-1]
-		}
-		return nil
-	}, &calls
-}
-
-func always(err error) func(context.Context) error {
-	return func(context.Context) error { return err }
-}
-
-func TestRestartRunsAgainWhatThePolicySays(t *testing.T) {
-	rows := []struct {
-		name  string
-		when  []supervise.Option
-		errs  []error
-		calls int32
-		err   error
-	}{
-		{"by default after a failure", nil, []error{errBoom, errBoom}, 3, nil},
-		{"on failure, not after success", []supervise.Option{supervise.When(supervise.OnFailure)}, nil, 1, nil},
-		{"never", []supervise.Option{supervise.When(supervise.Never)}, []error{errBoom}, 1, errBoom},
-		{"always, after success too", []supervise.Option{supervise.When(supervise.Always)},
-			[]error{nil, errBoom, nil, supervise.Permanent(errBang)}, 4, errBang},
-	}
-	for _, row := range rows {
-		t.Run(row.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				fn, calls := failing(row.errs...)
-				err := supervise.Restart(fn, append(row.when, quiet(), every(time.Second))...)(t.Context())
-				assert.Equal(t, row.err, err)
-				assert.Equal(t, row.calls, calls.Load())
-			})
-		})
-	}
-}
-
-func TestRestartWaitsAsTheBackoffSays(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		start := time.Now()
-		var at []time.Duration
-		var delays []time.Duration
-		newPolicy := func() backoff.BackOff {
-			b := backoff.NewExponentialBackOff()
-			b.InitialInterval, b.Multiplier, b.RandomizationFactor = time.Second, 2, 0
-			return b
-		}
-		restarted := supervise.Restart(func(context.Context) error {
-			at = append(at, time.Since(start))
-			if len(at)%4 == 0 {
-				return nil
-			}
-			return errBoom
-		}, quiet(), supervise.Backoff(newPolicy),
-			supervise.OnRestart(func(e supervise.Event) { delays = append(delays, e.Delay) }))
-
-		require.NoError(t, restarted(t.Context()))
-		assert.Equal(t, []time.Duration{0, time.Second, 3 * time.Second, 7 * time.Second}, at)
-		require.NoError(t, restarted(t.Context()), "a second call")
-		assert.Equal(t, []time.Duration{
-			time.Second, 2 * time.Second, 4 * time.Second,
-			time.Second, 2 * time.Second, 4 * time.Second,
-		}, delays, "each call has a policy of its own")
-	})
-}
-
-func TestRestartBeginsWithShortDelaysAfterALongRun(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var delays []time.Duration
-		runs := []time.Duration{0, 0, time.Minute - 1, time.Minute, 0}
-		calls := 0
-		require.NoError(t, supervise.Restart(func(ctx context.Context) error {
-			if calls++; calls > len(runs) {
-				return nil
-			}
-			assert.NoError(t, traigo.Sleep(ctx, runs[calls-1]))
-			return errBoom
-		}, quiet(), supervise.ResetAfter(time.Minute), supervise.Backoff(func() backoff.BackOff {
-			b := backoff.NewExponentialBackOff()
-			b.InitialInterval, b.Multiplier, b.RandomizationFactor = time.Second, 2, 0
-			return b
-		}), supervise.OnRestart(func(e supervise.Event) { delays = append(delays, e.Delay) }))(t.Context()))
-		const s = time.Second
-		assert.Equal(t, []time.Duration{s, 2 * s, 4 * s, s, 2 * s}, delays)
-	})
-}
-
-func TestRestartHasJitterByDefault(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		delays := map[time.Duration]bool{}
-		for range 20 {
-			fn, _ := failing(errBoom)
-			require.NoError(t, supervise.Restart(fn, quiet(), supervise.OnRestart(func(e supervise.Event) {
-				delays[e.Delay] = true
-				assert.GreaterOrEqual(t, e.Delay, 250*time.Millisecond)
-				assert.LessOrEqual(t, e.Delay, 750*time.Millisecond)
-			}))(t.Context()))
-		}
-		assert.Greater(t, len(delays), 10)
-	})
-}
-
-func TestRestartHonorsRetryAfter(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		start := time.Now()
-		fn, _ := failing(fmt.Errorf("busy: %w", backoff.RetryAfter(30)))
-		require.NoError(t, supervise.Restart(fn, quiet())(t.Context()))
-		assert.Equal(t, 30*time.Second, time.Since(start))
-	})
-}
-
-func TestRestartEndsWhenTheIntensityIsTooHigh(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		start, calls := time.Now(), 0
-		err := spawned(t.Context(), supervise.Restart(func(context.Context) error {
-			calls++
-			return errBoom
-		}, quiet(), every(time.Second), supervise.Intensity(3, 10*time.Second)))
-		require.EqualError(t, err, `scope "app": task "job": gave up after 3 restarts in 10s: boom`)
-		require.ErrorIs(t, err, errBoom)
-		var last *supervise.RestartError
-		require.ErrorAs(t, err, &last)
-		assert.Equal(t, &supervise.RestartError{Restarts: 3, Within: 10 * time.Second, Err: errBoom}, last)
-		assert.Equal(t, 4, calls)
-		assert.Equal(t, 3*time.Second, time.Since(start))
-	})
-}
-
-// The restarts of a run of three in ten seconds are at 5, 10 and 15: at 15 the first
-// is out of the window.
-func TestIntensityCountsOnlyWhatIsInTheWindow(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		for _, row := range []struct {
-			n    int
-			ends bool
-		}{{2, false}, {1, true}} {
-			fn, calls := failing(errBoom, errBoom, errBoom, errBoom, errBoom)
-			err := supervise.Restart(fn, quiet(), every(5*time.Second), supervise.Intensity(row.n, 10*time.Second))(t.Context())
-			if row.ends {
-				require.EqualError(t, err, "gave up after 1 restart in 10s: boom")
-				continue
-			}
-			require.NoError(t, err)
-			assert.Equal(t, int32(6), calls.Load())
-		}
-	})
-}
-
-func TestRestartThatNeverFailsIsLimitedToo(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		err := supervise.Restart(always(nil), quiet(), every(0), supervise.When(supervise.Always),
-			supervise.Intensity(2, time.Second))(t.Context())
-		require.EqualError(t, err, "gave up after 2 restarts in 1s: the last run returned no error")
-	})
-}
-
-func TestRestartEndsWhenTheBackoffStops(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		stopAfter := func(n int) supervise.Option {
-			return supervise.Backoff(func() backoff.BackOff { return &countdown{left: n} })
-		}
-		require.EqualError(t, supervise.Restart(always(errBoom), quiet(), stopAfter(2))(t.Context()),
-			"gave up after 2 restarts in 2s: boom")
-		assert.Equal(t, errBoom, supervise.Restart(always(errBoom), quiet(), stopAfter(0))(t.Context()))
-		require.NoError(t, supervise.Restart(always(nil), quiet(), stopAfter(0), supervise.When(supervise.Always))(t.Context()))
-	})
-}
-
-// countdown is a policy that allows some restarts, a second apart.
-type countdown struct{ left int }
-
-func (*countdown) Reset() {}
-
-func (c *countdown) NextBackOff() time.Duration {
-	if c.left--; c.left < 0 {
-		return backoff.Stop
-	}
-	return time.Second
-}
-
 func TestPermanentErrorEndsAtOnce(t *testing.T) {
 	inside := fmt.Errorf("config: %w", supervise.Permanent(errBoom))
 	rows := []struct {
@@ -279,7 +94,7 @@ func TestWhatAnAttemptHasSpawnedEndsBeforeTheNext(t *testing.T) {
 	})
 }
 
-func TestRestartKeepsWhatFailedBesides(t *testing.T) {
+func TestRestartKeepsOtherErrorsOfTheLastAttempt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		err := spawned(t.Context(), supervise.Restart(func(ctx context.Context) error {
 			traigo.Current(ctx).Spawn(func(ctx context.Context) error {
@@ -292,7 +107,7 @@ func TestRestartKeepsWhatFailedBesides(t *testing.T) {
 	})
 }
 
-// What does not end cannot be begun again.
+// A part of the attempt still runs, so another one would run beside it.
 func TestStuckAttemptIsNotFollowedByAnother(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		end, calls := make(chan struct{}), 0
@@ -366,8 +181,8 @@ func TestRealErrorOfACanceledRunIsKept(t *testing.T) {
 	})
 }
 
-// A function may return the cancellation of another scope: it is an error of its
-// own then, and must not be taken for that of ctx.
+// A function may return the Cancellation of another scope. That is an error like any
+// other, and must not be mistaken for the cancellation of ctx.
 func TestForeignCancellationIsAFailure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		foreign := &traigo.Cancellation{Kind: traigo.ParentCanceled, Scope: "other"}
@@ -475,7 +290,7 @@ func TestRestartedFunctionMayRunInSeveralTasks(t *testing.T) {
 		require.NoError(t, traigo.Run(t.Context(), func(_ context.Context, s *traigo.Scope) error {
 			for range 3 {
 				s.Spawn(restarted, traigo.OnDone(func(err error) {
-					assert.EqualError(t, err, "gave up after 3 restarts in 1h0m0s: boom")
+					assert.EqualError(t, err, "gave up: 3 restarts within 1h0m0s are allowed, and it failed again: boom")
 				}))
 			}
 			return nil
@@ -489,7 +304,8 @@ func TestRestartOfARestart(t *testing.T) {
 		inner := supervise.Restart(func(context.Context) error { calls++; return errBoom },
 			quiet(), every(time.Second), supervise.Intensity(1, time.Hour))
 		err := supervise.Restart(inner, quiet(), every(time.Second), supervise.Intensity(2, time.Hour))(t.Context())
-		require.EqualError(t, err, "gave up after 2 restarts in 1h0m0s: gave up after 1 restart in 1h0m0s: boom")
+		require.EqualError(t, err, "gave up: 2 restarts within 1h0m0s are allowed, and it failed again: "+
+			"gave up: 1 restart within 1h0m0s is allowed, and it failed again: boom")
 		assert.Equal(t, 6, calls)
 	})
 }

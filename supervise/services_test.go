@@ -6,9 +6,12 @@ import (
 	"fmt"
 	"runtime"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
+	"weak"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -19,12 +22,13 @@ import (
 
 type blockBody = func(ctx context.Context, s *traigo.Scope, services *supervise.Services) error
 
-// block runs body in a block named "app" that writes into log.
+// block runs body in a block named "app", with log as its logger.
 func block(ctx context.Context, log *book, body blockBody, opts ...traigo.ScopeOption) error {
 	return supervise.WithServices(ctx, body, append(opts, log.logger(), traigo.Name("app"))...)
 }
 
-// service notes when it is stopped, and takes a second for that.
+// service returns a service that takes a second to stop, and notes in d when that begins
+// and ends.
 func service(d *diary, name string) func(context.Context) error {
 	return func(ctx context.Context) error {
 		<-ctx.Done()
@@ -37,7 +41,7 @@ func service(d *diary, name string) func(context.Context) error {
 
 var inOrder = []string{"task has ended", "stop b", "b has ended", "stop a", "a has ended"}
 
-// However a block ends, its services end after its tasks, the last one first.
+// However a block ends, its services end after its tasks, the last started first.
 func TestServicesEndAfterTheTasksInReverseOrder(t *testing.T) {
 	rows := []struct {
 		name  string
@@ -95,7 +99,7 @@ func TestServicesEndAfterTheTasksInReverseOrder(t *testing.T) {
 	}
 }
 
-func TestServiceHearsNothingOfAnOuterCancellation(t *testing.T) {
+func TestOuterCancellationDoesNotCancelAService(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log book
 		type key struct{}
@@ -114,7 +118,7 @@ func TestServiceHearsNothingOfAnOuterCancellation(t *testing.T) {
 			s.Spawn(after(time.Minute, nil))
 			return nil
 		}), errOuter)
-		require.EqualError(t, cause, `scope "app/TestServiceHearsNothingOfAnOuterCancellation.func1.1.1" canceled: requested: `+
+		require.EqualError(t, cause, `scope "app/TestOuterCancellationDoesNotCancelAService.func1.1.1" canceled: requested: `+
 			`the tasks that needed the service have ended`)
 	})
 }
@@ -151,7 +155,7 @@ func TestFailureOfAServiceIsTheOutcome(t *testing.T) {
 	})
 }
 
-// Who was first is not a matter of who is faster to tell it.
+// Which failure was the first does not depend on the scheduler.
 func TestFirstFailureOfABlockIsTheOutcome(t *testing.T) {
 	for range 50 {
 		synctest.Test(t, func(t *testing.T) {
@@ -179,7 +183,7 @@ func TestFirstFailureOfABlockIsTheOutcome(t *testing.T) {
 	}
 }
 
-func TestWhatAServiceSaysAfterItsEndIsKept(t *testing.T) {
+func TestErrorOfAServiceThatWasStoppedIsKept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log book
 		flush := func(ctx context.Context) error { <-ctx.Done(); return errBoom }
@@ -204,6 +208,40 @@ func TestWhatAServiceSaysAfterItsEndIsKept(t *testing.T) {
 	})
 }
 
+// Of the errors that are too many a StuckError is kept.
+func TestManyErrorsOfABlockAreCounted(t *testing.T) {
+	fail := func(ctx context.Context) error { <-ctx.Done(); return errBang }
+	for name, spawn := range map[string]func(s *traigo.Scope, services *supervise.Services){
+		"of services": func(_ *traigo.Scope, services *supervise.Services) { services.Spawn(fail, traigo.Name("part")) },
+		"of tasks":    func(s *traigo.Scope, _ *supervise.Services) { s.Spawn(fail, traigo.Name("part")) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var log book
+				end := make(chan struct{})
+				err := block(t.Context(), &log, func(_ context.Context, s *traigo.Scope, services *supervise.Services) error {
+					services.Spawn(func(context.Context) error { <-end; return nil }, traigo.Name("stuck"))
+					for range 20 {
+						spawn(s, services)
+					}
+					synctest.Wait()
+					return errBoom
+				}, traigo.CancelTimeout(time.Second))
+				close(end)
+				var e *traigo.Error
+				require.ErrorAs(t, err, &e)
+				assert.Equal(t, errBoom, e.Err)
+				assert.Len(t, e.Others, 16)
+				assert.Equal(t, &traigo.TaskError{Task: "part", Err: errBang}, e.Others[15])
+				assert.Equal(t, 5, e.More)
+				stuck, ok := errors.AsType[*traigo.StuckError](err)
+				require.True(t, ok, "%v", err)
+				assert.Equal(t, "app/stuck/stuck", stuck.Tasks[0].Path)
+			})
+		})
+	}
+}
+
 func TestServiceMayEndByItself(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log book
@@ -212,6 +250,162 @@ func TestServiceMayEndByItself(t *testing.T) {
 			return traigo.Sleep(ctx, time.Second)
 		}))
 	})
+}
+
+func TestServiceThatHasEndedLeavesTheTree(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log book
+		root := traigo.New(t.Context())
+		defer root.Cancel(nil)
+		ends := map[string]func(ctx context.Context) error{
+			"returns":                 always(nil),
+			"fails, which is ignored": always(errBoom),
+			"cancels its scope":       func(ctx context.Context) error { traigo.Current(ctx).Cancel(nil); return nil },
+		}
+		opts := map[string][]traigo.TaskOption{
+			"plain":       nil,
+			"not awaited": {traigo.Awaited(false)},
+			"master":      {traigo.Master(true)},
+		}
+		require.NoError(t, block(root.Context(), &log, func(ctx context.Context, _ *traigo.Scope, services *supervise.Services) error {
+			for how, end := range ends {
+				for name, opts := range opts {
+					services.Spawn(end, append(opts, traigo.Bubble(false))...)
+					_, err := services.Start(ctx, func(ctx context.Context, ready func()) error {
+						ready()
+						return end(ctx)
+					}, append(opts, traigo.Bubble(false))...)
+					assert.NoError(t, err)
+					synctest.Wait()
+					assert.Len(t, root.Snapshot().Scopes[0].Scopes, 1, "%s, %s: only the tasks are left", how, name)
+				}
+			}
+			return nil
+		}))
+		assert.Empty(t, log.lines())
+	})
+}
+
+// A block may run a million services, so it must keep no memory for those that have ended.
+func TestServiceThatHasEndedIsForgotten(t *testing.T) {
+	for name, together := range map[string]bool{"one after the other": false, "all at the same time": true} {
+		t.Run(name, func(t *testing.T) {
+			require.NoError(t, supervise.WithServices(t.Context(), func(ctx context.Context, _ *traigo.Scope, services *supervise.Services) error {
+				const n = 1000
+				var scopes [n]weak.Pointer[traigo.Scope]
+				end := make(chan struct{})
+				if !together {
+					close(end)
+				}
+				for i := range n {
+					task := services.Spawn(func(context.Context) error { <-end; return nil })
+					scopes[i] = weak.Make(task.Scope())
+					if !together {
+						assert.NoError(t, task.Wait(ctx))
+					}
+				}
+				if together {
+					close(end)
+				}
+				for kept := n; kept > 0; {
+					if ctx.Err() != nil {
+						return fmt.Errorf("%d of %d services are still in memory", kept, n)
+					}
+					runtime.GC()
+					kept = 0
+					for _, scope := range scopes {
+						if scope.Value() != nil {
+							kept++
+						}
+					}
+				}
+				return nil
+			}, quiet(), traigo.Timeout(10*time.Second)))
+		})
+	}
+}
+
+// The scope of a service ends as that of traigo.Run, whose body is like the function of
+// the service.
+func TestTaskThatAServiceLeavesWhenItReturns(t *testing.T) {
+	notAwaited := traigo.Awaited(false)
+	rows := []struct {
+		name string
+		opt  traigo.TaskOption
+		stay time.Duration // how long the block goes on
+		want []string
+	}{
+		{"runs until the turn of the service", traigo.Awaited(true), time.Minute, inOrder},
+		{"ends with the service if it is not awaited", notAwaited, time.Minute,
+			[]string{"stop b", "b has ended", "task has ended", "stop a", "a has ended"}},
+		{"is waited for in the turn of the service", notAwaited, time.Second / 2,
+			[]string{"stop b", "task has ended", "b has ended", "stop a", "a has ended"}},
+	}
+	for _, row := range rows {
+		t.Run(row.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var (
+					log book
+					d   diary
+				)
+				require.NoError(t, block(t.Context(), &log, func(ctx context.Context, _ *traigo.Scope, services *supervise.Services) error {
+					services.Spawn(service(&d, "a"))
+					services.Spawn(func(ctx context.Context) error {
+						traigo.Current(ctx).Spawn(service(&d, "b"), row.opt)
+						return nil
+					})
+					defer d.note("task has ended")
+					return traigo.Sleep(ctx, row.stay)
+				}))
+				assert.Equal(t, row.want, d.read())
+				assert.Empty(t, log.lines())
+			})
+		})
+	}
+}
+
+func TestErrorThatAnEndedServiceHasLeftIsKept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log book
+		err := block(t.Context(), &log, func(ctx context.Context, _ *traigo.Scope, services *supervise.Services) error {
+			services.Spawn(func(ctx context.Context) error {
+				traigo.Async(traigo.Current(ctx), func(context.Context) (int, error) { return 0, errBang }, traigo.Name("part"))
+				return traigo.Sleep(ctx, time.Second)
+			})
+			return traigo.Sleep(ctx, time.Minute)
+		})
+		require.EqualError(t, err, `scope "app": task "part": bang`)
+	})
+}
+
+// Some services end by themselves while the block stops them, and others start too late.
+func TestStressServicesEndWhileTheBlockEnds(t *testing.T) {
+	for range 200 {
+		synctest.Test(t, func(t *testing.T) {
+			var log book
+			var others sync.WaitGroup
+			require.NoError(t, block(t.Context(), &log, func(ctx context.Context, _ *traigo.Scope, services *supervise.Services) error {
+				end := make(chan struct{})
+				for range 8 {
+					services.Spawn(func(ctx context.Context) error {
+						select {
+						case <-end:
+						case <-ctx.Done():
+						}
+						return nil
+					})
+					others.Go(func() {
+						<-end
+						services.Spawn(always(nil))
+					})
+				}
+				close(end)
+				return nil
+			}))
+			others.Wait()
+			assert.Empty(t, log.lines())
+		})
+	}
 }
 
 func TestStartWaitsUntilTheServiceIsReady(t *testing.T) {
@@ -242,7 +436,7 @@ func TestStartWaitsUntilTheServiceIsReady(t *testing.T) {
 	})
 }
 
-func TestServiceThatDoesNotComeUpBelongsToItsStarter(t *testing.T) {
+func TestErrorOfAServiceThatDoesNotStartBelongsToTheCaller(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log book
 		root := traigo.New(t.Context())
@@ -266,7 +460,7 @@ func TestServiceThatDoesNotComeUpBelongsToItsStarter(t *testing.T) {
 	})
 }
 
-func TestWhatFailsBelowAServiceThatDoesNotComeUpIsTheOutcome(t *testing.T) {
+func TestFailureBelowAServiceThatDoesNotStartIsTheOutcome(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log book
 		err := block(t.Context(), &log, func(ctx context.Context, _ *traigo.Scope, services *supervise.Services) error {
@@ -283,7 +477,7 @@ func TestWhatFailsBelowAServiceThatDoesNotComeUpIsTheOutcome(t *testing.T) {
 	})
 }
 
-func TestServiceThatFailsWhenItIsReadyEndsTheBlock(t *testing.T) {
+func TestServiceThatFailsAfterItWasReadyEndsTheBlock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log book
 		err := block(t.Context(), &log, func(ctx context.Context, _ *traigo.Scope, services *supervise.Services) error {
@@ -357,14 +551,6 @@ func TestStuckServiceIsGivenUpAndTheRestStopped(t *testing.T) {
 	})
 }
 
-func unwrapped(err error) []error {
-	var e *traigo.Error
-	if !errors.As(err, &e) {
-		return nil
-	}
-	return e.Unwrap()
-}
-
 func TestPanicInABlockStopsServicesInOrder(t *testing.T) {
 	rows := []struct {
 		name string
@@ -407,7 +593,7 @@ func TestPanicInABlockStopsServicesInOrder(t *testing.T) {
 				assert.Equal(t, 1, strings.Count(fmt.Sprint(value), "oh"), "%v", value)
 				assert.Equal(t, inOrder, d.read())
 				for _, line := range log.lines() {
-					// The core counts that a service was stopped among what its panic hides.
+					// Package traigo takes the cause of the stop for an error that the panic hides.
 					assert.Contains(t, line, "the tasks that needed the service have ended")
 				}
 
@@ -481,7 +667,7 @@ func TestGoexitOfTheBodyStopsServicesInOrder(t *testing.T) {
 	})
 }
 
-func TestServicesStandBelowTheScopeOfTheBlock(t *testing.T) {
+func TestScopesOfServicesAreBelowTheScopeOfTheBlock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log book
 		var names []string
@@ -500,22 +686,6 @@ func TestServicesStandBelowTheScopeOfTheBlock(t *testing.T) {
 	})
 }
 
-func TestLimitIsThatOfTheTasks(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var log book
-		start := time.Now()
-		require.NoError(t, block(t.Context(), &log, func(_ context.Context, s *traigo.Scope, services *supervise.Services) error {
-			services.Spawn(untilCanceled)
-			services.Spawn(untilCanceled)
-			for range 3 {
-				s.Spawn(after(time.Second, nil))
-			}
-			return nil
-		}, traigo.Limit(1)))
-		assert.Equal(t, 3*time.Second, time.Since(start))
-	})
-}
-
 func TestServiceUnderRestart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log book
@@ -525,5 +695,66 @@ func TestServiceUnderRestart(t *testing.T) {
 			return traigo.Sleep(ctx, time.Minute)
 		}))
 		assert.Equal(t, int32(3), calls.Load())
+	})
+}
+
+func TestServiceThatDoesNotStartInTimeEndsNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		err := supervise.WithServices(t.Context(), func(ctx context.Context, s *traigo.Scope, sv *supervise.Services) error {
+			_, err := sv.Start(ctx, func(ctx context.Context, _ func()) error { <-ctx.Done(); return ctx.Err() }, traigo.Name("db"), traigo.Timeout(time.Second))
+			assert.ErrorIs(t, err, context.DeadlineExceeded)
+			return traigo.Sleep(ctx, time.Second) // the block goes on without the service
+		}, quiet())
+		require.NoError(t, err)
+	})
+}
+
+func TestServiceThatHasEndedHasNoTimeout(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		err := supervise.WithServices(t.Context(), func(ctx context.Context, s *traigo.Scope, sv *supervise.Services) error {
+			sv.Spawn(func(ctx context.Context) error { return nil }, traigo.Name("warmup"), traigo.Timeout(5*time.Second))
+			synctest.Wait()
+			return traigo.Sleep(ctx, time.Minute)
+		}, quiet())
+		require.NoError(t, err)
+	})
+}
+
+func TestLimitsOfABlockAreForItsTasks(t *testing.T) {
+	for name, opt := range map[string]traigo.ScopeOption{"Limit": traigo.Limit(1), "LimitedBy": traigo.LimitedBy(traigo.NewLimiter(1))} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var now, most atomic.Int32
+				start := time.Now()
+				require.NoError(t, supervise.WithServices(t.Context(), func(_ context.Context, s *traigo.Scope, services *supervise.Services) error {
+					services.Spawn(untilCanceled)
+					services.Spawn(untilCanceled)
+					for range 5 {
+						s.Spawn(func(ctx context.Context) error {
+							most.Store(max(most.Load(), now.Add(1)))
+							defer now.Add(-1)
+							return traigo.Sleep(ctx, time.Second)
+						})
+					}
+					return nil
+				}, opt, quiet()))
+				assert.EqualValues(t, 1, most.Load())
+				assert.Equal(t, 5*time.Second, time.Since(start))
+			})
+		})
+	}
+}
+
+func TestErrorOfTheBodyThatWrapsGoexitComesFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		err := supervise.WithServices(t.Context(), func(ctx context.Context, s *traigo.Scope, sv *supervise.Services) error {
+			sv.Spawn(func(ctx context.Context) error { _ = traigo.Sleep(ctx, 2*time.Second); return errBang })
+			s.Spawn(func(ctx context.Context) error { time.Sleep(5 * time.Second); return nil })
+			_ = traigo.Sleep(ctx, time.Second)
+			return fmt.Errorf("body failed first: %w", traigo.ErrGoexit)
+		}, quiet())
+		first, ok := errors.AsType[*traigo.Error](err)
+		require.True(t, ok)
+		require.ErrorContains(t, first.Err, "body failed first")
 	})
 }

@@ -1,8 +1,8 @@
 // Package traigotest helps to test code that uses scopes.
 //
-// [Run] runs the body of a test in a scope. Tasks that fail, panic, do not end,
-// or call t.FailNow fail that test, by their path and with their stacks, and no
-// other. A [Sequence] makes goroutines do things in a fixed order.
+// [Run] runs the body of a test in a scope. It fails the test, with paths and
+// stacks, if a task fails, panics, or does not end; a task may call t.FailNow. A
+// [Sequence] makes goroutines take steps in a fixed order.
 //
-// Both work inside testing/synctest bubbles and outside.
+// Both work inside and outside of testing/synctest bubbles.
 package traigotest

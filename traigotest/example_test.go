@@ -12,7 +12,7 @@ import (
 	"github.com/traigo/traigo/traigotest"
 )
 
-// In a test, t is the *testing.T. Here it is one that prints.
+// In a test t is the *testing.T. In this example t prints the errors.
 func ExampleRun() {
 	var t testing.TB = printer{}
 
@@ -30,7 +30,8 @@ func ExampleRun() {
 	// FAIL: task "TestBackup/download" failed: half a file is left
 }
 
-// A task that hangs is canceled, and the test fails, sooner than after ten seconds.
+// A task that hangs is canceled, and the test fails, after a millisecond instead of ten
+// seconds.
 func ExamplePatience() {
 	var t testing.TB = printer{}
 
@@ -44,8 +45,8 @@ func ExamplePatience() {
 	// FAIL: still running 1ms after the body returned (traigotest.Patience says how long they may):
 }
 
-// What happens when the answer comes before the question? The goroutines take
-// their steps in the order of the numbers, whichever is started first.
+// What does the client do if the answer comes before the question? The goroutines take
+// their steps in the order of the numbers, whichever goroutine starts first.
 func ExampleSequence() {
 	var seq traigotest.Sequence
 	err := traigo.Run(context.Background(), func(_ context.Context, s *traigo.Scope) error {
@@ -72,7 +73,7 @@ func ExampleSequence() {
 	// <nil>
 }
 
-// Where a step is missing, those that wait for it are told when they are canceled.
+// If a step is missing, the steps after it return an error when they are canceled.
 func ExampleSequence_Do() {
 	var seq traigotest.Sequence
 	ctx, cancel := context.WithTimeout(context.Background(), time.Millisecond)
@@ -86,7 +87,7 @@ func ExampleSequence_Do() {
 	// traigotest: step 2 cannot be done: step 1 was never reached, and step 2 no longer waits: context deadline exceeded
 }
 
-// A printer is a test that prints the first line of what it fails with.
+// A printer is a testing.TB that prints the first line of each error.
 type printer struct{ testing.TB }
 
 func (printer) Helper()                  {}

@@ -15,7 +15,7 @@ import (
 
 var errBoom = errors.New("connection reset")
 
-// untilCanceled has a name to be found in stacks.
+// untilCanceled is a named function, so that a test finds it in a stack.
 //
 //go:noinline
 func untilCanceled(ctx context.Context) error {
@@ -25,19 +25,20 @@ func untilCanceled(ctx context.Context) error {
 
 func fail(context.Context) error { return errBoom }
 
-// deafTo ignores everything but free. It has a name to be found in stacks.
+// blockOn is a named function, so that a test finds it in a stack.
 //
 //go:noinline
-func deafTo(free <-chan struct{}) { <-free }
+func blockOn(free <-chan struct{}) { <-free }
 
-func deaf(free <-chan struct{}) func(context.Context) error {
+// blockedOn returns a task function that ignores its context until free is closed.
+func blockedOn(free <-chan struct{}) func(context.Context) error {
 	return func(context.Context) error {
-		deafTo(free)
+		blockOn(free)
 		return nil
 	}
 }
 
-// panicOnPurpose has a name to be found in stacks.
+// panicOnPurpose is a named function, so that a test finds it in a stack.
 //
 //go:noinline
 func panicOnPurpose(value any) { panic(value) }
@@ -48,11 +49,12 @@ func raised(f func()) (value any) {
 	return nil
 }
 
-// fake is a test that may fail without failing the real one.
+// fake is a testing.TB that records what a test does to it. It may fail without failing
+// the real test.
 type fake struct {
 	testing.TB
 
-	ended bool // it was not left by FailNow or SkipNow
+	ended bool // the test has returned, and not called FailNow or SkipNow
 
 	mu              sync.Mutex
 	failed, skipped bool
@@ -60,7 +62,7 @@ type fake struct {
 	out             strings.Builder
 }
 
-// try runs a test to its end.
+// try calls test with a fake, and returns the fake when test has ended.
 func try(t *testing.T, test func(t testing.TB)) *fake {
 	t.Helper()
 	f := &fake{TB: t}
@@ -68,7 +70,8 @@ func try(t *testing.T, test func(t testing.TB)) *fake {
 	return f
 }
 
-// run needs a goroutine of its own for FailNow. as is what the test has for a t.
+// run calls test on a goroutine of its own, which FailNow may end. The test gets as,
+// which is f or wraps f.
 func (f *fake) run(as testing.TB, test func(t testing.TB)) {
 	done := make(chan struct{})
 	go func() {
@@ -79,7 +82,8 @@ func (f *fake) run(as testing.TB, test func(t testing.TB)) {
 	<-done
 }
 
-// onlyError is the one with which the test has failed.
+// onlyError returns the error of the test. It fails the real test if there is none, or
+// more than one.
 func (f *fake) onlyError(t *testing.T) string {
 	t.Helper()
 	require.Len(t, f.errors, 1, "%s", f.out.String())
@@ -119,7 +123,7 @@ func (f *fake) Error(args ...any) {
 	f.errors = append(f.errors, args[0].(string))
 }
 
-// fakeT has a deadline, as a *testing.T has.
+// fakeT is a fake that has a deadline, as a *testing.T has.
 type fakeT struct {
 	*fake
 

@@ -1,27 +1,33 @@
 package traigotest
 
 import (
+	"context"
 	"fmt"
+	"log/slog"
+	"slices"
 	"strings"
 
 	"github.com/traigo/traigo"
 )
 
-// A verdict is what there is to say of a scope that has closed.
+// The report of a test whose scope has closed: the errors in the outcome of the scope,
+// each with its path, and the errors that the scope has logged as lost.
+
+// A verdict is the result of a scope that has closed.
 type verdict struct {
-	errors []string // a text for each
-	note   string   // which task has ended the test
-	stop   func()   // how the test is to be stopped; nil if it goes on
+	errors []string // a message for each error
+	note   string   // which tasks have called FailNow or SkipNow
+	stop   func()   // FailNow or SkipNow; nil if the test goes on
 }
 
 func (w *watch) verdict() (v verdict) {
 	abandoned := w.close()
 	w.mu.Lock()
 	w.finished = true
-	lost, left := w.lost, w.left
+	lost, leavers := w.lost, w.leavers
 	w.mu.Unlock()
 
-	r := reading{watch: w, told: map[string]bool{w.scope.Path(): true}}
+	r := reader{watch: w, explained: map[string]bool{w.scope.Path(): true}}
 	r.read(w.scope.Err(), w.scope.Path())
 	for _, l := range lost {
 		r.readLost(l)
@@ -31,19 +37,19 @@ func (w *watch) verdict() (v verdict) {
 	}
 	v.errors = r.found
 	switch {
-	case len(left) > 0 && w.t.Failed():
-		v.note, v.stop = "t.FailNow was called by "+tasks(left), w.t.FailNow
-	case len(left) > 0:
-		v.note, v.stop = "t.SkipNow was called by "+tasks(left), w.t.SkipNow
+	case len(leavers) > 0 && w.t.Failed():
+		v.note, v.stop = "t.FailNow was called by "+tasks(leavers), w.t.FailNow
+	case len(leavers) > 0:
+		v.note, v.stop = "t.SkipNow was called by "+tasks(leavers), w.t.SkipNow
 	case r.bodyPanicked:
 		v.stop = w.t.FailNow
 	}
 	return v
 }
 
-// tell tells the test of it. Where the body has called t.FailNow, package testing
-// finds no line of the caller's.
-func (v verdict) tell(w *watch, bodyLeft bool) {
+// report fails the test with each error. If the body has called t.FailNow, Run is being
+// unwound, and t.Error would not find the line of its call: fail writes that itself.
+func (v verdict) report(w *watch, bodyLeft bool) {
 	w.t.Helper()
 	for _, text := range v.errors {
 		if bodyLeft {
@@ -60,7 +66,7 @@ func (v verdict) tell(w *watch, bodyLeft bool) {
 	}
 }
 
-// fail is t.Error from somewhere else than below the call of Run.
+// fail is t.Error for code that is not called by Run.
 func (w *watch) fail(text string) {
 	w.t.Fail()
 	w.write(text)
@@ -70,11 +76,129 @@ func (w *watch) write(text string) {
 	_, _ = fmt.Fprintf(w.t.Output(), "%s: %s\n", w.at, strings.ReplaceAll(text, "\n", "\n    "))
 }
 
-// maxStacks is how many stacks a failure shows.
+func tasks(names []string) string {
+	all := make([]string, len(names))
+	for i, name := range names {
+		all[i] = fmt.Sprintf("task %q", name)
+	}
+	return strings.Join(all, ", ")
+}
+
+// A reader takes an outcome apart, and makes a message for each error in it that is not
+// a mere consequence of another one.
+type reader struct {
+	*watch
+
+	found        []string
+	explained    map[string]bool // paths of the scopes for which a message says why they ended
+	bodyPanicked bool
+}
+
+func (r *reader) addf(format string, args ...any) {
+	r.found = append(r.found, fmt.Sprintf(format, args...))
+}
+
+// read adds the messages for err, an error in the outcome of the scope at path scope.
+// It goes by the type of err itself. An error that wraps one of these types is left
+// whole, since the text that a task has put around it is part of the message.
+func (r *reader) read(err error, scope string) {
+	switch e := any(err).(type) {
+	case nil:
+	case *traigo.Error:
+		r.explained[e.Scope] = true
+		for _, err := range e.Unwrap() {
+			r.read(err, e.Scope)
+		}
+		if e.More > 0 {
+			r.addf("scope %q: %d more errors", e.Scope, e.More)
+		}
+	case *traigo.TaskError:
+		r.readTask(e.Err, scope+"/"+e.Task)
+	case *traigo.PanicError:
+		if e.Task != "" {
+			r.readTask(e, e.Task)
+			return
+		}
+		r.bodyPanicked = r.bodyPanicked || scope == r.scope.Path()
+		r.addf("the body of %q panicked: %s", scope, describePanic(e))
+	case *traigo.StuckError:
+		for _, t := range e.Tasks {
+			r.addf("task %q has not ended after it was canceled, and is left running:\n%s", t.Path, indent(ofTask(t.Stack)))
+		}
+	case *traigo.Cancellation:
+		if up, ok := any(e.Err).(*traigo.Cancellation); !ok || e.Kind != traigo.ParentCanceled || !r.explained[up.Scope] {
+			r.addf("%v", e)
+		}
+	case *traigo.TimeoutError:
+		r.addf("scope %v", e)
+	case *lateError:
+		if !r.bodyReported {
+			r.addf("%s", e.describe(r.stuck))
+		}
+	case *leftError: // the note says it
+	default:
+		if !isGoexit(err) { // of the body: the caller of FailNow or SkipNow has said why
+			r.addf("scope %q: %v", scope, err)
+		}
+	}
+}
+
+// readTask adds the message for err, the error of the task at path.
+func (r *reader) readTask(err error, path string) {
+	switch e := any(err).(type) {
+	case *traigo.Error: // of a scope that the task has run: its path is the longer one
+		r.read(e, e.Scope)
+	case *traigo.PanicError:
+		r.addf("task %q panicked: %s", path, describePanic(e))
+	case *traigo.TimeoutError:
+		r.addf("task %q timed out after %v", path, e.After)
+	default:
+		switch {
+		case !isGoexit(err):
+			r.addf("task %q failed: %v", path, err)
+		case !slices.Contains(r.leavers, path):
+			r.addf("task %q called runtime.Goexit", path)
+		}
+	}
+}
+
+// readLost adds the messages for an error that the scope has logged. When body calls
+// t.FailNow the outcome of the whole scope is logged, which has been read already.
+func (r *reader) readLost(l lostError) {
+	if _, is := any(l.err).(*traigo.Error); is && l.scope == r.scope.Path() {
+		return
+	}
+	before := len(r.found)
+	r.read(l.err, l.scope)
+	for i := range r.found[before:] {
+		r.found[before+i] += fmt.Sprintf("\n(scope %q: %s)", l.scope, l.why)
+	}
+}
+
+// describePanic returns the value and the stack of a panic.
+func describePanic(p *traigo.PanicError) string {
+	if p.Recovered == nil {
+		return "with nothing recorded"
+	}
+	return fmt.Sprintf("%v\n%s", p.Recovered.Value, indent(ofPanic(string(p.Recovered.Stack))))
+}
+
+// A lateError is the cause with which a scope is canceled that takes too long. It has
+// the tree and the stacks from before the cancellation.
+type lateError struct {
+	when       string // completes the words "still running"
+	atDeadline bool   // at the deadline of the test, where the process is killed
+	tree       string
+	stacks     []stack
+}
+
+func (e *lateError) Error() string { return "still running " + e.when }
+
+// maxStacks bounds the number of stacks in a message.
 const maxStacks = 16
 
-// describe returns what was running: the tree, and the stacks of those that are
-// not shown elsewhere.
+// describe returns the tree and the stacks, without those of the tasks in elsewhere:
+// these have messages of their own.
 func (e *lateError) describe(elsewhere map[*traigo.Task]bool) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%v:\n\n%s", e, e.tree)
@@ -99,10 +223,50 @@ func (e *lateError) describe(elsewhere map[*traigo.Task]bool) string {
 	return strings.TrimSuffix(b.String(), "\n")
 }
 
-func tasks(names []string) string {
-	all := make([]string, len(names))
-	for i, name := range names {
-		all[i] = fmt.Sprintf("task %q", name)
+// A testLog is the slog.Handler of the scope. It writes warnings to the output of the
+// test, and keeps lost errors for the verdict.
+type testLog struct{ w *watch }
+
+// A lostError is an error that the scope has logged at level ERROR, because nothing
+// else reports it.
+type lostError struct {
+	scope, why string
+	err        error
+}
+
+func (testLog) Enabled(_ context.Context, level slog.Level) bool { return level >= slog.LevelWarn }
+
+func (h testLog) WithAttrs([]slog.Attr) slog.Handler { return h }
+
+func (h testLog) WithGroup(string) slog.Handler { return h }
+
+func (h testLog) Handle(ctx context.Context, r slog.Record) error {
+	text, lost := r.Message, lostError{why: strings.TrimPrefix(r.Message, "traigo: ")}
+	r.Attrs(func(a slog.Attr) bool {
+		switch v := a.Value.Any().(type) {
+		case error:
+			lost.err = v
+		case string:
+			switch a.Key {
+			case "scope":
+				lost.scope = v
+			case "stack":
+				text += "\n" + indent(ofTask(v))
+				return true
+			}
+		}
+		text += fmt.Sprintf("\n%s: %v", a.Key, a.Value)
+		return true
+	})
+	h.w.mu.Lock()
+	defer h.w.mu.Unlock()
+	switch {
+	case h.w.finished:
+		return slog.Default().Handler().Handle(ctx, r)
+	case r.Level < slog.LevelError || lost.err == nil:
+		h.w.write(text)
+	default:
+		h.w.lost = append(h.w.lost, lost)
 	}
-	return strings.Join(all, ", ")
+	return nil
 }

@@ -2,9 +2,7 @@ package traigotest_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"log/slog"
 	"runtime"
 	"strings"
 	"testing"
@@ -19,7 +17,8 @@ import (
 	"github.com/traigo/traigo/traigotest"
 )
 
-// run runs a body in a bubble, and with that in a test that may fail.
+// run calls traigotest.Run in a bubble, with a fake as the test, and returns the fake and
+// the time it took.
 func run(t *testing.T, body func(t testing.TB, ctx context.Context, s *traigo.Scope), opts ...traigo.ScopeOption) (f *fake, took time.Duration) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -32,7 +31,7 @@ func run(t *testing.T, body func(t testing.TB, ctx context.Context, s *traigo.Sc
 	return f, took
 }
 
-func TestRunSaysNothingOfAGoodTest(t *testing.T) {
+func TestRunReportsNothingAboutAGoodTest(t *testing.T) {
 	ended := false
 	f, took := run(t, func(tb testing.TB, ctx context.Context, s *traigo.Scope) {
 		assert.Equal(t, "TestIt", s.Path())
@@ -74,185 +73,7 @@ type withContext struct {
 
 func (f withContext) Context() context.Context { return f.ctx }
 
-func TestRunTellsEachErrorByItsPath(t *testing.T) {
-	f, _ := run(t, func(_ testing.TB, _ context.Context, s *traigo.Scope) {
-		s.Spawn(func(ctx context.Context) error {
-			return traigo.Run(ctx, func(ctx context.Context, s *traigo.Scope) error {
-				s.Spawn(func(ctx context.Context) error {
-					<-ctx.Done()
-					return errors.New("disk full")
-				}, traigo.Name("write"))
-				<-ctx.Done()
-				return errors.New("no more")
-			}, traigo.Name("download"))
-		}, traigo.Name("outer"))
-		s.Spawn(func(ctx context.Context) error {
-			<-ctx.Done()
-			return fmt.Errorf("cleaning up: %w", errBoom)
-		}, traigo.Name("cleaner"))
-		s.Spawn(func(context.Context) error {
-			synctest.Wait()
-			return errBoom
-		}, traigo.Name("upload"))
-	})
-	assert.True(t, f.ended)
-	require.Len(t, f.errors, 4)
-	assert.Equal(t, `task "TestIt/upload" failed: connection reset`, f.errors[0])
-	assert.ElementsMatch(t, []string{
-		`task "TestIt/cleaner" failed: cleaning up: connection reset`,
-		`task "TestIt/download/write" failed: disk full`,
-		`scope "TestIt/download": no more`,
-	}, f.errors[1:])
-}
-
-// Of a scope that ends with the one around it there is nothing to say but what
-// ended that. Any other end is a failure.
-func TestRunTellsWhatEndedAScopeInside(t *testing.T) {
-	inside := func(t testing.TB, end func(s *traigo.Scope, cancel func())) *fake {
-		f, _ := run(t.(*testing.T), func(_ testing.TB, ctx context.Context, s *traigo.Scope) {
-			s.Spawn(func(ctx context.Context) error {
-				ctx, cancel := context.WithCancel(ctx)
-				defer cancel()
-				return traigo.Run(ctx, func(ctx context.Context, s *traigo.Scope) error {
-					s.Spawn(func(ctx context.Context) error {
-						return traigo.Run(ctx, func(ctx context.Context, _ *traigo.Scope) error {
-							<-ctx.Done()
-							return errors.New("disk full")
-						}, traigo.Name("b"))
-					}, traigo.Name("b"))
-					synctest.Wait()
-					end(s, cancel)
-					return nil
-				}, traigo.Name("a"))
-			}, traigo.Name("a"))
-		})
-		return f
-	}
-	f := inside(t, func(s *traigo.Scope, _ func()) { s.Cancel(errBoom) })
-	assert.Equal(t, []string{`scope "TestIt/a": connection reset`, `scope "TestIt/a/b": disk full`}, f.errors)
-	f = inside(t, func(_ *traigo.Scope, cancel func()) { cancel() })
-	assert.Equal(t, []string{
-		`scope "TestIt/a" canceled: parent canceled: context canceled`,
-		`scope "TestIt/a/b" canceled: parent canceled: context canceled`,
-		`scope "TestIt/a/b": disk full`,
-	}, f.errors)
-}
-
-func TestRunCountsTheErrorsThatTheOutcomeDoesNotHold(t *testing.T) {
-	f, _ := run(t, func(_ testing.TB, _ context.Context, s *traigo.Scope) {
-		for range 30 {
-			s.Spawn(func(ctx context.Context) error {
-				<-ctx.Done()
-				return errors.New("late")
-			}, traigo.Name("many"))
-		}
-		synctest.Wait()
-		s.Spawn(fail)
-	})
-	require.Len(t, f.errors, 18)
-	assert.Equal(t, `scope "TestIt": 14 more errors`, f.errors[17])
-}
-
-func TestRunTellsOfTimeouts(t *testing.T) {
-	f, _ := run(t, func(_ testing.TB, _ context.Context, s *traigo.Scope) {
-		s.Spawn(untilCanceled, traigo.Timeout(time.Second), traigo.Name("slow"))
-	})
-	assert.Equal(t, `task "TestIt/slow" timed out after 1s`, f.onlyError(t))
-
-	f, _ = run(t, func(_ testing.TB, _ context.Context, s *traigo.Scope) {
-		s.Spawn(untilCanceled)
-	}, traigo.Timeout(time.Second))
-	assert.Equal(t, `scope "TestIt" timed out after 1s`, f.onlyError(t))
-}
-
-func TestRunTellsOfPanicsAndGoesOn(t *testing.T) {
-	f, _ := run(t, func(_ testing.TB, _ context.Context, s *traigo.Scope) {
-		s.Spawn(func(context.Context) error {
-			panicOnPurpose("out of cheese")
-			return nil
-		}, traigo.Name("upload"))
-	})
-	assert.True(t, f.ended)
-	text := f.onlyError(t)
-	assert.True(t, strings.HasPrefix(text, `task "TestIt/upload" panicked: out of cheese`+"\n\tgoroutine "), text)
-	assert.Equal(t, 1, strings.Count(text, "panicOnPurpose("), text)
-	assert.NotContains(t, text, "traigo.(*", "what the library does around it")
-	assert.NotContains(t, text, "runtime", "nor what the runtime does")
-}
-
-func TestRunTellsOfPanicsInForks(t *testing.T) {
-	f, _ := run(t, func(_ testing.TB, _ context.Context, s *traigo.Scope) {
-		f := s.Fork(traigo.Name("conn"))
-		f.Spawn(func(context.Context) error {
-			panicOnPurpose(errBoom)
-			return nil
-		}, traigo.Name("reader"))
-		<-f.Done()
-	})
-	text := f.onlyError(t)
-	assert.True(t, strings.HasPrefix(text, `task "TestIt/conn/reader" panicked: connection reset`+"\n\tgoroutine "), text)
-}
-
-func TestRunStopsTheTestWhenTheBodyPanics(t *testing.T) {
-	var task *traigo.Task
-	f, _ := run(t, func(_ testing.TB, _ context.Context, s *traigo.Scope) {
-		task = s.Spawn(untilCanceled)
-		panicOnPurpose("no milk")
-	})
-	assert.False(t, f.ended)
-	assert.Error(t, task.Err(), "it was canceled and joined")
-	text := f.onlyError(t)
-	assert.True(t, strings.HasPrefix(text, `the body of "TestIt" panicked: no milk`+"\n\tgoroutine "), text)
-	assert.Equal(t, 1, strings.Count(text, "panicOnPurpose("), text)
-	assert.NotContains(t, text, "traigotest.(*watch)", text)
-}
-
-func TestRunTellsOfLostErrors(t *testing.T) {
-	body := func(_ testing.TB, _ context.Context, s *traigo.Scope) {
-		f := s.Fork(traigo.Name("conn"))
-		f.Spawn(fail, traigo.Name("reader"))
-		<-f.Done()
-		s.Spawn(func(context.Context) error { return nil }, traigo.Name("writer"), traigo.OnDone(func(error) { panic("oops") }))
-	}
-	f, _ := run(t, body)
-	require.Len(t, f.errors, 2)
-	assert.Contains(t, f.errors[0], "oops")
-	assert.Contains(t, f.errors[0], `(scope "TestIt": OnDone of task "TestIt/writer" panicked)`)
-	assert.Equal(t, `task "TestIt/conn/reader" failed: connection reset`+"\n"+
-		`(scope "TestIt/conn": failed, and nobody has asked for the outcome)`, f.errors[1])
-
-	f, _ = run(t, body, traigo.Logger(slog.New(slog.DiscardHandler)))
-	assert.Empty(t, f.errors, "the Logger has them")
-}
-
-func TestRunLogsWarningsToTheTest(t *testing.T) {
-	f, _ := run(t, func(_ testing.TB, _ context.Context, s *traigo.Scope) {
-		s.Spawn(func(ctx context.Context) error {
-			<-ctx.Done()
-			return errBoom
-		}, traigo.Awaited(false), traigo.Name("heartbeat"))
-		synctest.Wait()
-	})
-	assert.False(t, f.failed)
-	assert.Regexp(t, `^run_test\.go:\d+: traigo: error after a quiet end, not in the outcome
-    scope: TestIt
-    task: TestIt/heartbeat
-    err: connection reset
-$`, f.out.String())
-}
-
-func TestRunTellsOfGoexitInATask(t *testing.T) {
-	f, _ := run(t, func(_ testing.TB, _ context.Context, s *traigo.Scope) {
-		s.Spawn(func(context.Context) error {
-			runtime.Goexit()
-			return nil
-		}, traigo.Name("odd"))
-	})
-	assert.True(t, f.ended)
-	assert.Equal(t, `task "TestIt/odd" called runtime.Goexit`, f.onlyError(t))
-}
-
-// A test may run a million tasks.
+// A test may run a million tasks, so Run must keep no memory for those that have ended.
 func TestRunForgetsTasksThatHaveEnded(t *testing.T) {
 	traigotest.Run(t, func(ctx context.Context, s *traigo.Scope) {
 		var tasks [100]weak.Pointer[traigo.Task]
@@ -280,11 +101,268 @@ func TestRunTakesItsOptions(t *testing.T) {
 	assert.False(t, f.failed)
 }
 
-func TestRunIsMisusedLoudly(t *testing.T) {
+func TestRunPanicsWhenMisused(t *testing.T) {
 	assert.Equal(t, "traigotest: Run: nil function; pass the body of the test",
 		raised(func() { traigotest.Run(t, nil) }))
 	assert.Equal(t, "traigo: Run: nil option; leave it out",
 		raised(func() { traigotest.Run(t, func(context.Context, *traigo.Scope) {}, nil) }))
 	assert.Equal(t, "traigotest: Patience(-1s): negative duration",
 		raised(func() { traigotest.Patience(-time.Second) }))
+}
+
+// A task that calls FailNow or SkipNow ends the test, whoever owns the task's error.
+func TestRunEndsWhenATaskEndsTheTest(t *testing.T) {
+	spawners := map[string]func(s *traigo.Scope, fn func(context.Context) error, named traigo.TaskOption){
+		"Spawn": func(s *traigo.Scope, fn func(context.Context) error, named traigo.TaskOption) {
+			s.Spawn(fn, named)
+		},
+		"that nobody owns": func(s *traigo.Scope, fn func(context.Context) error, named traigo.TaskOption) {
+			s.Spawn(fn, named, traigo.Bubble(false))
+		},
+		"Async": func(s *traigo.Scope, fn func(context.Context) error, named traigo.TaskOption) {
+			traigo.Async(s, func(ctx context.Context) (int, error) { return 0, fn(ctx) }, named)
+		},
+		"Start": func(s *traigo.Scope, fn func(context.Context) error, named traigo.TaskOption) {
+			_, _ = s.Start(s.Context(), func(ctx context.Context, ready func()) error { return fn(ctx) }, named)
+		},
+		"Blocking": func(s *traigo.Scope, fn func(context.Context) error, named traigo.TaskOption) {
+			s.Spawn(traigo.Blocking(func() error { return fn(s.Context()) }), named)
+		},
+		"fork": func(s *traigo.Scope, fn func(context.Context) error, named traigo.TaskOption) {
+			s.Fork(traigo.Name("inner")).Spawn(fn, named)
+		},
+		"nested": func(s *traigo.Scope, fn func(context.Context) error, named traigo.TaskOption) {
+			s.Spawn(func(ctx context.Context) error {
+				return traigo.Run(ctx, func(_ context.Context, s *traigo.Scope) error {
+					s.Spawn(fn, named)
+					return nil
+				}, traigo.Name("inner"))
+			})
+		},
+	}
+	for name, spawn := range spawners {
+		path := "TestIt/checker"
+		if name == "fork" || name == "nested" {
+			path = "TestIt/inner/checker"
+		}
+		t.Run(name, func(t *testing.T) {
+			var other *traigo.Task
+			body := func(leave func(t testing.TB)) func(t testing.TB, ctx context.Context, s *traigo.Scope) {
+				return func(tb testing.TB, ctx context.Context, s *traigo.Scope) {
+					other = s.Spawn(untilCanceled)
+					synctest.Wait()
+					spawn(s, func(context.Context) error {
+						leave(tb)
+						return nil
+					}, traigo.Name("checker"))
+					<-ctx.Done()
+				}
+			}
+			f, took := run(t, body(func(t testing.TB) { t.FailNow() }))
+			assert.Zero(t, took)
+			assert.False(t, f.ended, "the test goes on")
+			assert.True(t, f.failed)
+			assert.Error(t, other.Err())
+			assert.Empty(t, f.errors, "the task has told why")
+			assert.Equal(t, []string{`t.FailNow was called by task "` + path + `"`}, f.logs)
+
+			f, _ = run(t, body(func(t testing.TB) { t.SkipNow() }))
+			assert.False(t, f.ended, "the test goes on")
+			assert.True(t, f.skipped)
+			assert.False(t, f.failed)
+			assert.Empty(t, f.errors)
+			assert.Equal(t, []string{`t.SkipNow was called by task "` + path + `"`}, f.logs)
+		})
+	}
+}
+
+func TestRunJoinsBeforeTheBodyEndsTheTest(t *testing.T) {
+	for name, leave := range map[string]func(testing.TB){
+		"FailNow": testing.TB.FailNow,
+		"SkipNow": testing.TB.SkipNow,
+	} {
+		var task *traigo.Task
+		f, _ := run(t, func(tb testing.TB, _ context.Context, s *traigo.Scope) {
+			task = s.Spawn(untilCanceled)
+			synctest.Wait()
+			leave(tb)
+		})
+		assert.False(t, f.ended, name)
+		assert.Error(t, task.Err(), name)
+		assert.Equal(t, name == "FailNow", f.failed)
+		assert.Empty(t, f.errors, name)
+		assert.Empty(t, f.logs, name)
+		assert.Empty(t, f.out.String(), "the caller of %s has said why", name)
+	}
+}
+
+func TestRunCancelsWhatDoesNotEnd(t *testing.T) {
+	var cause error
+	f, took := run(t, func(_ testing.TB, _ context.Context, s *traigo.Scope) {
+		time.Sleep(time.Hour) // the time of the body is not limited
+		s.Spawn(func(ctx context.Context) error {
+			err := untilCanceled(ctx)
+			cause = context.Cause(ctx)
+			return err
+		}, traigo.Name("reader"))
+		s.Spawn(untilCanceled, traigo.Name("heartbeat"), traigo.Awaited(false))
+		s.Fork(traigo.Name("conn")).Spawn(untilCanceled, traigo.Name("writer"))
+		synctest.Wait()
+	})
+	assert.True(t, f.ended)
+	assert.Equal(t, time.Hour+10*time.Second, took)
+	text := f.onlyError(t)
+	head, stacks, _ := strings.Cut(text, "\n\ntask ")
+	assert.Equal(t, `still running 10s after the body returned (traigotest.Patience says how long they may):
+
+TestIt (finalizing, 1h0m10s)
+├─ • reader (running, 10s)
+├─ • heartbeat (running, 10s, not awaited)
+└─ conn (open, 10s)
+   └─ • writer (running, 10s)`, head)
+	assert.Equal(t, 3, strings.Count(stacks, "untilCanceled("), text)
+	for _, path := range []string{"TestIt/reader", "TestIt/heartbeat", "TestIt/conn/writer"} {
+		assert.Equal(t, 1, strings.Count("task "+stacks, `task "`+path+`":`+"\n\tgoroutine "), text)
+	}
+	assert.NotContains(t, text, "traigo.(*", "what the library does around it")
+	assert.Contains(t, fmt.Sprint(cause), "still running 10s after the body returned")
+}
+
+func TestRunGivesUpWhatIsStuck(t *testing.T) {
+	for name, patient := range map[string]bool{"after the patience": true, "after a failure": false} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				free := make(chan struct{})
+				began := time.Now()
+				f := try(t, func(t testing.TB) {
+					traigotest.Run(t, func(_ context.Context, s *traigo.Scope) {
+						s.Spawn(blockedOn(free), traigo.Name("stuck"))
+						synctest.Wait()
+						if !patient {
+							s.Spawn(fail)
+						}
+					}, traigotest.Patience(time.Minute), traigo.CancelTimeout(3*time.Second))
+				})
+				took := time.Since(began)
+				close(free)
+				want := 3 * time.Second
+				if patient {
+					want += time.Minute
+				}
+				assert.Equal(t, want, took)
+				require.Len(t, f.errors, 2)
+				text := f.errors[1]
+				assert.True(t, strings.HasPrefix(text, `task "TestIt/stuck" has not ended after it was canceled, and is left running:`+"\n\tgoroutine "), text)
+				assert.NotContains(t, text, "traigo.(*")
+				assert.Equal(t, 1, strings.Count(strings.Join(f.errors, "\n"), "blockOn("), "its stack, once")
+			})
+		})
+	}
+}
+
+func TestRunGivesACanceledTaskOneSecond(t *testing.T) {
+	for _, row := range []struct {
+		cleanup time.Duration
+		errors  int
+	}{{990 * time.Millisecond, 0}, {1100 * time.Millisecond, 1}} {
+		synctest.Test(t, func(t *testing.T) {
+			f := try(t, func(t testing.TB) {
+				traigotest.Run(t, func(_ context.Context, s *traigo.Scope) {
+					s.Spawn(func(ctx context.Context) error {
+						<-ctx.Done()
+						time.Sleep(row.cleanup)
+						return nil
+					}, traigo.Awaited(false))
+					synctest.Wait()
+				})
+			})
+			time.Sleep(time.Second)
+			assert.Len(t, f.errors, row.errors, row.cleanup)
+		})
+	}
+}
+
+func TestPatienceOfZeroWaitsForTheDeadline(t *testing.T) {
+	for _, left := range []time.Duration{time.Hour, 9 * time.Second} {
+		synctest.Test(t, func(t *testing.T) {
+			began := time.Now()
+			f := fakeT{&fake{TB: t}, began.Add(left)}
+			f.run(f, func(t testing.TB) {
+				traigotest.Run(t, func(_ context.Context, s *traigo.Scope) {
+					s.Spawn(untilCanceled, traigo.Name("reader"))
+				}, traigotest.Patience(time.Second), traigotest.Patience(0))
+			})
+			assert.Equal(t, left-min(5*time.Second, left/3), time.Since(began))
+			assert.Contains(t, f.onlyError(t), "still running shortly before the deadline of the test:\n\nTestIt (finalizing, ")
+		})
+	}
+}
+
+func TestPatienceHasNoEffectOnOtherScopes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		began := time.Now()
+		require.NoError(t, traigo.Run(t.Context(), func(_ context.Context, s *traigo.Scope) error {
+			s.Spawn(func(ctx context.Context) error { return traigo.Sleep(ctx, time.Hour) })
+			return nil
+		}, traigotest.Patience(time.Second)))
+		assert.Equal(t, time.Hour, time.Since(began))
+	})
+}
+
+func TestRunCancelsABodyThatHangs(t *testing.T) {
+	f, _ := run(t, func(tb testing.TB, ctx context.Context, s *traigo.Scope) {
+		assert.Error(t, s.Spawn(untilCanceled, traigo.Name("reader")).Wait(ctx))
+	})
+	assert.True(t, f.ended)
+	text := f.onlyError(t)
+	assert.Contains(t, text, "still running in the body, after a year of the test's clock (so it is blocked for ever):\n\nTestIt (open, ")
+	assert.Contains(t, text, "\n\nthe body:\n\tgoroutine ")
+	assert.Contains(t, text, "traigo.(*Task).Wait(")
+	assert.Contains(t, text, "\n\ntask \"TestIt/reader\":\n\tgoroutine ")
+	assert.NotContains(t, text, "traigotest.(*watch)")
+}
+
+func TestRunCancelsABodyBeforeTheDeadline(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		began := time.Now()
+		f := fakeT{&fake{TB: t}, began.Add(time.Hour)}
+		f.run(f, func(t testing.TB) {
+			traigotest.Run(t, func(ctx context.Context, s *traigo.Scope) { <-ctx.Done() })
+		})
+		assert.Equal(t, time.Hour-5*time.Second, time.Since(began))
+		assert.Contains(t, f.onlyError(t), "still running shortly before the deadline of the test:\n\nTestIt (open, ")
+	})
+}
+
+func TestRunWaitsForAbandonedCalls(t *testing.T) {
+	f, took := run(t, func(_ testing.TB, _ context.Context, s *traigo.Scope) {
+		s.Spawn(traigo.Blocking(func() error {
+			time.Sleep(6995 * time.Millisecond)
+			return nil
+		}), traigo.Awaited(false))
+		synctest.Wait()
+	})
+	assert.False(t, f.failed)
+	assert.Equal(t, 7*time.Second, took)
+
+	synctest.Test(t, func(t *testing.T) {
+		free := make(chan struct{})
+		began := time.Now()
+		f = try(t, func(t testing.TB) {
+			traigotest.Run(t, func(_ context.Context, s *traigo.Scope) {
+				s.Spawn(traigo.Blocking(func() error {
+					blockOn(free)
+					return nil
+				}), traigo.Awaited(false), traigo.Name("read"))
+				synctest.Wait()
+			})
+		})
+		close(free)
+		assert.Equal(t, 10*time.Second, time.Since(began))
+	})
+	text := f.onlyError(t)
+	assert.True(t, strings.HasPrefix(text, "calls that Blocking has abandoned are still running:\n\n"+
+		"TestIt (closed, 10s, completed)\n└─ • read (abandoned, 10s, not awaited)\n\n\tgoroutine "), text)
+	assert.Contains(t, text, "blockOn(")
+	assert.NotContains(t, text, "traigo.(*")
 }

@@ -6,27 +6,29 @@ import (
 	"sync"
 )
 
-// A Sequence makes goroutines do things in a fixed order: each step is done when
-// all before it have been. The zero value is a sequence of which no step has been
-// done. It must not be copied.
+// A Sequence makes goroutines take steps in a fixed order: a step begins when all
+// steps before it have ended. The zero Sequence is ready to use; no step has been taken.
+// A Sequence must not be copied after first use.
 //
-// The idea is Trio's Sequencer.
+// The idea is that of Trio's Sequencer.
 type Sequence struct {
 	mu     sync.Mutex
-	next   int                   // the first step that has not been done
-	turns  map[int]chan struct{} // of the steps taken and not done; closed to wake the one that waits
+	next   int                   // the first step that has not ended
+	turns  map[int]chan struct{} // of the steps that were taken and have not ended; closed to wake Do
 	broken error
 }
 
-// Do waits until the steps 0 to n-1 have been done, calls f, and so has done step
-// n, also if f panics or calls t.FailNow. What f does is done when step n+1 begins.
+// Do takes step n: it waits until the steps 0 to n-1 have ended, calls f, and returns
+// nil. Step n ends with f, also if f panics or calls t.FailNow, and before step n+1
+// begins.
 //
-// If ctx ends before the turn has come, the sequence is broken, since step n will
-// never be done: Do calls no f any more and returns an error, to all that wait and
-// to all that come. It says which step was missing, and wraps the cause of ctx.
+// If ctx ends before step n can begin, the sequence is broken, because step n will
+// never end. Do then returns an error to all callers that wait, and to all that come
+// later; only the step that could begin before is still taken. The error says which
+// step was missing, and wraps the cause of ctx.
 //
-// Each step can be taken once. Do panics if step n has been taken before, if n is
-// negative, or if f is nil.
+// Each step can be taken once. Do panics if step n was taken before, if n is negative,
+// or if ctx or f is nil.
 func (q *Sequence) Do(ctx context.Context, n int, f func()) error {
 	switch {
 	case ctx == nil:
@@ -52,7 +54,8 @@ func (q *Sequence) Do(ctx context.Context, n int, f func()) error {
 	return nil
 }
 
-// take returns what is closed when step n may begin, or never will.
+// take returns a channel that is closed when step n may begin, or when the sequence is
+// broken.
 func (q *Sequence) take(n int) (turn <-chan struct{}, err error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -73,8 +76,8 @@ func (q *Sequence) take(n int) (turn <-chan struct{}, err error) {
 	return mine, nil
 }
 
-// enter returns nil if it is the turn of step n. That comes first: whether a step
-// is done whose turn has come must not depend on who is faster.
+// enter returns nil if step n may begin, also if ctx is done. Both may have happened, and
+// the outcome must not depend on which of them the select in Do has chosen.
 func (q *Sequence) enter(ctx context.Context, n int) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -87,7 +90,8 @@ func (q *Sequence) enter(ctx context.Context, n int) error {
 	return q.brokenLocked(n)
 }
 
-// breakLocked wakes all that wait.
+// breakLocked breaks the sequence, because step n is no longer waited for, and wakes
+// all calls that wait.
 func (q *Sequence) breakLocked(n int, cause error) {
 	missing := "was never reached"
 	if _, taken := q.turns[q.next]; taken {
@@ -95,7 +99,7 @@ func (q *Sequence) breakLocked(n int, cause error) {
 	}
 	q.broken = fmt.Errorf("step %d %s, and step %d no longer waits: %w", q.next, missing, n, cause)
 	for step, turn := range q.turns {
-		if step != q.next { // that one was woken when its turn came
+		if step != q.next { // the channel of q.next is closed already
 			close(turn)
 		}
 	}
@@ -105,8 +109,8 @@ func (q *Sequence) brokenLocked(n int) error {
 	return fmt.Errorf("traigotest: step %d cannot be done: %w", n, q.broken)
 }
 
-// leave passes the turn on. In a broken sequence it stays where it is: it says who
-// had it when the sequence broke.
+// leave ends step q.next and lets the one after it begin. In a broken sequence q.next
+// does not change: it is the step at which the sequence was broken.
 func (q *Sequence) leave() {
 	q.mu.Lock()
 	defer q.mu.Unlock()

@@ -47,7 +47,7 @@ func TestSequenceWaitsForTheEndOfAStep(t *testing.T) {
 	})
 }
 
-func TestSequenceBreaksWhenOneNoLongerWaits(t *testing.T) {
+func TestSequenceBreaksWhenAStepNoLongerWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var seq traigotest.Sequence
 		errGone := errors.New("gone")
@@ -74,8 +74,8 @@ func TestSequenceBreaksWhenOneNoLongerWaits(t *testing.T) {
 	})
 }
 
-// What has begun ends as if nothing were.
-func TestSequenceBreaksBehindTheStepThatIsBeingDone(t *testing.T) {
+// The step that runs when the sequence breaks is taken to its end.
+func TestSequenceThatBreaksLetsARunningStepEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var seq traigotest.Sequence
 		errs := make([]error, 3)
@@ -95,17 +95,17 @@ func TestSequenceBreaksBehindTheStepThatIsBeingDone(t *testing.T) {
 	})
 }
 
-func TestSequenceHasTheTurnComeBeforeTheEnd(t *testing.T) {
+func TestSequencePrefersTheTurnToTheCancellation(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	var seq traigotest.Sequence
-	for n := range 100 { // a select takes either
+	for n := range 100 { // a select would take either
 		require.NoError(t, seq.Do(ctx, n, func() {}))
 	}
 	require.ErrorIs(t, seq.Do(ctx, 101, func() {}), context.Canceled)
 }
 
-func TestSequencePassesTheTurnHoweverAStepEnds(t *testing.T) {
+func TestStepThatPanicsOrCallsGoexitHasEnded(t *testing.T) {
 	var seq traigotest.Sequence
 	assert.Equal(t, "no milk", raised(func() { _ = seq.Do(t.Context(), 0, func() { panic("no milk") }) }))
 	done := make(chan struct{})
@@ -117,9 +117,9 @@ func TestSequencePassesTheTurnHoweverAStepEnds(t *testing.T) {
 	require.NoError(t, seq.Do(t.Context(), 2, func() {}))
 }
 
-// A task that waits for its turn when the scope is canceled has not failed.
+// A task that waits for its turn when its scope is canceled has not failed.
 func TestSequenceAddsNothingToACancellation(t *testing.T) {
-	for range 20 { // all that wait are woken from two sides
+	for range 20 { // each task is woken by the sequence, by the cancellation, or by both
 		synctest.Test(t, func(t *testing.T) {
 			var seq traigotest.Sequence
 			err := traigo.Run(t.Context(), func(_ context.Context, s *traigo.Scope) error {
@@ -134,7 +134,7 @@ func TestSequenceAddsNothingToACancellation(t *testing.T) {
 	}
 }
 
-func TestSequenceIsMisusedLoudly(t *testing.T) {
+func TestSequencePanicsWhenMisused(t *testing.T) {
 	var seq traigotest.Sequence
 	for want, f := range map[string]func(){
 		"step -1 of a Sequence: the first step is 0":                  func() { _ = seq.Do(t.Context(), -1, func() {}) },

@@ -11,8 +11,9 @@ import (
 	"github.com/traigo/traigo"
 )
 
-// Which stack is whose is seen by frames of package traigo that have the address
-// of a task or a scope.
+// In a dump of all goroutines the stack of a task is the one with a frame of package
+// traigo whose receiver has the address of the task. The code of the user is above that
+// frame.
 const (
 	taskFrame = "github.com/traigo/traigo.(*Task).call("
 	bodyFrame = "github.com/traigo/traigo.(*Scope).callBody("
@@ -20,14 +21,14 @@ const (
 	callFrame = "github.com/traigo/traigo.(*call).run("
 )
 
-// A stack is what a task does, or the body if task is nil.
+// A stack is that of a task, or of the body if task is nil.
 type stack struct {
 	task *traigo.Task
 	text string
 }
 
-// stacks returns those of the body, if it runs, and of all running tasks, in the
-// order of their spawning.
+// stacks returns the stack of the body, if it runs, and those of all running tasks in
+// the order in which they were spawned.
 func (w *watch) stacks() (found []stack) {
 	w.mu.Lock()
 	inBody, tasks := w.inBody, slices.Collect(maps.Keys(w.running))
@@ -53,8 +54,8 @@ func (w *watch) stacks() (found []stack) {
 	return found
 }
 
-// callStacks returns those of all calls of Blocking that are under way, also for
-// other tests: nothing says whose they are.
+// callStacks returns the stacks of all calls of Blocking that run. Some may belong to
+// other tests: a stack does not say for which scope the call is.
 func callStacks() (found []string) {
 	for _, g := range dump() {
 		if text, ok := above(g, callFrame); ok {
@@ -73,14 +74,13 @@ func dump() (goroutines []string) {
 	}
 }
 
-// above returns the part of a goroutine's stack above a frame: what lies below
-// is package traigo at work.
+// above returns the part of a goroutine's stack above a frame.
 func above(goroutine, frame string) (text string, found bool) {
 	text, _, found = strings.Cut(goroutine, frame)
 	return strings.TrimSpace(text), found
 }
 
-// aboveOf is above for the frame that has a certain receiver.
+// aboveOf is above for a frame with a given receiver.
 func aboveOf(goroutine, frame string, receiver any) (text string, found bool) {
 	text, rest, found := strings.Cut(goroutine, frame)
 	address := fmt.Sprintf("%p", receiver)
@@ -88,7 +88,8 @@ func aboveOf(goroutine, frame string, receiver any) (text string, found bool) {
 	return strings.TrimSpace(text), found && end >= 0 && rest[:end] == address
 }
 
-// ofTask is the stack of a task without what package traigo adds to it.
+// ofTask returns the stack of a task, or of the body, without the frames of package
+// traigo that have called it.
 func ofTask(text string) string {
 	text = strings.TrimSpace(text)
 	for _, frame := range []string{taskFrame, testFrame} {
@@ -99,16 +100,16 @@ func ofTask(text string) string {
 	return text
 }
 
-// ofPanic is the stack of a panic, from what has panicked down to the function
-// of the task, or the body.
+// ofPanic returns the stack of a panic, from the function that has panicked to the
+// function of the task, or the body.
 func ofPanic(text string) string {
 	head, _, _ := strings.Cut(text, "\n")
 	_, below, found := strings.Cut(text, "\npanic(")
 	if !found {
 		return ofTask(text)
 	}
-	if _, rest, found := strings.Cut(below, "\n"); found { // the arguments
-		_, below, _ = strings.Cut(rest, "\n") // the line in the runtime
+	if _, rest, found := strings.Cut(below, "\n"); found { // skip the arguments of panic
+		_, below, _ = strings.Cut(rest, "\n") // and its line in the runtime
 	}
 	return ofTask(head + "\n" + below)
 }

@@ -15,7 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Opening a pipe that nobody writes to would hang.
+// Opening a pipe blocks until some process opens it for writing.
 func TestPipesAreNotRead(t *testing.T) {
 	t.Chdir(t.TempDir())
 	require.NoError(t, syscall.Mkfifo("pipe", 0o644))
@@ -34,7 +34,7 @@ func TestCtrlCEndsTheProgram(t *testing.T) {
 
 	dir := t.TempDir()
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "a.txt"), []byte("hello\n"), 0o644))
-	// A terabyte of nothing takes no room and a quarter of an hour to read.
+	// A sparse file of a terabyte takes no space, and a quarter of an hour to read.
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "b.img"), nil, 0o644))
 	require.NoError(t, os.Truncate(filepath.Join(dir, "b.img"), 1<<40))
 
@@ -46,7 +46,7 @@ func TestCtrlCEndsTheProgram(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, cmd.Start())
 	out := bufio.NewReader(pipe)
-	line, err := out.ReadString('\n') // from here on it has one file behind it and is at work on the other
+	line, err := out.ReadString('\n') // now the program has digested one file and reads the other
 	assert.NoError(t, err)
 	assert.Equal(t, helloSum+"  a.txt\n", line)
 

@@ -3,8 +3,8 @@
 //
 //	go run ./examples/checksum [-j n] [-timeout d] [-total d] [DIR]
 //
-// Each file is a task that has the file's path as its name, so an error says
-// which file it is about without anybody having to wrap it.
+// Each file is a task whose name is the path of the file. So an error names the file,
+// and no function has to wrap it.
 package main
 
 import (
@@ -27,12 +27,12 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the program the hard way
+	context.AfterFunc(ctx, stop) // a second Ctrl-C kills the program
 	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
 }
 
-// run is main with everything that it takes from the world as a parameter. It
-// returns the exit code.
+// run does the work of main, with parameters in place of globals, and returns the exit
+// code.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	var j job
 	flags := flag.NewFlagSet("checksum", flag.ContinueOnError)
@@ -74,7 +74,7 @@ type job struct {
 	out            *report
 }
 
-// digestAll digests all files, or ends with the first that fails.
+// digestAll digests all files. The first error cancels the rest and is returned.
 func (j *job) digestAll(ctx context.Context) error {
 	slots := j.limit
 	if j.out.terminal {
@@ -101,12 +101,12 @@ func (j *job) digestAll(ctx context.Context) error {
 		return nil
 	},
 		traigo.Name("checksum"), traigo.Limit(slots), traigo.Timeout(j.total),
-		// A disk that hangs lets go of no read, whatever happens to ctx.
+		// A read from a disk that hangs does not return when ctx is canceled.
 		traigo.CancelTimeout(time.Second))
 }
 
-// regularFiles returns the sorted paths of the regular files in files. Links
-// are not followed; pipes and devices might never come to an end.
+// regularFiles returns the sorted paths of the regular files in files. It does not follow
+// links, and leaves out pipes and devices, which may have no end.
 func regularFiles(ctx context.Context, files fs.FS) ([]string, error) {
 	var paths []string
 	err := fs.WalkDir(files, ".", func(path string, entry fs.DirEntry, err error) error {
@@ -118,12 +118,12 @@ func regularFiles(ctx context.Context, files fs.FS) ([]string, error) {
 		}
 		return err
 	})
-	// WalkDir has sorted each directory, which puts "a/b" before "a.txt".
+	// WalkDir sorts each directory by itself, and so has "a/b" before "a.txt".
 	slices.Sort(paths)
 	return paths, err
 }
 
-// digest reads the file in pieces, so that it notices when it is to stop.
+// digest reads the file in pieces, and looks at ctx after each of them.
 func (j *job) digest(ctx context.Context, path string) (sum string, size int64, err error) {
 	file, err := j.files.Open(path)
 	if err != nil {

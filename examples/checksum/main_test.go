@@ -19,7 +19,7 @@ import (
 	"github.com/traigo/traigo"
 )
 
-// tree is a directory, and golden is what sha256sum says of it, sorted by byte.
+// tree is a directory, and golden is the output of sha256sum for it, sorted by byte.
 var tree = map[string]string{
 	"a-b":       "dash\n",
 	"a.txt":     "hello\n",
@@ -54,7 +54,7 @@ func TestRunPrintsWhatSha256sumPrints(t *testing.T) {
 	}
 }
 
-// sha256sum -c has to find the files from where we are.
+// sha256sum -c looks the files up from the current directory.
 func TestRunPrintsPathsWithTheDirectory(t *testing.T) {
 	t.Chdir(t.TempDir())
 	require.NoError(t, os.Mkdir("dir", 0o755))
@@ -155,7 +155,7 @@ func TestTotalIsForAllTogether(t *testing.T) {
 	})
 }
 
-// A read that hangs cannot be stopped, and does not stop us either.
+// A read that hangs cannot be stopped. The program ends nevertheless.
 func TestFileThatHangsIsGivenUpAndNamed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
@@ -239,7 +239,7 @@ func TestNumbersReadWell(t *testing.T) {
 
 const helloSum = "5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03"
 
-// newJob is a job on d that nothing limits, and that has to close its files.
+// newJob returns a job on d without limits. The test fails if it leaves a file open.
 func newJob(t *testing.T, d disk) (j *job, out, errs *bytes.Buffer) {
 	out, errs = new(bytes.Buffer), new(bytes.Buffer)
 	m := &mount{disk: d}
@@ -247,10 +247,10 @@ func newJob(t *testing.T, d disk) (j *job, out, errs *bytes.Buffer) {
 	return &job{files: m, limit: 10, out: newReport(".", out, errs)}, out, errs
 }
 
-// A disk has what reads a piece of a file for each path.
+// A disk has a function for each path, which reads the next piece of that file.
 type disk map[string]func(buf []byte) (int, error)
 
-// A mount is a disk as a file system. It knows how many files are open.
+// A mount makes a file system of a disk, and counts the files that are open.
 type mount struct {
 	disk disk
 	open atomic.Int64
@@ -269,7 +269,7 @@ func (m *mount) Open(path string) (fs.File, error) {
 }
 
 type file struct {
-	fs.File // for Stat, which nobody needs
+	fs.File // for Stat, which is not called
 	mount   *mount
 	read    func(buf []byte) (int, error)
 }
@@ -281,7 +281,7 @@ func (f *file) Close() error {
 	return nil
 }
 
-// hello is a file that is there after a while.
+// hello is a file that takes d to read.
 func hello(d time.Duration) func([]byte) (int, error) {
 	return func(buf []byte) (int, error) {
 		time.Sleep(d)
@@ -289,7 +289,7 @@ func hello(d time.Duration) func([]byte) (int, error) {
 	}
 }
 
-// endless is a file in pieces that take d each.
+// endless is a file without an end, in pieces that take d each.
 func endless(d time.Duration) func([]byte) (int, error) {
 	return func(buf []byte) (int, error) {
 		time.Sleep(d)

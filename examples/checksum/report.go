@@ -16,8 +16,8 @@ import (
 	"github.com/traigo/traigo"
 )
 
-// A report prints the digests in the order of the paths, whatever the order
-// they come in, and on a terminal a line below them that shows the progress.
+// A report prints the digests in the order of the paths, although they come in any order.
+// On a terminal it prints a line with the progress below them.
 type report struct {
 	dir            string
 	stdout, stderr io.Writer
@@ -26,8 +26,8 @@ type report struct {
 
 	mu    sync.Mutex
 	paths []string
-	sums  []string // by index in paths; "" while it is not known
-	next  int      // the first that is not printed
+	sums  []string // by index in paths; "" until the digest is known
+	next  int      // index of the first digest that has not been printed
 	files int
 	bytes int64
 	drawn bool // the progress line is on the screen
@@ -58,7 +58,8 @@ func (r *report) expect(paths []string) {
 	r.paths, r.sums = paths, make([]string, len(paths))
 }
 
-// digested takes the digest of the i-th file and prints all that are next in line.
+// digested stores the digest of the i-th file, and prints all digests that can be printed
+// in order.
 func (r *report) digested(i int, sum string, size int64) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -84,7 +85,7 @@ func (r *report) printNext() error {
 	escaped := strings.NewReplacer(`\`, `\\`, "\n", `\n`, "\r", `\r`).Replace(name)
 	mark := ""
 	if escaped != name {
-		mark = `\` // tells sha256sum -c to undo it
+		mark = `\` // tells sha256sum -c that the name is escaped
 	}
 	_, err := fmt.Fprintf(r.stdout, "%s%s  %s\n", mark, r.sums[i], escaped)
 	return err
@@ -117,8 +118,8 @@ func (r *report) clear() {
 	}
 }
 
-// conclude prints the digests that were still waiting for one before them, says
-// how it all ended, and returns the exit code.
+// conclude prints the digests that come after one that is missing, prints how the program
+// has ended, and returns the exit code.
 func (r *report) conclude(err error) int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -167,7 +168,7 @@ func inBytes(n int64) string {
 		return fmt.Sprintf("%d B", n)
 	}
 	x, unit := float64(n)/1000, 0
-	for x >= 999.95 { // what would be rounded to 1000.0
+	for x >= 999.95 { // would be rounded to 1000.0
 		x, unit = x/1000, unit+1
 	}
 	return fmt.Sprintf("%.1f %cB", x, "kMGTPE"[unit])

@@ -18,8 +18,8 @@ func (srv *server) routes() http.Handler {
 	return mux
 }
 
-// offer asks two backends at once. Under the request's context, which ends when
-// the client hangs up, and with the server.
+// offer asks two backends at the same time, under the context of the request. It ends
+// when the client hangs up, and when the server's scope ends.
 func (srv *server) offer(w http.ResponseWriter, r *http.Request) {
 	item := r.PathValue("item")
 	var price, stock string
@@ -49,8 +49,8 @@ func (srv *server) offer(w http.ResponseWriter, r *http.Request) {
 	srv.log.Warn("no offer", "id", requestID(r.Context()), "err", err)
 }
 
-// mail leaves work behind that outlives the request, but not the server. It has
-// the request's values and not its end.
+// mail starts a task that outlives the request, but not the server. The task has the
+// values of the request's context, and does not end with it.
 func (srv *server) mail(w http.ResponseWriter, r *http.Request) {
 	ctx, to := r.Context(), r.PathValue("to")
 	send := func(ctx context.Context) error { return srv.send(ctx, to) }
@@ -61,7 +61,7 @@ func (srv *server) mail(w http.ResponseWriter, r *http.Request) {
 		}
 		srv.log.Info("mail sent", "id", requestID(ctx), "to", to)
 	}
-	// A failure is the mail's own affair: that is what OnDone says.
+	// With OnDone the error belongs to the callback: it does not end the server.
 	if _, ok := traigo.Current(ctx).TrySpawn(send, traigo.Name("mail to "+to), traigo.Values(ctx), traigo.OnDone(sent)); !ok {
 		http.Error(w, "cut off", http.StatusServiceUnavailable)
 		return
@@ -69,13 +69,14 @@ func (srv *server) mail(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusAccepted)
 }
 
-// clock would go on for ever. A shutdown would wait for it, so it listens for one.
+// clock streams for ever. A shutdown waits for all requests, so clock returns when Stopping
+// is closed.
 func (srv *server) clock(w http.ResponseWriter, r *http.Request) {
 	ctx := r.Context()
 	for {
 		fmt.Fprintln(w, time.Now().Format(time.TimeOnly))
 		if http.NewResponseController(w).Flush() != nil {
-			return // nobody is left to tell
+			return // the client has gone
 		}
 		select {
 		case <-time.After(srv.tick):

@@ -1,13 +1,13 @@
-// Httpserver is a web server whose requests, and what they leave behind, live
-// in a scope.
+// Httpserver is a web server whose requests are tasks of a scope, and so is the work that
+// they leave behind.
 //
 //	go run ./examples/httpserver [-addr a] [-grace d] [-delay d]
 //	curl 127.0.0.1:8080/offer/tea           asks two backends at once
 //	curl -X POST 127.0.0.1:8080/mail/ann    answers, and then sends the mail
 //	curl -N 127.0.0.1:8080/clock            streams until the server stops
 //
-// SIGTERM or Ctrl-C shuts it down: nobody new comes in, what is at work may
-// finish. A second signal, or the end of the grace period, cuts off the rest.
+// SIGTERM or Ctrl-C shuts it down: it accepts no new connections, and the requests that
+// run may finish. A second signal, or the end of the grace period, cancels them.
 package main
 
 import (
@@ -63,12 +63,12 @@ func run(addr string, grace time.Duration, srv *server) error {
 	}
 	fmt.Printf("listening on %[1]v; try\n  curl %[1]v/offer/tea\n  curl -X POST %[1]v/mail/ann\n  curl -N %[1]v/clock\n", ln.Addr())
 
-	// Not under the context of the signal: that is to begin a shutdown, and not
-	// to cancel everything.
+	// The scope is not opened under the context of the signal: a signal begins a shutdown,
+	// and must not cancel the requests.
 	scope := srv.serve(context.Background(), ln)
 	select {
 	case <-first.Done():
-	case <-scope.Done(): // it could not serve
+	case <-scope.Done(): // the server has failed
 	}
 	second, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()

@@ -21,12 +21,12 @@ import (
 	"github.com/traigo/traigo"
 )
 
-// patience bounds what a test waits for; it is not meant to be reached.
+// patience bounds each wait of a test. A test that reaches it has failed.
 const patience = 30 * time.Second
 
 var errDown = errors.New("down")
 
-// A running server, and all it logs.
+// A running is a server, with its log and a client.
 type running struct {
 	t     *testing.T
 	scope *traigo.Scope
@@ -51,7 +51,7 @@ func startOn(t *testing.T, srv *server, ln net.Listener) *running {
 	}
 	srv.tick = time.Microsecond
 	run := &running{t: t, ln: ln, log: log, scope: srv.serve(t.Context(), ln)}
-	// A connection for each request: none is left that a shutdown would wait for.
+	// A connection for each request: a shutdown would wait for connections that are kept.
 	run.web = &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: patience}
 	t.Cleanup(func() {
 		_ = run.scope.Close()
@@ -61,15 +61,15 @@ func startOn(t *testing.T, srv *server, ln net.Listener) *running {
 	return run
 }
 
-// stop is a shutdown that has all the time it needs.
+// stop shuts the server down, and lets all requests finish.
 func (run *running) stop() error {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	return run.scope.Shutdown(ctx)
 }
 
-// beginStop begins a shutdown that ends, the hard way, with cutOff. It returns
-// when tasks and handlers have been told.
+// beginStop begins a shutdown, and returns when Stopping is closed. A call of cutOff ends
+// the grace period.
 func (run *running) beginStop() (cutOff context.CancelCauseFunc, ended <-chan error) {
 	ctx, cutOff := context.WithCancelCause(context.Background())
 	run.t.Cleanup(func() { cutOff(nil) })
@@ -99,15 +99,15 @@ func (run *running) do(ctx context.Context, method, path string) answer {
 	return answer{resp.StatusCode, strings.TrimSuffix(string(body), "\n"), err}
 }
 
-// begin is do, in the background.
+// begin calls do on another goroutine.
 func (run *running) begin(ctx context.Context, method, path string) <-chan answer {
 	answers := make(chan answer, 1)
 	go func() { answers <- run.do(ctx, method, path) }()
 	return answers
 }
 
-// assertNothingIsLeft looks for tasks, and for goroutines besides them. Those of
-// net/http are on their way out when the scope is done, so they get their time.
+// assertNothingIsLeft looks for tasks, and for goroutines that are no tasks. Those of
+// net/http may end a little later than the scope, so it looks more than once.
 func (run *running) assertNothingIsLeft() {
 	run.t.Helper()
 	left := run.scope.Snapshot()
@@ -121,7 +121,7 @@ func (run *running) assertNothingIsLeft() {
 	}, patience, time.Millisecond)
 }
 
-// A record is what was logged.
+// A record keeps the text that was logged.
 type record struct {
 	mu   sync.Mutex
 	text strings.Builder
@@ -139,10 +139,10 @@ func (r *record) String() string {
 	return r.text.String()
 }
 
-// hanging is a backend that answers when it is let go. It says when it has been
-// asked, and why it was stopped.
+// hanging is a backend that answers when release is closed. It sends to asked when it is
+// called, and to stopped the cause if its context ends first.
 type hanging struct {
-	asked   chan uint64 // with the id of the request
+	asked   chan uint64 // gets the id of the request
 	release chan struct{}
 	stopped chan error
 }
@@ -274,7 +274,7 @@ func TestShutdownLetsASlowRequestFinish(t *testing.T) {
 	assert.NoError(t, <-ended)
 }
 
-func TestStreamsHearOfTheShutdown(t *testing.T) {
+func TestStreamsEndAtAShutdown(t *testing.T) {
 	run := start(t, &server{})
 	resp, err := run.web.Get("http://" + run.ln.Addr().String() + "/clock")
 	require.NoError(t, err)
@@ -309,7 +309,7 @@ func TestTheEndOfTheGracePeriodCutsOffAndSaysWhom(t *testing.T) {
 	err := <-ended
 	assert.ErrorIs(t, err, errGraceOver)
 	assert.EqualError(t, err, `scope "server": the grace period is over`, "and nothing has failed besides")
-	if got := <-answers; got.err == nil { // it may be that the connection was closed first
+	if got := <-answers; got.err == nil { // it is not nil if the connection was closed first
 		assert.Equal(t, answer{status: 503, body: "cut off"}, got)
 	}
 	assert.Contains(t, run.log.String(), `msg="cut off" id=2 request="GET /offer/tea"`)
@@ -317,7 +317,7 @@ func TestTheEndOfTheGracePeriodCutsOffAndSaysWhom(t *testing.T) {
 	assert.Equal(t, 1, strings.Count(run.log.String(), `msg="cut off"`))
 }
 
-// A handler that writes hears of nothing but the end of the connection.
+// A handler that is blocked in a write notices only the end of the connection.
 func TestAClientThatDoesNotReadIsNotWaitedForLonger(t *testing.T) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)

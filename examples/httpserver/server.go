@@ -12,15 +12,15 @@ import (
 	"github.com/traigo/traigo"
 )
 
-// A server has one scope for all that begins because of it:
+// A server has one scope for everything that it starts:
 //
 //	server              tasks "serve", "drain", one for each request, one for each mail
-//	└ offer             tasks "price" and "stock": for the time of one request
+//	└ offer             tasks "price" and "stock", during one request
 type server struct {
 	price, stock backend
 	send         func(ctx context.Context, to string) error
-	patience     time.Duration // with the backends
-	tick         time.Duration // of the clock
+	patience     time.Duration // the timeout of the backends
+	tick         time.Duration // the interval of the clock
 	log          *slog.Logger
 	requests     atomic.Uint64
 }
@@ -28,11 +28,11 @@ type server struct {
 type backend func(ctx context.Context, item string) (string, error)
 
 // serve answers requests on ln until the scope that it returns is shut down or
-// canceled. When that scope is done, so is everything else.
+// canceled. When that scope is done, everything has ended.
 func (srv *server) serve(ctx context.Context, ln net.Listener) *traigo.Scope {
 	scope := traigo.New(ctx, traigo.Name("server"), traigo.Logger(srv.log),
 		traigo.PanicAsError(),               // a bug in one job does not end the others
-		traigo.CancelTimeout(5*time.Second), // one that ignores its cancellation does not hold up the end
+		traigo.CancelTimeout(5*time.Second), // a job that ignores the cancellation is given up
 	)
 	web := &http.Server{
 		Handler:           srv.present(srv.routes()),
@@ -47,15 +47,15 @@ func (srv *server) serve(ctx context.Context, ln net.Listener) *traigo.Scope {
 		return nil
 	}, traigo.Name("serve"))
 	scope.Spawn(func(ctx context.Context) error {
-		<-traigo.Stopping(ctx)   // closed by Shutdown, and by any other end
-		err := web.Shutdown(ctx) // ctx is that of a task: done when the grace period is over
+		<-traigo.Stopping(ctx)   // closed by Shutdown, and when the scope is canceled
+		err := web.Shutdown(ctx) // ctx is done when the grace period is over
 		return errors.Join(err, web.Close())
 	}, traigo.Name("drain"))
 	return scope
 }
 
-// present makes the scope wait for requests. Package net/http runs handlers on
-// goroutines of its own, of which no scope knows: a task stands in for each.
+// present makes the scope wait for requests. Package net/http runs handlers on goroutines
+// that no scope knows, so present spawns a task that lasts as long as the handler runs.
 func (srv *server) present(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		gone := make(chan struct{})
@@ -73,7 +73,7 @@ func (srv *server) present(next http.Handler) http.Handler {
 		ctx := context.WithValue(r.Context(), idKey{}, srv.requests.Add(1))
 		srv.log.Info("request", "id", requestID(ctx), "for", name)
 		defer func() {
-			// Not the cause of ctx: the connection is closed too, and may be so first.
+			// The cause of ctx would not do: the connection may have been closed first.
 			if by := context.Cause(scope.Context()); by != nil {
 				srv.log.Warn("cut off", "id", requestID(ctx), "request", name, "by", by)
 			}

@@ -16,7 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The whole program: built, started, used, and told to go.
+// A program is the whole program: it is built, started, used, and stopped by a signal.
 type program struct {
 	*exec.Cmd
 	t    *testing.T
@@ -47,7 +47,7 @@ func execute(t *testing.T, flags ...string) *program {
 	return p
 }
 
-// waitFor reads the log up to the first line with text in it.
+// waitFor reads the log up to the first line that contains text.
 func (p *program) waitFor(text string) {
 	p.t.Helper()
 	for {

@@ -1,10 +1,11 @@
-// Mirror downloads files, each from whichever of three mirrors has it first. The
-// mirrors are servers of its own on loopback: one is far away, one forgets files,
-// and one falls over now and then and is started again.
+// Mirror downloads files, each from the first of three mirrors to answer. The program
+// starts the mirrors itself, on the loopback interface: one is slow, one lacks some files,
+// and one fails now and then and is restarted.
 //
 //	go run ./examples/mirror
 //
-// Ctrl-C ends it gracefully: what has been begun is finished, and nothing more is.
+// Ctrl-C ends it gracefully: the downloads that have begun are finished, and no others
+// begin.
 package main
 
 import (
@@ -34,8 +35,8 @@ func main() {
 	}
 }
 
-// run starts the mirrors, downloads the files, and stops the mirrors when that is
-// done: they are not awaited.
+// run starts the mirrors and downloads the files. The mirrors are not awaited, so they are
+// stopped when the download has ended.
 func run(signaled context.Context, out io.Writer, files int) error {
 	app := traigo.New(context.Background(), traigo.Name("mirror"))
 	defer app.Close()
@@ -54,13 +55,13 @@ func run(signaled context.Context, out io.Writer, files int) error {
 		}
 	}
 	job := app.Spawn(func(ctx context.Context) error { return download(ctx, out, mirrors, files) }, traigo.Name("download"))
-	_ = job.Wait(signaled) // its error is the scope's
+	_ = job.Wait(signaled) // the error belongs to the scope
 	grace, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 	return app.Shutdown(grace)
 }
 
-// download has four files under way at a time, until it is told to stop.
+// download downloads four files at a time, until Stopping is closed.
 func download(ctx context.Context, out io.Writer, mirrors []*mirror, files int) error {
 	from, err := traigo.Map(ctx, names(ctx, files), func(ctx context.Context, file string) (string, error) {
 		var fetches []func(context.Context) (string, error)
@@ -92,11 +93,11 @@ func names(ctx context.Context, files int) iter.Seq[string] {
 	}
 }
 
-// A mirror is a server, and how well it does.
+// A mirror is a server with a delay, and two of the three have a fault.
 type mirror struct {
 	name, forgets, fallsOver string
 	delay                    time.Duration
-	address                  string // from its first start on
+	address                  string // set by its first start
 }
 
 func (m *mirror) serve(ctx context.Context, ready func()) error {

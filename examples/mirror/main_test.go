@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// requireNothingLeft waits for the goroutines that were started since there were n.
+// requireNothingLeft waits until only n goroutines are left.
 func requireNothingLeft(t *testing.T, n int) {
 	t.Helper()
 	http.DefaultClient.CloseIdleConnections()
@@ -30,7 +30,7 @@ func TestEveryFileComesFromSomeMirror(t *testing.T) {
 	requireNothingLeft(t, before)
 }
 
-// What has been begun is finished: the outcome is no failure.
+// The downloads that have begun are finished, so the outcome is no error.
 func TestSignalEndsItGracefully(t *testing.T) {
 	before := runtime.NumGoroutine()
 	signaled, stop := context.WithTimeout(t.Context(), 300*time.Millisecond)

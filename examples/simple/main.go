@@ -1,5 +1,5 @@
-// Simple tells what happens in a kitchen in two seconds: scopes inside scopes,
-// work in the background, a master, a timeout that changes its mind.
+// Simple prints what happens in a kitchen in two seconds. It shows scopes inside scopes,
+// a task that is not awaited, a master, and a timeout that is changed while it runs.
 //
 //	go run ./examples/simple
 package main
@@ -25,12 +25,12 @@ func main() {
 	}
 }
 
-// morning opens the scope that all the others are in. Whatever happens in it,
-// it is over when Run returns.
+// morning opens the scope that contains all others. When Run returns, everything in it has
+// ended.
 func morning(ctx context.Context, tell teller) error {
 	defer tell("the kitchen is empty")
 	return traigo.Run(ctx, func(ctx context.Context, kitchen *traigo.Scope) error {
-		// Nobody waits for the radio: when the rest is done it is turned off.
+		// The radio is not awaited: it is canceled when everything else has ended.
 		kitchen.Spawn(func(ctx context.Context) error {
 			for traigo.Sleep(ctx, 400*ms) == nil {
 				tell("the radio plays")
@@ -39,7 +39,7 @@ func morning(ctx context.Context, tell teller) error {
 			return nil
 		}, traigo.Name("radio"), traigo.Awaited(false))
 
-		// Somebody looks in while breakfast is being made.
+		// This task prints the tree while breakfast is being made.
 		kitchen.Spawn(func(ctx context.Context) error {
 			err := traigo.Sleep(ctx, 200*ms)
 			for line := range strings.Lines(kitchen.Snapshot().String()) {
@@ -48,11 +48,11 @@ func morning(ctx context.Context, tell teller) error {
 			return err
 		}, traigo.Name("look"))
 
-		// The fork goes on beside what follows, and the kitchen waits for it.
+		// The fork runs beside the rest of the body, and the kitchen waits for it.
 		dishes := kitchen.Fork(traigo.Name("dishes"))
 		dishes.Spawn(chore(tell, "the plates are clean", 1500*ms), traigo.Name("plates"))
 		dishes.Spawn(chore(tell, "the forks are clean", 1700*ms), traigo.Name("forks"))
-		dishes.Finalize() // that is all: it ends when they are done
+		dishes.Finalize() // no more tasks: the fork ends when these two have
 
 		if err := breakfast(ctx, tell); err != nil {
 			return err
@@ -63,7 +63,7 @@ func morning(ctx context.Context, tell teller) error {
 	}, traigo.Name("kitchen"))
 }
 
-// breakfast is a scope in the scope it is called from: it finds it in ctx.
+// breakfast opens a scope below the one that ctx carries.
 func breakfast(ctx context.Context, tell teller) error {
 	return traigo.Run(ctx, func(ctx context.Context, s *traigo.Scope) error {
 		s.Spawn(chore(tell, "the toast is done", 300*ms), traigo.Name("toast"))
@@ -72,7 +72,7 @@ func breakfast(ctx context.Context, tell teller) error {
 	}, traigo.Name("breakfast"))
 }
 
-// tea is over when the kettle whistles, because that task is the master.
+// tea ends when the kettle whistles, because that task is the master of the scope.
 func tea(ctx context.Context, tell teller) error {
 	return traigo.Run(ctx, func(ctx context.Context, s *traigo.Scope) error {
 		s.Spawn(chore(tell, "the kettle whistles", 600*ms), traigo.Name("kettle"), traigo.Master(true))
@@ -85,7 +85,7 @@ func tea(ctx context.Context, tell teller) error {
 	}, traigo.Name("pot"))
 }
 
-// guests have an hour, until somebody looks at the clock.
+// guests begins with a timeout of an hour, and changes it to 0.3 seconds.
 func guests(ctx context.Context, tell teller) error {
 	return traigo.Run(ctx, func(ctx context.Context, s *traigo.Scope) error {
 		s.Spawn(func(ctx context.Context) error {
@@ -99,7 +99,7 @@ func guests(ctx context.Context, tell teller) error {
 	}, traigo.Name("guests"), traigo.Timeout(time.Hour))
 }
 
-// chore returns a task function that takes a while and says when it is done.
+// chore returns a task function that sleeps for d and prints line.
 func chore(tell teller, line string, d time.Duration) func(context.Context) error {
 	return func(ctx context.Context) error {
 		err := traigo.Sleep(ctx, d)
@@ -110,11 +110,11 @@ func chore(tell teller, line string, d time.Duration) func(context.Context) erro
 	}
 }
 
-// A teller prints a line with the time since it was made.
+// A teller prints a line, with the time since the teller was made.
 type teller func(format string, args ...any)
 
 func newTeller(w io.Writer) teller {
-	var mu sync.Mutex // tasks tell at the same time
+	var mu sync.Mutex // several tasks may print at the same time
 	start := time.Now()
 	return func(format string, args ...any) {
 		mu.Lock()

@@ -92,7 +92,7 @@ func TestAVanishedGuestIsMissed(t *testing.T) {
 	bob := call(t, ln.Addr().String())
 	eve := call(t, ln.Addr().String())
 
-	require.NoError(t, bob.Conn.(*net.TCPConn).SetLinger(0)) // a reset, not an end
+	require.NoError(t, bob.Conn.(*net.TCPConn).SetLinger(0)) // Close sends a reset
 	require.NoError(t, bob.Close())
 	ann.waitFor("* " + bob.name + " left")
 	eve.say("who was that?")
@@ -100,7 +100,7 @@ func TestAVanishedGuestIsMissed(t *testing.T) {
 	assert.NoError(t, stop())
 }
 
-// A narrow listener gives connections that soon have nowhere to put a line.
+// A narrow listener returns connections with a small write buffer.
 type narrow struct{ net.Listener }
 
 func (n narrow) Accept() (net.Conn, error) {
@@ -119,7 +119,7 @@ func TestASlowGuestIsDropped(t *testing.T) {
 	bob := call(t, ln.Addr().String())
 	ann.waitFor("* " + bob.name + " joined")
 
-	// In step with bob, so that he is never the slow one.
+	// Each line waits until bob has read the one before, so that he is not slow.
 	speech := strings.Repeat("and so on ", maxLine/20)
 	heard := ""
 	for heard != "* "+slow.name+" was dropped: "+errTooSlow.Error() {

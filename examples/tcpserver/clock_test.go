@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-// Where time matters the connections are pipes, and the clock is fake.
+// pipes is a listener for tests in a bubble, where a network connection cannot be used.
 type pipes struct {
 	net.Listener
 	conns  chan net.Conn
@@ -38,13 +38,13 @@ func (p pipes) Close() error {
 	return nil
 }
 
-func TestASilentGuestIsSentHome(t *testing.T) {
+func TestASilentGuestIsDisconnected(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		began := time.Now()
 		ln := newPipes()
 		stop := start(t, &server{queue: 16, idle: time.Minute, grace: patience}, ln)
 		ann := ln.call(t)
-		for range 3 { // each line starts the clock anew
+		for range 3 { // each line restarts the timeout
 			time.Sleep(50 * time.Second)
 			ann.say("still here")
 		}
@@ -71,7 +71,7 @@ func TestTheGracePeriodEnds(t *testing.T) {
 	})
 }
 
-func TestTheGracePeriodIsNotWaitedOutByTheDeaf(t *testing.T) {
+func TestAGuestWhoReadsNothingDoesNotDelayTheShutdown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ln := newPipes()
 		stop := start(t, &server{queue: 16, grace: patience}, ln)

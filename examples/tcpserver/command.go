@@ -14,7 +14,7 @@ const (
 	slowestSlow = time.Minute
 )
 
-// handle does what a line asks for, and reports whether it was the last.
+// handle executes a line, and reports whether the guest wants to quit.
 func (g *guest) handle(ctx context.Context, line string) (quit bool) {
 	command, arg, _ := strings.Cut(line, " ")
 	switch {
@@ -33,14 +33,14 @@ func (g *guest) handle(ctx context.Context, line string) (quit bool) {
 	return false
 }
 
-// who lists the scopes of all conversations. It is one line for the queue,
-// however many guests there are.
+// who lists the scopes of all conversations. The list takes one place in the queue, however
+// many guests there are.
 func (g *guest) who(ctx context.Context) {
 	me := traigo.Current(ctx).ID()
 	var list []string
 	for _, conn := range g.srv.scope.Snapshot().Scopes {
 		if conn.State >= traigo.Canceling {
-			continue // on the way out
+			continue // it is about to end
 		}
 		line := fmt.Sprintf("* %s, %d tasks, for %v", conn.Name, len(conn.Tasks), time.Since(conn.Opened).Round(time.Second))
 		if conn.ID == me {
@@ -51,15 +51,15 @@ func (g *guest) who(ctx context.Context) {
 	g.tell("%s\n* that is all", strings.Join(list, "\n"))
 }
 
-// slow works beside the conversation, in the scope that ctx belongs to: it is
-// waited for when the guest quits, and canceled when the scope is.
+// slow spawns a task in the scope that ctx carries. If the guest quits, the scope waits for
+// the task; if the scope is canceled, so is the task.
 func (g *guest) slow(ctx context.Context, arg string) {
 	d, err := time.ParseDuration(arg)
 	if err != nil || d < 0 || d > slowestSlow {
 		g.tell("* how slow? from 0s to %v", slowestSlow)
 		return
 	}
-	// Spawn would wait for room, and this is one of those it would wait for.
+	// Spawn would wait for a slot. This task has one, so it could wait for itself.
 	if _, ok := traigo.Current(ctx).TrySpawn(func(ctx context.Context) error {
 		g.tell("* working for %v", d)
 		if err := traigo.Sleep(ctx, d); err != nil {

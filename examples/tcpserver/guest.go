@@ -15,7 +15,7 @@ import (
 
 const (
 	maxLine   = 4 << 10
-	lastWords = time.Second // to write what is left when a conversation has ended
+	lastWords = time.Second // the time to write the rest of the queue when a conversation has ended
 )
 
 var errTooSlow = errors.New("too slow: does not read what is said")
@@ -26,10 +26,10 @@ type guest struct {
 	conn  net.Conn
 	srv   *server
 	scope *traigo.Scope
-	queue chan string // for write
+	queue chan string // lines for the task "write"
 }
 
-// tell never waits: a guest who does not read must not stop those who write.
+// tell never blocks: a guest who does not read must not stop those who write.
 func (g *guest) tell(format string, args ...any) {
 	select {
 	case g.queue <- fmt.Sprintf(format, args...) + "\n":
@@ -38,37 +38,37 @@ func (g *guest) tell(format string, args ...any) {
 	}
 }
 
-// talk is the only awaited task besides commands: when it and they have
-// returned, the conversation is over. That is why it spawns the others itself:
-// a shutdown that comes in between finds somebody to wait for.
+// talk is the only awaited task besides the commands: when they have all returned, the
+// conversation is over. It spawns the other tasks itself. If host did so, a shutdown could
+// come before talk was spawned, and find nothing in the scope to wait for.
 func (g *guest) talk(ctx context.Context) error {
 	here := traigo.Current(ctx)
 	if _, ok := here.TrySpawn(g.hangUp, traigo.Name("hang up"), traigo.Awaited(false)); !ok {
-		return nil // over already, and nobody would end the reading
+		return nil // the scope has ended, and no task would end the read below
 	}
 	here.Spawn(g.write, traigo.Name("write"), traigo.Awaited(false))
 
 	lines := bufio.NewScanner(g.conn)
 	lines.Buffer(nil, maxLine)
 	for lines.Scan() {
-		here.SetTimeout(g.srv.idle) // not idle
+		here.SetTimeout(g.srv.idle) // restarts the timeout
 		if quit := g.handle(ctx, strings.TrimSpace(lines.Text())); quit {
 			return nil
 		}
 	}
 	select {
-	case <-traigo.Stopping(ctx): // and hangUp has ended the reading
+	case <-traigo.Stopping(ctx): // hangUp has ended the read
 		if ctx.Err() == nil {
 			g.tell("* server is shutting down")
 		}
 		return nil
 	default:
-		return lines.Err() // nil at the end of the stream
+		return lines.Err() // nil if the guest has closed the connection
 	}
 }
 
-// write is not awaited, so it outlives all others: it is canceled when they
-// have ended, and then writes what they have left.
+// write is not awaited, so it is canceled when all other tasks have ended. It then writes
+// the rest of the queue.
 func (g *guest) write(ctx context.Context) error {
 	for {
 		select {
@@ -82,9 +82,8 @@ func (g *guest) write(ctx context.Context) error {
 	}
 }
 
-// hangUp ends calls of package net, which know no contexts. When the server
-// stops, nothing more is read. When the conversation is over, nothing more is
-// written but last words.
+// hangUp ends the calls of package net, which take no context. It ends the read when
+// Stopping is closed, and, a second after the conversation is over, the write.
 func (g *guest) hangUp(ctx context.Context) error {
 	<-traigo.Stopping(ctx)
 	if err := g.conn.SetReadDeadline(time.Now()); err != nil {
@@ -94,7 +93,7 @@ func (g *guest) hangUp(ctx context.Context) error {
 	return g.conn.SetWriteDeadline(time.Now().Add(lastWords))
 }
 
-// farewell says why the conversation is over, which is what the cause tells.
+// farewell tells the guest why the conversation is over, which it takes from the cause.
 func (g *guest) farewell(cause error) error {
 	reason := "something went wrong"
 	var why *traigo.Cancellation
@@ -114,11 +113,11 @@ func (g *guest) farewell(cause error) error {
 	if !errors.Is(cause, errTooSlow) {
 		text = g.waiting() + text
 	}
-	_, _ = io.WriteString(g.conn, text) // it may be that nobody hears it
+	_, _ = io.WriteString(g.conn, text) // the guest may have gone
 	return nil
 }
 
-// waiting takes all lines out of the queue, which only write and farewell do.
+// waiting takes all lines out of the queue. Only the task "write" calls it.
 func (g *guest) waiting() string {
 	var lines strings.Builder
 	for len(g.queue) > 0 {

@@ -3,9 +3,9 @@
 //	go run ./examples/tcpserver [-addr a] [-grace d] [-idle d] [-record run.jsonl]
 //	nc 127.0.0.1 5000
 //
-// SIGTERM or Ctrl-C shuts it down: nobody new comes in, all are told, commands
-// that are at work may finish until the grace period is over. With -record, what
-// happened can be looked at afterwards: go run ./cmd/traigo view run.jsonl
+// SIGTERM or Ctrl-C shuts it down: it accepts no new connections, tells all guests, and
+// lets commands that run finish until the grace period is over. With -record it writes a
+// recording, which this shows: go run ./cmd/traigo view run.jsonl
 package main
 
 import (
@@ -36,7 +36,7 @@ func main() {
 	}
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // a second signal ends the program the hard way
+	context.AfterFunc(ctx, stop) // a second signal kills the program
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
 	srv := &server{grace: *grace, idle: *idle, queue: 256, log: log}
 	if err := recorded(srv, *file, func() error { return listenAndServe(ctx, *addr, srv) }); err != nil {
@@ -45,7 +45,7 @@ func main() {
 	}
 }
 
-// recorded runs serve and records what srv does meanwhile, if a file is given.
+// recorded calls serve, and records the scopes of srv if a file is given.
 func recorded(srv *server, file string, serve func() error) error {
 	if file == "" {
 		return serve()

@@ -17,10 +17,10 @@ import (
 	"github.com/traigo/traigo"
 )
 
-// patience bounds what a test waits for; it is not meant to be reached.
+// patience bounds each wait of a test. A test that reaches it has failed.
 const patience = 30 * time.Second
 
-// start serves on ln until stop is called, which returns what serve returns.
+// start serves on ln until stop is called. The result of stop is that of serve.
 func start(t *testing.T, srv *server, ln net.Listener) (stop func() error) {
 	t.Helper()
 	srv.log = slog.New(slog.NewTextHandler(t.Output(), nil))
@@ -35,7 +35,7 @@ func start(t *testing.T, srv *server, ln net.Listener) (stop func() error) {
 	}
 }
 
-// listen is a listener on the loopback interface.
+// listen returns a listener on the loopback interface.
 func listen(t *testing.T) net.Listener {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
@@ -43,7 +43,7 @@ func listen(t *testing.T) net.Listener {
 	return ln
 }
 
-// assertNothingIsLeft looks for tasks, and for goroutines besides them.
+// assertNothingIsLeft looks for tasks, and for goroutines that are no tasks.
 func assertNothingIsLeft(t *testing.T, srv *server) {
 	t.Helper()
 	left := srv.scope.Snapshot()
@@ -54,12 +54,12 @@ func assertNothingIsLeft(t *testing.T, srv *server) {
 
 	stacks := make([]byte, 1<<20)
 	stacks = stacks[:runtime.Stack(stacks, true)]
-	// In a test binary package main goes by its import path.
+	// In a test binary the functions of package main have its import path.
 	assert.NotContains(t, string(stacks), "/tcpserver.(*guest).")
 	assert.NotContains(t, string(stacks), "/tcpserver.(*server).")
 }
 
-// A caller is somebody who talks to the server.
+// A caller is a client of the server.
 type caller struct {
 	net.Conn
 	t     *testing.T
@@ -67,7 +67,8 @@ type caller struct {
 	lines *bufio.Reader
 }
 
-// call dials and waits for the welcome: from then on it hears all that is said.
+// call dials and waits for the welcome. After that the caller gets every line that is
+// said.
 func call(t *testing.T, addr string) *caller {
 	t.Helper()
 	conn, err := net.Dial("tcp", addr)
@@ -98,7 +99,7 @@ func (c *caller) hear() string {
 	return strings.TrimSuffix(line, "\n")
 }
 
-// waitFor returns the lines up to the first that is want.
+// waitFor returns the lines before the first one that is equal to want.
 func (c *caller) waitFor(want string) (before []string) {
 	c.t.Helper()
 	for line := c.hear(); line != want; line = c.hear() {

@@ -7,14 +7,14 @@ import (
 	"sync"
 )
 
-// A room knows who is there. Its zero value is empty.
+// A room is the set of guests. Its zero value is empty.
 type room struct {
 	mu     sync.Mutex
 	guests map[*guest]struct{}
 }
 
-// join lets g in. The welcome is the first line that g sees, and g hears
-// everything that is said after it.
+// join adds g. The first line that g gets is the welcome, and after it g gets every line
+// that is said.
 func (r *room) join(g *guest) {
 	r.mu.Lock()
 	if r.guests == nil {
@@ -37,7 +37,7 @@ func (r *room) leave(g *guest, why error) {
 	}
 }
 
-// broadcast tells everybody but from.
+// broadcast sends a line to all guests except from.
 func (r *room) broadcast(from *guest, format string, args ...any) {
 	r.mu.Lock()
 	all := slices.Collect(maps.Keys(r.guests))

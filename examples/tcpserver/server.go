@@ -17,26 +17,26 @@ var errGraceOver = errors.New("the grace period is over")
 //	server               tasks "accept", "close listener" and, for each guest, "host"
 //	└ conn 127.0.0.1:…   tasks "talk", "hang up", "write" and one for each slow command
 type server struct {
-	grace time.Duration // what Shutdown leaves to conversations
+	grace time.Duration // how long conversations may go on after a signal
 	idle  time.Duration // how long a guest may be silent; 0: for ever
-	queue int           // lines that may wait for a guest to read
+	queue int           // how many lines wait for a guest who does not read
 	log   *slog.Logger
-	watch []traigo.ScopeOption // for who wants to see it: an observer, say
+	watch []traigo.ScopeOption // an observer, for example
 
 	scope *traigo.Scope
 	room  room
 }
 
-// serve accepts connections until ctx is done, and returns when all that began
-// because of them has ended.
+// serve accepts connections until ctx is done, and returns when all conversations have
+// ended.
 func (srv *server) serve(ctx context.Context, ln net.Listener) error {
-	// The end of ctx is the beginning of a shutdown. It must not cut anybody
-	// off, hence a scope that does not hear of it.
+	// The end of ctx begins a shutdown, and must not cancel the conversations: the scope is
+	// opened under a context that does not end.
 	apart := context.WithoutCancel(ctx)
 	srv.scope = traigo.New(apart, append(srv.watch, traigo.Name("server"), traigo.Logger(srv.log))...)
 	srv.scope.Spawn(func(ctx context.Context) error { return srv.accept(ctx, ln) }, traigo.Name("accept"))
 	srv.scope.Spawn(func(ctx context.Context) error {
-		<-traigo.Stopping(ctx) // closed by Shutdown, and by any other end
+		<-traigo.Stopping(ctx) // closed by Shutdown, and when the scope is canceled
 		return ln.Close()
 	}, traigo.Name("close listener"), traigo.Awaited(false))
 
@@ -63,12 +63,12 @@ func (srv *server) accept(ctx context.Context, ln net.Listener) error {
 		}
 		host := func(ctx context.Context) error { return srv.host(ctx, conn) }
 		if _, ok := srv.scope.TrySpawn(host, traigo.Name("host")); !ok {
-			conn.Close() // the scope has ended meanwhile, and host will not do it
+			conn.Close() // the scope has ended, so host, which would close it, does not run
 		}
 	}
 }
 
-// host looks after one conversation, from its first line to the closed socket.
+// host runs one conversation and closes its connection.
 func (srv *server) host(ctx context.Context, conn net.Conn) error {
 	defer conn.Close()
 	peer := conn.RemoteAddr().String()
@@ -86,5 +86,5 @@ func (srv *server) host(ctx context.Context, conn net.Conn) error {
 
 	srv.room.leave(g, err)
 	srv.log.Info("left", "guest", peer, "err", err)
-	return nil // it was this conversation's
+	return nil // an error of one conversation does not end the server
 }

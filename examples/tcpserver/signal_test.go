@@ -15,7 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The whole program: built, started, used, and told to go.
+// The whole program is built, started, used, and stopped by a signal.
 func TestSIGTERMIsGraceful(t *testing.T) {
 	program := filepath.Join(t.TempDir(), "tcpserver")
 	text, err := exec.CommandContext(t.Context(), "go", "build", "-buildvcs=false", "-o", program, ".").CombinedOutput()

@@ -8,8 +8,8 @@ import (
 	"github.com/traigo/traigo"
 )
 
-// sizeAfter adds up the sizes of the pages. The first that fails ends the
-// others, is named in the error, and when Run returns nothing is running.
+// sizeAfter adds up the sizes of the pages. The first request that fails cancels the
+// others, and the error names its page. When Run returns no request is running.
 func sizeAfter(ctx context.Context, s *site, pages []string) (int64, error) {
 	var total atomic.Int64
 	err := traigo.Run(ctx, func(ctx context.Context, scope *traigo.Scope) error {
@@ -25,8 +25,8 @@ func sizeAfter(ctx context.Context, s *site, pages []string) (int64, error) {
 	return total.Load(), err
 }
 
-// checkAfter asks for every page. The errors are for it to deal with, not for
-// the scope, so it uses Async: none ends the others, and all are reported.
+// checkAfter asks for every page. It uses Async, so the errors belong to its own code and
+// not to the scope: none of them cancels the other requests, and all are returned.
 func checkAfter(ctx context.Context, s *site, pages []string) error {
 	return traigo.Run(ctx, func(ctx context.Context, scope *traigo.Scope) error {
 		var checks []*traigo.Future[int64]

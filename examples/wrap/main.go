@@ -1,5 +1,5 @@
-// Wrap does the same two jobs as code that has grown does them (before.go) and
-// on traigo (after.go), on a small web site where some pages fail:
+// Wrap does the same two jobs twice, with goroutines (before.go) and with traigo
+// (after.go), on a small web site where some pages fail:
 //
 //	go run ./examples/wrap
 package main

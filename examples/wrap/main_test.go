@@ -14,7 +14,7 @@ func TestCompareShowsWhatIsLostAndWhatIsKept(t *testing.T) {
 	var out strings.Builder
 	compare(t.Context(), &out)
 
-	// Which error checkBefore returns is up to the scheduler: that is its bug.
+	// The scheduler decides which error checkBefore returns: that is one of its bugs.
 	text := regexp.MustCompile(`before  (404 Not Found|500 Internal Server Error)`).
 		ReplaceAllString(out.String(), "before  <one error>")
 	assert.Equal(t, `The size of three pages. One fails while the others are slow:

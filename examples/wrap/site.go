@@ -22,7 +22,7 @@ func newSite() *site {
 	mux.HandleFunc("/about", func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "About us") })
 	mux.HandleFunc("/prices", fail)
 	mux.HandleFunc("/archive", func(w http.ResponseWriter, r *http.Request) {
-		<-slow // so that it fails while these two are at work, on every run
+		<-slow // so that in every run it fails while the two slow requests are running
 		<-slow
 		fail(w, r)
 	})
@@ -53,7 +53,7 @@ func (s *site) fetch(ctx context.Context, page string) (int64, error) {
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
-		return 0, errors.New(resp.Status) // this error does not name the page: few do
+		return 0, errors.New(resp.Status) // like most errors, it does not name the page
 	}
 	return io.Copy(io.Discard, resp.Body)
 }

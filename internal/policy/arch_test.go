@@ -39,7 +39,7 @@ const (
 // standard library. A pattern that ends in /... stands for everything below.
 var mayImport = map[string][]string{
 	rootPkg:      {panicsPkg},
-	"errgroup":   {rootPkg},
+	"errgroup":   {rootPkg, panicsPkg},  // it makes the PanicError of a function while the panic's stack is still there
 	"supervise":  {rootPkg, backoffPkg}, // see docs/adr/0007
 	"record":     {rootPkg, "record/history"},
 	"live":       {rootPkg},

@@ -34,8 +34,8 @@ func TestNumbersAreGroupedByThousands(t *testing.T) {
 	}
 }
 
-// The page of the repository has a measured part that can be replaced, and what
-// people have written around it stays.
+// The measured part of the page in the repository can be replaced, and the text around it
+// is kept.
 func TestPageIsReplacedInItsMeasuredPart(t *testing.T) {
 	page, err := os.ReadFile("../../../docs/performance.md")
 	require.NoError(t, err)

@@ -1,10 +1,10 @@
-// Compare measures what traigo costs beside what people use instead, in turn and
-// in one process, prints the ratios, and writes them down:
+// Compare measures the cost of traigo beside that of the alternatives, in turn and in one
+// process, and prints the ratios. With the flag -doc it also replaces the measured part of a
+// page, and the plot beside the page:
 //
 //	go run ./cmd/compare -doc ../docs/performance.md
 //
-// replaces the measured part of that page, and the plot beside it. It takes some
-// minutes. Other programs that run meanwhile widen the intervals.
+// It takes some minutes. Other programs that run at the same time widen the intervals.
 package main
 
 import (
@@ -38,14 +38,14 @@ func main() {
 	}
 }
 
-// The targets are for two processors.
+// processors is the number of processors for which the targets are set.
 const processors = 2
 
-// effort is how often and how long to measure.
+// effort says how often and how long to measure.
 type effort struct {
 	rounds, heavyRounds int
 	sample              time.Duration
-	millions            int // how many are meant by a million
+	millions            int // the number of tasks in rows that have a million
 }
 
 func compare(doc string, quick bool) error {
@@ -74,7 +74,7 @@ func compare(doc string, quick bool) error {
 	return write(doc, tables, plotted)
 }
 
-// promises are the rows that have a target.
+// promises returns the table of the rows that have a target.
 func promises(e effort) (table, error) {
 	t := table{
 		title:  "What was promised",
@@ -101,7 +101,7 @@ func promises(e effort) (table, error) {
 	return t, err
 }
 
-// recording adds what a recorder costs: nanoseconds, the median of some runs.
+// recording adds the cost of a recorder, in nanoseconds: the median of some runs.
 func recording(t *table) error {
 	dir, err := os.MkdirTemp("", "traigo-bench-")
 	if err != nil {
@@ -131,7 +131,7 @@ func verdict(holds bool) string {
 	return "**missed**"
 }
 
-// lightness is the weight of a parked task over that of a bare goroutine.
+// lightness returns the memory of a parked task over that of a bare goroutine.
 func lightness(n int) (float64, error) {
 	own, err := weight("traigo", n)
 	if err != nil {
@@ -141,7 +141,7 @@ func lightness(n int) (float64, error) {
 	return own / bare, err
 }
 
-// weight asks a process of its own, whose goroutines are all new.
+// weight measures in a new process, which has no goroutines that could be reused.
 func weight(way string, n int) (float64, error) {
 	self, err := os.Executable()
 	if err != nil {
@@ -174,7 +174,7 @@ func weights(e effort) (table, error) {
 	return t, nil
 }
 
-// matrix has a row for each work and a column for each way.
+// matrix returns a table with a row for each work and a column for each way.
 func matrix(t table, works []bench.Work, label func(bench.Work) string, e effort) table {
 	t.header = []string{t.header[0]}
 	for _, way := range works[0].Ways {

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// The measured part of the page is what stands between these lines.
+// The measured part of the page is between these lines.
 const (
 	from = "<!-- measured: `make bench` replaces what follows -->"
 	to   = "<!-- end of what was measured -->"
@@ -38,7 +38,7 @@ func write(doc string, tables []table, lines []line) error {
 	return os.WriteFile(doc, []byte(next), 0o644) //nolint:gosec // a page is for everybody to read
 }
 
-// replaced is the page with another measured part.
+// replaced returns the page with another measured part.
 func replaced(page, measured string) (string, error) {
 	before, rest, found := strings.Cut(page, from)
 	_, after, ended := strings.Cut(rest, to)
@@ -48,7 +48,7 @@ func replaced(page, measured string) (string, error) {
 	return before + from + "\n\n" + measured + "\n" + to + after, nil
 }
 
-// machine says what was measured on, as far as others can compare.
+// machine describes the machine and the version of Go.
 func machine() string {
 	return fmt.Sprintf("%s, %s/%s, %s", runtime.Version(), runtime.GOOS, runtime.GOARCH, processor())
 }

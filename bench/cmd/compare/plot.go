@@ -12,7 +12,7 @@ import (
 	"github.com/traigo/traigo/bench"
 )
 
-// A line is how the time per task of one way grows with the number of tasks.
+// A line shows the time per task of one way, by the number of tasks.
 type line struct {
 	name   string
 	points plotter.XYs
@@ -25,7 +25,7 @@ func linesOf(t table, works []bench.Work) []line {
 		for j, w := range works {
 			ns, err := strconv.ParseFloat(t.rows[j][i+1], 64)
 			if err != nil {
-				panic(err) // matrix has written it
+				panic(err) // matrix has formatted the number
 			}
 			l.points = append(l.points, plotter.XY{X: float64(w.Units), Y: max(ns, 1)})
 		}
@@ -34,7 +34,7 @@ func linesOf(t table, works []bench.Work) []line {
 	return all
 }
 
-// colors are told apart also by those who do not see red and green apart.
+// colors can be distinguished by people with red-green color blindness.
 var colors = []color.Color{
 	color.RGBA{0xd5, 0x5e, 0x00, 0xff}, color.RGBA{0x00, 0x00, 0x00, 0xff},
 	color.RGBA{0x56, 0xb4, 0xe9, 0xff}, color.RGBA{0x00, 0x72, 0xb2, 0xff},
@@ -68,8 +68,7 @@ func drawPlot(lines []line) (*plot.Plot, error) {
 	return p, nil
 }
 
-// powers are the ticks of a logarithmic axis: all of them marked, and those of ten
-// labeled with a number that people write.
+// powers makes the ticks of a logarithmic axis. The powers of ten have labels like 10,000.
 type powers struct{}
 
 func (powers) Ticks(low, high float64) []plot.Tick {

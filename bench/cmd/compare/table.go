@@ -9,17 +9,17 @@ import (
 	"golang.org/x/perf/benchmath"
 )
 
-// A table is what is printed and what is written down.
+// A table is printed to the terminal and written to the page.
 type table struct {
 	title, note string
 	header      []string
 	rows        [][]string
-	lines       []line // of it, for the plot
+	lines       []line // its lines in the plot
 }
 
 func (t *table) add(row ...string) { t.rows = append(t.rows, row) }
 
-// text is the table for a terminal.
+// text returns the table for a terminal.
 func (t table) text() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s\n", t.title)
@@ -31,7 +31,7 @@ func (t table) text() string {
 	return b.String()
 }
 
-// markdown is the table for a page: the first column is text, the others figures.
+// markdown returns the table for a page. The first column is text, the others are numbers.
 func (t table) markdown() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "### %s\n\n", t.title)
@@ -47,7 +47,7 @@ func (t table) markdown() string {
 
 func interval(s benchmath.Summary) string { return fmt.Sprintf("%.2f to %.2f", s.Lo, s.Hi) }
 
-// number writes 1000000 as 1,000,000.
+// number formats 1000000 as 1,000,000.
 func number(n int) string {
 	s := strconv.Itoa(n)
 	for i := len(s) - 3; i > 0; i -= 3 {

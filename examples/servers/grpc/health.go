@@ -12,7 +12,7 @@ import (
 	"github.com/traigo/traigo"
 )
 
-// health says how the server is, by asking what it depends on.
+// health reports the state of the server, for which it asks what the server depends on.
 type health struct {
 	healthpb.UnimplementedHealthServer
 
@@ -22,8 +22,8 @@ type health struct {
 
 type probe func(ctx context.Context) error
 
-// Check asks one service, or without a name all of them at once. The first that
-// is not well makes the others superfluous.
+// Check runs the probe of one service, or without a name all probes at the same time. The
+// first probe that fails cancels the others.
 func (h *health) Check(ctx context.Context, req *healthpb.HealthCheckRequest) (*healthpb.HealthCheckResponse, error) {
 	asked := h.probes
 	if name := req.GetService(); name != "" {
@@ -50,8 +50,8 @@ func (h *health) Check(ctx context.Context, req *healthpb.HealthCheckRequest) (*
 	}
 }
 
-// Watch would go on for ever. A shutdown would wait for it, so it listens for
-// one, and says goodbye.
+// Watch streams for ever. A shutdown waits for all calls, so Watch returns when Stopping is
+// closed, after a last message.
 func (h *health) Watch(_ *healthpb.HealthCheckRequest, stream grpc.ServerStreamingServer[healthpb.HealthCheckResponse]) error {
 	ctx := stream.Context()
 	if err := stream.Send(&healthpb.HealthCheckResponse{Status: healthpb.HealthCheckResponse_SERVING}); err != nil {

@@ -1,11 +1,11 @@
 // Grpc is a gRPC server in which every call is a task of the server's scope. It
-// has the standard health service, which asks all it depends on at once.
+// has the standard health service, which runs all its probes at the same time.
 //
 //	cd examples/servers && go run ./grpc [-addr a] [-grace d]
 //	grpcurl -plaintext -d '{"service":"disk"}' 127.0.0.1:9090 grpc.health.v1.Health/Check
 //
-// SIGTERM or Ctrl-C shuts it down: no new calls, those at work may finish until
-// the grace period is over. A second signal ends the program the hard way.
+// SIGTERM or Ctrl-C shuts it down: it accepts no new calls, and the calls that run may
+// finish until the grace period is over. A second signal kills the program.
 package main
 
 import (
@@ -54,7 +54,7 @@ func run(addr string, grace time.Duration, log *slog.Logger) error {
 	select {
 	case <-signaled.Done():
 		log.Info("shutting down", "grace", grace)
-	case <-scope.Done(): // it could not serve
+	case <-scope.Done(): // the server has failed
 	}
 	bound, cancel := context.WithTimeoutCause(context.Background(), grace, errGraceOver)
 	defer cancel()

@@ -23,7 +23,7 @@ import (
 )
 
 const (
-	// patience bounds what a test waits for; it is not meant to be reached.
+	// patience bounds each wait of a test. A test that reaches it has failed.
 	patience = 30 * time.Second
 
 	well   = healthpb.HealthCheckResponse_SERVING
@@ -76,7 +76,7 @@ type answer struct {
 	err    error
 }
 
-// begin is check, in the background.
+// begin calls check on another goroutine.
 func (run *running) begin(ctx context.Context, service string) <-chan answer {
 	answers := make(chan answer, 1)
 	go func() {
@@ -86,15 +86,15 @@ func (run *running) begin(ctx context.Context, service string) <-chan answer {
 	return answers
 }
 
-// stop is a shutdown that has all the time it needs.
+// stop shuts the server down, and lets all calls finish.
 func (run *running) stop() error {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	return run.scope.Shutdown(ctx)
 }
 
-// beginStop begins a shutdown that ends, the hard way, with cutOff. It returns
-// when tasks and handlers have been told.
+// beginStop begins a shutdown, and returns when Stopping is closed. A call of cutOff ends
+// the grace period.
 func (run *running) beginStop() (cutOff context.CancelCauseFunc, ended <-chan error) {
 	ctx, cutOff := context.WithCancelCause(context.Background())
 	run.t.Cleanup(func() { cutOff(nil) })
@@ -104,8 +104,8 @@ func (run *running) beginStop() (cutOff context.CancelCauseFunc, ended <-chan er
 	return cutOff, outcome
 }
 
-// assertNothingIsLeft looks for tasks, and for goroutines besides them. Those of
-// the server are on their way out when the scope is done, so they get their time.
+// assertNothingIsLeft looks for tasks, and for goroutines that are no tasks. Those of the
+// server may end a little later than the scope, so it looks more than once.
 func (run *running) assertNothingIsLeft() {
 	run.t.Helper()
 	left := run.scope.Snapshot()
@@ -119,8 +119,8 @@ func (run *running) assertNothingIsLeft() {
 	}, patience, time.Millisecond)
 }
 
-// hanging is a probe that answers when it is let go. It says when it has been
-// asked, and why it was stopped.
+// hanging is a probe that answers when release is closed. It sends to asked when it is
+// called, and to stopped the cause if its context ends first.
 type hanging struct {
 	asked   chan context.Context
 	release chan struct{}
@@ -229,7 +229,7 @@ func TestShutdownLetsACallFinish(t *testing.T) {
 	assert.NoError(t, <-ended)
 }
 
-func TestAWatchHearsOfTheShutdown(t *testing.T) {
+func TestAWatchEndsAtAShutdown(t *testing.T) {
 	run := start(t, nil)
 	watch, err := run.client.Watch(t.Context(), &healthpb.HealthCheckRequest{})
 	require.NoError(t, err)
@@ -258,7 +258,7 @@ func TestTheEndOfTheGracePeriodCutsOff(t *testing.T) {
 	assert.Equal(t, codes.Unavailable, status.Code((<-answers).err))
 }
 
-// A handler that sends hears only of the end of the stream.
+// A handler that is blocked in Send notices only the end of the stream.
 func TestAClientThatDoesNotReadIsNotWaitedForLonger(t *testing.T) {
 	talker := &talking{began: make(chan struct{})}
 	run := startService(t, talker, slog.New(slog.NewTextHandler(t.Output(), nil)))
@@ -280,7 +280,7 @@ func (l *talking) Watch(_ *healthpb.HealthCheckRequest, stream grpc.ServerStream
 	close(l.began)
 	for {
 		if err := stream.Send(&healthpb.HealthCheckResponse{}); err != nil {
-			return nil //nolint:nilerr // the stream has ended, which is what it was to hear
+			return nil //nolint:nilerr // the stream has ended, as it should
 		}
 	}
 }

@@ -20,25 +20,25 @@ import (
 // canceled:
 //
 //	server                            tasks "serve", "drain", and one for each call
-//	└ grpc.health.v1.Health/Check     what a call spawns, which ends with it
+//	└ grpc.health.v1.Health/Check     the tasks that a call spawns
 func serve(ctx context.Context, ln net.Listener, service healthpb.HealthServer, log *slog.Logger) *traigo.Scope {
 	scope := traigo.New(ctx, traigo.Name("server"), traigo.Logger(log),
 		traigo.PanicAsError()) // a bug in one call does not end the others
 	c := calls{scope, log}
 	srv := grpc.NewServer(grpc.UnaryInterceptor(c.unary), grpc.StreamInterceptor(c.stream),
-		grpc.ConnectionTimeout(5*time.Second)) // even Stop waits for a client that connects and says nothing
+		grpc.ConnectionTimeout(5*time.Second)) // even Stop waits for a client that has connected and sends nothing
 	healthpb.RegisterHealthServer(srv, service)
 
 	scope.Spawn(func(context.Context) error {
 		if err := srv.Serve(ln); !errors.Is(err, grpc.ErrServerStopped) {
 			return err
 		}
-		return nil // it was stopped before it began
+		return nil // Stop has come before Serve
 	}, traigo.Name("serve"))
 	scope.Spawn(func(ctx context.Context) error {
-		<-traigo.Stopping(ctx) // closed by Shutdown, and by any other end
-		// GracefulStop knows no context. Stop makes it return: when the grace
-		// period is over, the context of a task is done.
+		<-traigo.Stopping(ctx) // closed by Shutdown, and when the scope is canceled
+		// GracefulStop takes no context, but Stop makes it return. ctx is done when the
+		// grace period is over.
 		defer context.AfterFunc(ctx, srv.Stop)()
 		srv.GracefulStop()
 		return nil
@@ -46,8 +46,8 @@ func serve(ctx context.Context, ln net.Listener, service healthpb.HealthServer, 
 	return scope
 }
 
-// calls brings the calls of a gRPC server into a scope. The server has no base
-// context to carry it: that is what the interceptors are for.
+// calls makes the calls of a gRPC server tasks of a scope. It uses interceptors, since a
+// gRPC server has no base context that could carry the scope.
 type calls struct {
 	scope *traigo.Scope
 	log   *slog.Logger
@@ -70,33 +70,34 @@ func (c calls) stream(service any, stream grpc.ServerStream, info *grpc.StreamSe
 
 type scoped struct {
 	grpc.ServerStream
-	ctx context.Context //nolint:containedctx // it is how a stream hands its context to the handler
+	ctx context.Context //nolint:containedctx // a stream passes the context to its handler in this way
 }
 
 func (s scoped) Context() context.Context { return s.ctx }
 
-// run makes one call a task of the server's scope, with a scope of its own for
-// what it spawns. The task has the values of the RPC's context, and its end.
+// run runs one call as a task of the server's scope. The handler has a scope of its own for
+// the tasks that it spawns. The task has the values of the RPC's context, and is canceled
+// when that ends.
 func (c calls) run(rpc context.Context, method string, handle func(ctx context.Context) error) error {
 	name := strings.TrimPrefix(method, "/")
 	task, ok := c.scope.TrySpawn(func(ctx context.Context) error {
-		if at, ok := rpc.Deadline(); ok { // for calls that the handler makes in turn
+		if at, ok := rpc.Deadline(); ok { // for the calls that the handler makes itself
 			var cancel context.CancelFunc
 			ctx, cancel = context.WithDeadline(ctx, at)
 			defer cancel()
 		}
 		return traigo.Run(ctx, func(ctx context.Context, _ *traigo.Scope) error { return handle(ctx) }, traigo.Name(name))
-	}, traigo.Name(name), traigo.Values(rpc), traigo.Bubble(false)) // its error is the client's
+	}, traigo.Name(name), traigo.Values(rpc), traigo.Bubble(false)) // the error belongs to the client
 	if !ok {
 		return status.Error(codes.Unavailable, "the server has stopped")
 	}
 	defer context.AfterFunc(rpc, func() { task.Cancel(context.Cause(rpc)) })()
-	<-task.Done() // in any case: the stream must not be used after our return
+	<-task.Done() // always: the handler must not use the stream after run has returned
 	return c.status(name, task.Err())
 }
 
-// status is what a client is told: what a handler, or a task of its, says with a
-// status. The names of our scopes, and stacks, are for the log.
+// status returns the error for the client: the status that a handler or one of its tasks
+// has returned, if there is one. Names of scopes and stacks only go to the log.
 func (c calls) status(name string, err error) error {
 	if err == nil {
 		return nil

@@ -16,7 +16,7 @@ import (
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 )
 
-// The whole program: built, started, used, and told to go.
+// The whole program is built, started, used, and stopped by a signal.
 func TestSIGTERMIsGraceful(t *testing.T) {
 	program := filepath.Join(t.TempDir(), "grpc")
 	text, err := exec.CommandContext(t.Context(), "go", "build", "-buildvcs=false", "-o", program, ".").CombinedOutput()

@@ -1,5 +1,4 @@
-// Sql moves money between accounts: a task, and a transaction in it, for each
-// transfer.
+// Sql moves money between accounts. Each transfer is a task with a transaction in it.
 //
 //	cd examples/servers && go run ./sql
 package main
@@ -12,7 +11,7 @@ import (
 	"os"
 	"path/filepath"
 
-	_ "modernc.org/sqlite" // the driver, in Go alone
+	_ "modernc.org/sqlite" // a driver without cgo
 
 	"github.com/traigo/traigo"
 )
@@ -42,9 +41,9 @@ func run(ctx context.Context) error {
 	return l.print(ctx)
 }
 
-// A ledger has one connection for those who write, of which SQLite lets in one
-// at a time. They wait for it in database/sql, which hears the end of a context;
-// who waits for a lock of SQLite may not hear it.
+// A ledger has one connection for writes, since SQLite allows one writer at a time. So a
+// writer waits for the connection, in database/sql, where the end of its context ends the
+// wait. It would not reliably end the wait for a lock of SQLite.
 type ledger struct{ reads, writes *sql.DB }
 
 func open(ctx context.Context, path string) (l ledger, err error) {
@@ -72,8 +71,8 @@ type transfer struct {
 	money    int
 }
 
-// move makes each transfer wholly or not at all. The first that fails cancels
-// the others: those under way are rolled back, those committed stay.
+// move makes each transfer completely or not at all. The first one that fails cancels the
+// others: those that run are rolled back, and those that are committed stay.
 func (l ledger) move(ctx context.Context, transfers ...transfer) error {
 	return traigo.Run(ctx, func(_ context.Context, s *traigo.Scope) error {
 		for _, t := range transfers {
@@ -90,8 +89,8 @@ func (l ledger) move(ctx context.Context, transfers ...transfer) error {
 	}, traigo.Name("move"), traigo.Limit(8))
 }
 
-// addInterest has a task for each row of a table of any size: it reads no faster
-// than they end, because Spawn waits when the limit is reached.
+// addInterest spawns a task for each row of a table of any size. It reads no faster than
+// the tasks end, because Spawn blocks when the limit is reached.
 func (l ledger) addInterest(ctx context.Context, percent int) error {
 	return traigo.Run(ctx, func(ctx context.Context, s *traigo.Scope) error {
 		rows, err := l.reads.QueryContext(ctx, "SELECT name FROM account")
@@ -99,7 +98,7 @@ func (l ledger) addInterest(ctx context.Context, percent int) error {
 			return err
 		}
 		defer rows.Close()
-		for rows.Next() { // no more of them once ctx, the scope's, is done
+		for rows.Next() { // false once ctx, the context of the scope, is done
 			var name string
 			if err := rows.Scan(&name); err != nil {
 				return err

@@ -31,7 +31,7 @@ func Example() {
 
 var errBoom = errors.New("boom")
 
-// long is a query that takes a second. It has an end because the driver loses an
+// long is a query that takes a second. It is not endless, because the driver loses an
 // interrupt that comes just before a query begins (up to v1.60.1).
 const long = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 2000000) SELECT count(*) FROM n"
 
@@ -49,7 +49,7 @@ func (l ledger) money(t *testing.T, where string) (sum int) {
 	return sum
 }
 
-// inUse is how many connections somebody has not given back.
+// inUse returns the number of connections that have not been released.
 func (l ledger) inUse() int { return l.reads.Stats().InUse + l.writes.Stats().InUse }
 
 func TestAScopeThatIsCanceledRollsBack(t *testing.T) {
@@ -87,11 +87,11 @@ func TestATransactionEndsWithItsContext(t *testing.T) {
 		err := inTx(ctx, l.writes, func(tx *sql.Tx) error {
 			err := change(ctx, tx, "ann", 50)
 			cancel(errBoom)
-			for err == nil { // until it has been rolled back behind our back
+			for err == nil { // until database/sql has rolled the transaction back
 				err = change(context.WithoutCancel(ctx), tx, "ann", 1)
 			}
 			assert.ErrorIs(t, err, sql.ErrTxDone)
-			return nil // and so a commit is tried
+			return nil // so that inTx tries to commit
 		})
 		assert.Zero(t, l.inUse())
 		assert.Equal(t, errBoom, err)

@@ -9,9 +9,9 @@ import (
 	sqlite3 "modernc.org/sqlite/lib"
 )
 
-// inTx does work in a transaction: committed, or rolled back if work fails,
-// panics, or ctx is done before the commit. It is worth copying for two things
-// that matter to a task.
+// inTx calls work in a transaction and commits it. It rolls the transaction back if work
+// fails or panics, or if ctx is done before the commit. Beyond that it does two things that
+// a task needs, and is worth copying for them.
 func inTx(ctx context.Context, db *sql.DB, work func(tx *sql.Tx) error) (err error) {
 	defer func() {
 		if ctx.Err() != nil && interrupted(err) {
@@ -19,9 +19,9 @@ func inTx(ctx context.Context, db *sql.DB, work func(tx *sql.Tx) error) (err err
 		}
 	}()
 
-	// When ctx is done, database/sql rolls back on a goroutine of its own, which
-	// our Rollback does not wait for. To close the connection does: a task that
-	// has ended leaves nothing behind.
+	// When ctx is done, database/sql rolls back on a goroutine of its own. Rollback does not
+	// wait for it, but closing the connection does, so that the rollback has ended when the
+	// task ends.
 	conn, err := db.Conn(ctx)
 	if err != nil {
 		return err
@@ -39,8 +39,8 @@ func inTx(ctx context.Context, db *sql.DB, work func(tx *sql.Tx) error) (err err
 	return tx.Commit()
 }
 
-// interrupted knows the errors that are the end of a context and do not say so.
-// A scope takes them for failures.
+// interrupted reports whether err is due to the end of a context, but does not say so. A
+// scope would take such an error for a failure.
 func interrupted(err error) bool {
 	if e, ok := errors.AsType[*sqlite.Error](err); ok {
 		return e.Code() == sqlite3.SQLITE_INTERRUPT
