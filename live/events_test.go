@@ -5,10 +5,10 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -21,15 +21,6 @@ import (
 	"github.com/traigo/traigo"
 	"github.com/traigo/traigo/live"
 )
-
-func readAll(t *testing.T, r io.Reader) string {
-	t.Helper()
-	text, err := io.ReadAll(r)
-	require.NoError(t, err)
-	return string(text)
-}
-
-func loggerTo(w io.Writer) *slog.Logger { return slog.New(slog.NewTextHandler(w, nil)) }
 
 // stream is a ResponseWriter for a client that reads everything at once.
 type stream struct {
@@ -180,36 +171,6 @@ func TestAStreamNeedsAWriterThatFlushes(t *testing.T) {
 	})
 }
 
-// Nothing is as old as the question, and nobody waits longer than for the next look.
-func TestAnAnswerIsNewerThanItsQuestion(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		root := opened(t)
-		h := live.Handler(root)
-		for i := range 10 {
-			root.Spawn(untilCanceled, traigo.Name(fmt.Sprint("task ", i)))
-			begin := time.Now()
-			assert.Contains(t, get(h, "/").Body.String(), fmt.Sprint("task ", i))
-			assert.LessOrEqual(t, time.Since(begin), 250*time.Millisecond)
-		}
-		assert.Equal(t, uint64(10), live.Looks(h))
-	})
-}
-
-func TestAClientThatLeavesIsNotWaitedFor(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		h := live.Handler(opened(t))
-		get(h, "/")
-		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
-		defer cancel()
-		w := httptest.NewRecorder()
-		begin := time.Now()
-		h.ServeHTTP(w, httptest.NewRequestWithContext(ctx, http.MethodGet, "/", http.NoBody))
-		assert.Equal(t, 10*time.Millisecond, time.Since(begin))
-		assert.Equal(t, http.StatusServiceUnavailable, w.Code)
-		assert.True(t, live.IsForgetful(h))
-	})
-}
-
 // From here on there are a real server and real connections.
 
 func TestShutdownOfTheServerEndsTheStreams(t *testing.T) {
@@ -285,3 +246,71 @@ type pipeWriter struct {
 func (w *pipeWriter) Header() http.Header { return w.header }
 func (w *pipeWriter) WriteHeader(int)     {}
 func (w *pipeWriter) FlushError() error   { return nil }
+
+// A request for a stream may be under way when Shutdown begins.
+func TestAStreamThatIsOpenedDuringShutdownDoesNotHoldItUp(t *testing.T) {
+	h := live.Handler(opened(t))
+	arrived, goOn := make(chan struct{}), make(chan struct{})
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/events" {
+			close(arrived)
+			<-goOn
+		}
+		h.ServeHTTP(w, r)
+	}))
+	resp, err := http.Get(server.URL + "/?format=html")
+	require.NoError(t, err)
+	resp.Body.Close()
+	over := make(chan struct{})
+	go func() {
+		defer close(over)
+		if resp, err := http.Get(server.URL + "/events"); err == nil {
+			_, _ = io.Copy(io.Discard, resp.Body)
+			resp.Body.Close()
+		}
+	}()
+	<-arrived
+	began := make(chan struct{})
+	server.Config.RegisterOnShutdown(func() { close(began) })
+	go func() {
+		<-began
+		for range 1000 {
+			runtime.Gosched() // the others are called at the same time
+		}
+		close(goOn)
+	}()
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	assert.NoError(t, server.Config.Shutdown(ctx))
+	server.CloseClientConnections()
+	<-over
+}
+
+// deadlineWriter remembers the last write deadline.
+type deadlineWriter struct {
+	stream
+	last time.Time
+}
+
+func (w *deadlineWriter) SetWriteDeadline(at time.Time) error { w.last = at; return nil }
+
+// HTTP/2 resets a stream when its deadline passes, also if nothing is written then: where
+// a look takes seconds there may be more than 10 between two events.
+func TestTheDeadlineOfAnEventIsNotThatOfTheNext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := live.Handler(opened(t))
+		ctx, cancel := context.WithCancel(t.Context())
+		w := &deadlineWriter{stream: stream{ResponseRecorder: httptest.NewRecorder()}}
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			h.ServeHTTP(w, httptest.NewRequestWithContext(ctx, http.MethodGet, "/events", http.NoBody))
+		}()
+		synctest.Wait()
+		assert.Contains(t, w.text(), "retry")
+		assert.Zero(t, w.last, "while it waits")
+		cancel()
+		<-done
+		assert.Equal(t, time.Now().Add(10*time.Second), w.last, "for what net/http writes at the end")
+	})
+}

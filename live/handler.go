@@ -1,9 +1,13 @@
 package live
 
 import (
+	"errors"
+	"fmt"
 	"net/http"
+	"net/url"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -24,6 +28,20 @@ func Handler(roots ...*traigo.Scope) http.Handler {
 	}
 	roots = topmost(roots)
 	return newHandler(func() ([]*traigo.Scope, []ending) { return roots, nil })
+}
+
+// where is the place in a mux, next to /debug/pprof/.
+const where = "/debug/scopes"
+
+// Register adds the [Handler] of the roots to mux, at /debug/scopes/. It panics if
+// something is registered there already, as mux does.
+func Register(mux *http.ServeMux, roots ...*traigo.Scope) {
+	if mux == nil {
+		panic("live: Register has been given a nil *http.ServeMux")
+	}
+	h := Handler(roots...)
+	mux.Handle("GET "+where, h) // curl need not follow a redirection
+	mux.Handle("GET "+where+"/", h)
 }
 
 // topmost leaves out what is below another: it would be shown, and counted, twice.
@@ -161,4 +179,104 @@ func (h *handler) serveTree(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	v.writeText(w)
+}
+
+// What a client asks for.
+
+type format int
+
+const (
+	asText format = iota
+	asJSON
+	asHTML
+)
+
+var (
+	formatsByName = map[string]format{"text": asText, "json": asJSON, "html": asHTML}
+	formatsByType = map[string]format{"text/plain": asText, "application/json": asJSON, "text/html": asHTML}
+)
+
+// formatOf takes ?format before the Accept header. Of that it takes the type with the
+// greatest weight, the first of equals; text unless another is named: for curl, which
+// accepts all.
+func formatOf(r *http.Request) (format, error) {
+	if name := r.URL.Query().Get("format"); name != "" {
+		f, known := formatsByName[name]
+		if !known {
+			return asText, errors.New("live: format is text, json or html")
+		}
+		return f, nil
+	}
+	best, most := asText, 0.0
+	for part := range strings.SplitSeq(strings.Join(r.Header.Values("Accept"), ","), ",") {
+		kind, params, _ := strings.Cut(part, ";")
+		f, known := formatsByType[strings.ToLower(strings.TrimSpace(kind))]
+		if weight := weightOf(params); known && weight > most {
+			best, most = f, weight
+		}
+	}
+	return best, nil
+}
+
+func weightOf(params string) float64 {
+	for param := range strings.SplitSeq(params, ";") {
+		if value, found := strings.CutPrefix(strings.TrimSpace(param), "q="); found {
+			weight, err := strconv.ParseFloat(value, 64)
+			if err != nil {
+				return 0
+			}
+			return weight
+		}
+	}
+	return 1
+}
+
+// A query is which part of the tree is wanted, and how much of it.
+type query struct {
+	path   string
+	scope  uint64
+	all    bool // cut nothing
+	full   bool // fold nothing either
+	stacks bool
+	force  bool // dump whatever it costs
+}
+
+func parseQuery(values url.Values) (query, error) {
+	is := func(name string) bool { return values.Has(name) && values.Get(name) != "0" }
+	q := query{
+		path: values.Get("path"), full: is("full"), all: is("all") || is("full"),
+		stacks: is("stacks"), force: values.Get("stacks") == "force",
+	}
+	var err error
+	q.scope, err = numberIn(values, "scope")
+	return q, err
+}
+
+// numberIn is 0 if there is none.
+func numberIn(values url.Values, name string) (uint64, error) {
+	text := values.Get(name)
+	if text == "" {
+		return 0, nil
+	}
+	n, err := strconv.ParseUint(text, 10, 64)
+	if err != nil {
+		return 0, fmt.Errorf("live: %s is the number of one: %w", name, err)
+	}
+	return n, nil
+}
+
+// A refusal is an answer that is none, with its status.
+type refusal struct {
+	status int
+	text   string
+}
+
+func (r refusal) Error() string { return "live: " + r.text }
+
+func fail(w http.ResponseWriter, err error) {
+	status := http.StatusServiceUnavailable
+	if r, ok := err.(refusal); ok { //nolint:errorlint // it is made here, and never wrapped
+		status = r.status
+	}
+	http.Error(w, err.Error(), status)
 }

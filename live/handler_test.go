@@ -3,6 +3,7 @@ package live_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -134,17 +135,6 @@ func TestItWorksWhereverItIsMounted(t *testing.T) {
 	assert.Contains(t, resp.Header.Get("Allow"), "GET")
 }
 
-// A mount without a final slash, and without anything below it, still does for text.
-func TestWithoutASlashThePageRedirects(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		h := live.Handler(opened(t))
-		w := get(h, "/a/b:c?scope=3", "Accept", browsers)
-		assert.Equal(t, http.StatusTemporaryRedirect, w.Code)
-		assert.Equal(t, "./b:c/?scope=3", w.Header().Get("Location"))
-		assert.Equal(t, http.StatusOK, get(h, "/a/b").Code)
-	})
-}
-
 func TestRootsThatCloseAreShownAsClosed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server, other := opened(t), opened(t, traigo.Name("other"))
@@ -186,35 +176,36 @@ func TestBadRootsPanic(t *testing.T) {
 	assert.Equal(t, http.StatusNotFound, get(http.DefaultServeMux, "/debug/scopes/").Code, "nothing is on by itself")
 }
 
-func TestJSONHasTheTree(t *testing.T) {
+// A page of another site may lead to the page, but not have stacks dumped, nor take the
+// streams, neither by a link nor by a frame.
+func TestALinkFromAnotherSiteLeadsOnlyToTheTree(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := opened(t)
-		s.Spawn(func(ctx context.Context) error {
-			return traigo.Run(ctx, func(_ context.Context, s *traigo.Scope) error {
-				s.Spawn(untilCanceled, traigo.Name("read"))
-				return nil
-			}, traigo.Name("conn"))
-		}, traigo.Name("accept"), traigo.Awaited(false))
-		for range 7 {
-			s.Spawn(untilCanceled, traigo.Name("worker"))
+		s.Spawn(untilCanceled)
+		h := live.Handler(s)
+		ask := func(target, dest string) int {
+			r := httptest.NewRequest(http.MethodHead, target, http.NoBody)
+			r.Header.Set("Sec-Fetch-Site", "cross-site")
+			r.Header.Set("Sec-Fetch-Mode", "navigate")
+			r.Header.Set("Sec-Fetch-Dest", dest)
+			w := httptest.NewRecorder()
+			h.ServeHTTP(w, r)
+			return w.Code
 		}
-		synctest.Wait()
-		x := decode(t, get(live.Handler(s), "/?format=json").Body.Bytes())
-		assert.Equal(t, 1, x.Version)
-		assert.True(t, time.Now().Equal(x.Taken))
-		assert.Equal(t, []int{2, 9, 0}, []int{x.Scopes, x.Tasks, x.Canceling})
-		require.Len(t, x.Roots, 1)
-		root := x.Roots[0]
-		assert.Equal(t, "scope server open", root.Kind+" "+root.Name+" "+root.State)
-		require.Len(t, root.Below, 2)
-		accept, workers := root.Below[0], root.Below[1]
-		assert.Equal(t, "task server/accept running", accept.Kind+" "+accept.Path+" "+accept.State)
-		assert.Equal(t, []string{"not awaited"}, accept.Flags)
-		assert.Equal(t, s.ID(), accept.Scope)
-		assert.Equal(t, "conn", accept.Below[0].Name)
-		assert.Equal(t, "read", accept.Below[0].Below[0].Name)
-		assert.Equal(t, 7, workers.Count)
-		full := decode(t, get(live.Handler(s), "/?format=json&full=1").Body.Bytes())
-		assert.Len(t, full.Roots[0].Below, 8)
+		assert.Equal(t, http.StatusForbidden, ask(fmt.Sprintf("/stack?scope=%d&task=1", s.ID()), "document"))
+		assert.Equal(t, http.StatusForbidden, ask("/events", "document"))
+		assert.Equal(t, http.StatusForbidden, ask("/", "iframe"))
+		assert.Equal(t, http.StatusOK, ask("/", "document"))
 	})
+}
+
+// It was quadratic: 2 s for these.
+func TestManyRootsAreTakenAtOnce(t *testing.T) {
+	var roots []*traigo.Scope
+	for range crowd {
+		roots = append(roots, traigo.New(context.Background()))
+	}
+	begin := time.Now()
+	live.Handler(roots...)
+	assert.Less(t, time.Since(begin), time.Second)
 }

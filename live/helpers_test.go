@@ -3,6 +3,9 @@ package live_test
 import (
 	"context"
 	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"testing"
@@ -89,3 +92,51 @@ func decode(t *testing.T, text []byte) (x tree) {
 	require.NoError(t, json.Unmarshal(text, &x), "%s", text)
 	return x
 }
+
+// canceled is a scope that was, with tasks that do not mind.
+func canceled(names ...string) traigo.Snapshot {
+	s := with(scope(3, "upload"), func(s *traigo.Snapshot) { s.State, s.Cause = traigo.Canceling, "requested" })
+	for i, name := range names {
+		s.Tasks = append(s.Tasks, with(task(uint64(i+1), name), func(t *traigo.TaskSnapshot) { t.State = "canceling" }))
+	}
+	return s
+}
+
+func forks(state traigo.State, n int, tasks ...traigo.TaskSnapshot) (scopes []traigo.Snapshot) {
+	for i := range n {
+		scopes = append(scopes, with(scope(uint64(10+i), "fork", tasks...), func(s *traigo.Snapshot) { s.State = state }))
+	}
+	return scopes
+}
+
+func nameless(n int, name string) traigo.Snapshot {
+	s := scope(3, "server")
+	for i := range n {
+		s.Tasks = append(s.Tasks, task(uint64(i+1), name))
+	}
+	return s
+}
+
+// wide is a scope with n tasks that have nothing in common.
+func wide(n int) traigo.Snapshot {
+	server := scope(3, "server")
+	for i := range n {
+		server.Tasks = append(server.Tasks, task(uint64(i+1), fmt.Sprintf("worker-%d", i)))
+	}
+	return server
+}
+
+//go:noinline
+func deafWork(end chan struct{}) error { <-end; return nil }
+
+func waitHere(ctx context.Context) error  { return untilCanceled(ctx) }
+func waitThere(ctx context.Context) error { return untilCanceled(ctx) }
+
+func readAll(t *testing.T, r io.Reader) string {
+	t.Helper()
+	text, err := io.ReadAll(r)
+	require.NoError(t, err)
+	return string(text)
+}
+
+func loggerTo(w io.Writer) *slog.Logger { return slog.New(slog.NewTextHandler(w, nil)) }

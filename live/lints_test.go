@@ -14,22 +14,6 @@ import (
 	"github.com/traigo/traigo/live"
 )
 
-// canceled is a scope that was, with tasks that do not mind.
-func canceled(names ...string) traigo.Snapshot {
-	s := with(scope(3, "upload"), func(s *traigo.Snapshot) { s.State, s.Cause = traigo.Canceling, "requested" })
-	for i, name := range names {
-		s.Tasks = append(s.Tasks, with(task(uint64(i+1), name), func(t *traigo.TaskSnapshot) { t.State = "canceling" }))
-	}
-	return s
-}
-
-func forks(state traigo.State, n int, tasks ...traigo.TaskSnapshot) (scopes []traigo.Snapshot) {
-	for i := range n {
-		scopes = append(scopes, with(scope(uint64(10+i), "fork", tasks...), func(s *traigo.Snapshot) { s.State = state }))
-	}
-	return scopes
-}
-
 // Each lint with what it must find, how many, and after how long; and what is like it,
 // and all right.
 var lintCases = []struct {
@@ -99,14 +83,6 @@ var lintCases = []struct {
 			s.Scopes = append(s.Scopes, f)
 		}
 	}), 0, 1},
-}
-
-func nameless(n int, name string) traigo.Snapshot {
-	s := scope(3, "server")
-	for i := range n {
-		s.Tasks = append(s.Tasks, task(uint64(i+1), name))
-	}
-	return s
 }
 
 func TestLintsFindWhatTheyAreFor(t *testing.T) {

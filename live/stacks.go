@@ -20,22 +20,6 @@ const mostGoroutines = 10_000
 // mostDumps is of how many roots one answer has stacks: each is a dump of its own.
 const mostDumps = 8
 
-// A refusal is an answer that is none, with its status.
-type refusal struct {
-	status int
-	text   string
-}
-
-func (r refusal) Error() string { return "live: " + r.text }
-
-func fail(w http.ResponseWriter, err error) {
-	status := http.StatusServiceUnavailable
-	if r, ok := err.(refusal); ok { //nolint:errorlint // it is made here, and never wrapped
-		status = r.status
-	}
-	http.Error(w, err.Error(), status)
-}
-
 // affordable refuses a dump that would stop the program for long.
 func affordable(q query) error {
 	if n := runtime.NumGoroutine(); n > mostGoroutines && !q.force {
@@ -194,4 +178,40 @@ func stackIn(shots []traigo.Snapshot, scope, task uint64, ofCalls bool) string {
 		}
 	}
 	return strings.Join(stacks, "\n")
+}
+
+// rootOf finds the root that has the scope in it, or what is left of it.
+func (l *look) rootOf(scope uint64) (root uint64, found bool) {
+	i := slices.IndexFunc(l.roots, func(root *node) bool {
+		isIn := false
+		root.each(nil, func(n, _ *node) { isIn = isIn || n.who.scope == scope })
+		return isIn
+	})
+	if i < 0 {
+		return 0, false
+	}
+	return l.roots[i].ID, true
+}
+
+// stackShape is a stack without what differs between equal ones: the number of the
+// goroutine, how long it waits, addresses and arguments.
+func stackShape(stack string) string {
+	if stack == "" {
+		return ""
+	}
+	var b strings.Builder
+	for line := range strings.Lines(stack) {
+		line = strings.TrimSuffix(line, "\n")
+		if name, _, found := strings.Cut(line, " in goroutine "); found {
+			line = name // created by
+		}
+		if !strings.HasPrefix(line, "goroutine ") {
+			line, _, _ = strings.Cut(line, "(0x")
+			line, _, _ = strings.Cut(line, "({0x")
+			line, _, _ = strings.Cut(line, " +0x")
+			b.WriteString(line)
+			b.WriteByte('\n')
+		}
+	}
+	return b.String()
 }

@@ -17,9 +17,6 @@ import (
 	"github.com/traigo/traigo/live"
 )
 
-func waitHere(ctx context.Context) error  { return untilCanceled(ctx) }
-func waitThere(ctx context.Context) error { return untilCanceled(ctx) }
-
 func TestStacksAreShownWhenAskedFor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := opened(t)
@@ -120,4 +117,30 @@ func TestManyRootsAreDumpedInPart(t *testing.T) {
 		text = get(h, fmt.Sprintf("/?stacks=1&full=1&scope=%d", roots[9].ID())).Body.String()
 		assert.Equal(t, 1, strings.Count(text, "live_test.waitHere("))
 	})
+}
+
+// The stack of an abandoned call is the call's, in Dump and by itself.
+func TestAnAbandonedCallHasItsOwnStack(t *testing.T) {
+	s := opened(t)
+	h := live.Handler(s)
+	end := make(chan struct{})
+	defer close(end)
+	in, left := make(chan struct{}), make(chan struct{})
+	c := s.Spawn(func(ctx context.Context) error {
+		_ = traigo.Blocking(func() error { close(in); return deafWork(end) })(ctx)
+		close(left)
+		<-end // cleans up
+		return nil
+	}, traigo.Name("call"))
+	<-in
+	c.Cancel(nil)
+	<-left
+	for _, x := range s.Dump().Tasks {
+		assert.Equal(t, x.State == "abandoned", strings.Contains(x.Stack, "deafWork"), x.State)
+	}
+	at := fmt.Sprintf("/stack?scope=%d&task=%d", s.ID(), c.ID())
+	assert.NotContains(t, get(h, at).Body.String(), "deafWork")
+	w := get(h, at+"&call=1")
+	assert.Contains(t, w.Body.String(), "deafWork")
+	assert.NotContains(t, w.Body.String(), "(*call).run")
 }

@@ -3,6 +3,7 @@ package live
 import (
 	"cmp"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/traigo/traigo"
@@ -209,4 +210,14 @@ func count(roots []*node) (c census) {
 		})
 	}
 	return c
+}
+
+// hasDefaultName is true of scopes that only have a number, and of what is called after
+// a function without a name.
+func (n *node) hasDefaultName() bool {
+	if id, found := strings.CutPrefix(n.Name, "scope#"); found && n.Kind == aScope {
+		return id == strconv.FormatUint(n.ID, 10)
+	}
+	_, after, found := strings.Cut(n.Name, ".func")
+	return found && after != "" && after[0] >= '0' && after[0] <= '9'
 }

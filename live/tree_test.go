@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -15,9 +14,6 @@ import (
 	"github.com/traigo/traigo"
 	"github.com/traigo/traigo/live"
 )
-
-//go:noinline
-func deafWork(end chan struct{}) error { <-end; return nil }
 
 // A task that a fork has given up is shown in the scope above, among tasks that may have
 // the same number: it has neither their scopes nor their stacks.
@@ -56,32 +52,6 @@ func TestATaskThatWasGivenUpIsNotTakenForAnother(t *testing.T) {
 			t.Error(b.Name)
 		}
 	}
-}
-
-// The stack of an abandoned call is the call's, in Dump and by itself.
-func TestAnAbandonedCallHasItsOwnStack(t *testing.T) {
-	s := opened(t)
-	h := live.Handler(s)
-	end := make(chan struct{})
-	defer close(end)
-	in, left := make(chan struct{}), make(chan struct{})
-	c := s.Spawn(func(ctx context.Context) error {
-		_ = traigo.Blocking(func() error { close(in); return deafWork(end) })(ctx)
-		close(left)
-		<-end // cleans up
-		return nil
-	}, traigo.Name("call"))
-	<-in
-	c.Cancel(nil)
-	<-left
-	for _, x := range s.Dump().Tasks {
-		assert.Equal(t, x.State == "abandoned", strings.Contains(x.Stack, "deafWork"), x.State)
-	}
-	at := fmt.Sprintf("/stack?scope=%d&task=%d", s.ID(), c.ID())
-	assert.NotContains(t, get(h, at).Body.String(), "deafWork")
-	w := get(h, at+"&call=1")
-	assert.Contains(t, w.Body.String(), "deafWork")
-	assert.NotContains(t, w.Body.String(), "(*call).run")
 }
 
 // The key of an abandoned call does not depend on what else there is.

@@ -3,7 +3,9 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -12,6 +14,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -20,8 +23,133 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/traigo/traigo"
+	"github.com/traigo/traigo/record"
 	"github.com/traigo/traigo/record/history"
 )
+
+// recording is a log of a program whose task "writer" has failed.
+func recording(t *testing.T) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "run.jsonl")
+	rec, err := record.Create(file)
+	require.NoError(t, err)
+	err = traigo.Run(t.Context(), func(_ context.Context, s *traigo.Scope) error {
+		s.Spawn(func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }, traigo.Name("reader"))
+		s.Spawn(func(context.Context) error { return errors.New("disk full") }, traigo.Name("writer"))
+		return nil
+	}, traigo.Name("backup"), traigo.Observe(rec))
+	require.ErrorContains(t, err, "disk full")
+	require.NoError(t, rec.Close())
+	return file
+}
+
+func TestTreePrintsARecording(t *testing.T) {
+	file := recording(t)
+	code, stdout, stderr := called(t, "", "tree", file)
+	assert.Zero(t, code, stderr)
+	for _, word := range []string{"backup", "reader", "writer", "disk full", "task failed"} {
+		assert.Contains(t, stdout, word)
+	}
+	log, err := os.ReadFile(file)
+	require.NoError(t, err)
+	_, again, _ := called(t, string(log), "tree", "-")
+	assert.Equal(t, stdout, again, "from standard input")
+}
+
+func TestConvertWritesWhatOthersRead(t *testing.T) {
+	file := recording(t)
+	for _, format := range []string{"sclogs", "chrome"} {
+		code, stdout, stderr := called(t, "", "convert", "-to", format, file)
+		assert.Zero(t, code, stderr)
+		assert.True(t, json.Valid([]byte(stdout)), format)
+		assert.Contains(t, stdout, "writer", format)
+	}
+	out := filepath.Join(t.TempDir(), "run.pftrace")
+	code, stdout, stderr := called(t, "", "convert", "-to", "perfetto", "-o", out, file)
+	assert.Zero(t, code, stderr)
+	assert.Empty(t, stdout)
+	trace, err := os.ReadFile(out)
+	require.NoError(t, err)
+	assert.Contains(t, string(trace), "writer")
+
+	_, sclogs, _ := called(t, "", "convert", "-to", "sclogs", file)
+	_, tree, _ := called(t, sclogs, "tree", "-")
+	assert.Contains(t, tree, "writer", "what was converted is read again")
+}
+
+func TestViewWritesAPage(t *testing.T) {
+	t.Setenv("DISPLAY", "")
+	t.Setenv("WAYLAND_DISPLAY", "")
+	file := recording(t)
+	page := strings.TrimSuffix(file, ".jsonl") + ".html"
+	code, stdout, stderr := called(t, "", "view", file)
+	assert.Zero(t, code, stderr)
+	assert.Contains(t, stdout, "page "+page)
+	assert.Contains(t, stdout, "open file://"+page, "nobody is there to open it for")
+	html, err := os.ReadFile(page)
+	require.NoError(t, err)
+	assert.Contains(t, string(html), "<html")
+
+	code, _, stderr = called(t, "", "view", "-o", "/there/is/none.html", file)
+	assert.Equal(t, exitFailed, code)
+	assert.Contains(t, stderr, "traigo view: open /there/is/none.html")
+
+	code, stdout, stderr = called(t, "", "view", "-o", "-", file)
+	assert.Zero(t, code, stderr)
+	assert.Equal(t, string(html), stdout, "the page and nothing else")
+}
+
+func TestARecordingIsNotOverwritten(t *testing.T) {
+	file := recording(t)
+	before, err := os.ReadFile(file)
+	require.NoError(t, err)
+	link := filepath.Join(t.TempDir(), "link")
+	require.NoError(t, os.Symlink(file, link))
+	for _, args := range [][]string{
+		{"view", "-open=false", "-o", file, file},
+		{"view", "-open=false", "-o", link, file},
+		{"convert", "-to", "chrome", "-o", file, link},
+	} {
+		code, _, stderr := called(t, "", args...)
+		assert.Equal(t, exitFailed, code, "%v", args)
+		assert.Contains(t, stderr, "-o takes another file", "%v", args)
+		after, err := os.ReadFile(file)
+		require.NoError(t, err)
+		assert.Equal(t, before, after, "%v", args)
+	}
+}
+
+func TestEachRecordingHasAPageOfItsOwn(t *testing.T) {
+	for file, page := range map[string]string{
+		"-":                  "traigo.html",
+		"run.jsonl":          "run.html",
+		"run.jsonl.1":        "run.jsonl.1.html",
+		"run.jsonl.2":        "run.jsonl.2.html",
+		"sc-logs.json":       "sc-logs.html",
+		"logs/v1.2":          "logs/v1.2.html",
+		"run.html":           "run.html.html",
+		"log.d/run":          "log.d/run.html",
+		"log.jsonl/server.1": "log.jsonl/server.1.html",
+	} {
+		assert.Equal(t, page, pageOf(file), file)
+	}
+}
+
+func TestHalfAFileIsRemoved(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("no limit on the size of files to run into")
+	}
+	dir := t.TempDir()
+	binary, page := filepath.Join(dir, "traigo"), filepath.Join(dir, "run.html")
+	out, err := exec.CommandContext(t.Context(), "go", "build", "-o", binary, ".").CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	limited := "trap '' XFSZ; ulimit -f 8; exec \"$0\" view -open=false -o \"$1\" \"$2\""
+	out, err = exec.CommandContext(t.Context(), "sh", "-c", limited, binary, page, recording(t)).CombinedOutput()
+	require.Error(t, err)
+	assert.Contains(t, string(out), "traigo view: ")
+	assert.NoFileExists(t, page)
+}
 
 // A server under load, seen through our log, trio-vis's schema and Chrome's, tells one
 // story: the same tasks in the same scopes, from when to when.
