@@ -6,7 +6,7 @@ import { find, model, part } from './model.js';
 import { listen, setPaused } from './stream.js';
 import { renderSummary, tickSummary } from './summary.js';
 import { isFrozen } from './time.js';
-import { move, press, renderTree, rowOf, tickTree } from './tree.js';
+import { move, onOpen, press, renderTree, rowOf, tickTree } from './tree.js';
 
 function render() {
   renderTree();
@@ -84,4 +84,5 @@ for (const a of [$('as-text'), $('as-json'), $('as-stacks')]) {
   for (const [key, value] of part) query.set(key, value);
   a.search = query;
 }
+onOpen(openDetails);
 listen(render);

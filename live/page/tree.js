@@ -2,16 +2,21 @@
 // stays where it is.
 
 import { $, make } from './dom.js';
-import { openDetails } from './details.js';
 import { list, model, part } from './model.js';
 import { Row } from './row.js';
 
 const tree = $('tree');
 const rows = new Map(); // key → Row
 let shown = []; // entries
+let openRow = () => {}; // set by onOpen
 
 export const rowOf = (key) => rows.get(key);
 export const entryOf = (key) => shown.find((entry) => entry.key === key);
+
+/** Has open called with the key of each row that the user opens. */
+export function onOpen(open) {
+  openRow = open;
+}
 
 /** Makes the rows those of the state. */
 export function renderTree() {
@@ -83,7 +88,7 @@ tree.addEventListener('click', (e) => {
   } else if (e.target === row.twisty) {
     toggle(key, !model.folded.has(key));
   } else {
-    openDetails(key);
+    openRow(key);
   }
 });
 
@@ -117,7 +122,7 @@ const keys = {
     if (model.folded.has(key)) toggle(key, false);
     else move(1);
   },
-  Enter: ({ key, node, more }) => (more ? showMore(node) : openDetails(key)),
+  Enter: ({ key, node, more }) => (more ? showMore(node) : openRow(key)),
 };
 
 /** Obeys a key; reports whether it is one of the tree's. */
