@@ -79,7 +79,7 @@ func TestCostOfAnAnswerAboutMany(t *testing.T) {
 			w := get(h, "/?stacks=1")
 			assert.Equal(t, http.StatusConflict, w.Code)
 			assert.Contains(t, w.Body.String(), "stacks=force")
-			assert.True(t, live.IsForgetful(h))
+			assert.False(t, live.KeepsSnapshot(h))
 		})
 	}
 }
@@ -90,7 +90,7 @@ func TestCostOfATree(t *testing.T) {
 		t.Skip("the race detector allocates")
 	}
 	shot := nameless(10_000, "worker")
-	m := &live.Memory{}
+	m := &live.LintState{}
 	allocs := testing.AllocsPerRun(5, func() { live.Text(m, at, "", shot) })
 	t.Log(allocs, "allocations for 10,000 tasks")
 	assert.LessOrEqual(t, allocs, 200.0)
@@ -139,7 +139,7 @@ func BenchmarkLook(b *testing.B) {
 				s.Snapshot()
 			}
 		})
-		shot, m := s.Snapshot(), &live.Memory{}
+		shot, m := s.Snapshot(), &live.LintState{}
 		b.Run(row.name+"/text", func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {

@@ -123,7 +123,7 @@ func TestAStreamEndsAfterAMinute(t *testing.T) {
 		<-done
 		assert.True(t, strings.HasSuffix(s.text(), "event: bye\ndata: 1\n\n"))
 		assert.Zero(t, live.Streams(h))
-		assert.True(t, live.IsForgetful(h), "nothing is kept")
+		assert.False(t, live.KeepsSnapshot(h), "nothing is kept")
 	})
 }
 
@@ -137,10 +137,10 @@ func TestManyStreamsShareTheirLooks(t *testing.T) {
 			streams = append(streams, s)
 		}
 		time.Sleep(time.Second)
-		before := live.Looks(h)
+		before := live.SnapshotsTaken(h)
 		time.Sleep(10 * time.Second)
-		assert.LessOrEqual(t, live.Looks(h)-before, uint64(41), "four a second")
-		assert.GreaterOrEqual(t, live.Looks(h)-before, uint64(10))
+		assert.LessOrEqual(t, live.SnapshotsTaken(h)-before, uint64(41), "four a second")
+		assert.GreaterOrEqual(t, live.SnapshotsTaken(h)-before, uint64(10))
 		root.Spawn(untilCanceled, traigo.Name("reader"))
 		time.Sleep(time.Second)
 		for _, s := range streams {

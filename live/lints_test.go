@@ -89,7 +89,7 @@ func TestLintsFindWhatTheyAreFor(t *testing.T) {
 	seen := map[string]bool{"finalizing-long": true} // has a test of its own
 	for _, row := range lintCases {
 		t.Run(row.lint+": "+row.name, func(t *testing.T) {
-			m := &live.Memory{}
+			m := &live.LintState{}
 			found, recheck := live.Lints(m, at, row.shot)
 			if row.count == 0 || row.after > 0 {
 				assert.NotContains(t, found, row.lint, "at once")
@@ -104,7 +104,7 @@ func TestLintsFindWhatTheyAreFor(t *testing.T) {
 		})
 		seen[row.lint] = seen[row.lint] || row.count > 0
 	}
-	for name, do := range live.LintNames() {
+	for name, do := range live.LintAdvice() {
 		assert.True(t, seen[name], "%s is never found", name)
 		assert.Regexp(t, `^[A-Z].*\.$`, do, "%s says what to do in sentences", name)
 	}
@@ -112,7 +112,7 @@ func TestLintsFindWhatTheyAreFor(t *testing.T) {
 
 // A straggler becomes one that ignores its cancellation: one word at a time.
 func TestOfOneTaskIsSaidOneThing(t *testing.T) {
-	m := &live.Memory{}
+	m := &live.LintState{}
 	shot := canceled("copy")
 	for _, row := range []struct {
 		after time.Duration
@@ -126,7 +126,7 @@ func TestOfOneTaskIsSaidOneThing(t *testing.T) {
 }
 
 func TestAScopeThatWasOpenForLongAndFinalizesForLong(t *testing.T) {
-	m := &live.Memory{}
+	m := &live.LintState{}
 	shot := scope(3, "server", task(1, "accept"))
 	for look := range 3 {
 		found, _ := live.Lints(m, at.Add(time.Duration(look)*time.Second), shot)
@@ -146,7 +146,7 @@ func TestAScopeThatWasOpenForLongAndFinalizesForLong(t *testing.T) {
 // What may have come and gone between two looks that are far apart starts anew.
 func TestLintsDoNotBelieveWhatTheyHaveNotSeen(t *testing.T) {
 	idle := with(scope(3, "server"), func(s *traigo.Snapshot) { s.State, s.Scopes = traigo.Finalizing, forks(traigo.Open, 2) })
-	m := &live.Memory{}
+	m := &live.LintState{}
 	_, _ = live.Lints(m, at, idle)
 	found, _ := live.Lints(m, at.Add(time.Hour), idle)
 	assert.Empty(t, found)
@@ -154,13 +154,13 @@ func TestLintsDoNotBelieveWhatTheyHaveNotSeen(t *testing.T) {
 	assert.Equal(t, map[string]int{"unfinalized-forks": 1}, found)
 
 	// A state that has no way back is another matter.
-	m = &live.Memory{}
+	m = &live.LintState{}
 	_, _ = live.Lints(m, at, canceled("copy"))
 	found, _ = live.Lints(m, at.Add(time.Hour), canceled("copy"))
 	assert.Equal(t, map[string]int{"ignored-cancel": 1}, found)
 
 	// And what was gone in between is forgotten.
-	m = &live.Memory{}
+	m = &live.LintState{}
 	_, _ = live.Lints(m, at, canceled("copy"))
 	_, _ = live.Lints(m, at.Add(time.Second), scope(4, "other"))
 	found, recheck := live.Lints(m, at.Add(10*time.Second), canceled("copy"))
@@ -169,7 +169,7 @@ func TestLintsDoNotBelieveWhatTheyHaveNotSeen(t *testing.T) {
 }
 
 func TestWarningsSayHowManyAndWhere(t *testing.T) {
-	m := &live.Memory{}
+	m := &live.LintState{}
 	shot := canceled("a", "b", "c", "d", "e", "f", "g\n")
 	_ = live.Text(m, at, "", shot)
 	text := live.Text(m, at.Add(12*time.Second), "", shot)
@@ -198,7 +198,7 @@ func TestLintsAreInTheDocumentation(t *testing.T) {
 	require.NoError(t, err)
 	_, list, found := strings.Cut(string(doc), "# Lints")
 	require.True(t, found)
-	for name := range live.LintNames() {
+	for name := range live.LintAdvice() {
 		assert.Contains(t, list, "//\t"+name+" ", "%s", name)
 	}
 }

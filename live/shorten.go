@@ -7,17 +7,17 @@ import (
 	"time"
 )
 
-// foldFrom is how many equal siblings become one line: four can still be read, and
-// each be asked for its stack.
-const foldFrom = 5
+// minFold is how many equal siblings are folded into one line. Four are few enough to be
+// read, and the stack of each can be asked for.
+const minFold = 5
 
-// Two nodes have the same shape if what is said of them is equal, but for ids and
-// times, and below them is the same, however often: a connection with three workers is
-// like one with four.
-
-// outline works out the shape of n and of all below it, and what matters.
-func (n *node) outline() uint64 {
-	n.matters = len(n.Warnings) > 0
+// setShapes sets the shape of n and of all nodes below it, and whether they have warnings.
+//
+// Two nodes have the same shape if they differ only in their IDs and times, and if the
+// same shapes are below them, however many there are of each: a connection with three
+// workers has the shape of one with four.
+func (n *node) setShapes() uint64 {
+	n.hasWarning = len(n.Warnings) > 0
 	h := emptyHash.add(n.Kind).add(n.label()).add(n.State).add(n.Cause).add(stackShape(n.Stack)).
 		number(uint64(n.Limit)) //nolint:gosec // a Limit is positive
 	for _, flag := range n.Flags {
@@ -34,8 +34,8 @@ func (n *node) outline() uint64 {
 	}
 	shapes := make([]uint64, len(n.Below))
 	for i, below := range n.Below {
-		shapes[i] = below.outline()
-		n.matters = n.matters || below.matters
+		shapes[i] = below.setShapes()
+		n.hasWarning = n.hasWarning || below.hasWarning
 	}
 	slices.Sort(shapes)
 	for _, shape := range slices.Compact(shapes) {
@@ -45,7 +45,7 @@ func (n *node) outline() uint64 {
 	return n.shape
 }
 
-// A hash is FNV-1a. That of package hash makes an allocation, which is many for 100,000.
+// A hash is FNV-1a. The one in hash/fnv needs an allocation for each node.
 type hash uint64
 
 const emptyHash hash = 14695981039346656037
@@ -66,17 +66,18 @@ func (h hash) number(n uint64) hash {
 
 func (h hash) byte(b byte) hash { return (h ^ hash(b)) * 1099511628211 }
 
-// label is the name of n among others: the default names of scopes differ by nothing
-// but their number.
+// label returns the name of n, without the number of a scope's default name, so that
+// scopes without names can be folded.
 func (n *node) label() string {
-	if n.hasDefaultName() && n.Kind == aScope {
+	if n.hasDefaultName() && n.Kind == kindScope {
 		return "scope#"
 	}
 	return n.Name
 }
 
-// fold returns nodes with equal siblings as one, if there are from or more, at the place
-// of the first. What it is given is left as it is: others look at it too.
+// fold returns a copy of the tree in which siblings of the same shape, if there are at
+// least from of them, are one node, in the place of the first. It leaves the nodes that
+// it is given as they are, since views share them. parent is the key of the parent.
 func fold(siblings []*node, parent string, from int) []*node {
 	if len(siblings) == 0 {
 		return nil
@@ -93,10 +94,10 @@ func fold(siblings []*node, parent string, from int) []*node {
 		group := groups[n.shape]
 		switch {
 		case len(group) < from:
-			alone := *n
-			alone.Key, alone.Path = n.who.key(), clean(n.Path, longestPath)
-			alone.Below = fold(n.Below, alone.Key, from)
-			folded = append(folded, &alone)
+			single := *n
+			single.Key, single.Path = n.nodeID.key(), escape(n.Path, maxPathLen)
+			single.Below = fold(n.Below, single.Key, from)
+			folded = append(folded, &single)
 		case group[0] == n:
 			folded = append(folded, merge(group, parent))
 		}
@@ -104,13 +105,14 @@ func fold(siblings []*node, parent string, from int) []*node {
 	return folded
 }
 
-// merge makes one node of a group with the same shape.
+// merge returns one node for a group with the same shape.
 func merge(group []*node, parent string) *node {
 	one := *oldest(group)
 	one.Count, one.Name, one.Waiting = len(group), one.label(), 0
 	one.Unawaited = nil
-	one.Path = clean(one.Path, longestPath)
-	// The oldest may be another the next time: what is one line has to stay one.
+	one.Path = escape(one.Path, maxPathLen)
+	// The key must not depend on the oldest, which may be another in the next snapshot: the
+	// page would take the line for a new one.
 	one.Key = parent + "/" + strconv.FormatUint(one.shape, 36)
 	var shapes []uint64
 	below := make(map[uint64][]*node)
@@ -139,7 +141,7 @@ func oldest(group []*node) *node {
 	return slices.MinFunc(group, func(a, b *node) int { return a.Since.Compare(b.Since) })
 }
 
-// earlier is the earlier of two times, of which one may not be set.
+// earlier returns the earlier of two times; the other one if one of them is zero.
 func earlier(a, b time.Time) time.Time {
 	if a.IsZero() || !b.IsZero() && b.Before(a) {
 		return b
@@ -147,46 +149,45 @@ func earlier(a, b time.Time) time.Time {
 	return a
 }
 
-// mostLines is how many nodes an answer has that does not ask for all.
-const mostLines = 2000
+const (
+	maxLines = 2000    // nodes in an answer, unless the query asks for all
+	maxDepth = 1 << 10 // levels that are kept at most when lines are left out
+	minWidth = 4       // siblings that are kept everywhere before levels are left out
+)
 
-// deepest is how deep a tree may be, of which still something is left out.
-const deepest = 1 << 10
-
-// narrowest is how many siblings stay, however little is left of what is below them.
-const narrowest = 4
-
-// cut leaves out siblings until the tree has no more than most lines: everywhere as many
-// stay, so that the widest loses first. If that is not enough, the deepest goes. What
-// there is a warning about stays before others. It returns how many lines were lost.
-func cut(roots []*node, most int) (kept []*node, lost int) {
-	total := lines(roots, deepest*deepest, deepest*deepest)
+// limitLines leaves out nodes until the trees have at most as many lines as most says. It
+// keeps the same number of siblings everywhere, so that the scopes with the most children
+// lose lines first; if minWidth siblings are still too many, it leaves out the deepest
+// levels. Among siblings those with warnings are kept first. lost is the number of lines
+// that were left out.
+func limitLines(roots []*node, most int) (kept []*node, lost int) {
+	total := countLines(roots, maxDepth*maxDepth, maxDepth*maxDepth)
 	if total <= most {
 		return roots, 0
 	}
-	depth := deepest
-	for depth > 1 && lines(roots, narrowest, depth) > most {
+	depth := maxDepth
+	for depth > 1 && countLines(roots, minWidth, depth) > most {
 		depth /= 2
 	}
-	tooWide := func(i int) bool { return lines(roots, narrowest+1+i, depth) > most }
-	width := narrowest + sort.Search(most-narrowest, tooWide)
+	tooWide := func(i int) bool { return countLines(roots, minWidth+1+i, depth) > most }
+	width := minWidth + sort.Search(most-minWidth, tooWide)
 	kept = trim(roots, width, depth)
-	return kept, total - lines(kept, width, depth)
+	return kept, total - countLines(kept, width, depth)
 }
 
-// lines counts the nodes down to depth, of each family at most width.
-func lines(siblings []*node, width, depth int) (sum int) {
+// countLines returns how many nodes trim keeps.
+func countLines(siblings []*node, width, depth int) (sum int) {
 	if depth == 0 {
 		return 0
 	}
 	for _, n := range choose(siblings, width) {
-		sum += 1 + lines(n.Below, width, depth-1)
+		sum += 1 + countLines(n.Below, width, depth-1)
 	}
 	return sum
 }
 
-// trim makes the tree that lines has counted. The nodes are the folding's own, so they
-// can be changed.
+// trim leaves out all but width siblings everywhere, and everything below depth levels.
+// It changes the nodes, which are copies made by fold.
 func trim(siblings []*node, width, depth int) []*node {
 	if depth == 0 {
 		return nil
@@ -195,36 +196,37 @@ func trim(siblings []*node, width, depth int) []*node {
 	for _, n := range kept {
 		left := 0
 		for _, below := range n.Below {
-			left += below.many()
+			left += below.size()
 		}
 		n.Below = trim(n.Below, width, depth-1)
 		for _, below := range n.Below {
-			left -= below.many()
+			left -= below.size()
 		}
 		n.More += left
 	}
 	return kept
 }
 
-// choose takes width siblings, in their order: those that matter, then the first ones.
+// choose returns width of the siblings, in their order: first those with warnings, then
+// from the beginning of the list.
 func choose(siblings []*node, width int) []*node {
 	if len(siblings) <= width {
 		return siblings
 	}
 	chosen := make([]*node, 0, width)
-	rest := width
+	rest := width // how many without warnings
 	for _, n := range siblings {
-		if n.matters && rest > 0 {
+		if n.hasWarning && rest > 0 {
 			rest--
 		}
 	}
-	urgent := width - rest
+	warned := width - rest
 	for _, n := range siblings {
 		switch {
-		case n.matters && urgent > 0:
-			urgent--
+		case n.hasWarning && warned > 0:
+			warned--
 			chosen = append(chosen, n)
-		case !n.matters && rest > 0:
+		case !n.hasWarning && rest > 0:
 			rest--
 			chosen = append(chosen, n)
 		}

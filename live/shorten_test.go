@@ -38,8 +38,8 @@ server (open, 1m0s)
 ├─ few (open, 1m0s)
 ├─ few (open, 1m0s)
 └─ few (open, 1m0s)
-`, live.Text(&live.Memory{}, at, "", server))
-	full := live.Text(&live.Memory{}, at, "full=1", server)
+`, live.Text(&live.LintState{}, at, "", server))
+	full := live.Text(&live.LintState{}, at, "full=1", server)
 	assert.Equal(t, 5000, strings.Count(full, "• worker (running, ")-1)
 }
 
@@ -71,20 +71,20 @@ server (open, 1m0s)
       ├─ • write (running, 1s)
       ├─ • write (running, 1s)
       └─ • write (running, 1s)
-`, live.Text(&live.Memory{}, at, "", server))
+`, live.Text(&live.LintState{}, at, "", server))
 }
 
 func TestAnAnswerHasItsLength(t *testing.T) {
 	server := wide(10_000)
 	server.Tasks[9000].State = "given up"
-	text := live.Text(&live.Memory{}, at, "", server)
+	text := live.Text(&live.LintState{}, at, "", server)
 	assert.LessOrEqual(t, strings.Count(text, "\n"), 2020)
 	assert.Contains(t, text, "worker-9000 (given up", "what matters is shown")
 	assert.Regexp(t, `└─ … and 8,\d\d\d more\n`, text)
 	assert.Regexp(t, `\n8,\d\d\d lines are left out: \?all=1`, text)
-	assert.Equal(t, 10_000, strings.Count(live.Text(&live.Memory{}, at, "all=1", server), "• worker-"))
+	assert.Equal(t, 10_000, strings.Count(live.Text(&live.LintState{}, at, "all=1", server), "• worker-"))
 
-	x := decode(t, live.JSON(&live.Memory{}, at, "", server))
+	x := decode(t, live.JSON(&live.LintState{}, at, "", server))
 	require.Len(t, x.Roots, 1)
 	assert.Equal(t, 10_000, len(x.Roots[0].Below)+x.Roots[0].More)
 	assert.Equal(t, x.Roots[0].More, x.Cut)
@@ -97,7 +97,7 @@ func TestOfEachFamilyAsManyAreShown(t *testing.T) {
 	for i := range 100 {
 		server.Scopes = append(server.Scopes, with(wide(100), func(s *traigo.Snapshot) { s.ID, s.Name = uint64(i+10), fmt.Sprint("conn ", i) }))
 	}
-	text := live.Text(&live.Memory{}, at, "", server)
+	text := live.Text(&live.LintState{}, at, "", server)
 	assert.LessOrEqual(t, strings.Count(text, "\n"), 2000+110)
 	assert.Equal(t, 44, strings.Count(text, "─ conn "))
 	assert.Equal(t, 44*44, strings.Count(text, "• worker-"))
@@ -108,7 +108,7 @@ func TestOfEachFamilyAsManyAreShown(t *testing.T) {
 		above.Scopes = []traigo.Snapshot{deep}
 		deep = above
 	}
-	text = live.Text(&live.Memory{}, at, "", deep)
+	text = live.Text(&live.LintState{}, at, "", deep)
 	assert.LessOrEqual(t, strings.Count(text, "\n"), 2010)
 	assert.Contains(t, text, "… and 1 more")
 }
@@ -118,7 +118,7 @@ func TestRootsAreCutToo(t *testing.T) {
 	for i := range 3000 {
 		roots = append(roots, scope(uint64(i+1), fmt.Sprint("root ", i)))
 	}
-	text := live.Text(&live.Memory{}, at, "", roots...)
+	text := live.Text(&live.LintState{}, at, "", roots...)
 	assert.Contains(t, text, "\n… and 1,000 more\n")
 	assert.Contains(t, text, "\n1,000 lines are left out")
 }

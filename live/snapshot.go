@@ -11,137 +11,143 @@ import (
 	"github.com/traigo/traigo"
 )
 
-// A look is the roots at one moment, and what there is to say of them.
-type look struct {
+// A snapshot is all roots at one moment, with the warnings about them.
+type snapshot struct {
 	taken    time.Time
 	roots    []*node
-	census   census
+	counts   counts
 	warnings []warning
 	recheck  int
-	ended    []ending
-	note     string // what is missing
+	ended    []endedScope
+	note     string // says what is missing, if anything is
 
-	outlined sync.Once
-	mu       sync.Mutex      // guards views
-	views    map[query]*view // those that streams share
+	shapesOnce sync.Once
+	mu         sync.Mutex      // guards views
+	views      map[query]*view // shared by the streams that ask for the same
 }
 
-// look takes a look without stacks. The camera calls it, never twice at a time.
-func (h *handler) look() *look {
+// takeSnapshot takes a snapshot without stacks. Only h.snapshots calls it, so it never
+// runs twice at a time.
+func (h *handler) takeSnapshot() *snapshot {
 	roots, ended := h.source()
-	shots := make([]traigo.Snapshot, len(roots))
+	taken := make([]traigo.Snapshot, len(roots))
 	for i, root := range roots {
-		// Not its Err: who asks for that takes the responsibility for the outcome.
-		shots[i] = root.Snapshot()
+		// root.Err must not be called: the outcome would count as received, and a failure
+		// that nobody else asks for would no longer be logged.
+		taken[i] = root.Snapshot()
 	}
-	l := newLook(shots, time.Now(), &h.memory)
-	l.ended = ended
-	return l
+	s := newSnapshot(taken, time.Now(), &h.lintState)
+	s.ended = ended
+	return s
 }
 
-func newLook(shots []traigo.Snapshot, now time.Time, m *memory) *look {
-	l := &look{taken: now, views: make(map[query]*view)}
-	for _, shot := range shots {
-		l.roots = append(l.roots, treeOf(shot, now))
+// newSnapshot makes the trees of the roots, and runs the lints on them with what is
+// remembered of earlier snapshots.
+func newSnapshot(roots []traigo.Snapshot, now time.Time, remembered *lintState) *snapshot {
+	s := &snapshot{taken: now, views: make(map[query]*view)}
+	for _, root := range roots {
+		s.roots = append(s.roots, newTree(root, now))
 	}
-	l.census = count(l.roots)
-	l.warnings, l.recheck = m.inspect(l.roots, now)
-	return l
+	s.counts = countNodes(s.roots)
+	s.warnings, s.recheck = remembered.run(s.roots, now)
+	return s
 }
 
-// A view is the part of a look that a client has asked for, as it is shown.
+// A view is the part of a snapshot that a client asks for, folded and with lines left out
+// as the query wants it.
 type view struct {
-	*look
+	*snapshot
 	query query
 	roots []*node
-	cut   int
-	more  int // roots that are left out
+	cut   int // lines left out
+	more  int // roots left out
 
 	encode sync.Once
-	stable []byte // the JSON without the moment: the same as long as nothing changes
-	hash   string
+	stable []byte // JSON without the time of the snapshot, which differs each time
+	hash   string // of stable
 }
 
-// view makes the part of l that q asks for.
-func (l *look) view(q query) *view {
-	v := &view{look: l, query: q, roots: l.roots}
+// view returns the part of s that q asks for.
+func (s *snapshot) view(q query) *view {
+	v := &view{snapshot: s, query: q, roots: s.roots}
 	if q.scope != 0 || q.path != "" {
-		v.roots = l.find(q)
+		v.roots = s.find(q)
 	}
-	from := foldFrom
+	from := minFold
 	if q.full {
 		from = math.MaxInt
 	}
-	l.outlined.Do(func() {
-		for _, root := range l.roots {
-			root.outline()
+	s.shapesOnce.Do(func() {
+		for _, root := range s.roots {
+			root.setShapes()
 		}
 	})
 	v.roots = fold(v.roots, "", from)
 	if !q.all {
 		all := len(v.roots)
-		v.roots, v.cut = cut(v.roots, mostLines)
+		v.roots, v.cut = limitLines(v.roots, maxLines)
 		v.more = all - len(v.roots)
 	}
 	return v
 }
 
-// shared is view for many clients that want the same.
-func (l *look) shared(q query) *view {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.views[q] == nil {
-		l.views[q] = l.view(q)
+// sharedView returns the same view to all clients with the same query.
+func (s *snapshot) sharedView(q query) *view {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.views[q] == nil {
+		s.views[q] = s.view(q)
 	}
-	return l.views[q]
+	return s.views[q]
 }
 
-// find returns the nodes that have the path and the ID asked for, without those below
-// others of them.
-func (l *look) find(q query) (found []*node) {
+// find returns the nodes with the path and the ID that q asks for, except those below
+// another one.
+func (s *snapshot) find(q query) (found []*node) {
 	var search func(siblings []*node)
 	search = func(siblings []*node) {
 		for _, n := range siblings {
-			if (q.scope == 0 || n.Kind == aScope && n.ID == q.scope) && (q.path == "" || n.hasPath(q.path)) {
+			if (q.scope == 0 || n.Kind == kindScope && n.ID == q.scope) && (q.path == "" || n.hasPath(q.path)) {
 				found = append(found, n)
 			} else {
 				search(n.Below)
 			}
 		}
 	}
-	search(l.roots)
+	search(s.roots)
 	return found
 }
 
-// hasPath is true of the path as it is, and as it is shown.
+// hasPath reports whether path is that of n, or is what a client is shown of it: escaped
+// and cut.
 func (n *node) hasPath(path string) bool {
-	return n.Path == path || (len(n.Path) > longestPath || !isPlain(n.Path)) && clean(n.Path, longestPath) == path
+	return n.Path == path || (len(n.Path) > maxPathLen || !isPrintableASCII(n.Path)) && escape(n.Path, maxPathLen) == path
 }
 
-// none is true if something was asked for that is not there.
-func (v *view) none() bool {
+// notFound reports whether the query asks for a path or an ID that does not exist.
+func (v *view) notFound() bool {
 	return len(v.roots) == 0 && (v.query.path != "" || v.query.scope != 0)
 }
 
-// answer is the JSON: see doc.go.
+// An answer is the JSON object that doc.go describes.
 type answer struct {
 	Version int       `json:"version"`
 	Taken   time.Time `json:"taken,omitzero"`
-	census
-	Warnings []warning `json:"warnings"`
-	Recheck  int       `json:"recheck,omitempty"`
-	Cut      int       `json:"cut,omitempty"`
-	Note     string    `json:"note,omitempty"`
-	Roots    []*node   `json:"roots"`
-	Ended    []ending  `json:"ended,omitempty"`
+	counts
+	Warnings []warning    `json:"warnings"`
+	Recheck  int          `json:"recheck,omitempty"`
+	Cut      int          `json:"cut,omitempty"`
+	Note     string       `json:"note,omitempty"`
+	Roots    []*node      `json:"roots"`
+	Ended    []endedScope `json:"ended,omitempty"`
 }
 
 const version = 1
 
-// json encodes v, with the moment or without.
-func (v *view) json(dated bool) []byte {
+// json encodes v, with the time of the snapshot or without.
+func (v *view) json(withTime bool) []byte {
 	a := answer{
-		Version: version, census: v.census, Warnings: v.warnings, Recheck: v.recheck, Cut: v.cut,
+		Version: version, counts: v.counts, Warnings: v.warnings, Recheck: v.recheck, Cut: v.cut,
 		Note: v.note, Roots: v.roots, Ended: v.ended,
 	}
 	if a.Warnings == nil {
@@ -150,17 +156,18 @@ func (v *view) json(dated bool) []byte {
 	if a.Roots == nil {
 		a.Roots = []*node{}
 	}
-	if dated {
+	if withTime {
 		a.Taken = v.taken
 	}
 	text, err := json.Marshal(a)
 	if err != nil {
-		panic("live: " + err.Error()) // a time beyond the year 9999
+		panic("live: " + err.Error()) // only a time after the year 9999 cannot be encoded
 	}
 	return text
 }
 
-// stableJSON is the same, and has the same hash, as long as nothing has changed.
+// stableJSON returns JSON that is the same in each snapshot as long as nothing changes,
+// and its hash. It is encoded once for all streams that share v.
 func (v *view) stableJSON() (text []byte, hash string) {
 	v.encode.Do(func() {
 		v.stable = v.json(false)
@@ -173,95 +180,98 @@ func (v *view) stableJSON() (text []byte, hash string) {
 	return v.stable, v.hash
 }
 
-// restFactor times what a picture has cost is how long the camera then rests at least.
-const restFactor = 2
+// idleFactor bounds the share of one processor that a throttle uses: after a call that
+// took d, the next one begins at least idleFactor*d later.
+const idleFactor = 2
 
-// A camera takes pictures for many clients, one at a time and not too often. A client
-// gets a picture that was begun after it had asked for it: so no answer is older than
-// its question, and all that wait share one.
-type camera[K comparable, V any] struct {
-	take func(K) V
-	gap  time.Duration // between the beginnings of two
+// A throttle calls a function for many clients, one call at a time and not too often. A
+// client gets the result of a call that began after the client had asked, so that no
+// answer is older than its request. Clients that wait for the same key share one result.
+type throttle[K comparable, V any] struct {
+	call     func(K) V
+	interval time.Duration // at least, between the beginnings of two calls
 
-	turn chan struct{} // whoever has sent into it takes the next picture
-	next time.Time     // when that may be; of whoever has the turn
+	turn      chan struct{} // a semaphore of one: its holder makes the next call
+	notBefore time.Time     // when the next call may begin; guarded by turn
 
-	mu      sync.Mutex // guards what follows
-	waiting int        // clients
-	begun   uint64     // pictures
-	number  uint64     // of the picture that is kept; 0 if none is
-	key     K
-	picture V
+	mu           sync.Mutex // guards the fields below
+	clients      int        // in get
+	started      uint64     // number of calls so far
+	resultNumber uint64     // which call result is from; 0 if there is no result
+	resultKey    K
+	result       V
 }
 
-func newCamera[K comparable, V any](gap time.Duration, take func(K) V) *camera[K, V] {
-	return &camera[K, V]{take: take, gap: gap, turn: make(chan struct{}, 1)}
+func newThrottle[K comparable, V any](interval time.Duration, call func(K) V) *throttle[K, V] {
+	return &throttle[K, V]{call: call, interval: interval, turn: make(chan struct{}, 1)}
 }
 
-// get returns a picture of key. Its error is why ctx is done.
-func (c *camera[K, V]) get(ctx context.Context, key K) (V, error) {
-	before := c.enter()
-	defer c.leave()
+// get returns the result of a call with key that begins after get was called. When ctx
+// ends first, it returns the cause.
+func (t *throttle[K, V]) get(ctx context.Context, key K) (V, error) {
+	before := t.addClient()
+	defer t.removeClient()
 	var none V
 	select {
-	case c.turn <- struct{}{}:
+	case t.turn <- struct{}{}:
 	case <-ctx.Done():
 		return none, context.Cause(ctx)
 	}
-	defer func() { <-c.turn }()
-	if picture, ok := c.newerThan(before, key); ok {
-		return picture, nil
+	defer func() { <-t.turn }()
+	if result, ok := t.resultAfter(before, key); ok {
+		return result, nil
 	}
-	if err := sleepUntil(ctx, c.next); err != nil {
+	if err := sleepUntil(ctx, t.notBefore); err != nil {
 		return none, err
 	}
-	number, began := c.begin(), time.Now()
-	picture := c.take(key)
+	number, began := t.startCall(), time.Now()
+	result := t.call(key)
 	cost := time.Since(began)
-	c.next = began.Add(max(c.gap, (1+restFactor)*cost))
-	c.keep(number, key, picture)
-	return picture, nil
+	t.notBefore = began.Add(max(t.interval, (1+idleFactor)*cost))
+	t.store(number, key, result)
+	return result, nil
 }
 
-// enter counts a client, and tells it how many pictures were begun before it came.
-func (c *camera[K, V]) enter() (before uint64) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.waiting++
-	return c.begun
+// addClient counts a client, and returns how many calls have begun so far: the client may
+// have the results of later ones only.
+func (t *throttle[K, V]) addClient() (before uint64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.clients++
+	return t.started
 }
 
-// leave drops the picture with the last client: it may be large, and nobody who comes
-// later may have it.
-func (c *camera[K, V]) leave() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.waiting--; c.waiting == 0 {
+// removeClient drops the result when the last client leaves: it may be large, and is too
+// old for any client that comes later.
+func (t *throttle[K, V]) removeClient() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.clients--; t.clients == 0 {
 		var none V
-		c.number, c.picture = 0, none
+		t.resultNumber, t.result = 0, none
 	}
 }
 
-func (c *camera[K, V]) newerThan(before uint64, key K) (picture V, ok bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.picture, c.number > before && c.key == key
+func (t *throttle[K, V]) resultAfter(before uint64, key K) (result V, ok bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.result, t.resultNumber > before && t.resultKey == key
 }
 
-func (c *camera[K, V]) begin() (number uint64) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.begun++
-	return c.begun
+func (t *throttle[K, V]) startCall() (number uint64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.started++
+	return t.started
 }
 
-func (c *camera[K, V]) keep(number uint64, key K, picture V) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.number, c.key, c.picture = number, key, picture
+func (t *throttle[K, V]) store(number uint64, key K, result V) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.resultNumber, t.resultKey, t.result = number, key, result
 }
 
-// sleepUntil returns why ctx is done, if it is before t.
+// sleepUntil sleeps until t. When ctx ends first, it returns the cause.
 func sleepUntil(ctx context.Context, t time.Time) error {
 	wait := time.Until(t)
 	if wait <= 0 {

@@ -30,7 +30,7 @@ func TestAnAnswerIsNewerThanItsQuestion(t *testing.T) {
 			assert.Contains(t, get(h, "/").Body.String(), fmt.Sprint("task ", i))
 			assert.LessOrEqual(t, time.Since(begin), 250*time.Millisecond)
 		}
-		assert.Equal(t, uint64(10), live.Looks(h))
+		assert.Equal(t, uint64(10), live.SnapshotsTaken(h))
 	})
 }
 
@@ -45,7 +45,7 @@ func TestAClientThatLeavesIsNotWaitedFor(t *testing.T) {
 		h.ServeHTTP(w, httptest.NewRequestWithContext(ctx, http.MethodGet, "/", http.NoBody))
 		assert.Equal(t, 10*time.Millisecond, time.Since(begin))
 		assert.Equal(t, http.StatusServiceUnavailable, w.Code)
-		assert.True(t, live.IsForgetful(h))
+		assert.False(t, live.KeepsSnapshot(h))
 	})
 }
 
@@ -88,16 +88,16 @@ func TestAPartIsFoundByPathOrID(t *testing.T) {
 		with(scope(4, "conn", task(1, "read")), func(s *traigo.Snapshot) { s.Path = "server/conn" }),
 		with(scope(5, "conn", task(1, "write")), func(s *traigo.Snapshot) { s.Path = "server/conn" }),
 	}
-	both := live.Text(&live.Memory{}, at, "path=server/conn", server)
+	both := live.Text(&live.LintState{}, at, "path=server/conn", server)
 	assert.Contains(t, both, "\nconn (open, 1m0s)\n└─ • read (running, 1s)\nconn (open, 1m0s)\n└─ • write")
-	one := live.Text(&live.Memory{}, at, "scope=5", server)
+	one := live.Text(&live.LintState{}, at, "scope=5", server)
 	assert.NotContains(t, one, "read")
 	assert.Contains(t, one, "write")
-	assert.Contains(t, live.Text(&live.Memory{}, at, "path=server/accept", server), "\n• accept (running, 1s)\n")
+	assert.Contains(t, live.Text(&live.LintState{}, at, "path=server/accept", server), "\n• accept (running, 1s)\n")
 
 	strange := scope(6, "a\tb")
 	for _, path := range []string{"a%09b", `a\tb`} {
-		x := decode(t, live.JSON(&live.Memory{}, at, "path="+path, server, strange))
+		x := decode(t, live.JSON(&live.LintState{}, at, "path="+path, server, strange))
 		require.Len(t, x.Roots, 1)
 		assert.Equal(t, `a\tb`, x.Roots[0].Path)
 	}
@@ -117,7 +117,7 @@ func TestALongPathIsFoundAsItIsShown(t *testing.T) {
 // slow takes pictures that need two seconds, and says which it is of what.
 func slow(gap time.Duration) func(ctx context.Context, key int) (string, error) {
 	taken := 0
-	return live.NewCamera(gap, func(key int) string {
+	return live.Throttle(gap, func(key int) string {
 		taken++
 		number := taken
 		time.Sleep(2 * time.Second)

@@ -36,18 +36,18 @@ server (open, 1m0s)
 │     └─ • read (running, 1s)
 ├─ • metrics (running, 1s, not awaited, no bubble)
 └─ jobs (canceling, 1m0s, task failed: task "server/jobs/x": boom)
-`, live.Text(&live.Memory{}, at, "", server))
+`, live.Text(&live.LintState{}, at, "", server))
 }
 
 func TestTextEscapesNames(t *testing.T) {
 	name := "a\x1b[31m\r\nb\u202ec\u2066\x00\xff<script>é"
 	server := scope(3, name, task(1, strings.Repeat("x", 10_000)))
-	text := live.Text(&live.Memory{}, at, "", server)
+	text := live.Text(&live.LintState{}, at, "", server)
 	assert.Contains(t, text, `a\x1b[31m\r\nb\u202ec\u2066\x00\xff<script>é (open`)
 	assert.Contains(t, text, "• "+strings.Repeat("x", 200)+"… (running")
 	assert.Less(t, len(text), 1000)
-	assert.Equal(t, "é…", live.Clean("éé", 1))
-	assert.Equal(t, "ab…", live.Clean("abc", 2))
+	assert.Equal(t, "é…", live.Escape("éé", 1))
+	assert.Equal(t, "ab…", live.Escape("abc", 2))
 }
 
 // A future that has failed while nobody awaits it is told of, by name and with a warning.
