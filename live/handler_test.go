@@ -20,7 +20,7 @@ import (
 
 const browsers = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8"
 
-func TestWhoAsksGetsTheFormatOfTheirs(t *testing.T) {
+func TestTheFormatIsTheOneAskedFor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := live.Handler(opened(t))
 		for _, row := range []struct{ target, accept, want string }{
@@ -48,7 +48,7 @@ func TestWhoAsksGetsTheFormatOfTheirs(t *testing.T) {
 	})
 }
 
-func TestEveryAnswerIsGuarded(t *testing.T) {
+func TestEveryAnswerHasSecurityHeaders(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := live.Handler(opened(t))
 		for _, target := range []string{"/", "/?format=json", "/?format=html", "/?format=xml", "/live.js", "/stack", "/stack?scope=99999999"} {
@@ -61,18 +61,18 @@ func TestEveryAnswerIsGuarded(t *testing.T) {
 	})
 }
 
-func TestScopesCanOnlyBeLookedAt(t *testing.T) {
+func TestTheHandlerOnlyReads(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := live.Handler(opened(t))
 		for _, method := range []string{http.MethodPost, http.MethodPut, http.MethodDelete, http.MethodOptions} {
 			w := httptest.NewRecorder()
-			h.ServeHTTP(w, httptest.NewRequest(method, "/", http.NoBody))
+			h.ServeHTTP(w, request(t.Context(), method, "/"))
 			assert.Equal(t, http.StatusMethodNotAllowed, w.Code)
 			assert.Equal(t, "GET, HEAD", w.Header().Get("Allow"))
 		}
 		for _, target := range []string{"/", "/events", "/live.js"} {
 			w := httptest.NewRecorder()
-			h.ServeHTTP(w, httptest.NewRequest(http.MethodHead, target, http.NoBody))
+			h.ServeHTTP(w, request(t.Context(), http.MethodHead, target))
 			assert.Equal(t, http.StatusOK, w.Code)
 		}
 	})
@@ -93,7 +93,7 @@ func TestPagesOfOtherSitesGetNothing(t *testing.T) {
 	})
 }
 
-func TestItWorksWhereverItIsMounted(t *testing.T) {
+func TestAHandlerWorksWhereverItIsMounted(t *testing.T) {
 	s := opened(t)
 	mux := http.NewServeMux()
 	live.Register(mux, s)
@@ -145,12 +145,13 @@ func TestRootsThatCloseAreShownAsClosed(t *testing.T) {
 
 server (closed, 0s, task failed: task "server/writer": disk full)
 other (open, 0s)
-`, get(h, "/").Body.String())
+`, getText(h))
 	})
 }
 
-// Who asks for an outcome has it, and it is not logged: so the handler must not.
-func TestLookingTakesNoResponsibility(t *testing.T) {
+// A failure is logged unless somebody asks for the outcome. To show it must not count as
+// asking.
+func TestTheHandlerDoesNotAskForOutcomes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log strings.Builder
 		server := opened(t, traigo.Logger(loggerTo(&log)))
@@ -159,7 +160,7 @@ func TestLookingTakesNoResponsibility(t *testing.T) {
 		conn.Spawn(func(context.Context) error { return errors.New("reset") })
 		<-conn.Done()
 		assert.Contains(t, get(h, "/?stacks=1").Body.String(), "conn (closed, ")
-		assert.Contains(t, get(h, "/").Body.String(), "conn (closed, ")
+		assert.Contains(t, getText(h), "conn (closed, ")
 		require.NoError(t, server.Close())
 		assert.Contains(t, log.String(), "nobody has asked for the outcome")
 	})
@@ -176,20 +177,17 @@ func TestBadRootsPanic(t *testing.T) {
 	assert.Equal(t, http.StatusNotFound, get(http.DefaultServeMux, "/debug/scopes/").Code, "nothing is on by itself")
 }
 
-// A page of another site may lead to the page, but not have stacks dumped, nor take the
-// streams, neither by a link nor by a frame.
+// A page of another site may link to the page, but must not have stacks dumped or use up
+// the streams, by a link or by a frame.
 func TestALinkFromAnotherSiteLeadsOnlyToTheTree(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := opened(t)
 		s.Spawn(untilCanceled)
 		h := live.Handler(s)
 		ask := func(target, dest string) int {
-			r := httptest.NewRequest(http.MethodHead, target, http.NoBody)
-			r.Header.Set("Sec-Fetch-Site", "cross-site")
-			r.Header.Set("Sec-Fetch-Mode", "navigate")
-			r.Header.Set("Sec-Fetch-Dest", dest)
 			w := httptest.NewRecorder()
-			h.ServeHTTP(w, r)
+			h.ServeHTTP(w, request(t.Context(), http.MethodHead, target,
+				"Sec-Fetch-Site", "cross-site", "Sec-Fetch-Mode", "navigate", "Sec-Fetch-Dest", dest))
 			return w.Code
 		}
 		assert.Equal(t, http.StatusForbidden, ask(fmt.Sprintf("/stack?scope=%d&task=1", s.ID()), "document"))
@@ -199,8 +197,8 @@ func TestALinkFromAnotherSiteLeadsOnlyToTheTree(t *testing.T) {
 	})
 }
 
-// It was quadratic: 2 s for these.
-func TestManyRootsAreTakenAtOnce(t *testing.T) {
+// Handler once took time quadratic in the number of roots: 2 s for these.
+func TestHandlerTakesManyRoots(t *testing.T) {
 	var roots []*traigo.Scope
 	for range crowd {
 		roots = append(roots, traigo.New(context.Background()))

@@ -16,7 +16,7 @@ import (
 	"github.com/traigo/traigo/live"
 )
 
-// A mount without a final slash, and without anything below it, still does for text.
+// A handler that is mounted without a final slash serves text, and redirects browsers.
 func TestWithoutASlashThePageRedirects(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := live.Handler(opened(t))
@@ -27,9 +27,9 @@ func TestWithoutASlashThePageRedirects(t *testing.T) {
 	})
 }
 
-// In a circle of imports no module can be read, or tested, without the others, and which
-// of them runs first depends on where the browser begins. The page of package view is
-// checked here too, since its modules have no Go package.
+// Modules that import each other in a circle can be neither understood nor tested alone,
+// and which of them runs first depends on which one the page loads. The modules of package
+// view's page are checked here too.
 func TestModulesOfAPageDoNotImportInACircle(t *testing.T) {
 	for _, row := range []struct{ pattern, module, imported string }{
 		{"page/*.js", "live.js", "tree.js"},
@@ -63,20 +63,20 @@ func importsIn(t *testing.T, pattern string) map[string][]string {
 	return imports
 }
 
-// importCircle returns a way along imports from a module back to itself; nil if there is none.
+// importCircle returns a path of imports from a module back to itself; nil if there is none.
 func importCircle(imports map[string][]string) []string {
-	done := map[string]bool{} // leads into no circle
-	var visit func(way []string) []string
-	visit = func(way []string) []string {
-		module := way[len(way)-1]
-		if first := slices.Index(way, module); first < len(way)-1 {
-			return way[first:]
+	done := map[string]bool{} // modules that lead into no circle
+	var visit func(path []string) []string
+	visit = func(path []string) []string {
+		module := path[len(path)-1]
+		if first := slices.Index(path, module); first < len(path)-1 {
+			return path[first:]
 		}
 		if done[module] {
 			return nil
 		}
 		for _, next := range imports[module] {
-			if circle := visit(append(slices.Clip(way), next)); circle != nil {
+			if circle := visit(append(slices.Clip(path), next)); circle != nil {
 				return circle
 			}
 		}

@@ -43,7 +43,8 @@ server (open, 1m0s)
 	assert.Equal(t, 5000, strings.Count(full, "• worker (running, ")-1)
 }
 
-// Connections with three and with four requests are alike; one that is canceled is not.
+// Connections with three and with four tasks have the same shape; one that is canceled
+// does not.
 func TestScopesOfTheSameShapeAreOne(t *testing.T) {
 	server := scope(3, "server")
 	for id := range uint64(100) {
@@ -74,12 +75,12 @@ server (open, 1m0s)
 `, live.Text(&live.LintState{}, at, "", server))
 }
 
-func TestAnAnswerHasItsLength(t *testing.T) {
-	server := wide(10_000)
+func TestTheLengthOfAnAnswerIsLimited(t *testing.T) {
+	server := many(10_000, "worker-#")
 	server.Tasks[9000].State = "given up"
 	text := live.Text(&live.LintState{}, at, "", server)
 	assert.LessOrEqual(t, strings.Count(text, "\n"), 2020)
-	assert.Contains(t, text, "worker-9000 (given up", "what matters is shown")
+	assert.Contains(t, text, "worker-9000 (given up", "the task with a warning is shown")
 	assert.Regexp(t, `└─ … and 8,\d\d\d more\n`, text)
 	assert.Regexp(t, `\n8,\d\d\d lines are left out: \?all=1`, text)
 	assert.Equal(t, 10_000, strings.Count(live.Text(&live.LintState{}, at, "all=1", server), "• worker-"))
@@ -91,11 +92,11 @@ func TestAnAnswerHasItsLength(t *testing.T) {
 	assert.Equal(t, 10_000, x.Tasks, "all are counted")
 }
 
-// And what is very deep is cut too.
-func TestOfEachFamilyAsManyAreShown(t *testing.T) {
+// Of a tree that is too deep, the lowest levels are left out.
+func TestTheSameNumberOfSiblingsIsShownEverywhere(t *testing.T) {
 	server := scope(3, "server")
 	for i := range 100 {
-		server.Scopes = append(server.Scopes, with(wide(100), func(s *traigo.Snapshot) { s.ID, s.Name = uint64(i+10), fmt.Sprint("conn ", i) }))
+		server.Scopes = append(server.Scopes, with(many(100, "worker-#"), func(s *traigo.Snapshot) { s.ID, s.Name = uint64(i+10), fmt.Sprint("conn ", i) }))
 	}
 	text := live.Text(&live.LintState{}, at, "", server)
 	assert.LessOrEqual(t, strings.Count(text, "\n"), 2000+110)
@@ -113,7 +114,7 @@ func TestOfEachFamilyAsManyAreShown(t *testing.T) {
 	assert.Contains(t, text, "… and 1 more")
 }
 
-func TestRootsAreCutToo(t *testing.T) {
+func TestRootsAreLeftOutToo(t *testing.T) {
 	var roots []traigo.Snapshot
 	for i := range 3000 {
 		roots = append(roots, scope(uint64(i+1), fmt.Sprint("root ", i)))

@@ -19,15 +19,16 @@ import (
 	"github.com/traigo/traigo/live"
 )
 
-// Nothing is as old as the question, and nobody waits longer than for the next look.
-func TestAnAnswerIsNewerThanItsQuestion(t *testing.T) {
+// Each answer has a snapshot that was taken after the request, and no request waits longer
+// than until the next snapshot may be taken.
+func TestAnAnswerIsNewerThanItsRequest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		root := opened(t)
 		h := live.Handler(root)
 		for i := range 10 {
 			root.Spawn(untilCanceled, traigo.Name(fmt.Sprint("task ", i)))
 			begin := time.Now()
-			assert.Contains(t, get(h, "/").Body.String(), fmt.Sprint("task ", i))
+			assert.Contains(t, getText(h), fmt.Sprint("task ", i))
 			assert.LessOrEqual(t, time.Since(begin), 250*time.Millisecond)
 		}
 		assert.Equal(t, uint64(10), live.SnapshotsTaken(h))
@@ -42,7 +43,7 @@ func TestAClientThatLeavesIsNotWaitedFor(t *testing.T) {
 		defer cancel()
 		w := httptest.NewRecorder()
 		begin := time.Now()
-		h.ServeHTTP(w, httptest.NewRequestWithContext(ctx, http.MethodGet, "/", http.NoBody))
+		h.ServeHTTP(w, request(ctx, http.MethodGet, "/"))
 		assert.Equal(t, 10*time.Millisecond, time.Since(begin))
 		assert.Equal(t, http.StatusServiceUnavailable, w.Code)
 		assert.False(t, live.KeepsSnapshot(h))
@@ -62,7 +63,7 @@ func TestJSONHasTheTree(t *testing.T) {
 			s.Spawn(untilCanceled, traigo.Name("worker"))
 		}
 		synctest.Wait()
-		x := decode(t, get(live.Handler(s), "/?format=json").Body.Bytes())
+		x := getJSON(t, live.Handler(s), "")
 		assert.Equal(t, 1, x.Version)
 		assert.True(t, time.Now().Equal(x.Taken))
 		assert.Equal(t, []int{2, 9, 0}, []int{x.Scopes, x.Tasks, x.Canceling})
@@ -77,7 +78,7 @@ func TestJSONHasTheTree(t *testing.T) {
 		assert.Equal(t, "conn", accept.Below[0].Name)
 		assert.Equal(t, "read", accept.Below[0].Below[0].Name)
 		assert.Equal(t, 7, workers.Count)
-		full := decode(t, get(live.Handler(s), "/?format=json&full=1").Body.Bytes())
+		full := getJSON(t, live.Handler(s), "&full=1")
 		assert.Len(t, full.Roots[0].Below, 8)
 	})
 }
@@ -108,32 +109,34 @@ func TestALongPathIsFoundAsItIsShown(t *testing.T) {
 		s := opened(t)
 		s.Fork(traigo.Name(strings.Repeat("x", 1500)))
 		h := live.Handler(s)
-		shown := decode(t, get(h, "/?format=json").Body.Bytes()).Roots[0].Below[0].Path
+		shown := getJSON(t, h, "").Roots[0].Below[0].Path
 		w := get(h, "/?path="+url.QueryEscape(shown))
 		assert.Equal(t, http.StatusOK, w.Code, w.Body.String())
 	})
 }
 
-// slow takes pictures that need two seconds, and says which it is of what.
-func slow(gap time.Duration) func(ctx context.Context, key int) (string, error) {
-	taken := 0
-	return live.Throttle(gap, func(key int) string {
-		taken++
-		number := taken
+// slow returns a throttle of calls that take two seconds. The result has the number of
+// the call and the key.
+func slow(interval time.Duration) func(ctx context.Context, key int) (string, error) {
+	calls := 0
+	return live.Throttle(interval, func(key int) string {
+		calls++
+		number := calls
 		time.Sleep(2 * time.Second)
 		return fmt.Sprintf("number %d, of %d", number, key)
 	})
 }
 
-// ask adds what a client gets, and when.
+// ask calls get as a client, and returns a function that waits for the client, and returns
+// what it got and when.
 func ask(t *testing.T, get func(context.Context, int) (string, error), key int) func() string {
 	var answer string
 	var client sync.WaitGroup
 	begin := time.Now()
 	client.Go(func() {
-		picture, err := get(t.Context(), key)
+		result, err := get(t.Context(), key)
 		assert.NoError(t, err)
-		answer = fmt.Sprintf("%s, after %v", picture, time.Since(begin))
+		answer = fmt.Sprintf("%s, after %v", result, time.Since(begin))
 	})
 	synctest.Wait()
 	return func() string {
@@ -142,20 +145,20 @@ func ask(t *testing.T, get func(context.Context, int) (string, error), key int) 
 	}
 }
 
-func TestACameraTakesNoPictureThatIsOlderThanTheQuestion(t *testing.T) {
+func TestThrottleReturnsNoResultOlderThanTheRequest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		get := slow(time.Second)
 		first := ask(t, get, 7)
 		time.Sleep(time.Second)
 		second, third := ask(t, get, 7), ask(t, get, 7)
 		assert.Equal(t, "number 1, of 7, after 2s", first())
-		// It rests for twice as long as it has worked: from 2 s to 6 s.
-		assert.Equal(t, "number 2, of 7, after 7s", second(), "the first had been begun before")
+		// No call begins for twice as long as the last one took: from 2 s to 6 s.
+		assert.Equal(t, "number 2, of 7, after 7s", second(), "the first call had begun before")
 		assert.Equal(t, "number 2, of 7, after 7s", third(), "shared")
 	})
 }
 
-func TestACameraGivesNobodyAnothersPicture(t *testing.T) {
+func TestThrottleKeepsKeysApart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		get := slow(time.Second)
 		first, second, third := ask(t, get, 1), ask(t, get, 2), ask(t, get, 3)
@@ -165,18 +168,18 @@ func TestACameraGivesNobodyAnothersPicture(t *testing.T) {
 	})
 }
 
-func TestAClientOfACameraNeedNotWait(t *testing.T) {
+func TestAClientOfAThrottleNeedNotWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		get := slow(time.Minute)
 		first := ask(t, get, 1)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		_, err := get(ctx, 1)
-		assert.ErrorIs(t, err, context.DeadlineExceeded, "while another is taken")
+		assert.ErrorIs(t, err, context.DeadlineExceeded, "during a call")
 		assert.Equal(t, "number 1, of 1, after 2s", first())
 		ctx, cancel = context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		_, err = get(ctx, 1)
-		assert.ErrorIs(t, err, context.DeadlineExceeded, "while the camera rests")
+		assert.ErrorIs(t, err, context.DeadlineExceeded, "between two calls")
 	})
 }

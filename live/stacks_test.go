@@ -26,11 +26,11 @@ func TestStacksAreShownWhenAskedFor(t *testing.T) {
 		s.Spawn(waitThere, traigo.Name("worker"))
 		synctest.Wait()
 		h := live.Handler(s)
-		assert.NotContains(t, get(h, "/").Body.String(), "goroutine ")
+		assert.NotContains(t, getText(h), "goroutine ")
 
 		text := get(h, "/?stacks=1").Body.String()
 		assert.Contains(t, text, "├─ • worker [×6] (running, 250ms)\n│    goroutine ", "%s", text)
-		assert.Contains(t, text, "└─ • worker (running, 250ms)\n     goroutine ", "who is somewhere else is somebody else")
+		assert.Contains(t, text, "└─ • worker (running, 250ms)\n     goroutine ", "a task with another stack is not folded")
 		assert.Equal(t, 1, strings.Count(text, "live_test.waitHere("))
 		assert.Equal(t, 1, strings.Count(text, "live_test.waitThere("))
 
@@ -78,7 +78,7 @@ func TestTheBodyOfRunHasAStack(t *testing.T) {
 	})
 }
 
-// They stop the program: however many ask, there is one in a second.
+// A dump stops the program: there is one a second, however many clients ask.
 func TestDumpsAreRare(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := opened(t)
@@ -97,7 +97,7 @@ func TestDumpsAreRare(t *testing.T) {
 		}
 		clients.Wait()
 		assert.GreaterOrEqual(t, time.Since(begin), 2*time.Second)
-		assert.LessOrEqual(t, time.Since(begin), 4*time.Second, "and they share it")
+		assert.LessOrEqual(t, time.Since(begin), 4*time.Second, "clients share a dump")
 	})
 }
 
@@ -119,7 +119,7 @@ func TestManyRootsAreDumpedInPart(t *testing.T) {
 	})
 }
 
-// The stack of an abandoned call is the call's, in Dump and by itself.
+// The stack of an abandoned call is not that of its task, in a Dump and when asked for.
 func TestAnAbandonedCallHasItsOwnStack(t *testing.T) {
 	s := opened(t)
 	h := live.Handler(s)

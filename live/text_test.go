@@ -50,24 +50,24 @@ func TestTextEscapesNames(t *testing.T) {
 	assert.Equal(t, "ab…", live.Escape("abc", 2))
 }
 
-// A future that has failed while nobody awaits it is told of, by name and with a warning.
-func TestAFutureThatNobodyAwaitsIsTold(t *testing.T) {
+// A future that has failed, and that nobody awaits, is shown by name and with a warning.
+func TestAFailedFutureThatNobodyAwaitsIsShown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := traigo.New(t.Context(), traigo.Name("upload"))
 		defer s.Close()
 		h := live.Handler(s)
 		future := traigo.Async(s, func(context.Context) (int, error) { return 0, errors.New("no such file") }, traigo.Name("size"))
 		synctest.Wait()
-		assert.Contains(t, get(h, "/?format=text").Body.String(), "upload (open, 0s, failed and not awaited: size)")
+		assert.Contains(t, getText(h), "upload (open, 0s, failed and not awaited: size)")
 		time.Sleep(11 * time.Second)
-		text := get(h, "/?format=text").Body.String()
+		text := getText(h)
 		assert.Contains(t, text, "never-awaited")
 		assert.Contains(t, text, "Call Await for each")
 
 		_, err := future.Await(t.Context())
 		require.Error(t, err)
 		time.Sleep(time.Second)
-		assert.NotContains(t, get(h, "/?format=text").Body.String(), "awaited")
+		assert.NotContains(t, getText(h), "awaited")
 	})
 }
 
@@ -80,11 +80,11 @@ func TestAnErrorThatPanicsHidesNothing(t *testing.T) {
 		end := make(chan struct{})
 		s := opened(t)
 		fork := s.Fork(traigo.Name("fork"))
-		fork.Spawn(func(context.Context) error { <-end; return nil }, traigo.Name("deaf"))
+		fork.Spawn(ignoringCancel(end), traigo.Name("stuck"))
 		fork.Cancel(badError{})
-		body := get(live.Handler(s), "/").Body.String()
+		body := getText(live.Handler(s))
 		assert.Contains(t, body, "fork (canceling, 0s, requested: an error whose Error panics)")
-		assert.Contains(t, body, "deaf")
+		assert.Contains(t, body, "stuck")
 		close(end)
 		synctest.Wait()
 	})
