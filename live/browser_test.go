@@ -134,7 +134,7 @@ func (p *program) fork(in, name, flags string) {
 func (p *program) spawn(in, name, flags string) {
 	has := func(flag string) bool { return strings.Contains(flags, flag) }
 	end := make(chan error, 1)
-	fn := func(ctx context.Context) error { return waitFor(ctx, end, has("deaf")) }
+	fn := func(ctx context.Context) error { return waitFor(ctx, end, has("uncancelable")) }
 	if has("nested") {
 		inner := fn
 		fn = func(ctx context.Context) error {
@@ -151,8 +151,8 @@ func (p *program) spawn(in, name, flags string) {
 }
 
 // waitFor is the function that the script expects in the stack of a task.
-func waitFor(ctx context.Context, end <-chan error, deaf bool) error {
-	if deaf {
+func waitFor(ctx context.Context, end <-chan error, ignoresCancel bool) error {
+	if ignoresCancel {
 		return <-end
 	}
 	select {
