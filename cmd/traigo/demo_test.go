@@ -20,38 +20,37 @@ import (
 )
 
 func TestDemoLeavesNothingWhereItCannotStart(t *testing.T) {
+	busy, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer busy.Close()
 	tmp := t.TempDir()
 	t.Setenv("TMPDIR", tmp)
 	t.Setenv("TMP", tmp)
-	code, _, stderr := called(t, "", "demo", "-addr", "256.0.0.1:0")
-	assert.Equal(t, exitFailed, code)
-	assert.Contains(t, stderr, "-addr takes another address")
-	left, err := os.ReadDir(tmp)
-	require.NoError(t, err)
-	assert.Empty(t, left)
+	for _, addr := range []string{"256.0.0.1:0", busy.Addr().String()} {
+		code, _, stderr := called(t, "", "demo", "-addr", addr)
+		assert.Equal(t, exitFailed, code)
+		assert.Contains(t, stderr, "-addr takes another address")
+		left, err := os.ReadDir(tmp)
+		require.NoError(t, err)
+		assert.Empty(t, left)
+	}
 }
 
-// The demo is a program: it is run, its live page looked at, and its recording read.
+// The test runs the demo, asks for its live page, and reads its recording.
 func TestDemoShowsTheStoryOfItsRun(t *testing.T) {
 	dir := t.TempDir()
-	out := &watched{found: make(chan string, 1)}
-	var errs bytes.Buffer
-	ended := make(chan int, 1)
-	go func() {
-		ended <- run(t.Context(), []string{"demo", "-for", "2s", "-o", dir}, nil, out, &errs)
-	}()
-	address := <-out.found
+	address, out, wait := startDemo(t.Context(), t, "2s", dir)
 	for !strings.Contains(get(t, address+"?format=text"), "supervisor") {
-		// The page is there a moment before the program: each answer is a look of its own.
+		// The page is served a moment before the program starts. Each answer takes a new snapshot.
 	}
 
-	assert.Zero(t, <-ended, errs.String())
+	wait()
 	assert.Contains(t, out.String(), "service failed: its task journal")
 	assert.Contains(t, out.String(), "open it    file://"+filepath.ToSlash(dir)+"/run.html")
 	assert.Regexp(t, `\d+ connections, \d+ answers in time`, out.String())
 	assert.FileExists(t, filepath.Join(dir, "run.html"))
-	_, err := http.Get(address) //nolint:noctx // it is to be refused
-	assert.Error(t, err, "the live page has ended with the rest")
+	_, err := http.Get(address) //nolint:noctx // the connection is refused
+	assert.Error(t, err, "the live page has ended, too")
 
 	log, err := os.Open(filepath.Join(dir, "run.jsonl"))
 	require.NoError(t, err)
@@ -70,34 +69,30 @@ func TestDemoShowsTheStoryOfItsRun(t *testing.T) {
 	assert.Equal(t, 2, services, "one attempt failed, the next went on to the end")
 }
 
-func TestDemoThatCannotBeginLeavesNothing(t *testing.T) {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer ln.Close()
-	tmp := t.TempDir()
-	t.Setenv("TMPDIR", tmp)
-	code, _, stderr := called(t, "", "demo", "-addr", ln.Addr().String())
-	assert.Equal(t, exitFailed, code)
-	assert.Contains(t, stderr, "-addr takes another address")
-	left, err := os.ReadDir(tmp)
-	require.NoError(t, err)
-	assert.Empty(t, left)
-}
-
 func TestDemoCanBeInterrupted(t *testing.T) {
 	dir := t.TempDir()
 	ctx, interrupt := context.WithCancel(t.Context())
-	out := &watched{found: make(chan string, 1)}
-	var errs bytes.Buffer
-	ended := make(chan int, 1)
-	go func() { ended <- run(ctx, []string{"demo", "-for", "1h", "-o", dir}, nil, out, &errs) }()
-	<-out.found
+	_, _, wait := startDemo(ctx, t, "1h", dir)
 	interrupt()
-	assert.Zero(t, <-ended, errs.String())
+	wait()
 	assert.FileExists(t, filepath.Join(dir, "run.html"))
 }
 
-// watched is an output in which the address of the live page is waited for.
+// startDemo starts the demo, and returns the address of its live page. wait waits for the
+// end, after which out can be read.
+func startDemo(ctx context.Context, t *testing.T, length, dir string) (address string, out *watched, wait func()) {
+	t.Helper()
+	out = &watched{found: make(chan string, 1)}
+	var errs bytes.Buffer
+	ended := make(chan int, 1)
+	go func() { ended <- run(ctx, []string{"demo", "-for", length, "-o", dir}, nil, out, &errs) }()
+	return <-out.found, out, func() {
+		t.Helper()
+		assert.Zero(t, <-ended, errs.String())
+	}
+}
+
+// A watched is an output that sends the address of the live page when it is written.
 type watched struct {
 	text  bytes.Buffer
 	found chan string
@@ -129,8 +124,8 @@ func get(t *testing.T, address string) string {
 	return text.String()
 }
 
-// onTerminal runs the demo on a terminal of its own, and returns each picture that it has
-// drawn there, and what it has left on it.
+// onTerminal runs the demo on a terminal, and returns all pictures that it has drawn there,
+// and the text that it has left behind.
 func onTerminal(t *testing.T, length string) (drawn []string, left string) {
 	t.Helper()
 	script, err := exec.LookPath("script")
@@ -138,19 +133,14 @@ func onTerminal(t *testing.T, length string) (drawn []string, left string) {
 		require.NotEqual(t, "true", os.Getenv("CI"), "under CI the demo is to be seen on a terminal: install util-linux's script")
 		t.Skip("no script of util-linux, which has terminals to offer")
 	}
-	dir := t.TempDir()
-	binary := filepath.Join(dir, "traigo")
-	out, err := exec.CommandContext(t.Context(), "go", "build", "-o", binary, ".").CombinedOutput()
-	require.NoError(t, err, "%s", out)
-
 	cmd := exec.CommandContext(t.Context(), script, "-qfec", "stty rows 36 cols 104; exec ./traigo demo -for "+length+" -o .", "/dev/null")
-	cmd.Dir = dir
+	cmd.Dir = filepath.Dir(built(t, ".", "traigo"))
 	cmd.Env = append(os.Environ(), "TERM=xterm", "NO_COLOR=")
-	out, err = cmd.CombinedOutput()
+	out, err := cmd.CombinedOutput()
 	require.NoError(t, err, "%s", out)
 
-	// Each picture begins by going up to where the last one began, and ends by clearing
-	// what is below it.
+	// Each picture begins with a move up to the beginning of the last one, and ends with an
+	// escape that clears the lines below it.
 	text := strings.ReplaceAll(string(out), "\r\n", "\n")
 	for _, picture := range regexp.MustCompile(`\x1b\[\d+A\r`).Split(text, -1) {
 		picture, after, _ := strings.Cut(picture, "\x1b[J")
@@ -169,12 +159,12 @@ func TestDemoIsDrawnInItsPlaceOnATerminal(t *testing.T) {
 	for _, text := range []string{"├─ • accept (running", "supervisor attempt 2", red + "  ", yellow, "service failed: its task journal"} {
 		assert.Contains(t, all, text)
 	}
-	assert.NotContains(t, left, "├─", "the tree is gone with what it showed")
-	assert.Contains(t, left, "service failed: its task journal", "what was told stays")
+	assert.NotContains(t, left, "├─", "the tree is removed at the end")
+	assert.Contains(t, left, "service failed: its task journal", "the failures stay")
 	assert.Contains(t, left, "open it    file://")
 }
 
-// A proxy is for what is elsewhere: the address of the live page may not look local.
+// The address of the live page may not look local, so that a proxy is set up for it.
 func TestDemoNeedsNoProxy(t *testing.T) {
 	t.Setenv("HTTP_PROXY", "http://127.0.0.1:9")
 	t.Setenv("http_proxy", "http://127.0.0.1:9")

@@ -3,13 +3,16 @@ package main
 import (
 	"bytes"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 )
 
-// called runs the command and returns what came of it.
+// called runs the command, and returns its exit code and output.
 func called(t *testing.T, stdin string, args ...string) (code int, stdout, stderr string) {
 	t.Helper()
 	var out, errs bytes.Buffer
@@ -56,5 +59,14 @@ func TestCommandSaysHowItIsUsed(t *testing.T) {
 		}
 	}
 	_, err := os.Stat("main.html")
-	assert.Error(t, err, "what cannot be read leaves nothing behind")
+	assert.Error(t, err, "no page is left of a file that cannot be read")
+}
+
+// built builds the command of a package, and returns the path of the binary.
+func built(t *testing.T, pkg, name string) string {
+	t.Helper()
+	binary := filepath.Join(t.TempDir(), name)
+	out, err := exec.CommandContext(t.Context(), "go", "build", "-o", binary, pkg).CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	return binary
 }

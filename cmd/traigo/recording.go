@@ -20,6 +20,8 @@ import (
 	"github.com/traigo/traigo/view"
 )
 
+// The commands that read a recording: view, tree and convert.
+
 var viewCommand = command{
 	name: "view", args: "[-o OUT] [-open=false] FILE",
 	does: "make a page of a recording, and open it",
@@ -41,7 +43,7 @@ func viewPage(ctx context.Context, env *environment, args []string) error {
 	if err != nil {
 		return err
 	}
-	html, err := pageFrom(log)
+	html, err := makePage(log)
 	if err != nil {
 		return fmt.Errorf("%s: %w", file, err)
 	}
@@ -51,7 +53,7 @@ func viewPage(ctx context.Context, env *environment, args []string) error {
 	}
 	page := *out
 	if page == "" {
-		page = pageOf(file)
+		page = pagePath(file)
 	}
 	if err := save(page, html, file); err != nil {
 		return err
@@ -63,9 +65,9 @@ func viewPage(ctx context.Context, env *environment, args []string) error {
 	return nil
 }
 
-// pageOf is where the page of a recording goes if nothing else is said. The number of a
-// rotated file stays in it: each of them has a page of its own.
-func pageOf(file string) string {
+// pagePath returns where the page of a recording is written without -o. The number of a
+// rotated file stays in the name, so that each of the files has a page of its own.
+func pagePath(file string) string {
 	if file == "-" {
 		return "traigo.html"
 	}
@@ -75,8 +77,8 @@ func pageOf(file string) string {
 	return file + ".html"
 }
 
-// pageFrom is the page of a log.
-func pageFrom(log []byte) ([]byte, error) {
+// makePage returns the page of a log.
+func makePage(log []byte) ([]byte, error) {
 	var html bytes.Buffer
 	err := view.Write(&html, bytes.NewReader(log))
 	return html.Bytes(), err
@@ -115,7 +117,7 @@ var convertCommand = command{
 	run: convert,
 }
 
-// formats are what -to may be.
+// formats are the values of -to.
 var formats = []struct {
 	name   string
 	binary bool
@@ -147,7 +149,7 @@ func convert(_ context.Context, env *environment, args []string) error {
 		if err != nil {
 			return err
 		}
-		// What cannot be converted must not leave half a file behind.
+		// In memory first: if the conversion fails, no incomplete file is left.
 		var text bytes.Buffer
 		if err := f.write(h, &text); err != nil {
 			return err
@@ -163,6 +165,7 @@ func convert(_ context.Context, env *environment, args []string) error {
 	return errUsage
 }
 
+// formatNames returns the names of the formats, separated by commas.
 func formatNames() string {
 	names := make([]string, len(formats))
 	for i, f := range formats {
@@ -171,7 +174,7 @@ func formatNames() string {
 	return strings.Join(names, ", ")
 }
 
-// load returns the text of a recording.
+// load returns the text of a recording; - is standard input.
 func (env *environment) load(file string) ([]byte, error) {
 	if file == "-" {
 		return io.ReadAll(env.stdin)
@@ -186,8 +189,8 @@ func (env *environment) load(file string) ([]byte, error) {
 	return text, nil
 }
 
-// save writes a file that was made of a recording, and never over the recording: that
-// may be all that is left of a program.
+// save writes a file that was made from a recording. It refuses to overwrite the recording
+// itself, which cannot be made again.
 func save(out string, text []byte, recording string) error {
 	if to, err := os.Stat(out); err == nil {
 		if from, err := os.Stat(recording); err == nil && os.SameFile(to, from) {
@@ -197,7 +200,7 @@ func save(out string, text []byte, recording string) error {
 	return writeFile(out, text)
 }
 
-// read returns what a recording says.
+// read returns the history in a recording.
 func (env *environment) read(file string) (*history.History, error) {
 	text, err := env.load(file)
 	if err != nil {
@@ -210,7 +213,7 @@ func (env *environment) read(file string) (*history.History, error) {
 	return h, nil
 }
 
-// writeFile writes a file, or none: half a file is removed.
+// writeFile writes a file. After an error it removes the incomplete file.
 func writeFile(name string, text []byte) error {
 	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o644)
 	if err != nil {
@@ -225,8 +228,8 @@ func writeFile(name string, text []byte) error {
 	return err
 }
 
-// openInBrowser opens a file, and reports whether there was something to open it
-// with. Where nobody sits at a desktop there is not.
+// openInBrowser opens a file in the browser, and reports whether that worked. It does not
+// where there is no desktop.
 func openInBrowser(ctx context.Context, file string) bool {
 	var cmd *exec.Cmd
 	switch {
@@ -242,14 +245,14 @@ func openInBrowser(ctx context.Context, file string) bool {
 	return cmd.Run() == nil
 }
 
-// urlOf is the address of a file, for a browser.
+// urlOf returns the URL of a file.
 func urlOf(file string) string {
 	if abs, err := filepath.Abs(file); err == nil {
 		file = abs
 	}
 	path := filepath.ToSlash(file)
 	if path != "" && path[0] != '/' {
-		path = "/" + path // a drive of Windows
+		path = "/" + path // a path of Windows begins with a drive
 	}
 	return (&url.URL{Scheme: "file", Path: path}).String()
 }

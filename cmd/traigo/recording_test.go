@@ -28,7 +28,7 @@ import (
 	"github.com/traigo/traigo/record/history"
 )
 
-// recording is a log of a program whose task "writer" has failed.
+// recording returns the file of a recording in which the task "writer" has failed.
 func recording(t *testing.T) string {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "run.jsonl")
@@ -75,7 +75,7 @@ func TestConvertWritesWhatOthersRead(t *testing.T) {
 
 	_, sclogs, _ := called(t, "", "convert", "-to", "sclogs", file)
 	_, tree, _ := called(t, sclogs, "tree", "-")
-	assert.Contains(t, tree, "writer", "what was converted is read again")
+	assert.Contains(t, tree, "writer", "a converted recording can be read")
 }
 
 func TestViewWritesAPage(t *testing.T) {
@@ -86,7 +86,7 @@ func TestViewWritesAPage(t *testing.T) {
 	code, stdout, stderr := called(t, "", "view", file)
 	assert.Zero(t, code, stderr)
 	assert.Contains(t, stdout, "page "+page)
-	assert.Contains(t, stdout, "open file://"+page, "nobody is there to open it for")
+	assert.Contains(t, stdout, "open file://"+page, "there is no desktop to open it on")
 	html, err := os.ReadFile(page)
 	require.NoError(t, err)
 	assert.Contains(t, string(html), "<html")
@@ -97,7 +97,7 @@ func TestViewWritesAPage(t *testing.T) {
 
 	code, stdout, stderr = called(t, "", "view", "-o", "-", file)
 	assert.Zero(t, code, stderr)
-	assert.Equal(t, string(html), stdout, "the page and nothing else")
+	assert.Equal(t, string(html), stdout, "nothing but the page")
 }
 
 func TestARecordingIsNotOverwritten(t *testing.T) {
@@ -132,27 +132,24 @@ func TestEachRecordingHasAPageOfItsOwn(t *testing.T) {
 		"log.d/run":          "log.d/run.html",
 		"log.jsonl/server.1": "log.jsonl/server.1.html",
 	} {
-		assert.Equal(t, page, pageOf(file), file)
+		assert.Equal(t, page, pagePath(file), file)
 	}
 }
 
-func TestHalfAFileIsRemoved(t *testing.T) {
+func TestAnIncompleteFileIsRemoved(t *testing.T) {
 	if runtime.GOOS == "windows" {
-		t.Skip("no limit on the size of files to run into")
+		t.Skip("there is no limit for the size of files")
 	}
-	dir := t.TempDir()
-	binary, page := filepath.Join(dir, "traigo"), filepath.Join(dir, "run.html")
-	out, err := exec.CommandContext(t.Context(), "go", "build", "-o", binary, ".").CombinedOutput()
-	require.NoError(t, err, "%s", out)
+	page := filepath.Join(t.TempDir(), "run.html")
 	limited := "trap '' XFSZ; ulimit -f 8; exec \"$0\" view -open=false -o \"$1\" \"$2\""
-	out, err = exec.CommandContext(t.Context(), "sh", "-c", limited, binary, page, recording(t)).CombinedOutput()
+	out, err := exec.CommandContext(t.Context(), "sh", "-c", limited, built(t, ".", "traigo"), page, recording(t)).CombinedOutput()
 	require.Error(t, err)
 	assert.Contains(t, string(out), "traigo view: ")
 	assert.NoFileExists(t, page)
 }
 
-// A server under load, seen through our log, trio-vis's schema and Chrome's, tells one
-// story: the same tasks in the same scopes, from when to when.
+// A recording of a server under load has the same content in our format, in that of trio-vis
+// and in Chrome's: the same tasks in the same scopes, with the same times.
 func TestOneStoryInAllFormats(t *testing.T) {
 	file := recordServer(t)
 	log, err := os.Open(file)
@@ -160,11 +157,11 @@ func TestOneStoryInAllFormats(t *testing.T) {
 	defer log.Close()
 	h, err := history.Read(log)
 	require.NoError(t, err)
-	require.True(t, h.Closed, "it was shut down in order")
+	require.True(t, h.Closed, "the server was shut down")
 	require.Zero(t, h.Lost())
 
 	ours := storyOf(h)
-	assert.Greater(t, len(ours), 3*guests, "it was under load")
+	assert.Greater(t, len(ours), 3*guests, "the server was under load")
 	assert.Contains(t, strings.Join(ours, "\n"), "slow 1ms")
 	assert.Contains(t, strings.Join(ours, "\n"), "timeout", "guests who said nothing")
 	assert.Equal(t, ours, storyOfSCLogs(t, converted(t, "sclogs", file)))
@@ -172,9 +169,10 @@ func TestOneStoryInAllFormats(t *testing.T) {
 
 	again, err := history.ReadSCLogs(bytes.NewReader(converted(t, "sclogs", file)))
 	require.NoError(t, err)
-	assert.Equal(t, ours, storyOf(again), "and trio-vis's schema is read back")
+	assert.Equal(t, ours, storyOf(again), "the format of trio-vis can be read back")
 }
 
+// converted returns the recording in another format.
 func converted(t *testing.T, format, file string) []byte {
 	t.Helper()
 	code, stdout, stderr := called(t, "", "convert", "-to", format, file)
@@ -182,17 +180,14 @@ func converted(t *testing.T, format, file string) []byte {
 	return []byte(stdout)
 }
 
-const guests = 24
+const guests = 24 // clients of the server
 
-// recordServer runs examples/tcpserver under load until it is told to stop, and
-// returns its recording.
+// recordServer runs examples/tcpserver under load, shuts it down, and returns the file of
+// its recording.
 func recordServer(t *testing.T) string {
 	t.Helper()
-	dir := t.TempDir()
-	binary, file := filepath.Join(dir, "tcpserver"), filepath.Join(dir, "run.jsonl")
-	out, err := exec.CommandContext(t.Context(), "go", "build", "-o", binary, "../../examples/tcpserver").CombinedOutput()
-	require.NoError(t, err, "%s", out)
-
+	file := filepath.Join(t.TempDir(), "run.jsonl")
+	binary := built(t, "../../examples/tcpserver", "tcpserver")
 	server := exec.CommandContext(t.Context(), binary, "-addr", "127.0.0.1:0", "-idle", "300ms", "-grace", "5s", "-record", file)
 	stdout, err := server.StdoutPipe()
 	require.NoError(t, err)
@@ -211,7 +206,7 @@ func recordServer(t *testing.T) string {
 	return file
 }
 
-// visit is one guest: some talk and quit, some break off, some say nothing.
+// visit is guest i: some talk and quit, some disconnect, some send nothing.
 func visit(addr string, i int) error {
 	conn, err := net.Dial("tcp", addr)
 	if err != nil {
@@ -219,7 +214,7 @@ func visit(addr string, i int) error {
 	}
 	defer conn.Close()
 	switch i % 4 {
-	case 0: // silent until the server has had enough
+	case 0: // sends nothing until the server disconnects
 	case 1:
 		_, err = fmt.Fprint(conn, "hello\n")
 		return err
@@ -228,12 +223,12 @@ func visit(addr string, i int) error {
 	default:
 		_, err = fmt.Fprint(conn, strings.Repeat("too long ", 1000), "\n")
 	}
-	_, _ = io.Copy(io.Discard, conn) // a server that hangs up in the middle of a line resets the connection
+	_, _ = io.Copy(io.Discard, conn) // an error is expected: a server that disconnects in the middle of a line resets the connection
 	return err
 }
 
-// A story has a line for each scope and task: what it is, in which scope, and when it began
-// and ended, in microseconds; for scopes that failed, why.
+// line returns the line of a scope or task in a story: its kind, its name, the scope it is
+// in, when it began and ended in microseconds, and for scopes that failed the kind of cause.
 func line(kind, name, in string, begin, end float64, why string) string {
 	if why == "completed" || why == "requested" {
 		why = ""
@@ -241,6 +236,7 @@ func line(kind, name, in string, begin, end float64, why string) string {
 	return strings.TrimSpace(fmt.Sprintf("%s %s in %q, %.0f to %.0f %s", kind, name, in, math.Round(begin), math.Round(end), why))
 }
 
+// storyOf returns a sorted line for each scope and task of a recording.
 func storyOf(h *history.History) (story []string) {
 	for _, s := range h.Scopes {
 		in, why := "", ""
@@ -259,10 +255,11 @@ func storyOf(h *history.History) (story []string) {
 	return story
 }
 
+// us returns microseconds.
 func us(nanoseconds int64) float64 { return float64(nanoseconds) / 1e3 }
 
-// storyOfSCLogs reads the schema of trio-vis without our help: names end in a number, and
-// say in brackets what the schema has no place for.
+// storyOfSCLogs reads the format of trio-vis without the code of this module. Names end in
+// a number, and have in brackets what the format has no place for.
 func storyOfSCLogs(t *testing.T, text []byte) (story []string) {
 	t.Helper()
 	var file struct {
@@ -301,7 +298,7 @@ func storyOfSCLogs(t *testing.T, text []byte) (story []string) {
 	return story
 }
 
-// storyOfChrome pairs the beginnings and ends of each row.
+// storyOfChrome reads Chrome's format: it pairs the beginnings and ends of each row.
 func storyOfChrome(t *testing.T, text []byte) (story []string) {
 	t.Helper()
 	var file struct {
