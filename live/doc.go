@@ -40,7 +40,8 @@
 //
 // Five or more equal siblings are folded into one line:
 //
-//   - worker [×5,000] (running, 1.2s to 3.4s)
+//	server (open, 1m0s)
+//	└─ • worker [×5,000] (running, 1.2s to 3.4s)
 //
 // Siblings are equal if they differ only in their IDs and times, and if the scopes and
 // tasks below them are of the same kinds, however many there are of each kind. A tree
@@ -69,7 +70,7 @@
 //
 //	key       identifies the node in all answers, as long as it exists
 //	kind      "scope" or "task"
-//	id        of a scope: unique in the process; of a task: unique in its scope
+//	id        unique in the process for a scope, in its scope for a task
 //	scope     of a task: the ID of its scope
 //	name, path, state, cause, deadline, limit, waiting, unawaited, stack
 //	          as in traigo.Snapshot and traigo.TaskSnapshot
@@ -114,7 +115,7 @@
 //	spawn-storm       10,000 tasks or scopes in one scope without a Limit
 //	limit-blocked     spawns wait for a Limit, which has accepted no task for 10 s
 //	never-awaited     a task of Async has failed, and nobody has awaited it for 10 s
-//	unfinalized-forks a scope has waited for 10 s for forks that are open and empty
+//	unfinalized-forks a scope has waited for 10 s only for forks that are open and empty
 //	finalizing-long   a scope that was open for 10 s has been finalizing for a minute
 //	deadline-passed   a deadline passed 1 s ago, and nothing was canceled
 //	queued            a task has not started 1 s after it was spawned
