@@ -18,7 +18,7 @@ import (
 	"github.com/traigo/traigo/live"
 )
 
-// program is what the browser looks at, and what its script can make do things.
+// A program has a page for the browser, and does what the script in the browser tells it.
 type program struct {
 	t    *testing.T
 	root *traigo.Scope
@@ -82,7 +82,7 @@ func (p *program) stop() {
 	_ = server.Shutdown(context.Background())
 }
 
-// do obeys the script: the parameters are in, name, n and flags.
+// do does what the script asks for, n times: in a scope, with a name, and with flags.
 func (p *program) do(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
 	n, _ := strconv.Atoi(q.Get("n"))
@@ -134,7 +134,7 @@ func (p *program) fork(in, name, flags string) {
 func (p *program) spawn(in, name, flags string) {
 	has := func(flag string) bool { return strings.Contains(flags, flag) }
 	end := make(chan error, 1)
-	fn := func(ctx context.Context) error { return waitFor(ctx, end, has("deaf")) }
+	fn := func(ctx context.Context) error { return waitFor(ctx, end, has("uncancelable")) }
 	if has("nested") {
 		inner := fn
 		fn = func(ctx context.Context) error {
@@ -150,9 +150,9 @@ func (p *program) spawn(in, name, flags string) {
 	p.ends[name] = append(p.ends[name], end)
 }
 
-// waitFor is what the script sees in the stack.
-func waitFor(ctx context.Context, end <-chan error, deaf bool) error {
-	if deaf {
+// waitFor is the function that the script expects in the stack of a task.
+func waitFor(ctx context.Context, end <-chan error, ignoresCancel bool) error {
+	if ignoresCancel {
 		return <-end
 	}
 	select {
@@ -173,7 +173,7 @@ func (p *program) end(name string, err error) {
 	}
 }
 
-// restart stops the server, and starts another at the same address after pause.
+// restart stops the server, and starts another one at the same address after the pause.
 func (p *program) restart(pause time.Duration) {
 	p.stop()
 	timer := time.NewTimer(pause)

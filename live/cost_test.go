@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -16,8 +17,8 @@ import (
 
 const crowd = 100_000
 
-// crowds are large in different ways; the last folds badly. Each has its bounds of
-// lines and bytes for an answer.
+// crowds are scopes that are large in different ways; in the last nothing can be folded.
+// Each has bounds for the lines of an answer as text, and for its bytes.
 var crowds = []struct {
 	name         string
 	lines, bytes int
@@ -40,7 +41,7 @@ var crowds = []struct {
 	}},
 }
 
-// filled returns a scope of which all tasks run.
+// filled returns a scope whose tasks have all started.
 func filled(fill func(s *traigo.Scope, work func(context.Context) error)) *traigo.Scope {
 	s := traigo.New(context.Background(), traigo.Name("server"))
 	var started sync.WaitGroup
@@ -53,7 +54,7 @@ func filled(fill func(s *traigo.Scope, work func(context.Context) error)) *traig
 	return s
 }
 
-// Sizes are bounded by the test; times depend on the machine, and are told with -v.
+// The test bounds the sizes of answers. The times depend on the machine, and are logged.
 func TestCostOfAnAnswerAboutMany(t *testing.T) {
 	if raceEnabled {
 		t.Skip("the race detector knows 8,128 goroutines")
@@ -74,29 +75,31 @@ func TestCostOfAnAnswerAboutMany(t *testing.T) {
 				if format == "json" {
 					x := decode(t, w.Body.Bytes())
 					assert.Equal(t, crowd, x.Tasks, "all are counted")
+				} else {
+					assert.LessOrEqual(t, strings.Count(w.Body.String(), "\n"), row.lines)
 				}
 			}
 			w := get(h, "/?stacks=1")
 			assert.Equal(t, http.StatusConflict, w.Code)
 			assert.Contains(t, w.Body.String(), "stacks=force")
-			assert.True(t, live.IsForgetful(h))
+			assert.False(t, live.KeepsSnapshot(h))
 		})
 	}
 }
 
-// A tree is made of few allocations, whatever is in it; what is shown has some more.
+// The number of allocations does not grow with the number of tasks that are folded.
 func TestCostOfATree(t *testing.T) {
 	if raceEnabled {
 		t.Skip("the race detector allocates")
 	}
-	shot := nameless(10_000, "worker")
-	m := &live.Memory{}
-	allocs := testing.AllocsPerRun(5, func() { live.Text(m, at, "", shot) })
+	scope := many(10_000, "worker")
+	m := &live.LintState{}
+	allocs := testing.AllocsPerRun(5, func() { live.Text(m, at, "", scope) })
 	t.Log(allocs, "allocations for 10,000 tasks")
 	assert.LessOrEqual(t, allocs, 200.0)
 }
 
-// The events of tasks are nothing to a Tracker.
+// A Tracker allocates nothing for the events of tasks.
 func TestCostOfATracker(t *testing.T) {
 	if raceEnabled {
 		t.Skip("the race detector allocates")
@@ -127,5 +130,26 @@ func BenchmarkTracker(b *testing.B) {
 			}
 			_ = s.Close()
 		})
+	}
+}
+
+// BenchmarkAnswer measures what an answer about 100,000 tasks costs: the snapshot, and the
+// text that is made of it.
+func BenchmarkAnswer(b *testing.B) {
+	for _, row := range crowds {
+		s := filled(row.fill)
+		b.Run(row.name+"/snapshot", func(b *testing.B) {
+			for b.Loop() {
+				s.Snapshot()
+			}
+		})
+		scope, m := s.Snapshot(), &live.LintState{}
+		b.Run(row.name+"/text", func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				live.Text(m, time.Now(), "", scope)
+			}
+		})
+		_ = s.Close()
 	}
 }

@@ -1,114 +1,136 @@
-// Package live shows the scopes of a running program: the tree as it is now, as text,
-// as JSON, and as a page that updates itself. It says what looks wrong, and what to do
-// about it.
+// Package live shows the scopes of a running program: as text, as JSON, and as a page
+// that updates itself. It warns about what looks wrong, and says what to do about it.
 //
 // Two lines turn it on:
 //
 //	mux := http.NewServeMux()
 //	live.Register(mux, server) // server is a *traigo.Scope
 //
-// The page is then at /debug/scopes/, next to where net/http/pprof would be; curl gets
-// text. Where roots come and go there is a [Tracker], an observer that knows them. A
-// [Handler] can be mounted anywhere, behind http.StripPrefix too. Importing the package
-// registers nothing.
+// The page is then at /debug/scopes/, next to the /debug/pprof/ of net/http/pprof; curl
+// gets text. A program that opens and closes root scopes all the time uses a [Tracker],
+// an observer that keeps a list of them. A [Handler] can be mounted at any path, also
+// behind http.StripPrefix. Importing the package registers nothing.
 //
-// # Who may see it
+// # Security
 //
-// The handler only reads: it cancels nothing and changes nothing. But names, errors and
-// stacks may hold secrets, and a dump of stacks stops the program for a moment. It
-// knows no users and no passwords: serve it on localhost or an internal port, as
-// pprof, or behind a handler that asks who is there. Never on the address that the world
-// sees. What is shown is escaped, the page loads nothing from elsewhere, and requests
-// that a browser makes for another site's page are refused, if it says so: browsers do over
-// HTTPS and for localhost, not over HTTP to another host. Host is not looked at: where
-// a browser may be lured to a name that leads to localhost, check it in front.
+// The handler only reads: it cancels and changes nothing. But names, errors and stacks
+// may contain secrets, and a dump of the stacks stops the program for a moment. The
+// handler does not authenticate its clients. Serve it on localhost or on an internal
+// port, as you would serve pprof, or behind a handler that authenticates; never on a
+// public address.
 //
-// # What can be asked
+// All text is escaped, and the page loads nothing from other hosts. The handler refuses
+// requests that a browser sends for a page of another site, as far as the browser marks
+// them with Sec-Fetch-Site: browsers do so over HTTPS and for localhost, but not over
+// plain HTTP to another host. Links from other sites to the page work.
 //
-//	?format=text, json or html   whatever the Accept header says
-//	?path=server/conn            only the scopes, or the tasks, with this path
+// The handler does not check the Host header. In an attack by DNS rebinding, the page of
+// a malicious site makes the name of its own host resolve to 127.0.0.1, and can then read
+// what is served on localhost. Where that is a danger, put a handler in front that
+// accepts only the hosts you expect.
+//
+// # Queries
+//
+//	?format=text, json or html   this format, whatever the Accept header says
+//	?path=server/conn            only the scopes and tasks with this path
 //	?scope=17                    only the scope with this ID
-//	?stacks=1                    text and JSON with the stack of each task
-//	?all=1                       nothing is cut off, however long it gets
-//	?full=1                      nothing is folded nor cut off
+//	?stacks=1                    text or JSON with the stack of each task
+//	?all=1                       no lines are left out, however long the answer becomes
+//	?full=1                      no lines are left out, and no siblings are folded
 //
-// Equal siblings, five or more, are one line, as in
+// Five or more equal siblings are folded into one line:
 //
-//   - worker [×5,000] (running, 1.2s to 3.4s)
+//	server (open, 1m0s)
+//	└─ • worker [×5,000] (running, 1.2s to 3.4s)
 //
-// They are equal if what is said of them is, and what is below them is of the same
-// kinds. An answer has at most 2,000 lines; what is left out is said where it is. What
-// there is a warning about is left out last.
+// Siblings are equal if they differ only in their IDs and times, and if the scopes and
+// tasks below them are of the same kinds, however many there are of each kind. A tree
+// has at most 2,000 lines, and says where lines were left out. Scopes and tasks with
+// warnings are left out last.
 //
-// Names are shown as in a Go string, without the quotes: a tab is \t. Long ones are cut.
-// That is so of paths and errors too.
+// Names, paths and errors are escaped as in a Go string literal: a tab is \t. Names are
+// cut after 200 characters, paths and errors after 1,000.
 //
 // # JSON
 //
-// The answer is one object. Keys may be added; version changes if one changes its
-// meaning or goes.
+// The answer is one object. Later releases may add keys; version changes when a key is
+// removed or changes its meaning.
 //
 //	version   1
 //	taken     when the snapshot was taken
-//	scopes, tasks, canceling    how many there are: canceling ones are scopes and tasks
-//	warnings  [{lint, level, count, since, says, do, at: [paths of up to five]}]
-//	recheck   how many suspicions are too young to be warnings: ask again
-//	cut       how many lines are left out
-//	note      what else is missing, in words
+//	scopes, tasks, canceling    how many there are; canceling counts scopes and tasks
+//	warnings  [{lint, level, count, since, says, do, at: [up to five paths]}]
+//	recheck   how many scopes and tasks may soon have a warning: ask again
+//	cut       how many lines were left out
+//	note      a sentence about anything else that is missing
 //	roots     [node]
-//	ended     [{what, path, opened, ended, err}], of a Tracker, the latest first
+//	ended     [{path, opened, ended, err}] of a Tracker, the latest first
 //
-// A node is a scope or a task:
+// A node is a scope, a task, or several of them folded into one:
 //
-//	key       the same in every answer, as long as the node lives
+//	key       identifies the node in all answers, as long as it exists
 //	kind      "scope" or "task"
 //	id        unique in the process for a scope, in its scope for a task
-//	scope     of a task: the id of that scope
+//	scope     of a task: the ID of its scope
 //	name, path, state, cause, deadline, limit, waiting, unawaited, stack
 //	          as in traigo.Snapshot and traigo.TaskSnapshot
-//	since     when it was opened or spawned, or the call abandoned
-//	flags     what is not the default: "master", "not awaited", "no bubble", "ready"
-//	warnings  the lints that name it
-//	count     how many are folded here; absent if it is one. Then id, path and stack are
-//	          those of the oldest, newest is the since of the youngest, deadline the
-//	          first to come, and waiting the sum
-//	below     [node]: the tasks of a scope, then its scopes. A scope that a task has
-//	          opened is below that task
-//	more      how many of those below are left out
+//	since     when the scope was opened, the task spawned, or the call abandoned
+//	flags     what differs from the default: "master", "not awaited", "no bubble", "ready"
+//	warnings  the names of the lints that found something here
+//	count     how many are folded into this node; absent if it is a single one. id, path,
+//	          since and stack are those of the oldest, newest is the since of the
+//	          youngest, deadline is the earliest, and waiting is the sum
+//	below     [node]: the tasks of a scope, then its scopes. A scope that was opened by
+//	          a task is below that task
+//	more      how many nodes directly below this one were left out
 //
-// # What it costs
+// # Cost
 //
-// Nothing until somebody asks. An answer takes one snapshot, during which each scope is
-// locked for as long as its list of tasks is read. With all that follows that is about
-// 1 ms of one processor for 1,000 tasks, 0.2 s for 100,000, and twice that for 100,000
-// scopes with a task each. However many clients there are, four snapshots a second are
-// taken at most, and fewer if one takes long, so that they use no more than a third of
-// one processor; an answer is never older than its question.
+// The handler costs nothing until it is asked. An answer needs one snapshot, which locks
+// each scope while it reads the list of its tasks. Snapshot and answer together take
+// about 1 ms of one processor for 1,000 tasks, 0.2 s for 100,000 tasks, and 0.4 s for
+// 100,000 scopes with a task each. However many clients ask, the handler takes at most
+// four snapshots a second, and fewer if they take long, so that they use no more than a
+// third of one processor. The snapshot of an answer is always taken after the request
+// has arrived.
 //
-// Dumps of stacks are taken at most once a second, and not with more than 10,000
-// goroutines, unless ?stacks=force is given: with 100,000 one stops the program for
-// seconds.
+// The handler dumps stacks at most once a second. Above 10,000 goroutines it refuses to,
+// unless the query says ?stacks=force: a dump stops the program, for seconds if there are
+// 100,000 goroutines.
 //
-// A [Tracker] is an observer, and costs each task its events: some 0.4 µs, and a scope
-// some 3 µs.
+// A [Tracker] is an observer. It adds about 0.4 µs to each task, and 3 µs to each scope.
 //
 // # Lints
 //
-// A warning is about something that is so now, and has been for long enough not to be a
-// moment in between; where a snapshot does not say for how long, it counts from when
-// the handler first saw it. Of what comes and goes, such as a spawn that waits, looks
-// that are more than 30 s apart prove nothing. These are looked for:
+// A lint looks for one condition. It warns only if the condition has lasted for a while,
+// so that states which pass by themselves are not reported. Where a snapshot does not say
+// when a condition began, its time counts from the first snapshot in which the handler
+// found it. Conditions that can come and go, such as a Spawn that waits, must also be
+// found in snapshots that are at most 30 s apart, or their time begins again.
 //
-//	ignored-cancel    a task runs 10 s after it, or its scope, was canceled
-//	straggler         at most 3 tasks hold up a scope that was canceled 2 s ago
-//	given-up          a task runs on that its scope has given up
-//	abandoned-call    a call that Blocking stopped waiting for runs 10 s later
+//	ignored-cancel    a task still runs 10 s after it, or its scope, was canceled
+//	straggler         at most 3 tasks delay the end of a scope that was canceled 2 s ago
+//	given-up          a task still runs although its scope has given it up
+//	abandoned-call    a call still runs 10 s after Blocking has stopped waiting for it
 //	spawn-storm       10,000 tasks or scopes in one scope without a Limit
-//	limit-blocked     spawns wait for a Limit, and for 10 s no task has come or gone
+//	limit-blocked     spawns wait for a Limit, which has accepted no task for 10 s
 //	never-awaited     a task of Async has failed, and nobody has awaited it for 10 s
-//	unfinalized-forks a scope waits for 10 s only for forks that are open and empty
-//	finalizing-long   a scope that was open for 10 s is finalizing for a minute
+//	unfinalized-forks a scope has waited for 10 s only for forks that are open and empty
+//	finalizing-long   a scope that was open for 10 s has been finalizing for a minute
 //	deadline-passed   a deadline passed 1 s ago, and nothing was canceled
 //	queued            a task has not started 1 s after it was spawned
-//	unnamed           50 tasks or scopes in one scope have default names that say nothing
+//	unnamed           50 tasks or scopes in one scope have default names like f.func1
 package live
+
+// The files of this package, in reading order:
+//
+//	handler.go   Handler and Register; from a request to an answer
+//	snapshot.go  all roots at one moment, and how often that is taken
+//	tree.go      a traigo.Snapshot as nodes to be shown
+//	lints.go     the table of lints, and what is remembered between snapshots
+//	shorten.go   folding equal siblings, and leaving out lines
+//	text.go      the answer as text; escaping
+//	stacks.go    dumps of stacks
+//	events.go    the stream of server-sent events
+//	page.go      the files of the page
+//	tracker.go   Tracker

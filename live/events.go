@@ -9,23 +9,24 @@ import (
 	"weak"
 )
 
-// The page's stream of server-sent events.
-
 const (
-	streamPause    = 500 * time.Millisecond // between two looks for one stream
-	streamPulse    = 5 * time.Second        // a sign of life, when nothing changes
-	streamLife     = time.Minute            // then the page asks again
-	streamPatience = 10 * time.Second       // with a client that does not read
-	mostStreams    = 100
+	streamInterval     = 500 * time.Millisecond // between two snapshots for one stream
+	streamHeartbeat    = 5 * time.Second        // between two events when nothing changes
+	streamLifetime     = time.Minute            // after which the page has to connect again
+	streamWriteTimeout = 10 * time.Second       // for a client that does not read
+	maxStreams         = 100
 )
 
-// serveEvents sends the state whenever it has changed: "state" with the JSON without
-// its moment, and "now" with the server's clock, in milliseconds, from which the page
-// counts ages. The id of a state is its hash: who comes back with it gets it once.
+// serveEvents serves the stream of server-sent events that the page follows:
 //
-// http.Server.Shutdown waits for requests, and would wait for ever for these. So they
-// end when it begins, and after a minute anyway; "bye" tells the page that this is no
-// accident.
+//	state  the JSON object without taken, whenever it has changed. The event's ID is the
+//	       hash of the JSON: a client that sends it as Last-Event-ID has the state already
+//	now    the time of the snapshot, in milliseconds, from which the page computes ages
+//	bye    the server ends the stream; the page should connect again
+//
+// http.Server.Shutdown waits until all requests have ended, so streams end when it begins.
+// They also end after a minute, for a server behind another handler, whose Shutdown this
+// package does not learn of.
 func (h *handler) serveEvents(w http.ResponseWriter, r *http.Request) {
 	q, err := parseQuery(r.URL.Query())
 	if err != nil {
@@ -34,15 +35,16 @@ func (h *handler) serveEvents(w http.ResponseWriter, r *http.Request) {
 	}
 	if !h.openStream() {
 		w.Header().Set("Retry-After", "5")
-		http.Error(w, fmt.Sprintf("live: %d pages are open already", mostStreams), http.StatusServiceUnavailable)
+		http.Error(w, fmt.Sprintf("live: %d pages are open already", maxStreams), http.StatusServiceUnavailable)
 		return
 	}
 	defer h.closeStream()
 	header := w.Header()
 	header.Set("Content-Type", "text/event-stream")
-	header.Set("X-Accel-Buffering", "no") // nginx would keep it all
+	header.Set("X-Accel-Buffering", "no") // or nginx buffers the events
 	if r.ProtoMajor == 1 {
-		// The write deadline of the last event must not meet the next request.
+		// The write deadline that run leaves behind must not apply to another request on
+		// the same connection.
 		header.Set("Connection", "close")
 	}
 	if r.Method == http.MethodHead {
@@ -53,80 +55,84 @@ func (h *handler) serveEvents(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "live: events need a ResponseWriter that can flush, or has Unwrap: "+err.Error(), http.StatusInternalServerError)
 		return
 	}
-	out.follow(h, r, query{path: q.path, scope: q.scope, all: q.all, full: q.full})
+	out.run(h, r, query{path: q.path, scope: q.scope, all: q.all, full: q.full})
 }
 
-// A stream is one client that listens.
+// A stream is the connection to one client of serveEvents.
 type stream struct {
 	w       http.ResponseWriter
 	control *http.ResponseController
-	buf     bytes.Buffer
+	buf     bytes.Buffer // events that send writes
 }
 
-func (s *stream) follow(h *handler, r *http.Request, q query) {
-	over := time.NewTimer(streamLife)
-	defer over.Stop()
-	pause := time.NewTicker(streamPause)
-	defer pause.Stop()
-	defer func() { _ = s.control.SetWriteDeadline(time.Now().Add(streamPatience)) }() // for what net/http writes at the end
-	shutdown := h.shutdownOf(r)
+// run sends events until the client has gone, the stream is too old, or the server begins
+// to shut down.
+func (s *stream) run(h *handler, r *http.Request, q query) {
+	lifetime := time.NewTimer(streamLifetime)
+	defer lifetime.Stop()
+	interval := time.NewTicker(streamInterval)
+	defer interval.Stop()
+	defer func() { _ = s.control.SetWriteDeadline(time.Now().Add(streamWriteTimeout)) }() // for the end of the body, which net/http writes
+	shutdown := h.shutdownSignal(r)
 
 	s.buf.WriteString("retry: 1000\n\n")
-	if !s.send() { // at once: the next look may be a while
+	if !s.send() { // now, since the next snapshot may take a while
 		return
 	}
-	known := r.Header.Get("Last-Event-ID")
-	var told time.Time
+	sentHash := r.Header.Get("Last-Event-ID")
+	var sentAt time.Time
 	for {
-		l, err := h.looks.get(r.Context(), struct{}{})
+		snapshot, err := h.snapshots.get(r.Context(), struct{}{})
 		if err != nil {
 			return
 		}
-		text, hash := l.shared(q).stableJSON()
-		if told.IsZero() || hash != known || l.taken.Sub(told) >= streamPulse {
-			s.event("now", "", strconv.AppendInt(nil, l.taken.UnixMilli(), 10))
-			if hash != known {
+		text, hash := snapshot.sharedView(q).stableJSON()
+		if sentAt.IsZero() || hash != sentHash || snapshot.taken.Sub(sentAt) >= streamHeartbeat {
+			s.event("now", "", strconv.AppendInt(nil, snapshot.taken.UnixMilli(), 10))
+			if hash != sentHash {
 				s.event("state", hash, text)
 			}
 			if !s.send() {
 				return
 			}
-			known, told = hash, l.taken
+			sentHash, sentAt = hash, snapshot.taken
 		}
 		select {
-		case <-pause.C:
+		case <-interval.C:
 		case <-r.Context().Done():
 			return
-		case <-over.C:
-			s.bye()
+		case <-lifetime.C:
+			s.sendBye()
 			return
 		case <-shutdown:
-			s.bye()
+			s.sendBye()
 			return
 		}
 	}
 }
 
+// event adds an event to the buffer.
 func (s *stream) event(name, id string, data []byte) {
 	s.buf.WriteString("event: " + name + "\n")
 	if id != "" {
 		s.buf.WriteString("id: " + id + "\n")
 	}
 	s.buf.WriteString("data: ")
-	s.buf.Write(data) // JSON on one line
+	s.buf.Write(data) // without line breaks
 	s.buf.WriteString("\n\n")
 }
 
-func (s *stream) bye() {
+func (s *stream) sendBye() {
 	s.event("bye", "", []byte("1"))
 	s.send()
 }
 
-// send reports whether the client still reads. One that does not would hold the
-// goroutine: hence the deadline, which a ResponseWriter in a test may not know. It is of
-// this event alone: HTTP/2 resets a stream when one passes, also if nothing is written.
+// send writes the buffer to the client, and reports whether that succeeded. A client that
+// does not read would block the goroutine, hence the deadline; a ResponseWriter that
+// supports none, as in tests, is no error. The deadline is removed after the write, since
+// HTTP/2 resets a stream whose deadline passes even if nothing is being written.
 func (s *stream) send() bool {
-	_ = s.control.SetWriteDeadline(time.Now().Add(streamPatience))
+	_ = s.control.SetWriteDeadline(time.Now().Add(streamWriteTimeout))
 	defer func() { _ = s.control.SetWriteDeadline(time.Time{}) }()
 	_, err := s.w.Write(s.buf.Bytes())
 	s.buf.Reset()
@@ -136,10 +142,11 @@ func (s *stream) send() bool {
 	return err == nil && s.control.Flush() == nil
 }
 
+// openStream counts a stream, unless there are too many.
 func (h *handler) openStream() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.streams == mostStreams {
+	if h.streams == maxStreams {
 		return false
 	}
 	h.streams++
@@ -152,15 +159,16 @@ func (h *handler) closeStream() {
 	h.streams--
 }
 
-// shutdownOf is closed when the server of r begins to shut down; nil if r has none.
-func (h *handler) shutdownOf(r *http.Request) <-chan struct{} {
+// shutdownSignal returns a channel that is closed when the server of r begins to shut
+// down; nil if r does not have its server in its context.
+func (h *handler) shutdownSignal(r *http.Request) <-chan struct{} {
 	server, ok := r.Context().Value(http.ServerContextKey).(*http.Server)
 	if !ok {
 		return nil
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	key := weak.Make(server) // it is not for a page to keep a server
+	key := weak.Make(server) // the handler must not keep a server in memory
 	begun, known := h.servers[key]
 	if !known {
 		begun = make(chan struct{})
@@ -170,7 +178,8 @@ func (h *handler) shutdownOf(r *http.Request) <-chan struct{} {
 	return begun
 }
 
-// shutdown ends the streams, also those that a request which was under way opens later.
+// shutdown ends the streams of a server. The channel stays closed, so that requests which
+// were already under way, and open a stream later, end too.
 func (h *handler) shutdown(begun chan struct{}) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

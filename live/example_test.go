@@ -12,7 +12,7 @@ import (
 	"github.com/traigo/traigo/live"
 )
 
-// curl asks for the tree. Ages are not the same every time.
+// curl returns the tree as text. All ages in it are 1s, or it would differ each time.
 func curl(url string) string {
 	resp, err := http.Get(url)
 	if err != nil {
@@ -57,7 +57,7 @@ func ExampleRegister() {
 	//    └─ • read [×240] (running, 1s to 1s, ready)
 }
 
-// A Handler can be mounted anywhere.
+// A Handler can be mounted at any path.
 func ExampleHandler() {
 	server := traigo.New(context.Background(), traigo.Name("server"))
 	conn := server.Fork(traigo.Name("conn"))
@@ -75,7 +75,7 @@ func ExampleHandler() {
 	// conn (open, 1s)
 }
 
-// A Tracker shows whatever is opened with it, and remembers what has failed.
+// A Tracker shows the roots that are opened with it, and remembers those that have failed.
 func ExampleTracker() {
 	var scopes live.Tracker
 	debug := httptest.NewServer(&scopes)

@@ -2,6 +2,7 @@ package live
 
 import (
 	"context"
+	"net/http"
 	"net/url"
 	"strings"
 	"time"
@@ -9,15 +10,15 @@ import (
 	"github.com/traigo/traigo"
 )
 
-// The one window into the inside that the tests in package live_test have.
+// What the tests in package live_test need of the inside is in this file.
 
-// Memory is what lints know of earlier looks.
-type Memory = memory
+// LintState is what lints remember between snapshots.
+type LintState = lintState
 
-// Clean escapes a text.
-func Clean(s string, most int) string { return clean(s, most) }
+// Escape escapes a text, and cuts it after most runes.
+func Escape(s string, most int) string { return escape(s, most) }
 
-func viewOf(m *Memory, now time.Time, rawQuery string, shots []traigo.Snapshot) *view {
+func viewOf(m *LintState, now time.Time, rawQuery string, roots []traigo.Snapshot) *view {
 	values, err := url.ParseQuery(rawQuery)
 	if err != nil {
 		panic(err)
@@ -26,79 +27,74 @@ func viewOf(m *Memory, now time.Time, rawQuery string, shots []traigo.Snapshot) 
 	if err != nil {
 		panic(err)
 	}
-	return newLook(shots, now, m).view(q)
+	return newSnapshot(roots, now, m).view(q)
 }
 
-// Text draws snapshots.
-func Text(m *Memory, now time.Time, rawQuery string, shots ...traigo.Snapshot) string {
+// Text returns the answer as text to a query about the roots.
+func Text(m *LintState, now time.Time, rawQuery string, roots ...traigo.Snapshot) string {
 	var b strings.Builder
-	viewOf(m, now, rawQuery, shots).writeText(&b)
+	viewOf(m, now, rawQuery, roots).writeText(&b)
 	return b.String()
 }
 
-// JSON encodes snapshots.
-func JSON(m *Memory, now time.Time, rawQuery string, shots ...traigo.Snapshot) []byte {
-	return viewOf(m, now, rawQuery, shots).json(true)
+// JSON returns the answer as JSON to a query about the roots.
+func JSON(m *LintState, now time.Time, rawQuery string, roots ...traigo.Snapshot) []byte {
+	return viewOf(m, now, rawQuery, roots).json(true)
 }
 
-// StableJSON encodes them for a stream.
-func StableJSON(m *Memory, now time.Time, shots ...traigo.Snapshot) (text []byte, hash string) {
-	return viewOf(m, now, "", shots).stableJSON()
-}
-
-// Lints counts what is found, and says of how much it is too early to tell.
-func Lints(m *Memory, now time.Time, shots ...traigo.Snapshot) (found map[string]int, recheck int) {
+// Lints returns how many warnings of each lint there are about the roots, and how many
+// conditions have not lasted long enough for one.
+func Lints(m *LintState, now time.Time, roots ...traigo.Snapshot) (found map[string]int, recheck int) {
 	found = map[string]int{}
-	l := newLook(shots, now, m)
-	for _, w := range l.warnings {
+	s := newSnapshot(roots, now, m)
+	for _, w := range s.warnings {
 		found[w.Lint] = w.Count
 	}
-	return found, l.recheck
+	return found, s.recheck
 }
 
-// LintNames are those of the table, each with what it says to do.
-func LintNames() map[string]string {
-	names := map[string]string{}
+// LintAdvice returns what each lint says to do, by its name.
+func LintAdvice() map[string]string {
+	advice := map[string]string{}
 	for _, l := range lints {
-		names[l.name] = l.do
+		advice[l.name] = l.do
 	}
-	return names
+	return advice
 }
 
-// Streams is how many clients listen.
-func Streams(h any) int {
+func insideOf(h http.Handler) *handler {
 	own, ok := h.(*handler)
 	if !ok {
-		panic("not a Handler")
+		panic("not made by Handler")
 	}
+	return own
+}
+
+// Streams returns how many streams are open.
+func Streams(h http.Handler) int {
+	own := insideOf(h)
 	own.mu.Lock()
 	defer own.mu.Unlock()
 	return own.streams
 }
 
-// Looks is how many snapshots have been taken.
-func Looks(h any) uint64 {
-	own, ok := h.(*handler)
-	if !ok {
-		panic("not a Handler")
-	}
-	own.looks.mu.Lock()
-	defer own.looks.mu.Unlock()
-	return own.looks.begun
+// SnapshotsTaken returns how many snapshots have been taken so far.
+func SnapshotsTaken(h http.Handler) uint64 {
+	t := insideOf(h).snapshots
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.started
 }
 
-// IsForgetful reports whether nothing is kept of looks that nobody waits for.
-func IsForgetful(h any) bool {
-	own, ok := h.(*handler)
-	if !ok {
-		panic("not a Handler")
-	}
-	own.looks.mu.Lock()
-	defer own.looks.mu.Unlock()
-	return own.looks.picture == nil
+// KeepsSnapshot reports whether a snapshot is kept for clients to come.
+func KeepsSnapshot(h http.Handler) bool {
+	t := insideOf(h).snapshots
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.result != nil
 }
 
-// NewCamera returns the method get of a camera whose pictures are texts.
-func NewCamera(gap time.Duration, take func(key int) string) func(ctx context.Context, key int) (string, error) {
-	return newCamera(gap, take).get
+// Throttle returns the method get of a throttle.
+func Throttle(interval time.Duration, call func(key int) string) func(ctx context.Context, key int) (string, error) {
+	return newThrottle(interval, call).get
 }

@@ -1,9 +1,13 @@
 package live
 
 import (
+	"errors"
+	"fmt"
 	"net/http"
+	"net/url"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -12,9 +16,10 @@ import (
 	"github.com/traigo/traigo"
 )
 
-// Handler returns a handler that shows the roots and all that lives below them: see the
-// description of the package. A root that has closed is shown as closed, with what
-// ended it. It panics without roots: for those that are opened later there is [Tracker].
+// Handler returns a handler that shows the roots, and all scopes and tasks below them, as
+// described in the package documentation. A root that has closed is shown as closed, with
+// the cause of its end. Handler panics if it is given no root, or a nil one; for roots
+// that are opened later use a [Tracker].
 func Handler(roots ...*traigo.Scope) http.Handler {
 	if len(roots) == 0 {
 		panic("live: Handler needs a scope to show; for scopes that are opened later use a Tracker")
@@ -23,24 +28,40 @@ func Handler(roots ...*traigo.Scope) http.Handler {
 		panic("live: Handler has been given a nil *Scope")
 	}
 	roots = topmost(roots)
-	return newHandler(func() ([]*traigo.Scope, []ending) { return roots, nil })
+	return newHandler(func() ([]*traigo.Scope, []endedScope) { return roots, nil })
 }
 
-// topmost leaves out what is below another: it would be shown, and counted, twice.
+// mountPath is the path at which Register mounts the handler, next to /debug/pprof/.
+const mountPath = "/debug/scopes"
+
+// Register adds the [Handler] of the roots to mux, at /debug/scopes/, for GET and HEAD. It
+// panics if mux is nil or has a handler at that path already, and where Handler does.
+func Register(mux *http.ServeMux, roots ...*traigo.Scope) {
+	if mux == nil {
+		panic("live: Register has been given a nil *http.ServeMux")
+	}
+	h := Handler(roots...)
+	mux.Handle("GET "+mountPath, h) // so that curl, which follows no redirects, gets the tree
+	mux.Handle("GET "+mountPath+"/", h)
+}
+
+// topmost returns the roots without duplicates and without those below another root,
+// which would be shown and counted twice.
 func topmost(roots []*traigo.Scope) (top []*traigo.Scope) {
-	given := make(map[*traigo.Scope]bool, len(roots)) // there may be many
+	added := make(map[*traigo.Scope]bool, len(roots)) // a map: there may be 100,000 roots
 	for _, s := range roots {
-		given[s] = true
+		added[s] = false
 	}
 	for _, s := range roots {
-		if given[s] && !hasAncestor(s, func(above *traigo.Scope) bool { _, is := given[above]; return is }) {
+		if !added[s] && !hasAncestor(s, func(above *traigo.Scope) bool { _, is := added[above]; return is }) {
 			top = append(top, s)
 		}
-		given[s] = false // seen
+		added[s] = true
 	}
 	return top
 }
 
+// hasAncestor reports whether is returns true for a scope above s.
 func hasAncestor(s *traigo.Scope, is func(*traigo.Scope) bool) bool {
 	for above := s.Parent(); above != nil; above = above.Parent() {
 		if is(above) {
@@ -50,37 +71,37 @@ func hasAncestor(s *traigo.Scope, is func(*traigo.Scope) bool) bool {
 	return false
 }
 
-// handler answers for a [Handler] or a [Tracker].
+// A handler serves a [Handler] or a [Tracker].
 type handler struct {
-	source func() ([]*traigo.Scope, []ending)
-	looks  *camera[struct{}, *look]
-	dumps  *camera[rootIDs, []traigo.Snapshot]
-	memory memory // used by whoever takes a look
+	source    func() ([]*traigo.Scope, []endedScope) // the roots to show, and those that have ended
+	snapshots *throttle[struct{}, *snapshot]
+	dumps     *throttle[rootIDs, []traigo.Snapshot]
+	lintState lintState // used by takeSnapshot only, which never runs twice at a time
 
-	mu      sync.Mutex // guards what follows
-	streams int
-	servers map[weak.Pointer[http.Server]]chan struct{} // closed when it shuts down
+	mu      sync.Mutex                                  // guards the fields below
+	streams int                                         // open streams of events
+	servers map[weak.Pointer[http.Server]]chan struct{} // each closed when its server begins to shut down
 }
 
-func newHandler(source func() ([]*traigo.Scope, []ending)) *handler {
+func newHandler(source func() ([]*traigo.Scope, []endedScope)) *handler {
 	h := &handler{source: source, servers: make(map[weak.Pointer[http.Server]]chan struct{})}
-	h.looks = newCamera(250*time.Millisecond, func(struct{}) *look { return h.look() })
-	h.dumps = newCamera(time.Second, h.dump)
+	h.snapshots = newThrottle(250*time.Millisecond, func(struct{}) *snapshot { return h.takeSnapshot() })
+	h.dumps = newThrottle(time.Second, h.dump)
 	return h
 }
 
-// ServeHTTP finds out what is asked for by the last element of the path: so it need not
-// know where it is mounted.
+// ServeHTTP looks only at the last element of the path, so that it does not depend on
+// where it is mounted.
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	setHeaders(w.Header())
-	h.shutdownOf(r) // so that it is known before a stream is asked for
+	h.shutdownSignal(r) // registers with the server, before the first request for a stream
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		w.Header().Set("Allow", "GET, HEAD")
 		http.Error(w, "live: scopes can only be looked at: use GET", http.StatusMethodNotAllowed)
 		return
 	}
 	last := r.URL.Path[strings.LastIndexByte(r.URL.Path, '/')+1:]
-	if isForeign(r, last) {
+	if isCrossSite(r, last) {
 		http.Error(w, "live: asked for by a page of another site", http.StatusForbidden)
 		return
 	}
@@ -90,7 +111,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case "stack":
 		h.serveStack(w, r)
 	default:
-		if types[path.Ext(last)] != "" {
+		if contentTypes[path.Ext(last)] != "" {
 			serveFile(w, r, last)
 			return
 		}
@@ -98,7 +119,8 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// setHeaders closes what an answer could be misused for.
+// setHeaders sets the headers that keep other sites from reading, framing or caching an
+// answer, and the page from running foreign scripts.
 func setHeaders(header http.Header) {
 	header.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; "+
 		"base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
@@ -109,20 +131,20 @@ func setHeaders(header http.Header) {
 	header.Set("Cache-Control", "no-store")
 }
 
-// isForeign reports whether a browser asks for a page of another site. It could not read
-// the answer, but make the program work for it, dump its stacks, and take the streams of
-// others; only a link to the page, or to the tree, is harmless.
-func isForeign(r *http.Request, last string) bool {
+// isCrossSite reports whether a browser sends the request for a page of another site, other
+// than by a link to the page or the tree. Such a page cannot read the answer, but could
+// keep the program busy, have its stacks dumped, and use up the streams.
+func isCrossSite(r *http.Request, last string) bool {
 	if site := r.Header.Get("Sec-Fetch-Site"); site != "cross-site" && site != "same-site" {
 		return false
 	}
 	if dest := r.Header.Get("Sec-Fetch-Dest"); dest != "document" && dest != "" {
-		return true // a frame navigates too
+		return true // the navigation of a frame is no link
 	}
 	return r.Header.Get("Sec-Fetch-Mode") != "navigate" || r.URL.Query().Has("stacks") || last == "events" || last == "stack"
 }
 
-// serveTree answers in the format that is asked for.
+// serveTree serves the page, or the tree as text or JSON.
 func (h *handler) serveTree(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Vary", "Accept")
 	format, err := formatOf(r)
@@ -130,7 +152,7 @@ func (h *handler) serveTree(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
-	if format == asHTML {
+	if format == formatHTML {
 		servePage(w, r)
 		return
 	}
@@ -139,26 +161,128 @@ func (h *handler) serveTree(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
-	var l *look
+	var s *snapshot
 	if q.stacks {
-		l, err = h.lookWithStacks(r, q)
+		s, err = h.snapshotWithStacks(r, q)
 	} else {
-		l, err = h.looks.get(r.Context(), struct{}{})
+		s, err = h.snapshots.get(r.Context(), struct{}{})
 	}
 	if err != nil {
-		fail(w, err)
+		writeError(w, err)
 		return
 	}
-	v := l.view(q)
-	if v.none() {
+	v := s.view(q)
+	if v.notFound() {
 		http.Error(w, "live: nothing with that path or ID lives now", http.StatusNotFound)
 		return
 	}
-	if format == asJSON {
+	if format == formatJSON {
 		w.Header().Set("Content-Type", "application/json")
 		_, _ = w.Write(append(v.json(true), '\n'))
 		return
 	}
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	v.writeText(w)
+}
+
+// A format is the media type of an answer.
+type format int
+
+const (
+	formatText format = iota
+	formatJSON
+	formatHTML
+)
+
+var (
+	formatsByName = map[string]format{"text": formatText, "json": formatJSON, "html": formatHTML}
+	formatsByType = map[string]format{"text/plain": formatText, "application/json": formatJSON, "text/html": formatHTML}
+)
+
+// formatOf returns the format that the query names. Without one it is the type with the
+// greatest weight in the Accept header, the first of equals; and text if the header names
+// none of the types, such as curl's */*.
+func formatOf(r *http.Request) (format, error) {
+	if name := r.URL.Query().Get("format"); name != "" {
+		f, known := formatsByName[name]
+		if !known {
+			return formatText, errors.New("live: format is text, json or html")
+		}
+		return f, nil
+	}
+	best, most := formatText, 0.0
+	for part := range strings.SplitSeq(strings.Join(r.Header.Values("Accept"), ","), ",") {
+		kind, params, _ := strings.Cut(part, ";")
+		f, known := formatsByType[strings.ToLower(strings.TrimSpace(kind))]
+		if weight := weightOf(params); known && weight > most {
+			best, most = f, weight
+		}
+	}
+	return best, nil
+}
+
+// weightOf returns the q of a type in an Accept header, which is 1 if there is none.
+func weightOf(params string) float64 {
+	for param := range strings.SplitSeq(params, ";") {
+		if value, found := strings.CutPrefix(strings.TrimSpace(param), "q="); found {
+			weight, err := strconv.ParseFloat(value, 64)
+			if err != nil {
+				return 0
+			}
+			return weight
+		}
+	}
+	return 1
+}
+
+// A query says which part of the tree is wanted, and how much of it.
+type query struct {
+	path   string // of scopes and tasks; "" for any
+	scope  uint64 // ID; 0 for any
+	all    bool   // leave out no lines
+	full   bool   // and fold no siblings
+	stacks bool
+	force  bool // dump stacks however many goroutines there are
+}
+
+func parseQuery(values url.Values) (query, error) {
+	is := func(name string) bool { return values.Has(name) && values.Get(name) != "0" }
+	q := query{
+		path: values.Get("path"), full: is("full"), all: is("all") || is("full"),
+		stacks: is("stacks"), force: values.Get("stacks") == "force",
+	}
+	var err error
+	q.scope, err = idParam(values, "scope")
+	return q, err
+}
+
+// idParam returns a parameter that is an ID; 0 if it is missing.
+func idParam(values url.Values, name string) (uint64, error) {
+	text := values.Get(name)
+	if text == "" {
+		return 0, nil
+	}
+	n, err := strconv.ParseUint(text, 10, 64)
+	if err != nil {
+		return 0, fmt.Errorf("live: %s is the number of one: %w", name, err)
+	}
+	return n, nil
+}
+
+// A statusError is an error with the status of its answer.
+type statusError struct {
+	status int
+	text   string
+}
+
+func (e statusError) Error() string { return "live: " + e.text }
+
+// writeError answers with err: with the status of a statusError, else with 503, since then
+// the client's context has ended.
+func writeError(w http.ResponseWriter, err error) {
+	status := http.StatusServiceUnavailable
+	if e, ok := err.(statusError); ok { //nolint:errorlint // this package never wraps one
+		status = e.status
+	}
+	http.Error(w, err.Error(), status)
 }

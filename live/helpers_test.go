@@ -3,8 +3,12 @@ package live_test
 import (
 	"context"
 	"encoding/json"
+	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -13,17 +17,19 @@ import (
 	"github.com/traigo/traigo"
 )
 
-// at is the moment of the snapshots that tests write by hand.
+// Snapshots that tests write by hand: their parts, and the time when they were taken.
+
+// at is when the snapshots were taken.
 var at = time.Date(2026, 11, 21, 15, 4, 5, 0, time.UTC)
 
 func ago(d time.Duration) time.Time { return at.Add(-d) }
 
-// scope is a snapshot of one that is open since a minute.
+// scope returns a snapshot of a scope that was opened a minute ago.
 func scope(id uint64, name string, tasks ...traigo.TaskSnapshot) traigo.Snapshot {
 	return traigo.Snapshot{ID: id, Name: name, Path: name, Opened: ago(time.Minute), Age: time.Minute, Tasks: tasks}
 }
 
-// task is a snapshot of one that runs since a second.
+// task returns a snapshot of a task that has run for a second.
 func task(id uint64, name string) traigo.TaskSnapshot {
 	return traigo.TaskSnapshot{
 		ID: id, Name: name, Path: "server/" + name, State: "running", Spawned: ago(time.Second), Age: time.Second,
@@ -31,17 +37,41 @@ func task(id uint64, name string) traigo.TaskSnapshot {
 	}
 }
 
-// with changes a value a little.
+// with returns x after change.
 func with[T any](x T, change func(*T)) T {
 	change(&x)
 	return x
 }
 
-func untilCanceled(ctx context.Context) error {
-	<-ctx.Done()
-	return ctx.Err()
+// canceled returns a scope that was canceled, with tasks that still run.
+func canceled(names ...string) traigo.Snapshot {
+	s := with(scope(3, "upload"), func(s *traigo.Snapshot) { s.State, s.Cause = traigo.Canceling, "requested" })
+	for i, name := range names {
+		s.Tasks = append(s.Tasks, with(task(uint64(i+1), name), func(t *traigo.TaskSnapshot) { t.State = "canceling" }))
+	}
+	return s
 }
 
+// forks returns n scopes, each with the tasks.
+func forks(state traigo.State, n int, tasks ...traigo.TaskSnapshot) (scopes []traigo.Snapshot) {
+	for i := range n {
+		scopes = append(scopes, with(scope(uint64(10+i), "fork", tasks...), func(s *traigo.Snapshot) { s.State = state }))
+	}
+	return scopes
+}
+
+// many returns a scope with n tasks of a name, in which # stands for the number of the task.
+func many(n int, name string) traigo.Snapshot {
+	s := scope(3, "server")
+	for i := range n {
+		s.Tasks = append(s.Tasks, task(uint64(i+1), strings.ReplaceAll(name, "#", strconv.Itoa(i))))
+	}
+	return s
+}
+
+// Scopes that run, and their tasks.
+
+// opened opens a scope that is closed at the end of the test.
 func opened(t *testing.T, opts ...traigo.ScopeOption) *traigo.Scope {
 	t.Helper()
 	s := traigo.New(context.Background(), append([]traigo.ScopeOption{traigo.Name("server")}, opts...)...)
@@ -49,18 +79,62 @@ func opened(t *testing.T, opts ...traigo.ScopeOption) *traigo.Scope {
 	return s
 }
 
-// get asks a handler; the headers are name, value, name, value.
-func get(h http.Handler, target string, headers ...string) *httptest.ResponseRecorder {
-	r := httptest.NewRequest(http.MethodGet, target, http.NoBody)
+func untilCanceled(ctx context.Context) error {
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+// waitHere and waitThere do the same, and differ in their stacks.
+func waitHere(ctx context.Context) error  { return untilCanceled(ctx) }
+func waitThere(ctx context.Context) error { return untilCanceled(ctx) }
+
+// ignoringCancel returns a task function that returns only when end is closed.
+func ignoringCancel(end chan struct{}) func(context.Context) error {
+	return func(context.Context) error { return deafWork(end) }
+}
+
+// deafWork is found by its name in the stack of what calls it.
+//
+//go:noinline
+func deafWork(end chan struct{}) error { <-end; return nil }
+
+func loggerTo(w io.Writer) *slog.Logger { return slog.New(slog.NewTextHandler(w, nil)) }
+
+// Requests and answers.
+
+// request returns a request with headers: name, value, name, value.
+func request(ctx context.Context, method, target string, headers ...string) *http.Request {
+	r := httptest.NewRequestWithContext(ctx, method, target, http.NoBody)
 	for i := 0; i < len(headers); i += 2 {
 		r.Header.Set(headers[i], headers[i+1])
 	}
+	return r
+}
+
+// get returns the handler's answer to a GET request.
+func get(h http.Handler, target string, headers ...string) *httptest.ResponseRecorder {
 	w := httptest.NewRecorder()
-	h.ServeHTTP(w, r)
+	h.ServeHTTP(w, request(context.Background(), http.MethodGet, target, headers...))
 	return w
 }
 
-// tree is the JSON, as far as tests look at it.
+// getText returns the tree as text.
+func getText(h http.Handler) string { return get(h, "/").Body.String() }
+
+// getJSON returns the tree that a query asks for, from its JSON.
+func getJSON(t *testing.T, h http.Handler, query string) tree {
+	t.Helper()
+	return decode(t, get(h, "/?format=json"+query).Body.Bytes())
+}
+
+func readAll(t *testing.T, r io.Reader) string {
+	t.Helper()
+	text, err := io.ReadAll(r)
+	require.NoError(t, err)
+	return string(text)
+}
+
+// A tree is what tests read of the JSON.
 type tree struct {
 	Version                  int
 	Taken                    time.Time
@@ -76,6 +150,7 @@ type tree struct {
 	Ended        []struct{ Path, Err string }
 }
 
+// A branch is a node.
 type branch struct {
 	Key, Kind, Name, Path, State, Cause, Stack string
 	ID, Scope                                  uint64

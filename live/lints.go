@@ -1,230 +1,371 @@
 package live
 
 import (
-	"strconv"
+	"slices"
 	"strings"
 	"time"
 )
 
-// A lint is something that is worth a word when it is so for long enough.
+// A lint looks for one condition in scopes and tasks, and warns when it lasts too long.
 type lint struct {
-	name     string
-	level    string
-	after    time.Duration // so long it may be so
-	flickers bool          // it may have come, gone and come again between two looks
-	says, do string
+	name         string
+	level        string
+	after        time.Duration // how long the condition may last without a warning
+	intermittent bool          // the condition can end and begin again between two snapshots
+	says, do     string
 
-	// found reports whether it is so of n, which is in scope (of a scope: itself), and
-	// since when; a time that is not set means that the snapshot does not tell.
-	found func(n, scope *node, now time.Time) (since time.Time, yes bool)
+	// check reports whether the condition holds for n, and since when, if the snapshot
+	// tells; otherwise since is zero. scope is the scope of n: n itself if n is a scope.
+	check func(n, scope *node, now time.Time) (since time.Time, yes bool)
 }
 
 const (
-	warns = "warning"
-	hints = "hint" // nothing is wrong yet
+	levelWarning = "warning"
+	levelHint    = "hint" // nothing is wrong yet
 )
 
-// The thresholds. They are in doc.go too.
+// The thresholds, which doc.go states too.
 const (
-	cleanUp       = 2 * time.Second  // a task that was canceled may take
-	patience      = 10 * time.Second // as the core's, which then logs
-	shutdownTime  = time.Minute
-	lateness      = time.Second // of a timer, or of a start
-	fewStragglers = 3
-	stormFrom     = 10_000
-	unnamedFrom   = 50
+	stragglerAfter  = 2 * time.Second
+	reportAfter     = 10 * time.Second // package traigo logs such things after the same time
+	finalizingAfter = time.Minute
+	lateAfter       = time.Second // how late a timer or the start of a task may be
+	maxStragglers   = 3
+	minStorm        = 10_000
+	minUnnamed      = 50
 )
 
-// The lints, the most urgent first.
+// lints are all lints, the most urgent first.
 var lints = []lint{
 	{
-		name: "ignored-cancel", level: warns, after: patience,
+		name: "ignored-cancel", level: levelWarning, after: reportAfter,
 		says: "was canceled, and still runs",
 		do: "Its function must return when ctx is done: select on ctx.Done() where it waits, pass ctx to what it calls, " +
 			"or give it a CancelTimeout to be given up after. Its stack says where it is.",
-		found: func(n, scope *node, _ time.Time) (time.Time, bool) {
-			return canceledAt(n, scope), ignoresCancel(n, scope)
+		check: func(n, scope *node, _ time.Time) (time.Time, bool) {
+			return cancelTimeOf(n, scope), ignoresCancel(n, scope)
 		},
 	},
 	{
-		name: "straggler", level: warns, after: cleanUp,
+		name: "straggler", level: levelWarning, after: stragglerAfter,
 		says: "holds up the end of its scope, which was canceled",
 		do: "The others have ended. If it does not clean up something, it waits for something that knows no ctx: " +
 			"look at its stack.",
-		found: func(n, scope *node, now time.Time) (time.Time, bool) {
-			isOne := n.Kind == aTask && scope.State == stateCanceling && ignoresCancel(n, scope) &&
-				scope.family().running <= fewStragglers && now.Sub(scope.canceled) < patience
-			return scope.canceled, isOne
+		check: func(n, scope *node, now time.Time) (time.Time, bool) {
+			isOne := n.Kind == kindTask && scope.State == stateCanceling && ignoresCancel(n, scope) &&
+				scope.childStats().running <= maxStragglers && now.Sub(scope.canceledAt) < reportAfter
+			return scope.canceledAt, isOne
 		},
 	},
 	{
-		name: "given-up", level: warns,
+		name: "given-up", level: levelWarning,
 		says: "was given up after its CancelTimeout, and still runs",
 		do: "Nobody waits for it any more, but it holds its goroutine and what it has opened. Find in its stack what " +
 			"it waits for, and make that end with ctx.",
-		// A snapshot says when it was spawned, not when it was given up.
-		found: func(n, _ *node, _ time.Time) (time.Time, bool) { return time.Time{}, n.State == stateGivenUp },
+		// A snapshot says when the task was spawned, but not when it was given up.
+		check: func(n, _ *node, _ time.Time) (time.Time, bool) { return time.Time{}, n.State == stateGivenUp },
 	},
 	{
-		name: "abandoned-call", level: warns, after: patience,
+		name: "abandoned-call", level: levelWarning, after: reportAfter,
 		says: "is a call of Blocking that nobody waits for, and that still runs",
 		do: "Give the call a timeout or a way to be closed (SetDeadline, Close); what can only be killed belongs into " +
 			"a process, see package proc.",
-		found: func(n, _ *node, _ time.Time) (time.Time, bool) { return n.Since, n.State == stateAbandoned },
+		check: func(n, _ *node, _ time.Time) (time.Time, bool) { return n.Since, n.State == stateAbandoned },
 	},
 	{
-		name: "limit-blocked", level: warns, after: patience, flickers: true,
+		name: "limit-blocked", level: levelWarning, after: reportAfter, intermittent: true,
 		says: "has spawns that wait for its Limit, while none of its tasks ends",
 		do: "A task that spawns into its own full scope waits for itself: let it open a scope of its own, or use TrySpawn. " +
 			"Otherwise see in the stacks of its tasks what they wait for, or raise the Limit.",
-		found: func(n, _ *node, now time.Time) (time.Time, bool) {
-			return time.Time{}, n.Kind == aScope && n.Waiting > 0 && now.Sub(n.family().youngest) >= patience
+		check: func(n, _ *node, now time.Time) (time.Time, bool) {
+			return time.Time{}, n.Kind == kindScope && n.Waiting > 0 && now.Sub(n.childStats().youngest) >= reportAfter
 		},
 	},
 	{
-		name: "never-awaited", level: warns, after: patience, flickers: true,
+		name: "never-awaited", level: levelWarning, after: reportAfter, intermittent: true,
 		says: "has tasks of Async that have failed, and nobody has awaited them",
 		do: "Their errors come to light only when the scope ends. Call Await for each, or Spawn those whose result " +
 			"nobody wants: then a failure ends the scope at once.",
-		found: func(n, _ *node, _ time.Time) (time.Time, bool) { return time.Time{}, len(n.Unawaited) > 0 },
+		check: func(n, _ *node, _ time.Time) (time.Time, bool) { return time.Time{}, len(n.Unawaited) > 0 },
 	},
 	{
-		name: "unfinalized-forks", level: warns, after: patience, flickers: true,
+		name: "unfinalized-forks", level: levelWarning, after: reportAfter, intermittent: true,
 		says: "waits only for forks that are open and in which nothing runs",
 		do:   "Whoever has forked them must call Finalize, Wait or Close: an open scope never ends by itself.",
-		found: func(n, _ *node, _ time.Time) (time.Time, bool) {
-			return time.Time{}, n.Kind == aScope && n.State == "finalizing" && waitsForIdleForks(n)
+		check: func(n, _ *node, _ time.Time) (time.Time, bool) {
+			return time.Time{}, n.Kind == kindScope && n.State == "finalizing" && waitsForIdleForks(n)
 		},
 	},
 	{
-		name: "finalizing-long", level: warns, after: shutdownTime,
+		name: "finalizing-long", level: levelWarning, after: finalizingAfter,
 		says: "was open, and has been finalizing ever since",
 		do: "It waits for what is below it. Tasks that are not work to be finished, such as a ticker, are spawned with " +
 			"Awaited(false); Shutdown with a ctx that has a deadline cancels what is left.",
-		found: func(n, _ *node, _ time.Time) (time.Time, bool) {
-			return time.Time{}, n.Kind == aScope && n.State == "finalizing" && n.wasOpen
+		check: func(n, _ *node, _ time.Time) (time.Time, bool) {
+			return time.Time{}, n.Kind == kindScope && n.State == "finalizing" && n.wasLongOpen
 		},
 	},
 	{
-		name: "deadline-passed", level: warns, after: lateness,
+		name: "deadline-passed", level: levelWarning, after: lateAfter,
 		says: "has passed its deadline, and was not canceled",
 		do: "Timers come late: the program has too little of the processors, or was stopped. See how many goroutines " +
 			"are runnable.",
-		found: func(n, scope *node, now time.Time) (time.Time, bool) {
+		check: func(n, scope *node, now time.Time) (time.Time, bool) {
 			isLate := !n.Deadline.IsZero() && now.After(n.Deadline)
 			return n.Deadline, isLate && !isCanceled(n) && !isCanceled(scope)
 		},
 	},
 	{
-		name: "queued", level: warns, after: lateness,
+		name: "queued", level: levelWarning, after: lateAfter,
 		says: "was spawned, and has not started",
 		do:   "There is more to run than processors to run it: put a Limit on the scopes that spawn most.",
-		found: func(n, _ *node, _ time.Time) (time.Time, bool) {
-			return n.Since, n.Kind == aTask && n.State == stateQueued
+		check: func(n, _ *node, _ time.Time) (time.Time, bool) {
+			return n.Since, n.Kind == kindTask && n.State == stateQueued
 		},
 	},
 	{
-		name: "spawn-storm", level: hints,
+		name: "spawn-storm", level: levelHint,
 		says: "has 10,000 tasks or scopes in it, or more, and no Limit",
 		do:   "If they are meant to be so many all is well. Otherwise open it with Limit(n): Spawn then waits, and TrySpawn says no.",
-		found: func(n, _ *node, _ time.Time) (time.Time, bool) {
-			return n.Since, n.Kind == aScope && n.Limit == 0 && max(n.family().tasks, n.family().scopes) >= stormFrom
+		check: func(n, _ *node, _ time.Time) (time.Time, bool) {
+			return n.Since, n.Kind == kindScope && n.Limit == 0 && max(n.childStats().tasks, n.childStats().scopes) >= minStorm
 		},
 	},
 	{
-		name: "unnamed", level: hints,
+		name: "unnamed", level: levelHint,
 		says: "has many tasks or scopes in it whose names say nothing",
 		do:   "Give them a Name: it is in errors, logs, stacks and here.",
-		found: func(n, _ *node, _ time.Time) (time.Time, bool) {
-			return n.Since, n.Kind == aScope && n.family().unnamed >= unnamedFrom
+		check: func(n, _ *node, _ time.Time) (time.Time, bool) {
+			return n.Since, n.Kind == kindScope && n.childStats().unnamed >= minUnnamed
 		},
 	},
 }
 
-// ignoresCancel is true of a task whose context is done, and of the body of a scope
-// that has nothing else in it. Not of a task that waits for a scope it has opened: the
-// fault is down there.
+// ignoresCancel reports whether n is a task that still runs although it was canceled, or
+// a canceled scope of which only the body still runs. A task that has opened a scope
+// waits for that scope, so it is what runs in there that ignores the cancellation.
 func ignoresCancel(n, scope *node) bool {
 	if len(n.Below) > 0 || !isCanceled(n) && !isCanceled(scope) {
 		return false
 	}
-	return n.Kind == aScope || n.State == stateCanceling || n.State == stateRunning
+	return n.Kind == kindScope || n.State == stateCanceling || n.State == stateRunning
 }
 
+// isCanceled reports whether n was canceled or has closed.
 func isCanceled(n *node) bool {
 	return n.State == stateCanceling || n.State == stateGivenUp || n.State == stateAbandoned || n.State == "closed"
 }
 
-// canceledAt is not set for a task that was canceled alone, unless it was its deadline.
-func canceledAt(n, scope *node) time.Time {
-	if n.Cause != "" && n.Kind == aTask {
+// cancelTimeOf returns when n was canceled. For a task that was canceled alone, and not by
+// its deadline, it is not known, and zero.
+func cancelTimeOf(n, scope *node) time.Time {
+	if n.Cause != "" && n.Kind == kindTask {
 		if strings.HasPrefix(n.Cause, "timeout") {
 			return n.Deadline
 		}
 		return time.Time{}
 	}
-	return scope.canceled
+	return scope.canceledAt
 }
 
+// waitsForIdleForks reports whether nothing awaited is in the scope except forks that are
+// open and empty.
 func waitsForIdleForks(n *node) bool {
 	for _, below := range n.Below {
 		switch {
-		case below.Kind == aTask && !below.awaited:
-		case below.Kind == aScope && below.State == "open" && len(below.Below) == 0:
+		case below.Kind == kindTask && !below.awaited:
+		case below.Kind == kindScope && below.State == "open" && len(below.Below) == 0:
 		default:
 			return false
 		}
 	}
-	return n.family().scopes > 0
+	return n.childStats().scopes > 0
 }
 
-// A family is what a scope has in it.
-type family struct {
+// childStats count the tasks of a scope and the scopes below it, also those that its tasks
+// have opened.
+type childStats struct {
 	tasks, scopes, running, unnamed int
-	youngest                        time.Time // task
+	youngest                        time.Time // when the latest task was spawned
 }
 
-// family is worked out once for each scope.
-func (n *node) family() *family {
-	if n.own != nil {
-		return n.own
+// childStats returns the statistics of scope n, which are made once.
+func (n *node) childStats() *childStats {
+	if n.stats != nil {
+		return n.stats
 	}
-	own := &family{}
+	stats := &childStats{}
 	for _, below := range n.Below {
-		own.add(below)
-		if below.Kind == aTask {
+		stats.add(below)
+		if below.Kind == kindTask {
 			for _, opened := range below.Below {
-				own.add(opened)
+				stats.add(opened)
 			}
 		}
 	}
-	n.own = own
-	return own
+	n.stats = stats
+	return stats
 }
 
-func (f *family) add(n *node) {
+func (s *childStats) add(n *node) {
 	if n.hasDefaultName() {
-		f.unnamed++
+		s.unnamed++
 	}
-	if n.Kind == aScope {
-		f.scopes++
+	if n.Kind == kindScope {
+		s.scopes++
 		return
 	}
-	f.tasks++
+	s.tasks++
 	if n.State == stateRunning || n.State == stateCanceling {
-		f.running++
+		s.running++
 	}
-	if n.Since.After(f.youngest) {
-		f.youngest = n.Since
+	if n.Since.After(s.youngest) {
+		s.youngest = n.Since
 	}
 }
 
-// hasDefaultName is true of scopes that only have a number, and of what is called after
-// a function without a name.
-func (n *node) hasDefaultName() bool {
-	if id, found := strings.CutPrefix(n.Name, "scope#"); found && n.Kind == aScope {
-		return id == strconv.FormatUint(n.ID, 10)
+const (
+	maxExamples   = 5      // paths in a warning
+	maxConditions = 10_000 // that are remembered; others never last long enough for a warning
+
+	// maxSnapshotGap is how far apart two snapshots may be for an intermittent condition
+	// in both of them to count as one that has lasted all the time.
+	maxSnapshotGap = 30 * time.Second
+)
+
+// A warning says what a lint has found in one snapshot.
+type warning struct {
+	Lint  string    `json:"lint"`
+	Level string    `json:"level"`
+	Count int       `json:"count"`
+	Since time.Time `json:"since"` // the earliest
+	Says  string    `json:"says"`
+	Do    string    `json:"do"`
+	At    []string  `json:"at"`
+}
+
+// A lintState is what the lints remember from one snapshot to the next, since a snapshot
+// does not say when each condition began. A condition that no longer holds is forgotten.
+type lintState struct {
+	taken     time.Time // when the latest snapshot was taken
+	firstSeen map[condition]time.Time
+}
+
+// A condition is what a lint has found in a node, or a fact about a scope that is needed
+// in later snapshots.
+type condition struct {
+	name string
+	node nodeID
+}
+
+// The names of conditions that are no lints.
+const (
+	conditionCanceled = "canceled"
+	conditionLongOpen = "open"
+)
+
+// run runs the lints on the trees, adds the warnings to their nodes, and returns them.
+// recheck is the number of nodes with a condition that has not lasted long enough yet.
+func (l *lintState) run(roots []*node, now time.Time) (warnings []warning, recheck int) {
+	next := lintState{taken: now, firstSeen: make(map[condition]time.Time)}
+	for _, root := range roots {
+		l.setScopeTimes(root, nil, &next)
 	}
-	_, after, found := strings.Cut(n.Name, ".func")
-	return found && after != "" && after[0] >= '0' && after[0] <= '9'
+	found := make([]warning, len(lints))
+	marks := make([][]string, len(lints)) // one slice is shared by all nodes with this warning alone
+	for i, lint := range lints {
+		found[i] = warning{Lint: lint.name, Level: lint.level, Says: lint.says, Do: lint.do}
+		marks[i] = []string{lint.name}
+	}
+	visit := func(n, scope *node) {
+		if n.State == "closed" {
+			return
+		}
+		young := false
+		for i := range lints {
+			lint := &lints[i]
+			since, yes := lint.check(n, scope, now)
+			if !yes {
+				continue
+			}
+			if since.IsZero() {
+				since = l.seenSince(condition{lint.name, n.nodeID}, lint.intermittent, &next)
+			}
+			if now.Sub(since) < lint.after {
+				young = true
+				continue
+			}
+			found[i].add(n, since)
+			if n.Warnings == nil {
+				n.Warnings = marks[i]
+			} else {
+				n.Warnings = append(slices.Clip(n.Warnings), lint.name)
+			}
+		}
+		if young {
+			recheck++
+		}
+	}
+	for _, root := range roots {
+		root.walk(nil, visit)
+	}
+	*l = next
+	return slices.DeleteFunc(found, func(w warning) bool { return w.Count == 0 }), recheck
+}
+
+func (w *warning) add(n *node, since time.Time) {
+	if w.Count++; len(w.At) < maxExamples {
+		w.At = append(w.At, escape(n.Path, maxPathLen))
+	}
+	w.Since = earlier(w.Since, since)
+}
+
+// seenSince returns since when snapshots have had the condition, which may be since this
+// one, and remembers it in next.
+func (l *lintState) seenSince(c condition, intermittent bool, next *lintState) time.Time {
+	since, known := l.firstSeen[c]
+	if !known || intermittent && next.taken.Sub(l.taken) > maxSnapshotGap {
+		since = next.taken
+	}
+	if len(next.firstSeen) < maxConditions {
+		next.firstSeen[c] = since
+	}
+	return since
+}
+
+// setScopeTimes sets canceledAt and wasLongOpen of the scopes from n down. above is the
+// scope of n.
+func (l *lintState) setScopeTimes(n, above *node, next *lintState) {
+	if n.Kind == kindScope {
+		switch n.State {
+		case stateCanceling:
+			n.canceledAt = l.scopeCanceledAt(n, above, next)
+		case "open", "finalizing":
+			c := condition{conditionLongOpen, n.nodeID}
+			_, n.wasLongOpen = l.firstSeen[c]
+			if n.wasLongOpen || n.State == "open" && next.taken.Sub(n.Since) >= reportAfter {
+				l.seenSince(c, false, next)
+			}
+		}
+		above = n
+	}
+	for _, below := range n.Below {
+		l.setScopeTimes(below, above, next)
+	}
+}
+
+// scopeCanceledAt returns when scope n was canceled, as far as the snapshot tells, or else
+// when a snapshot first had it canceled.
+func (l *lintState) scopeCanceledAt(n, above *node, next *lintState) time.Time {
+	switch {
+	case strings.HasPrefix(n.Cause, "timeout") && !n.Deadline.IsZero():
+		return n.Deadline
+	case strings.HasPrefix(n.Cause, "parent canceled") && above != nil && !above.canceledAt.IsZero():
+		if n.Since.After(above.canceledAt) {
+			return n.Since
+		}
+		return above.canceledAt
+	default:
+		return l.seenSince(condition{conditionCanceled, n.nodeID}, false, next)
+	}
 }

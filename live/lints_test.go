@@ -14,37 +14,21 @@ import (
 	"github.com/traigo/traigo/live"
 )
 
-// canceled is a scope that was, with tasks that do not mind.
-func canceled(names ...string) traigo.Snapshot {
-	s := with(scope(3, "upload"), func(s *traigo.Snapshot) { s.State, s.Cause = traigo.Canceling, "requested" })
-	for i, name := range names {
-		s.Tasks = append(s.Tasks, with(task(uint64(i+1), name), func(t *traigo.TaskSnapshot) { t.State = "canceling" }))
-	}
-	return s
-}
-
-func forks(state traigo.State, n int, tasks ...traigo.TaskSnapshot) (scopes []traigo.Snapshot) {
-	for i := range n {
-		scopes = append(scopes, with(scope(uint64(10+i), "fork", tasks...), func(s *traigo.Snapshot) { s.State = state }))
-	}
-	return scopes
-}
-
-// Each lint with what it must find, how many, and after how long; and what is like it,
-// and all right.
+// lintCases are snapshots for each lint: some in which it finds something, after some time,
+// and some that are similar, in which it must not.
 var lintCases = []struct {
 	lint  string
 	name  string
 	shot  traigo.Snapshot
-	after time.Duration // since the first look
-	count int           // 0: it says nothing, however long
+	after time.Duration // since the first snapshot
+	count int           // of nodes; 0 if nothing is found at any time
 }{
 	{"straggler", "one of those canceled is left", canceled("copy"), 2 * time.Second, 1},
 	{"straggler", "many are left", canceled("a", "b", "c", "d"), 5 * time.Second, 0},
 	{"never-awaited", "a failure of Async", with(scope(3, "server"), func(s *traigo.Snapshot) { s.Unawaited = []string{"size"} }), 10 * time.Second, 1},
 	{"ignored-cancel", "many tasks", canceled("a", "b", "c", "d"), 10 * time.Second, 4},
 	{"ignored-cancel", "a body", canceled(), 10 * time.Second, 1},
-	{"ignored-cancel", "a task that waits for the scope that it has opened is not to blame", with(canceled("accept"), func(s *traigo.Snapshot) {
+	{"ignored-cancel", "not a task that waits for the scope that it has opened", with(canceled("accept"), func(s *traigo.Snapshot) {
 		s.Scopes = []traigo.Snapshot{with(scope(9, "conn", task(1, "read")), func(s *traigo.Snapshot) { s.Task, s.State, s.Cause = 1, traigo.Canceling, "parent canceled" })}
 	}), 10 * time.Second, 1},
 	{"ignored-cancel", "a task that was canceled alone", scope(3, "server", with(task(1, "fetch"), func(t *traigo.TaskSnapshot) {
@@ -85,13 +69,13 @@ var lintCases = []struct {
 	{"deadline-passed", "a scope that it has ended", with(canceled("a"), func(s *traigo.Snapshot) { s.Deadline = ago(2 * time.Second) }), time.Hour, 0},
 	{"deadline-passed", "one to come", with(scope(3, "server"), func(s *traigo.Snapshot) { s.Deadline = at.Add(2 * time.Hour) }), time.Hour, 0},
 	{"queued", "a task", scope(3, "server", with(task(1, "a"), func(t *traigo.TaskSnapshot) { t.State = "queued" })), 0, 1},
-	{"spawn-storm", "tasks", wide(10_000), 0, 1},
-	{"spawn-storm", "nearly", wide(9_999), time.Hour, 0},
+	{"spawn-storm", "tasks", many(10_000, "worker-#"), 0, 1},
+	{"spawn-storm", "nearly", many(9_999, "worker-#"), time.Hour, 0},
 	{"spawn-storm", "scopes", with(scope(3, "server"), func(s *traigo.Snapshot) { s.Scopes = forks(traigo.Open, 10_000) }), 0, 1},
-	{"spawn-storm", "that has a Limit", with(wide(10_000), func(s *traigo.Snapshot) { s.Limit = 20_000 }), time.Hour, 0},
-	{"unnamed", "functions", nameless(50, "serve.func1.2"), 0, 1},
-	{"unnamed", "functions of a join", nameless(50, "serve.func1[7]"), 0, 1},
-	{"unnamed", "functions that have names", nameless(50, "serve"), time.Hour, 0},
+	{"spawn-storm", "that has a Limit", with(many(10_000, "worker-#"), func(s *traigo.Snapshot) { s.Limit = 20_000 }), time.Hour, 0},
+	{"unnamed", "functions", many(50, "serve.func1.2"), 0, 1},
+	{"unnamed", "functions of a join", many(50, "serve.func1[7]"), 0, 1},
+	{"unnamed", "functions that have names", many(50, "serve"), time.Hour, 0},
 	{"unnamed", "scopes", with(scope(3, "server"), func(s *traigo.Snapshot) {
 		for _, f := range forks(traigo.Open, 50, task(1, "read")) {
 			f.ID += 100
@@ -101,19 +85,11 @@ var lintCases = []struct {
 	}), 0, 1},
 }
 
-func nameless(n int, name string) traigo.Snapshot {
-	s := scope(3, "server")
-	for i := range n {
-		s.Tasks = append(s.Tasks, task(uint64(i+1), name))
-	}
-	return s
-}
-
 func TestLintsFindWhatTheyAreFor(t *testing.T) {
 	seen := map[string]bool{"finalizing-long": true} // has a test of its own
 	for _, row := range lintCases {
 		t.Run(row.lint+": "+row.name, func(t *testing.T) {
-			m := &live.Memory{}
+			m := &live.LintState{}
 			found, recheck := live.Lints(m, at, row.shot)
 			if row.count == 0 || row.after > 0 {
 				assert.NotContains(t, found, row.lint, "at once")
@@ -128,15 +104,15 @@ func TestLintsFindWhatTheyAreFor(t *testing.T) {
 		})
 		seen[row.lint] = seen[row.lint] || row.count > 0
 	}
-	for name, do := range live.LintNames() {
+	for name, advice := range live.LintAdvice() {
 		assert.True(t, seen[name], "%s is never found", name)
-		assert.Regexp(t, `^[A-Z].*\.$`, do, "%s says what to do in sentences", name)
+		assert.Regexp(t, `^[A-Z].*\.$`, advice, "%s says what to do in sentences", name)
 	}
 }
 
-// A straggler becomes one that ignores its cancellation: one word at a time.
-func TestOfOneTaskIsSaidOneThing(t *testing.T) {
-	m := &live.Memory{}
+// A task that is a straggler, and later ignores its cancellation, has one warning at a time.
+func TestAStragglerHasOneWarningAtATime(t *testing.T) {
+	m := &live.LintState{}
 	shot := canceled("copy")
 	for _, row := range []struct {
 		after time.Duration
@@ -150,10 +126,10 @@ func TestOfOneTaskIsSaidOneThing(t *testing.T) {
 }
 
 func TestAScopeThatWasOpenForLongAndFinalizesForLong(t *testing.T) {
-	m := &live.Memory{}
+	m := &live.LintState{}
 	shot := scope(3, "server", task(1, "accept"))
-	for look := range 3 {
-		found, _ := live.Lints(m, at.Add(time.Duration(look)*time.Second), shot)
+	for second := range 3 {
+		found, _ := live.Lints(m, at.Add(time.Duration(second)*time.Second), shot)
 		assert.Empty(t, found)
 	}
 	shot.State = traigo.Finalizing
@@ -167,24 +143,24 @@ func TestAScopeThatWasOpenForLongAndFinalizesForLong(t *testing.T) {
 	assert.Equal(t, map[string]int{"finalizing-long": 1}, found)
 }
 
-// What may have come and gone between two looks that are far apart starts anew.
-func TestLintsDoNotBelieveWhatTheyHaveNotSeen(t *testing.T) {
+// A condition that may have ended between two snapshots that are far apart begins again.
+func TestLintsDoNotAssumeWhatNoSnapshotHas(t *testing.T) {
 	idle := with(scope(3, "server"), func(s *traigo.Snapshot) { s.State, s.Scopes = traigo.Finalizing, forks(traigo.Open, 2) })
-	m := &live.Memory{}
+	m := &live.LintState{}
 	_, _ = live.Lints(m, at, idle)
 	found, _ := live.Lints(m, at.Add(time.Hour), idle)
 	assert.Empty(t, found)
 	found, _ = live.Lints(m, at.Add(time.Hour+10*time.Second), idle)
 	assert.Equal(t, map[string]int{"unfinalized-forks": 1}, found)
 
-	// A state that has no way back is another matter.
-	m = &live.Memory{}
+	// A cancellation cannot have ended in between.
+	m = &live.LintState{}
 	_, _ = live.Lints(m, at, canceled("copy"))
 	found, _ = live.Lints(m, at.Add(time.Hour), canceled("copy"))
 	assert.Equal(t, map[string]int{"ignored-cancel": 1}, found)
 
-	// And what was gone in between is forgotten.
-	m = &live.Memory{}
+	// A scope that is missing from a snapshot is forgotten.
+	m = &live.LintState{}
 	_, _ = live.Lints(m, at, canceled("copy"))
 	_, _ = live.Lints(m, at.Add(time.Second), scope(4, "other"))
 	found, recheck := live.Lints(m, at.Add(10*time.Second), canceled("copy"))
@@ -193,7 +169,7 @@ func TestLintsDoNotBelieveWhatTheyHaveNotSeen(t *testing.T) {
 }
 
 func TestWarningsSayHowManyAndWhere(t *testing.T) {
-	m := &live.Memory{}
+	m := &live.LintState{}
 	shot := canceled("a", "b", "c", "d", "e", "f", "g\n")
 	_ = live.Text(m, at, "", shot)
 	text := live.Text(m, at.Add(12*time.Second), "", shot)
@@ -216,13 +192,13 @@ func TestWarningsSayHowManyAndWhere(t *testing.T) {
 	assert.Equal(t, []string{"ignored-cancel"}, x.Roots[0].Below[0].Warnings)
 }
 
-// The list in the description of the package is that of the table.
+// The list in the package documentation has all lints of the table.
 func TestLintsAreInTheDocumentation(t *testing.T) {
 	doc, err := os.ReadFile("doc.go")
 	require.NoError(t, err)
 	_, list, found := strings.Cut(string(doc), "# Lints")
 	require.True(t, found)
-	for name := range live.LintNames() {
+	for name := range live.LintAdvice() {
 		assert.Contains(t, list, "//\t"+name+" ", "%s", name)
 	}
 }

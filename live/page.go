@@ -12,17 +12,19 @@ import (
 //go:embed page
 var files embed.FS
 
-// types does not ask the system, which may have it that scripts are plain text.
-var types = map[string]string{
+// contentTypes are the types of the page's files. mime.TypeByExtension is not used: it
+// depends on the system's configuration, which may say that scripts are plain text.
+var contentTypes = map[string]string{
 	".html": "text/html; charset=utf-8", ".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8",
 }
 
-// servePage answers with the page, which finds the rest by relative addresses: for that
-// its own must end in a slash.
+// servePage serves the page. The page loads its other files by relative URLs, so its own
+// URL must end in a slash: one that does not is redirected.
 func servePage(w http.ResponseWriter, r *http.Request) {
-	if at := pathAsked(r); !strings.HasSuffix(at, "/") {
-		// http.Redirect would make it absolute, by a path that StripPrefix has cut.
-		to := "./" + path.Base(at) + "/"
+	if asked := requestPath(r); !strings.HasSuffix(asked, "/") {
+		// Not http.Redirect: it makes the URL absolute with r.URL.Path, from which
+		// StripPrefix may have removed a part.
+		to := "./" + path.Base(asked) + "/"
 		if r.URL.RawQuery != "" {
 			to += "?" + r.URL.RawQuery
 		}
@@ -33,21 +35,23 @@ func servePage(w http.ResponseWriter, r *http.Request) {
 	serveFile(w, r, "index.html")
 }
 
-// pathAsked is the path as the client has written it, whatever was stripped from it.
-func pathAsked(r *http.Request) string {
+// requestPath returns the path that the client has sent, with what StripPrefix has
+// removed from r.URL.Path.
+func requestPath(r *http.Request) string {
 	if r.RequestURI == "" {
 		return r.URL.Path
 	}
-	at, _, _ := strings.Cut(r.RequestURI, "?")
-	return at
+	sent, _, _ := strings.Cut(r.RequestURI, "?")
+	return sent
 }
 
+// serveFile serves a file of the page.
 func serveFile(w http.ResponseWriter, r *http.Request, name string) {
 	text, err := files.ReadFile("page/" + name)
 	if err != nil {
 		http.NotFound(w, r)
 		return
 	}
-	w.Header().Set("Content-Type", types[path.Ext(name)])
+	w.Header().Set("Content-Type", contentTypes[path.Ext(name)])
 	http.ServeContent(w, r, name, time.Time{}, bytes.NewReader(text))
 }

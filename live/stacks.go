@@ -11,44 +11,25 @@ import (
 	"github.com/traigo/traigo"
 )
 
-// Dumps stop the program, so they are made on demand only: one a second at most, and
-// none that would take long unless that is said to be meant.
+const (
+	maxGoroutines = 10_000 // that are dumped without ?stacks=force, which stops the program for some 40 ms
+	maxDumps      = 8      // roots with stacks in one answer: each needs a dump of its own
+)
 
-// mostGoroutines is what a dump may cost without a word: some 40 ms.
-const mostGoroutines = 10_000
-
-// mostDumps is of how many roots one answer has stacks: each is a dump of its own.
-const mostDumps = 8
-
-// A refusal is an answer that is none, with its status.
-type refusal struct {
-	status int
-	text   string
-}
-
-func (r refusal) Error() string { return "live: " + r.text }
-
-func fail(w http.ResponseWriter, err error) {
-	status := http.StatusServiceUnavailable
-	if r, ok := err.(refusal); ok { //nolint:errorlint // it is made here, and never wrapped
-		status = r.status
-	}
-	http.Error(w, err.Error(), status)
-}
-
-// affordable refuses a dump that would stop the program for long.
-func affordable(q query) error {
-	if n := runtime.NumGoroutine(); n > mostGoroutines && !q.force {
-		return refusal{http.StatusConflict, fmt.Sprintf(
+// checkDumpCost returns an error if a dump would stop the program for long, unless the
+// query asks for it nevertheless.
+func checkDumpCost(q query) error {
+	if n := runtime.NumGoroutine(); n > maxGoroutines && !q.force {
+		return statusError{http.StatusConflict, fmt.Sprintf(
 			"there are %s goroutines: to write their stacks would stop the program for about %v; ?stacks=force does it nevertheless",
-			number(n), (time.Duration(n) * 20 * time.Microsecond).Round(100*time.Millisecond))}
+			withCommas(n), (time.Duration(n) * 20 * time.Microsecond).Round(100*time.Millisecond))}
 	}
 	return nil
 }
 
-// ownFrames leaves out how the scope came to call the function of a task: it says
-// nothing, and is not the same for all.
-func ownFrames(stack string) string {
+// userFrames leaves out the frames by which package traigo called the function of a task.
+// They say nothing about the task, and are not the same for all tasks.
+func userFrames(stack string) string {
 	below := max(strings.LastIndex(stack, "traigo.(*Task).call("), strings.LastIndex(stack, "traigo.(*call).run("))
 	if below < 0 {
 		return stack
@@ -56,60 +37,62 @@ func ownFrames(stack string) string {
 	return stack[:strings.LastIndexByte(stack[:below], '\n')+1]
 }
 
-// rootIDs are the roots of a dump; 0 is none.
-type rootIDs [mostDumps]uint64
+// rootIDs are the IDs of the roots to dump; 0 stands for none.
+type rootIDs [maxDumps]uint64
 
-// dump is what the camera for dumps takes. A root that has gone is left out.
-func (h *handler) dump(ids rootIDs) (shots []traigo.Snapshot) {
+// dump returns dumps of the roots, without those that are no longer shown. Only h.dumps
+// calls it.
+func (h *handler) dump(ids rootIDs) (dumps []traigo.Snapshot) {
 	roots, _ := h.source()
-	for _, s := range roots {
-		if slices.Contains(ids[:], s.ID()) {
-			shots = append(shots, s.Dump())
+	for _, root := range roots {
+		if slices.Contains(ids[:], root.ID()) {
+			dumps = append(dumps, root.Dump())
 		}
 	}
-	return shots
+	return dumps
 }
 
-// lookWithStacks is a look whose trees are dumps. It knows the warnings, but adds
-// nothing to what is remembered for them.
-func (h *handler) lookWithStacks(r *http.Request, q query) (*look, error) {
-	if err := affordable(q); err != nil {
+// snapshotWithStacks returns a snapshot with the stacks of the roots that q asks for. The
+// warnings are those of a snapshot without stacks that is taken first, since a dump of
+// some of the roots must not change what the lints remember of all of them.
+func (h *handler) snapshotWithStacks(r *http.Request, q query) (*snapshot, error) {
+	if err := checkDumpCost(q); err != nil {
 		return nil, err
 	}
-	l, err := h.looks.get(r.Context(), struct{}{})
+	s, err := h.snapshots.get(r.Context(), struct{}{})
 	if err != nil {
 		return nil, err
 	}
-	roots := l.roots
+	roots := s.roots
 	if q.scope != 0 || q.path != "" {
-		roots = l.rootsOf(l.find(q))
+		roots = s.rootsOf(s.find(q))
 	}
 	var ids rootIDs
-	for i, root := range roots[:min(len(roots), mostDumps)] {
+	for i, root := range roots[:min(len(roots), maxDumps)] {
 		ids[i] = root.ID
 	}
-	shots, err := h.dumps.get(r.Context(), ids)
+	dumps, err := h.dumps.get(r.Context(), ids)
 	if err != nil {
 		return nil, err
 	}
-	dumped := newLook(shots, time.Now(), &memory{})
-	dumped.census, dumped.warnings, dumped.recheck, dumped.ended = l.census, l.warnings, l.recheck, l.ended
-	dumped.mark(l)
-	if len(roots) > mostDumps {
-		dumped.note = fmt.Sprintf("Stacks are those of the first %d of %d roots: ask for others with ?scope=ID.", mostDumps, len(roots))
+	dumped := newSnapshot(dumps, time.Now(), &lintState{})
+	dumped.counts, dumped.warnings, dumped.recheck, dumped.ended = s.counts, s.warnings, s.recheck, s.ended
+	dumped.copyWarnings(s)
+	if len(roots) > maxDumps {
+		dumped.note = fmt.Sprintf("Stacks are those of the first %d of %d roots: ask for others with ?scope=ID.", maxDumps, len(roots))
 	}
 	return dumped, nil
 }
 
-// rootsOf are the roots that have some of the nodes in them.
-func (l *look) rootsOf(nodes []*node) (roots []*node) {
+// rootsOf returns the roots that contain any of the nodes.
+func (s *snapshot) rootsOf(nodes []*node) (roots []*node) {
 	wanted := make(map[*node]bool, len(nodes))
 	for _, n := range nodes {
 		wanted[n] = true
 	}
-	for _, root := range l.roots {
+	for _, root := range s.roots {
 		has := false
-		root.each(nil, func(n, _ *node) { has = has || wanted[n] })
+		root.walk(nil, func(n, _ *node) { has = has || wanted[n] })
 		if has {
 			roots = append(roots, root)
 		}
@@ -117,26 +100,26 @@ func (l *look) rootsOf(nodes []*node) (roots []*node) {
 	return roots
 }
 
-// mark takes over the warnings of another look.
-func (l *look) mark(other *look) {
-	warned := make(map[who][]string)
+// copyWarnings gives the nodes of s the warnings that they have in another snapshot.
+func (s *snapshot) copyWarnings(other *snapshot) {
+	warned := make(map[nodeID][]string)
 	for _, root := range other.roots {
-		root.each(nil, func(n, _ *node) {
+		root.walk(nil, func(n, _ *node) {
 			if n.Warnings != nil {
-				warned[n.who] = n.Warnings
+				warned[n.nodeID] = n.Warnings
 			}
 		})
 	}
-	for _, root := range l.roots {
-		root.each(nil, func(n, _ *node) { n.Warnings = warned[n.who] })
+	for _, root := range s.roots {
+		root.walk(nil, func(n, _ *node) { n.Warnings = warned[n.nodeID] })
 	}
 }
 
-// serveStack answers with the stack of one task, or of the body of a scope.
+// serveStack serves the stack of one task, or of the body of a scope, as text.
 func (h *handler) serveStack(w http.ResponseWriter, r *http.Request) {
 	text, err := h.stackOf(r)
 	if err != nil {
-		fail(w, err)
+		writeError(w, err)
 		return
 	}
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
@@ -147,51 +130,88 @@ func (h *handler) stackOf(r *http.Request) (string, error) {
 	values := r.URL.Query()
 	q, err := parseQuery(values)
 	if err != nil {
-		return "", refusal{http.StatusBadRequest, err.Error()}
+		return "", statusError{http.StatusBadRequest, err.Error()}
 	}
-	task, err := numberIn(values, "task")
+	task, err := idParam(values, "task")
 	if err != nil || q.scope == 0 {
-		return "", refusal{http.StatusBadRequest, "stack needs ?scope=ID, and ?task=ID unless it is that of the body"}
+		return "", statusError{http.StatusBadRequest, "stack needs ?scope=ID, and ?task=ID unless it is that of the body"}
 	}
-	if err := affordable(q); err != nil {
+	if err := checkDumpCost(q); err != nil {
 		return "", err
 	}
-	l, err := h.looks.get(r.Context(), struct{}{})
+	s, err := h.snapshots.get(r.Context(), struct{}{})
 	if err != nil {
 		return "", err
 	}
-	root, found := l.rootOf(q.scope)
+	root, found := s.rootOf(q.scope)
 	if !found {
-		return "", refusal{http.StatusNotFound, "the scope has closed"}
+		return "", statusError{http.StatusNotFound, "the scope has closed"}
 	}
-	shots, err := h.dumps.get(r.Context(), rootIDs{root})
+	dumps, err := h.dumps.get(r.Context(), rootIDs{root})
 	if err != nil {
 		return "", err
 	}
-	stack := stackIn(shots, q.scope, task, values.Has("call"))
+	stack := stackIn(dumps, q.scope, task, values.Has("call"))
 	if stack == "" {
-		return "", refusal{http.StatusNotFound, "it has no stack of its own: it has ended, has not started, or never had one"}
+		return "", statusError{http.StatusNotFound, "it has no stack of its own: it has ended, has not started, or never had one"}
 	}
 	return stack, nil
 }
 
-// stackIn is the stack of a task, or with 0 of the body; or of the calls that it has
-// abandoned. A task that was given up is found where it is shown: not in its scope, if that
-// has closed.
-func stackIn(shots []traigo.Snapshot, scope, task uint64, ofCalls bool) string {
+// stackIn returns the stack of a task of the scope, or that of the scope's body if task is
+// 0; if ofCalls is set, the stacks of the calls that the task has abandoned. It compares
+// the scope of each task, since a task that was given up may be in a scope above its own.
+func stackIn(dumps []traigo.Snapshot, scope, task uint64, ofCalls bool) string {
 	var stacks []string
-	for _, shot := range shots {
-		if shot.ID == scope && task == 0 && !ofCalls {
-			return shot.Stack
+	for _, s := range dumps {
+		if s.ID == scope && task == 0 && !ofCalls {
+			return s.Stack
 		}
-		for _, t := range shot.Tasks {
+		for _, t := range s.Tasks {
 			if t.Scope == scope && t.ID == task && (t.State == stateAbandoned) == ofCalls && t.Stack != "" {
-				stacks = append(stacks, ownFrames(t.Stack))
+				stacks = append(stacks, userFrames(t.Stack))
 			}
 		}
-		if stack := stackIn(shot.Scopes, scope, task, ofCalls); stack != "" {
+		if stack := stackIn(s.Scopes, scope, task, ofCalls); stack != "" {
 			stacks = append(stacks, stack)
 		}
 	}
 	return strings.Join(stacks, "\n")
+}
+
+// rootOf returns the ID of the root that contains the scope, or a task of the scope that
+// was given up.
+func (s *snapshot) rootOf(scope uint64) (root uint64, found bool) {
+	i := slices.IndexFunc(s.roots, func(root *node) bool {
+		has := false
+		root.walk(nil, func(n, _ *node) { has = has || n.nodeID.scope == scope })
+		return has
+	})
+	if i < 0 {
+		return 0, false
+	}
+	return s.roots[i].ID, true
+}
+
+// stackShape returns the stack without numbers of goroutines, times, addresses and
+// arguments, so that goroutines at the same place have the same stack.
+func stackShape(stack string) string {
+	if stack == "" {
+		return ""
+	}
+	var b strings.Builder
+	for line := range strings.Lines(stack) {
+		line = strings.TrimSuffix(line, "\n")
+		if name, _, found := strings.Cut(line, " in goroutine "); found {
+			line = name // the line "created by"
+		}
+		if !strings.HasPrefix(line, "goroutine ") {
+			line, _, _ = strings.Cut(line, "(0x")
+			line, _, _ = strings.Cut(line, "({0x")
+			line, _, _ = strings.Cut(line, " +0x")
+			b.WriteString(line)
+			b.WriteByte('\n')
+		}
+	}
+	return b.String()
 }

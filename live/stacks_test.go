@@ -17,9 +17,6 @@ import (
 	"github.com/traigo/traigo/live"
 )
 
-func waitHere(ctx context.Context) error  { return untilCanceled(ctx) }
-func waitThere(ctx context.Context) error { return untilCanceled(ctx) }
-
 func TestStacksAreShownWhenAskedFor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := opened(t)
@@ -29,11 +26,11 @@ func TestStacksAreShownWhenAskedFor(t *testing.T) {
 		s.Spawn(waitThere, traigo.Name("worker"))
 		synctest.Wait()
 		h := live.Handler(s)
-		assert.NotContains(t, get(h, "/").Body.String(), "goroutine ")
+		assert.NotContains(t, getText(h), "goroutine ")
 
 		text := get(h, "/?stacks=1").Body.String()
 		assert.Contains(t, text, "├─ • worker [×6] (running, 250ms)\n│    goroutine ", "%s", text)
-		assert.Contains(t, text, "└─ • worker (running, 250ms)\n     goroutine ", "who is somewhere else is somebody else")
+		assert.Contains(t, text, "└─ • worker (running, 250ms)\n     goroutine ", "a task with another stack is not folded")
 		assert.Equal(t, 1, strings.Count(text, "live_test.waitHere("))
 		assert.Equal(t, 1, strings.Count(text, "live_test.waitThere("))
 
@@ -81,7 +78,7 @@ func TestTheBodyOfRunHasAStack(t *testing.T) {
 	})
 }
 
-// They stop the program: however many ask, there is one in a second.
+// A dump stops the program: there is one a second, however many clients ask.
 func TestDumpsAreRare(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := opened(t)
@@ -100,7 +97,7 @@ func TestDumpsAreRare(t *testing.T) {
 		}
 		clients.Wait()
 		assert.GreaterOrEqual(t, time.Since(begin), 2*time.Second)
-		assert.LessOrEqual(t, time.Since(begin), 4*time.Second, "and they share it")
+		assert.LessOrEqual(t, time.Since(begin), 4*time.Second, "clients share a dump")
 	})
 }
 
@@ -120,4 +117,30 @@ func TestManyRootsAreDumpedInPart(t *testing.T) {
 		text = get(h, fmt.Sprintf("/?stacks=1&full=1&scope=%d", roots[9].ID())).Body.String()
 		assert.Equal(t, 1, strings.Count(text, "live_test.waitHere("))
 	})
+}
+
+// The stack of an abandoned call is not that of its task, in a Dump and when asked for.
+func TestAnAbandonedCallHasItsOwnStack(t *testing.T) {
+	s := opened(t)
+	h := live.Handler(s)
+	end := make(chan struct{})
+	defer close(end)
+	in, left := make(chan struct{}), make(chan struct{})
+	c := s.Spawn(func(ctx context.Context) error {
+		_ = traigo.Blocking(func() error { close(in); return deafWork(end) })(ctx)
+		close(left)
+		<-end // cleans up
+		return nil
+	}, traigo.Name("call"))
+	<-in
+	c.Cancel(nil)
+	<-left
+	for _, x := range s.Dump().Tasks {
+		assert.Equal(t, x.State == "abandoned", strings.Contains(x.Stack, "deafWork"), x.State)
+	}
+	at := fmt.Sprintf("/stack?scope=%d&task=%d", s.ID(), c.ID())
+	assert.NotContains(t, get(h, at).Body.String(), "deafWork")
+	w := get(h, at+"&call=1")
+	assert.Contains(t, w.Body.String(), "deafWork")
+	assert.NotContains(t, w.Body.String(), "(*call).run")
 }

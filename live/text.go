@@ -7,139 +7,142 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
-// writeText draws v: what is wrong, then the trees, then what has ended.
+// writeText writes v as text: the warnings, the trees, and the scopes that have ended.
 func (v *view) writeText(w io.Writer) {
-	d := &drawing{Writer: bufio.NewWriter(w), now: v.taken}
-	d.summary(v)
+	t := &textWriter{Writer: bufio.NewWriter(w), now: v.taken}
+	t.summary(v)
 	for _, warning := range v.warnings {
-		d.warning(warning)
+		t.warning(warning)
 	}
 	if v.note != "" {
-		d.line("\n", v.note)
+		t.line("\n", v.note)
 	}
 	if len(v.roots) > 0 {
-		d.line()
+		t.line()
 	}
 	for _, root := range v.roots {
-		d.node(root, "", "")
+		t.node(root, "", "")
 	}
 	if v.more > 0 {
-		d.line("… and ", number(v.more), " more")
+		t.line("… and ", withCommas(v.more), " more")
 	}
 	if v.cut > 0 {
-		d.line("\n", number(v.cut), " lines are left out: ?all=1 has them, ?scope=ID or ?path=PATH a part")
+		t.line("\n", withCommas(v.cut), " lines are left out: ?all=1 has them, ?scope=ID or ?path=PATH a part")
 	}
 	if len(v.ended) > 0 {
-		d.line("\nended:")
+		t.line("\nended:")
 	}
 	for _, e := range v.ended {
-		d.line("  ", brief(v.taken.Sub(e.Ended)), " ago, after ", brief(e.Ended.Sub(e.Opened)), ": ", e.Path, e.why())
+		t.line("  ", formatDuration(v.taken.Sub(e.Ended)), " ago, after ", formatDuration(e.Ended.Sub(e.Opened)), ": ", e.Path, e.reason())
 	}
-	_ = d.Flush() // the client is gone: nobody is left to tell
+	_ = t.Flush() // an error means that the client has gone
 }
 
-// A drawing is text with a moment from which ages are counted.
-type drawing struct {
+// A textWriter writes the parts of a view.
+type textWriter struct {
 	*bufio.Writer
-	now time.Time
+	now time.Time // when the snapshot was taken, for ages
 }
 
-func (d *drawing) line(parts ...string) {
+func (t *textWriter) line(parts ...string) {
 	for _, part := range parts {
-		_, _ = d.WriteString(part)
+		_, _ = t.WriteString(part)
 	}
-	_ = d.WriteByte('\n')
+	_ = t.WriteByte('\n')
 }
 
-func (d *drawing) summary(v *view) {
-	parts := []string{plural(v.census.Scopes, "scope"), plural(v.census.Tasks, "task")}
-	if v.census.Canceling > 0 {
-		parts = append(parts, number(v.census.Canceling)+" canceling")
+func (t *textWriter) summary(v *view) {
+	parts := []string{plural(v.counts.Scopes, "scope"), plural(v.counts.Tasks, "task")}
+	if v.counts.Canceling > 0 {
+		parts = append(parts, withCommas(v.counts.Canceling)+" canceling")
 	}
 	if len(v.warnings) > 0 {
 		parts = append(parts, plural(len(v.warnings), "warning"))
 	}
 	if v.recheck > 0 {
-		parts = append(parts, number(v.recheck)+" to recheck")
+		parts = append(parts, withCommas(v.recheck)+" to recheck")
 	}
-	d.line(strings.Join(parts, ", "))
+	t.line(strings.Join(parts, ", "))
 }
 
-func (d *drawing) warning(w warning) {
+func (t *textWriter) warning(w warning) {
 	times := ""
 	if w.Count > 1 {
-		times = " [×" + number(w.Count) + "]"
+		times = " [×" + withCommas(w.Count) + "]"
 	}
-	d.line("\n! ", w.Lint, times, ", for ", brief(d.now.Sub(w.Since)), ": ", w.Says)
+	t.line("\n! ", w.Lint, times, ", for ", formatDuration(t.now.Sub(w.Since)), ": ", w.Says)
 	for _, path := range w.At {
-		d.line("    ", path)
+		t.line("    ", path)
 	}
 	if left := w.Count - len(w.At); left > 0 {
-		d.line("    … and ", number(left), " more")
+		t.line("    … and ", withCommas(left), " more")
 	}
-	d.line("  ", w.Do)
+	t.line("  ", w.Do)
 }
 
-// node writes n behind the branch that leads to it, and what is below it with the stem
-// that goes past it.
-func (d *drawing) node(n *node, branch, stem string) {
-	d.line(branch, n.title(), " (", strings.Join(d.notes(n), ", "), ")")
+// node writes n and the nodes below it. branch is the beginning of the line of n, stem that
+// of the lines below.
+func (t *textWriter) node(n *node, branch, stem string) {
+	t.line(branch, n.title(), " (", strings.Join(t.notes(n), ", "), ")")
 	if n.Stack != "" {
 		bar := stem + "  "
 		if len(n.Below)+n.More > 0 {
 			bar = stem + "│ "
 		}
 		for line := range strings.Lines(n.Stack) {
-			d.line(bar, strings.TrimSuffix(strings.ReplaceAll(line, "\t", "    "), "\n"))
+			t.line(bar, strings.TrimSuffix(strings.ReplaceAll(line, "\t", "    "), "\n"))
 		}
 	}
 	for i, below := range n.Below {
 		if i == len(n.Below)-1 && n.More == 0 {
-			d.node(below, stem+"└─ ", stem+"   ")
+			t.node(below, stem+"└─ ", stem+"   ")
 		} else {
-			d.node(below, stem+"├─ ", stem+"│  ")
+			t.node(below, stem+"├─ ", stem+"│  ")
 		}
 	}
 	if n.More > 0 {
-		d.line(stem, "└─ … and ", number(n.More), " more")
+		t.line(stem, "└─ … and ", withCommas(n.More), " more")
 	}
 }
 
+// title returns the name of n, with a bullet for a task and the number of folded nodes.
 func (n *node) title() string {
 	title := n.Name
-	if n.Kind == aTask {
+	if n.Kind == kindTask {
 		title = "• " + title
 	}
 	if n.Count > 0 {
-		title += " [×" + number(n.Count) + "]"
+		title += " [×" + withCommas(n.Count) + "]"
 	}
 	return title
 }
 
-func (d *drawing) notes(n *node) []string {
-	age := brief(d.now.Sub(n.Since))
+// notes returns what stands in parentheses behind the title.
+func (t *textWriter) notes(n *node) []string {
+	age := formatDuration(t.now.Sub(n.Since))
 	if n.Count > 0 {
-		if youngest := brief(d.now.Sub(n.Newest)); youngest != age {
+		if youngest := formatDuration(t.now.Sub(n.Newest)); youngest != age {
 			age = youngest + " to " + age
 		}
 	}
 	notes := append([]string{n.State, age}, n.Flags...)
 	if !n.Deadline.IsZero() && n.State != "closed" {
-		notes = append(notes, left(n.Deadline.Sub(d.now)))
+		notes = append(notes, timeLeft(n.Deadline.Sub(t.now)))
 	}
 	if n.Limit > 0 {
-		notes = append(notes, "limit "+number(n.Limit))
+		notes = append(notes, "limit "+withCommas(n.Limit))
 	}
 	if n.Waiting > 0 {
-		notes = append(notes, number(n.Waiting)+" waiting")
+		notes = append(notes, withCommas(n.Waiting)+" waiting")
 	}
 	if len(n.Unawaited) > 0 {
 		const most = 5
 		names := strings.Join(n.Unawaited[:min(most, len(n.Unawaited))], ", ")
 		if more := len(n.Unawaited) - most; more > 0 {
-			names += ", and " + number(more) + " more"
+			names += ", and " + withCommas(more) + " more"
 		}
 		notes = append(notes, "failed and not awaited: "+names)
 	}
@@ -152,15 +155,16 @@ func (d *drawing) notes(n *node) []string {
 	return notes
 }
 
-func left(d time.Duration) string {
+func timeLeft(d time.Duration) string {
 	if d < 0 {
-		return brief(-d) + " late"
+		return formatDuration(-d) + " late"
 	}
-	return brief(d) + " left"
+	return formatDuration(d) + " left"
 }
 
-// brief is d to three digits or so: a clock that was set back does not show.
-func brief(d time.Duration) string {
+// formatDuration returns d rounded to about three digits; 0s if d is negative, as it is
+// after the clock was set back.
+func formatDuration(d time.Duration) string {
 	d = max(0, d)
 	switch {
 	case d >= time.Minute:
@@ -172,17 +176,68 @@ func brief(d time.Duration) string {
 	}
 }
 
+// plural returns "1 task" or "2 tasks".
 func plural(n int, what string) string {
 	if n != 1 {
 		what += "s"
 	}
-	return number(n) + " " + what
+	return withCommas(n) + " " + what
 }
 
-// number writes 5000 as 5,000.
-func number(n int) string {
+// withCommas returns "5,000" for 5000.
+func withCommas(n int) string {
 	if n < 1000 {
 		return strconv.Itoa(n)
 	}
-	return fmt.Sprintf("%s,%03d", number(n/1000), n%1000)
+	return fmt.Sprintf("%s,%03d", withCommas(n/1000), n%1000)
+}
+
+// Longer texts are cut. Lengths are in runes.
+const (
+	maxNameLen  = 200 // also of a cause
+	maxPathLen  = 1000
+	maxErrorLen = 1000
+)
+
+// escape returns s with the characters escaped that strconv.Quote would escape, except
+// quotes and backslashes, and cut after most runes. Names, causes and errors come from the
+// program's users: they must not control a terminal, change the direction of the text
+// around them, or contain invalid UTF-8.
+func escape(s string, most int) string {
+	if isPrintableASCII(s) && len(s) <= most {
+		return s
+	}
+	var b strings.Builder
+	for runes := 0; s != ""; runes++ {
+		if runes == most {
+			b.WriteString("…")
+			break
+		}
+		r, size := utf8.DecodeRuneInString(s)
+		switch {
+		case r == utf8.RuneError && size == 1:
+			b.WriteString(`\x` + strconv.FormatUint(uint64(s[0])|0x100, 16)[1:])
+		case strconv.IsPrint(r):
+			b.WriteRune(r)
+		default:
+			quoted := strconv.QuoteRune(r)
+			b.WriteString(quoted[1 : len(quoted)-1])
+		}
+		s = s[size:]
+	}
+	return b.String()
+}
+
+func isPrintableASCII(s string) bool {
+	for i := range len(s) {
+		if s[i] < ' ' || s[i] > '~' {
+			return false
+		}
+	}
+	return true
+}
+
+func firstLine(s string) string {
+	line, _, _ := strings.Cut(s, "\n")
+	return line
 }

@@ -11,36 +11,38 @@ import (
 	"github.com/traigo/traigo"
 )
 
-// A Tracker is a handler for a program whose roots come and go. It is an Observer that
-// knows the roots that are open, and the scopes that have failed lately:
+// A Tracker is a [Handler] for a program that opens and closes root scopes as it runs. It
+// is also an Observer, which keeps a list of the roots that are open, and of scopes that
+// have ended:
 //
 //	var scopes live.Tracker // its zero value is ready
 //	mux.Handle("GET /debug/scopes/", &scopes)
 //
 //	err := traigo.Run(ctx, serve, traigo.Observe(&scopes)) // anywhere, any number of times
 //
-// It shows what a [Handler] shows. Of scopes that have ended it remembers the last 50
-// that failed, or were roots, with their outcomes.
+// A root, to a Tracker, is a scope that it observes while it observes none above it. The
+// Tracker shows the open roots as a Handler would, and below them the last 50 scopes that
+// have ended with an error, or were roots, with their outcomes.
 //
-// As any observer it makes each step of a task an event: see [traigo.Observe]. It holds
-// no scope that has closed, but for the last 50 in which something runs on: a task that
-// was given up, a call that was abandoned.
+// As with any observer, each step of a task becomes an event: see [traigo.Observe]. A
+// Tracker keeps no reference to a scope that has closed, except to the last 50 roots in
+// which a task that was given up, or a call that was abandoned, still runs. It is safe for
+// concurrent use, and must not be copied after its first use.
 type Tracker struct {
 	once    sync.Once
 	handler *handler
 
-	mu      sync.Mutex // guards what follows
-	roots   map[*traigo.Scope]bool
-	haunted []*traigo.Scope // roots that have closed, and in which something ran on
-	ended   []ending        // the latest last
+	mu          sync.Mutex // guards the fields below
+	roots       map[*traigo.Scope]bool
+	closedRoots []*traigo.Scope // in which a task or call still ran when last looked at
+	ended       []endedScope    // the latest last
 }
 
-// mostEnded is how many scopes that have ended are remembered, and how many of those in
-// which something runs on.
-const mostEnded = 50
+// maxEnded is the maximal length of Tracker.ended and of Tracker.closedRoots.
+const maxEnded = 50
 
-// An ending is what is remembered of a scope.
-type ending struct {
+// An endedScope is what a Tracker keeps of a scope that has ended.
+type endedScope struct {
 	Path   string    `json:"path"`
 	Opened time.Time `json:"opened"`
 	Ended  time.Time `json:"ended"`
@@ -49,25 +51,25 @@ type ending struct {
 	id uint64
 }
 
-func (e ending) why() string {
+func (e endedScope) reason() string {
 	if e.Err == "" {
 		return ""
 	}
 	return ": " + e.Err
 }
 
-// Observe makes a Tracker a [traigo.Observer].
+// Observe implements [traigo.Observer].
 func (t *Tracker) Observe(e traigo.Event) {
 	switch e.Kind {
 	case traigo.ScopeOpened:
 		t.opened(e.Scope)
 	case traigo.ScopeClosed:
 		t.closed(e)
-	default: // what else is to be known is in a snapshot
+	default: // a snapshot shows the rest
 	}
 }
 
-// opened adds s, unless it is below a root already: all that is below one is observed too.
+// opened adds s to the roots, unless a scope above it is one.
 func (t *Tracker) opened(s *traigo.Scope) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -80,32 +82,33 @@ func (t *Tracker) opened(s *traigo.Scope) {
 	t.roots[s] = true
 }
 
+// closed removes a root, and remembers the scope if it was a root or has failed.
 func (t *Tracker) closed(e traigo.Event) {
-	wasRoot := t.drop(e.Scope)
+	wasRoot := t.removeRoot(e.Scope)
 	if !wasRoot && e.Err == nil {
 		return
 	}
-	shot := e.Scope.Snapshot()
-	past := ending{id: shot.ID, Path: clean(shot.Path, longestPath), Opened: shot.Opened, Ended: e.Time}
-	if wasRoot && !isEmpty(shot) {
-		t.haunt(e.Scope)
+	s := e.Scope.Snapshot()
+	ended := endedScope{id: s.ID, Path: escape(s.Path, maxPathLen), Opened: s.Opened, Ended: e.Time}
+	if wasRoot && !isEmpty(s) {
+		t.keepClosedRoot(e.Scope)
 	}
 	if e.Err != nil {
-		past.Err = clean(firstLine(e.Err.Error()), longestError) // a user's method: not under the lock
+		ended.Err = escape(firstLine(e.Err.Error()), maxErrorLen) // Error is foreign code: not under the lock
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if slices.ContainsFunc(t.ended, func(known ending) bool { return known.id == past.id }) {
-		return // it was given to a scope, and to another below it
+	if slices.ContainsFunc(t.ended, func(other endedScope) bool { return other.id == ended.id }) {
+		return // t observes the scope twice, by an option of its own and by one of a scope above
 	}
-	if len(t.ended) == mostEnded {
+	if len(t.ended) == maxEnded {
 		t.ended = slices.Delete(t.ended, 0, 1)
 	}
-	t.ended = append(t.ended, past)
+	t.ended = append(t.ended, ended)
 }
 
-// drop reports whether s was a root.
-func (t *Tracker) drop(s *traigo.Scope) bool {
+// removeRoot removes s from the roots, and reports whether it was one.
+func (t *Tracker) removeRoot(s *traigo.Scope) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	was := t.roots[s]
@@ -113,49 +116,51 @@ func (t *Tracker) drop(s *traigo.Scope) bool {
 	return was
 }
 
-func isEmpty(shot traigo.Snapshot) bool { return len(shot.Tasks)+len(shot.Scopes) == 0 }
+// isEmpty reports whether no task, call or scope is left in the scope.
+func isEmpty(s traigo.Snapshot) bool { return len(s.Tasks)+len(s.Scopes) == 0 }
 
-// haunt keeps a root that has closed as long as something runs in it.
-func (t *Tracker) haunt(s *traigo.Scope) {
-	t.lay() // also if nobody ever looks
+// keepClosedRoot adds a root that has closed although something in it still runs.
+func (t *Tracker) keepClosedRoot(s *traigo.Scope) {
+	t.dropEmptyRoots() // here too, since a request may never come
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if len(t.haunted) == mostEnded {
-		t.haunted = slices.Delete(t.haunted, 0, 1)
+	if len(t.closedRoots) == maxEnded {
+		t.closedRoots = slices.Delete(t.closedRoots, 0, 1)
 	}
-	t.haunted = append(t.haunted, s)
+	t.closedRoots = append(t.closedRoots, s)
 }
 
-// lay forgets those in which nothing runs any more. A snapshot calls methods of errors:
-// it is not taken under the lock.
-func (t *Tracker) lay() {
+// dropEmptyRoots removes the closed roots in which nothing runs any more. It takes their
+// snapshots without the lock, since Snapshot calls the Error methods of causes.
+func (t *Tracker) dropEmptyRoots() {
 	t.mu.Lock()
-	haunted := slices.Clone(t.haunted)
+	roots := slices.Clone(t.closedRoots)
 	t.mu.Unlock()
-	over := make(map[*traigo.Scope]bool)
-	for _, s := range haunted {
-		over[s] = isEmpty(s.Snapshot())
+	empty := make(map[*traigo.Scope]bool)
+	for _, s := range roots {
+		empty[s] = isEmpty(s.Snapshot())
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.haunted = slices.DeleteFunc(t.haunted, func(s *traigo.Scope) bool { return over[s] })
+	t.closedRoots = slices.DeleteFunc(t.closedRoots, func(s *traigo.Scope) bool { return empty[s] })
 }
 
-// ServeHTTP makes a Tracker an [http.Handler].
+// ServeHTTP implements [http.Handler]. It serves what a [Handler] serves.
 func (t *Tracker) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	t.once.Do(func() { t.handler = newHandler(t.now) })
+	t.once.Do(func() { t.handler = newHandler(t.source) })
 	t.handler.ServeHTTP(w, r)
 }
 
-// now is what the handler shows.
-func (t *Tracker) now() ([]*traigo.Scope, []ending) {
-	t.lay()
+// source returns the roots that the handler shows, in the order of their IDs, and the
+// scopes that have ended, the latest first.
+func (t *Tracker) source() ([]*traigo.Scope, []endedScope) {
+	t.dropEmptyRoots()
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	ended := slices.Clone(t.ended)
 	slices.Reverse(ended)
 	byID := func(a, b *traigo.Scope) int { return cmp.Compare(a.ID(), b.ID()) }
-	roots := slices.AppendSeq(slices.Clone(t.haunted), maps.Keys(t.roots))
+	roots := slices.AppendSeq(slices.Clone(t.closedRoots), maps.Keys(t.roots))
 	slices.SortFunc(roots, byID)
 	return roots, ended
 }

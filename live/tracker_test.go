@@ -19,13 +19,13 @@ import (
 func TestATrackerKnowsTheRootsThatAreOpen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var scopes live.Tracker
-		assert.Equal(t, "0 scopes, 0 tasks\n", get(&scopes, "/").Body.String())
+		assert.Equal(t, "0 scopes, 0 tasks\n", getText(&scopes))
 
 		first := opened(t, traigo.Name("first"), traigo.Observe(&scopes))
 		parent := opened(t, traigo.Name("unseen"))
 		second := parent.Fork(traigo.Name("second"), traigo.Observe(&scopes))
 		_ = second.Fork(traigo.Name("inner"), traigo.Observe(&scopes))
-		assert.Equal(t, "3 scopes, 0 tasks\n\nfirst (open, 250ms)\nsecond (open, 250ms)\n└─ inner (open, 250ms)\n", get(&scopes, "/").Body.String())
+		assert.Equal(t, "3 scopes, 0 tasks\n\nfirst (open, 250ms)\nsecond (open, 250ms)\n└─ inner (open, 250ms)\n", getText(&scopes))
 
 		require.NoError(t, first.Close())
 		time.Sleep(3 * time.Second)
@@ -38,7 +38,7 @@ ended:
   4s ago, after 3.25s: unseen/second: scope "unseen/second": task "writer": disk full
   4s ago, after 3.25s: unseen/second/inner: scope "unseen/second/inner": parent canceled: scope "unseen/second" canceled: task failed: task "unseen/second/writer": disk full
   7s ago, after 250ms: first
-`, get(&scopes, "/").Body.String())
+`, getText(&scopes))
 	})
 }
 
@@ -52,7 +52,7 @@ func TestATrackerRemembersTheLastFifty(t *testing.T) {
 			s.Cancel(errors.New("reset"))
 			require.Error(t, s.Wait())
 		}
-		x := decode(t, get(&scopes, "/?format=json").Body.Bytes())
+		x := getJSON(t, &scopes, "")
 		require.Len(t, x.Ended, 50)
 		assert.Equal(t, "server/conn 59", x.Ended[0].Path)
 		assert.Equal(t, "server/conn 10", x.Ended[49].Path)
@@ -60,7 +60,7 @@ func TestATrackerRemembersTheLastFifty(t *testing.T) {
 	})
 }
 
-// Observers hear of many scopes at the same time.
+// An observer is called for many scopes at the same time.
 func TestATrackerIsSafeToShare(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var scopes live.Tracker
@@ -78,6 +78,50 @@ func TestATrackerIsSafeToShare(t *testing.T) {
 			}
 			return nil
 		}))
-		assert.Contains(t, get(&scopes, "/").Body.String(), "0 scopes, 0 tasks\n")
+		assert.Contains(t, getText(&scopes), "0 scopes, 0 tasks\n")
+	})
+}
+
+// A task that still runs after its root has closed is something to warn about.
+func TestATrackerShowsWhatRunsOnInARootThatHasClosed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var scopes live.Tracker
+		end := make(chan struct{})
+		for i := range 60 {
+			require.Error(t, traigo.Run(context.Background(), func(_ context.Context, s *traigo.Scope) error {
+				s.Spawn(ignoringCancel(end), traigo.Name("stuck"))
+				return errors.New("over")
+			}, traigo.Name(fmt.Sprint("job ", i)), traigo.CancelTimeout(time.Second), traigo.Observe(&scopes)))
+		}
+		body := getText(&scopes)
+		assert.Contains(t, body, "! given-up")
+		assert.Contains(t, body, "• stuck (given up")
+		x := getJSON(t, &scopes, "")
+		assert.Equal(t, 50, x.Tasks, "the last ones")
+		assert.Zero(t, x.Scopes)
+		close(end)
+		synctest.Wait()
+		assert.Contains(t, getText(&scopes), "0 scopes, 0 tasks\n")
+	})
+}
+
+// A Run on a goroutine that is no task of the scope may outlive it.
+func TestATrackerShowsAScopeThatOutlivesItsRoot(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var scopes live.Tracker
+		end := make(chan struct{})
+		root := opened(t, traigo.Observe(&scopes))
+		go func() {
+			_ = traigo.Run(root.Context(), func(_ context.Context, s *traigo.Scope) error {
+				s.Spawn(ignoringCancel(end), traigo.Name("stuck"))
+				return nil
+			}, traigo.Name("request"))
+		}()
+		synctest.Wait()
+		require.NoError(t, root.Close())
+		assert.Contains(t, getText(&scopes), "• stuck (canceling")
+		close(end)
+		synctest.Wait()
+		assert.Contains(t, getText(&scopes), "0 scopes, 0 tasks\n")
 	})
 }

@@ -3,6 +3,7 @@ package live
 import (
 	"cmp"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/traigo/traigo"
@@ -10,12 +11,12 @@ import (
 
 // The kinds of nodes.
 const (
-	aScope = "scope"
-	aTask  = "task"
+	kindScope = "scope"
+	kindTask  = "task"
 )
 
-// A node is a scope or a task as it is shown, or many that are equal: see fold.go. Its
-// keys in JSON are described in doc.go.
+// A node is a scope or a task as it is shown, or several equal ones that fold has made
+// one. Its JSON keys are described in doc.go.
 type node struct {
 	Key       string    `json:"key"`
 	Kind      string    `json:"kind"`
@@ -38,70 +39,72 @@ type node struct {
 	Below     []*node   `json:"below,omitempty"`
 	More      int       `json:"more,omitempty"`
 
-	who      who
-	shape    uint64    // equal for what may be folded
-	matters  bool      // there is a warning about it, or about something below it
-	canceled time.Time // of a scope: since when it is known to be
-	wasOpen  bool      // it was seen open for long
-	own      *family   // of a scope: see family
-	awaited  bool      // of a task
+	nodeID      nodeID
+	shape       uint64      // nodes with the same shape may be folded: see setShapes
+	hasWarning  bool        // a lint has found something in this node or below it
+	canceledAt  time.Time   // of a scope: when it was canceled, as far as that is known
+	wasLongOpen bool        // of a scope: an earlier snapshot saw it open for reportAfter
+	stats       *childStats // of a scope: made by childStats when first needed
+	awaited     bool        // of a task
 }
 
-// treeOf turns a snapshot into nodes. A scope that a task has opened is below it.
-func treeOf(shot traigo.Snapshot, now time.Time) *node {
+// newTree turns a scope into a tree of nodes. A scope that a task has opened is below
+// that task.
+func newTree(s traigo.Snapshot, now time.Time) *node {
 	n := &node{
-		who: who{scope: shot.ID}, Kind: aScope,
-		ID: shot.ID, Name: clean(shot.Name, longestName), Path: shot.Path, State: shot.State.String(),
-		Since: shot.Opened, Deadline: shot.Deadline, Cause: clean(firstLine(shot.Cause), longestName),
-		Limit: shot.Limit, Waiting: shot.Waiting, Unawaited: cleanAll(shot.Unawaited), Stack: shot.Stack,
-		Below: make([]*node, 0, len(shot.Tasks)+len(shot.Scopes)),
+		nodeID: nodeID{scope: s.ID}, Kind: kindScope,
+		ID: s.ID, Name: escape(s.Name, maxNameLen), Path: s.Path, State: s.State.String(),
+		Since: s.Opened, Deadline: s.Deadline, Cause: escape(firstLine(s.Cause), maxNameLen),
+		Limit: s.Limit, Waiting: s.Waiting, Unawaited: escapeAll(s.Unawaited), Stack: s.Stack,
+		Below: make([]*node, 0, len(s.Tasks)+len(s.Scopes)),
 	}
-	tasks := make([]node, len(shot.Tasks)) // at once: there may be many
-	var calls map[who]int                  // that were abandoned
-	for i := range shot.Tasks {
-		tasks[i].setTask(&shot.Tasks[i], n, now)
-		if tasks[i].State == stateAbandoned { // of these, one task may have more
+	tasks := make([]node, len(s.Tasks)) // in one allocation: there may be 100,000
+	var calls map[nodeID]int            // how many abandoned calls of a task there are
+	for i := range s.Tasks {
+		tasks[i].setTask(&s.Tasks[i], n, now)
+		if tasks[i].State == stateAbandoned { // a call, of which a task may have several
 			if calls == nil {
-				calls = make(map[who]int)
+				calls = make(map[nodeID]int)
 			}
-			calls[tasks[i].who]++
-			tasks[i].who.call = calls[tasks[i].who]
+			calls[tasks[i].nodeID]++
+			tasks[i].nodeID.call = calls[tasks[i].nodeID]
 		}
 		n.Below = append(n.Below, &tasks[i])
 	}
-	openers := openersIn(shot, n.Below)
-	for _, below := range shot.Scopes {
-		home := n
-		if opener := openers[who{scope: cmp.Or(below.Parent, shot.ID), task: below.Task}]; opener != nil {
-			home = opener
+	openers := openersOf(s, n.Below)
+	for _, below := range s.Scopes {
+		parent := n
+		if opener := openers[nodeID{scope: cmp.Or(below.Parent, s.ID), task: below.Task}]; opener != nil {
+			parent = opener
 		}
-		home.Below = append(home.Below, treeOf(below, now))
+		parent.Below = append(parent.Below, newTree(below, now))
 	}
 	return n
 }
 
-// cleanAll is clean for each of some names.
-func cleanAll(names []string) []string {
+// escapeAll returns the names escaped.
+func escapeAll(names []string) []string {
 	if len(names) == 0 {
 		return nil
 	}
 	all := make([]string, len(names))
 	for i, name := range names {
-		all[i] = clean(name, longestName)
+		all[i] = escape(name, maxNameLen)
 	}
 	return all
 }
 
-// openersIn finds the tasks that have opened scopes. One that has ended meanwhile is
-// not there. One that was given up is of another scope, and so is what it has opened.
-func openersIn(shot traigo.Snapshot, tasks []*node) map[who]*node {
-	var openers map[who]*node
-	for _, below := range shot.Scopes {
+// openersOf returns the tasks by ID, if any of them may have opened a scope. The ID has
+// the scope of the task in it, since tasks that were given up may be shown in a scope
+// above their own, where a task of that scope can have the same number.
+func openersOf(s traigo.Snapshot, tasks []*node) map[nodeID]*node {
+	var openers map[nodeID]*node
+	for _, below := range s.Scopes {
 		if below.Task != 0 && openers == nil {
-			openers = make(map[who]*node, len(tasks))
+			openers = make(map[nodeID]*node, len(tasks))
 			for _, t := range tasks {
-				if t.State != stateAbandoned { // that is a call, not the task
-					openers[who{scope: t.Scope, task: t.ID}] = t
+				if t.State != stateAbandoned { // an abandoned call has the ID of its task
+					openers[nodeID{scope: t.Scope, task: t.ID}] = t
 				}
 			}
 		}
@@ -109,7 +112,7 @@ func openersIn(shot traigo.Snapshot, tasks []*node) map[who]*node {
 	return openers
 }
 
-// The states of tasks that are looked for.
+// The states of tasks, as in traigo.TaskSnapshot.
 const (
 	stateQueued    = "queued"
 	stateRunning   = "running"
@@ -118,24 +121,25 @@ const (
 	stateAbandoned = "abandoned"
 )
 
-func (n *node) setTask(t *traigo.TaskSnapshot, shownIn *node, now time.Time) {
-	scope := cmp.Or(t.Scope, shownIn.ID)
+// setTask makes n the node of task t, which is shown in the scope in.
+func (n *node) setTask(t *traigo.TaskSnapshot, in *node, now time.Time) {
+	scope := cmp.Or(t.Scope, in.ID)
 	*n = node{
-		who: who{scope: scope, task: t.ID}, Kind: aTask,
-		ID: t.ID, Scope: scope, Name: clean(t.Name, longestName), Path: t.Path, State: t.State,
-		Since: t.Spawned, Deadline: t.Deadline, Cause: clean(firstLine(t.Cause), longestName),
-		Stack: ownFrames(t.Stack), awaited: t.Awaited,
+		nodeID: nodeID{scope: scope, task: t.ID}, Kind: kindTask,
+		ID: t.ID, Scope: scope, Name: escape(t.Name, maxNameLen), Path: t.Path, State: t.State,
+		Since: t.Spawned, Deadline: t.Deadline, Cause: escape(firstLine(t.Cause), maxNameLen),
+		Stack: userFrames(t.Stack), awaited: t.Awaited,
 	}
 	if t.State == stateAbandoned {
-		// What is told of a call is its age alone. To the second: the moment must not seem
-		// to change from look to look.
+		// A snapshot has only the age of a call. The time is cut to the second, or it would
+		// differ a little in each snapshot, and streams would send it as a change.
 		n.Since = now.Add(-t.Age).Truncate(time.Second)
-		return // it has no flags
+		return // the flags are those of the task
 	}
 	n.Flags = flagsOf(t)
 }
 
-// flagsOf are those that are not the default.
+// flagsOf returns the flags of t that differ from the default.
 func flagsOf(t *traigo.TaskSnapshot) (flags []string) {
 	if t.Master {
 		flags = append(flags, "master")
@@ -152,53 +156,53 @@ func flagsOf(t *traigo.TaskSnapshot) (flags []string) {
 	return flags
 }
 
-// A who tells one node from all others, as long as it lives.
-type who struct {
+// A nodeID identifies a scope, a task or an abandoned call in all snapshots.
+type nodeID struct {
 	scope, task uint64
-	call        int // of those of the task that were abandoned, from 1
+	call        int // number of the call among the abandoned ones of the task, from 1
 }
 
-// key is who in JSON.
-func (w who) key() string {
-	key := "s" + strconv.FormatUint(w.scope, 10)
-	if w.task != 0 || w.call != 0 {
-		key += "." + strconv.FormatUint(w.task, 10)
+// key returns the ID as it is written in JSON.
+func (id nodeID) key() string {
+	key := "s" + strconv.FormatUint(id.scope, 10)
+	if id.task != 0 || id.call != 0 {
+		key += "." + strconv.FormatUint(id.task, 10)
 	}
-	if w.call != 0 {
-		key += "-" + strconv.Itoa(w.call)
+	if id.call != 0 {
+		key += "-" + strconv.Itoa(id.call)
 	}
 	return key
 }
 
-// many is how many scopes or tasks the node stands for.
-func (n *node) many() int { return max(1, n.Count) }
+// size returns how many scopes or tasks are folded into n.
+func (n *node) size() int { return max(1, n.Count) }
 
-// each calls visit for n and all below it, with the scope that each is in: that of a
-// scope is itself.
-func (n *node) each(scope *node, visit func(n, scope *node)) {
-	if n.Kind == aScope {
+// walk calls visit for n and all nodes below it, each with its scope: for a scope this is
+// the node itself.
+func (n *node) walk(scope *node, visit func(n, scope *node)) {
+	if n.Kind == kindScope {
 		scope = n
 	}
 	visit(n, scope)
 	for _, below := range n.Below {
-		below.each(scope, visit)
+		below.walk(scope, visit)
 	}
 }
 
-// A census counts what lives.
-type census struct {
+// counts are the numbers of scopes and tasks that have not ended.
+type counts struct {
 	Scopes    int `json:"scopes"`
 	Tasks     int `json:"tasks"`
 	Canceling int `json:"canceling"`
 }
 
-func count(roots []*node) (c census) {
+func countNodes(roots []*node) (c counts) {
 	for _, root := range roots {
-		root.each(nil, func(n, _ *node) {
+		root.walk(nil, func(n, _ *node) {
 			switch {
 			case n.State == traigo.Closed.String():
 				return
-			case n.Kind == aScope:
+			case n.Kind == kindScope:
 				c.Scopes++
 			default:
 				c.Tasks++
@@ -209,4 +213,14 @@ func count(roots []*node) (c census) {
 		})
 	}
 	return c
+}
+
+// hasDefaultName reports whether n has a default name that does not identify it: that of
+// a scope, which is its ID, or that of a function literal.
+func (n *node) hasDefaultName() bool {
+	if id, found := strings.CutPrefix(n.Name, "scope#"); found && n.Kind == kindScope {
+		return id == strconv.FormatUint(n.ID, 10)
+	}
+	_, after, found := strings.Cut(n.Name, ".func")
+	return found && after != "" && after[0] >= '0' && after[0] <= '9'
 }

@@ -1,5 +1,5 @@
-// Bundles the page of package view into view/dist, which is checked in and embedded:
-// whoever uses traigo needs no Node. With --check it compares instead of writing.
+// Bundles the page of package view into view/dist. The bundle is checked in and embedded,
+// so that users of traigo need no Node. With --check it compares instead of writing.
 import { build } from 'esbuild';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
@@ -30,7 +30,7 @@ function output(name) {
   return outputFiles.find((f) => f.path.endsWith(name)).text;
 }
 
-/** The licences of what is in the bundle, as a comment: every page is a copy of it. */
+/** Returns the licenses of the packages in the bundle, as a comment, since each page is a copy of them. */
 function licences() {
   const inputs = Object.keys(metafile.inputs).map((path) => /node_modules\/((?:@[^/]+\/)?[^/]+)/.exec(path)?.[1]);
   const packages = [...new Set(inputs.filter(Boolean))].sort();

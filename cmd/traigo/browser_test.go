@@ -12,7 +12,7 @@ import (
 	"github.com/traigo/traigo/internal/browser"
 )
 
-// The recording of a server, as Chrome's own trace viewer has it, is what our page has.
+// Chrome's trace viewer shows the same spans of a recording as our page.
 func TestBrowserOneStoryInTwoViewers(t *testing.T) {
 	browser.Need(t)
 	file, dir := recordServer(t), t.TempDir()
@@ -24,13 +24,13 @@ func TestBrowserOneStoryInTwoViewers(t *testing.T) {
 		code, _, stderr := called(t, "", args...)
 		require.Zero(t, code, stderr)
 	}
-	// The viewer comes with Go's sources: `go tool trace` serves it.
+	// The viewer is part of Go's sources, since `go tool trace` serves it.
 	viewer := filepath.Join(goroot(t), "src/internal/trace/traceviewer/static")
 	browser.Run(t, "traigo-viewers.mjs", "PAGE="+page, "TRACE="+trace, "VIEWER="+viewer,
 		"PICTURE="+browser.Picture(dir, "chrome.png"))
 }
 
-// A picture of the demo on a terminal, as its own escape sequences have it.
+// A picture of the demo on a terminal, made from the output with its escape sequences.
 func TestBrowserPictureOfTheDemo(t *testing.T) {
 	browser.Need(t)
 	drawn, _ := onTerminal(t, "6s")
@@ -50,7 +50,7 @@ func TestBrowserPictureOfTheDemo(t *testing.T) {
 	browser.Run(t, "traigo-terminal.mjs", "FRAME="+frame, "PICTURE="+browser.Picture(dir, "demo.png"))
 }
 
-// head is what was printed before the first picture.
+// head returns the line before the first picture.
 func head(first string) string {
 	line, _, _ := strings.Cut(first, "\n")
 	return line + "\n"

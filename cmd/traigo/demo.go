@@ -10,6 +10,8 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
+	"sync"
 	"time"
 
 	"github.com/traigo/traigo"
@@ -51,51 +53,52 @@ func runDemo(ctx context.Context, env *environment, args []string) error {
 		return errUsage
 	}
 	made := *dir == ""
-	if err := directory(dir); err != nil {
+	if err := makeDirectory(dir); err != nil {
 		return err
 	}
 
-	// These few lines are what it takes to see a program.
+	// A program needs these lines to be recorded, and to have a live page.
 	log := filepath.Join(*dir, "run.jsonl")
 	rec, err := record.Create(log)
 	if err != nil {
 		return err
 	}
-	told, scopes := newTeller(env.stdout), new(live.Tracker)
-	s := traigo.New(ctx, traigo.Name("demo"), traigo.Observe(rec), traigo.Observe(told), traigo.Observe(scopes))
+	failures, scopes := newFailureLog(env.stdout), new(live.Tracker)
+	s := traigo.New(ctx, traigo.Name("demo"), traigo.Observe(rec), traigo.Observe(failures), traigo.Observe(scopes))
 	page, err := serveLive(ctx, *addr, scopes)
 	if err != nil {
 		err = errors.Join(err, s.Close(), rec.Close())
 		if made {
-			err = errors.Join(err, os.RemoveAll(*dir)) // there is nothing in it to look at
+			err = errors.Join(err, os.RemoveAll(*dir)) // the recording in it is empty
 		}
 		return err
 	}
 
 	d := &demo.Demo{Duration: *length, Dir: *dir}
-	// An interrupt ends the program that is watched, and what watches it with that.
+	// An interrupt cancels the demo. The page and the drawing show how it ends, and only then
+	// end too.
 	err = traigo.Run(context.WithoutCancel(ctx), func(_ context.Context, own *traigo.Scope) error {
 		fmt.Fprintf(env.stdout, "live page  %s (while it runs: %v)\n", page.url, *length)
 		own.Spawn(page.serve, traigo.Awaited(false))
 		if f, ok := env.stdout.(*os.File); ok {
 			if scr, ok := screen.On(f); ok {
-				told.keep()
-				own.Spawn(drawing(scr, page.url, told), traigo.Awaited(false))
+				failures.keepForScreen()
+				own.Spawn(drawTree(scr, page.url, failures), traigo.Awaited(false))
 			}
 		}
 		if err := d.Start(ctx, s); err != nil {
 			return err
 		}
-		_ = s.Wait() // what goes wrong is what one has come to see
+		_ = s.Wait() // the failures of the demo are shown, and are no failure of the command
 		return nil
 	})
 	_ = s.Close()
-	told.tellAgain()
+	failures.writeKept()
 	return errors.Join(err, rec.Close(), showRun(ctx, env, d, log, *open))
 }
 
-// directory makes the one that is asked for, or a new one.
-func directory(dir *string) (err error) {
+// makeDirectory makes the directory *dir, or a new temporary one if it is "".
+func makeDirectory(dir *string) (err error) {
 	if *dir != "" {
 		return os.MkdirAll(*dir, 0o755)
 	}
@@ -103,13 +106,14 @@ func directory(dir *string) (err error) {
 	return err
 }
 
-// A livePage is the live page, on an address of its own.
+// A livePage serves the live page on an address of its own.
 type livePage struct {
 	url    string
 	ln     net.Listener
 	server *http.Server
 }
 
+// serveLive returns a live page that listens, and still has to be served.
 func serveLive(ctx context.Context, addr string, scopes http.Handler) (*livePage, error) {
 	mux := http.NewServeMux()
 	mux.Handle("/debug/scopes/", scopes)
@@ -124,6 +128,7 @@ func serveLive(ctx context.Context, addr string, scopes http.Handler) (*livePage
 	}, nil
 }
 
+// serve serves the page until ctx is done.
 func (p *livePage) serve(ctx context.Context) error {
 	defer context.AfterFunc(ctx, func() { p.server.Close() })()
 	if err := p.server.Serve(p.ln); !errors.Is(err, http.ErrServerClosed) {
@@ -132,14 +137,14 @@ func (p *livePage) serve(ctx context.Context) error {
 	return nil
 }
 
-// drawing draws the tree four times a second, and above it what was told last. It gets
-// the tree as anybody would, with the text of the live page.
-func drawing(scr *screen.Screen, url string, told *teller) func(context.Context) error {
+// drawTree returns a task that draws the latest failures, and the tree below them, four
+// times a second. The tree is the text of the live page, as any client gets it.
+func drawTree(scr *screen.Screen, url string, failures *failureLog) func(context.Context) error {
 	return func(ctx context.Context) error {
 		defer scr.Clear()
 		for ctx.Err() == nil {
 			if tree, err := liveText(ctx, url); err == nil {
-				scr.Draw(paint(told.last(5) + "\n" + tree))
+				scr.Draw(paint(failures.last(5) + "\n" + tree))
 			}
 			_ = traigo.Sleep(ctx, 250*time.Millisecond)
 		}
@@ -147,15 +152,17 @@ func drawing(scr *screen.Screen, url string, told *teller) func(context.Context)
 	}
 }
 
-// straight asks the live page, which is here, and no proxy.
-var straight = &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+// withoutProxy is for the live page: a proxy may be set up for its address, but need not
+// reach it.
+var withoutProxy = &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 
+// liveText returns the text of the live page.
 func liveText(ctx context.Context, url string) (string, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url+"?format=text", http.NoBody)
 	if err != nil {
 		return "", err
 	}
-	resp, err := straight.Do(req)
+	resp, err := withoutProxy.Do(req)
 	if err != nil {
 		return "", err
 	}
@@ -164,17 +171,17 @@ func liveText(ctx context.Context, url string) (string, error) {
 	return string(text), err
 }
 
-// showRun says what there is to look at.
+// showRun makes the page of the run, and says where recording and page are.
 func showRun(ctx context.Context, env *environment, d *demo.Demo, log string, open bool) error {
 	text, err := os.ReadFile(log)
 	if err != nil {
 		return err
 	}
-	html, err := pageFrom(text)
+	html, err := makePage(text)
 	if err != nil {
 		return err
 	}
-	page := pageOf(log)
+	page := pagePath(log)
 	if err := save(page, html, log); err != nil {
 		return err
 	}
@@ -185,4 +192,97 @@ func showRun(ctx context.Context, env *environment, d *demo.Demo, log string, op
 	fmt.Fprintf(env.stdout, "open it    %s\n", urlOf(page))
 	fmt.Fprintf(env.stdout, "as text    go run ./cmd/traigo tree %s\n", log)
 	return nil
+}
+
+// A failureLog is an observer that writes a line for each scope that fails or times out. On
+// a terminal it keeps the lines instead, for the screen and for the end.
+type failureLog struct {
+	began time.Time
+	out   io.Writer
+
+	mu    sync.Mutex // guards the fields below
+	kept  bool       // lines are kept, and not written
+	lines []string   // the last maxKept
+}
+
+const maxKept = 20 // more lines are not worth reading at the end of a long demo
+
+func newFailureLog(out io.Writer) *failureLog { return &failureLog{began: time.Now(), out: out} }
+
+// keepForScreen makes l keep lines from now on, for last and writeKept.
+func (l *failureLog) keepForScreen() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.kept = true
+}
+
+// writeKept writes the lines that were kept.
+func (l *failureLog) writeKept() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, line := range l.lines {
+		fmt.Fprintln(l.out, line)
+	}
+}
+
+// last returns the last n lines that were kept. If there are fewer, empty lines follow, so
+// that the tree below does not move.
+func (l *failureLog) last(n int) string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	lines := l.lines[max(0, len(l.lines)-n):]
+	return strings.Join(lines, "\n") + strings.Repeat("\n", n-len(lines))
+}
+
+// Observe adds a line for a scope that fails or times out.
+func (l *failureLog) Observe(e traigo.Event) {
+	var why *traigo.Cancellation
+	if e.Kind != traigo.ScopeCanceled || !errors.As(e.Err, &why) {
+		return
+	}
+	switch why.Kind {
+	case traigo.TimedOut:
+		l.add(e, "ran out of time")
+	case traigo.TaskFailed:
+		l.add(e, fmt.Sprintf("failed: its task %s returned “%v”", e.Scope.CanceledBy().Name(), why.Err))
+	case traigo.BodyFailed, traigo.Panicked:
+		l.add(e, fmt.Sprintf("failed: %v", why.Err))
+	case traigo.Requested, traigo.ParentCanceled, traigo.MasterEnded, traigo.Completed:
+	}
+}
+
+func (l *failureLog) add(e traigo.Event, what string) {
+	line := fmt.Sprintf("%5.1f s  %s %s", e.Time.Sub(l.began).Seconds(), e.Scope.Name(), what)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.kept {
+		l.lines = append(l.lines, line)
+		l.lines = l.lines[max(0, len(l.lines)-maxKept):]
+		return
+	}
+	fmt.Fprintln(l.out, line)
+}
+
+const (
+	red    = "\x1b[31m"
+	yellow = "\x1b[33m"
+	plain  = "\x1b[0m"
+)
+
+// paint colors lines of a text: red for failures, yellow for what is being canceled or has
+// timed out. If NO_COLOR is set in the environment, it colors nothing.
+func paint(text string) string {
+	if os.Getenv("NO_COLOR") != "" {
+		return text
+	}
+	lines := strings.Split(text, "\n")
+	for i, line := range lines {
+		switch {
+		case strings.Contains(line, " failed: "):
+			lines[i] = red + line + plain
+		case strings.Contains(line, "(canceling") || strings.HasSuffix(line, "ran out of time"):
+			lines[i] = yellow + line + plain
+		}
+	}
+	return strings.Join(lines, "\n")
 }

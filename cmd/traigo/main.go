@@ -1,4 +1,4 @@
-// Traigo shows what scopes did, and do: see docs/seeing.md.
+// Traigo shows what the scopes of a program did, and do: see docs/seeing.md.
 //
 //	go run github.com/traigo/traigo/cmd/traigo@latest demo
 package main
@@ -22,12 +22,12 @@ const (
 	exitUsage  = 2
 )
 
-// A command is one of the words that may follow traigo.
+// A command is a command of the program: the first argument is its name.
 type command struct {
 	name  string
-	args  string // how it is called
-	does  string // in a line
-	about string // in some more, for -h
+	args  string // its arguments, for -h
+	does  string // what it does, in a line
+	about string // what it does, for -h
 	run   func(ctx context.Context, env *environment, args []string) error
 }
 
@@ -35,7 +35,7 @@ func commands() []command {
 	return []command{demoCommand, viewCommand, treeCommand, convertCommand}
 }
 
-// An environment is what a command has to do with.
+// An environment is the input and output of a command, and its flags.
 type environment struct {
 	stdin  io.Reader
 	stdout io.Writer
@@ -43,17 +43,17 @@ type environment struct {
 	flags  *flag.FlagSet
 }
 
-// errUsage is the error of a command that was called in a way that it does not know.
-// What is wrong has been said.
+// errUsage is the error of a command with wrong arguments. The command has written what is
+// wrong.
 var errUsage = errors.New("usage")
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // a second signal ends the program the hard way
+	context.AfterFunc(ctx, stop) // so that a second signal kills the program
 	os.Exit(run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }
 
-// run is the program without its process: it returns the exit code.
+// run runs the program, and returns its exit code.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	if len(args) == 0 {
 		usage(stderr)
@@ -77,6 +77,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	return exitUsage
 }
 
+// call runs the command, and returns the exit code of the program.
 func (c command) call(ctx context.Context, args []string, env *environment) int {
 	env.flags = flag.NewFlagSet(c.name, flag.ContinueOnError)
 	env.flags.SetOutput(env.stderr)
@@ -85,7 +86,7 @@ func (c command) call(ctx context.Context, args []string, env *environment) int 
 		env.flags.PrintDefaults()
 	}
 	if slices.ContainsFunc(args, func(a string) bool { return a == "-h" || a == "-help" || a == "--help" }) {
-		env.flags.SetOutput(env.stdout) // it was asked for: it is no error
+		env.flags.SetOutput(env.stdout) // help that was asked for is no error
 	}
 	switch err := c.run(ctx, env, args); {
 	case err == nil, errors.Is(err, flag.ErrHelp):
@@ -98,7 +99,7 @@ func (c command) call(ctx context.Context, args []string, env *environment) int 
 	}
 }
 
-// parse reads the flags, and the one file that the command is about.
+// parse parses the flags, and returns the one file that must follow them.
 func (env *environment) parse(args []string) (file string, err error) {
 	if err := env.flags.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {

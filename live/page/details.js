@@ -1,12 +1,13 @@
-// The panel with all that is known of one node, and its stack.
+// The panel with all facts about one node, its warnings, and its stack.
 
-import { $, make, makeButton, number, say } from './dom.js';
+import { $, make, makeButton, number, setText } from './dom.js';
 import { find, model } from './model.js';
 import { ages } from './time.js';
 import { entryOf, rowOf, select } from './tree.js';
 
-let panel = null; // what is open: {key, node} and its elements
+let panel = null; // the open panel: {key, node} and its elements
 
+/** Opens the panel for the row with this key, and selects the row. */
 export function openDetails(key) {
   select(key, true);
   const entry = entryOf(key);
@@ -36,7 +37,7 @@ export function openDetails(key) {
     bar.append(only);
   }
   renderDetails();
-  select(key, true); // the panel may have come over it
+  select(key, true); // scroll again: the panel may cover the row
   if (node.kind === 'task') fetchStack(false);
 }
 
@@ -45,7 +46,7 @@ export function closeDetails() {
   $('details').hidden = true;
 }
 
-/** Brings it up to date. Of a node that is gone it keeps what was known. */
+/** Updates the facts and warnings. A node that is gone keeps those it had. */
 export function renderDetails() {
   if (!panel) return;
   const entry = rowOf(panel.key)?.entry;
@@ -81,16 +82,17 @@ export function renderDetails() {
   }
 }
 
+/** Fetches and shows the stack. force asks for it although the dump takes long. */
 async function fetchStack(force) {
   const mine = panel;
   const { node } = mine;
   const query = new URLSearchParams({ scope: node.kind === 'task' ? node.scope : node.id });
   if (node.kind === 'task') query.set('task', node.id ?? 0);
-  if (node.state === 'abandoned') query.set('call', 1); // its stack, not that of the task
+  if (node.state === 'abandoned') query.set('call', 1); // the stack of the call, not that of its task
   if (force) query.set('stacks', 'force');
   mine.stack.hidden = false;
   mine.stack.setAttribute('aria-busy', 'true');
-  if (!mine.stack.textContent) say(mine.stack, '…');
+  if (!mine.stack.textContent) setText(mine.stack, '…');
   let text;
   let refused = false;
   try {
@@ -102,7 +104,7 @@ async function fetchStack(force) {
   }
   if (panel !== mine) return;
   mine.stack.removeAttribute('aria-busy');
-  say(mine.stack, text);
+  setText(mine.stack, text);
   if (refused && !mine.forced) {
     mine.forced = makeButton('Dump nevertheless', () => fetchStack(true));
     mine.bar.append(mine.forced);

@@ -1,8 +1,8 @@
-// Small helpers for elements.
+// Helpers to make and change elements.
 
 export const $ = (id) => document.getElementById(id);
 
-/** Makes an element. Texts of the program only ever become text nodes. */
+/** Makes an element. The text becomes a text node, and is never read as HTML. */
 export function make(tag, className, text) {
   const el = document.createElement(tag);
   if (className) el.className = className;
@@ -17,8 +17,8 @@ export function makeButton(text, onClick) {
   return button;
 }
 
-/** Sets a text only if it is another: what does not change is not drawn again. */
-export function say(el, text) {
+/** Sets the text of an element, unless it is the same: the browser would draw it again. */
+export function setText(el, text) {
   if (el.textContent !== text) el.textContent = text;
 }
 

@@ -1,4 +1,4 @@
-// The page of package live: it shows what the stream of server-sent events says.
+// The page of package live. It shows the states that the server sends as events.
 
 import { closeDetails, openDetails, renderDetails } from './details.js';
 import { $ } from './dom.js';
@@ -6,7 +6,7 @@ import { find, model, part } from './model.js';
 import { listen, setPaused } from './stream.js';
 import { renderSummary, tickSummary } from './summary.js';
 import { isFrozen } from './time.js';
-import { move, press, renderTree, rowOf, tickTree } from './tree.js';
+import { move, onOpen, handleKey, renderTree, rowOf, tickTree } from './tree.js';
 
 function render() {
   renderTree();
@@ -21,18 +21,18 @@ setInterval(() => {
   renderDetails();
 }, 1000);
 
-/** Goes to a node that a lint has something to say of. */
+/** Selects and shows a node with a warning of the lint, if possible the one with the path. */
 function reveal(lint, path) {
   const is = (node) => node.warnings?.includes(lint);
-  const way = find(model.state.roots, (n) => is(n) && n.path === path) ?? find(model.state.roots, is);
-  if (!way) { // it is in another part, or was left out
+  const nodes = find(model.state.roots, (n) => is(n) && n.path === path) ?? find(model.state.roots, is);
+  if (!nodes) { // the node is in another part of the tree, or was left out
     location.search = new URLSearchParams({ path });
     return;
   }
   setFilter('');
-  way.slice(0, -1).forEach((node) => model.folded.delete(node.key));
+  nodes.slice(0, -1).forEach((node) => model.folded.delete(node.key));
   renderTree();
-  openDetails(way.at(-1).key);
+  openDetails(nodes.at(-1).key);
   rowOf(model.selected)?.el.scrollIntoView({ block: 'center' });
 }
 
@@ -75,7 +75,7 @@ document.addEventListener('keydown', (e) => {
     setPaused(!isFrozen());
     return;
   }
-  if (press(e.key)) e.preventDefault();
+  if (handleKey(e.key)) e.preventDefault();
 });
 
 $('part').hidden = part.size === 0;
@@ -84,4 +84,5 @@ for (const a of [$('as-text'), $('as-json'), $('as-stacks')]) {
   for (const [key, value] of part) query.set(key, value);
   a.search = query;
 }
+onOpen(openDetails);
 listen(render);

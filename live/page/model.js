@@ -1,30 +1,30 @@
-// What the page knows, and which part of it is wanted.
+// The state of the page: what the server has sent, and what the user has selected.
 
 export const model = {
-  state: null, // the last that the stream has sent
-  selected: null, // key
+  state: null, // the last one that the server has sent
+  selected: null, // key of a row
   filter: '', // in lower case
-  folded: new Set(), // keys
+  folded: new Set(), // keys of rows
 };
 
-/** The query of this page, as far as it picks a part of the tree. */
+/** The parameters of the page's URL that select a part of the tree. */
 export const part = new URLSearchParams(
   [...new URLSearchParams(location.search)].filter(([key]) => key === 'scope' || key === 'path'),
 );
 
-/** Returns the way from a root down to the first node that passes, or null. */
+/** Returns the nodes from a root down to the first one that passes, or null. */
 export function find(nodes, passes, above = []) {
   for (const node of nodes ?? []) {
     if (passes(node)) return [...above, node];
-    const way = find(node.below, passes, [...above, node]);
-    if (way) return way;
+    const found = find(node.below, passes, [...above, node]);
+    if (found) return found;
   }
   return null;
 }
 
-const texts = new WeakMap();
+const texts = new WeakMap(); // node → its textOf
 
-/** What the filter looks at. */
+/** The text of a node in which the filter searches. */
 function textOf(node) {
   let text = texts.get(node);
   if (text === undefined) {
@@ -37,8 +37,9 @@ function textOf(node) {
 export const isOpen = (key) => model.filter !== '' || !model.folded.has(key);
 
 /**
- * Lists what is visible, a line each: with a filter what it finds, and what leads there.
- * An entry is {key, node, parent, depth, dim}; one with more stands for what was left out.
+ * Returns an entry for each visible row. With a filter these are the nodes that it finds,
+ * and, dim, the nodes above them. An entry is {key, node, parent, depth, dim}. One with
+ * more: true stands for the nodes below its node that were left out.
  */
 export function list() {
   const entries = [];

@@ -1,12 +1,12 @@
-// One line of the tree.
+// One row of the tree.
 
-import { make, number, say } from './dom.js';
+import { make, number, setText } from './dom.js';
 import { isOpen } from './model.js';
 import { ages, brief, now } from './time.js';
 
-const lateAfter = 1000; // more than streamPause, and when deadline-passed warns
+const lateAfter = 1000; // longer than streamInterval in Go, and when the lint deadline-passed warns
 
-let serial = 0;
+let serial = 0; // for element IDs
 
 export class Row {
   constructor(entry) {
@@ -40,27 +40,27 @@ export class Row {
     if (entry.more) {
       el.classList.add('more');
       this.dot.hidden = true;
-      say(this.name, `… and ${number(node.more)} more`);
+      setText(this.name, `… and ${number(node.more)} more`);
       return;
     }
     if (el.dataset.kind !== node.kind) el.dataset.kind = node.kind;
     if (el.dataset.state !== node.state) el.dataset.state = node.state;
     const open = isOpen(entry.key);
     const parent = Boolean(node.below?.length || node.more);
-    say(this.twisty, parent ? (open ? '▾' : '▸') : '');
+    setText(this.twisty, parent ? (open ? '▾' : '▸') : '');
     if (parent) el.setAttribute('aria-expanded', String(open));
     else el.removeAttribute('aria-expanded');
-    say(this.name, node.name);
-    say(this.times, node.count ? `×${number(node.count)}` : '');
+    setText(this.name, node.name);
+    setText(this.times, node.count ? `×${number(node.count)}` : '');
     this.times.hidden = !node.count;
     this.label([
       ...(node.flags ?? []),
       ...(node.limit ? [`limit ${number(node.limit)}`] : []),
       ...(node.waiting ? [`${number(node.waiting)} waiting`] : []),
     ], node.warnings ?? []);
-    say(this.cause, node.cause ?? '');
+    setText(this.cause, node.cause ?? '');
     this.cause.hidden = !node.cause;
-    say(this.state, node.state);
+    setText(this.state, node.state);
     this.tick();
   }
 
@@ -70,24 +70,25 @@ export class Row {
       const chip = this.chips[i] ?? this.what.insertBefore(make('span'), this.cause);
       this.chips[i] = chip;
       chip.className = lint ? 'chip lint' : 'chip';
-      say(chip, text);
+      setText(chip, text);
     });
     for (const chip of this.chips.splice(chips.length)) chip.remove();
   }
 
-  /** Brings the times up to date. */
+  /** Updates the times. */
   tick() {
     const { node, more } = this.entry;
     if (more) return;
-    say(this.age, ages(node));
+    setText(this.age, ages(node));
     if (!node.deadline || node.state === 'closed') {
-      say(this.due, '');
+      setText(this.due, '');
       return;
     }
     const left = Date.parse(node.deadline) - now();
-    // The clock runs on between two states: what ends at its deadline must not look late.
+    // A node that ends at its deadline is still shown until the next state comes. It must
+    // not look late.
     const late = left < -lateAfter;
-    say(this.due, late ? `${brief(-left)} late` : `${brief(left)} left`);
+    setText(this.due, late ? `${brief(-left)} late` : `${brief(left)} left`);
     this.due.className = late ? 'due late' : left < 5000 ? 'due soon' : 'due';
   }
 }

@@ -1,17 +1,17 @@
-// The stream of server-sent events, and what is said of the connection.
+// The stream of server-sent events, and the words about the connection on the page.
 
-import { $, say } from './dom.js';
+import { $, setText } from './dom.js';
 import { model, part } from './model.js';
 import { freeze, isFrozen, setClock } from './time.js';
 
-let changed = () => {}; // what to call with a new state
+let onChange = () => {}; // called after each new state
 let source = null;
-let retry = 0; // timer
-let lostSoon = 0; // timer
+let retry = 0; // timer to connect again
+let lostSoon = 0; // timer to show that the connection is lost
 
 function setLink(is, text) {
   $('link').dataset.state = is;
-  say($('link'), text);
+  setText($('link'), text);
   document.body.classList.toggle('lost', is === 'lost');
 }
 
@@ -33,9 +33,10 @@ function connect() {
   });
   source.addEventListener('state', (e) => {
     model.state = JSON.parse(e.data);
-    changed();
+    onChange();
   });
-  // A minute has passed, or the server stops: the browser would take it for a failure.
+  // The server ends the stream after a minute, or because it shuts down. Without this the
+  // browser would take the end for an error, and wait longer.
   source.addEventListener('bye', () => {
     lost();
     retry = setTimeout(connect, 200);
@@ -59,7 +60,7 @@ function disconnect() {
 export function setPaused(paused) {
   freeze(paused);
   $('pause').setAttribute('aria-pressed', String(paused));
-  say($('pause'), paused ? 'Resume' : 'Pause');
+  setText($('pause'), paused ? 'Resume' : 'Pause');
   clearTimeout(lostSoon);
   lostSoon = 0;
   if (paused) {
@@ -71,11 +72,11 @@ export function setPaused(paused) {
   }
 }
 
-/** Calls onState for each state that comes, from now on. */
+/** Connects, and from now on calls onState after each new state. */
 export function listen(onState) {
-  changed = onState;
+  onChange = onState;
   $('pause').addEventListener('click', () => setPaused(!isFrozen()));
-  // A page that nobody sees costs the program nothing.
+  // A page in the background must cost the program nothing.
   document.addEventListener('visibilitychange', () => {
     if (isFrozen()) return;
     if (document.hidden) disconnect();

@@ -1,26 +1,26 @@
-// What is above and below the tree: the counters, the warnings, what has ended.
+// The parts above and below the tree: counters, warnings, and scopes that have ended.
 
-import { $, make, makeButton, number, say } from './dom.js';
+import { $, make, makeButton, number, setText } from './dom.js';
 import { model } from './model.js';
 import { since } from './time.js';
 
-/** Shows all of it; reveal(lint, path) goes to what a warning is about. */
+/** Shows all parts. A click on a path of a warning calls reveal(lint, path). */
 export function renderSummary(reveal) {
   renderCounters(model.state);
   renderWarnings(model.state, reveal);
   renderEnded(model.state);
 }
 
-/** Brings the times up to date. */
+/** Updates the times. */
 export function tickSummary() {
-  for (const el of document.querySelectorAll('#warnings .for, #ended .age')) say(el, since(el.dataset.since));
+  for (const el of document.querySelectorAll('#warnings .for, #ended .age')) setText(el, since(el.dataset.since));
 }
 
 function renderCounters(state) {
   const counters = { scopes: state.scopes, tasks: state.tasks, canceling: state.canceling, warnings: state.warnings.length };
   for (const [name, n] of Object.entries(counters)) {
-    say($(`n-${name}`), number(n));
-    if (name !== 'canceling') say($(`n-${name}`).previousElementSibling, n === 1 ? name.slice(0, -1) : name);
+    setText($(`n-${name}`), number(n));
+    if (name !== 'canceling') setText($(`n-${name}`).previousElementSibling, n === 1 ? name.slice(0, -1) : name);
     $(`n-${name}`).parentElement.classList.toggle('some', n > 0 && (name === 'canceling' || name === 'warnings'));
   }
   const marks = state.warnings.length ? `(${state.warnings.length}!) ` : '';
@@ -28,7 +28,7 @@ function renderCounters(state) {
   const notes = [];
   if (state.cut) notes.push(`${number(state.cut)} lines are left out here, and the filter does not see them: show a part, or all as text.`);
   if (state.note) notes.push(state.note);
-  say($('note'), notes.join(' '));
+  setText($('note'), notes.join(' '));
   $('note').hidden = notes.length === 0;
 }
 
@@ -36,7 +36,7 @@ let warningsShown = '';
 function renderWarnings(state, reveal) {
   const { warnings, recheck } = state;
   $('warnings').hidden = warnings.length === 0;
-  say($('recheck'), recheck ? `${number(recheck)} more may become one.` : '');
+  setText($('recheck'), recheck ? `${number(recheck)} more may become one.` : '');
   const text = JSON.stringify(warnings);
   if (text === warningsShown) return;
   warningsShown = text;
@@ -62,7 +62,7 @@ function renderEnded(state) {
   const ended = state.ended ?? [];
   $('ended').hidden = ended.length === 0;
   const failed = ended.filter((e) => e.err).length;
-  say($('n-failed'), number(failed));
+  setText($('n-failed'), number(failed));
   $('failed').hidden = failed === 0;
   const text = JSON.stringify(ended);
   if (text === endedShown) return;

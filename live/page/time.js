@@ -1,7 +1,8 @@
-// Ages: counted here from the server's clock, so that a state need not be sent for them.
+// Ages. The page computes them from the server's clock, so that the server need not send a
+// state whenever they change.
 
-let clock = null; // the server's time at performance.now() 0
-let frozen = null; // while paused
+let clock = null; // the server's time when performance.now() was 0
+let frozen = null; // the time at which the page was paused, while it is
 
 export const now = () => frozen ?? (clock === null ? Date.now() : clock + performance.now());
 
@@ -26,7 +27,7 @@ export function brief(ms) {
 
 export const since = (date) => brief(now() - Date.parse(date));
 
-/** The age of a node, or of the youngest and the oldest of many. */
+/** The age of a node; of a folded one the ages of the youngest and the oldest. */
 export function ages(node) {
   const old = since(node.since);
   if (!node.newest) return old;

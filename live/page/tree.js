@@ -1,19 +1,24 @@
-// The tree: its rows are changed in place, so that what is selected, folded or scrolled to
-// stays where it is.
+// The tree. Its rows are changed in place, so that selection, folding and scrolling survive
+// a new state.
 
 import { $, make } from './dom.js';
-import { openDetails } from './details.js';
 import { list, model, part } from './model.js';
 import { Row } from './row.js';
 
 const tree = $('tree');
 const rows = new Map(); // key → Row
-let shown = []; // entries
+let shown = []; // the entries of the rows
+let openRow = () => {}; // see onOpen
 
 export const rowOf = (key) => rows.get(key);
 export const entryOf = (key) => shown.find((entry) => entry.key === key);
 
-/** Makes the rows those of the state. */
+/** From now on calls open with the key of each row that the user opens. */
+export function onOpen(open) {
+  openRow = open;
+}
+
+/** Updates the rows to the state. */
 export function renderTree() {
   const first = rows.size === 0;
   shown = list();
@@ -44,15 +49,15 @@ export function renderTree() {
   if (shown.length === 0) {
     tree.append(make('p', 'empty', model.filter ? 'Nothing here has that in it.' : part.size ? 'What is asked for does not live now.' : 'No scope is open.'));
   }
-  mark();
+  markSelected();
 }
 
-/** Brings the times up to date. */
+/** Updates the times. */
 export function tickTree() {
   for (const row of rows.values()) row.tick();
 }
 
-function mark() {
+function markSelected() {
   const row = rows.get(model.selected);
   for (const el of tree.querySelectorAll('[aria-selected="true"]')) {
     if (el !== row?.el) el.removeAttribute('aria-selected');
@@ -64,7 +69,7 @@ function mark() {
 
 export function select(key, scroll) {
   model.selected = key;
-  mark();
+  markSelected();
   if (scroll) rows.get(key)?.el.scrollIntoView({ block: 'nearest' });
 }
 
@@ -83,11 +88,11 @@ tree.addEventListener('click', (e) => {
   } else if (e.target === row.twisty) {
     toggle(key, !model.folded.has(key));
   } else {
-    openDetails(key);
+    openRow(key);
   }
 });
 
-/** Shows what was left out below a node. */
+/** Loads the page of a node below which rows were left out, or the text of all of it. */
 function showMore(node) {
   if (node.kind !== 'scope' || node.count || String(node.id) === part.get('scope')) {
     location.search = new URLSearchParams([...part, ['format', 'text'], ['all', '1']]);
@@ -117,11 +122,11 @@ const keys = {
     if (model.folded.has(key)) toggle(key, false);
     else move(1);
   },
-  Enter: ({ key, node, more }) => (more ? showMore(node) : openDetails(key)),
+  Enter: ({ key, node, more }) => (more ? showMore(node) : openRow(key)),
 };
 
-/** Obeys a key; reports whether it is one of the tree's. */
-export function press(key) {
+/** Handles a key, and reports whether the tree has a use for it. */
+export function handleKey(key) {
   const entry = entryOf(model.selected);
   if (!keys[key] || !(entry || key.startsWith('Arrow'))) return false;
   keys[key](entry ?? {});

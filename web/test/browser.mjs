@@ -1,5 +1,5 @@
-// The browser that all scripts here share: Chromium, with what would call home or
-// need a display turned off.
+// The browser that all scripts here share: Chromium, without features that use the network
+// or need a display.
 import { chromium } from 'playwright-core';
 import { after, before } from 'node:test';
 
@@ -19,8 +19,8 @@ export function useBrowser() {
 }
 
 /**
- * Opens a page and calls fn with it and with the errors it has had so far: uncaught
- * exceptions, error messages on the console, and requests to another origin.
+ * Opens a page, and calls fn with it and with a list of its errors: uncaught exceptions,
+ * error messages on the console, and requests to another origin.
  */
 export async function withPage(url, options, fn) {
   const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, ...options });

@@ -1,4 +1,4 @@
-// The page of package live, against a program that does what it is told.
+// Tests of the page of package live. live/browser_test.go runs the program that it shows.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { useBrowser, withPage } from './browser.mjs';
@@ -8,7 +8,7 @@ const url = `${base}/debug/scopes/`;
 
 useBrowser();
 
-/** Has the program do something. */
+/** Makes the program do something: see do in live/browser_test.go. */
 async function make(what, params = {}) {
   const answer = await fetch(`${base}/do/${what}?${new URLSearchParams(params)}`, { method: 'POST' });
   assert.equal(answer.status, 200, what);
@@ -17,7 +17,7 @@ async function make(what, params = {}) {
 const row = (page, text) => page.locator('.row').filter({ has: page.locator('.name', { hasText: new RegExp(`^${text}$`) }) });
 const live = (page) => page.locator('#link[data-state="live"]').waitFor();
 
-test('what starts and ends is seen without a reload', async () => {
+test('scopes and tasks that start and end are shown without a reload', async () => {
   await withPage(url, {}, async (page, errors) => {
     await live(page);
     await row(page, 'shop').waitFor();
@@ -35,11 +35,11 @@ test('what starts and ends is seen without a reload', async () => {
   });
 });
 
-test('a failure is seen with its cause', async () => {
+test('a failure is shown with its cause', async () => {
   await withPage(url, {}, async (page) => {
     await make('fork', { name: 'billing' });
     await make('spawn', { in: 'billing', name: 'charge' });
-    await make('spawn', { in: 'billing', name: 'deaf one', flags: 'deaf' });
+    await make('spawn', { in: 'billing', name: 'deaf one', flags: 'uncancelable' });
     await row(page, 'charge').waitFor();
     await make('fail', { name: 'charge' });
     await page.locator('.row[data-state="canceling"]', { hasText: 'billing' }).waitFor();
@@ -50,7 +50,7 @@ test('a failure is seen with its cause', async () => {
   });
 });
 
-test('nothing looks late that may have ended since the last state', async () => {
+test('a node that may have ended since the last state does not look late', async () => {
   await withPage(url, {}, async (page) => {
     await live(page);
     const due = (left) => page.evaluate(async (left) => {
@@ -67,7 +67,7 @@ test('nothing looks late that may have ended since the last state', async () => 
   });
 });
 
-test('what has failed is remembered by a Tracker', async () => {
+test('a Tracker shows scopes that have failed', async () => {
   await withPage(`${base}/tracked/`, {}, async (page, errors) => {
     const ended = page.locator('#ended li', { hasText: 'shop/billing' });
     await ended.waitFor();
@@ -97,14 +97,14 @@ test('hostile names are text', async () => {
   });
 });
 
-test('the policy is strict, and the page keeps to it', async () => {
+test('the content security policy is strict, and the page complies with it', async () => {
   await withPage(url, {}, async (page, errors) => {
     await live(page);
     const policy = (await page.request.get(url, { headers: { accept: 'text/html' } })).headers()['content-security-policy'];
     assert.match(policy, /default-src 'none'/);
     assert.doesNotMatch(policy, /unsafe/);
     assert.deepEqual(errors, []);
-    // And it is in force.
+    // The browser enforces the policy.
     await page.evaluate(() => {
       window.violations = 0;
       document.addEventListener('securitypolicyviolation', () => { window.violations += 1; });
@@ -178,7 +178,7 @@ test('the keyboard: filter, pause, tree', async () => {
   });
 });
 
-test('a server that comes back is found again', async () => {
+test('the page connects again to a server that comes back', async () => {
   await withPage(url, {}, async (page) => {
     await live(page);
     await make('fork', { name: 'lasting' });
@@ -211,10 +211,10 @@ test('scroll and folding survive updates', async () => {
   });
 });
 
-test('warnings say what to do, and lead there', async () => {
+test('warnings say what to do, and lead to their nodes', async () => {
   await withPage(url, { colorScheme: 'light' }, async (page, errors) => {
     await make('fork', { name: 'upload', flags: 'timeout' });
-    await make('spawn', { in: 'upload', name: 'copy', flags: 'deaf' });
+    await make('spawn', { in: 'upload', name: 'copy', flags: 'uncancelable' });
     await make('spawn', { in: 'upload', name: 'sync' });
     await make('cancel', { in: 'upload' });
     const straggler = page.locator('#warnings li[data-lint="straggler"]');
@@ -228,7 +228,7 @@ test('warnings say what to do, and lead there', async () => {
     await page.locator('#details pre', { hasText: 'live_test.waitFor' }).waitFor();
     assert.equal(await row(page, 'copy').getAttribute('aria-selected'), 'true');
     await page.setViewportSize({ width: 1000, height: 480 });
-    // Where the files are on the machine that runs this says nothing to a reader.
+    // The paths of files on the machine that takes the picture are of no interest.
     await page.locator('#details pre').evaluate((pre) => { pre.textContent = pre.textContent.replace(/^\s+\/.*\//gm, '    '); });
     await page.screenshot({ path: process.env.PICTURE_LINTS });
     await make('end', { name: 'copy' });
@@ -238,7 +238,7 @@ test('warnings say what to do, and lead there', async () => {
   });
 });
 
-/** A small shop: what the pictures show. */
+/** Makes the scopes and tasks of a small shop, for the pictures. */
 async function shop() {
   await make('spawn', { name: 'accept', flags: 'master' });
   await make('spawn', { name: 'metrics', flags: 'background' });
@@ -251,7 +251,7 @@ async function shop() {
   await make('spawn', { in: 'notify', name: 'webhook' });
   await make('fork', { name: 'import' });
   await make('spawn', { in: 'import', name: 'parse', n: 3 });
-  await make('spawn', { in: 'import', name: 'flush', flags: 'deaf' });
+  await make('spawn', { in: 'import', name: 'flush', flags: 'uncancelable' });
   await make('cancel', { in: 'import' });
   await make('finalize', { in: 'notify' });
 }
@@ -267,7 +267,7 @@ for (const colorScheme of ['light', 'dark']) {
       const brightness = Math.max(...paper.match(/\d+/g).map(Number));
       assert.ok(colorScheme === 'dark' ? brightness < 80 : brightness > 200, paper);
       await page.keyboard.press('Escape');
-      await page.waitForTimeout(1500); // what is new fades in
+      await page.waitForTimeout(1500); // until new rows have faded in
       await page.screenshot({ path: colorScheme === 'dark' ? process.env.PICTURE_DARK : process.env.PICTURE });
       await row(page, 'charge card').click();
       for (const width of [400, 800, 1600]) {
@@ -281,7 +281,7 @@ for (const colorScheme of ['light', 'dark']) {
   });
 }
 
-test('it says what it is to who does not see it', async () => {
+test('the page is usable with a screen reader', async () => {
   await withPage(url, {}, async (page) => {
     await row(page, 'webhook').waitFor();
     const tree = await page.getByRole('tree', { name: 'Scopes and tasks' }).ariaSnapshot();
@@ -291,7 +291,7 @@ test('it says what it is to who does not see it', async () => {
   });
 });
 
-test('100,000 tasks are a page like others', async () => {
+test('100,000 tasks are shown, folded', async () => {
   await make('fork', { name: 'crowd' });
   await make('spawn', { in: 'crowd', name: 'worker', n: 50000 });
   for (let i = 0; i < 100; i += 1) await make('spawn', { in: 'crowd', name: `kind ${i}`, n: 500 });

@@ -1,4 +1,4 @@
-// A picture of a terminal, from what a program has written to it.
+// Takes a picture of a terminal from the output of a program.
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { test } from 'node:test';
@@ -9,7 +9,7 @@ useBrowser();
 const escaped = (text) => text.replace(/[&<>]/g, (c) => `&#${c.charCodeAt(0)};`);
 const colors = { 31: '#ff7b72', 33: '#e3b341' };
 
-/** Text with colors, as HTML. */
+/** Returns text with color escapes as HTML. */
 function html(text) {
   return text.split('\x1b[').map((part, i) => {
     if (i === 0) return escaped(part);

@@ -1,4 +1,4 @@
-// One recording in two viewers: ours, and the one that Chrome and `go tool trace` have.
+// Compares a recording in two viewers: our page, and the viewer of Chrome and `go tool trace`.
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
@@ -10,7 +10,7 @@ useBrowser();
 
 const { PAGE, TRACE, VIEWER, PICTURE } = process.env;
 
-/** What our page has: [name, begin and end in µs] of all spans. */
+/** Returns the spans of our page: [name, begin and end in µs]. */
 const ours = () => withPage(pathToFileURL(PAGE).href, {}, async (page, errors) => {
   await page.waitForFunction(() => globalThis.traigoView?.stats.frames > 0);
   const spans = await page.evaluate(() => {
@@ -21,7 +21,7 @@ const ours = () => withPage(pathToFileURL(PAGE).href, {}, async (page, errors) =
   return spans;
 });
 
-/** A page with Chrome's viewer, which wants to be served. */
+/** Serves a page with Chrome's viewer, which does not work from a file. */
 async function serveViewer() {
   const files = {
     '/': `<!doctype html><style>html,body,#viewer{margin:0;width:100%;height:100%;overflow:hidden}</style>
@@ -37,15 +37,15 @@ async function serveViewer() {
   return server;
 }
 
-/** What Chrome's viewer makes of the converted recording. */
+/** Returns the spans of the converted recording in Chrome's viewer. */
 async function chromes() {
   const server = await serveViewer();
   try {
     return await withPage(`http://127.0.0.1:${server.address().port}/`, { viewport: { width: 1100, height: 1100 } }, async (page) => {
       await page.waitForFunction(() => globalThis.tr?.importer?.Import && globalThis.Polymer);
       const got = await page.evaluate(load, await readFile(TRACE, 'utf8'));
-      await page.waitForTimeout(1000); // it draws when it likes, and does not say when it has
-      await page.getByText('Hide', { exact: true }).click(); // what it says of its polyfill
+      await page.waitForTimeout(1000); // until it has drawn, which it does not report
+      await page.getByText('Hide', { exact: true }).click(); // its message about a polyfill
       await page.waitForTimeout(300);
       await page.screenshot({ path: PICTURE, clip: { x: 0, y: 0, width: 1040, height: 530 } });
       return got;
@@ -55,7 +55,7 @@ async function chromes() {
   }
 }
 
-/** Runs in the page: shows the trace, and returns what the viewer has understood. */
+/** Runs in the page: loads the trace, and returns the spans that the viewer has read. */
 async function load(trace) {
   const model = new tr.Model();
   await new tr.importer.Import(model).importTraces([trace]);
@@ -87,9 +87,9 @@ const byPlace = (a, b) => a[0].localeCompare(b[0]) || a[1] - b[1] || a[2] - b[2]
 test('the same spans, from when to when', async () => {
   const [mine, theirs] = [(await ours()).sort(byPlace), await chromes()];
   assert.deepEqual(theirs.warnings, []);
-  const spans = theirs.slices.filter(([name]) => !name.startsWith('canceled: ')).sort(byPlace); // those are instants
+  const spans = theirs.slices.filter(([name]) => !name.startsWith('canceled: ')).sort(byPlace); // cancellations are instants
   assert.deepEqual(spans.map(([name]) => name), mine.map(([name]) => name));
-  const shift = mine[0][1] - spans[0][1]; // its time begins with the first span
+  const shift = mine[0][1] - spans[0][1]; // the viewer's time begins with the first span
   spans.forEach(([name, begin, end], i) => {
     assert.ok(Math.abs(begin + shift - mine[i][1]) <= 2 && Math.abs(end + shift - mine[i][2]) <= 2, `${name}: ${begin} to ${end}, not ${mine[i]}`);
   });

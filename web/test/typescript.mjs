@@ -1,4 +1,4 @@
-// Imports a module of the page without a browser.
+// Imports TypeScript modules of the page in Node.
 import { build } from 'esbuild';
 import { fileURLToPath } from 'node:url';
 

@@ -1,5 +1,5 @@
-// What a page of 100,000 spans costs. The targets are 1 s to the first picture and 100 ms
-// for 95 of 100 zoom steps; the test fails above twice that, for machines are not alike.
+// Measures a page of 100,000 spans. The targets are 1 s until the first picture, and 100 ms
+// for 95 of 100 zoom steps. The test fails above twice that, since machines differ.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { pathToFileURL } from 'node:url';
@@ -10,7 +10,7 @@ useBrowser();
 const address = (name) => pathToFileURL(`${process.env.PAGES}/${name}.html`).href;
 const round = (ms) => Math.round(ms * 10) / 10;
 
-/** In the page: wheels in and out at many places; each step ends when its pixels exist. */
+/** Runs in the page: zooms in and out at many places. A step ends when its pixels are drawn. */
 async function zoomSteps() {
   const canvas = document.querySelector('[data-testid=timeline] canvas');
   const box = canvas.getBoundingClientRect();

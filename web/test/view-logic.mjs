@@ -1,25 +1,25 @@
-// The parts of the page that need no browser.
+// Tests of the modules of the page that need no browser.
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { importPage } from './typescript.mjs';
 import { wireOf } from './view-model.mjs';
 
-const { modelOf, harmless, short, spanOf, keyOf } = await importPage('model.ts');
+const { modelOf, escapeControl, short, spanOf, keyOf } = await importPage('model.ts');
 const { layout } = await importPage('layout.ts');
 const { criticalPath, shares } = await importPage('critical.ts');
 const { causesOf, chainOf } = await importPage('causes.ts');
 const { storyOf, textOf } = await importPage('story.ts');
 const { search, step } = await importPage('search.ts');
 const { duration, tick, parseDuration, thousands } = await importPage('words.ts');
-const { fitAll, zoom, pan, hold } = await importPage('window.ts');
+const { fitAll, zoom, pan, clamp } = await importPage('window.ts');
 const { countAlive, columns } = await importPage('overview.ts');
 const { ticks } = await import('d3-array');
 
 const model = (end, rows, log) => modelOf(wireOf(end, rows, log));
 const story = (m) => storyOf(m, causesOf(m)).map(textOf);
 
-/** A tree of random scopes and tasks, in which children may outlive their parents. */
+/** Returns a tree of random scopes and tasks, in which children may outlive their parents. */
 function randomModel(seed, n) {
   const random = () => { seed = (seed * 1103515245 + 12345) & 0x7fffffff; return seed / 0x80000000; };
   const rows = [[0, 's', 'root', 0, 1000]];
@@ -31,7 +31,7 @@ function randomModel(seed, n) {
     const isScope = parentIsTask || random() < 0.3;
     rows.push([deeper, isScope ? 's' : 't', `n${i}`, at, Math.min(at + random() * random() * 600, 1000)]);
   }
-  // A task has only scopes below it.
+  // A task can have only scopes below it.
   for (let i = 1; i < rows.length; i++) {
     for (let k = i - 1; k >= 0; k--) {
       if (rows[k][0] < rows[i][0]) { if (rows[k][1] === 't') rows[i][1] = 's'; break; }
@@ -103,11 +103,11 @@ const failure = [
   [1, 't', 'done', 1e9, 2e9],
 ];
 
-test('the story names the first failure, and counts what it took with it', () => {
+test('the story names the first failure, and counts what was canceled because of it', () => {
   assert.deepEqual(story(model(4e9, failure)), ['server failed after 3.2 s: task accept returned “too many”; 2 tasks and 1 scope were canceled because of it.']);
 });
 
-test('the story names the failure that took most with it, too', () => {
+test('the story names the failure that canceled most, too', () => {
   const lost = (at) => ({ err: 'no', cause: { at, kind: 'timeout', err: 'no' } });
   const below = failure.map(([level, ...rest]) => [level + 1, ...rest]);
   const m = model(9e9, [[0, 's', 'app', 0, 9e9], [1, 's', 'early', 0, 1e9, lost(1e9)], ...below, [1, 's', 'late', 5e9, 6e9, lost(6e9)]]);
@@ -130,7 +130,7 @@ test('the chain of causes leads back to the failure', () => {
   assert.deepEqual(chainOf(m, causesOf(m), 5), [], 'what ended well needs no reason');
 });
 
-test('what a scope stops at its good end is not canceled by anybody', () => {
+test('what a scope stops when it ends without a failure is not canceled', () => {
   const m = model(10, [
     [0, 's', 'job', 0, 10, { cause: { at: 9, kind: 'completed' } }],
     [1, 't', 'work', 0, 9],
@@ -162,8 +162,8 @@ test('search finds by name, state and duration, and goes around', () => {
   assert.equal(step([2, 5, 9], 2, true), 9);
 });
 
-test('names are harmless, and cut between characters', () => {
-  assert.equal(harmless('a\u202eb\u0000c'), 'a⟨U+202E⟩b␀c');
+test('control characters of names are escaped, and names are cut between characters', () => {
+  assert.equal(escapeControl('a\u202eb\u0000c'), 'a⟨U+202E⟩b␀c');
   assert.equal(short('ab👩c', 4), 'ab…');
   assert.equal(short('abc', 3), 'abc');
   const m = model(4e9, failure);
@@ -185,7 +185,7 @@ test('zooming leaves the point under the pointer, and the picture in its frame',
   const at = (w) => w.from + ((w.to - w.from) * 300) / 900;
   assert.ok(Math.abs(at(near) - at(all)) < 1);
   assert.ok(Math.abs((near.top + 200) / near.unit - (all.top + 200) / all.unit) < 1e-6);
-  const far = hold(p, zoom(p, near, 300, 200, 1 / 100));
+  const far = clamp(p, zoom(p, near, 300, 200, 1 / 100));
   assert.deepEqual(far, all);
   const aside = pan(p, near, 1e9, 1e9);
   assert.ok(aside.to <= 1e9 * 1.026 && aside.top <= 4000 * near.unit);
@@ -199,7 +199,7 @@ test('tasks alive are counted, those that take no time too', () => {
   assert.deepEqual([...columns(counts, 0, 10, 5)], [1, 2, 2, 1, 1]);
 });
 
-test('who canceled a scope: its parent, or a context in between', () => {
+test('a scope was canceled by its parent, or by a context in between', () => {
   const rows = (canceled, err) => [
     [0, 's', 'server', 0, 10, { err: 'full', cause: { at: 9, kind: 'task failed', by: 'accept', err: 'full' } }],
     [1, 't', 'worker', 0, 10, { state: 'canceled' }],
@@ -209,7 +209,7 @@ test('who canceled a scope: its parent, or a context in between', () => {
   ];
   const before = model(10, rows(2, '"worker" timed out'));
   assert.deepEqual(story(before), ['server failed after 9 ns: task accept returned “full”; 1 task was canceled because of it.']);
-  assert.deepEqual(causesOf(before).victims.get(0), [1]);
+  assert.deepEqual(causesOf(before).canceled.get(0), [1]);
   const why = (m, i) => chainOf(m, causesOf(m), i).map((steps) => steps.map((s) => s.text + (s.quote ? ` (${s.quote})` : '')).join(''));
   assert.deepEqual(why(before, 3).slice(0, 2), [
     'task db was canceled because its scope ended: scope query',
@@ -238,7 +238,7 @@ test('a task that has survived a failure below it may fail with another', () => 
   ]);
 });
 
-test('a scope has failed if its outcome says so, whatever ended it', () => {
+test('a scope has failed if its outcome is an error, whatever its cause', () => {
   assert.deepEqual(story(model(9, [[0, 's', 'job', 0, 9, { err: 'boom' }]])), ['job failed after 9 ns: its outcome was “boom”.'], 'the line that says why is lost');
   const stuck = [[0, 's', 'job', 0, 9, { err: 'deaf did not end', cause: { at: 2, kind: 'requested' } }], [1, 't', 'deaf', 0, 9]];
   assert.deepEqual(story(model(9, stuck)), ['job failed after 9 ns: its outcome was “deaf did not end”.']);
@@ -269,7 +269,7 @@ test('the critical path has what a scope waits for after its end, and until it g
   ], { stuck: [[1, 30]] })), [['job', 0, 1], ['deaf', 1, 30], ['job', 30, 31]]);
 });
 
-test('a long run can be seen as closely as its times can be told apart', () => {
+test('the zoom of a long run ends where its times can no longer be told apart', () => {
   const p = { width: 900, height: 600, end: 31536000e9, total: 40 };
   let w = fitAll(p);
   for (let i = 0; i < 200; i++) w = zoom(p, w, 880, 10, 1.4);
@@ -279,14 +279,14 @@ test('a long run can be seen as closely as its times can be told apart', () => {
   assert.deepEqual(zoom({ ...p, width: 0 }, w, 0, 0, 2), w, 'a window without a width shows nothing');
 });
 
-test('what was abandoned often is read in time', () => {
+test('a task with many abandoned calls is read fast', () => {
   const abandoned = Array.from({ length: 100_000 }, (_, k) => [0, k]);
   const begin = performance.now();
   assert.equal(model(100_000, [[0, 's', 'pump', 0, 100_000]], { abandoned }).abandoned.get(0).length, 100_000);
   assert.ok(performance.now() - begin < 2000);
 });
 
-test('what is to be read can be read, light and dark: a contrast of 4.5, as WCAG has it', () => {
+test('texts have a contrast of at least 4.5, as WCAG asks for, light and dark', () => {
   const css = readFileSync(new URL('../view/theme.css', import.meta.url), 'utf8');
   const [light, dark] = [...css.matchAll(/^:root[^{]*\{([^}]*)\}/gm)].map(([, block]) => Object.fromEntries([...block.matchAll(/--([\w-]+): (#[0-9a-f]{6});/g)].map(([, name, color]) => [name, color])));
   const brightness = (color) => {

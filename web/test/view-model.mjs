@@ -1,8 +1,9 @@
-// Small logs for tests of the page's parts, written as outlines.
+// Makes models for tests from outlines.
 
 /**
- * The wire format of an outline: each row is [level, kind, name, begin, stop, more]. kind
- * is s for a scope and t for a task, more has state, flags, err, and cause of a scope.
+ * Returns the wire format of an outline. Each row is [level, kind, name, begin, stop, more]:
+ * kind is s for a scope and t for a task; more has state, flags, err, and the cause of a
+ * scope.
  */
 export function wireOf(end, rows, log = {}) {
   const strings = [''];

@@ -1,4 +1,4 @@
-// Pictures of pages, for the documentation.
+// Takes pictures of pages for the documentation.
 import assert from 'node:assert/strict';
 import { mkdirSync, statSync } from 'node:fs';
 import { test } from 'node:test';

@@ -1,5 +1,4 @@
-// The page of package view, as a person uses it. The pages are those of
-// view/browser_test.go.
+// Tests of the page of package view in a browser. view/browser_test.go makes the pages.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { pathToFileURL } from 'node:url';
@@ -9,7 +8,7 @@ useBrowser();
 
 const address = (name) => pathToFileURL(`${process.env.PAGES}/${name}.html`).href;
 
-/** Opens a page, waits for its picture, and insists that nothing went wrong in the end. */
+/** Opens a page, waits for its picture, calls fn, and checks that the page had no errors. */
 function view(name, fn, options = {}) {
   return withPage(address(name) + (options.hash ?? ''), options, async (page, errors) => {
     await page.waitForFunction(() => globalThis.traigoView?.stats?.frames > 0);
@@ -23,7 +22,7 @@ const windowOf = (page) => page.evaluate(() => traigoView.window);
 const selected = (page) => page.evaluate(() => traigoView.store.model.names[traigoView.store.selected.value]);
 const settled = (page) => page.evaluate(() => new Promise((f) => requestAnimationFrame(() => requestAnimationFrame(f))));
 
-/** Where on the screen a span is: the middle of what can be seen of its bar. */
+/** Returns the middle of the visible part of a span's bar, in coordinates of the screen. */
 async function pointAt(page, name) {
   const place = await page.evaluate((name) => traigoView.place(traigoView.find(name)[0]), name);
   const box = await page.getByTestId('timeline').boundingBox();
@@ -31,7 +30,7 @@ async function pointAt(page, name) {
   return { x: box.x + (left + right) / 2, y: box.y + place.top + 6 };
 }
 
-/** The colors in a part of the canvas, each with its number of pixels. */
+/** Returns the colors in a part of the canvas, each with its number of pixels. */
 const colorsAt = (page, name) => page.evaluate((name) => {
   const { left, top, width } = traigoView.place(traigoView.find(name)[0]);
   const canvas = document.querySelector('[data-testid=timeline] canvas');
@@ -59,7 +58,7 @@ test('a good program: its story, its tree, its picture', () => view('small', asy
   assert.ok(inside, 'boxes are inside of each other');
 }));
 
-test('a failure: who failed first, and who was canceled because of it', () => view('failing', async (page) => {
+test('a failure: what failed first, and what was canceled because of it', () => view('failing', async (page) => {
   const lines = await story(page);
   assert.equal(lines[0], 'server failed after 3.2 s: task accept returned “too many open files”; 11 tasks and 3 scopes were canceled because of it.');
   assert.equal(lines[1], '1 task failed without ending a scope: report usage with “dns: no such host”.');
@@ -68,7 +67,7 @@ test('a failure: who failed first, and who was canceled because of it', () => vi
     const { model } = traigoView.store;
     return {
       failures: traigoView.arrows.failures.map((a) => [model.names[a.task], model.names[a.scope]]),
-      server: traigoView.arrows.trunks.find((t) => model.names[t.scope] === 'server').victims.map((v) => model.names[v]).sort(),
+      server: traigoView.arrows.trunks.find((t) => model.names[t.scope] === 'server').canceled.map((v) => model.names[v]).sort(),
       drawn: traigoView.stats.arrows,
     };
   });
@@ -84,7 +83,7 @@ test('a failure: who failed first, and who was canceled because of it', () => vi
   assert.match(await details.innerText(), /server, and with it 11 tasks and 3 scopes/);
 }));
 
-test('a failure that goes up is told once', () => view('climbing', async (page) => {
+test('a failure that goes up is in the story once', () => view('climbing', async (page) => {
   assert.deepEqual(await story(page), ['batch failed after 4.6 µs: task row returned “bad row”. That ended app as well, and 2 tasks were canceled because of it.']);
 }));
 
@@ -208,7 +207,7 @@ test('the tree by keyboard', () => view('failing', async (page) => {
   assert.equal(await selected(page), undefined);
 }));
 
-test('what is selected in the picture is selected in the tree, and the address knows it', () => view('failing', async (page) => {
+test('the selection in the picture is that in the tree, and in the address', () => view('failing', async (page) => {
   const at = await pointAt(page, 'conn 4');
   await page.mouse.move(at.x, at.y);
   const tip = page.getByTestId('tooltip');
@@ -244,7 +243,7 @@ test('a log that was cut says so, and shows what was running', () => view('crash
   assert.match(await page.getByTestId('details').innerText(), /unfinished: running/);
 }));
 
-test('lines that are lost are shown where they are missing', () => view('lossy', async (page) => {
+test('lost lines are shown where they are missing', () => view('lossy', async (page) => {
   const lines = await story(page);
   assert.ok(lines.some((l) => l.startsWith('812 lines of the log are lost after 50 ms: the writer was too slow.')), lines.join('\n'));
   await page.evaluate(() => traigoView.select(traigoView.find('gone')[0]));
@@ -259,7 +258,7 @@ test('a task that was given up and one that panicked, with their stacks', () => 
   assert.match(await page.getByTestId('details').innerText(), /given up, and not ended[\s\S]*main\.deaf/);
 }));
 
-test('names that want out stay in', () => view('nasty', async (page) => {
+test('hostile names are shown as text', () => view('nasty', async (page) => {
   assert.doesNotMatch(await page.title(), /pwned/);
   assert.equal(await page.locator('img').count(), 0);
   const n = await page.evaluate(() => traigoView.store.model.n);
@@ -309,7 +308,7 @@ test('a file of trio-vis', () => view('triovis', async (page) => {
   assert.ok((await page.evaluate(() => traigoView.find('worker-1').length)) > 0);
 }));
 
-test('light and dark, as the system has it or as one likes', async () => {
+test('light and dark, as the system or the user wants it', async () => {
   const seen = {};
   for (const colorScheme of ['light', 'dark']) {
     await view('failing', async (page) => {
@@ -326,7 +325,7 @@ test('light and dark, as the system has it or as one likes', async () => {
   assert.equal(seen.dark, seen['light turned']);
 });
 
-test('sharp on a dense screen', () => view('small', async (page) => {
+test('the picture is sharp on a screen with a high resolution', () => view('small', async (page) => {
   const [pixels, box] = await page.evaluate(() => {
     const canvas = document.querySelector('[data-testid=timeline] canvas');
     return [canvas.width, canvas.getBoundingClientRect().width];
@@ -369,7 +368,7 @@ test('a window that becomes narrow', () => view('failing', async (page) => {
   assert.ok(box.width > 130, `the picture is ${box.width} wide`);
 }));
 
-test('the fields of the search say what is searched for', () => view('failing', async (page) => {
+test('the search fields show what is searched for', () => view('failing', async (page) => {
   const longer = page.getByLabel('At least this long');
   await longer.fill('1 s');
   await page.getByTestId('tree').focus();

@@ -1,5 +1,5 @@
-// The page: the story on top, the tree and the picture in step below it. What is selected
-// is told below the tree, so that the picture never moves under the pointer.
+// The page: the story on top, below it the tree and the picture, with the same selection.
+// The details are below the tree, so that they never move the picture under the pointer.
 import { useSignal } from '@preact/signals';
 import { none } from './model.ts';
 import { Details } from './details.tsx';

@@ -1,4 +1,4 @@
-// The time line itself: ticks, the end of the log, and where lines of it are lost.
+// The time axis: ticks, the end of the log, and the places where lines of the log are lost.
 import { ticks } from 'd3-array';
 import { x, type Frame } from './frame.ts';
 import { count, tick } from './words.ts';
@@ -12,7 +12,7 @@ export function drawGrid(f: Frame, times: number[]) {
 
 export const tickTimes = (f: Frame): number[] => ticks(Math.max(f.view.from, 0), f.view.to, Math.max(2, f.width / 110));
 
-/** Drawn above the picture: at y = -axisHeight. */
+/** Draws the axis above the picture, at y = -axisHeight. */
 export function drawAxis(f: Frame, times: number[]) {
   const { c, palette } = f;
   c.fillStyle = palette.background;
@@ -29,7 +29,7 @@ export function drawAxis(f: Frame, times: number[]) {
   }
 }
 
-/** Bands where lines are missing, and the edge where the log stops. */
+/** Draws bands where lines are missing, and the edge where the log stops. */
 export function drawGaps(f: Frame) {
   const { c, palette, store: { model } } = f;
   for (const loss of model.losses) {

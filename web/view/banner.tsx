@@ -1,4 +1,4 @@
-// The story of the recording, each name of it a link.
+// The story of the recording, in which each name is a link.
 import { none } from './model.ts';
 import type { Store } from './store.ts';
 import type { Word } from './story.ts';

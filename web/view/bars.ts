@@ -1,10 +1,11 @@
-// Tasks, and scopes too small for a box: bars. What shares a pixel is drawn as one, in
-// the color of the worst of them, so that a frame costs pixels and not spans.
+// Bars: tasks, and scopes that are too small for a box. Bars that share a pixel are drawn
+// as one, in the color of the worst of them, so that the cost of a frame depends on the
+// number of pixels and not on that of spans.
 import { barHeight, isBox, isDim, isReadable, row, x, y, type Frame } from './frame.ts';
 import { drawLabel, widthOf } from './labels.ts';
 import { isQuiet, none, scopeAbove, short, Tone, toneNames, unfinished, type Span } from './model.ts';
 
-const crowded = 3000; // more bars than this are plain rectangles
+const crowded = 3000; // more bars than this are drawn as plain rectangles, without names
 
 interface Bar { span: Span; left: number; right: number; top: number; dim: boolean; next: number }
 
@@ -15,8 +16,8 @@ export function drawBars(f: Frame): Bar[] {
   const height = barHeight(f.rowHeight);
   const scale = f.width / (view.to - view.from);
   const { tops, from, spans } = placed;
-  // Where several rows share a line of pixels, two of them are looked at; what failed
-  // in the others is marked by drawMarks.
+  // Where several rows share a line of pixels, two of them are drawn. drawMarks shows the
+  // failures in the others.
   const stride = Math.max(1, Math.floor(0.5 / Math.max(f.rowHeight, 1e-9)));
   for (let r = firstRow(tops, view.top / view.unit - row); r < tops.length; r += stride) {
     const top = y(f, tops[r]);
@@ -54,7 +55,7 @@ export function drawBars(f: Frame): Bar[] {
   return large;
 }
 
-/** The first row at or below top. */
+/** Returns the first row at or below top. */
 export function firstRow(tops: Int32Array, top: number): number {
   let low = 0, high = tops.length;
   while (low < high) {
@@ -64,7 +65,7 @@ export function firstRow(tops: Int32Array, top: number): number {
   return low;
 }
 
-/** The first span of a row that ends after time: in a row they do not overlap. */
+/** Returns the first span of a row that ends after time. Spans of one row do not overlap. */
 export function firstSpan(end: Float64Array, spans: Int32Array, low: number, high: number, time: number): number {
   while (low < high) {
     const middle = (low + high) >> 1;
@@ -121,7 +122,7 @@ function drawBar(f: Frame, b: Bar, height: number) {
   if (ready !== undefined) drawNotch(f, x(f, ready), b.top, height, palette.background);
 }
 
-/** Where the function of a task was called: before that, it was in the queue. */
+/** Returns the x at which the function of a task was called. Before, the task was queued. */
 function startOf(f: Frame, b: Bar): number {
   const { model } = f.store;
   if (model.isScope[b.span]) return b.left;
@@ -129,7 +130,7 @@ function startOf(f: Frame, b: Bar): number {
   return model.state[b.span] === 'queued' ? b.right : b.left;
 }
 
-/** What a task still does after its scope was canceled. */
+/** Hatches the part of a bar after its scope was canceled. */
 function drawStraggling(f: Frame, b: Bar, left: number, right: number, height: number) {
   const { model } = f.store;
   const scope = model.isScope[b.span] ? b.span : scopeAbove(model, b.span);
@@ -141,7 +142,7 @@ function drawStraggling(f: Frame, b: Bar, left: number, right: number, height: n
   f.c.fillRect(from, b.top, right - from, height);
 }
 
-/** A bar that is torn off: nobody knows where it ends. */
+/** Draws a torn edge at the end of a bar whose real end is unknown. */
 function drawOpenEnd(f: Frame, right: number, top: number, height: number) {
   const { c, palette } = f;
   c.fillStyle = palette.background;
@@ -162,7 +163,7 @@ function drawNotch(f: Frame, at: number, top: number, height: number, color: str
 
 const glyphs = ['', '', '? ', '⊘ ', '', '! ', '✕ '];
 
-/** Names go into their bars, or beside them where there is room. */
+/** Draws names into their bars, or beside them where there is more room. */
 export function labelBars(f: Frame, bars: Bar[]) {
   if (!isReadable(f) || bars.length > crowded) return;
   const { store: { model, causes }, palette } = f;
@@ -190,13 +191,14 @@ export function labelBars(f: Frame, bars: Bar[]) {
 }
 
 /**
- * What must not be overlooked, where it is too small to be seen as a bar: failures, what was
- * given up, and, where rows are left out, what is unfinished. The worst comes last.
+ * Draws marks for spans that are important, but too small to be seen as bars: those that
+ * failed or were given up, and, where rows are left out, unfinished ones. The spans come
+ * in the order of their tones, so that the worst is drawn last.
  */
-export function drawMarks(f: Frame, notable: Span[]) {
+export function drawMarks(f: Frame, marked: Span[]) {
   const { c, store: { model, placed }, palette } = f;
   const seen = new Map<number, number>();
-  for (const i of notable) {
+  for (const i of marked) {
     const tone = model.tone[i];
     const at = x(f, model.end[i]);
     const top = y(f, placed.top[i]);

@@ -1,4 +1,4 @@
-// Scopes: boxes, with the part after their cancellation hatched.
+// Boxes: scopes, with the part after their end hatched.
 import { isBox, isReadable, rectOf, x, type Frame } from './frame.ts';
 import { isQuiet, none, scopeAbove, Tone, type Span } from './model.ts';
 import { drawLabel } from './labels.ts';
@@ -6,7 +6,7 @@ import { drawLabel } from './labels.ts';
 export function drawBoxes(f: Frame, scopes: Int32Array): Span[] {
   const { c, store: { model, placed }, palette, view } = f;
   const shown: Span[] = [];
-  const seenAs = new Int32Array(model.n).fill(none); // the box whose pixels a scope has: its own, or one around it
+  const seenAs = new Int32Array(model.n).fill(none); // the box drawn for a scope: its own, or one around it with the same pixels
   const first = view.top / view.unit;
   const last = (view.top + f.height) / view.unit;
   for (const i of scopes) {
@@ -32,7 +32,7 @@ export function drawBoxes(f: Frame, scopes: Int32Array): Span[] {
   return shown;
 }
 
-/** What goes on after the scope has ended is hatched: nothing new starts, and all are to stop. */
+/** Hatches the time after the end of a scope, in which its tasks must stop and none can start. */
 function drawCanceling(f: Frame, i: Span, r: Rect) {
   const { c, store: { model }, palette } = f;
   const cause = model.cause.get(i);
@@ -50,7 +50,7 @@ function drawCanceling(f: Frame, i: Span, r: Rect) {
   }
 }
 
-/** Names stay in sight as long as a part of their box is. */
+/** Draws the names of boxes, inside the part of the box that is visible. */
 export function labelBoxes(f: Frame, shown: Span[]) {
   if (!isReadable(f)) return;
   const { store: { model }, palette } = f;
@@ -61,7 +61,7 @@ export function labelBoxes(f: Frame, shown: Span[]) {
     const cause = model.cause.get(i);
     const canceled = cause && !isQuiet(cause) ? x(f, cause.at) : Infinity;
     const end = Math.min(r.left + r.width, f.width);
-    const right = canceled > left + 60 ? Math.min(end, canceled) : end; // the arrows begin there
+    const right = canceled > left + 60 ? Math.min(end, canceled) : end; // not beyond canceled, where the arrows begin
     const note = cause && !isQuiet(cause) ? `  ${model.tone[i] === Tone.Failed ? '✕' : '⊘'} ${cause.kind}` : model.stop[i] < 0 ? '  … unfinished' : '';
     const color = model.tone[i] === Tone.Failed ? palette.failed : model.tone[i] === Tone.Canceled ? palette.canceled : palette.ink;
     drawLabel(f, model.names[i] + note, left + 5, r.top + f.rowHeight / 2, right - left - 8, color, true);
@@ -73,7 +73,7 @@ const isSame = (a: Rect, b: Rect): boolean =>
 
 export interface Rect { left: number; top: number; width: number; height: number }
 
-/** A rectangle without what is far outside: a canvas has no exact pixels there. */
+/** Cuts off the parts of a rectangle far outside the canvas, where drawing is inexact. */
 export function clipped(f: Frame, r: Rect): Rect {
   const left = Math.max(r.left, -8);
   const top = Math.max(r.top, -8);

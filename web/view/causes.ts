@@ -1,23 +1,26 @@
-// Who was canceled because of whom.
+// Which span was canceled because of which other.
 import { endedWithParent, none, scopeAbove, Tone, type Model, type Span } from './model.ts';
 
 export interface Causes {
   /** The scope that a task ended, by its failure or as its master. */
   ended: Map<Span, Span>;
-  /** The scope whose end canceled a span: itself where it began, none where nothing did. */
+  /**
+   * The scope with whose end the cancellation of a span began: the span itself if it is a
+   * scope that no other one canceled, none if the span was not canceled by a scope.
+   */
   origin: Int32Array;
-  /** What the end of a scope canceled directly: its tasks, and the scopes below. */
-  victims: Map<Span, Span[]>;
+  /** The tasks and scopes directly below a scope that its end canceled. */
+  canceled: Map<Span, Span[]>;
   /** How many tasks and scopes were canceled because of the end of a scope, at any depth. */
-  toll: Map<Span, { tasks: number; scopes: number }>;
+  counts: Map<Span, { tasks: number; scopes: number }>;
 }
 
 export function causesOf(m: Model): Causes {
   const origin = new Int32Array(m.n).fill(none);
   const ended = new Map<Span, Span>();
   for (const [scope, cause] of m.cause) if (cause.by !== none) ended.set(cause.by, scope);
-  const victims = new Map<Span, Span[]>();
-  const toll = new Map<Span, { tasks: number; scopes: number }>();
+  const canceledBy = new Map<Span, Span[]>();
+  const counts = new Map<Span, { tasks: number; scopes: number }>();
   for (let i = 0; i < m.n; i++) {
     const by = canceler(m, i);
     if (by === none) {
@@ -25,17 +28,17 @@ export function causesOf(m: Model): Causes {
       continue;
     }
     origin[i] = origin[by];
-    const list = victims.get(by);
-    if (list) list.push(i); else victims.set(by, [i]);
+    const list = canceledBy.get(by);
+    if (list) list.push(i); else canceledBy.set(by, [i]);
     if (m.tone[i] !== Tone.Canceled) continue;
-    const sum = toll.get(origin[i]) ?? { tasks: 0, scopes: 0 };
+    const sum = counts.get(origin[i]) ?? { tasks: 0, scopes: 0 };
     if (m.isScope[i]) sum.scopes++; else sum.tasks++;
-    toll.set(origin[i], sum);
+    counts.set(origin[i], sum);
   }
-  return { ended, origin, victims, toll };
+  return { ended, origin, canceled: canceledBy, counts };
 }
 
-/** The scope whose end ended span i; none if it ended by itself or was canceled alone. */
+/** Returns the scope whose end canceled span i; none if i ended by itself or was canceled alone. */
 function canceler(m: Model, i: Span): Span {
   const up = scopeAbove(m, i);
   const end = up === none ? undefined : m.cause.get(up);
@@ -46,21 +49,21 @@ function canceler(m: Model, i: Span): Span {
   return canceled || waiting ? up : none;
 }
 
-/** A scope that ended on its own account, and badly: the log need not tell why. */
+/** Whether i is a scope that failed by itself, and not because its parent was canceled. */
 export function isCulprit(m: Model, i: Span): boolean {
   return m.isScope[i] === 1 && m.tone[i] === Tone.Failed;
 }
 
-/** Whether the error of a task is that of a scope below it: it may have survived that one, and failed with another. */
+/** Whether the error of a task contains that of a scope below it. Otherwise the task has failed for another reason. */
 export function passesOn(m: Model, task: Span, scope: Span): boolean {
-  const has = (err = '') => err !== '' && m.err[task].includes(err.slice(0, 200)); // long ones are cut
+  const has = (err = '') => err !== '' && m.err[task].includes(err.slice(0, 200)); // long errors are cut in the log
   const why = m.cause.get(scope)?.err;
   return (!m.err[scope] && !why) || has(m.err[scope]) || has(why);
 }
 
 export interface Step { text: string; span?: Span; quote?: string }
 
-/** Why a span ended, from itself back to what began it. */
+/** Returns why a span ended: the chain of causes, from the span back to the first one. */
 export function chainOf(m: Model, causes: Causes, i: Span): Step[][] {
   const chain: Step[][] = [];
   for (let at = i; ;) {

@@ -1,14 +1,15 @@
-// The critical path of a span: what its end waited for. Walked back from the end: time
-// belongs to the last child that ended by then, and when none did, to the span itself.
-// Tasks that nobody awaits count from the end of their scope on: then they are waited for
-// too. So does what is given up, until then. The idea is that of CRISP and of Jaeger's view.
+// The critical path of a span: the spans for which its end waited. It is found by going back
+// in time from the end. Each time belongs to the child that was the last to end before the
+// part of the path already found, or to the span itself if there is none. A task that is
+// not awaited counts only from the end of its scope on, since only then is it waited for.
+// A task that is given up counts until then. CRISP and Jaeger's critical path do the same.
 import { Flag, none, type Model, type Span } from './model.ts';
 
 export interface Piece { span: Span; from: number; to: number }
 
-interface Child { span: Span; from: number; to: number } // when it was waited for
+interface Child { span: Span; from: number; to: number } // the time in which it was waited for
 
-/** The pieces, in the order of time; together they are as long as the span. */
+/** Returns the pieces of the path in the order of time. Together they are as long as the span. */
 export function criticalPath(m: Model, of: Span): Piece[] {
   const pieces: Piece[] = [];
   const stack: { span: Span; from: number; at: number; children: Child[] }[] = [];
@@ -21,7 +22,7 @@ export function criticalPath(m: Model, of: Span): Piece[] {
       stack.pop();
       continue;
     }
-    if (child.from >= frame.at || child.to > frame.at) continue; // it was not waited for: another ended later
+    if (child.from >= frame.at || child.to > frame.at) continue; // not waited for, since another child ended later
     piece(frame.span, child.to, frame.at);
     frame.at = Math.max(frame.from, child.from);
     enter(child.span, frame.at, child.to);
@@ -45,7 +46,7 @@ export function criticalPath(m: Model, of: Span): Piece[] {
   }
 }
 
-/** How long each span is on the path, the longest first. */
+/** Returns how long each span is on the path, the longest first. */
 export function shares(pieces: Piece[]): { span: Span; time: number }[] {
   const times = new Map<Span, number>();
   for (const p of pieces) times.set(p.span, (times.get(p.span) ?? 0) + p.to - p.from);

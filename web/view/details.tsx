@@ -1,4 +1,4 @@
-// All there is to say about what is selected.
+// The panel with all facts about the selected span.
 import type { ComponentChildren } from 'preact';
 import { chainOf, type Step } from './causes.ts';
 import { shares } from './critical.ts';
@@ -26,7 +26,7 @@ export function Details({ store }: { store: Store }) {
   const isScope = m.isScope[i] === 1;
   const state = stateOf(m, i);
   const chain = chainOf(m, causes, i);
-  const victims = causes.victims.get(i) ?? [];
+  const canceled = causes.canceled.get(i) ?? [];
   const cause = m.cause.get(i);
   const abandoned = m.abandoned.get(i) ?? [];
   const ended = causes.ended.get(i);
@@ -43,7 +43,7 @@ export function Details({ store }: { store: Store }) {
       {chain.length > 0 && <Section title="Why it ended"><ol class={`chain ${chain.flat().some((s) => s.quote) ? 'failed' : ''}`} data-testid="chain">
         {shortened(chain).map((steps) => <li>{steps.map((step) => <Part store={store} step={step} self={i} />)}</li>)}
       </ol></Section>}
-      {ended !== undefined && <Section title="What it ended"><p><Link store={store} to={ended} />{tollOf(store, ended)}</p></Section>}
+      {ended !== undefined && <Section title="What it ended"><p><Link store={store} to={ended} />{alsoCanceled(store, ended)}</p></Section>}
       {m.err[i] && <Section title={isScope ? 'Outcome' : 'Error'}><pre class="error">{m.err[i]}</pre></Section>}
 
       <Section title="Times"><table><tbody>
@@ -68,9 +68,9 @@ export function Details({ store }: { store: Store }) {
         <Below store={store} of={i} />
       </tbody></table></Section>
 
-      {victims.length > 0 && <Section title={`It canceled ${count(victims.length, 'other')}`}><ul class="list">
-        {victims.slice(0, 20).map((v) => <li><Link store={store} to={v} /></li>)}
-        {victims.length > 20 && <li class="muted">and {count(victims.length - 20, 'more', 'more')}</li>}
+      {canceled.length > 0 && <Section title={`It canceled ${count(canceled.length, 'other')}`}><ul class="list">
+        {canceled.slice(0, 20).map((v) => <li><Link store={store} to={v} /></li>)}
+        {canceled.length > 20 && <li class="muted">and {count(canceled.length - 20, 'more', 'more')}</li>}
       </ul></Section>}
       {store.path.value.length > 0 && <Path store={store} />}
       {m.stack.has(i) && <Section title="Stack"><pre class="stack">{m.stack.get(i)}</pre></Section>}
@@ -78,7 +78,7 @@ export function Details({ store }: { store: Store }) {
   );
 }
 
-/** A chain of which the middle is left out if it is very long: the last step is the one that matters. */
+/** Leaves out the middle of a very long chain. The first cause is the last step. */
 function shortened(chain: Step[][]): Step[][] {
   const most = 40;
   if (chain.length <= most) return chain;
@@ -86,9 +86,9 @@ function shortened(chain: Step[][]): Step[][] {
   return [...chain.slice(0, most - 10), [{ text: `… and ${count(left, 'more step', 'more steps')} …` }], ...chain.slice(-10)];
 }
 
-function tollOf(store: Store, scope: Span): string {
-  const toll = store.causes.toll.get(scope);
-  return toll ? `, and with it ${count(toll.tasks, 'task')} and ${count(toll.scopes, 'scope')}` : '';
+function alsoCanceled(store: Store, scope: Span): string {
+  const counts = store.causes.counts.get(scope);
+  return counts ? `, and with it ${count(counts.tasks, 'task')} and ${count(counts.scopes, 'scope')}` : '';
 }
 
 function Section({ title, children }: { title: string; children: ComponentChildren }) {
@@ -104,7 +104,7 @@ function Time({ name, at, since, note }: { name: string; at?: number; since?: nu
   return <Fact name={name}>{duration(at)}{since !== undefined && at > since && <span class="muted"> (+{duration(at - since)})</span>}{note && <span class="muted"> {note}</span>}</Fact>;
 }
 
-/** The time of day, as far as the recording knows it. */
+/** Returns the time of day, if the recording says when it began. */
 function clock(m: Model, at: number): string | undefined {
   const started = Date.parse(m.facts.started);
   return started > 0 ? `${new Date(started + at / 1e6).toISOString().slice(11, 23)} UTC` : undefined;

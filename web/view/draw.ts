@@ -1,4 +1,4 @@
-// One frame of the picture, from the back to the front.
+// Draws a frame of the picture, from the back to the front, and finds the span at a point.
 import { arrowsOf, drawArrows, drawPath, type Arrows } from './arrows.ts';
 import { axisHeight, drawAxis, drawGaps, drawGrid, tickTimes } from './axis.ts';
 import { drawBars, drawMarks, firstRow, firstSpan, labelBars } from './bars.ts';
@@ -14,7 +14,7 @@ export class Drawing {
   readonly stats: Stats = { bars: 0, boxes: 0, labels: 0, arrows: 0, milliseconds: 0, frames: 0 };
   readonly arrows: Arrows;
   private readonly scopes: Int32Array;
-  private readonly notable: Span[];
+  private readonly marked: Span[];
   private readonly raster = new Raster();
   private palette: Palette | undefined;
   private drawnWith = '';
@@ -23,7 +23,7 @@ export class Drawing {
     const { model } = store;
     const all = Int32Array.from({ length: model.n }, (_, i) => i);
     this.scopes = all.filter((i) => model.isScope[i] === 1);
-    this.notable = [...all.filter((i) => model.tone[i] >= Tone.Unfinished && !model.isScope[i])].sort((a, b) => model.tone[a] - model.tone[b]);
+    this.marked = [...all.filter((i) => model.tone[i] >= Tone.Unfinished && !model.isScope[i])].sort((a, b) => model.tone[a] - model.tone[b]);
     this.arrows = arrowsOf(model, store.placed, store.causes);
   }
 
@@ -62,8 +62,8 @@ export class Drawing {
     drawGrid(f, times);
     const boxes = drawBoxes(f, this.scopes);
     const bars = drawBars(f);
-    drawMarks(f, this.notable);
-    drawArrows(f, this.arrows, this.lit());
+    drawMarks(f, this.marked);
+    drawArrows(f, this.arrows, this.highlighted());
     drawPath(f);
     labelBars(f, bars);
     labelBoxes(f, boxes);
@@ -75,8 +75,8 @@ export class Drawing {
     stats.milliseconds = performance.now() - begin;
   }
 
-  /** The spans of the selected one's chain of causes: their arrows are drawn bold. */
-  private lit(): ReadonlySet<Span> {
+  /** Returns the spans in the chain of causes of the selected span. Their arrows are bold. */
+  private highlighted(): ReadonlySet<Span> {
     const { model, causes, selected } = this.store;
     if (selected.value === none) return new Set();
     const steps = chainOf(model, causes, selected.value).flat();
@@ -93,7 +93,7 @@ export class Drawing {
     f.c.stroke();
   }
 
-  /** The span under a point: a bar, or else the innermost box. */
+  /** Returns the span at a point: the nearest bar, or else the innermost box. */
   hit(px: number, py: number): Span {
     const f = this.frame();
     const { model, placed } = this.store;
@@ -117,13 +117,13 @@ export class Drawing {
     return none;
   }
 
-  /** Whether a point inside of a span is on its bar or its head. */
+  /** Whether a point inside a span is on its bar, or on the line with the name of its box. */
   isOn(i: Span, py: number): boolean {
     const f = this.frame();
     return py < y(f, this.store.placed.top[i]) + Math.max(f.rowHeight, 8);
   }
 
-  /** Where a span is on the canvas: for tests, and for what is drawn beside it. */
+  /** Returns where a span is on the canvas. Used by tests. */
   place(i: Span) {
     const f = this.frame();
     const r = rectOf(f, i);

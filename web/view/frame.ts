@@ -1,4 +1,4 @@
-// What all parts of a drawing need to know.
+// The data of one frame that all parts of the drawing need.
 import type { Palette } from './palette.ts';
 import type { Raster } from './raster.ts';
 import type { Store } from './store.ts';
@@ -14,7 +14,7 @@ export interface Frame {
   width: number;
   height: number;
   rowHeight: number;
-  onPath: Uint8Array | undefined; // when the critical path is shown: the spans on it
+  onPath: Uint8Array | undefined; // the spans on the critical path, if it is shown
   raster: Raster;
   stats: Stats;
 }
@@ -24,13 +24,13 @@ export interface Stats { bars: number; boxes: number; labels: number; arrows: nu
 export const x = (f: Frame, time: number): number => ((time - f.view.from) * f.width) / (f.view.to - f.view.from);
 export const y = (f: Frame, top: number): number => top * f.view.unit - f.view.top;
 
-/** Whether a span is drawn pale: the user looks for others. */
+/** Whether a span is drawn pale, because it is no match, or not on the critical path. */
 export function isDim(f: Frame, i: Span): boolean {
   if (f.store.searching.value && !f.store.isMatch.value[i]) return true;
   return f.onPath !== undefined && !f.onPath[i];
 }
 
-/** The pixels of a span: a box for a scope that is large enough to be one, else a bar. */
+/** Returns the rectangle of a span: a box for a scope that is large enough, else a bar. */
 export function rectOf(f: Frame, i: Span) {
   const { model, placed } = f.store;
   const left = x(f, model.begin[i]);

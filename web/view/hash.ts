@@ -1,4 +1,5 @@
-// What is selected and seen, in the address: it can be bookmarked, or sent with the file.
+// The selection and the visible part in the hash of the URL, so that they can be bookmarked
+// or sent with the file.
 import { keyOf, none, spanOf } from './model.ts';
 import type { Store } from './store.ts';
 

@@ -1,4 +1,4 @@
-// What tests of the page hold on to: window.traigoView.
+// The object by which tests control the page: window.traigoView.
 import type { Drawing } from './draw.ts';
 import type { Store } from './store.ts';
 import { textOf } from './story.ts';

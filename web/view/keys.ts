@@ -1,4 +1,4 @@
-// Keys that work wherever the focus is, except in a field.
+// The keys that work wherever the focus is, except in an input field.
 import { none } from './model.ts';
 import type { Store } from './store.ts';
 import { treeKeys } from './tree.tsx';
@@ -29,11 +29,11 @@ export function followKeys(store: Store): void {
     if (e.ctrlKey || e.metaKey || e.altKey || store.help.value) return;
     if (e.target instanceof HTMLElement && e.target.matches('input, select, textarea')) return;
     if (e.key === 'Enter' && e.target === document.body && store.searching.value) {
-      store.nextMatch(e.shiftKey); // once more, after that in the search field
+      store.nextMatch(e.shiftKey); // Enter again: the first one has left the search field
     } else if (keys[e.key]) {
       e.preventDefault();
       keys[e.key]();
-    } else if (e.key.startsWith('Arrow') && !(e.target instanceof HTMLElement && e.target.closest('.story, .details'))) { // those scroll
+    } else if (e.key.startsWith('Arrow') && !(e.target instanceof HTMLElement && e.target.closest('.story, .details'))) { // where arrow keys scroll
       treeKeys(store, e, 10);
     }
   });

@@ -1,10 +1,10 @@
-// Text on the canvas: cut to the room there is.
+// Text on the canvas, cut to fit its room.
 import type { Frame } from './frame.ts';
 import { short } from './model.ts';
 
 const widths = new Map<string, number>();
 
-/** The width of a text as drawLabel has it. */
+/** Returns the width of a text as drawLabel draws it. */
 export function widthOf(f: Frame, text: string, bold: boolean): number {
   const key = fontOf(f, bold) + text;
   let width = widths.get(key);
@@ -31,7 +31,7 @@ export function drawLabel(f: Frame, text: string, left: number, middle: number, 
       shown = short(shown, shown.length - 1);
       width = widthOf(f, shown, bold);
     }
-    if (shown.length < 6) return 0; // “pa…” tells nothing
+    if (shown.length < 6) return 0; // so little of a name is no use
   }
   c.fillStyle = color;
   c.fillText(shown, left, middle + 0.5);

@@ -1,16 +1,17 @@
-// Lanes: blocks that do not meet in time may lie beside each other.
+// Lanes: horizontal strips in which blocks lie one after the other in time.
 
 export interface Block { from: number; to: number; height: number; top: number }
 
-interface Lane { top: number; height: number; free: number } // free: from when on
+interface Lane { top: number; height: number; free: number } // free: the time from which it is free
 
 /**
- * Gives each block (they come by their beginning) a top, so that no two overlap, and
- * returns the height of all. A block goes into the highest free lane that fits it: of its
- * own height or, at most twice, higher. gap is the least time between two in a lane.
+ * Sets the top of each block so that no two overlap, and returns the total height. The
+ * blocks are sorted by their beginning. A block goes into the topmost of the free lanes
+ * that have its height, or else the next greater height, up to twice its own. gap is the
+ * least time between two blocks in a lane.
  */
 export function pack(blocks: Block[], gap: number): number {
-  const free = new Map<number, Heap>(); // by height: those whose last block is over, by top
+  const free = new Map<number, Heap>(); // by height: the free lanes, the topmost first
   const busy = new Heap((a, b) => a.free - b.free || a.top - b.top);
   const heights: number[] = [];
   let total = 0;

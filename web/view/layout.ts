@@ -1,24 +1,27 @@
-// Where every span lies from top to bottom. Left to right is time.
+// The vertical position of each span. The horizontal one is time.
 //
-// A task is a bar of one row with the scopes that it opened below it; a scope is a box
-// with a row for its name and its tasks and forks below. Heights are in quarters of a row.
+// A task is a bar of one row, and below it are the scopes that it opened. A scope is a box:
+// a row for its name, and below it its tasks and forks. Heights are in quarters of a row.
 import { pack, type Block } from './lanes.ts';
 import { none, type Model } from './model.ts';
 
 export const row = 4;
-const padding = 1; // at the bottom of a box, so that nested ones can be told apart
+const padding = 1; // at the bottom of a box, so that nested boxes have separate edges
 
 export interface Layout {
   top: Int32Array;
-  height: Int32Array; // of the whole block
+  height: Int32Array; // of a span with all spans below it
   total: number;
-  // What begins at the same height, by time: spans[from[r]] up to spans[from[r+1]].
+  // Rows: the spans at height tops[r], by time, are spans[from[r]] up to spans[from[r+1]].
   tops: Int32Array;
   from: Int32Array;
   spans: Int32Array;
 }
 
-/** As roomy as it can be without becoming long: first every block has lanes to itself. */
+/**
+ * Lays the spans out. Of three layouts it takes the first that is not too high: each block
+ * in a lane of its own, lanes shared with wide gaps, and lanes shared without gaps.
+ */
 export function layout(m: Model): Layout {
   const whole = Math.max(m.logEnd, 1);
   for (const [gap, spans, most] of [[Infinity, 45, 45], [0.12 * whole, 500, 60]]) {
@@ -55,7 +58,10 @@ function place(m: Model, gap: number) {
   return { top, height, total };
 }
 
-/** Spans by row and time. Two of a row do not overlap, so the order of the log is that of time, unless a child began before its parent. */
+/**
+ * Returns the spans by row and time. The spans of a row do not overlap, so the log has them
+ * in the order of time, unless a child began before its parent.
+ */
 function rows(m: Model, { top, total }: { top: Int32Array; total: number }) {
   const starts = new Int32Array(total + 1);
   for (let i = 0; i < m.n; i++) starts[top[i] + 1]++;

@@ -6,7 +6,7 @@ const entries: [string, string][] = [
   ['stuck', 'given up'], ['lost', 'unknown'], ['canceling', 'scope is canceling'], ['because', 'because of'],
 ];
 
-/** What the colors mean; it has only those states that the log has. */
+/** Explains the colors of those states that are in the log. */
 export function Legend({ store }: { store: Store }) {
   const { model } = store;
   const has = new Set<string>();

@@ -1,4 +1,4 @@
-// From the page's own text to the model: base64, gzip, JSON.
+// Reads the model from the text of the page: base64, gzip, JSON.
 import { modelOf, type Model } from './model.ts';
 
 export async function load(base64: string): Promise<Model> {

@@ -1,4 +1,4 @@
-// Unpacks the log that the page carries, and draws it.
+// Loads the log that is in the page, and shows it.
 import { render } from 'preact';
 import './theme.css';
 import { App } from './app.tsx';

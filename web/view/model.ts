@@ -1,5 +1,5 @@
-// The log as Go has written it (view/model.go), with what the page derives from it once.
-// A span is a scope or a task: its number is its row in the columns.
+// The model: the log as Go has written it (view/model.go), with data that the page derives
+// from it. A span is a scope or a task. Its number is its index in all arrays.
 
 export type Span = number;
 export const none: Span = -1;
@@ -23,9 +23,9 @@ export interface Loss { at: number; lines: number; why: string }
 export interface Cause { at: number; kind: string; by: Span; err: string }
 
 /**
- * How a span is drawn and found: the higher one wins where several share a pixel. Stopped
- * is what was canceled because its scope ended well; Canceled has a failure behind it, or
- * was canceled alone.
+ * The state of a span as it is drawn and searched for. Where several spans share a pixel,
+ * the highest tone is drawn. A span is Stopped if it was canceled because its scope ended
+ * without a failure, and Canceled if it was canceled because of a failure, or alone.
  */
 export const Tone = { Ok: 0, Stopped: 1, Lost: 2, Canceled: 3, Unfinished: 4, Stuck: 5, Failed: 6 } as const;
 export const toneNames = ['ok', 'stopped', 'lost', 'canceled', 'unfinished', 'stuck', 'failed'] as const;
@@ -41,8 +41,8 @@ export interface Model {
   readonly n: number;
   readonly program: string;
   readonly facts: { go: string; pid: number; run: string; started: string };
-  readonly trioVis: boolean; // nobody knows how things ended
-  readonly ordinal: boolean; // times are steps, a millisecond each
+  readonly trioVis: boolean; // a file of trio-vis, which does not say how spans ended
+  readonly ordinal: boolean; // times are numbers of steps, each counted as a millisecond
   readonly logEnd: number;
   readonly closed: boolean; readonly segment: number; readonly truncated: boolean; readonly damaged: number;
   readonly losses: Loss[];
@@ -51,17 +51,17 @@ export interface Model {
   readonly id: number[];
   readonly parent: Int32Array;
   readonly level: Int32Array; // 0 for a root
-  readonly after: Int32Array; // the first row that is no longer below it
-  readonly first: Int32Array; readonly next: Int32Array; // children, in the order of beginning
-  readonly place: Int32Array; readonly siblings: Int32Array; // "the 3rd of 7"
+  readonly after: Int32Array; // the first span after those below it
+  readonly first: Int32Array; readonly next: Int32Array; // first child, and next sibling, in the order of their beginnings
+  readonly place: Int32Array; readonly siblings: Int32Array; // its place among its siblings, from 1, and their number
   readonly tone: Uint8Array;
   readonly flags: number[];
   readonly begin: Float64Array;
-  readonly start: Float64Array; // -1: not started, not finalized
+  readonly start: Float64Array; // when the task started or the scope was finalized; -1: it was not
   readonly stop: Float64Array; // -1: unfinished
-  readonly end: Float64Array; // the end of its bar: stop, or that of the log
+  readonly end: Float64Array; // stop, or the end of the log if unfinished
 
-  readonly names: string[]; // by span: one line, harmless to draw
+  readonly names: string[]; // by span: on one line, with control characters escaped
   readonly state: string[];
   readonly err: string[];
   readonly cause: Map<Span, Cause>;
@@ -72,7 +72,7 @@ export interface Model {
 
 export function modelOf(wire: Wire): Model {
   const n = wire.kind.length;
-  const texts = wire.strings.map(harmless);
+  const texts = wire.strings.map(escapeControl);
   const lines = texts.map((s) => s.replace(/[\n\t]+/g, ' '));
   const isScope = new Uint8Array(n);
   const parent = Int32Array.from(wire.parent);
@@ -81,7 +81,7 @@ export function modelOf(wire: Wire): Model {
   const first = new Int32Array(n).fill(none);
   const next = new Int32Array(n).fill(none);
   const place = new Int32Array(n);
-  const count = new Int32Array(n + 1); // the last is for the roots
+  const count = new Int32Array(n + 1); // of children; the last element is for the roots
   const youngest = new Int32Array(n + 1).fill(none);
   for (let i = 0; i < n; i++) {
     isScope[i] = wire.kind[i] === 's' ? 1 : 0;
@@ -105,7 +105,7 @@ export function modelOf(wire: Wire): Model {
   const err = wire.err.map((s) => texts[s]);
   const stop = Float64Array.from(wire.stop);
   const tone = new Uint8Array(n);
-  const calm = new Uint8Array(n); // scopes that have ended, and not by a failure
+  const calm = new Uint8Array(n); // scopes that have ended without a failure
   for (let i = 0; i < n; i++) {
     const above = scopeAbove({ parent, isScope }, i);
     const end = cause.get(i);
@@ -125,10 +125,10 @@ export function modelOf(wire: Wire): Model {
   }
 
   return {
-    n, program: oneLine(harmless(wire.program)),
-    facts: { go: harmless(wire.go), pid: wire.pid, run: harmless(wire.run), started: wire.started },
+    n, program: oneLine(escapeControl(wire.program)),
+    facts: { go: escapeControl(wire.go), pid: wire.pid, run: escapeControl(wire.run), started: wire.started },
     trioVis: wire.trioVis, ordinal: wire.ordinal, logEnd: wire.end, closed: wire.closed, segment: wire.segment, truncated: wire.truncated, damaged: wire.damaged,
-    losses: wire.losses.map((l) => ({ ...l, why: harmless(l.why) })),
+    losses: wire.losses.map((l) => ({ ...l, why: escapeControl(l.why) })),
     isScope, id: wire.id, parent, level, after, first, next, place, siblings, tone, flags: wire.flags,
     begin: Float64Array.from(wire.begin), start: Float64Array.from(wire.start), stop,
     end: stop.map((t) => (t < 0 ? wire.end : t)),
@@ -146,14 +146,14 @@ function scopeTone(state: string, err: string, stop: number, cause: Cause | unde
   return stop < 0 ? Tone.Unfinished : Tone.Ok;
 }
 
-/** Whether an end was no failure: as history.Cause.Quiet. */
+/** Whether a cause is no failure, as history.Cause.Quiet. */
 export function isQuiet(cause: Cause): boolean {
   return cause.err === '' && ['completed', 'requested', 'master ended'].includes(cause.kind);
 }
 
 export const unfinished = (m: Model, i: Span): boolean => m.stop[i] < 0;
 
-/** The scope of a task, or the scope above one. */
+/** Returns the scope of a task, or the scope above a scope. */
 export function scopeAbove(m: Pick<Model, 'parent' | 'isScope'>, i: Span): Span {
   let up = m.parent[i];
   while (up !== none && !m.isScope[up]) up = m.parent[up];
@@ -161,8 +161,8 @@ export function scopeAbove(m: Pick<Model, 'parent' | 'isScope'>, i: Span): Span 
 }
 
 /**
- * Whether it was the end of the scope above that a scope calls "parent canceled", and not
- * that of a context in between: as history.Scope.Culprit has it.
+ * Whether a scope with the cause "parent canceled" was canceled by the end of the scope
+ * above, and not by that of a context in between. The same as in history.Scope.Culprit.
  */
 export function endedWithParent(m: Pick<Model, 'parent' | 'isScope' | 'stop' | 'cause'>, i: Span): boolean {
   const up = scopeAbove(m, i);
@@ -171,7 +171,7 @@ export function endedWithParent(m: Pick<Model, 'parent' | 'isScope' | 'stop' | '
   return above.at <= own.at || own.err.startsWith('scope ');
 }
 
-/** The names from the root down. Scopes alone, as in traigo's paths, and the span itself. */
+/** Returns the path of a span as in traigo: the names of the scopes above it, and its own. */
 export function pathOf(m: Model, i: Span): string {
   const names = [m.names[i]];
   let up = scopeAbove(m, i);
@@ -180,7 +180,7 @@ export function pathOf(m: Model, i: Span): string {
   return names.map((s) => short(s, 60)).join('/');
 }
 
-/** The name of a span that survives another recording of the same run: scope, or scope.task. */
+/** Returns the IDs of a span, which are the same in each recording of a run: scope, or scope.task. */
 export function keyOf(m: Model, i: Span): string {
   return m.isScope[i] ? `${m.id[i]}` : `${m.id[scopeAbove(m, i)]}.${m.id[i]}`;
 }
@@ -193,12 +193,12 @@ export function spanOf(m: Model, key: string): Span {
   return none;
 }
 
-// Characters that a name must not have where it is drawn: they vanish, or turn the text
-// around them. They are shown as what they are.
+// Characters that are invisible where a name is drawn, or change the direction of the text
+// around them. Symbols and code points are shown in their place.
 const control = /[\u0000-\u0008\u000b-\u001f\u007f]/g;
 const invisible = /[\u0080-\u009f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]/g;
 
-export function harmless(s: string): string {
+export function escapeControl(s: string): string {
   return s
     .replace(/\r\n?/g, '\n')
     .replace(control, (c) => (c === '\u007f' ? '\u2421' : String.fromCharCode(0x2400 + c.charCodeAt(0))))
@@ -207,7 +207,7 @@ export function harmless(s: string): string {
 
 export const oneLine = (s: string): string => s.replace(/\s+/g, ' ').trim();
 
-/** s cut to n characters, without cutting one in two. */
+/** Returns s cut to n UTF-16 units, without cutting a surrogate pair in two. */
 export function short(s: string, n: number): string {
   if (s.length <= n) return s;
   const cut = /[\ud800-\udbff]/.test(s[n - 2]) ? n - 2 : n - 1;

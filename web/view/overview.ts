@@ -1,10 +1,10 @@
-// How many tasks were alive at each moment, over the whole time.
+// How many tasks were alive at each time of the log.
 import type { Model } from './model.ts';
 import { none, Tone } from './model.ts';
 
 export interface Counts { times: Float64Array; alive: Int32Array; most: number }
 
-/** alive[k] tasks run from times[k] on. */
+/** Counts the tasks: alive[k] tasks were alive from times[k] on, and at most most. */
 export function countAlive(m: Model): Counts {
   const steps: number[] = [];
   const begins: number[] = [], ends: number[] = [];
@@ -20,7 +20,7 @@ export function countAlive(m: Model): Counts {
   for (let b = 0, e = 0; b < begin.length || e < end.length;) {
     const at = Math.min(begin[b] ?? Infinity, end[e] ?? Infinity);
     while (b < begin.length && begin[b] === at) { now++; b++; }
-    most = Math.max(most, now); // a task that takes no time has been alive
+    most = Math.max(most, now); // before the ends, so that a task that takes no time counts
     while (e < end.length && end[e] === at) { now--; e++; }
     steps.push(at);
     alive.push(now);
@@ -28,7 +28,7 @@ export function countAlive(m: Model): Counts {
   return { times: Float64Array.from(steps), alive: Int32Array.from(alive), most };
 }
 
-/** The most that were alive in each of so many columns between two times. */
+/** Returns the largest number alive in each of width columns between two times. */
 export function columns(counts: Counts, from: number, to: number, width: number): Int32Array {
   const most = new Int32Array(width);
   const { times, alive } = counts;
@@ -41,7 +41,7 @@ export function columns(counts: Counts, from: number, to: number, width: number)
   return most;
 }
 
-/** The moments at which something failed, and those at which a scope ended badly. */
+/** Returns the times at which tasks failed, and those at which scopes ended by a failure. */
 export function alarms(m: Model): { failed: number[]; canceled: number[] } {
   const failed: number[] = [], canceled: number[] = [];
   for (let i = 0; i < m.n; i++) {

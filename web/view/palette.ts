@@ -1,4 +1,4 @@
-// The colours of theme.css, for the canvases.
+// The colors of theme.css, for canvases.
 import { toneNames } from './model.ts';
 
 export interface Palette {
@@ -8,9 +8,9 @@ export interface Palette {
   bar: string[]; // by tone
   dim: string[];
   on: string[]; // text on a bar
-  hatch: CanvasPattern; // of what goes on after a cancellation
+  hatch: CanvasPattern; // for the time after a cancellation
   quietHatch: CanvasPattern;
-  missing: CanvasPattern; // of what is not known
+  missing: CanvasPattern; // for what the log does not say
   failed: string; canceled: string; critical: string; accent: string; alive: string;
 }
 

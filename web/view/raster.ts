@@ -1,5 +1,5 @@
-// Many small rectangles at once: written as pixels, then drawn as one image. A canvas
-// takes microseconds for each rectangle, and an overview has tens of thousands.
+// Draws many small rectangles: it sets their pixels, and draws all of them as one image. A
+// canvas takes microseconds for each rectangle, and a frame can have tens of thousands.
 export class Raster {
   private readonly canvas = document.createElement('canvas');
   private readonly colors = new Map<string, number>();
@@ -33,7 +33,7 @@ export class Raster {
     c.drawImage(this.canvas, 0, 0, this.canvas.width / this.ratio, this.canvas.height / this.ratio);
   }
 
-  /** #rrggbb as a pixel. */
+  /** Returns the pixel for #rrggbb. */
   color(css: string): number {
     let color = this.colors.get(css);
     if (color === undefined) {

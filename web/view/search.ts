@@ -1,4 +1,4 @@
-// Finding spans by name, state and duration.
+// Search for spans by name, state and duration.
 import { toneNames, type Model, type Span } from './model.ts';
 
 export interface Query { text: string; state: '' | (typeof toneNames)[number]; longerThan: number }
@@ -7,7 +7,7 @@ export const noQuery: Query = { text: '', state: '', longerThan: 0 };
 
 export const isEmpty = (q: Query): boolean => q.text === '' && q.state === '' && !(q.longerThan > 0);
 
-/** The spans that the query fits, in the order of the tree. */
+/** Returns the spans that match the query, in the order of the tree. */
 export function search(m: Model, q: Query): Span[] {
   const text = q.text.toLowerCase();
   const found: Span[] = [];
@@ -26,12 +26,12 @@ export function search(m: Model, q: Query): Span[] {
   return found;
 }
 
-/** Unfinished is what has no end, however it is drawn. */
+/** Whether a span is in a state. Any span without an end is unfinished, also one whose tone is another. */
 function isIn(m: Model, i: Span, state: (typeof toneNames)[number]): boolean {
   return state === 'unfinished' ? m.stop[i] < 0 : toneNames[m.tone[i]] === state;
 }
 
-/** The match after (or before) a span, around the end. */
+/** Returns the next match after a span, or the one before it, going around the end. */
 export function step(found: Span[], from: Span, back: boolean): Span | undefined {
   if (back) return found.findLast((i) => i < from) ?? found[found.length - 1];
   return found.find((i) => i > from) ?? found[0];

@@ -1,4 +1,4 @@
-// What the parts of the page share: the log, and what is selected, searched and seen.
+// The state of the page: the log, the selection, the search, and the visible part.
 import { batch, computed, effect, signal } from '@preact/signals';
 import { causesOf } from './causes.ts';
 import { criticalPath } from './critical.ts';
@@ -6,7 +6,7 @@ import { layout, row } from './layout.ts';
 import { none, scopeAbove, type Model, type Span } from './model.ts';
 import { isEmpty, noQuery, search, step, type Query } from './search.ts';
 import { storyOf } from './story.ts';
-import { fit, fitAll, hold, reveal, type Picture, type Window } from './window.ts';
+import { fit, fitAll, clamp, reveal, type Picture, type Window } from './window.ts';
 
 export type Theme = 'light' | 'dark';
 export type Store = ReturnType<typeof createStore>;
@@ -19,13 +19,13 @@ export function createStore(model: Model) {
   const selected = signal<Span>(none);
   const hovered = signal<Span>(none);
   const query = signal<Query>(noQuery);
-  const longer = signal(''); // the text of query.longerThan
+  const longer = signal(''); // query.longerThan as the user has typed it
   const onlyMatches = signal(false);
   const collapsed = signal<ReadonlySet<Span>>(new Set());
   const showPath = signal(false);
   const help = signal(false);
   const size = signal({ width: 0, height: 0 });
-  const moved = signal<Window | undefined>(undefined); // undefined: all of it
+  const moved = signal<Window | undefined>(undefined); // undefined: the whole log
 
   const systemTheme = matchMedia('(prefers-color-scheme: dark)');
   const system = signal<Theme>(systemTheme.matches ? 'dark' : 'light');
@@ -41,7 +41,7 @@ export function createStore(model: Model) {
     return is;
   });
 
-  /** The spans that the tree shows, from top to bottom. */
+  /** The rows of the tree, from top to bottom. */
   const rows = computed<Span[]>(() => {
     const shown = onlyMatches.value && searching.value ? withAncestors(model, matches.value) : undefined;
     const list: Span[] = [];
@@ -53,7 +53,7 @@ export function createStore(model: Model) {
     return list;
   });
 
-  /** What the critical path is of: the selected scope or that of the selected task, or the longest root. */
+  /** The scope whose critical path is shown: the selected one, that of the selected task, or the longest root. */
   const pathOwner = computed<Span>(() => {
     if (!showPath.value) return none;
     const at = selected.value;
@@ -73,7 +73,7 @@ export function createStore(model: Model) {
   });
 
   const picture = computed<Picture>(() => ({ ...size.value, end: model.logEnd, total: placed.total }));
-  const view = computed<Window>(() => (moved.value ? hold(picture.value, moved.value) : fitAll(picture.value)));
+  const view = computed<Window>(() => (moved.value ? clamp(picture.value, moved.value) : fitAll(picture.value)));
 
   function select(span: Span, how: 'stay' | 'show' | 'fit' = 'show') {
     batch(() => {
@@ -122,7 +122,7 @@ export function createStore(model: Model) {
     searching, matches, isMatch, rows, pathOwner, path, picture, view,
     select, setCollapsed, fitTo, find, nextMatch, effect,
     fitAll() { moved.value = undefined; },
-    move(w: Window) { moved.value = hold(picture.value, w); },
+    move(w: Window) { moved.value = clamp(picture.value, w); },
   };
 }
 

@@ -1,5 +1,5 @@
-// What happened, in words: what failed first, what that took with it, and what the log
-// does not have.
+// The story: what happened, in words. What failed first, what was canceled because of it,
+// and what is missing from the log.
 import { isCulprit, passesOn, type Causes } from './causes.ts';
 import { isQuiet, none, oneLine, short, toneNames, Tone, type Model, type Span } from './model.ts';
 import { count, duration } from './words.ts';
@@ -26,31 +26,31 @@ export function storyOf(m: Model, causes: Causes): Line[] {
   return m.closed || culprits.length > 0 ? [...lines, ...left, ...gaps(m)] : [...left, ...lines, ...gaps(m)];
 }
 
-/** The scopes that ended on their own account, and badly: in the order in which they did. */
+/** Returns the scopes that failed by themselves, in the order in which they failed. */
 function culpritsOf(m: Model): Span[] {
   const culprits: Span[] = [];
   for (let i = 0; i < m.n; i++) if (isCulprit(m, i)) culprits.push(i);
   return culprits.sort((a, b) => failedAt(m, a) - failedAt(m, b) || m.level[b] - m.level[a]);
 }
 
-/** When a scope failed: one that ended well fails by what came of its end. */
+/** Returns when a scope failed. If its cause is no failure, its outcome is, and it failed at its end. */
 function failedAt(m: Model, scope: Span): number {
   const cause = m.cause.get(scope);
   return cause && !isQuiet(cause) ? cause.at : m.end[scope];
 }
 
-/** Whether the error of a task is that of a scope below it, which has been told already. */
+/** Whether the error of a task is that of a scope below it, which is in the story already. */
 function passedOn(m: Model, task: Span): boolean {
   for (let c = m.first[task]; c !== none; c = m.next[c]) if (isCulprit(m, c) && passesOn(m, task, c)) return true;
   return false;
 }
 
-/** The first failure, then the one that mattered most if it is another, and how many others there are. */
+/** Returns the first failure, the one with the most consequences if it is another, and the number of the rest. */
 function failures(m: Model, causes: Causes, culprits: Span[]): Line[] {
-  const climb = climbOf(m, culprits[0]);
-  const lines = [failure(m, causes, climb)];
-  let others = culprits.filter((i) => !climb.includes(i));
-  const worst = worstOf(m, causes, others, total(tollOf(causes, climb)));
+  const path = failurePath(m, culprits[0]);
+  const lines = [failure(m, causes, path)];
+  let others = culprits.filter((i) => !path.includes(i));
+  const worst = worstOf(m, causes, others, total(canceledBy(causes, path)));
   if (worst) {
     lines.push(failure(m, causes, worst));
     others = others.filter((i) => !worst.includes(i));
@@ -61,53 +61,53 @@ function failures(m: Model, causes: Causes, culprits: Span[]): Line[] {
   return lines;
 }
 
-/** What climbed to a root, or else the one that most was canceled because of, if that is more than so many. */
+/** Returns the path of the failure that reached a root, or else of the one that canceled most, if more than most spans. */
 function worstOf(m: Model, causes: Causes, culprits: Span[], most: number): Span[] | undefined {
   const root = culprits.find((i) => m.parent[i] === none);
   let worst: Span[] | undefined;
-  const seen = new Set<Span>(); // what is higher up in a climb that has been looked at
+  const seen = new Set<Span>(); // scopes in the paths so far
   for (const i of culprits) {
     if (seen.has(i)) continue;
-    const climb = climbOf(m, i);
-    if (root !== undefined && climb.includes(root)) return climb;
-    for (const scope of climb) seen.add(scope);
-    const took = total(tollOf(causes, climb));
-    if (took > most) [worst, most] = [climb, took];
+    const path = failurePath(m, i);
+    if (root !== undefined && path.includes(root)) return path;
+    for (const scope of path) seen.add(scope);
+    const took = total(canceledBy(causes, path));
+    if (took > most) [worst, most] = [path, took];
   }
   return worst;
 }
 
-function tollOf(causes: Causes, climb: Span[]): { tasks: number; scopes: number } {
-  const toll = { tasks: 0, scopes: 0 };
-  for (const scope of climb) {
-    toll.tasks += causes.toll.get(scope)?.tasks ?? 0;
-    toll.scopes += causes.toll.get(scope)?.scopes ?? 0;
+function canceledBy(causes: Causes, path: Span[]): { tasks: number; scopes: number } {
+  const counts = { tasks: 0, scopes: 0 };
+  for (const scope of path) {
+    counts.tasks += causes.counts.get(scope)?.tasks ?? 0;
+    counts.scopes += causes.counts.get(scope)?.scopes ?? 0;
   }
-  return toll;
+  return counts;
 }
 
 const total = ({ tasks, scopes }: { tasks: number; scopes: number }) => tasks + scopes;
 
-function failure(m: Model, causes: Causes, climb: Span[]): Line {
-  const [first] = climb;
-  const toll = tollOf(causes, climb);
+function failure(m: Model, causes: Causes, path: Span[]): Line {
+  const [first] = path;
+  const counts = canceledBy(causes, path);
   const words: (string | Word)[] = [link(m, first), ` failed after ${duration(failedAt(m, first) - m.begin[first])}: `, ...reason(m, first)];
-  if (climb.length > 1) words.push('. That ended ', link(m, climb[climb.length - 1]), ' as well');
-  if (total(toll) > 0) {
-    words.push(climb.length > 1 ? ', and ' : '; ', { text: both(toll), find: 'canceled' }, total(toll) === 1 ? ' was' : ' were', ' canceled because of it');
+  if (path.length > 1) words.push('. That ended ', link(m, path[path.length - 1]), ' as well');
+  if (total(counts) > 0) {
+    words.push(path.length > 1 ? ', and ' : '; ', { text: both(counts), find: 'canceled' }, total(counts) === 1 ? ' was' : ' were', ' canceled because of it');
   }
   return say('failed', ...words, '.');
 }
 
-/** A scope and those above that failed because it did: its task's error was theirs. */
-export function climbOf(m: Model, scope: Span): Span[] {
-  const climb = [scope];
+/** Returns a scope and the scopes above it that failed because of it, with its error. */
+export function failurePath(m: Model, scope: Span): Span[] {
+  const path = [scope];
   for (let at = scope; ;) {
     const task = m.parent[at];
-    if (task === none || m.isScope[task]) return climb;
+    if (task === none || m.isScope[task]) return path;
     const up = m.parent[task];
-    if (up === none || m.cause.get(up)?.by !== task || m.tone[up] !== Tone.Failed || !passesOn(m, task, at)) return climb;
-    climb.push(up);
+    if (up === none || m.cause.get(up)?.by !== task || m.tone[up] !== Tone.Failed || !passesOn(m, task, at)) return path;
+    path.push(up);
     at = up;
   }
 }
@@ -150,10 +150,10 @@ function calm(m: Model): Line[] {
   return [say('ok', link(m, 0), `${how}${duration(m.end[0] - m.begin[0])}: ${crowd}.`)];
 }
 
-// trio-vis does not know how.
+// A file of trio-vis does not say how scopes ended.
 const endedWell = (m: Model) => (m.trioVis ? ' ended' : ' ended well');
 
-/** What had not ended. */
+/** Returns what had not ended, or had to be given up. */
 function open(m: Model): Line[] {
   const left = { tasks: 0, scopes: 0 };
   let stuck = 0, firstStuck: Span = none;
@@ -174,7 +174,7 @@ function open(m: Model): Line[] {
   return lines;
 }
 
-/** What is missing from the log. */
+/** Returns what is missing from the log. */
 function gaps(m: Model): Line[] {
   const lines: Line[] = [];
   if (m.trioVis) lines.push(say('lost', `This is a file of trio-vis: it does not say how tasks ended${m.ordinal ? ', and its times are steps, not seconds' : ''}.`));

@@ -1,4 +1,4 @@
-// The overview: how many tasks were alive, with the visible part to drag.
+// The overview: how many tasks were alive, and the visible part, which can be dragged.
 import { useEffect, useRef } from 'preact/hooks';
 import { alarms, columns, countAlive } from './overview.ts';
 import { paletteOf } from './palette.ts';
@@ -16,7 +16,7 @@ export function Strip({ store }: { store: Store }) {
 
   useEffect(() => {
     let stop = () => {};
-    const later = setTimeout(() => { stop = paintStrip(); }); // the picture comes first
+    const later = setTimeout(() => { stop = paintStrip(); }); // after the first frame of the picture
     return () => { clearTimeout(later); stop(); };
   }, [store]);
 

@@ -1,4 +1,4 @@
-// The picture: a canvas, and what pointers do on it.
+// The picture: a canvas, and how it handles pointers.
 import { useLayoutEffect, useRef } from 'preact/hooks';
 import { axisHeight } from './axis.ts';
 import { Drawing } from './draw.ts';
@@ -12,7 +12,7 @@ import { useSignal } from '@preact/signals';
 export function Timeline({ store }: { store: Store }) {
   const frame = useRef<HTMLDivElement>(null);
   const canvas = useRef<HTMLCanvasElement>(null);
-  const pointer = useSignal({ x: 0, y: 0, onIt: false }); // onIt: on a bar or the head of a box, not inside of one
+  const pointer = useSignal({ x: 0, y: 0, onIt: false }); // onIt: on a bar or on the name of a box, not elsewhere in a box
 
   useLayoutEffect(() => {
     const box = frame.current!;
@@ -55,7 +55,7 @@ export function Timeline({ store }: { store: Store }) {
 function followPointers(store: Store, drawing: Drawing, box: HTMLElement, pointer: { value: { x: number; y: number; onIt: boolean } }) {
   const down = new Map<number, { x: number; y: number }>();
   let dragged = false;
-  let last = { at: -Infinity, span: none }; // the last click: the second of two is on the same, though the picture has moved
+  let last = { at: -Infinity, span: none }; // the last click: the second click of a double click is on the same span, even if the picture has moved
   const local = (e: MouseEvent) => {
     const r = box.getBoundingClientRect();
     return { x: e.clientX - r.left, y: e.clientY - r.top - axisHeight };

@@ -1,4 +1,4 @@
-// Searching, and how the page looks.
+// The toolbar: facts about the recording, search, and buttons.
 import { useComputed } from '@preact/signals';
 import { toneNames } from './model.ts';
 import type { Query } from './search.ts';
@@ -17,7 +17,7 @@ export function Toolbar({ store }: { store: Store }) {
   const keys = (e: KeyboardEvent) => {
     if (e.key === 'Enter' && !(e.target instanceof HTMLButtonElement)) {
       store.nextMatch(e.shiftKey);
-      (e.target as HTMLElement).blur(); // n and p are keys again
+      (e.target as HTMLElement).blur(); // so that n and p are no longer typed into the field
       e.preventDefault();
     }
     if (e.key === 'Escape') { store.find({}); (e.target as HTMLElement).blur(); e.stopPropagation(); }

@@ -1,4 +1,4 @@
-// The same in text: a tree of which only the rows in sight exist.
+// The log as a tree of text. Only the visible rows are in the document.
 import { useSignal } from '@preact/signals';
 import { useEffect, useRef } from 'preact/hooks';
 import { stateOf } from './details.tsx';
@@ -7,7 +7,7 @@ import type { Store } from './store.ts';
 import { duration } from './words.ts';
 
 const rowHeight = 22;
-const deepest = 12; // what is deeper is indented no further, or its name would have no room
+const deepest = 12; // deeper levels are not indented further, to leave room for names
 
 export function Tree({ store }: { store: Store }) {
   const box = useRef<HTMLDivElement>(null);
@@ -34,7 +34,7 @@ export function Tree({ store }: { store: Store }) {
   useEffect(() => store.effect(reveal), [store]);
 
   const fit = Math.ceil(scroll.value.height / rowHeight) + 12;
-  const first = Math.max(0, Math.min(Math.floor(scroll.value.top / rowHeight) - 5, rows.value.length - fit)); // after a filter the scroll may be too low
+  const first = Math.max(0, Math.min(Math.floor(scroll.value.top / rowHeight) - 5, rows.value.length - fit)); // a filter may leave fewer rows than were scrolled past
   const shown = rows.value.slice(first, first + fit);
   const active = indexOf(rows.value, selected.value);
   return (
@@ -70,7 +70,7 @@ function Row({ store, span: i, top }: { store: Store; span: Span; top: number })
   );
 }
 
-/** Where a span is among ascending ones; -1 if it is not. */
+/** Returns the index of a span in a sorted list; -1 if it is not there. */
 function indexOf(rows: Span[], span: Span): number {
   let low = 0, high = rows.length;
   while (low < high) {
@@ -80,7 +80,7 @@ function indexOf(rows: Span[], span: Span): number {
   return rows[low] === span ? low : -1;
 }
 
-/** The keys of a tree, as ARIA has them. */
+/** Handles the keys of a tree, as ARIA describes them. */
 export function treeKeys(store: Store, e: KeyboardEvent, page: number): void {
   if (e.ctrlKey || e.metaKey || e.altKey) return;
   const { model: m, rows, selected, collapsed } = store;

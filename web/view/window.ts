@@ -1,23 +1,23 @@
-// What part of the picture is to be seen, and how it moves.
+// The visible part of the picture, and how it moves.
 import { row } from './layout.ts';
 
-/** from and to are times; top is pixels scrolled; unit is the pixels of a quarter row. */
+/** The visible part: from and to are times, top is the scroll position in pixels, unit the height of a quarter row in pixels. */
 export interface Window { from: number; to: number; top: number; unit: number }
 
 export interface Picture { width: number; height: number; end: number; total: number }
 
 export const tallest = 22 / row;
-/** The shortest time to be seen, in nanoseconds: of a long run, as much as numbers can still tell apart. */
+/** Returns the shortest visible time in nanoseconds. In long runs it is limited by the precision of numbers. */
 export const narrowest = (p: { end: number }): number => Math.max(20, p.end * 1e-13);
 
 const margin = (p: Picture) => Math.max(p.end * 0.025, narrowest(p));
 
 export function fitAll(p: Picture): Window {
-  return hold(p, { from: -margin(p), to: p.end + margin(p), top: 0, unit: 0 });
+  return clamp(p, { from: -margin(p), to: p.end + margin(p), top: 0, unit: 0 });
 }
 
-/** The window closest to w that there is. */
-export function hold(p: Picture, w: Window): Window {
+/** Returns the possible window that is closest to w. */
+export function clamp(p: Picture, w: Window): Window {
   const widest = p.end + 2 * margin(p);
   const length = Math.min(Math.max(w.to - w.from, narrowest(p)), widest);
   const from = Math.min(Math.max(w.from, -margin(p)), p.end + margin(p) - length);
@@ -27,30 +27,30 @@ export function hold(p: Picture, w: Window): Window {
   return { from, to: from + length, top, unit };
 }
 
-/** Zooms by factor (more than 1: closer) and leaves the point under x, y where it is. */
+/** Zooms by factor, in if it is above 1, and keeps the point at x, y in its place. */
 export function zoom(p: Picture, w: Window, x: number, y: number, factor: number, rows = factor): Window {
-  if (p.width <= 0) return w; // there is nothing to be seen
+  if (p.width <= 0) return w; // nothing is visible
   const at = w.from + ((w.to - w.from) * x) / p.width;
   const length = Math.max((w.to - w.from) / factor, narrowest(p));
-  const unit = hold(p, { ...w, unit: w.unit * rows }).unit;
+  const unit = clamp(p, { ...w, unit: w.unit * rows }).unit;
   const from = at - (length * x) / p.width;
-  return hold(p, { from, to: from + length, unit, top: ((w.top + y) * unit) / w.unit - y });
+  return clamp(p, { from, to: from + length, unit, top: ((w.top + y) * unit) / w.unit - y });
 }
 
 export function pan(p: Picture, w: Window, dx: number, dy: number): Window {
   if (p.width <= 0) return w;
   const dt = ((w.to - w.from) * dx) / p.width;
-  return hold(p, { ...w, from: w.from + dt, to: w.to + dt, top: w.top + dy });
+  return clamp(p, { ...w, from: w.from + dt, to: w.to + dt, top: w.top + dy });
 }
 
-/** Shows times from begin to end, and rows from top to top+height, as large as they fit. */
+/** Returns the window in which times from begin to end, and rows from top to top+height, are as large as possible. */
 export function fit(p: Picture, begin: number, end: number, top: number, height: number): Window {
   const room = Math.max((end - begin) * 0.06, narrowest(p));
   const unit = Math.min(tallest, (p.height - 40) / height);
-  return hold(p, { from: begin - room, to: end + room, unit, top: (top + height / 2) * unit - p.height / 2 });
+  return clamp(p, { from: begin - room, to: end + room, unit, top: (top + height / 2) * unit - p.height / 2 });
 }
 
-/** Moves as little as needed for a span to be seen. */
+/** Moves the window as little as possible so that a span is visible. */
 export function reveal(p: Picture, w: Window, begin: number, end: number, top: number): Window {
   let { from, to } = w;
   const length = to - from;
@@ -61,5 +61,5 @@ export function reveal(p: Picture, w: Window, begin: number, end: number, top: n
   const y = top * w.unit - w.top;
   const h = row * w.unit;
   const scroll = y < 10 ? y - p.height * 0.25 : y + h > p.height - 10 ? y + h - p.height * 0.75 : 0;
-  return hold(p, { ...w, from, to, top: w.top + scroll });
+  return clamp(p, { ...w, from, to, top: w.top + scroll });
 }

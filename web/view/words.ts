@@ -1,13 +1,13 @@
-// Times and numbers as people read them.
+// Times and numbers as text.
 
 const units: [number, string][] = [[1e9, 's'], [1e6, 'ms'], [1e3, 'µs'], [1, 'ns']];
 
 let ordinal = false;
 
-/** From now on times are the numbers of steps, of a millisecond each. */
+/** Sets whether times are numbers of steps, each counted as a millisecond. */
 export function countSteps(is: boolean): void { ordinal = is; }
 
-/** A duration in nanoseconds with three digits that count: 3.2 s, 45.6 ms, 2 m 03 s. */
+/** Formats a duration in nanoseconds with three significant digits: 3.2 s, 45.6 ms, 2 m 03 s. */
 export function duration(ns: number): string {
   if (ns < 0) return `−${duration(-ns)}`;
   if (ordinal) return count(Math.round(ns / 1e6), 'step');
@@ -23,7 +23,7 @@ export function duration(ns: number): string {
 
 const two = (n: number) => String(n).padStart(2, '0');
 
-/** A tick of an axis up to most, step apart: in one unit, with the decimals that tell them apart. */
+/** Formats a tick of an axis. Ticks go up to most, step apart, and all have the same unit and enough decimals to differ. */
 export function tick(ns: number, step: number, most: number): string {
   if (ns === 0) return '0';
   if (ordinal) return step >= 1e6 ? String(Math.round(ns / 1e6)) : '';
@@ -32,7 +32,7 @@ export function tick(ns: number, step: number, most: number): string {
   return `${(ns / size).toFixed(Math.max(0, Math.ceil(-Math.log10(step / size) - 1e-9)))} ${name}`;
 }
 
-/** "100 ms", "1.5s", "20" (milliseconds) in nanoseconds; NaN if it is none. */
+/** Parses "100 ms", "1.5s" or "20" (milliseconds), and returns nanoseconds; NaN if the text is no duration. */
 export function parseDuration(text: string): number {
   const parts = /^\s*([\d.]+)\s*(ns|us|µs|ms|s|m|h)?\s*$/.exec(text);
   if (!parts) return NaN;

@@ -1,7 +1,7 @@
-// Package demo is a program worth watching: a small TCP service that quotes prices,
-// and clients that put it under load. Nothing in it is staged for the viewer but
-// three defects, which are real: a request that takes longer than the service waits,
-// a client that sends nonsense, and a log rotation that closes the journal while it is
+// Package demo is the program that "traigo demo" shows: a small TCP service that quotes
+// prices, and clients that put it under load. It has three defects, so that there are
+// failures to see: some requests take longer than the service waits, a client sends
+// requests that make no sense, and a log rotation closes the journal while it is being
 // written. The last one ends the service, and its supervisor starts it again.
 package demo
 
@@ -20,17 +20,17 @@ import (
 	"github.com/traigo/traigo/supervise"
 )
 
-// A Demo is one run of service and clients. Use it once.
+// A Demo is one run of the service and its clients. It can be started once.
 type Demo struct {
-	Duration time.Duration // how long the clients keep on
-	Dir      string        // where the journal is written
+	Duration time.Duration // how long the clients send requests
+	Dir      string        // the directory of the journal
 
-	addr    string // of the service, the same after a restart
+	addr    string // of the service; the same after a restart
 	numbers numbers
 }
 
-// Start starts the service and its load in s, which ends when the clients have gone
-// home and somebody waits for it.
+// Start starts the service and its clients in s. When s is finalized, it ends after the
+// last client.
 func (d *Demo) Start(ctx context.Context, s *traigo.Scope) error {
 	if err := d.findPort(ctx); err != nil {
 		return err
@@ -40,11 +40,11 @@ func (d *Demo) Start(ctx context.Context, s *traigo.Scope) error {
 	return nil
 }
 
-// Summary says in one line what the clients have seen.
+// Summary returns, in one line, what answers the clients got.
 func (d *Demo) Summary() string { return d.numbers.String() }
 
-// findPort finds an address for the service, which has to be there again when it is
-// restarted.
+// findPort sets the address of the service to a free one. It is chosen here, and not by the
+// service, so that it is the same after a restart.
 func (d *Demo) findPort(ctx context.Context) error {
 	ln, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
@@ -54,15 +54,15 @@ func (d *Demo) findPort(ctx context.Context) error {
 	return ln.Close()
 }
 
-// supervised is the service, run again when it has failed.
+// supervised returns a task that runs the service, and restarts it after failures.
 func (d *Demo) supervised() func(context.Context) error {
 	return supervise.Restart(d.serve, supervise.Intensity(3, time.Minute),
 		supervise.Backoff(func() backoff.BackOff { return backoff.NewConstantBackOff(d.Duration / 20) }),
-		supervise.Logger(slog.New(slog.DiscardHandler)), // the tree tells it
+		supervise.Logger(slog.New(slog.DiscardHandler)), // the tree shows the restarts
 	)
 }
 
-// serve is one attempt of the service.
+// serve runs the service until it fails or ctx is done.
 func (d *Demo) serve(ctx context.Context) error {
 	journal, err := os.Create(filepath.Join(d.Dir, "journal.txt"))
 	if err != nil {

@@ -15,7 +15,7 @@ import (
 	"github.com/traigo/traigo"
 )
 
-// numbers are what the clients have seen.
+// numbers count connections, answers, and starts of the service.
 type numbers struct {
 	connections, answers, late, broken, starts atomic.Int64
 }
@@ -25,9 +25,9 @@ func (n *numbers) String() string {
 		n.connections.Load(), n.answers.Load(), n.late.Load(), n.broken.Load(), n.starts.Load())
 }
 
-const shoppers = 8
+const shoppers = 8 // clients
 
-// load keeps clients busy until the time is over.
+// load runs the clients until the duration is over.
 func (d *Demo) load(ctx context.Context) error {
 	return traigo.Run(ctx, func(_ context.Context, s *traigo.Scope) error {
 		for i := range shoppers {
@@ -37,11 +37,11 @@ func (d *Demo) load(ctx context.Context) error {
 	}, traigo.Name("shoppers"))
 }
 
-// shopper comes again and again. What breaks is a matter of the day, not a failure
-// of the shopper.
+// shopper returns client i, which opens one connection after the other. A connection that
+// breaks is counted, and is no failure of the client.
 func (d *Demo) shopper(i int) func(context.Context) error {
 	return func(ctx context.Context) error {
-		// The first come one after the other, so that one sees them come.
+		// The clients start one after the other, so that the tree is seen to grow.
 		_ = traigo.Sleep(ctx, time.Duration(i)*d.Duration/100)
 		for over := time.After(d.Duration); ; {
 			d.shop(ctx, i)
@@ -59,7 +59,7 @@ func (d *Demo) shopper(i int) func(context.Context) error {
 
 var things = strings.Fields("gold tin salt copper silver wheat tea paper coffee silk wool iron")
 
-// question is what shopper i asks next: one of them is clumsy.
+// question returns what client i asks next. One of the clients sends bad requests.
 func question(i int) string {
 	if i == 2 && rand.IntN(5) == 0 {
 		return "0xDEADBEEF"
@@ -67,7 +67,7 @@ func question(i int) string {
 	return things[rand.IntN(len(things))]
 }
 
-// shop is one connection with a few questions.
+// shop opens a connection, and asks a few questions.
 func (d *Demo) shop(ctx context.Context, i int) {
 	conn, err := new(net.Dialer).DialContext(ctx, "tcp", d.addr)
 	if err != nil {
@@ -81,6 +81,7 @@ func (d *Demo) shop(ctx context.Context, i int) {
 	}
 }
 
+// ask asks a few questions on a connection.
 func (d *Demo) ask(ctx context.Context, i int, conn net.Conn) error {
 	answers := bufio.NewScanner(conn)
 	for range 2 + rand.IntN(5) {

@@ -14,7 +14,7 @@ import (
 	"github.com/traigo/traigo"
 )
 
-// A service answers each line, the name of a thing, with its price.
+// A service reads lines with the name of a thing, and answers each with its price.
 //
 //	service      tasks "accept", "hang up", "outcomes", "journal", "sweep"
 //	└ conn       tasks "talk", "hang up"
@@ -23,16 +23,17 @@ type service struct {
 	ln      net.Listener
 	journal *os.File
 	quotes  chan string
-	conns   chan *traigo.Scope // those that have come, for outcomes
-	idle    time.Duration
+	conns   chan *traigo.Scope // the scopes of connections, for outcomes
+	idle    time.Duration      // after which a connection without requests is closed
 }
 
-// hangUp ends what package net does, which knows no contexts, when the scope ends.
+// hangUp closes the listener when the scope ends, since Accept has no context.
 func (srv *service) hangUp(ctx context.Context) error {
 	<-ctx.Done()
 	return srv.ln.Close()
 }
 
+// accept opens a scope for each connection.
 func (srv *service) accept(ctx context.Context) error {
 	defer close(srv.conns)
 	for {
@@ -43,7 +44,7 @@ func (srv *service) accept(ctx context.Context) error {
 			}
 			return err
 		}
-		// A fork: what goes wrong with one client is not the service's failure.
+		// In a fork, so that the failure of a connection does not end the service.
 		scope := traigo.Current(ctx).Fork(traigo.Name("conn"), traigo.Timeout(srv.idle))
 		c := &client{srv: srv, conn: conn, scope: scope}
 		scope.Spawn(c.hangUp, traigo.Name("hang up"), traigo.Awaited(false))
@@ -53,8 +54,8 @@ func (srv *service) accept(ctx context.Context) error {
 	}
 }
 
-// outcomes takes those of the connections, which are nobody else's affair: what nobody
-// asks for would be logged as lost.
+// outcomes waits for the scopes of the connections, and drops their outcomes. A failure
+// that nobody waits for would be logged.
 func (srv *service) outcomes(context.Context) error {
 	for scope := range srv.conns {
 		_ = scope.Wait()
@@ -62,7 +63,7 @@ func (srv *service) outcomes(context.Context) error {
 	return nil
 }
 
-// write keeps a journal of what was quoted.
+// write writes the quotes to the journal.
 func (srv *service) write(ctx context.Context) error {
 	for {
 		select {
@@ -76,8 +77,8 @@ func (srv *service) write(ctx context.Context) error {
 	}
 }
 
-// rotateAfter closes the journal to begin a new one, as log rotation does. That
-// somebody is writing to it has been forgotten.
+// rotateAfter returns a task that closes the journal after d, as a log rotation does. Its
+// defect is that the journal is still being written.
 func (srv *service) rotateAfter(d time.Duration) func(context.Context) error {
 	return func(ctx context.Context) error {
 		if err := traigo.Sleep(ctx, d); err != nil {
@@ -87,7 +88,7 @@ func (srv *service) rotateAfter(d time.Duration) func(context.Context) error {
 	}
 }
 
-// sweep tidies up now and then, and takes its time to notice that it is over.
+// sweep does some work from time to time. It notices only late that ctx is done.
 func (srv *service) sweep(ctx context.Context) error {
 	for ctx.Err() == nil {
 		time.Sleep(350 * time.Millisecond)
@@ -95,22 +96,24 @@ func (srv *service) sweep(ctx context.Context) error {
 	return nil
 }
 
-// A client is a connection, seen from the service.
+// A client is a connection to the service.
 type client struct {
 	srv   *service
 	conn  net.Conn
 	scope *traigo.Scope
 }
 
+// hangUp closes the connection when its scope ends, since Read has no context.
 func (c *client) hangUp(ctx context.Context) error {
 	<-ctx.Done()
 	return c.conn.Close()
 }
 
+// talk answers the requests of the client.
 func (c *client) talk(ctx context.Context) error {
 	lines := bufio.NewScanner(c.conn)
 	for lines.Scan() {
-		c.scope.SetTimeout(c.srv.idle) // not idle
+		c.scope.SetTimeout(c.srv.idle) // begins again after each request
 		price, err := c.srv.quote(ctx, lines.Text())
 		switch {
 		case errors.Is(err, errNonsense):
@@ -125,7 +128,8 @@ func (c *client) talk(ctx context.Context) error {
 	return because(ctx, lines.Err())
 }
 
-// because is why a connection could not be used: hangUp has closed it, once ctx is done.
+// because returns the reason of an error of a connection. Once ctx is done it is the cause
+// of that, since hangUp has closed the connection.
 func because(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
@@ -133,13 +137,13 @@ func because(ctx context.Context, err error) error {
 	return err
 }
 
-// sorry is the answer to a question that took too long.
+// sorry is the answer when a price cannot be found in time.
 const sorry = "sorry"
 
 var errNonsense = errors.New("that is no name of a thing")
 
-// quote asks cache and market at once, and takes what comes first. It does not wait
-// for long.
+// quote asks the cache and the market at the same time, and returns the first price. It
+// fails after 400 ms.
 func (srv *service) quote(ctx context.Context, name string) (price string, err error) {
 	if name == "" || name[0] < 'a' || name[0] > 'z' {
 		return "", fmt.Errorf("%w: %q", errNonsense, name)
@@ -158,9 +162,11 @@ func (srv *service) quote(ctx context.Context, name string) (price string, err e
 	return price, err
 }
 
+// A thing is something with a price.
 type thing string
 
-// cached knows every other thing, and has nothing to say of the others.
+// cached returns the price in the cache, which has about half of all things. For others it
+// blocks until ctx is done.
 func (th thing) cached(ctx context.Context) (string, error) {
 	if len(th)%2 == 0 {
 		<-ctx.Done()
@@ -169,7 +175,7 @@ func (th thing) cached(ctx context.Context) (string, error) {
 	return "42", traigo.Sleep(ctx, 20*time.Millisecond)
 }
 
-// onMarket always knows, and sometimes takes very long.
+// onMarket returns the price on the market, sometimes only after a long time.
 func (th thing) onMarket(ctx context.Context) (string, error) {
 	long := 80 + 150*rand.ExpFloat64()
 	err := traigo.Sleep(ctx, time.Duration(long)*time.Millisecond)

@@ -1,4 +1,4 @@
-// Package screen shows a text that changes: in its place, where there is a terminal.
+// Package screen draws a text on a terminal, and redraws it in place when it changes.
 package screen
 
 import (
@@ -11,16 +11,16 @@ import (
 	"golang.org/x/term"
 )
 
-// A Screen is the part of a terminal that is drawn again and again, below what was
-// printed before. One goroutine uses it.
+// A Screen is the part of a terminal below the lines that were printed before, in which a
+// text is redrawn. It must not be used by several goroutines at a time.
 type Screen struct {
 	out   io.Writer
 	size  func() (width, height int)
-	drawn int // lines on the terminal that are ours
+	drawn int // number of lines that Draw has written
 }
 
-// On returns a screen on a terminal; false if f is none, or one that cannot move its
-// cursor.
+// On returns a screen on the terminal f. It returns false if f is no terminal, or if the
+// terminal cannot move its cursor.
 func On(f *os.File) (*Screen, bool) {
 	if !term.IsTerminal(int(f.Fd())) || os.Getenv("TERM") == "dumb" {
 		return nil, false
@@ -34,13 +34,15 @@ func On(f *os.File) (*Screen, bool) {
 	}), true
 }
 
-// New returns a screen of a given size.
+// New returns a screen that writes to out. size returns the size of the terminal in
+// characters, which may change; 0 means that it is unknown.
 func New(out io.Writer, size func() (width, height int)) *Screen {
 	return &Screen{out: out, size: size}
 }
 
-// Draw replaces what was drawn before. Lines that are too long, or too many, are
-// cut: a terminal that wraps or scrolls would not know any more where they begin.
+// Draw replaces the text drawn before. It cuts lines that are too long, and leaves out
+// lines that are too many: if the terminal wrapped or scrolled, the next Draw could not
+// find the beginning of the text.
 func (s *Screen) Draw(text string) {
 	width, height := s.area()
 	lines := strings.Split(strings.TrimRight(text, "\n"), "\n")
@@ -58,7 +60,7 @@ func (s *Screen) Draw(text string) {
 	_, _ = s.out.Write(b.Bytes())
 }
 
-// Clear takes away what was drawn.
+// Clear removes the text drawn before.
 func (s *Screen) Clear() {
 	var b bytes.Buffer
 	s.home(&b)
@@ -67,7 +69,8 @@ func (s *Screen) Clear() {
 	_, _ = s.out.Write(b.Bytes())
 }
 
-// home moves to the first line that is ours. The terminal may have become lower since.
+// home moves the cursor to the first line of the text, as far as that is still in the
+// terminal, which may have become smaller.
 func (s *Screen) home(b *bytes.Buffer) {
 	_, height := s.area()
 	if up := min(s.drawn, height-1); up > 0 {
@@ -76,8 +79,7 @@ func (s *Screen) home(b *bytes.Buffer) {
 	b.WriteString("\r")
 }
 
-// area is the size of the terminal: the usual one where it does not know its own, as one
-// that nobody has set up.
+// area returns the size of the terminal, or 80×24 if it is unknown.
 func (s *Screen) area() (width, height int) {
 	width, height = s.size()
 	if width <= 0 || height <= 0 {
@@ -86,7 +88,7 @@ func (s *Screen) area() (width, height int) {
 	return width, height
 }
 
-// cut shortens a line to so many characters, not counting colors.
+// cut cuts a line to width characters, not counting escape sequences of colors.
 func cut(line string, width int) string {
 	if width < 1 {
 		return ""

@@ -14,7 +14,7 @@ import (
 	"github.com/traigo/traigo/cmd/traigo/internal/screen"
 )
 
-// A terminal understands what Screen says, and nothing else.
+// A terminal understands the escape sequences that Screen writes, and no others.
 type terminal struct {
 	t     *testing.T
 	lines [][]rune
@@ -65,6 +65,7 @@ func (tm *terminal) escape(code string) {
 	}
 }
 
+// shows returns the lines on the terminal.
 func (tm *terminal) shows() string {
 	var b strings.Builder
 	for _, line := range tm.lines {
@@ -87,7 +88,7 @@ func TestScreenDrawsInItsPlace(t *testing.T) {
 
 	s.Draw(strings.Repeat("x", 100) + "\n" + strings.Repeat("é", 18) + "\n" + strings.Repeat("é", 19))
 	assert.Equal(t, "before\n"+strings.Repeat("x", 18)+"…\n"+strings.Repeat("é", 18)+"\n"+strings.Repeat("é", 19), tm.shows(),
-		"nothing reaches the last column, where terminals wrap")
+		"no line reaches the last column, where terminals wrap")
 
 	s.Draw(strings.Repeat("line\n", 50))
 	assert.Equal(t, "before\n"+strings.Repeat("line\n", 7)+"… and 43 more lines", tm.shows())
@@ -97,7 +98,7 @@ func TestScreenDrawsInItsPlace(t *testing.T) {
 	assert.Equal(t, "before\nafter", tm.shows())
 }
 
-// A terminal that nobody has set up has no size, and a window may be one column wide.
+// The size of a terminal may be unknown, and its window may be one column wide.
 func TestScreenOfATerminalWithoutASize(t *testing.T) {
 	tm := &terminal{t: t}
 	s := screen.New(tm, func() (int, int) { return 0, 0 })
@@ -116,7 +117,7 @@ func TestScreenKeepsColorsWhole(t *testing.T) {
 	var out bytes.Buffer
 	s := screen.New(&out, func() (int, int) { return 6, 10 })
 	s.Draw("\x1b[31mred\x1b[0m")
-	assert.Contains(t, out.String(), "\x1b[31mred\x1b[0m\x1b[K", "three letters, whatever their color")
+	assert.Contains(t, out.String(), "\x1b[31mred\x1b[0m\x1b[K", "three characters, not counting the escapes")
 	out.Reset()
 	s.Draw("\x1b[31mred and more\x1b[0m")
 	assert.Contains(t, out.String(), "\x1b[31mred …\x1b[0m\x1b[K", "the color ends where the line is cut")
@@ -132,5 +133,5 @@ func TestScreenNeedsATerminal(t *testing.T) {
 	require.NoError(t, err)
 	defer null.Close()
 	_, ok = screen.On(null)
-	assert.False(t, ok, "a device, but no terminal")
+	assert.False(t, ok, "a device that is no terminal")
 }

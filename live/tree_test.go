@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -16,11 +15,8 @@ import (
 	"github.com/traigo/traigo/live"
 )
 
-//go:noinline
-func deafWork(end chan struct{}) error { <-end; return nil }
-
-// A task that a fork has given up is shown in the scope above, among tasks that may have
-// the same number: it has neither their scopes nor their stacks.
+// A task that a fork has given up is shown in the scope above the fork, where another task
+// may have the same ID. It must not get the scopes or the stack of that task.
 func TestATaskThatWasGivenUpIsNotTakenForAnother(t *testing.T) {
 	s := opened(t)
 	h := live.Handler(s)
@@ -35,11 +31,11 @@ func TestATaskThatWasGivenUpIsNotTakenForAnother(t *testing.T) {
 		}, traigo.Name("nested"))
 	}, traigo.Name("supervisor"))
 	fork := s.Fork(traigo.Name("billing"), traigo.CancelTimeout(time.Millisecond))
-	fork.Spawn(func(context.Context) error { return deafWork(end) }, traigo.Name("charge"))
+	fork.Spawn(ignoringCancel(end), traigo.Name("charge"))
 	<-in
 	fork.Cancel(errors.New("reset"))
 	require.Error(t, fork.Wait())
-	x := decode(t, get(h, "/?format=json").Body.Bytes())
+	x := getJSON(t, h, "")
 	for _, b := range x.Roots[0].Below {
 		switch b.Name {
 		case "charge":
@@ -58,33 +54,7 @@ func TestATaskThatWasGivenUpIsNotTakenForAnother(t *testing.T) {
 	}
 }
 
-// The stack of an abandoned call is the call's, in Dump and by itself.
-func TestAnAbandonedCallHasItsOwnStack(t *testing.T) {
-	s := opened(t)
-	h := live.Handler(s)
-	end := make(chan struct{})
-	defer close(end)
-	in, left := make(chan struct{}), make(chan struct{})
-	c := s.Spawn(func(ctx context.Context) error {
-		_ = traigo.Blocking(func() error { close(in); return deafWork(end) })(ctx)
-		close(left)
-		<-end // cleans up
-		return nil
-	}, traigo.Name("call"))
-	<-in
-	c.Cancel(nil)
-	<-left
-	for _, x := range s.Dump().Tasks {
-		assert.Equal(t, x.State == "abandoned", strings.Contains(x.Stack, "deafWork"), x.State)
-	}
-	at := fmt.Sprintf("/stack?scope=%d&task=%d", s.ID(), c.ID())
-	assert.NotContains(t, get(h, at).Body.String(), "deafWork")
-	w := get(h, at+"&call=1")
-	assert.Contains(t, w.Body.String(), "deafWork")
-	assert.NotContains(t, w.Body.String(), "(*call).run")
-}
-
-// The key of an abandoned call does not depend on what else there is.
+// The key of an abandoned call does not depend on the other tasks of the scope.
 func TestTheKeyOfAnAbandonedCallStays(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := opened(t)
@@ -96,7 +66,7 @@ func TestTheKeyOfAnAbandonedCallStays(t *testing.T) {
 		c.Cancel(nil)
 		synctest.Wait()
 		key := func() (key string) {
-			for _, b := range decode(t, get(h, "/?format=json").Body.Bytes()).Roots[0].Below {
+			for _, b := range getJSON(t, h, "").Roots[0].Below {
 				if b.State == "abandoned" {
 					key = b.Key
 				}
@@ -111,7 +81,8 @@ func TestTheKeyOfAnAbandonedCallStays(t *testing.T) {
 	})
 }
 
-// What it has opened by Run is below it, and not lost with its scope.
+// A scope that the task has opened by Run is shown below it, also when its own scope has
+// closed.
 func TestATaskThatWasGivenUpHasItsScopes(t *testing.T) {
 	s := opened(t)
 	end, in := make(chan struct{}), make(chan struct{})
@@ -126,7 +97,7 @@ func TestATaskThatWasGivenUpHasItsScopes(t *testing.T) {
 	<-in
 	fork.Cancel(nil)
 	require.Error(t, fork.Wait())
-	x := decode(t, get(live.Handler(s), "/?format=json").Body.Bytes())
+	x := getJSON(t, live.Handler(s), "")
 	require.Len(t, x.Roots[0].Below, 1)
 	charge := x.Roots[0].Below[0]
 	assert.Equal(t, "charge", charge.Name)

@@ -1,0 +1,288 @@
+package live
+
+import (
+	"context"
+	"encoding/json"
+	"math"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/traigo/traigo"
+)
+
+// A snapshot is all roots at one moment, with the warnings about them.
+type snapshot struct {
+	taken    time.Time
+	roots    []*node
+	counts   counts
+	warnings []warning
+	recheck  int
+	ended    []endedScope
+	note     string // says what is missing, if anything is
+
+	shapesOnce sync.Once
+	mu         sync.Mutex      // guards views
+	views      map[query]*view // shared by the streams that ask for the same
+}
+
+// takeSnapshot takes a snapshot without stacks. Only h.snapshots calls it, so it never
+// runs twice at a time.
+func (h *handler) takeSnapshot() *snapshot {
+	roots, ended := h.source()
+	taken := make([]traigo.Snapshot, len(roots))
+	for i, root := range roots {
+		// root.Err must not be called: the outcome would count as received, and a failure
+		// that nobody else asks for would no longer be logged.
+		taken[i] = root.Snapshot()
+	}
+	s := newSnapshot(taken, time.Now(), &h.lintState)
+	s.ended = ended
+	return s
+}
+
+// newSnapshot makes the trees of the roots, and runs the lints on them with what is
+// remembered of earlier snapshots.
+func newSnapshot(roots []traigo.Snapshot, now time.Time, remembered *lintState) *snapshot {
+	s := &snapshot{taken: now, views: make(map[query]*view)}
+	for _, root := range roots {
+		s.roots = append(s.roots, newTree(root, now))
+	}
+	s.counts = countNodes(s.roots)
+	s.warnings, s.recheck = remembered.run(s.roots, now)
+	return s
+}
+
+// A view is the part of a snapshot that a client asks for, folded and with lines left out
+// as the query wants it.
+type view struct {
+	*snapshot
+	query query
+	roots []*node
+	cut   int // lines left out
+	more  int // roots left out
+
+	encode sync.Once
+	stable []byte // JSON without the time of the snapshot, which differs each time
+	hash   string // of stable
+}
+
+// view returns the part of s that q asks for.
+func (s *snapshot) view(q query) *view {
+	v := &view{snapshot: s, query: q, roots: s.roots}
+	if q.scope != 0 || q.path != "" {
+		v.roots = s.find(q)
+	}
+	from := minFold
+	if q.full {
+		from = math.MaxInt
+	}
+	s.shapesOnce.Do(func() {
+		for _, root := range s.roots {
+			root.setShapes()
+		}
+	})
+	v.roots = fold(v.roots, "", from)
+	if !q.all {
+		all := len(v.roots)
+		v.roots, v.cut = limitLines(v.roots, maxLines)
+		v.more = all - len(v.roots)
+	}
+	return v
+}
+
+// sharedView returns the same view to all clients with the same query.
+func (s *snapshot) sharedView(q query) *view {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.views[q] == nil {
+		s.views[q] = s.view(q)
+	}
+	return s.views[q]
+}
+
+// find returns the nodes with the path and the ID that q asks for, except those below
+// another one.
+func (s *snapshot) find(q query) (found []*node) {
+	var search func(siblings []*node)
+	search = func(siblings []*node) {
+		for _, n := range siblings {
+			if (q.scope == 0 || n.Kind == kindScope && n.ID == q.scope) && (q.path == "" || n.hasPath(q.path)) {
+				found = append(found, n)
+			} else {
+				search(n.Below)
+			}
+		}
+	}
+	search(s.roots)
+	return found
+}
+
+// hasPath reports whether path is that of n, or is what a client is shown of it: escaped
+// and cut.
+func (n *node) hasPath(path string) bool {
+	return n.Path == path || (len(n.Path) > maxPathLen || !isPrintableASCII(n.Path)) && escape(n.Path, maxPathLen) == path
+}
+
+// notFound reports whether the query asks for a path or an ID that does not exist.
+func (v *view) notFound() bool {
+	return len(v.roots) == 0 && (v.query.path != "" || v.query.scope != 0)
+}
+
+// An answer is the JSON object that doc.go describes.
+type answer struct {
+	Version int       `json:"version"`
+	Taken   time.Time `json:"taken,omitzero"`
+	counts
+	Warnings []warning    `json:"warnings"`
+	Recheck  int          `json:"recheck,omitempty"`
+	Cut      int          `json:"cut,omitempty"`
+	Note     string       `json:"note,omitempty"`
+	Roots    []*node      `json:"roots"`
+	Ended    []endedScope `json:"ended,omitempty"`
+}
+
+const version = 1
+
+// json encodes v, with the time of the snapshot or without.
+func (v *view) json(withTime bool) []byte {
+	a := answer{
+		Version: version, counts: v.counts, Warnings: v.warnings, Recheck: v.recheck, Cut: v.cut,
+		Note: v.note, Roots: v.roots, Ended: v.ended,
+	}
+	if a.Warnings == nil {
+		a.Warnings = []warning{}
+	}
+	if a.Roots == nil {
+		a.Roots = []*node{}
+	}
+	if withTime {
+		a.Taken = v.taken
+	}
+	text, err := json.Marshal(a)
+	if err != nil {
+		panic("live: " + err.Error()) // only a time after the year 9999 cannot be encoded
+	}
+	return text
+}
+
+// stableJSON returns JSON that is the same in each snapshot as long as nothing changes,
+// and its hash. It is encoded once for all streams that share v.
+func (v *view) stableJSON() (text []byte, hash string) {
+	v.encode.Do(func() {
+		v.stable = v.json(false)
+		h := emptyHash
+		for _, b := range v.stable {
+			h = h.byte(b)
+		}
+		v.hash = strconv.FormatUint(uint64(h), 36)
+	})
+	return v.stable, v.hash
+}
+
+// idleFactor bounds the share of one processor that a throttle uses: after a call that
+// took d, the next one begins at least idleFactor*d later.
+const idleFactor = 2
+
+// A throttle calls a function for many clients, one call at a time and not too often. A
+// client gets the result of a call that began after the client had asked, so that no
+// answer is older than its request. Clients that wait for the same key share one result.
+type throttle[K comparable, V any] struct {
+	call     func(K) V
+	interval time.Duration // at least, between the beginnings of two calls
+
+	turn      chan struct{} // a semaphore of one: its holder makes the next call
+	notBefore time.Time     // when the next call may begin; guarded by turn
+
+	mu           sync.Mutex // guards the fields below
+	clients      int        // in get
+	started      uint64     // number of calls so far
+	resultNumber uint64     // which call result is from; 0 if there is no result
+	resultKey    K
+	result       V
+}
+
+func newThrottle[K comparable, V any](interval time.Duration, call func(K) V) *throttle[K, V] {
+	return &throttle[K, V]{call: call, interval: interval, turn: make(chan struct{}, 1)}
+}
+
+// get returns the result of a call with key that begins after get was called. When ctx
+// ends first, it returns the cause.
+func (t *throttle[K, V]) get(ctx context.Context, key K) (V, error) {
+	before := t.addClient()
+	defer t.removeClient()
+	var none V
+	select {
+	case t.turn <- struct{}{}:
+	case <-ctx.Done():
+		return none, context.Cause(ctx)
+	}
+	defer func() { <-t.turn }()
+	if result, ok := t.resultAfter(before, key); ok {
+		return result, nil
+	}
+	if err := sleepUntil(ctx, t.notBefore); err != nil {
+		return none, err
+	}
+	number, began := t.startCall(), time.Now()
+	result := t.call(key)
+	cost := time.Since(began)
+	t.notBefore = began.Add(max(t.interval, (1+idleFactor)*cost))
+	t.store(number, key, result)
+	return result, nil
+}
+
+// addClient counts a client, and returns how many calls have begun so far: the client may
+// have the results of later ones only.
+func (t *throttle[K, V]) addClient() (before uint64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.clients++
+	return t.started
+}
+
+// removeClient drops the result when the last client leaves: it may be large, and is too
+// old for any client that comes later.
+func (t *throttle[K, V]) removeClient() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.clients--; t.clients == 0 {
+		var none V
+		t.resultNumber, t.result = 0, none
+	}
+}
+
+func (t *throttle[K, V]) resultAfter(before uint64, key K) (result V, ok bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.result, t.resultNumber > before && t.resultKey == key
+}
+
+func (t *throttle[K, V]) startCall() (number uint64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.started++
+	return t.started
+}
+
+func (t *throttle[K, V]) store(number uint64, key K, result V) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.resultNumber, t.resultKey, t.result = number, key, result
+}
+
+// sleepUntil sleeps until t. When ctx ends first, it returns the cause.
+func sleepUntil(ctx context.Context, t time.Time) error {
+	wait := time.Until(t)
+	if wait <= 0 {
+		return nil
+	}
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
