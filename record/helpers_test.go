@@ -3,14 +3,20 @@ package record_test
 import (
 	"bytes"
 	"context"
+	"errors"
+	"fmt"
 	"io"
+	"log/slog"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/traigo/traigo"
@@ -153,3 +159,130 @@ type writing func(p []byte) (int, error)
 func (f writing) Write(p []byte) (int, error) { return f(p) }
 
 var _ io.Writer = writing(nil)
+
+// silent keeps the warning of a first loss out of the output of the tests.
+func silent(t *testing.T) {
+	t.Helper()
+	was := slog.Default()
+	slog.SetDefault(slog.New(slog.DiscardHandler))
+	t.Cleanup(func() { slog.SetDefault(was) })
+}
+
+// program is a random tree of scopes and tasks, of which some fail. It ends.
+func program(rnd *rand.Rand, observers ...traigo.ScopeOption) {
+	seed := func() *rand.Rand { return rand.New(rand.NewPCG(rnd.Uint64(), 1)) }
+	var body func(rnd *rand.Rand, depth int) func(context.Context, *traigo.Scope) error
+	body = func(rnd *rand.Rand, depth int) func(context.Context, *traigo.Scope) error {
+		return func(ctx context.Context, s *traigo.Scope) error {
+			for range 2 + rnd.IntN(12) {
+				pause, fate, inner := time.Duration(rnd.IntN(40))*time.Millisecond, rnd.IntN(20), rand.New(rand.NewPCG(rnd.Uint64(), 2))
+				s.Spawn(func(ctx context.Context) error {
+					if pause > 0 {
+						time.Sleep(pause)
+					}
+					switch {
+					case fate == 0:
+						return errors.New("no")
+					case fate == 1:
+						panic("no")
+					case fate < 6 && depth > 0:
+						return traigo.Run(ctx, body(inner, depth-1))
+					case fate < 8:
+						_ = traigo.Sleep(ctx, time.Duration(fate)*50*time.Millisecond)
+					}
+					return nil
+				}, traigo.Bubble(fate%2 == 0))
+			}
+			return nil
+		}
+	}
+	_ = traigo.Run(context.Background(), body(seed(), 3), append(observers, traigo.PanicAsError(), traigo.Name("root"))...)
+}
+
+// whole checks that a log of a program that has ended, and whose recorder was closed,
+// accounts for all that has been observed.
+func whole(t *testing.T, log []byte, observed uint64) *record.History {
+	t.Helper()
+	h := read(t, log)
+	assert.Equal(t, observed, h.Lost()+eventLines(log), "lines that are there, and lines that are said to be missing")
+	assert.Empty(t, unfinished(h))
+	assert.True(t, h.Closed)
+	assert.Zero(t, h.Damaged)
+	assert.False(t, h.Truncated)
+	return h
+}
+
+// segments are the files of a rotated log, the oldest first.
+func segments(t *testing.T, path string) (all [][]byte) {
+	t.Helper()
+	for i := 1; ; i++ {
+		log, err := os.ReadFile(fmt.Sprintf("%s.%d", path, i))
+		if errors.Is(err, os.ErrNotExist) {
+			break
+		}
+		require.NoError(t, err)
+		all = append([][]byte{log}, all...)
+	}
+	log, err := os.ReadFile(path)
+	require.NoError(t, err)
+	return append(all, log)
+}
+
+// flush has everything written that has been observed so far, unless that takes long.
+func flush(s *traigo.Scope) *traigo.Task {
+	t := s.Spawn(func(context.Context) error { return errors.New("flush") }, traigo.Name("flush"), traigo.Bubble(false))
+	<-t.Done()
+	return t
+}
+
+// flushed does so until it is, and in the newest file.
+func flushed(t *testing.T, s *traigo.Scope, path string) {
+	t.Helper()
+	for range 10_000 {
+		last := flush(s)
+		log, _ := os.ReadFile(path)
+		if bytes.Contains(log, fmt.Appendf(nil, `"k":"end","s":%d,"id":%d,`, s.ID(), last.ID())) {
+			return
+		}
+	}
+	t.Fatal("the writer does not come back")
+}
+
+// chat is a program in which much happens, one thing after the other.
+func chat(o traigo.Observer) (server, conn uint64) {
+	step := func() { time.Sleep(time.Millisecond) }
+	_ = traigo.Run(context.Background(), func(ctx context.Context, s *traigo.Scope) error {
+		server = s.ID()
+		s.Spawn(func(ctx context.Context) error {
+			_ = traigo.Run(ctx, func(ctx context.Context, s *traigo.Scope) error {
+				conn = s.ID()
+				s.Spawn(func(ctx context.Context) error {
+					<-ctx.Done()
+					step()
+					return ctx.Err()
+				}, traigo.Name("read"), traigo.Master(true))
+				step()
+				return nil
+			}, traigo.Name("conn"), traigo.Timeout(5*time.Second))
+			step()
+			return errors.New("accept: too many open files")
+		}, traigo.Name("accept"))
+		step()
+		step()
+		s.Spawn(func(ctx context.Context) error {
+			<-ctx.Done()
+			step()
+			panic("tick")
+		}, traigo.Name("tick"), traigo.Bubble(false), traigo.Awaited(false))
+		<-ctx.Done()
+		step()
+		step()
+		return nil
+	}, traigo.Name("server"), traigo.Observe(o), traigo.PanicAsError())
+	return server, conn
+}
+
+// badError is an error whose text does what it likes.
+type badError func() string
+
+func (e badError) Error() string { return e() }

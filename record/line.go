@@ -1,11 +1,42 @@
 package record
 
 import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"runtime"
+	"runtime/debug"
 	"strconv"
 	"time"
+	"unicode/utf8"
 
 	"github.com/traigo/traigo"
 )
+
+// headerAt returns what makes the first line of each segment. The number of the recording
+// is the same in all of them.
+func headerAt(t0 time.Time) func(segment uint64) []byte {
+	run := fmt.Sprintf("%08x", rand.Uint32()) //nolint:gosec // it tells recordings apart, and keeps no secret
+	program := ""
+	if info, ok := debug.ReadBuildInfo(); ok {
+		program = info.Path
+	}
+	return func(segment uint64) []byte {
+		b := append([]byte(nil), `{"traigo":1,"t0":"`...)
+		b = t0.UTC().AppendFormat(b, time.RFC3339Nano)
+		b = appendKey(append(b, '"'), "run", run)
+		if segment > 0 {
+			b = appendNumber(b, "segment", segment)
+		}
+		b = append(b, `,"pid":`...)
+		b = strconv.AppendInt(b, int64(os.Getpid()), 10)
+		b = appendKey(b, "go", runtime.Version())
+		if program != "" {
+			b = appendKey(b, "program", program)
+		}
+		return end(b)
+	}
+}
 
 // The lines of the log, as docs/log-format.md has them, put together by hand: it takes a
 // quarter of the time of encoding/json, and no memory.
@@ -225,5 +256,111 @@ func openerOf(s *traigo.Scope) (t *traigo.Task) {
 	return s.Opener()
 }
 
-// since is how long after the start of the log that was, in nanoseconds.
-func (r *Recorder) since(at time.Time) int64 { return max(0, int64(at.Sub(r.t0))) }
+// maxText is how many bytes of a name, an error or a stack are written.
+const maxText = 4096
+
+// appendText appends s as a JSON string, cut where it is too long.
+func appendText(b []byte, s string) []byte {
+	s, more := head(s)
+	b = appendEscaped(append(b, '"'), s)
+	if more > 0 {
+		b = append(b, "… ("...)
+		b = strconv.AppendInt(b, int64(more), 10)
+		b = append(b, " bytes more)"...)
+	}
+	return append(b, '"')
+}
+
+// head is as much of s as is written, and how much more there is.
+func head(s string) (begin string, more int) {
+	if len(s) <= maxText {
+		return s, 0
+	}
+	end := maxText
+	for end > maxText-utf8.UTFMax && !utf8.RuneStart(s[end]) {
+		end--
+	}
+	return s[:end], len(s) - end
+}
+
+// shortened is what appendText would write.
+func shortened(s string) string {
+	s, more := head(s)
+	if more == 0 {
+		return s
+	}
+	return s + "… (" + strconv.Itoa(more) + " bytes more)"
+}
+
+// appendEscaped leaves as it is what JSON and JavaScript may have in a string. What is
+// not UTF-8 becomes U+FFFD.
+func appendEscaped(b []byte, s string) []byte {
+	const hex = "0123456789abcdef"
+	done := 0
+	for i := 0; i < len(s); {
+		c := s[i]
+		if c >= ' ' && c < utf8.RuneSelf && c != '"' && c != '\\' && c != 0x7f {
+			i++
+			continue
+		}
+		size := 1
+		if c >= utf8.RuneSelf {
+			var r rune
+			r, size = utf8.DecodeRuneInString(s[i:])
+			if r != '\u2028' && r != '\u2029' && (r != utf8.RuneError || size > 1) {
+				i += size
+				continue
+			}
+			b = append(b, s[done:i]...)
+			b = append(b, '\\', 'u', hex[r>>12], hex[r>>8&15], hex[r>>4&15], hex[r&15])
+		} else {
+			b = append(b, s[done:i]...)
+			switch c {
+			case '"', '\\':
+				b = append(b, '\\', c)
+			case '\n':
+				b = append(b, '\\', 'n')
+			case '\t':
+				b = append(b, '\\', 't')
+			default:
+				b = append(b, '\\', 'u', '0', '0', hex[c>>4], hex[c&15])
+			}
+		}
+		i += size
+		done = i
+	}
+	return append(b, s[done:]...)
+}
+
+// textOf is the text of an error, and the stack if it is a panic. Both come from code
+// that may be anybody's: no lock is held here. One that panics has its panic as text.
+func textOf(err error) (text, stack string) {
+	switch x := err.(type) { //nolint:errorlint // what it is, not what it has inside
+	case nil:
+		return "", ""
+	case *traigo.PanicError:
+		if x.Recovered == nil {
+			return "panicked", ""
+		}
+		return some(fmt.Sprint(x.Recovered.Value)), string(x.Recovered.Stack) // fmt recovers
+	default:
+		return some(messageOf(err)), ""
+	}
+}
+
+func messageOf(err error) (text string) {
+	defer func() {
+		if value := recover(); value != nil {
+			text = fmt.Sprintf("(the Error method of a %T panicked: %v)", err, value)
+		}
+	}()
+	return err.Error()
+}
+
+// some is s, or says that it is nothing: an error without a text is still one.
+func some(s string) string {
+	if s == "" {
+		return "(no text)"
+	}
+	return s
+}

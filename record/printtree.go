@@ -6,9 +6,12 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/traigo/traigo"
 )
@@ -210,4 +213,27 @@ func (n *node) draw(b *bytes.Buffer, branch, stem string, left *int) {
 		*left--
 		fmt.Fprintf(b, "%s… and %d more\n", branch, more)
 	}
+}
+
+// printable is one line of s, as far as most characters, with escapes for what is no
+// letter, sign or space: a name must not be able to drive a terminal.
+func printable(s string, most int) string {
+	var b strings.Builder
+	for ; s != ""; most-- {
+		if most == 0 {
+			b.WriteString("…")
+			break
+		}
+		r, size := utf8.DecodeRuneInString(s)
+		switch {
+		case r == utf8.RuneError && size == 1:
+			fmt.Fprintf(&b, `\x%02x`, s[0])
+		case unicode.IsGraphic(r):
+			b.WriteRune(r)
+		default:
+			b.WriteString(strings.Trim(strconv.QuoteRune(r), "'"))
+		}
+		s = s[size:]
+	}
+	return b.String()
 }

@@ -182,3 +182,6 @@ func (r *Recorder) isRoot(s *traigo.Scope) bool {
 
 // now is the time for a line that is not an event's.
 func (r *Recorder) now() int64 { return max(0, int64(time.Since(r.t0))) }
+
+// since is how long after the start of the log that was, in nanoseconds.
+func (r *Recorder) since(at time.Time) int64 { return max(0, int64(at.Sub(r.t0))) }

@@ -3,7 +3,6 @@ package record_test
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -21,42 +20,6 @@ import (
 	"github.com/traigo/traigo/record"
 	"github.com/traigo/traigo/record/history"
 )
-
-// segments are the files of a rotated log, the oldest first.
-func segments(t *testing.T, path string) (all [][]byte) {
-	t.Helper()
-	for i := 1; ; i++ {
-		log, err := os.ReadFile(fmt.Sprintf("%s.%d", path, i))
-		if errors.Is(err, os.ErrNotExist) {
-			break
-		}
-		require.NoError(t, err)
-		all = append([][]byte{log}, all...)
-	}
-	log, err := os.ReadFile(path)
-	require.NoError(t, err)
-	return append(all, log)
-}
-
-// flush has everything written that has been observed so far, unless that takes long.
-func flush(s *traigo.Scope) *traigo.Task {
-	t := s.Spawn(func(context.Context) error { return errors.New("flush") }, traigo.Name("flush"), traigo.Bubble(false))
-	<-t.Done()
-	return t
-}
-
-// flushed does so until it is, and in the newest file.
-func flushed(t *testing.T, s *traigo.Scope, path string) {
-	t.Helper()
-	for range 10_000 {
-		last := flush(s)
-		log, _ := os.ReadFile(path)
-		if bytes.Contains(log, fmt.Appendf(nil, `"k":"end","s":%d,"id":%d,`, s.ID(), last.ID())) {
-			return
-		}
-	}
-	t.Fatal("the writer does not come back")
-}
 
 func TestEachFileCanBeReadAlone(t *testing.T) {
 	for _, opts := range [][]record.Option{nil, {record.Durable()}} {
@@ -223,33 +186,6 @@ func TestFilesChangeWithAge(t *testing.T) {
 	})
 }
 
-// What a task has opened by New may outlive it: the task does not come back for that.
-func TestCensusHasNoTasksThatHaveEnded(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		path := tempLog(t)
-		rec, err := record.Create(path, record.MaxAge(time.Minute))
-		require.NoError(t, err)
-		s := traigo.New(context.Background(), traigo.Name("s"), traigo.Observe(rec))
-		s.Spawn(func(ctx context.Context) error {
-			time.Sleep(time.Second)
-			_ = traigo.New(ctx, traigo.Name("visitor"))
-			return nil
-		}, traigo.Name("over"))
-		s.Spawn(func(ctx context.Context) error {
-			return traigo.Run(ctx, func(ctx context.Context, _ *traigo.Scope) error { return untilCanceled(ctx) }, traigo.Name("run"))
-		}, traigo.Name("alive"))
-		time.Sleep(time.Hour)
-		flush(s)
-		h, _ := readFile(t, path)
-		assert.Equal(t, []string{"s", "s/alive", "s/run", "s/visitor"}, unfinished(h))
-		assert.Equal(t, "s/alive", h.Scopes[1].By.Path())
-		assert.Len(t, h.Scopes[0].Tasks, 1, "only the one that is alive")
-		s.Cancel(nil)
-		_ = s.Wait()
-		require.NoError(t, rec.Close())
-	})
-}
-
 func TestKeepNone(t *testing.T) {
 	path := tempLog(t)
 	require.NoError(t, os.WriteFile(path+".1", nil, 0o600))
@@ -266,66 +202,6 @@ func TestKeepNone(t *testing.T) {
 	old, err := os.ReadFile(path + ".1")
 	require.NoError(t, err, "somebody else's")
 	assert.Empty(t, old)
-}
-
-// A program that is started again after a crash leaves what was recorded of it.
-func TestCreateKeepsTheRecordingThatIsThere(t *testing.T) {
-	path := tempLog(t)
-	begin := func(opts ...record.Option) string {
-		rec, err := record.Create(path, opts...)
-		require.NoError(t, err)
-		require.NoError(t, rec.Close())
-		h, _ := readFile(t, path)
-		return h.Run
-	}
-	runs := make([]string, 5)
-	for i := range runs {
-		runs[i] = begin(record.Keep(3))
-	}
-	for i, suffix := range []string{"", ".1", ".2", ".3"} {
-		h, _ := readFile(t, path+suffix)
-		assert.Equal(t, runs[len(runs)-1-i], h.Run, "the newest has no number, the oldest the highest")
-	}
-	assert.NoFileExists(t, path+".4")
-
-	last := begin(record.Keep(0))
-	h, _ := readFile(t, path+".1")
-	assert.Equal(t, runs[3], h.Run, "nothing was moved")
-	assert.NotEqual(t, runs[4], last)
-}
-
-func TestCreateMovesNothingThatIsNoRecording(t *testing.T) {
-	path := tempLog(t)
-	require.NoError(t, os.WriteFile(path, nil, 0o600))
-	rec, err := record.Create(path)
-	require.NoError(t, err)
-	require.NoError(t, rec.Close())
-	assert.NoFileExists(t, path+".1", "it was empty, as one of os.CreateTemp is")
-
-	rec, err = record.Create(os.DevNull)
-	require.NoError(t, err)
-	require.NoError(t, rec.Close())
-	assert.NoFileExists(t, os.DevNull+".1")
-}
-
-// Where a recorder still writes, its file is only called something else.
-func TestTwoRecordersOfOnePathDoNotMix(t *testing.T) {
-	path := tempLog(t)
-	first, err := record.Create(path)
-	require.NoError(t, err)
-	second, err := record.Create(path)
-	require.NoError(t, err)
-	for name, rec := range map[string]*record.Recorder{"first": first, "second": second} {
-		s := traigo.New(context.Background(), traigo.Name(name), traigo.Observe(rec))
-		require.NoError(t, s.Close())
-		require.NoError(t, rec.Close())
-	}
-	for name, file := range map[string]string{"first": path + ".1", "second": path} {
-		h, _ := readFile(t, file)
-		require.Len(t, h.Scopes, 1)
-		assert.Equal(t, name, h.Scopes[0].Name)
-		assert.True(t, h.Closed)
-	}
 }
 
 func TestKeepAll(t *testing.T) {
