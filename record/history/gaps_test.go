@@ -221,66 +221,6 @@ func TestReadKnowsWhatTheCensusLeavesOut(t *testing.T) {
 	}
 }
 
-// check holds what every history promises, whatever the log was.
-func check(t *testing.T, h *history.History) {
-	t.Helper()
-	all := map[*history.Scope]bool{}
-	for i, s := range h.Scopes {
-		require.False(t, all[s], "twice")
-		all[s] = true
-		if i > 0 {
-			require.LessOrEqual(t, h.Scopes[i-1].Opened, s.Opened)
-		}
-	}
-	children, opened := 0, 0
-	for _, s := range h.Scopes {
-		ordered(t, s.Opened, s.Finalized, s.Closed)
-		ordered(t, s.Opened, s.Canceled, s.Closed)
-		require.Equal(t, s.Closed == history.Never, s.State != history.ScopeClosed && s.State != history.ScopeLost)
-		require.Equal(t, s.Canceled == history.Never, s.Cause == nil)
-		depth := 0
-		for up := s; up != nil; up = up.Parent {
-			require.True(t, all[up])
-			depth++
-			require.LessOrEqual(t, depth, len(h.Scopes), "a circle")
-		}
-		for _, c := range s.Scopes {
-			require.Same(t, s, c.Parent)
-			require.LessOrEqual(t, s.Opened, c.Opened)
-			children++
-		}
-		if s.By != nil {
-			require.Same(t, s.Parent, s.By.Scope)
-			require.Contains(t, s.By.Scopes, s)
-			opened++
-		}
-		for i, task := range s.Tasks {
-			require.Same(t, s, task.Scope)
-			require.LessOrEqual(t, s.Opened, task.Spawned)
-			if i > 0 {
-				require.Less(t, s.Tasks[i-1].ID, task.ID)
-			}
-			ordered(t, task.Spawned, task.Started, task.Ended)
-			ordered(t, task.Spawned, task.Stuck, task.Ended)
-			ordered(t, task.Spawned, task.Ready, task.Ended)
-			opened -= len(task.Scopes)
-		}
-	}
-	require.Equal(t, len(h.Scopes)-len(h.Roots()), children)
-	require.Zero(t, opened, "who opened what is said on both sides")
-}
-
-func ordered(t *testing.T, times ...time.Duration) {
-	t.Helper()
-	last := time.Duration(0)
-	for _, at := range times {
-		if at != history.Never {
-			require.LessOrEqual(t, last, at)
-			last = at
-		}
-	}
-}
-
 // A task whose lines are all in a gap is named by the scope that it ended.
 func TestTaskThatIsOnlyNamedIsLost(t *testing.T) {
 	h, err := history.Read(strings.NewReader(header + `{"t":1,"k":"scope","id":3,"n":"server"}

@@ -59,6 +59,42 @@ func readLine(in *bufio.Reader) ([]byte, error) {
 	return long, err
 }
 
+// ReadAny reads a log of package record, as [Read] does, or a file of trio-vis, as
+// [ReadSCLogs] does: it tells them apart by how they begin. The error for anything
+// else says what it seems to be.
+func ReadAny(r io.Reader) (*History, error) {
+	in := bufio.NewReaderSize(r, 1<<16)
+	if start, _ := in.Peek(32); isPerfetto(start) {
+		return nil, errors.New("history: this is neither a log of traigo nor an sc-logs.json of trio-vis: it looks like a trace of Perfetto; look at that on ui.perfetto.dev")
+	}
+	for {
+		c, err := in.ReadByte()
+		if errors.Is(err, io.EOF) {
+			return nil, errors.New("history: the input is empty: there is neither a log of traigo in it nor an sc-logs.json of trio-vis")
+		}
+		if err != nil {
+			return nil, fmt.Errorf("history: %w", err)
+		}
+		if !isSpace(c) {
+			break
+		}
+	}
+	if err := in.UnreadByte(); err != nil {
+		return nil, fmt.Errorf("history: %w", err)
+	}
+	start, _ := in.Peek(256) // an error of r comes again
+	if isHeader(start) || bytes.HasPrefix([]byte(`{"traigo":`), start) {
+		return Read(in)
+	}
+	if key := firstKey(start); key == "config" || key == "runRecords" {
+		return ReadSCLogs(in)
+	}
+	if hint := looksLike(start); hint != "" || start[0] != '{' {
+		return nil, fmt.Errorf("history: this is neither a log of traigo nor an sc-logs.json of trio-vis%s", hint)
+	}
+	return ReadSCLogs(in)
+}
+
 type taskKey struct{ scope, task uint64 }
 
 // A reader puts lines together.
@@ -260,4 +296,82 @@ func (rd *reader) spawned(l *line) bool {
 	}
 	t.census = rd.censusNumber()
 	return true
+}
+
+// The steps in the lives of scopes and tasks, once they are known.
+
+func (rd *reader) scopeStep(l *line) {
+	s := rd.scopes[l.ID]
+	switch l.Kind {
+	case "finalize":
+		s.Finalized = l.at()
+	case "cancel":
+		s.Canceled, s.Cause = l.at(), &Cause{Kind: l.Why, Err: l.Err}
+		if l.By != 0 {
+			s.Cause.By = rd.task(l.ID, l.By, l.at()).Task
+		}
+	case "close":
+		s.Closed, s.Err = l.at(), l.Err
+	}
+	s.State = s.stateNow()
+}
+
+// stateNow is what the times say.
+func (s *Scope) stateNow() ScopeState {
+	switch {
+	case s.Closed != Never:
+		return ScopeClosed
+	case s.Canceled != Never:
+		return ScopeCanceling
+	case s.Finalized != Never:
+		return ScopeFinalizing
+	default:
+		return ScopeOpen
+	}
+}
+
+// step takes a step in the life of t; false if it makes no sense.
+func (t *Task) step(l *line) bool {
+	switch l.Kind {
+	case "start":
+		t.Started = l.at()
+	case "ready":
+		t.Ready = l.at()
+	case "abandon":
+		t.Abandoned = append(t.Abandoned, l.at())
+	case "stuck":
+		t.Stuck = l.at()
+		if t.Stack == "" {
+			t.Stack = l.Stack
+		}
+	case "end":
+		t.Ended, t.State, t.Err = l.at(), TaskState(l.State), l.Err
+		if l.Stack != "" {
+			t.Stack = l.Stack
+		}
+		if !endStates[t.State] {
+			t.State = TaskLost // that it has ended is worth more than nothing
+			return false
+		}
+	}
+	if t.Unfinished() {
+		t.State = t.stateNow()
+	}
+	return true
+}
+
+// stateNow is what the times say of a task that has not ended.
+func (t *Task) stateNow() TaskState {
+	switch {
+	case t.Stuck != Never:
+		return TaskStuck
+	case t.Started != Never:
+		return TaskRunning
+	default:
+		return TaskQueued
+	}
+}
+
+var endStates = map[TaskState]bool{
+	TaskOK: true, TaskFailed: true, TaskCanceled: true, TaskPanicked: true, TaskExited: true,
 }

@@ -1,8 +1,12 @@
 package history_test
 
 import (
+	"bytes"
+	"compress/gzip"
+	"errors"
 	"strings"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -10,21 +14,6 @@ import (
 
 	"github.com/traigo/traigo/record/history"
 )
-
-const header = `{"traigo":1,"t0":"2026-11-21T01:02:03.000000004Z","run":"6f1c9a0e","pid":71,"go":"go1.26","program":"example.com/chat"}` + "\n"
-
-// chat is the log that docs/log-format.md shows.
-const chat = header + `{"t":1000,"k":"scope","id":3,"n":"server"}
-{"t":2100,"k":"spawn","s":3,"id":1,"n":"accept","f":"bwm"}
-{"t":2300,"k":"start","s":3,"id":1}
-{"t":2900,"k":"scope","id":4,"in":3,"by":1,"n":"conn","dl":5000002900}
-{"t":9000,"k":"end","s":3,"id":1,"st":"failed","err":"accept: too many open files"}
-{"t":9050,"k":"cancel","id":3,"why":"task failed","by":1,"err":"accept: too many open files"}
-{"t":9051,"k":"cancel","id":4,"why":"parent canceled"}
-{"t":9100,"k":"close","id":4,"err":"…"}
-{"t":9900,"k":"close","id":3,"err":"scope \"server\": task \"accept\": accept: too many open files"}
-{"t":9901,"k":"bye"}
-`
 
 func TestReadPutsTheLinesTogether(t *testing.T) {
 	h, err := history.Read(strings.NewReader(chat))
@@ -97,4 +86,108 @@ func TestReadRefusesWhatItCannotRead(t *testing.T) {
 		_, err := history.Read(strings.NewReader(row.log))
 		assert.ErrorContains(t, err, row.says, row.log)
 	}
+}
+
+func TestReadAnyTellsTheFormatsApart(t *testing.T) {
+	h := readLog(t, chat)
+	for says, text := range map[string]string{
+		"a log":                     chat,
+		"a log below empty lines":   "\n  \r\n" + chat,
+		"a file of trio-vis":        fetch,
+		"one that we have written":  string(scLogs(t, h)),
+		"one with other keys first": `{"x":1,"runRecords":[]}`,
+	} {
+		_, err := history.ReadAny(strings.NewReader(text))
+		require.NoError(t, err, says)
+		_, err = history.ReadAny(iotest.OneByteReader(strings.NewReader(text)))
+		require.NoError(t, err, says)
+	}
+	h, err := history.ReadAny(strings.NewReader(chat))
+	require.NoError(t, err)
+	assert.False(t, h.TrioVis)
+	h, err = history.ReadAny(strings.NewReader(fetch))
+	require.NoError(t, err)
+	assert.True(t, h.TrioVis)
+}
+
+func TestReadAnySaysWhatItHasGot(t *testing.T) {
+	var zipped, chrome, perfetto bytes.Buffer
+	zip := gzip.NewWriter(&zipped)
+	_, err := zip.Write([]byte(chat))
+	require.NoError(t, err)
+	require.NoError(t, zip.Close())
+	require.NoError(t, readLog(t, chat).WriteChrome(&chrome))
+	require.NoError(t, readLog(t, chat).WritePerfetto(&perfetto))
+	for _, row := range []struct{ text, says string }{
+		{"", "is empty"},
+		{" \n\t", "is empty"},
+		{zipped.String(), "gunzip"},
+		{chrome.String(), "Chrome trace"},
+		{`{"traceEvents":[]}`, "Chrome trace"},
+		{`[{"ph":"B"}]`, "Chrome trace"},
+		{perfetto.String(), "Perfetto"},
+		{"<!doctype html>", "page"},
+		{chat[len(header):], "first line is missing"},
+		{`{"time":"2026-11-21T01:02:03Z","level":"INFO","msg":"hello"}`, "logger"},
+		{`{"id":1,"name":"server","path":"server"}`, "snapshot"},
+		{"go 1.26 trace\x00\x00\x00", "go tool trace"},
+		{"hello", "neither a log of traigo nor an sc-logs.json"},
+		{`{"hello":1}`, "no runRecords"},
+		{`{"traigo":3}`, "reads version 1"},
+	} {
+		_, err := history.ReadAny(strings.NewReader(row.text))
+		require.ErrorContains(t, err, row.says)
+		assert.True(t, strings.HasPrefix(err.Error(), "history: "), err.Error())
+	}
+	_, err = history.Read(strings.NewReader(zipped.String()))
+	assert.ErrorContains(t, err, "gunzip")
+}
+
+func TestReadersReturnTheErrorOfTheReader(t *testing.T) {
+	broken := errors.New("broken")
+	for _, before := range []string{"", header, chat, "{", fetch[:300]} {
+		r := func() *iotestReader { return &iotestReader{strings.NewReader(before), broken} }
+		_, err := history.ReadAny(r())
+		require.ErrorIs(t, err, broken, before)
+		if before != fetch[:300] {
+			_, err = history.Read(r())
+			require.ErrorIs(t, err, broken, before)
+		}
+		_, err = history.ReadSCLogs(r())
+		if !strings.HasPrefix(before, header) {
+			require.ErrorIs(t, err, broken, before)
+		}
+	}
+}
+
+// An iotestReader ends in an error.
+type iotestReader struct {
+	*strings.Reader
+	err error
+}
+
+func (r *iotestReader) Read(b []byte) (int, error) {
+	if r.Len() == 0 {
+		return 0, r.err
+	}
+	return r.Reader.Read(b)
+}
+
+func FuzzRead(f *testing.F) {
+	f.Add([]byte(chat))
+	for seed := range uint64(20) {
+		f.Add([]byte(randomLog(seed)))
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		if h, err := history.Read(bytes.NewReader(text)); err == nil {
+			everything(t, h)
+		}
+		// What is behind the first line is never a reason to refuse it all, but a line
+		// that begins as another first line.
+		if h, err := history.Read(bytes.NewReader(append([]byte(header), text...))); err == nil {
+			everything(t, h)
+		} else {
+			require.Contains(t, string(text), `{"traigo":`)
+		}
+	})
 }

@@ -2,6 +2,7 @@ package history
 
 import (
 	"cmp"
+	"fmt"
 	"io"
 	"slices"
 	"strconv"
@@ -177,4 +178,238 @@ func (d *drawing) draw(g group, branch, stem string) {
 		d.draw(b, branch, past)
 	}
 	d.depth--
+}
+
+// What failed first.
+
+// firstFailed returns the scope that was the first to fail on its own account: where a
+// failure went up through several at once, the innermost. It is nil if none failed.
+func (h *History) firstFailed() (first *Scope) {
+	for _, s := range h.Scopes {
+		if !s.failedItself() {
+			continue
+		}
+		if first == nil || s.Canceled < first.Canceled || s.Canceled == first.Canceled && s.isBelow(first) {
+			first = s
+		}
+	}
+	return first
+}
+
+// failedItself tells a scope that failed from one that ended with what it was in.
+func (s *Scope) failedItself() bool {
+	if s.Cause == nil || s.Canceled == Never {
+		return false
+	}
+	switch s.Cause.Kind {
+	case "task failed", "body failed", "panicked", "timeout":
+		return true
+	default:
+		return false
+	}
+}
+
+func (s *Scope) isBelow(up *Scope) bool {
+	for s = s.Parent; s != nil; s = s.Parent {
+		if s == up {
+			return true
+		}
+	}
+	return false
+}
+
+func (h *History) headline() string {
+	parts := []string{oneLine(h.title(), most)}
+	add := func(format string, args ...any) { parts = append(parts, fmt.Sprintf(format, args...)) }
+	if !h.Started.IsZero() {
+		add("%s", h.Started.UTC().Format("2006-01-02 15:04:05 UTC"))
+	}
+	if h.PID != 0 {
+		add("pid %d", h.PID)
+	}
+	if h.Go != "" {
+		add("%s", oneLine(h.Go, 40))
+	}
+	tasks := 0
+	for _, s := range h.Scopes {
+		tasks += len(s.Tasks)
+	}
+	add("%s", plural(uint64(len(h.Scopes)), "scope"))
+	add("%s", plural(uint64(tasks), "task"))
+	add("%s", h.span(h.End))
+	return strings.Join(parts, ", ")
+}
+
+// describe is the line for a group: its first member stands for all.
+func (d *drawing) describe(g group) string {
+	n := g[0]
+	var b strings.Builder
+	if n.task != nil {
+		b.WriteString(symbol(n.task) + " ")
+	}
+	name := n.scope.Name
+	if n.task != nil {
+		name = n.task.Name
+	}
+	b.WriteString(oneLine(name, most))
+	if len(g) > 1 {
+		fmt.Fprintf(&b, " [×%s]", thousands(uint64(len(g))))
+	}
+	b.WriteString("  " + d.lasted(g))
+	notes := d.scopeNotes(n.scope)
+	if n.task != nil {
+		notes = taskNotes(n.task)
+	}
+	if notes != "" {
+		b.WriteString("  " + notes)
+		if g.differ() {
+			b.WriteString(", and other errors")
+		}
+	}
+	return b.String()
+}
+
+// differ reports whether not all of the group have the error of the first.
+func (g group) differ() bool {
+	for _, n := range g {
+		if n.task != nil && n.task.reason() != g[0].task.reason() {
+			return true
+		}
+		if n.task == nil && errOf(n.scope) != errOf(g[0].scope) {
+			return true
+		}
+	}
+	return false
+}
+
+// errOf is the error that scopeNotes shows.
+func errOf(s *Scope) string {
+	if s.Cause != nil {
+		return s.Cause.Err
+	}
+	return s.Err
+}
+
+func symbol(t *Task) string {
+	switch t.State {
+	case TaskOK:
+		return "✓"
+	case TaskFailed, TaskPanicked, TaskExited:
+		return "✗"
+	case TaskCanceled:
+		return "○"
+	case TaskStuck:
+		return "!"
+	case TaskLost:
+		return "?"
+	case TaskQueued, TaskRunning:
+	}
+	return "▶"
+}
+
+func taskNotes(t *Task) string {
+	var notes []string
+	if t.Master {
+		notes = append(notes, "master")
+	}
+	switch t.State {
+	case TaskOK:
+		if t.Stuck != Never {
+			notes = append(notes, "was given up")
+		}
+	case TaskQueued:
+		notes = append(notes, "never started")
+	case TaskRunning:
+		notes = append(notes, "still running")
+	case TaskStuck:
+		notes = append(notes, "given up, still running")
+	case TaskLost:
+		notes = append(notes, "ended in a gap of the log")
+	default:
+		note := string(t.State)
+		if why := t.reason(); why != "" {
+			note += ": " + oneLine(why, most)
+		}
+		notes = append(notes, note)
+	}
+	if n := len(t.Abandoned); n > 0 {
+		notes = append(notes, "abandoned "+plural(uint64(n), "call"))
+	}
+	return strings.Join(notes, ", ")
+}
+
+// reason is the error, if it says more than the name and the state do.
+func (t *Task) reason() string {
+	switch t.State {
+	case TaskFailed:
+		return t.Err
+	case TaskPanicked:
+		if _, value, found := strings.Cut(t.Err, " panicked: "); found {
+			return value
+		}
+		return t.Err
+	default:
+		return ""
+	}
+}
+
+func (d *drawing) scopeNotes(s *Scope) string {
+	var notes []string
+	switch {
+	case s.State == ScopeLost:
+		notes = append(notes, "closed in a gap of the log")
+	case s.Closed == Never:
+		notes = append(notes, "still "+string(s.State))
+	}
+	if s.Cause != nil && (s.Cause.Kind != "completed" || s.Cause.Err != "") {
+		notes = append(notes, d.causeNote(s))
+	} else if s.Err != "" {
+		notes = append(notes, "failed: "+oneLine(s.Err, most))
+	}
+	if n := strings.Count(s.Err, "; also: "); n > 0 {
+		notes = append(notes, plural(uint64(n), "error")+" more")
+	}
+	if n := len(s.Abandoned); n > 0 {
+		notes = append(notes, "abandoned "+plural(uint64(n), "call"))
+	}
+	return strings.Join(notes, ", ")
+}
+
+// causeNote says why s ended, and who was it.
+func (d *drawing) causeNote(s *Scope) string {
+	note := oneLine(s.Cause.Kind, most)
+	by := d.known.of(s)
+	switch task, scope := by.task, by.scope; {
+	case s.Cause.Kind == parentCanceled && task != nil:
+		return note + " ← " + oneLine(task.Scope.shortPath()+"/"+task.Name, most)
+	case s.Cause.Kind == parentCanceled && scope != nil && scope != s:
+		return note + " ← " + oneLine(scope.shortPath(), most) + ": " + oneLine(scope.Cause.text(), most)
+	case task != nil:
+		note += " ← " + oneLine(task.Name, most)
+	}
+	if s.Cause.Err != "" {
+		note += ": " + oneLine(s.Cause.Err, most)
+	}
+	return note
+}
+
+// lasted is how long the group took, each for itself: at least, where it had not ended.
+func (d *drawing) lasted(g group) string {
+	shortest, longest, least := time.Duration(-1), time.Duration(0), ""
+	for _, n := range g {
+		end := n.end()
+		if end == Never {
+			end, least = max(d.history.End, n.begin()), "≥"
+		}
+		took := end - n.begin()
+		longest = max(longest, took)
+		if shortest < 0 || took < shortest {
+			shortest = took
+		}
+	}
+	low, high := d.history.span(shortest), d.history.span(longest)
+	if low == high {
+		return least + high
+	}
+	return least + low + "–" + high
 }

@@ -1,7 +1,7 @@
 package history_test
 
 import (
-	"fmt"
+	"bytes"
 	"strings"
 	"testing"
 	"time"
@@ -10,46 +10,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/traigo/traigo/record/history"
-)
-
-// trioVis makes a file as trio-vis writes it, of lines "+name parent" and "-name
-// parent": names with a colon in front are tasks, and the last record has the wrong type.
-func trioVis(lines ...string) string {
-	var b strings.Builder
-	b.WriteString("{\n    \"config\": {\n        \"makeDirectScopeTransparent\": true\n    },\n    \"runRecords\": [")
-	for i, line := range lines {
-		name, parent, _ := strings.Cut(line[1:], " ")
-		kind, desc := "scope", "created"
-		if bare, ok := strings.CutPrefix(name, ":"); ok {
-			name, kind = bare, "task"
-		}
-		if line[0] == '-' {
-			desc = "exited"
-			if i == len(lines)-1 {
-				kind = "task"
-			}
-		}
-		if i > 0 {
-			b.WriteString(",")
-		}
-		name, parent = strings.ReplaceAll(name, "@", "__TRIO_VIS_Tscope"), strings.ReplaceAll(parent, "@", "__TRIO_VIS_Tscope")
-		fmt.Fprintf(&b, "\n        {\n            \"time\": %d,\n            \"desc\": %q,\n            \"name\": %q,\n            \"type\": %q", i, desc, name, kind)
-		if parent != "" {
-			fmt.Fprintf(&b, ",\n            \"parent\": %q", parent)
-		}
-		b.WriteString("\n        }")
-	}
-	b.WriteString("\n    ]\n}")
-	return b.String()
-}
-
-// fetch is what trio-vis makes of a main task with two nurseries, the first of which
-// it forgets to close.
-var fetch = trioVis(
-	"+main-0@", "+:main-0 main-0@",
-	"+nursery-0 main-0@", "+get-0@ nursery-0", "+:get-0 get-0@", "-:get-0 get-0@", "-get-0@ nursery-0",
-	"+nursery-1 main-0@", "+get-1@ nursery-1", "+:get-1 get-1@", "-:get-1 get-1@", "-get-1@ nursery-1",
-	"-nursery-1 main-0@", "-:main-0 main-0@", "-main-0@",
 )
 
 func TestReadSCLogsOfTrioVis(t *testing.T) {
@@ -148,4 +108,32 @@ func TestReadSCLogsSaysWhatIsWrongAndWhere(t *testing.T) {
 		require.ErrorContains(t, err, says)
 		assert.True(t, strings.HasPrefix(err.Error(), "history: "), err.Error())
 	}
+}
+
+func FuzzReadSCLogs(f *testing.F) {
+	f.Add([]byte(fetch))
+	h, err := history.Read(bytes.NewReader([]byte(chat)))
+	if err != nil {
+		f.Fatal(err)
+	}
+	for seed := range uint64(10) {
+		var b bytes.Buffer
+		if seed > 0 {
+			if h, err = history.Read(bytes.NewReader([]byte(randomLog(seed)))); err != nil {
+				f.Fatal(err)
+			}
+		}
+		if err := h.WriteSCLogs(&b); err != nil {
+			f.Fatal(err)
+		}
+		f.Add(b.Bytes())
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		if h, err := history.ReadSCLogs(bytes.NewReader(text)); err == nil {
+			everything(t, h)
+		}
+		if h, err := history.ReadAny(bytes.NewReader(text)); err == nil {
+			everything(t, h)
+		}
+	})
 }

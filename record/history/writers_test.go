@@ -1,17 +1,65 @@
 package history_test
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"strconv"
 	"strings"
 	"testing"
+	"testing/iotest"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/traigo/traigo/record/history"
 )
+
+var writers = map[string]func(*history.History, io.Writer) error{
+	"sclogs":   (*history.History).WriteSCLogs,
+	"chrome":   (*history.History).WriteChrome,
+	"perfetto": (*history.History).WritePerfetto,
+	"tree":     (*history.History).WriteTree,
+}
+
+// everything holds what is promised of whatever could be read.
+func everything(t *testing.T, h *history.History) {
+	t.Helper()
+	check(t, h)
+	for name, write := range writers {
+		var b bytes.Buffer
+		require.NoError(t, write(h, &b), name)
+		switch name {
+		case "sclogs":
+			require.NoError(t, visCheck(b.Bytes()))
+			back, err := history.ReadSCLogs(&b)
+			require.NoError(t, err)
+			require.Len(t, back.Scopes, len(h.Scopes))
+		case "tree":
+			for i, c := range b.Bytes() {
+				require.False(t, c < ' ' && c != '\n' || c == 0x7f, "byte %d could drive a terminal", i)
+			}
+		}
+	}
+	for _, s := range h.Scopes {
+		_, scope := s.Culprit()
+		require.True(t, scope == nil || s.Cause != nil)
+	}
+}
+
+func TestWritersReturnTheErrorOfTheWriter(t *testing.T) {
+	h := readLog(t, chat)
+	for name, write := range writers {
+		full := errors.New("disk full")
+		err := write(h, iotest.TruncateWriter(&failing{full}, 1<<20))
+		require.ErrorIs(t, err, full, name)
+	}
+}
+
+type failing struct{ err error }
+
+func (f *failing) Write([]byte) (int, error) { return 0, f.err }
 
 // bigLog is one of n tasks, in scopes of a hundred: three lines for each task. Each
 // thousand is followed by a gap and a census, if there are to be any.

@@ -6,6 +6,7 @@ import (
 	"io"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -150,4 +151,70 @@ func (s *Scope) withinTask() bool {
 		return false
 	}
 	return s.By.Unfinished() || s.Closed != Never && s.Closed <= s.By.Ended
+}
+
+// scNames hands out numbers, as trio-vis does: fetch-0, fetch-1, …
+type scNames map[string]int
+
+func newSCNames() scNames { return make(scNames) }
+
+// unique never gives the same name twice: the number is always there, so that no other
+// name looks like it.
+func (names scNames) unique(base string) string {
+	n := names[base]
+	names[base]++
+	return base + "-" + strconv.Itoa(n)
+}
+
+// scName is a name without what would look like a mark.
+func scName(name, otherwise string) string {
+	if name == "" {
+		return otherwise
+	}
+	return strings.ReplaceAll(oneLine(name, 200), " [", " (")
+}
+
+var noBrackets = strings.NewReplacer("[", "(", "]", ")")
+
+func mark(word, why string) string {
+	if why != "" {
+		word += ": " + noBrackets.Replace(oneLine(why, 80))
+	}
+	return " [" + word + "]"
+}
+
+func (s *Scope) marks(late bool) (marks string) {
+	switch {
+	case s.Cause != nil && s.Cause.Kind == parentCanceled:
+		marks += mark(parentCanceled, "") // why is with the parent
+	case s.Cause != nil && s.Cause.Kind != "completed":
+		marks += mark(s.Cause.Kind, s.Cause.Err)
+	case s.Err != "":
+		marks += mark("failed", s.Err)
+	}
+	return marks + endMarks(late, s.State == ScopeLost, s.Closed == Never)
+}
+
+func (t *Task) marks(late bool) (marks string) {
+	switch t.State {
+	case TaskFailed, TaskPanicked:
+		marks = mark(string(t.State), t.reason())
+	case TaskQueued, TaskStuck, TaskCanceled, TaskExited:
+		marks = mark(string(t.State), "")
+	case TaskOK, TaskRunning, TaskLost:
+	}
+	return marks + endMarks(late, t.State == TaskLost, t.Unfinished())
+}
+
+func endMarks(late, lost, unfinished bool) (marks string) {
+	if lost {
+		marks += mark("lost", "")
+	}
+	if unfinished {
+		marks += mark("running", "")
+	}
+	if late {
+		marks += mark("straggler", "")
+	}
+	return marks
 }
