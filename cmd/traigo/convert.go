@@ -7,6 +7,7 @@ import (
 	"io"
 	"strings"
 
+	"github.com/traigo/traigo/record/export"
 	"github.com/traigo/traigo/record/history"
 )
 
@@ -26,11 +27,11 @@ var convertCommand = command{
 var formats = []struct {
 	name   string
 	binary bool
-	write  func(*history.History, io.Writer) error
+	write  func(io.Writer, *history.History) error
 }{
-	{"sclogs", false, (*history.History).WriteSCLogs},
-	{"chrome", false, (*history.History).WriteChrome},
-	{"perfetto", true, (*history.History).WritePerfetto},
+	{"sclogs", false, export.SCLogs},
+	{"chrome", false, export.Chrome},
+	{"perfetto", true, export.Perfetto},
 }
 
 func convert(_ context.Context, env *environment, args []string) error {
@@ -56,7 +57,7 @@ func convert(_ context.Context, env *environment, args []string) error {
 		}
 		// What cannot be converted must not leave half a file behind.
 		var text bytes.Buffer
-		if err := f.write(h, &text); err != nil {
+		if err := f.write(&text, h); err != nil {
 			return err
 		}
 		if *out == "" {

@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+
+	"github.com/traigo/traigo/record/export"
 )
 
 var treeCommand = command{
@@ -22,5 +24,5 @@ func tree(_ context.Context, env *environment, args []string) error {
 	if err != nil {
 		return err
 	}
-	return h.WriteTree(env.stdout)
+	return export.Tree(env.stdout, h)
 }

@@ -1,4 +1,4 @@
-package history
+package export
 
 import (
 	"cmp"
@@ -8,22 +8,24 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/traigo/traigo/record/history"
 )
 
-// WriteChrome writes the history as a Chrome trace (JSON), for ui.perfetto.dev,
+// Chrome writes the history as a Chrome trace (JSON), for ui.perfetto.dev,
 // chrome://tracing, and others. Scopes and tasks are slices on rows that look like
 // threads: those with the same path share some, so that no two overlap. Arrows lead
 // from what opened a scope or spawned a task to that, and from what ended a scope to
 // that scope. What has not ended is called so, and ends with the log: a beginning alone
 // is drawn as a dot by some viewers.
-func (h *History) WriteChrome(w io.Writer) error {
+func Chrome(w io.Writer, h *history.History) error {
 	return writeTo(w, func(out sink) {
 		c := &chromeWriter{out: out, pid: strconv.Itoa(max(h.PID, 1))}
 		out.text("{\"displayTimeUnit\":\"ns\",\n\"otherData\":")
-		c.facts(h.facts())
+		c.facts(recordingFacts(h))
 		out.text(",\n\"traceEvents\":[")
-		c.metadata("process_name", "0", "name", quoted(oneLine(h.title(), 200)))
-		for i, l := range lanes(h.picture()) {
+		c.metadata("process_name", "0", "name", quoted(oneLine(title(h), 200)))
+		for i, l := range lanes(picture(h)) {
 			c.lane(l, i+1)
 		}
 		out.text("\n]}\n")
@@ -31,7 +33,7 @@ func (h *History) WriteChrome(w io.Writer) error {
 }
 
 // facts are what is known of the recording as a whole.
-func (h *History) facts() (facts []fact) {
+func recordingFacts(h *history.History) (facts []fact) {
 	if h.Run != "" {
 		facts = append(facts, fact{key: "run", text: h.Run})
 	}
@@ -41,7 +43,7 @@ func (h *History) facts() (facts []fact) {
 	if !h.Started.IsZero() {
 		facts = append(facts, fact{key: "started", text: h.Started.Format(time.RFC3339Nano)})
 	}
-	for i, warning := range h.warnings() {
+	for i, warning := range warnings(h) {
 		key := "warning"
 		if i > 0 { // each needs a key of its own: of two that are the same, readers take the last
 			key += " " + strconv.Itoa(i+1)
@@ -97,9 +99,9 @@ func (sl *slice) color() string {
 	switch t := sl.task; {
 	case t != nil && t.Failed(), t == nil && sl.scope.Failed():
 		return "terrible"
-	case sl.open, t != nil && t.State == TaskLost, t == nil && sl.scope.State == ScopeLost:
+	case sl.open, t != nil && t.State == history.TaskLost, t == nil && sl.scope.State == history.ScopeLost:
 		return "bad"
-	case t != nil && t.State == TaskCanceled:
+	case t != nil && t.State == history.TaskCanceled:
 		return "grey"
 	default:
 		return ""

@@ -1,4 +1,4 @@
-package history_test
+package export_test
 
 import (
 	"bytes"
@@ -11,7 +11,9 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/traigo/traigo/record/export"
 	"github.com/traigo/traigo/record/history"
+	"github.com/traigo/traigo/record/internal/logtest"
 )
 
 type chromeEvent struct {
@@ -32,7 +34,7 @@ func (e chromeEvent) ns(t *testing.T) int64 {
 func chromeOf(t *testing.T, h *history.History) []chromeEvent {
 	t.Helper()
 	var b bytes.Buffer
-	require.NoError(t, h.WriteChrome(&b))
+	require.NoError(t, export.Chrome(&b, h))
 	var doc struct {
 		DisplayTimeUnit string
 		TraceEvents     []chromeEvent
@@ -112,21 +114,24 @@ func drawable(name string) string {
 }
 
 func TestChromeTraceIsWhatViewersTake(t *testing.T) {
-	chromeCheck(t, readLog(t, header))
-	chromeCheck(t, readLog(t, chat))
+	chromeCheck(t, logtest.Read(t, logtest.Header))
+	chromeCheck(t, logtest.Read(t, logtest.Chat))
+	chromeCheck(t, logtest.ReadSCLogs(t, logtest.Fetch))
+	chromeCheck(t, logtest.Read(t, logtest.Header+`{"t":5,"k":"scope","id":1,"n":"s"}
+{"t":12,"k":"end","s":1,"id":4,"st":"of a later version"}
+`))
 	for seed := range uint64(100) {
-		chromeCheck(t, readLog(t, randomLog(seed)))
+		chromeCheck(t, logtest.Read(t, logtest.Random(seed)))
 	}
 	for seed := range uint64(10) {
-		tp := record(t, seed)
-		chromeCheck(t, tp.read(t))
-		log := tp.log()
-		chromeCheck(t, readLog(t, log[:len(log)/2]))
+		log := logtest.Program(t, seed)
+		chromeCheck(t, logtest.Read(t, log))
+		chromeCheck(t, logtest.Read(t, log[:len(log)/2]))
 	}
 }
 
 func TestChromeTraceTellsTheStory(t *testing.T) {
-	events := chromeOf(t, readLog(t, chat))
+	events := chromeOf(t, logtest.Read(t, logtest.Chat))
 	var story []string
 	for _, e := range events {
 		story = append(story, fmt.Sprint(e.TID, " ", e.Ph, " ", e.Name, " ", e.TS))
@@ -154,11 +159,11 @@ func TestChromeTraceTellsTheStory(t *testing.T) {
 // Lanes are shared by what has the same path, and no more of them are made than are
 // needed at once.
 func TestChromeTraceHasEachWarning(t *testing.T) {
-	h := readLog(t, header+`{"t":1,"k":"lost","n":3,"why":"slow"}
+	h := logtest.Read(t, logtest.Header+`{"t":1,"k":"lost","n":3,"why":"slow"}
 {"t":2,"k":"lost","n":4,"why":"full"}
 {"t":`)
 	var b bytes.Buffer
-	require.NoError(t, h.WriteChrome(&b))
+	require.NoError(t, export.Chrome(&b, h))
 	var doc struct{ OtherData map[string]string }
 	require.NoError(t, json.Unmarshal(b.Bytes(), &doc))
 	assert.Contains(t, doc.OtherData["warning"], "in the middle of a line")
@@ -168,13 +173,13 @@ func TestChromeTraceHasEachWarning(t *testing.T) {
 
 func TestChromeTraceSharesLanes(t *testing.T) {
 	var b bytes.Buffer
-	b.WriteString(header)
+	b.WriteString(logtest.Header)
 	for i := 1; i <= 100; i++ {
 		fmt.Fprintf(&b, `{"t":%d,"k":"scope","id":%d,"n":"scope#%d"}`+"\n", i*10, i, i)
 		fmt.Fprintf(&b, `{"t":%d,"k":"close","id":%d}`+"\n", i*10+15, i)
 	}
 	rows := map[int]bool{}
-	for _, e := range chromeOf(t, readLog(t, b.String())) {
+	for _, e := range chromeOf(t, logtest.Read(t, b.String())) {
 		if e.Ph == "B" {
 			rows[e.TID] = true
 		}

@@ -1,4 +1,4 @@
-package history
+package export
 
 import (
 	"bufio"
@@ -10,6 +10,8 @@ import (
 	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/traigo/traigo/record/history"
 )
 
 // What all the writers need.
@@ -26,7 +28,7 @@ func writeTo(w io.Writer, write func(sink)) error {
 	out := bufio.NewWriterSize(w, 1<<16)
 	write(sink{out})
 	if err := out.Flush(); err != nil {
-		return fmt.Errorf("history: %w", err)
+		return fmt.Errorf("export: %w", err)
 	}
 	return nil
 }
@@ -79,7 +81,7 @@ func oneLine(s string, most int) string {
 const most = 160
 
 // title is the name of the program.
-func (h *History) title() string {
+func title(h *history.History) string {
 	switch {
 	case h.Program != "":
 		return h.Program
@@ -91,8 +93,8 @@ func (h *History) title() string {
 }
 
 // warnings say what is missing, or cannot be known, a line for each.
-func (h *History) warnings() (warnings []string) {
-	add := func(format string, args ...any) { warnings = append(warnings, fmt.Sprintf(format, args...)) }
+func warnings(h *history.History) (all []string) {
+	add := func(format string, args ...any) { all = append(all, fmt.Sprintf(format, args...)) }
 	if !h.Closed && !h.TrioVis {
 		what, other := "has no last line", ""
 		if h.Truncated {
@@ -101,7 +103,7 @@ func (h *History) warnings() (warnings []string) {
 		if h.Segment != 0 {
 			other = "it goes on in the next file, or "
 		}
-		add("The log %s: %sthe program crashed, was killed, or still runs. Nothing is known after %s.", what, other, h.span(h.End))
+		add("The log %s: %sthe program crashed, was killed, or still runs. Nothing is known after %s.", what, other, span(h, h.End))
 	}
 	const most = 5
 	for i, l := range h.Losses {
@@ -113,7 +115,7 @@ func (h *History) warnings() (warnings []string) {
 		if l.Lines != 0 {
 			lines = plural(l.Lines, "line")
 		}
-		add("%s missing at %s: %s.", lines, h.span(l.At), oneLine(strings.TrimSuffix(l.Why, "."), 120))
+		add("%s missing at %s: %s.", lines, span(h, l.At), oneLine(strings.TrimSuffix(l.Why, "."), 120))
 	}
 	if h.Damaged > 0 {
 		add("%s of it made no sense.", plural(uint64(h.Damaged), "line"))
@@ -124,11 +126,11 @@ func (h *History) warnings() (warnings []string) {
 	if h.Ordinal {
 		add("It has no times either: they are numbers of events.")
 	}
-	return warnings
+	return all
 }
 
 // span is a time in words, or the number of events.
-func (h *History) span(d time.Duration) string {
+func span(h *history.History, d time.Duration) string {
 	if h.Ordinal {
 		return plural(uint64(d/time.Millisecond), "event")
 	}
@@ -157,31 +159,34 @@ func thousands(n uint64) string {
 	return s
 }
 
+// parentCanceled is the kind of a cause that lies further up.
+const parentCanceled = "parent canceled"
+
 // A culprit is what Culprit returns.
 type culprit struct {
-	task  *Task
-	scope *Scope
+	task  *history.Task
+	scope *history.Scope
 }
 
 // culprits remembers them: of a chain of scopes each would be looked for along all of it.
-type culprits map[*Scope]culprit
+type culprits map[*history.Scope]culprit
 
-func (known culprits) of(s *Scope) culprit {
-	var way []*Scope
+func (known culprits) of(s *history.Scope) culprit {
+	var way []*history.Scope
 	for {
 		if c, ok := known[s]; ok {
 			return known.remember(c, way)
 		}
 		way = append(way, s)
-		task, scope, further := s.endedBy()
-		if !further {
+		task, scope := s.EndedBy()
+		if task != nil || scope == nil || scope == s {
 			return known.remember(culprit{task, scope}, way)
 		}
-		s = s.Parent
+		s = scope
 	}
 }
 
-func (known culprits) remember(c culprit, way []*Scope) culprit {
+func (known culprits) remember(c culprit, way []*history.Scope) culprit {
 	for _, s := range way {
 		known[s] = c
 	}

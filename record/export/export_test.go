@@ -1,4 +1,4 @@
-package history_test
+package export_test
 
 import (
 	"bytes"
@@ -13,23 +13,25 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/traigo/traigo/record/export"
 	"github.com/traigo/traigo/record/history"
+	"github.com/traigo/traigo/record/internal/logtest"
 )
 
-var writers = map[string]func(*history.History, io.Writer) error{
-	"sclogs":   (*history.History).WriteSCLogs,
-	"chrome":   (*history.History).WriteChrome,
-	"perfetto": (*history.History).WritePerfetto,
-	"tree":     (*history.History).WriteTree,
+var writers = map[string]func(io.Writer, *history.History) error{
+	"sclogs":   export.SCLogs,
+	"chrome":   export.Chrome,
+	"perfetto": export.Perfetto,
+	"tree":     export.Tree,
 }
 
 // everything holds what is promised of whatever could be read.
 func everything(t *testing.T, h *history.History) {
 	t.Helper()
-	check(t, h)
+	logtest.Check(t, h)
 	for name, write := range writers {
 		var b bytes.Buffer
-		require.NoError(t, write(h, &b), name)
+		require.NoError(t, write(&b, h), name)
 		switch name {
 		case "sclogs":
 			require.NoError(t, visCheck(b.Bytes()))
@@ -42,17 +44,66 @@ func everything(t *testing.T, h *history.History) {
 			}
 		}
 	}
-	for _, s := range h.Scopes {
-		_, scope := s.Culprit()
-		require.True(t, scope == nil || s.Cause != nil)
+}
+
+func FuzzLogs(f *testing.F) {
+	f.Add([]byte(logtest.Chat))
+	for seed := range uint64(20) {
+		f.Add([]byte(logtest.Random(seed)))
 	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		for _, before := range []string{"", logtest.Header} {
+			if h, err := history.Read(bytes.NewReader(append([]byte(before), text...))); err == nil {
+				everything(t, h)
+			}
+		}
+	})
+}
+
+func FuzzSCLogs(f *testing.F) {
+	f.Add([]byte(logtest.Fetch))
+	h, err := history.Read(bytes.NewReader([]byte(logtest.Chat)))
+	if err != nil {
+		f.Fatal(err)
+	}
+	for seed := range uint64(10) {
+		var b bytes.Buffer
+		if seed > 0 {
+			if h, err = history.Read(bytes.NewReader([]byte(logtest.Random(seed)))); err != nil {
+				f.Fatal(err)
+			}
+		}
+		if err := export.SCLogs(&b, h); err != nil {
+			f.Fatal(err)
+		}
+		f.Add(b.Bytes())
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		if h, err := history.ReadSCLogs(bytes.NewReader(text)); err == nil {
+			everything(t, h)
+		}
+		if h, err := history.ReadAny(bytes.NewReader(text)); err == nil {
+			everything(t, h)
+		}
+	})
+}
+
+func TestReadAnyTellsWhatWasExported(t *testing.T) {
+	for name, says := range map[string]string{"chrome": "Chrome trace", "perfetto": "Perfetto"} {
+		var b bytes.Buffer
+		require.NoError(t, writers[name](&b, logtest.Read(t, logtest.Chat)))
+		_, err := history.ReadAny(&b)
+		require.ErrorContains(t, err, says)
+	}
+	_, err := history.ReadAny(bytes.NewReader(scLogs(t, logtest.Read(t, logtest.Chat))))
+	require.NoError(t, err)
 }
 
 func TestWritersReturnTheErrorOfTheWriter(t *testing.T) {
-	h := readLog(t, chat)
+	h := logtest.Read(t, logtest.Chat)
 	for name, write := range writers {
 		full := errors.New("disk full")
-		err := write(h, iotest.TruncateWriter(&failing{full}, 1<<20))
+		err := write(iotest.TruncateWriter(&failing{full}, 1<<20), h)
 		require.ErrorIs(t, err, full, name)
 	}
 }
@@ -61,46 +112,13 @@ type failing struct{ err error }
 
 func (f *failing) Write([]byte) (int, error) { return 0, f.err }
 
-// bigLog is one of n tasks, in scopes of a hundred: three lines for each task. Each
-// thousand is followed by a gap and a census, if there are to be any.
-func bigLog(n int, gaps bool) string {
-	var b strings.Builder
-	b.WriteString(header)
-	b.WriteString(`{"t":1,"k":"scope","id":1,"n":"server"}` + "\n")
-	for i := range n {
-		s, at := 2+i/100, 1000*i
-		if i%100 == 0 {
-			fmt.Fprintf(&b, `{"t":%d,"k":"scope","id":%d,"in":1,"n":"example.com/chat.(*server).conn"}`+"\n", at, s)
-		}
-		fmt.Fprintf(&b, `{"t":%d,"k":"spawn","s":%d,"id":%d,"n":"example.com/chat.(*conn).request","f":"bw"}`+"\n", at, s, i%100+1)
-		fmt.Fprintf(&b, `{"t":%d,"k":"start","s":%d,"id":%d}`+"\n", at+200, s, i%100+1)
-		fmt.Fprintf(&b, `{"t":%d,"k":"end","s":%d,"id":%d,"st":"failed","err":"read: connection reset by peer"}`+"\n", at+70_000, s, i%100+1)
-		if i%100 == 99 {
-			fmt.Fprintf(&b, `{"t":%d,"k":"close","id":%d}`+"\n", at+80_000, s)
-		}
-		if gaps && i%1000 == 0 {
-			fmt.Fprintf(&b, `{"t":%d,"k":"lost","n":3,"why":"slow"}`+"\n"+`{"t":%d,"k":"live","n":1}`+"\n"+`{"t":1,"k":"scope","id":1,"n":"server","st":"open"}`+"\n", at, at)
-		}
-	}
-	return b.String()
-}
-
-func BenchmarkRead(b *testing.B) {
-	log := bigLog(100_000, false)
-	b.SetBytes(int64(len(log)))
-	for b.Loop() {
-		_, err := history.Read(strings.NewReader(log))
-		require.NoError(b, err)
-	}
-}
-
 func BenchmarkWrite(b *testing.B) {
-	h, err := history.Read(strings.NewReader(bigLog(100_000, false)))
+	h, err := history.Read(strings.NewReader(logtest.Big(100_000, false)))
 	require.NoError(b, err)
 	for name, write := range writers {
 		b.Run(name, func(b *testing.B) {
 			for b.Loop() {
-				require.NoError(b, write(h, io.Discard))
+				require.NoError(b, write(io.Discard, h))
 			}
 		})
 	}
@@ -113,20 +131,20 @@ func TestBigLogsAreReadAndWritten(t *testing.T) {
 		n = 5_000
 	}
 	for _, gaps := range []bool{false, true} {
-		h := readLog(t, bigLog(n, gaps))
+		h := logtest.Read(t, logtest.Big(n, gaps))
 		require.Len(t, h.Scopes, n/100+1)
 		for name, write := range writers {
-			require.NoError(t, write(h, io.Discard), name)
+			require.NoError(t, write(io.Discard, h), name)
 		}
 	}
 	var deep strings.Builder // each scope in the one before
-	deep.WriteString(header)
+	deep.WriteString(logtest.Header)
 	for i := 1; i <= n/2; i++ {
 		fmt.Fprintf(&deep, `{"t":%d,"k":"scope","id":%d,"in":%d,"n":"s"}`+"\n", i, i, i-1)
 		fmt.Fprintf(&deep, `{"t":%d,"k":"cancel","id":%d,"why":"parent canceled"}`+"\n", n+i, i)
 	}
-	h := readLog(t, deep.String())
+	h := logtest.Read(t, deep.String())
 	for name, write := range writers {
-		require.NoError(t, write(h, io.Discard), name)
+		require.NoError(t, write(io.Discard, h), name)
 	}
 }

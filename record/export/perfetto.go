@@ -1,21 +1,23 @@
-package history
+package export
 
 import (
 	"encoding/binary"
 	"io"
 	"strings"
+
+	"github.com/traigo/traigo/record/history"
 )
 
-// WritePerfetto writes the history as a trace of Perfetto (TrackEvent protobuf), for
+// Perfetto writes the history as a trace of Perfetto (TrackEvent protobuf), for
 // ui.perfetto.dev and its trace_processor. Each scope and each task has a track of its
 // own, below that of what it is in; what has not ended begins, and does not end. Flows
 // lead from what ended a scope to that scope.
-func (h *History) WritePerfetto(w io.Writer) error {
+func Perfetto(w io.Writer, h *history.History) error {
 	return writeTo(w, func(out sink) {
 		p := &perfettoWriter{out: out}
 		p.process(h)
 		tracks := make(map[*slice]uint64)
-		for i, sl := range h.picture() {
+		for i, sl := range picture(h) {
 			uuid := processTrack + 1 + uint64(i)
 			tracks[sl] = uuid
 			up := uint64(processTrack)
@@ -75,14 +77,14 @@ type perfettoWriter struct {
 	b, m, n message // the packet, its message, and one inside that
 }
 
-func (p *perfettoWriter) process(h *History) {
+func (p *perfettoWriter) process(h *history.History) {
 	p.n = p.n[:0].number(processPID, uint64(max(h.PID, 1)))
-	p.n = p.n.text(processName, oneLine(h.title(), 200))
-	for _, warning := range h.warnings() {
+	p.n = p.n.text(processName, oneLine(title(h), 200))
+	for _, warning := range warnings(h) {
 		p.n = p.n.text(processLabels, warning)
 	}
 	p.m = p.m[:0].number(trackUUID, processTrack)
-	p.m = p.m.text(trackName, oneLine(h.title(), 200))
+	p.m = p.m.text(trackName, oneLine(title(h), 200))
 	p.m = p.m.bytes(trackProcess, p.n)
 	p.m = p.m.number(trackOrder, byTime)
 	p.b = p.b[:0].number(packetFlags, stateCleared)

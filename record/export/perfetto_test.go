@@ -1,4 +1,4 @@
-package history_test
+package export_test
 
 import (
 	"bytes"
@@ -9,7 +9,9 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/traigo/traigo/record/export"
 	"github.com/traigo/traigo/record/history"
+	"github.com/traigo/traigo/record/internal/logtest"
 )
 
 // A pbField is a field of a protobuf message, as it is on the wire.
@@ -63,7 +65,7 @@ type pfTrack struct {
 func perfettoOf(t *testing.T, h *history.History) (tracks map[uint64]*pfTrack, from, to map[uint64]uint64) {
 	t.Helper()
 	var b bytes.Buffer
-	require.NoError(t, h.WritePerfetto(&b))
+	require.NoError(t, export.Perfetto(&b, h))
 	tracks, from, to = map[uint64]*pfTrack{}, map[uint64]uint64{}, map[uint64]uint64{}
 	for i, packet := range pbRead(t, b.Bytes()) {
 		require.EqualValues(t, 1, packet.number)
@@ -218,21 +220,21 @@ func perfettoCheck(t *testing.T, h *history.History) {
 }
 
 func TestPerfettoTraceTellsTheSameStory(t *testing.T) {
-	perfettoCheck(t, readLog(t, header))
-	perfettoCheck(t, readLog(t, chat))
+	perfettoCheck(t, logtest.Read(t, logtest.Header))
+	perfettoCheck(t, logtest.Read(t, logtest.Chat))
+	perfettoCheck(t, logtest.ReadSCLogs(t, logtest.Fetch))
 	for seed := range uint64(100) {
-		perfettoCheck(t, readLog(t, randomLog(seed)))
+		perfettoCheck(t, logtest.Read(t, logtest.Random(seed)))
 	}
 	for seed := range uint64(10) {
-		tp := record(t, seed)
-		perfettoCheck(t, tp.read(t))
-		log := tp.log()
-		perfettoCheck(t, readLog(t, log[:len(log)/2]))
+		log := logtest.Program(t, seed)
+		perfettoCheck(t, logtest.Read(t, log))
+		perfettoCheck(t, logtest.Read(t, log[:len(log)/2]))
 	}
 }
 
 func TestPerfettoTraceSaysWhoCanceled(t *testing.T) {
-	tracks, from, to := perfettoOf(t, readLog(t, chat))
+	tracks, from, to := perfettoOf(t, logtest.Read(t, logtest.Chat))
 	byName := map[string]*pfTrack{}
 	for _, track := range tracks {
 		byName[track.title] = track

@@ -1,18 +1,20 @@
-package history
+package export
 
 import (
 	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/traigo/traigo/record/history"
 )
 
 // A slice is a scope or a task as trace viewers draw it: a bar with marks on it.
 type slice struct {
-	scope      *Scope // it is this scope, or a task of it
-	task       *Task  // nil for a scope
-	up         *slice // what it hangs below: nil for a root
-	row        string // slices of one row have much in common, and share lanes
+	scope      *history.Scope // it is this scope, or a task of it
+	task       *history.Task  // nil for a scope
+	up         *slice         // what it hangs below: nil for a root
+	row        string         // slices of one row have much in common, and share lanes
 	name       string
 	begin, end time.Duration
 	open       bool    // it has no end in the log
@@ -30,8 +32,8 @@ type slicemark struct {
 }
 
 // picture returns the slices, each below what it hangs on, with the arrows between them.
-func (h *History) picture() []*slice {
-	p := &painter{history: h, scopes: make(map[*Scope]*slice, len(h.Scopes)), tasks: make(map[*Task]*slice), known: make(culprits)}
+func picture(h *history.History) []*slice {
+	p := &painter{history: h, scopes: make(map[*history.Scope]*slice, len(h.Scopes)), tasks: make(map[*history.Task]*slice), known: make(culprits)}
 	for _, s := range h.Scopes {
 		if s.Parent == nil {
 			p.scope(s, nil, "", 0)
@@ -47,15 +49,15 @@ func (h *History) picture() []*slice {
 }
 
 type painter struct {
-	history *History
+	history *history.History
 	slices  []*slice
-	scopes  map[*Scope]*slice
-	tasks   map[*Task]*slice
+	scopes  map[*history.Scope]*slice
+	tasks   map[*history.Task]*slice
 	known   culprits
 	arrows  uint64
 }
 
-func (p *painter) scope(s *Scope, up *slice, row string, depth int) {
+func (p *painter) scope(s *history.Scope, up *slice, row string, depth int) {
 	if depth < 16 { // further down rows are shared by depth: a path for each would be too much
 		row += "/" + withoutNumbers(s.Name)
 	}
@@ -78,14 +80,14 @@ func (p *painter) scope(s *Scope, up *slice, row string, depth int) {
 	}
 }
 
-func (p *painter) task(t *Task, up *slice, row string, depth int) {
+func (p *painter) task(t *history.Task, up *slice, row string, depth int) {
 	sl := &slice{scope: t.Scope, task: t, up: up, row: row, name: oneLine(t.Name, 200), begin: t.Spawned, end: t.Ended}
 	p.tasks[t] = sl
 	p.add(sl)
-	if t.Ready != Never {
+	if t.Ready != history.Never {
 		sl.mark(t.Ready, "ready")
 	}
-	if t.Stuck != Never {
+	if t.Stuck != history.Never {
 		sl.mark(t.Stuck, "given up")
 	}
 	for _, at := range t.Abandoned {
@@ -98,7 +100,7 @@ func (p *painter) task(t *Task, up *slice, row string, depth int) {
 }
 
 func (p *painter) add(sl *slice) {
-	if sl.end == Never {
+	if sl.end == history.Never {
 		sl.open, sl.end = true, max(p.history.End, sl.begin)
 	}
 	p.slices = append(p.slices, sl)
@@ -111,15 +113,15 @@ func (sl *slice) mark(at time.Duration, name string) {
 func (sl *slice) inside(at time.Duration) time.Duration { return min(max(at, sl.begin), sl.end) }
 
 // cancellation marks the end of s, and draws the arrow from what ended it.
-func (p *painter) cancellation(s *Scope) {
-	if s.Cause == nil || s.Canceled == Never {
+func (p *painter) cancellation(s *history.Scope) {
+	if s.Cause == nil || s.Canceled == history.Never {
 		return
 	}
 	from, at := p.culprit(s)
 	to := p.scopes[s]
 	m := slicemark{at: to.inside(s.Canceled)}
 	if s.Cause.Kind != "completed" {
-		m.name = "canceled: " + oneLine(s.Cause.text(), 200)
+		m.name = "canceled: " + oneLine(s.Cause.String(), 200)
 	}
 	if from != nil && from.begin <= m.at {
 		// Where both have the same time, some viewers take the end for the first.
@@ -131,17 +133,16 @@ func (p *painter) cancellation(s *Scope) {
 }
 
 // culprit is the slice that ended s, one step up, and when it did; nil if it is not here.
-func (p *painter) culprit(s *Scope) (*slice, time.Duration) {
-	switch {
-	case s.Cause.Kind != parentCanceled:
-		if by := p.tasks[s.Cause.By]; by != nil {
+func (p *painter) culprit(s *history.Scope) (*slice, time.Duration) {
+	switch task, scope := s.EndedBy(); {
+	case task != nil && scope == s:
+		if by := p.tasks[task]; by != nil {
 			return by, by.end
 		}
-	case s.Parent == nil: // a context from outside
-	case s.endedWithParent():
-		return p.scopes[s.Parent], s.Parent.Canceled
-	case s.endedWithTask():
-		return p.tasks[s.By], s.Canceled
+	case task != nil: // of the parent: it opened s
+		return p.tasks[task], s.Canceled
+	case scope != s:
+		return p.scopes[scope], scope.Canceled
 	}
 	return nil, 0
 }
@@ -203,7 +204,7 @@ func (sl *slice) facts() (facts []fact) {
 			add("queued", (t.Started - t.Spawned).String())
 		}
 		add("stack", t.Stack)
-		flag("lost", t.State == TaskLost)
+		flag("lost", t.State == history.TaskLost)
 	} else {
 		s := sl.scope
 		add("path", sl.path())
@@ -211,27 +212,27 @@ func (sl *slice) facts() (facts []fact) {
 		add("state", string(s.State))
 		add("err", s.Err)
 		if s.Cause != nil {
-			add("cause", s.Cause.text())
+			add("cause", s.Cause.String())
 			if by := sl.by; by.task != nil {
-				add("culprit", by.task.Scope.shortPath()+"/"+by.task.Name)
+				add("culprit", shortPath(by.task.Scope)+"/"+by.task.Name)
 			} else if by.scope != nil && by.scope != s {
-				add("culprit", by.scope.shortPath())
+				add("culprit", shortPath(by.scope))
 			}
 		}
-		if s.Deadline != Never {
+		if s.Deadline != history.Never {
 			add("deadline", (s.Deadline-s.Opened).String()+" after its beginning")
 		}
-		flag("lost", s.State == ScopeLost)
+		flag("lost", s.State == history.ScopeLost)
 	}
 	flag("unfinished", sl.open)
 	return facts
 }
 
-func (sl *slice) path() string { return sl.scope.shortPath() }
+func (sl *slice) path() string { return shortPath(sl.scope) }
 
 // shortPath is the path from not too far up: of a chain of scopes that is endless, the
 // paths would be endless squared.
-func (s *Scope) shortPath() string {
+func shortPath(s *history.Scope) string {
 	var names []string
 	for ; s != nil; s = s.Parent {
 		if len(names) == 64 {

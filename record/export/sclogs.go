@@ -1,4 +1,4 @@
-package history
+package export
 
 import (
 	"cmp"
@@ -6,19 +6,21 @@ import (
 	"io"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
+
+	"github.com/traigo/traigo/record/history"
+	"github.com/traigo/traigo/record/internal/sclogs"
 )
 
-// WriteSCLogs writes the history as the sc-logs.json of Python's trio-vis, which its
+// SCLogs writes the history as the sc-logs.json of Python's trio-vis, which its
 // visualizer sc-vis draws. It is stricter than it says, so names are made unique by
 // numbers; what its format has no word for, such as errors, is in brackets behind the
 // names; what outlives its scope is cut off there and called [straggler], what has no
 // end ends with the log and is called [running]. A scope with nothing in it gets a
 // task that stands for its body. Times are seconds.
 //
-// [ReadSCLogs] reads it back, less what is not in the format.
-func (h *History) WriteSCLogs(w io.Writer) error {
+// [history.ReadSCLogs] reads it back, less what is not in the format.
+func SCLogs(w io.Writer, h *history.History) error {
 	sc := &scWriter{history: h, names: newSCNames()}
 	for _, s := range h.Scopes {
 		if s.Parent == nil {
@@ -36,25 +38,32 @@ func (h *History) WriteSCLogs(w io.Writer) error {
 			}
 			out.bytes(e.append(b))
 		}
-		about, _ := json.Marshal(h.about())
+		about, _ := json.Marshal(aboutOf(h))
 		out.text("\n],\n\"about\":")
 		out.bytes(about)
 		out.text("}\n")
 	})
 }
 
-func (h *History) about() scAbout {
-	return scAbout{
+func aboutOf(h *history.History) sclogs.About {
+	return sclogs.About{
 		Traigo: 1, Unit: "s", T0: h.Started, Run: h.Run, PID: h.PID, Go: h.Go, Program: h.Program,
-		Closed: h.Closed, Truncated: h.Truncated, Damaged: h.Damaged, Lost: h.Losses,
+		Closed: h.Closed, Truncated: h.Truncated, Damaged: h.Damaged, Lost: lossesOf(h),
 	}
+}
+
+func lossesOf(h *history.History) (losses []sclogs.Loss) {
+	for _, l := range h.Losses {
+		losses = append(losses, sclogs.Loss(l))
+	}
+	return losses
 }
 
 // An scWriter walks the tree and notes what begins and ends. The turn is the place in
 // that walk: of what happens at one moment, parents come before their children where
 // they begin, and after them where they end.
 type scWriter struct {
-	history *History
+	history *history.History
 	names   scNames
 	events  []scEvent
 	turn    int
@@ -95,48 +104,48 @@ func (sc *scWriter) note(n *scDrawn, at time.Duration, ends bool) {
 }
 
 // scope writes a scope between lo and hi, the times of what it is in.
-func (sc *scWriter) scope(s *Scope, parent string, lo, hi time.Duration) {
+func (sc *scWriter) scope(s *history.Scope, parent string, lo, hi time.Duration) {
 	begin := min(max(s.Opened, lo), hi)
-	end, late := hi, s.Closed > hi || s.Closed == Never && hi < sc.history.End
-	if s.Closed != Never {
+	end, late := hi, s.Closed > hi || s.Closed == history.Never && hi < sc.history.End
+	if s.Closed != history.Never {
 		end = min(max(s.Closed, begin), hi)
 	}
 	base := scName(s.Name, "scope")
-	n := &scDrawn{name: quoted(sc.names.unique(base) + s.marks(late)), kind: "scope", parent: parent}
+	n := &scDrawn{name: quoted(sc.names.unique(base) + scopeMarks(s, late)), kind: "scope", parent: parent}
 	sc.note(n, begin, false)
 	if len(s.Tasks) == 0 && len(s.Scopes) == 0 {
-		sc.leaf(base+body, "", n.name, begin, end, nil)
+		sc.leaf(base+sclogs.Body, "", n.name, begin, end, nil)
 	}
 	for _, t := range s.Tasks {
 		sc.task(t, n.name, begin, end)
 	}
 	for _, c := range s.Scopes {
-		if !c.withinTask() {
+		if !withinTask(c) {
 			sc.scope(c, n.name, begin, end)
 		}
 	}
 	sc.note(n, end, true)
 }
 
-func (sc *scWriter) task(t *Task, parent string, lo, hi time.Duration) {
+func (sc *scWriter) task(t *history.Task, parent string, lo, hi time.Duration) {
 	begin := min(max(t.Spawned, lo), hi)
 	end, late := hi, t.Ended > hi || t.Unfinished() && hi < sc.history.End
-	if t.Ended != Never {
+	if t.Ended != history.Never {
 		end = min(max(t.Ended, begin), hi)
 	}
-	sc.leaf(scName(t.Name, "task"), t.marks(late), parent, begin, end, t.Scopes)
+	sc.leaf(scName(t.Name, "task"), taskMarks(t, late), parent, begin, end, t.Scopes)
 }
 
 // leaf writes a task in its wrapper, which is also around the scopes that the task
 // has opened: a task is the parent of nothing.
-func (sc *scWriter) leaf(base, marks, parent string, begin, end time.Duration, below []*Scope) {
+func (sc *scWriter) leaf(base, marks, parent string, begin, end time.Duration, below []*history.Scope) {
 	name := sc.names.unique(base) + marks
-	around := &scDrawn{name: quoted(name + wrapper), kind: "scope", parent: parent}
+	around := &scDrawn{name: quoted(name + sclogs.Wrapper), kind: "scope", parent: parent}
 	task := &scDrawn{name: quoted(name), kind: "task", parent: around.name}
 	sc.note(around, begin, false)
 	sc.note(task, begin, false)
 	for _, s := range below {
-		if s.withinTask() {
+		if withinTask(s) {
 			sc.scope(s, around.name, begin, end)
 		}
 	}
@@ -146,11 +155,11 @@ func (sc *scWriter) leaf(base, marks, parent string, begin, end time.Duration, b
 
 // withinTask reports whether the scope can be drawn inside the task that opened it.
 // One of New may outlive that task, and is drawn beside it then.
-func (s *Scope) withinTask() bool {
+func withinTask(s *history.Scope) bool {
 	if s.By == nil || s.Opened < s.By.Spawned {
 		return false
 	}
-	return s.By.Unfinished() || s.Closed != Never && s.Closed <= s.By.Ended
+	return s.By.Unfinished() || s.Closed != history.Never && s.Closed <= s.By.Ended
 }
 
 // scNames hands out numbers, as trio-vis does: fetch-0, fetch-1, …
@@ -171,19 +180,12 @@ func scName(name, otherwise string) string {
 	if name == "" {
 		return otherwise
 	}
-	return strings.ReplaceAll(oneLine(name, 200), " [", " (")
+	return sclogs.Unmarked(oneLine(name, 200))
 }
 
-var noBrackets = strings.NewReplacer("[", "(", "]", ")")
+func mark(word, why string) string { return sclogs.Mark(word, oneLine(why, 80)) }
 
-func mark(word, why string) string {
-	if why != "" {
-		word += ": " + noBrackets.Replace(oneLine(why, 80))
-	}
-	return " [" + word + "]"
-}
-
-func (s *Scope) marks(late bool) (marks string) {
+func scopeMarks(s *history.Scope, late bool) (marks string) {
 	switch {
 	case s.Cause != nil && s.Cause.Kind == parentCanceled:
 		marks += mark(parentCanceled, "") // why is with the parent
@@ -192,18 +194,18 @@ func (s *Scope) marks(late bool) (marks string) {
 	case s.Err != "":
 		marks += mark("failed", s.Err)
 	}
-	return marks + endMarks(late, s.State == ScopeLost, s.Closed == Never)
+	return marks + endMarks(late, s.State == history.ScopeLost, s.Closed == history.Never)
 }
 
-func (t *Task) marks(late bool) (marks string) {
+func taskMarks(t *history.Task, late bool) (marks string) {
 	switch t.State {
-	case TaskFailed, TaskPanicked:
-		marks = mark(string(t.State), t.reason())
-	case TaskQueued, TaskStuck, TaskCanceled, TaskExited:
+	case history.TaskFailed, history.TaskPanicked:
+		marks = mark(string(t.State), reason(t))
+	case history.TaskQueued, history.TaskStuck, history.TaskCanceled, history.TaskExited:
 		marks = mark(string(t.State), "")
-	case TaskOK, TaskRunning, TaskLost:
+	case history.TaskOK, history.TaskRunning, history.TaskLost:
 	}
-	return marks + endMarks(late, t.State == TaskLost, t.Unfinished())
+	return marks + endMarks(late, t.State == history.TaskLost, t.Unfinished())
 }
 
 func endMarks(late, lost, unfinished bool) (marks string) {

@@ -1,4 +1,4 @@
-package history_test
+package export_test
 
 import (
 	"bytes"
@@ -13,29 +13,31 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/traigo/traigo/record/export"
 	"github.com/traigo/traigo/record/history"
+	"github.com/traigo/traigo/record/internal/logtest"
 )
 
 func scLogs(t *testing.T, h *history.History) []byte {
 	t.Helper()
 	var b bytes.Buffer
-	require.NoError(t, h.WriteSCLogs(&b))
+	require.NoError(t, export.SCLogs(&b, h))
 	return b.Bytes()
 }
 
 func TestSCLogsAreWhatTheVisualizerTakes(t *testing.T) {
-	require.NoError(t, visCheck(scLogs(t, readLog(t, header))))
-	require.NoError(t, visCheck(scLogs(t, readLog(t, chat))))
+	require.NoError(t, visCheck(scLogs(t, logtest.Read(t, logtest.Header))))
+	require.NoError(t, visCheck(scLogs(t, logtest.Read(t, logtest.Chat))))
+	require.NoError(t, visCheck(scLogs(t, logtest.ReadSCLogs(t, logtest.Fetch))))
 	for seed := range uint64(100) {
-		text := randomLog(seed)
-		require.NoError(t, visCheck(scLogs(t, readLog(t, text))), "seed %d\n%s", seed, text)
+		text := logtest.Random(seed)
+		require.NoError(t, visCheck(scLogs(t, logtest.Read(t, text))), "seed %d\n%s", seed, text)
 	}
 	for seed := range uint64(10) {
-		tp := record(t, seed)
-		log := tp.log()
-		require.NoError(t, visCheck(scLogs(t, tp.read(t))), "seed %d\n%s", seed, log)
-		for cut := len(header) + 200; cut < len(log); cut += 2999 {
-			require.NoError(t, visCheck(scLogs(t, readLog(t, log[:cut]))), "seed %d, cut at %d", seed, cut)
+		log := logtest.Program(t, seed)
+		require.NoError(t, visCheck(scLogs(t, logtest.Read(t, log))), "seed %d\n%s", seed, log)
+		for cut := len(logtest.Header) + 200; cut < len(log); cut += 2999 {
+			require.NoError(t, visCheck(scLogs(t, logtest.Read(t, log[:cut]))), "seed %d, cut at %d", seed, cut)
 		}
 	}
 }
@@ -58,11 +60,11 @@ func TestSCLogsAreAGoldenFile(t *testing.T) {
 ],
 "about":{"traigo":1,"unit":"s","t0":"2026-11-21T01:02:03.000000004Z","run":"6f1c9a0e","pid":71,"go":"go1.26","program":"example.com/chat","closed":true}}
 `, "\n")
-	assert.Equal(t, golden, strings.Split(string(scLogs(t, readLog(t, chat))), "\n"))
+	assert.Equal(t, golden, strings.Split(string(scLogs(t, logtest.Read(t, logtest.Chat))), "\n"))
 }
 
 func TestSCLogsSayWhatTheFormatHasNoWordFor(t *testing.T) {
-	text := string(scLogs(t, readLog(t, header+`{"t":0,"k":"scope","id":1,"n":"s"}
+	text := string(scLogs(t, logtest.Read(t, logtest.Header+`{"t":0,"k":"scope","id":1,"n":"s"}
 {"t":1,"k":"spawn","s":1,"id":1,"n":"deaf"}
 {"t":1,"k":"spawn","s":1,"id":2,"n":"gone"}
 {"t":2,"k":"live","n":2}
@@ -81,9 +83,9 @@ func TestSCLogsSayWhatTheFormatHasNoWordFor(t *testing.T) {
 
 func TestSCLogsReadBack(t *testing.T) {
 	for seed := range uint64(10) {
-		log := record(t, seed).log()
+		log := logtest.Program(t, seed)
 		for _, log := range []string{log, log[:len(log)*2/3]} {
-			h := readLog(t, log)
+			h := logtest.Read(t, log)
 			back, err := history.ReadSCLogs(bytes.NewReader(scLogs(t, h)))
 			require.NoError(t, err, "seed %d", seed)
 			assert.Equal(t, h.Started, back.Started)
@@ -119,7 +121,7 @@ func inventory(h *history.History) map[string]int {
 
 func TestSCLogsKeepNanosecondsForWeeks(t *testing.T) {
 	at := 30*24*time.Hour + 1
-	h := readLog(t, header+`{"t":2592000000000001,"k":"scope","id":1,"n":"s"}`+"\n")
+	h := logtest.Read(t, logtest.Header+`{"t":2592000000000001,"k":"scope","id":1,"n":"s"}`+"\n")
 	require.Equal(t, at, h.Scopes[0].Opened)
 	back, err := history.ReadSCLogs(bytes.NewReader(scLogs(t, h)))
 	require.NoError(t, err)

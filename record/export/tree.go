@@ -1,4 +1,4 @@
-package history
+package export
 
 import (
 	"cmp"
@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/traigo/traigo/record/history"
 )
 
 // deepest is how far the tree is indented: further down it goes on at that place.
@@ -16,21 +18,21 @@ const deepest = 60
 // foldFrom is how many siblings have to be alike to be drawn as one.
 const foldFrom = 5
 
-// WriteTree draws the tree of scopes and tasks as text: how each ended, after what
+// Tree draws the tree of scopes and tasks as text: how each ended, after what
 // time, and who ended it. Siblings that are alike, in all that is below them too, are
 // drawn as one, with their number. What is known to be missing is said above.
 //
 // The idea is trio-vis's print_task_tree.
-func (h *History) WriteTree(w io.Writer) error {
+func Tree(w io.Writer, h *history.History) error {
 	return writeTo(w, func(out sink) {
-		out.text(h.headline())
+		out.text(headline(h))
 		out.text("\n")
-		for _, warning := range h.warnings() {
+		for _, warning := range warnings(h) {
 			out.text("! " + warning + "\n")
 		}
 		d := &drawing{history: h, out: out, kinds: make(map[string]int), known: make(culprits)}
-		if s := h.firstFailed(); s != nil {
-			out.text("First to fail: " + oneLine(s.Path(), most) + ", after " + h.span(s.Canceled-s.Opened) + ": " + d.causeNote(s) + "\n")
+		if s := firstFailed(h); s != nil {
+			out.text("First to fail: " + oneLine(s.Path(), most) + ", after " + span(h, s.Canceled-s.Opened) + ": " + d.causeNote(s) + "\n")
 		}
 		out.text("\n")
 		var roots []*node
@@ -47,9 +49,9 @@ func (h *History) WriteTree(w io.Writer) error {
 
 // A node is a scope or a task with what is below it.
 type node struct {
-	scope *Scope
-	task  *Task // nil: it is the scope itself
-	kind  int   // the same for those that look alike, apart from times and errors
+	scope *history.Scope
+	task  *history.Task // nil: it is the scope itself
+	kind  int           // the same for those that look alike, apart from times and errors
 	below []*node
 }
 
@@ -57,14 +59,14 @@ type node struct {
 type group []*node
 
 type drawing struct {
-	history *History
+	history *history.History
 	out     sink
 	kinds   map[string]int
 	known   culprits
 	depth   int
 }
 
-func (d *drawing) scope(s *Scope) *node {
+func (d *drawing) scope(s *history.Scope) *node {
 	n := &node{scope: s}
 	for _, t := range s.Tasks {
 		n.below = append(n.below, d.task(t))
@@ -83,7 +85,7 @@ func (d *drawing) scope(s *Scope) *node {
 	return n
 }
 
-func (d *drawing) task(t *Task) *node {
+func (d *drawing) task(t *history.Task) *node {
 	n := &node{scope: t.Scope, task: t}
 	for _, s := range t.Scopes {
 		n.below = append(n.below, d.scope(s))
@@ -184,12 +186,12 @@ func (d *drawing) draw(g group, branch, stem string) {
 
 // firstFailed returns the scope that was the first to fail on its own account: where a
 // failure went up through several at once, the innermost. It is nil if none failed.
-func (h *History) firstFailed() (first *Scope) {
+func firstFailed(h *history.History) (first *history.Scope) {
 	for _, s := range h.Scopes {
-		if !s.failedItself() {
+		if !failedItself(s) {
 			continue
 		}
-		if first == nil || s.Canceled < first.Canceled || s.Canceled == first.Canceled && s.isBelow(first) {
+		if first == nil || s.Canceled < first.Canceled || s.Canceled == first.Canceled && isBelow(s, first) {
 			first = s
 		}
 	}
@@ -197,8 +199,8 @@ func (h *History) firstFailed() (first *Scope) {
 }
 
 // failedItself tells a scope that failed from one that ended with what it was in.
-func (s *Scope) failedItself() bool {
-	if s.Cause == nil || s.Canceled == Never {
+func failedItself(s *history.Scope) bool {
+	if s.Cause == nil || s.Canceled == history.Never {
 		return false
 	}
 	switch s.Cause.Kind {
@@ -209,7 +211,7 @@ func (s *Scope) failedItself() bool {
 	}
 }
 
-func (s *Scope) isBelow(up *Scope) bool {
+func isBelow(s, up *history.Scope) bool {
 	for s = s.Parent; s != nil; s = s.Parent {
 		if s == up {
 			return true
@@ -218,8 +220,8 @@ func (s *Scope) isBelow(up *Scope) bool {
 	return false
 }
 
-func (h *History) headline() string {
-	parts := []string{oneLine(h.title(), most)}
+func headline(h *history.History) string {
+	parts := []string{oneLine(title(h), most)}
 	add := func(format string, args ...any) { parts = append(parts, fmt.Sprintf(format, args...)) }
 	if !h.Started.IsZero() {
 		add("%s", h.Started.UTC().Format("2006-01-02 15:04:05 UTC"))
@@ -236,7 +238,7 @@ func (h *History) headline() string {
 	}
 	add("%s", plural(uint64(len(h.Scopes)), "scope"))
 	add("%s", plural(uint64(tasks), "task"))
-	add("%s", h.span(h.End))
+	add("%s", span(h, h.End))
 	return strings.Join(parts, ", ")
 }
 
@@ -272,7 +274,7 @@ func (d *drawing) describe(g group) string {
 // differ reports whether not all of the group have the error of the first.
 func (g group) differ() bool {
 	for _, n := range g {
-		if n.task != nil && n.task.reason() != g[0].task.reason() {
+		if n.task != nil && reason(n.task) != reason(g[0].task) {
 			return true
 		}
 		if n.task == nil && errOf(n.scope) != errOf(g[0].scope) {
@@ -283,51 +285,51 @@ func (g group) differ() bool {
 }
 
 // errOf is the error that scopeNotes shows.
-func errOf(s *Scope) string {
+func errOf(s *history.Scope) string {
 	if s.Cause != nil {
 		return s.Cause.Err
 	}
 	return s.Err
 }
 
-func symbol(t *Task) string {
+func symbol(t *history.Task) string {
 	switch t.State {
-	case TaskOK:
+	case history.TaskOK:
 		return "✓"
-	case TaskFailed, TaskPanicked, TaskExited:
+	case history.TaskFailed, history.TaskPanicked, history.TaskExited:
 		return "✗"
-	case TaskCanceled:
+	case history.TaskCanceled:
 		return "○"
-	case TaskStuck:
+	case history.TaskStuck:
 		return "!"
-	case TaskLost:
+	case history.TaskLost:
 		return "?"
-	case TaskQueued, TaskRunning:
+	case history.TaskQueued, history.TaskRunning:
 	}
 	return "▶"
 }
 
-func taskNotes(t *Task) string {
+func taskNotes(t *history.Task) string {
 	var notes []string
 	if t.Master {
 		notes = append(notes, "master")
 	}
 	switch t.State {
-	case TaskOK:
-		if t.Stuck != Never {
+	case history.TaskOK:
+		if t.Stuck != history.Never {
 			notes = append(notes, "was given up")
 		}
-	case TaskQueued:
+	case history.TaskQueued:
 		notes = append(notes, "never started")
-	case TaskRunning:
+	case history.TaskRunning:
 		notes = append(notes, "still running")
-	case TaskStuck:
+	case history.TaskStuck:
 		notes = append(notes, "given up, still running")
-	case TaskLost:
+	case history.TaskLost:
 		notes = append(notes, "ended in a gap of the log")
 	default:
 		note := string(t.State)
-		if why := t.reason(); why != "" {
+		if why := reason(t); why != "" {
 			note += ": " + oneLine(why, most)
 		}
 		notes = append(notes, note)
@@ -339,11 +341,11 @@ func taskNotes(t *Task) string {
 }
 
 // reason is the error, if it says more than the name and the state do.
-func (t *Task) reason() string {
+func reason(t *history.Task) string {
 	switch t.State {
-	case TaskFailed:
+	case history.TaskFailed:
 		return t.Err
-	case TaskPanicked:
+	case history.TaskPanicked:
 		if _, value, found := strings.Cut(t.Err, " panicked: "); found {
 			return value
 		}
@@ -353,12 +355,12 @@ func (t *Task) reason() string {
 	}
 }
 
-func (d *drawing) scopeNotes(s *Scope) string {
+func (d *drawing) scopeNotes(s *history.Scope) string {
 	var notes []string
 	switch {
-	case s.State == ScopeLost:
+	case s.State == history.ScopeLost:
 		notes = append(notes, "closed in a gap of the log")
-	case s.Closed == Never:
+	case s.Closed == history.Never:
 		notes = append(notes, "still "+string(s.State))
 	}
 	if s.Cause != nil && (s.Cause.Kind != "completed" || s.Cause.Err != "") {
@@ -376,14 +378,14 @@ func (d *drawing) scopeNotes(s *Scope) string {
 }
 
 // causeNote says why s ended, and who was it.
-func (d *drawing) causeNote(s *Scope) string {
+func (d *drawing) causeNote(s *history.Scope) string {
 	note := oneLine(s.Cause.Kind, most)
 	by := d.known.of(s)
 	switch task, scope := by.task, by.scope; {
 	case s.Cause.Kind == parentCanceled && task != nil:
-		return note + " ← " + oneLine(task.Scope.shortPath()+"/"+task.Name, most)
+		return note + " ← " + oneLine(shortPath(task.Scope)+"/"+task.Name, most)
 	case s.Cause.Kind == parentCanceled && scope != nil && scope != s:
-		return note + " ← " + oneLine(scope.shortPath(), most) + ": " + oneLine(scope.Cause.text(), most)
+		return note + " ← " + oneLine(shortPath(scope), most) + ": " + oneLine(scope.Cause.String(), most)
 	case task != nil:
 		note += " ← " + oneLine(task.Name, most)
 	}
@@ -398,7 +400,7 @@ func (d *drawing) lasted(g group) string {
 	shortest, longest, least := time.Duration(-1), time.Duration(0), ""
 	for _, n := range g {
 		end := n.end()
-		if end == Never {
+		if end == history.Never {
 			end, least = max(d.history.End, n.begin()), "≥"
 		}
 		took := end - n.begin()
@@ -407,7 +409,7 @@ func (d *drawing) lasted(g group) string {
 			shortest = took
 		}
 	}
-	low, high := d.history.span(shortest), d.history.span(longest)
+	low, high := span(d.history, shortest), span(d.history, longest)
 	if low == high {
 		return least + high
 	}

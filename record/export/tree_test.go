@@ -1,4 +1,4 @@
-package history_test
+package export_test
 
 import (
 	"bytes"
@@ -9,20 +9,22 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/traigo/traigo/record/export"
 	"github.com/traigo/traigo/record/history"
+	"github.com/traigo/traigo/record/internal/logtest"
 )
 
 func treeOf(t *testing.T, h *history.History) string {
 	t.Helper()
 	var b bytes.Buffer
-	require.NoError(t, h.WriteTree(&b))
+	require.NoError(t, export.Tree(&b, h))
 	return b.String()
 }
 
 // service is a server with many connections, a master that fails, and what follows.
 func service() string {
 	var b strings.Builder
-	b.WriteString(header)
+	b.WriteString(logtest.Header)
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
 	const ms = 1_000_000
 	line(`{"t":0,"k":"scope","id":1,"n":"server"}`)
@@ -73,12 +75,11 @@ server  ≥1.45s  still canceling, task failed ← accept: too many open files �
 │     └─ ! upload\x1b[2J  ≥250ms  given up, still running
 ├─ ✗ metrics  101ms  panicked: nil map …
 └─ cache  100ms  parent canceled ← server/accept
-`, treeOf(t, readLog(t, service())))
+`, treeOf(t, logtest.Read(t, service())))
 }
 
 func TestTreeOfAFileOfTrioVisCountsEvents(t *testing.T) {
-	h, err := history.ReadSCLogs(strings.NewReader(fetch))
-	require.NoError(t, err)
+	h := logtest.ReadSCLogs(t, logtest.Fetch)
 	assert.Equal(t, `a program of trio, 3 scopes, 3 tasks, 14 events
 ! trio-vis does not record how tasks end: each that has exited is shown as ok.
 ! It has no times either: they are numbers of events.
@@ -93,7 +94,7 @@ trio.run  13 events
 }
 
 func TestTreeSaysWhatIsMissing(t *testing.T) {
-	text := treeOf(t, readLog(t, header+`{"t":1,"k":"scope","id":1,"n":"s"}
+	text := treeOf(t, logtest.Read(t, logtest.Header+`{"t":1,"k":"scope","id":1,"n":"s"}
 {"t":2,"k":"spawn","s":1,"id":1,"n":"gone"}
 {"t":3,"k":"spawn","s":1,"id":2,"n":"waits"}
 {"t":4,"k":"live","n":2}
@@ -112,24 +113,29 @@ nonsense
 	}
 }
 
+func TestTreeOfASegmentSaysThatTheNextMayFollow(t *testing.T) {
+	segment := strings.Replace(logtest.Header, `"pid"`, `"segment":1,"pid"`, 1)
+	assert.Contains(t, treeOf(t, logtest.Read(t, segment+`{"t":1,"k":"scope","id":1,"n":"s"}`+"\n")), "it goes on in the next file")
+}
+
 // Four that are alike are drawn, five are counted; an error of their own is not hidden
 // behind that of the first.
 func TestTreeFoldsWhatIsAlike(t *testing.T) {
 	siblings := func(n int) string {
 		var b strings.Builder
-		b.WriteString(header + `{"t":1,"k":"scope","id":1,"n":"s"}` + "\n")
+		b.WriteString(logtest.Header + `{"t":1,"k":"scope","id":1,"n":"s"}` + "\n")
 		for i := 1; i <= n; i++ {
 			fmt.Fprintf(&b, `{"t":%d,"k":"spawn","s":1,"id":%d,"n":"w"}`+"\n", i, i)
 			fmt.Fprintf(&b, `{"t":%d,"k":"end","s":1,"id":%d,"st":"failed","err":"e%d"}`+"\n", 2*i, i, i)
 		}
-		return treeOf(t, readLog(t, b.String()))
+		return treeOf(t, logtest.Read(t, b.String()))
 	}
 	assert.Equal(t, 4, strings.Count(siblings(4), "✗ w"))
 	two := `{"t":1,"k":"scope","id":1,"n":"s"}
 {"t":1,"k":"scope","id":2,"in":1,"n":"twin"}
 {"t":1,"k":"scope","id":3,"in":1,"n":"twin"}
 `
-	assert.Equal(t, 2, strings.Count(treeOf(t, readLog(t, header+two)), "─ twin  ≥0s"))
+	assert.Equal(t, 2, strings.Count(treeOf(t, logtest.Read(t, logtest.Header+two)), "─ twin  ≥0s"))
 	assert.Contains(t, siblings(5), "└─ ✗ w [×5]  1ns–5ns  failed: e1, and other errors\n")
 	assert.Contains(t, siblings(5000), "└─ ✗ w [×5,000]  1ns–5µs  failed: e1, and other errors\n")
 }

@@ -109,6 +109,14 @@ func (c *Cause) Quiet() bool {
 	return c == nil || c.Err == "" && (c.Kind == "completed" || c.Kind == "requested" || c.Kind == "master ended")
 }
 
+// String returns the kind of the cause and its error.
+func (c *Cause) String() string {
+	if c.Err == "" {
+		return c.Kind
+	}
+	return c.Kind + ": " + c.Err
+}
+
 // Failed reports whether the scope failed.
 func (s *Scope) Failed() bool {
 	return s.Err != "" || s.Closed == Never && !s.Cause.Quiet()
@@ -186,29 +194,30 @@ const parentCanceled = "parent canceled"
 // nil as long as s has not ended, or if the log does not tell why.
 func (s *Scope) Culprit() (*Task, *Scope) {
 	for {
-		task, scope, further := s.endedBy()
-		if !further {
+		task, scope := s.EndedBy()
+		if task != nil || scope == nil || scope == s {
 			return task, scope
 		}
-		s = s.Parent
+		s = scope
 	}
 }
 
-// endedBy is one step of it: further if it is the parent's culprit.
-func (s *Scope) endedBy() (task *Task, scope *Scope, further bool) {
+// EndedBy returns what ended the scope, as [Scope.Culprit] does, but looks up one step
+// only: for a scope that ended because its parent did, it returns nil and the parent.
+func (s *Scope) EndedBy() (*Task, *Scope) {
 	switch {
 	case s.Cause == nil:
-		return nil, nil, false
+		return nil, nil
 	case s.Cause.Kind != parentCanceled:
-		return s.Cause.By, s, false
+		return s.Cause.By, s
 	case s.Parent == nil:
-		return nil, s, false // a context from outside
+		return nil, s // a context from outside
 	case s.endedWithParent():
-		return nil, nil, true
+		return nil, s.Parent
 	case s.endedWithTask():
-		return s.By, s.Parent, false
+		return s.By, s.Parent
 	default:
-		return nil, s, false // a context in between
+		return nil, s // a context in between
 	}
 }
 

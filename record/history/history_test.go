@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/assert"
+
+	"github.com/traigo/traigo/record/internal/logtest"
 )
 
 func TestCulpritIsTheFirstCause(t *testing.T) {
@@ -43,7 +45,7 @@ func TestCulpritIsTheFirstCause(t *testing.T) {
 {"t":10,"k":"cancel","id":1,"why":"requested"}
 {"t":11,"k":"close","id":2}`, "", "root"},
 	} {
-		h := readLog(t, header+tree+row.log+"\n")
+		h := logtest.Read(t, logtest.Header+tree+row.log+"\n")
 		of := h.Scopes[1] // mid
 		if strings.Contains(row.log, `"id":3,`) {
 			of = h.Scopes[2]

@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/traigo/traigo/record/history"
+	"github.com/traigo/traigo/record/internal/logtest"
 )
 
 // agree holds that a line that is read by hand is read as encoding/json reads it.
@@ -22,11 +23,11 @@ func agree(t *testing.T, text string) (simple bool) {
 }
 
 func TestLinesAreReadByHandAsByJSON(t *testing.T) {
-	for line := range strings.Lines(strings.TrimPrefix(chat, header)) {
+	for line := range strings.Lines(strings.TrimPrefix(logtest.Chat, logtest.Header)) {
 		assert.Equal(t, !strings.ContainsAny(line, `\…`), agree(t, strings.TrimSpace(line)), line)
 	}
 	for seed := range uint64(100) {
-		for line := range strings.Lines(randomLog(seed)) {
+		for line := range strings.Lines(logtest.Random(seed)) {
 			agree(t, strings.TrimSpace(line))
 		}
 	}
@@ -41,7 +42,7 @@ func TestLinesAreReadByHandAsByJSON(t *testing.T) {
 }
 
 func FuzzScan(f *testing.F) {
-	for line := range strings.Lines(chat) {
+	for line := range strings.Lines(logtest.Chat) {
 		f.Add(line)
 	}
 	f.Fuzz(func(t *testing.T, line string) { agree(t, line) })

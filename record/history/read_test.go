@@ -13,10 +13,11 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/traigo/traigo/record/history"
+	"github.com/traigo/traigo/record/internal/logtest"
 )
 
 func TestReadPutsTheLinesTogether(t *testing.T) {
-	h, err := history.Read(strings.NewReader(chat))
+	h, err := history.Read(strings.NewReader(logtest.Chat))
 	require.NoError(t, err)
 	assert.Equal(t, 71, h.PID)
 	assert.Equal(t, 2026, h.Started.Year())
@@ -42,7 +43,7 @@ func TestReadPutsTheLinesTogether(t *testing.T) {
 }
 
 func TestReadSaysWhatIsMissing(t *testing.T) {
-	torn := chat[:strings.Index(chat, `"k":"end"`)]
+	torn := logtest.Chat[:strings.Index(logtest.Chat, `"k":"end"`)]
 	h, err := history.Read(strings.NewReader(torn))
 	require.NoError(t, err)
 	assert.True(t, h.Truncated)
@@ -50,7 +51,7 @@ func TestReadSaysWhatIsMissing(t *testing.T) {
 	assert.True(t, h.Scopes[0].Tasks[0].Unfinished())
 	assert.Equal(t, history.TaskRunning, h.Scopes[0].Tasks[0].State)
 
-	gap := header + `{"t":1000,"k":"scope","id":3,"n":"server"}
+	gap := logtest.Header + `{"t":1000,"k":"scope","id":3,"n":"server"}
 {"t":2000,"k":"spawn","s":3,"id":1,"n":"gone","f":"b"}
 {"t":2000,"k":"spawn","s":3,"id":2,"n":"here","f":"b"}
 {"t":2000,"k":"scope","id":5,"in":3,"n":"gone"}
@@ -78,10 +79,10 @@ nonsense
 func TestReadRefusesWhatItCannotRead(t *testing.T) {
 	for _, row := range []struct{ log, says string }{
 		{"", "empty"},
-		{header[:20], "no log of traigo"},
+		{logtest.Header[:20], "no log of traigo"},
 		{"hello\n", "no log of traigo"},
 		{`{"traigo":2,"run":"x"}` + "\n", "reads version 1"},
-		{header + strings.Replace(header, "6f1c9a0e", "00000000", 1), "two recordings"},
+		{logtest.Header + strings.Replace(logtest.Header, "6f1c9a0e", "00000000", 1), "two recordings"},
 	} {
 		_, err := history.Read(strings.NewReader(row.log))
 		assert.ErrorContains(t, err, row.says, row.log)
@@ -89,12 +90,10 @@ func TestReadRefusesWhatItCannotRead(t *testing.T) {
 }
 
 func TestReadAnyTellsTheFormatsApart(t *testing.T) {
-	h := readLog(t, chat)
 	for says, text := range map[string]string{
-		"a log":                     chat,
-		"a log below empty lines":   "\n  \r\n" + chat,
-		"a file of trio-vis":        fetch,
-		"one that we have written":  string(scLogs(t, h)),
+		"a log":                     logtest.Chat,
+		"a log below empty lines":   "\n  \r\n" + logtest.Chat,
+		"a file of trio-vis":        logtest.Fetch,
 		"one with other keys first": `{"x":1,"runRecords":[]}`,
 	} {
 		_, err := history.ReadAny(strings.NewReader(text))
@@ -102,32 +101,29 @@ func TestReadAnyTellsTheFormatsApart(t *testing.T) {
 		_, err = history.ReadAny(iotest.OneByteReader(strings.NewReader(text)))
 		require.NoError(t, err, says)
 	}
-	h, err := history.ReadAny(strings.NewReader(chat))
+	h, err := history.ReadAny(strings.NewReader(logtest.Chat))
 	require.NoError(t, err)
 	assert.False(t, h.TrioVis)
-	h, err = history.ReadAny(strings.NewReader(fetch))
+	h, err = history.ReadAny(strings.NewReader(logtest.Fetch))
 	require.NoError(t, err)
 	assert.True(t, h.TrioVis)
 }
 
 func TestReadAnySaysWhatItHasGot(t *testing.T) {
-	var zipped, chrome, perfetto bytes.Buffer
+	var zipped bytes.Buffer
 	zip := gzip.NewWriter(&zipped)
-	_, err := zip.Write([]byte(chat))
+	_, err := zip.Write([]byte(logtest.Chat))
 	require.NoError(t, err)
 	require.NoError(t, zip.Close())
-	require.NoError(t, readLog(t, chat).WriteChrome(&chrome))
-	require.NoError(t, readLog(t, chat).WritePerfetto(&perfetto))
 	for _, row := range []struct{ text, says string }{
 		{"", "is empty"},
 		{" \n\t", "is empty"},
 		{zipped.String(), "gunzip"},
-		{chrome.String(), "Chrome trace"},
 		{`{"traceEvents":[]}`, "Chrome trace"},
 		{`[{"ph":"B"}]`, "Chrome trace"},
-		{perfetto.String(), "Perfetto"},
+		{"\n\x06h\x01R\x02\x08\x01", "Perfetto"},
 		{"<!doctype html>", "page"},
-		{chat[len(header):], "first line is missing"},
+		{logtest.Chat[len(logtest.Header):], "first line is missing"},
 		{`{"time":"2026-11-21T01:02:03Z","level":"INFO","msg":"hello"}`, "logger"},
 		{`{"id":1,"name":"server","path":"server"}`, "snapshot"},
 		{"go 1.26 trace\x00\x00\x00", "go tool trace"},
@@ -145,16 +141,16 @@ func TestReadAnySaysWhatItHasGot(t *testing.T) {
 
 func TestReadersReturnTheErrorOfTheReader(t *testing.T) {
 	broken := errors.New("broken")
-	for _, before := range []string{"", header, chat, "{", fetch[:300]} {
+	for _, before := range []string{"", logtest.Header, logtest.Chat, "{", logtest.Fetch[:300]} {
 		r := func() *iotestReader { return &iotestReader{strings.NewReader(before), broken} }
 		_, err := history.ReadAny(r())
 		require.ErrorIs(t, err, broken, before)
-		if before != fetch[:300] {
+		if before != logtest.Fetch[:300] {
 			_, err = history.Read(r())
 			require.ErrorIs(t, err, broken, before)
 		}
 		_, err = history.ReadSCLogs(r())
-		if !strings.HasPrefix(before, header) {
+		if !strings.HasPrefix(before, logtest.Header) {
 			require.ErrorIs(t, err, broken, before)
 		}
 	}
@@ -173,21 +169,39 @@ func (r *iotestReader) Read(b []byte) (int, error) {
 	return r.Reader.Read(b)
 }
 
+// The log of a real program, whole and cut off, keeps what is promised of every log.
+func TestReadTakesTheLogOfAnyProgram(t *testing.T) {
+	for seed := range uint64(10) {
+		log := logtest.Program(t, seed)
+		logtest.Check(t, logtest.Read(t, log))
+		logtest.Check(t, logtest.Read(t, log[:len(log)/2]))
+	}
+}
+
 func FuzzRead(f *testing.F) {
-	f.Add([]byte(chat))
+	f.Add([]byte(logtest.Chat))
 	for seed := range uint64(20) {
-		f.Add([]byte(randomLog(seed)))
+		f.Add([]byte(logtest.Random(seed)))
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
 		if h, err := history.Read(bytes.NewReader(text)); err == nil {
-			everything(t, h)
+			logtest.Check(t, h)
 		}
 		// What is behind the first line is never a reason to refuse it all, but a line
 		// that begins as another first line.
-		if h, err := history.Read(bytes.NewReader(append([]byte(header), text...))); err == nil {
-			everything(t, h)
+		if h, err := history.Read(bytes.NewReader(append([]byte(logtest.Header), text...))); err == nil {
+			logtest.Check(t, h)
 		} else {
 			require.Contains(t, string(text), `{"traigo":`)
 		}
 	})
+}
+
+func BenchmarkRead(b *testing.B) {
+	log := logtest.Big(100_000, false)
+	b.SetBytes(int64(len(log)))
+	for b.Loop() {
+		_, err := history.Read(strings.NewReader(log))
+		require.NoError(b, err)
+	}
 }

@@ -1,50 +1,20 @@
 package history
 
 import (
-	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"math"
 	"strings"
 	"time"
+
+	"github.com/traigo/traigo/record/internal/sclogs"
 )
-
-// wrapper ends the name of the scope that trio-vis puts around each task.
-const wrapper = "__TRIO_VIS_Tscope"
-
-// body follows the name of the scope in the name of the task that stands for its body.
-const body = " (body)"
 
 // rootName is the scope around the tasks of a file of trio-vis that are in none.
 const rootName = "trio.run"
 
-// An scRecord is one of a sc-logs.json.
-type scRecord struct {
-	Time   *float64 `json:"time"`
-	Desc   string   `json:"desc"`
-	Name   *string  `json:"name"`
-	Type   string   `json:"type"`
-	Parent *string  `json:"parent"`
-}
-
-// scAbout is what [History.WriteSCLogs] adds to the file, beside what trio-vis knows.
-type scAbout struct {
-	Traigo    int       `json:"traigo"`
-	Unit      string    `json:"unit"`
-	T0        time.Time `json:"t0,omitzero"`
-	Run       string    `json:"run,omitempty"`
-	PID       int       `json:"pid,omitempty"`
-	Go        string    `json:"go,omitempty"`
-	Program   string    `json:"program,omitempty"`
-	Closed    bool      `json:"closed"`
-	Truncated bool      `json:"truncated,omitempty"`
-	Damaged   int       `json:"damaged,omitempty"`
-	Lost      []Loss    `json:"lost,omitempty"`
-}
-
 // ReadSCLogs reads a sc-logs.json of Python's trio-vis, or one that
-// [History.WriteSCLogs] has written. A file that stops short is read as far as it
+// package export has written. A file that stops short is read as far as it
 // goes: Truncated says so. Keys that it does not know are skipped, a parent that it
 // does not know is none (and counted in Damaged); the error for other nonsense says
 // in which record it is.
@@ -54,18 +24,14 @@ type scAbout struct {
 // trio-vis forgets to say so. How a task ended is not in the file: TrioVis. Times are
 // taken as seconds, or, where each is the number of its record, as such: Ordinal.
 func ReadSCLogs(r io.Reader) (*History, error) {
-	rd := &scReader{History: &History{TrioVis: true}, open: make(map[string]*scNode), known: make(map[string]*scNode)}
-	err := rd.readDocument(json.NewDecoder(r))
-	switch {
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		if !rd.seen {
-			return nil, errors.New("history: the input ends before its runRecords: this is no sc-logs.json of trio-vis, or nothing is left of it")
-		}
-		rd.Truncated = true
-	case err != nil:
+	file, err := sclogs.Decode(r)
+	if err != nil {
 		return nil, fmt.Errorf("history: %w", err)
-	case !rd.seen:
-		return nil, errors.New("history: this is no sc-logs.json of trio-vis: it has no runRecords")
+	}
+	rd := &scReader{
+		History: &History{TrioVis: file.About == nil, Truncated: file.Truncated},
+		records: file.Records, about: file.About,
+		open: make(map[string]*scNode), known: make(map[string]*scNode),
 	}
 	if err := rd.build(); err != nil {
 		return nil, fmt.Errorf("history: %w", err)
@@ -76,9 +42,8 @@ func ReadSCLogs(r io.Reader) (*History, error) {
 // An scReader puts records together.
 type scReader struct {
 	*History
-	seen    bool // the runRecords
-	records []scRecord
-	about   *scAbout
+	records []sclogs.Record
+	about   *sclogs.About
 
 	open  map[string]*scNode // those that have not exited
 	known map[string]*scNode // the last of each name
@@ -86,108 +51,6 @@ type scReader struct {
 	root  *Scope // for what has none
 	begin float64
 	unit  float64 // nanoseconds
-}
-
-func (rd *scReader) readDocument(dec *json.Decoder) error {
-	if start, err := dec.Token(); err != nil {
-		return inJSON(dec, err)
-	} else if start != json.Delim('{') {
-		return errors.New("this is no sc-logs.json of trio-vis: it is no JSON object")
-	}
-	for dec.More() {
-		key, err := dec.Token()
-		if err != nil {
-			return inJSON(dec, err)
-		}
-		switch key {
-		case "runRecords":
-			err = rd.readRecords(dec)
-		case "about":
-			if rd.about, err = readAbout(dec); rd.about != nil {
-				rd.TrioVis = false
-			}
-		default:
-			var skip json.RawMessage
-			err = inJSON(dec, dec.Decode(&skip))
-		}
-		if err != nil {
-			return err
-		}
-	}
-	_, err := dec.Token()
-	return inJSON(dec, err)
-}
-
-// readAbout returns nil where the key is somebody else's.
-func readAbout(dec *json.Decoder) (*scAbout, error) {
-	var text json.RawMessage
-	if err := dec.Decode(&text); err != nil {
-		return nil, inJSON(dec, err)
-	}
-	var about scAbout
-	if err := json.Unmarshal(text, &about); err != nil || about.Traigo != 1 || about.Unit != "s" {
-		return nil, nil //nolint:nilerr,nilnil // any key may be in the file
-	}
-	return &about, nil
-}
-
-func (rd *scReader) readRecords(dec *json.Decoder) error {
-	if start, err := dec.Token(); err != nil {
-		return inJSON(dec, err)
-	} else if start != json.Delim('[') {
-		return errors.New("this is no sc-logs.json of trio-vis: its runRecords are no list")
-	}
-	rd.seen = true
-	for dec.More() {
-		var record scRecord
-		if err := dec.Decode(&record); err != nil {
-			if ends(err) {
-				return err
-			}
-			return fmt.Errorf("record %d: %w", len(rd.records), inJSON(dec, err))
-		}
-		if why := record.wrong(); why != "" {
-			return fmt.Errorf("record %d: %s", len(rd.records), why)
-		}
-		rd.records = append(rd.records, record)
-	}
-	_, err := dec.Token()
-	return inJSON(dec, err)
-}
-
-func (r *scRecord) wrong() string {
-	switch {
-	case r.Time == nil:
-		return "it has no time"
-	case *r.Time < 0:
-		return fmt.Sprintf("its time is %v, before the beginning", *r.Time)
-	case r.Name == nil:
-		return "it has no name"
-	case r.Desc != "created" && r.Desc != "exited":
-		return fmt.Sprintf(`its desc is %q, neither "created" nor "exited"`, r.Desc)
-	case r.Type != "task" && r.Type != "scope":
-		return fmt.Sprintf(`its type is %q, neither "task" nor "scope"`, r.Type)
-	default:
-		return ""
-	}
-}
-
-func ends(err error) bool { return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) }
-
-// inJSON says what is wrong in words, and where.
-func inJSON(dec *json.Decoder, err error) error {
-	var syntax *json.SyntaxError
-	var mismatch *json.UnmarshalTypeError
-	switch {
-	case err == nil || ends(err):
-		return err
-	case errors.As(err, &syntax):
-		return fmt.Errorf("near byte %d: %w", dec.InputOffset(), err)
-	case errors.As(err, &mismatch):
-		return fmt.Errorf("its %s is a %s", mismatch.Field, mismatch.Value)
-	default:
-		return err
-	}
 }
 
 // clock finds out what the times are.
@@ -216,21 +79,16 @@ func (rd *scReader) clock() error {
 	return nil
 }
 
-func (rd *scReader) at(r *scRecord) time.Duration {
+func (rd *scReader) at(r *sclogs.Record) time.Duration {
 	return time.Duration(math.Round((*r.Time - rd.begin) * rd.unit))
 }
 
-// base is the name without what [History.WriteSCLogs] adds to it.
+// base is the name without what package export adds to it.
 func (rd *scReader) base(name string) (base, marks string) {
-	name, _ = strings.CutSuffix(name, wrapper)
 	if rd.about == nil {
-		return name, ""
+		return strings.TrimSuffix(name, sclogs.Wrapper), ""
 	}
-	base, marks, _ = strings.Cut(name, " [")
-	if i := strings.LastIndexByte(base, '-'); i >= 0 {
-		base = base[:i]
-	}
-	return base, marks
+	return sclogs.SplitName(name)
 }
 
 // An scNode is what a record has created: a scope, or a task with the scope that
@@ -273,7 +131,9 @@ func (rd *scReader) build() error {
 		rd.Started, rd.Run, rd.PID, rd.Go, rd.Program = a.T0, a.Run, a.PID, a.Go, a.Program
 		rd.Closed, rd.Truncated = a.Closed && !rd.Truncated, a.Truncated || rd.Truncated
 		rd.Damaged += a.Damaged
-		rd.Losses = a.Lost
+		for _, l := range a.Lost {
+			rd.Losses = append(rd.Losses, Loss(l))
+		}
 		rd.restore()
 	}
 	rd.assemble()
@@ -281,7 +141,7 @@ func (rd *scReader) build() error {
 }
 
 // create takes what has begun, whatever the type of its end will be.
-func (rd *scReader) create(r *scRecord, at time.Duration) *scNode {
+func (rd *scReader) create(r *sclogs.Record, at time.Duration) *scNode {
 	var up *scNode
 	if r.Parent != nil {
 		if up = rd.known[*r.Parent]; up == nil {
@@ -289,7 +149,7 @@ func (rd *scReader) create(r *scRecord, at time.Duration) *scNode {
 		}
 	}
 	name, _ := rd.base(*r.Name)
-	isWrapper := r.Type == "scope" && strings.HasSuffix(*r.Name, wrapper)
+	isWrapper := r.Type == "scope" && strings.HasSuffix(*r.Name, sclogs.Wrapper)
 	switch {
 	case r.Type == "scope" && !isWrapper:
 		return &scNode{scope: rd.addScope(up, name, at)}
@@ -299,7 +159,7 @@ func (rd *scReader) create(r *scRecord, at time.Duration) *scNode {
 		return &scNode{task: up.task}
 	}
 	s := rd.scopeFor(up, at)
-	if rd.about != nil && name == s.Name+body {
+	if rd.about != nil && name == s.Name+sclogs.Body {
 		s = newScope(0, "", at) // it is there for the viewer: the scope has no task
 	}
 	t := newTask(uint64(len(s.Tasks)+1), name, s, at)
@@ -372,7 +232,7 @@ func (rd *scReader) closeForgotten() {
 	rd.root.Closed, rd.root.State = last, ScopeClosed
 }
 
-// restore reads the marks that WriteSCLogs puts behind the names.
+// restore reads the marks that package export puts behind the names.
 func (rd *scReader) restore() {
 	for _, n := range rd.nodes {
 		_, marks := rd.base(*rd.records[n.record].Name)
@@ -385,19 +245,8 @@ func (rd *scReader) restore() {
 	}
 }
 
-// eachMark takes the marks apart again: what is behind the first bracket of a name.
-func eachMark(marks string, do func(word, why string)) {
-	if marks == "" {
-		return
-	}
-	for m := range strings.SplitSeq(strings.TrimSuffix(marks, "]"), "] [") {
-		word, why, _ := strings.Cut(m, ": ")
-		do(word, why)
-	}
-}
-
 func (s *Scope) restore(marks string) {
-	eachMark(marks, func(word, why string) {
+	sclogs.EachMark(marks, func(word, why string) {
 		switch word {
 		case "running":
 			s.Closed = Never
@@ -410,14 +259,14 @@ func (s *Scope) restore(marks string) {
 		default:
 			s.Canceled, s.Cause = s.Closed, &Cause{Kind: word, Err: why} // by then at the latest
 			if s.Cause.Err != "" || !s.Cause.Quiet() {
-				s.Err = s.Cause.text()
+				s.Err = s.Cause.String()
 			}
 		}
 	})
 }
 
 func (t *Task) restore(marks string) {
-	eachMark(marks, func(word, why string) {
+	sclogs.EachMark(marks, func(word, why string) {
 		switch state := TaskState(word); {
 		case endStates[state], state == TaskLost:
 			t.State, t.Err = state, why
@@ -430,12 +279,4 @@ func (t *Task) restore(marks string) {
 			t.State = t.stateNow()
 		}
 	})
-}
-
-// text is the cause in words.
-func (c *Cause) text() string {
-	if c.Err == "" {
-		return c.Kind
-	}
-	return c.Kind + ": " + c.Err
 }

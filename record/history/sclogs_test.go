@@ -10,12 +10,13 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/traigo/traigo/record/history"
+	"github.com/traigo/traigo/record/internal/logtest"
 )
 
 func TestReadSCLogsOfTrioVis(t *testing.T) {
-	h, err := history.ReadSCLogs(strings.NewReader(fetch))
+	h, err := history.ReadSCLogs(strings.NewReader(logtest.Fetch))
 	require.NoError(t, err)
-	check(t, h)
+	logtest.Check(t, h)
 	assert.True(t, h.TrioVis && h.Ordinal && h.Closed)
 	assert.True(t, h.Started.IsZero())
 	assert.Equal(t, 14*time.Millisecond, h.End)
@@ -35,10 +36,6 @@ func TestReadSCLogsOfTrioVis(t *testing.T) {
 	assert.Equal(t, "get-1", two.Tasks[0].Name)
 	assert.Equal(t, []time.Duration{13 * time.Millisecond, 12 * time.Millisecond}, []time.Duration{one.Closed, two.Closed}, "the first was forgotten, and ended with its task")
 	assert.Equal(t, history.ScopeClosed, root.State)
-
-	require.NoError(t, visCheck(scLogs(t, h)))
-	chromeCheck(t, h)
-	perfettoCheck(t, h)
 }
 
 func TestReadSCLogsIsTolerant(t *testing.T) {
@@ -50,7 +47,7 @@ func TestReadSCLogsIsTolerant(t *testing.T) {
 {"time":2,"desc":"created","name":"t","type":"task","parent":"nobody"},
 {"time":3,"desc":"created","name":"wrapped__TRIO_VIS_Tscope","type":"scope","parent":"s"}]}`))
 	require.NoError(t, err)
-	check(t, h)
+	logtest.Check(t, h)
 	assert.False(t, h.Ordinal)
 	assert.Equal(t, 1, h.Damaged, "the unknown parent")
 	assert.Equal(t, "s", h.Scopes[0].Name)
@@ -73,16 +70,16 @@ func TestReadSCLogsTakesSecondsSince1970(t *testing.T) {
 }
 
 func TestReadSCLogsTakesAFileCutAnywhere(t *testing.T) {
-	begun := strings.Index(fetch, "[")
-	for cut := range len(fetch) {
-		h, err := history.ReadSCLogs(strings.NewReader(fetch[:cut]))
+	begun := strings.Index(logtest.Fetch, "[")
+	for cut := range len(logtest.Fetch) {
+		h, err := history.ReadSCLogs(strings.NewReader(logtest.Fetch[:cut]))
 		if cut <= begun {
 			require.ErrorContains(t, err, "ends before its runRecords", "cut at %d", cut)
 			continue
 		}
 		require.NoError(t, err, "cut at %d", cut)
 		require.True(t, h.Truncated, "cut at %d", cut)
-		check(t, h)
+		logtest.Check(t, h)
 	}
 }
 
@@ -111,29 +108,13 @@ func TestReadSCLogsSaysWhatIsWrongAndWhere(t *testing.T) {
 }
 
 func FuzzReadSCLogs(f *testing.F) {
-	f.Add([]byte(fetch))
-	h, err := history.Read(bytes.NewReader([]byte(chat)))
-	if err != nil {
-		f.Fatal(err)
-	}
-	for seed := range uint64(10) {
-		var b bytes.Buffer
-		if seed > 0 {
-			if h, err = history.Read(bytes.NewReader([]byte(randomLog(seed)))); err != nil {
-				f.Fatal(err)
-			}
-		}
-		if err := h.WriteSCLogs(&b); err != nil {
-			f.Fatal(err)
-		}
-		f.Add(b.Bytes())
-	}
+	f.Add([]byte(logtest.Fetch))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		if h, err := history.ReadSCLogs(bytes.NewReader(text)); err == nil {
-			everything(t, h)
+			logtest.Check(t, h)
 		}
 		if h, err := history.ReadAny(bytes.NewReader(text)); err == nil {
-			everything(t, h)
+			logtest.Check(t, h)
 		}
 	})
 }

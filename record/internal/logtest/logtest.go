@@ -1,4 +1,6 @@
-package history_test
+// Package logtest has logs for the tests of packages that read them: written by hand,
+// of random programs, and made of random lines.
+package logtest
 
 import (
 	"bytes"
@@ -21,10 +23,11 @@ import (
 	"github.com/traigo/traigo/record/history"
 )
 
-const header = `{"traigo":1,"t0":"2026-11-21T01:02:03.000000004Z","run":"6f1c9a0e","pid":71,"go":"go1.26","program":"example.com/chat"}` + "\n"
+// Header is the first line of a log.
+const Header = `{"traigo":1,"t0":"2026-11-21T01:02:03.000000004Z","run":"6f1c9a0e","pid":71,"go":"go1.26","program":"example.com/chat"}` + "\n"
 
-// chat is the log that docs/log-format.md shows.
-const chat = header + `{"t":1000,"k":"scope","id":3,"n":"server"}
+// Chat is the log that docs/log-format.md shows.
+const Chat = Header + `{"t":1000,"k":"scope","id":3,"n":"server"}
 {"t":2100,"k":"spawn","s":3,"id":1,"n":"accept","f":"bwm"}
 {"t":2300,"k":"start","s":3,"id":1}
 {"t":2900,"k":"scope","id":4,"in":3,"by":1,"n":"conn","dl":5000002900}
@@ -36,15 +39,24 @@ const chat = header + `{"t":1000,"k":"scope","id":3,"n":"server"}
 {"t":9901,"k":"bye"}
 `
 
-func readLog(t *testing.T, text string) *history.History {
+// Read reads a log.
+func Read(t *testing.T, text string) *history.History {
 	t.Helper()
 	h, err := history.Read(strings.NewReader(text))
 	require.NoError(t, err)
 	return h
 }
 
-// check holds what every history promises, whatever the log was.
-func check(t *testing.T, h *history.History) {
+// ReadSCLogs reads a file of trio-vis.
+func ReadSCLogs(t *testing.T, text string) *history.History {
+	t.Helper()
+	h, err := history.ReadSCLogs(strings.NewReader(text))
+	require.NoError(t, err)
+	return h
+}
+
+// Check holds what every history promises, whatever the log was.
+func Check(t *testing.T, h *history.History) {
 	t.Helper()
 	all := map[*history.Scope]bool{}
 	for i, s := range h.Scopes {
@@ -66,6 +78,8 @@ func check(t *testing.T, h *history.History) {
 			depth++
 			require.LessOrEqual(t, depth, len(h.Scopes), "a circle")
 		}
+		_, ender := s.Culprit()
+		require.True(t, ender == nil || s.Cause != nil)
 		for _, c := range s.Scopes {
 			require.Same(t, s, c.Parent)
 			require.LessOrEqual(t, s.Opened, c.Opened)
@@ -216,26 +230,12 @@ func stateOf(e traigo.Event) string {
 	}
 }
 
-func (tp *tape) log() string {
-	tp.mu.Lock()
-	defer tp.mu.Unlock()
-	return tp.b.String()
-}
-
-func (tp *tape) read(t *testing.T) *history.History {
-	t.Helper()
-	h := readLog(t, tp.log())
-	require.Zero(t, h.Damaged, "%s", tp.log())
-	return h
-}
-
-// record runs a random program, and returns its log. The seed does not decide what the
+// Program runs a random program, and returns its log. The seed does not decide what the
 // scheduler makes of it.
-func record(t *testing.T, seed uint64) *tape {
+func Program(t *testing.T, seed uint64) (log string) {
 	t.Helper()
-	var tp *tape
 	synctest.Test(t, func(t *testing.T) {
-		tp = newTape()
+		tp := newTape()
 		p := &program{rand: rand.New(rand.NewPCG(seed, 7)), budget: 60}
 		_ = traigo.Run(t.Context(), p.body, traigo.Observe(tp), traigo.PanicAsError(),
 			traigo.Name("root"), traigo.Timeout(20*time.Millisecond), traigo.CancelTimeout(5*time.Millisecond),
@@ -244,8 +244,10 @@ func record(t *testing.T, seed uint64) *tape {
 		tp.mu.Lock()
 		defer tp.mu.Unlock()
 		tp.line(map[string]any{"t": time.Since(tp.t0).Nanoseconds(), "k": "bye"})
+		log = tp.b.String()
 	})
-	return tp
+	require.Zero(t, Read(t, log).Damaged, "%s", log)
+	return log
 }
 
 // A program does whatever a scope can be used for.
@@ -345,10 +347,10 @@ func (p *program) outcome(ctx context.Context) error {
 // randomLog is a log that no program would write: lines in any order, about scopes and
 // tasks that may never begin or end, twice, at times that contradict each other, some
 // torn or lost.
-func randomLog(seed uint64) string {
+func Random(seed uint64) string {
 	r := rand.New(rand.NewPCG(seed, 3))
 	var b strings.Builder
-	b.WriteString(header)
+	b.WriteString(Header)
 	names := []string{"a", "worker", "", "x__TRIO_VIS_Tscope", "w [ok]", "a-0", "\\u001b[2J", "conn-17", "scope#4"}
 	whys := []string{"task failed", "parent canceled", "parent canceled", "timeout", "completed", "master ended", "what?"}
 	states := []string{"ok", "failed", "canceled", "panicked", "exited", "strange"}
@@ -379,7 +381,7 @@ func randomLog(seed uint64) string {
 				fmt.Fprintf(&b, "\n"+`{"t":%d,"k":"spawn","s":%d,"id":%d,"n":"a","st":"running"}`, at(), id(), id())
 			}
 		case 14:
-			b.WriteString(pick([]string{"nonsense", `{"t":-7,"k":"bye"}`, `{"t":1,"k":"future","id":2}`, header[:40]}))
+			b.WriteString(pick([]string{"nonsense", `{"t":-7,"k":"bye"}`, `{"t":1,"k":"future","id":2}`, Header[:40]}))
 		case 15:
 			fmt.Fprintf(&b, `{"t":%d,"k":"finalize","id":%d}`, at(), id())
 		}
@@ -387,14 +389,14 @@ func randomLog(seed uint64) string {
 	}
 	text := b.String()
 	if r.IntN(3) == 0 {
-		text = text[:max(len(header), len(text)-r.IntN(30))]
+		text = text[:max(len(Header), len(text)-r.IntN(30))]
 	}
 	return text
 }
 
 // trioVis makes a file as trio-vis writes it, of lines "+name parent" and "-name
 // parent": names with a colon in front are tasks, and the last record has the wrong type.
-func trioVis(lines ...string) string {
+func TrioVis(lines ...string) string {
 	var b strings.Builder
 	b.WriteString("{\n    \"config\": {\n        \"makeDirectScopeTransparent\": true\n    },\n    \"runRecords\": [")
 	for i, line := range lines {
@@ -423,11 +425,35 @@ func trioVis(lines ...string) string {
 	return b.String()
 }
 
-// fetch is what trio-vis makes of a main task with two nurseries, the first of which
+// Fetch is what trio-vis makes of a main task with two nurseries, the first of which
 // it forgets to close.
-var fetch = trioVis(
+var Fetch = TrioVis(
 	"+main-0@", "+:main-0 main-0@",
 	"+nursery-0 main-0@", "+get-0@ nursery-0", "+:get-0 get-0@", "-:get-0 get-0@", "-get-0@ nursery-0",
 	"+nursery-1 main-0@", "+get-1@ nursery-1", "+:get-1 get-1@", "-:get-1 get-1@", "-get-1@ nursery-1",
 	"-nursery-1 main-0@", "-:main-0 main-0@", "-main-0@",
 )
+
+// Big is a log of n tasks, in scopes of a hundred: three lines for each task. Each
+// thousand is followed by a gap and a census, if there are to be any.
+func Big(n int, gaps bool) string {
+	var b strings.Builder
+	b.WriteString(Header)
+	b.WriteString(`{"t":1,"k":"scope","id":1,"n":"server"}` + "\n")
+	for i := range n {
+		s, at := 2+i/100, 1000*i
+		if i%100 == 0 {
+			fmt.Fprintf(&b, `{"t":%d,"k":"scope","id":%d,"in":1,"n":"example.com/chat.(*server).conn"}`+"\n", at, s)
+		}
+		fmt.Fprintf(&b, `{"t":%d,"k":"spawn","s":%d,"id":%d,"n":"example.com/chat.(*conn).request","f":"bw"}`+"\n", at, s, i%100+1)
+		fmt.Fprintf(&b, `{"t":%d,"k":"start","s":%d,"id":%d}`+"\n", at+200, s, i%100+1)
+		fmt.Fprintf(&b, `{"t":%d,"k":"end","s":%d,"id":%d,"st":"failed","err":"read: connection reset by peer"}`+"\n", at+70_000, s, i%100+1)
+		if i%100 == 99 {
+			fmt.Fprintf(&b, `{"t":%d,"k":"close","id":%d}`+"\n", at+80_000, s)
+		}
+		if gaps && i%1000 == 0 {
+			fmt.Fprintf(&b, `{"t":%d,"k":"lost","n":3,"why":"slow"}`+"\n"+`{"t":%d,"k":"live","n":1}`+"\n"+`{"t":1,"k":"scope","id":1,"n":"server","st":"open"}`+"\n", at, at)
+		}
+	}
+	return b.String()
+}
