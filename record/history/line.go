@@ -11,7 +11,7 @@ import (
 // Version is the version of the log format that this package reads.
 const Version = 1
 
-// A header is the first line of a log, or of a segment.
+// A header is the first line of a segment.
 type header struct {
 	Traigo  int       `json:"traigo"`
 	T0      time.Time `json:"t0"`
@@ -22,7 +22,7 @@ type header struct {
 	Program string    `json:"program"`
 }
 
-// A line is any other: see docs/log-format.md.
+// A line is a line about a scope or a task: see docs/log-format.md.
 type line struct {
 	T        *int64 `json:"t"`
 	Kind     string `json:"k"`
@@ -39,7 +39,7 @@ type line struct {
 	Stack    string `json:"stack"`
 }
 
-// A notice is a line about the log itself: its n is a number.
+// A notice is a line about the log itself. Its n is a number, not a name.
 type notice struct {
 	T    *int64 `json:"t"`
 	Kind string `json:"k"`
@@ -70,13 +70,13 @@ func (l *line) deadline() time.Duration {
 	return since(l.Deadline)
 }
 
-// since is never below 0: what is from before the recording began with it, and -1 is Never.
+// since returns a time of a line, at least 0: a negative time would be taken for Never.
 func since(ns *int64) time.Duration { return max(0, time.Duration(*ns)) }
 
-// isHeader reports whether text is meant to be the first line of a segment.
+// isHeader reports whether text looks like the first line of a segment.
 func isHeader(text []byte) bool { return bytes.HasPrefix(text, []byte(`{"traigo":`)) }
 
-// headerOf reads the first line of a log, or says what is wrong with it.
+// headerOf decodes the first line of a log. The error says what else the file may be.
 func headerOf(text []byte) (header, error) {
 	var head header
 	if err := json.Unmarshal(text, &head); err != nil || head.Traigo == 0 {
@@ -88,18 +88,16 @@ func headerOf(text []byte) (header, error) {
 	return head, nil
 }
 
-// The lines that a recorder writes are simple, and there are many of them: reading them
-// by hand takes a fifth of the time. Whatever is not as simple as that is left to
-// encoding/json, so that both never disagree: an escape, a space, a key that is unknown.
-
-// scan reads a line into l, which is empty; false if it is not simple.
+// scan parses a line of the form that a recorder writes in nearly all cases, in a fifth of the
+// time of encoding/json. It returns false for any other form (an escape, a space, an
+// unknown key …), so that encoding/json decides what such a line means. l must be zero.
 func (l *line) scan(text []byte) bool {
 	if len(text) < 2 || text[0] != '{' || text[len(text)-1] != '}' {
 		return false
 	}
 	rest := text[1:]
 	for {
-		key, after, ok := plain(rest)
+		key, after, ok := quotedText(rest)
 		if !ok || len(after) == 0 || after[0] != ':' {
 			return false
 		}
@@ -115,7 +113,7 @@ func (l *line) scan(text []byte) bool {
 
 func (l *line) scanValue(key string, text []byte) (rest []byte, ok bool) {
 	if field := l.text(key); field != nil {
-		value, rest, ok := plain(text)
+		value, rest, ok := quotedText(text)
 		*field = string(value)
 		return rest, ok
 	}
@@ -124,7 +122,7 @@ func (l *line) scanValue(key string, text []byte) (rest []byte, ok bool) {
 		*field = n
 		return rest, ok
 	}
-	at := int64(n) // of at most 18 digits
+	at := int64(n) // cannot overflow with at most 18 digits
 	switch key {
 	case "t":
 		l.T = &at
@@ -170,8 +168,8 @@ func (l *line) number(key string) *uint64 {
 	return nil
 }
 
-// plain takes a string that stands for itself.
-func plain(text []byte) (value, rest []byte, ok bool) {
+// quotedText parses a string without escapes, in printable ASCII.
+func quotedText(text []byte) (value, rest []byte, ok bool) {
 	if len(text) == 0 || text[0] != '"' {
 		return nil, nil, false
 	}
@@ -188,7 +186,7 @@ func plain(text []byte) (value, rest []byte, ok bool) {
 	return text[:end], text[end+1:], true
 }
 
-// digits takes a number that is not negative.
+// digits parses a number that is not negative, of at most 18 digits.
 func digits(text []byte) (n uint64, rest []byte, ok bool) {
 	i := 0
 	for i < len(text) && '0' <= text[i] && text[i] <= '9' {
@@ -199,8 +197,8 @@ func digits(text []byte) (n uint64, rest []byte, ok bool) {
 	return n, text[i:], 0 < i && i <= 18 && !leadingZero
 }
 
-// looksLike says what the file may be that begins so, for the end of an error; ""
-// for what could be a log.
+// looksLike returns a phrase, to be appended to an error, about the kind of file that
+// begins with start. It returns "" for a file that may be a log.
 func looksLike(start []byte) string {
 	start = bytes.TrimLeft(start, " \t\r\n")
 	for _, known := range []struct{ magic, hint string }{
@@ -230,7 +228,7 @@ func looksLike(start []byte) string {
 	return ""
 }
 
-// firstKey returns the first key of a JSON object, as far as it is there.
+// firstKey returns the first key of a JSON object that may be cut off, or "".
 func firstKey(start []byte) string {
 	dec := json.NewDecoder(bytes.NewReader(start))
 	if open, err := dec.Token(); err != nil || open != json.Delim('{') {
@@ -243,8 +241,8 @@ func firstKey(start []byte) string {
 
 func isSpace(c byte) bool { return c == ' ' || c == '\t' || c == '\r' || c == '\n' }
 
-// isPerfetto: the first packet begins with what would be an empty line, and goes on
-// with what is no text.
+// isPerfetto reports whether start is the beginning of a Perfetto trace. In a text file its
+// first byte would be an empty line, but binary data follows.
 func isPerfetto(start []byte) bool {
 	return len(start) > 0 && start[0] == '\n' && bytes.ContainsFunc(start, func(c rune) bool {
 		return c < ' ' && !isSpace(byte(c)) || c == utf8.RuneError

@@ -10,19 +10,21 @@ import (
 	"github.com/traigo/traigo/record/internal/sclogs"
 )
 
-// rootName is the scope around the tasks of a file of trio-vis that are in none.
+// rootName is the name of the scope for tasks that are in no nursery of the file.
 const rootName = "trio.run"
 
-// ReadSCLogs reads a sc-logs.json of Python's trio-vis, or one that
-// package export has written. A file that stops short is read as far as it
-// goes: Truncated says so. Keys that it does not know are skipped, a parent that it
-// does not know is none (and counted in Damaged); the error for other nonsense says
-// in which record it is.
+// ReadSCLogs reads a sc-logs.json of Python's trio-vis, or one that package record/export
+// has written.
 //
-// In such a file a nursery belongs to the task that opened it; what has no parent is
-// put into a scope "trio.run". A nursery without an end has ended with its task, since
-// trio-vis forgets to say so. How a task ended is not in the file: TrioVis. Times are
-// taken as seconds, or, where each is the number of its record, as such: Ordinal.
+// A file that ends early is read up to there, and Truncated is set. Unknown keys are
+// skipped. A parent that is not in the file is taken as absent and counted in Damaged. Any
+// other inconsistency is an error, which gives the index of the record.
+//
+// In a file of trio-vis a nursery belongs to the task that opened it; tasks without a
+// parent are put into a scope "trio.run". A nursery that does not exit is closed at the end
+// of its task, since trio-vis does not record the exit of every nursery. Times are
+// taken as seconds, unless each time is the index of its record: see History.Ordinal.
+// How tasks ended is not in the file: see History.TrioVis.
 func ReadSCLogs(r io.Reader) (*History, error) {
 	file, err := sclogs.Decode(r)
 	if err != nil {
@@ -39,22 +41,22 @@ func ReadSCLogs(r io.Reader) (*History, error) {
 	return rd.History, nil
 }
 
-// An scReader puts records together.
+// An scReader builds a history from records.
 type scReader struct {
 	*History
 	records []sclogs.Record
 	about   *sclogs.About
 
-	open  map[string]*scNode // those that have not exited
-	known map[string]*scNode // the last of each name
+	open  map[string]*scNode // by name: nodes that have not exited
+	known map[string]*scNode // by name: the last node, which may have exited
 	nodes []*scNode
-	root  *Scope // for what has none
-	begin float64
-	unit  float64 // nanoseconds
+	root  *Scope  // for tasks without a parent; made when needed
+	begin float64 // subtracted from all times
+	unit  float64 // nanoseconds in a unit of time
 }
 
-// clock finds out what the times are.
-func (rd *scReader) clock() error {
+// setClock determines begin and unit from the times in the file.
+func (rd *scReader) setClock() error {
 	rd.unit = float64(time.Second)
 	ordinal, first, last := len(rd.records) > 0, math.Inf(1), 0.0
 	for i, r := range rd.records {
@@ -66,7 +68,7 @@ func (rd *scReader) clock() error {
 	case rd.about != nil:
 	case ordinal:
 		rd.Ordinal, rd.unit = true, float64(time.Millisecond)
-	case first > years && !math.IsInf(first, 1): // since 1970
+	case first > years && !math.IsInf(first, 1): // seconds since 1970
 		rd.begin = math.Floor(first)
 		if rd.begin > math.MaxInt32*4 {
 			return fmt.Errorf("the times begin at %v: too late for seconds", first)
@@ -83,7 +85,7 @@ func (rd *scReader) at(r *sclogs.Record) time.Duration {
 	return time.Duration(math.Round((*r.Time - rd.begin) * rd.unit))
 }
 
-// base is the name without what package export adds to it.
+// base splits a name into that of the scope or task and the marks of package export.
 func (rd *scReader) base(name string) (base, marks string) {
 	if rd.about == nil {
 		return strings.TrimSuffix(name, sclogs.Wrapper), ""
@@ -91,18 +93,19 @@ func (rd *scReader) base(name string) (base, marks string) {
 	return sclogs.SplitName(name)
 }
 
-// An scNode is what a record has created: a scope, or a task with the scope that
-// trio-vis wraps it in.
+// An scNode is what a record has created: a scope, or one of the two records of a task,
+// which trio-vis wraps in a scope.
 type scNode struct {
-	record int
-	scope  *Scope
-	task   *Task
-	wraps  bool // it is the wrapper: its task is still to come, or has come
-	whole  bool // the task of the wrapper has come
+	record  int // index
+	scope   *Scope
+	task    *Task
+	wrapper bool // the record is that of the wrapper
+	hasTask bool // the record of the wrapper's task has been read
 }
 
+// build makes scopes and tasks of the records.
 func (rd *scReader) build() error {
-	if err := rd.clock(); err != nil {
+	if err := rd.setClock(); err != nil {
 		return err
 	}
 	for i := range rd.records {
@@ -125,7 +128,7 @@ func (rd *scReader) build() error {
 			open.exit(at)
 		}
 	}
-	rd.closeForgotten()
+	rd.closeNurseries()
 	rd.Closed = !rd.Truncated
 	if a := rd.about; a != nil {
 		rd.Started, rd.Run, rd.PID, rd.Go, rd.Program = a.T0, a.Run, a.PID, a.Go, a.Program
@@ -140,7 +143,8 @@ func (rd *scReader) build() error {
 	return nil
 }
 
-// create takes what has begun, whatever the type of its end will be.
+// create adds the scope or task of a record. The type in the record of its exit is not used:
+// trio-vis sometimes writes a wrong one.
 func (rd *scReader) create(r *sclogs.Record, at time.Duration) *scNode {
 	var up *scNode
 	if r.Parent != nil {
@@ -153,24 +157,24 @@ func (rd *scReader) create(r *sclogs.Record, at time.Duration) *scNode {
 	switch {
 	case r.Type == "scope" && !isWrapper:
 		return &scNode{scope: rd.addScope(up, name, at)}
-	case up != nil && up.wraps && !up.whole && r.Type == "task":
-		up.whole = true
+	case up != nil && up.wrapper && !up.hasTask && r.Type == "task":
+		up.hasTask = true
 		up.task.Name, up.task.Started, up.task.State = name, at, TaskRunning
 		return &scNode{task: up.task}
 	}
 	s := rd.scopeFor(up, at)
 	if rd.about != nil && name == s.Name+sclogs.Body {
-		s = newScope(0, "", at) // it is there for the viewer: the scope has no task
+		s = newScope(0, "", at) // the task stands for the body and is no task: it is put into a scope outside of the history
 	}
 	t := newTask(uint64(len(s.Tasks)+1), name, s, at)
 	t.Await = true
 	if !isWrapper {
 		t.Started, t.State = at, TaskRunning
 	}
-	return &scNode{task: t, wraps: isWrapper}
+	return &scNode{task: t, wrapper: isWrapper}
 }
 
-// scopeFor is the scope that a task below up is in.
+// scopeFor returns the scope of a task whose parent in the file is up.
 func (rd *scReader) scopeFor(up *scNode, at time.Duration) *Scope {
 	switch {
 	case up == nil && rd.root == nil:
@@ -185,6 +189,7 @@ func (rd *scReader) scopeFor(up *scNode, at time.Duration) *Scope {
 	}
 }
 
+// addScope adds a scope whose parent in the file is up.
 func (rd *scReader) addScope(up *scNode, name string, at time.Duration) *Scope {
 	s := newScope(uint64(len(rd.Scopes)+1), name, at)
 	rd.Scopes = append(rd.Scopes, s)
@@ -201,7 +206,7 @@ func (rd *scReader) addScope(up *scNode, name string, at time.Duration) *Scope {
 	return s
 }
 
-// exit takes the end: for a task the first of its two.
+// exit ends a scope or task. A task has two records of its exit; the first counts.
 func (n *scNode) exit(at time.Duration) {
 	switch {
 	case n.scope != nil:
@@ -211,9 +216,10 @@ func (n *scNode) exit(at time.Duration) {
 	}
 }
 
-// closeForgotten ends the nurseries whose tasks have ended: trio-vis leaves them open
-// when a task opens a second one.
-func (rd *scReader) closeForgotten() {
+// closeNurseries closes the nurseries of tasks that have ended, as trio-vis does not record
+// the exit of a task's first nursery if the task opens a second one. It also closes the root
+// that it has made, if all tasks in that have ended.
+func (rd *scReader) closeNurseries() {
 	for _, s := range rd.Scopes {
 		if s.Closed == Never && s.By != nil && !s.By.Unfinished() {
 			s.Closed, s.State = s.By.Ended, ScopeClosed
@@ -232,14 +238,14 @@ func (rd *scReader) closeForgotten() {
 	rd.root.Closed, rd.root.State = last, ScopeClosed
 }
 
-// restore reads the marks that package export puts behind the names.
+// restore sets states and errors from the marks in the names, in a file of package export.
 func (rd *scReader) restore() {
 	for _, n := range rd.nodes {
 		_, marks := rd.base(*rd.records[n.record].Name)
 		switch {
 		case n.scope != nil:
 			n.scope.restore(marks)
-		case n.wraps:
+		case n.wrapper:
 			n.task.restore(marks)
 		}
 	}
@@ -257,7 +263,7 @@ func (s *Scope) restore(marks string) {
 		case "failed":
 			s.Err = why
 		default:
-			s.Canceled, s.Cause = s.Closed, &Cause{Kind: word, Err: why} // by then at the latest
+			s.Canceled, s.Cause = s.Closed, &Cause{Kind: word, Err: why} // when it was canceled is not in the file
 			if s.Cause.Err != "" || !s.Cause.Quiet() {
 				s.Err = s.Cause.String()
 			}
