@@ -12,12 +12,15 @@ import (
 	"github.com/traigo/traigo/record/history"
 )
 
-// Chrome writes the history as a Chrome trace (JSON), for ui.perfetto.dev,
-// chrome://tracing, and others. Scopes and tasks are slices on rows that look like
-// threads: those with the same path share some, so that no two overlap. Arrows lead
-// from what opened a scope or spawned a task to that, and from what ended a scope to
-// that scope. What has not ended is called so, and ends with the log: a beginning alone
-// is drawn as a dot by some viewers.
+// Chrome writes the history to w as a Chrome trace in JSON, for chrome://tracing,
+// ui.perfetto.dev and other viewers.
+//
+// Scopes and tasks are slices on rows, which the format calls threads. Those with equal
+// paths, numbers at the end of names not counted, share as few rows as are needed so that
+// no two slices overlap. Arrows lead to each scope and task from the one that opened or
+// spawned it, and to a canceled scope from the cause. An unfinished scope or task has
+// "(unfinished)" in its name and ends with the log, because some viewers do not draw a slice
+// without an end.
 func Chrome(w io.Writer, h *history.History) error {
 	return writeTo(w, func(out sink) {
 		c := &chromeWriter{out: out, pid: strconv.Itoa(max(h.PID, 1))}
@@ -25,14 +28,14 @@ func Chrome(w io.Writer, h *history.History) error {
 		c.facts(recordingFacts(h))
 		out.text(",\n\"traceEvents\":[")
 		c.metadata("process_name", "0", "name", quoted(oneLine(title(h), 200)))
-		for i, l := range lanes(picture(h)) {
+		for i, l := range lanes(slicesOf(h)) {
 			c.lane(l, i+1)
 		}
 		out.text("\n]}\n")
 	})
 }
 
-// facts are what is known of the recording as a whole.
+// recordingFacts returns the properties of the recording as a whole.
 func recordingFacts(h *history.History) (facts []fact) {
 	if h.Run != "" {
 		facts = append(facts, fact{key: "run", text: h.Run})
@@ -45,7 +48,7 @@ func recordingFacts(h *history.History) (facts []fact) {
 	}
 	for i, warning := range warnings(h) {
 		key := "warning"
-		if i > 0 { // each needs a key of its own: of two that are the same, readers take the last
+		if i > 0 { // of two equal keys in a JSON object, readers take the last
 			key += " " + strconv.Itoa(i+1)
 		}
 		facts = append(facts, fact{key: key, text: warning})
@@ -53,11 +56,12 @@ func recordingFacts(h *history.History) (facts []fact) {
 	return facts
 }
 
+// A chromeWriter writes events. b is the event being formatted.
 type chromeWriter struct {
 	out sink
 	pid string
 	b   []byte
-	any bool // an event has been written
+	any bool // an event has been written, so that the next needs a comma
 }
 
 func (c *chromeWriter) lane(l *lane, number int) {
@@ -94,7 +98,8 @@ func (c *chromeWriter) lane(l *lane, number int) {
 	}
 }
 
-// color is one that the trace viewer has a name for; "" leaves it the choice.
+// color returns one of the names that Chrome's trace viewer has for colors, or "" for the
+// color of its choice.
 func (sl *slice) color() string {
 	switch t := sl.task; {
 	case t != nil && t.Failed(), t == nil && sl.scope.Failed():
@@ -115,7 +120,7 @@ func (sl *slice) kind() string {
 	return "scope"
 }
 
-func (c *chromeWriter) mark(m slicemark, tid string) {
+func (c *chromeWriter) mark(m mark, tid string) {
 	if m.name != "" {
 		c.event("i", "mark", quoted(m.name), tid, m.at)
 		c.b = append(c.b, `,"s":"t"`...)
@@ -135,7 +140,7 @@ func (c *chromeWriter) mark(m slicemark, tid string) {
 	c.b = append(c.b, `,"id":`...)
 	c.b = strconv.AppendUint(c.b, m.arrow, 10)
 	if !m.from {
-		c.b = append(c.b, `,"bp":"e"`...) // it ends on the slice around it, not on the next
+		c.b = append(c.b, `,"bp":"e"`...) // bind to the enclosing slice, not to the next one
 	}
 	c.end()
 }
@@ -150,7 +155,7 @@ func (c *chromeWriter) metadata(name, tid, key, value string) {
 	c.end()
 }
 
-// event begins one, and leaves it open.
+// event begins an event; end completes it.
 func (c *chromeWriter) event(phase, category, name, tid string, at time.Duration) {
 	c.b = append(c.b[:0], "\n"...)
 	if c.any {
@@ -199,8 +204,8 @@ func (c *chromeWriter) facts(facts []fact) {
 	c.flush()
 }
 
-// appendMicros appends a time in microseconds, to the nanosecond: no float could be so
-// exact for long.
+// appendMicros appends a time in microseconds with all digits down to nanoseconds, for which
+// a float64 would not be exact enough after some weeks.
 func appendMicros(b []byte, at time.Duration) []byte {
 	b = strconv.AppendInt(b, int64(at/time.Microsecond), 10)
 	if ns := at % time.Microsecond; ns != 0 {
@@ -209,16 +214,16 @@ func appendMicros(b []byte, at time.Duration) []byte {
 	return b
 }
 
-// A lane is a row of slices of which none overlaps another.
+// A lane is a row of slices that do not overlap.
 type lane struct {
 	row    string
 	tasks  bool
-	number int // in its row, from 1
+	number int // among the lanes with the same row, from 1
 	slices []*slice
 }
 
-// lanes distributes the slices: those with the same path share lanes, scopes and tasks
-// apart. Rows come in the order of the picture.
+// lanes distributes slices to lanes. Slices with the same row share lanes, but scopes and
+// tasks do not. Rows are in the order of their first slice.
 func lanes(all []*slice) (lanes []*lane) {
 	type key struct {
 		row   string
@@ -241,12 +246,12 @@ func lanes(all []*slice) (lanes []*lane) {
 	return lanes
 }
 
-// pack gives each slice the first lane that is free when it begins. One that has no
-// end keeps its lane.
+// pack assigns to each slice the first lane that is free when the slice begins. The lane of
+// an unfinished slice never becomes free again.
 func pack(row []*slice) (lanes [][]*slice) {
 	slices.SortStableFunc(row, func(a, b *slice) int { return cmp.Compare(a.begin, b.begin) })
-	var busy laneHeap // by end
-	var free laneHeap // by number: their end counts as 0
+	var busy laneHeap // ordered by end
+	var free laneHeap // ordered by number: until is 0
 	for _, sl := range row {
 		for len(busy) > 0 && busy[0].until <= sl.begin {
 			l := heap.Pop(&busy).(busyLane)
@@ -271,7 +276,7 @@ type busyLane struct {
 	lane  int
 }
 
-// A laneHeap is a heap of package container/heap.
+// A laneHeap implements heap.Interface.
 type laneHeap []busyLane
 
 func (h laneHeap) Len() int { return len(h) }

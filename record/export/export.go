@@ -1,3 +1,7 @@
+// Package export writes the history of a program in other formats: as a file of trio-vis,
+// as traces for Chrome's trace viewer and Perfetto, and as a tree in text.
+//
+// Each function returns the first error of its writer.
 package export
 
 import (
@@ -5,6 +9,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -14,16 +19,13 @@ import (
 	"github.com/traigo/traigo/record/history"
 )
 
-// What all the writers need.
-
-// A sink keeps its first error to itself until all is written.
+// A sink is a buffered writer whose errors are returned at the end, by writeTo.
 type sink struct{ buffer *bufio.Writer }
 
-func (s sink) text(text string) { _, _ = s.buffer.WriteString(text) }
-
+func (s sink) text(text string)  { _, _ = s.buffer.WriteString(text) }
 func (s sink) bytes(text []byte) { _, _ = s.buffer.Write(text) }
 
-// writeTo calls write with a sink in front of w.
+// writeTo calls write with a sink for w and returns the first error of w.
 func writeTo(w io.Writer, write func(sink)) error {
 	out := bufio.NewWriterSize(w, 1<<16)
 	write(sink{out})
@@ -33,7 +35,7 @@ func writeTo(w io.Writer, write func(sink)) error {
 	return nil
 }
 
-// appendQuoted appends s as a string of JSON.
+// appendQuoted appends s as a JSON string.
 func appendQuoted(b []byte, s string) []byte {
 	for i := range len(s) {
 		if c := s[i]; c < ' ' || c == '"' || c == '\\' || c > '~' {
@@ -48,16 +50,15 @@ func appendQuoted(b []byte, s string) []byte {
 
 func quoted(s string) string { return string(appendQuoted(nil, s)) }
 
-// oneLine is the first line of s, as far as most characters, with escapes for what is
-// no letter, sign or space: a name must not be able to drive a terminal, nor to hide
-// itself by writing from the right.
-func oneLine(s string, most int) string {
+// oneLine returns the first limit characters of the first line of s, with escapes for
+// characters that could control a terminal, or reverse the direction of the text around them.
+func oneLine(s string, limit int) string {
 	line, _, more := strings.Cut(s, "\n")
 	var b strings.Builder
-	for i := 0; i < len(line); most-- {
+	for i := 0; i < len(line); limit-- {
 		r, size := utf8.DecodeRuneInString(line[i:])
 		switch {
-		case most == 0:
+		case limit == 0:
 			b.WriteString("…")
 			return b.String()
 		case r == utf8.RuneError && size == 1:
@@ -75,12 +76,7 @@ func oneLine(s string, most int) string {
 	return b.String()
 }
 
-// What the tree says in words.
-
-// most is how much of a text is shown, in characters.
-const most = 160
-
-// title is the name of the program.
+// title returns the name of the program.
 func title(h *history.History) string {
 	switch {
 	case h.Program != "":
@@ -92,7 +88,7 @@ func title(h *history.History) string {
 	}
 }
 
-// warnings say what is missing, or cannot be known, a line for each.
+// warnings returns a sentence for each kind of information that is missing from the history.
 func warnings(h *history.History) (all []string) {
 	add := func(format string, args ...any) { all = append(all, fmt.Sprintf(format, args...)) }
 	if !h.Closed && !h.TrioVis {
@@ -105,10 +101,10 @@ func warnings(h *history.History) (all []string) {
 		}
 		add("The log %s: %sthe program crashed, was killed, or still runs. Nothing is known after %s.", what, other, span(h, h.End))
 	}
-	const most = 5
+	const maxLosses = 5
 	for i, l := range h.Losses {
-		if i == most {
-			add("… and at %s more.", plural(uint64(len(h.Losses)-most), "place"))
+		if i == maxLosses {
+			add("… and at %s more.", plural(uint64(len(h.Losses)-maxLosses), "place"))
 			break
 		}
 		lines := "Lines"
@@ -129,13 +125,13 @@ func warnings(h *history.History) (all []string) {
 	return all
 }
 
-// span is a time in words, or the number of events.
+// span formats a duration with three digits, or as a number of events if times are ordinal.
 func span(h *history.History, d time.Duration) string {
 	if h.Ordinal {
 		return plural(uint64(d/time.Millisecond), "event")
 	}
 	unit := time.Duration(1)
-	for d/unit >= 1000 { // three digits are enough
+	for d/unit >= 1000 {
 		unit *= 10
 	}
 	if d >= time.Minute {
@@ -159,36 +155,68 @@ func thousands(n uint64) string {
 	return s
 }
 
-// parentCanceled is the kind of a cause that lies further up.
+// parentCanceled is the kind of a cause that is an ancestor's, or an outer context's.
 const parentCanceled = "parent canceled"
 
-// A culprit is what Culprit returns.
+// A culprit is the result of Scope.Culprit.
 type culprit struct {
 	task  *history.Task
 	scope *history.Scope
 }
 
-// culprits remembers them: of a chain of scopes each would be looked for along all of it.
+// culprits caches the results of Scope.Culprit. Without it a chain of n nested scopes would
+// take n² steps.
 type culprits map[*history.Scope]culprit
 
-func (known culprits) of(s *history.Scope) culprit {
-	var way []*history.Scope
+func (cache culprits) of(s *history.Scope) culprit {
+	var path []*history.Scope
 	for {
-		if c, ok := known[s]; ok {
-			return known.remember(c, way)
+		if c, ok := cache[s]; ok {
+			return cache.add(c, path)
 		}
-		way = append(way, s)
+		path = append(path, s)
 		task, scope := s.EndedBy()
 		if task != nil || scope == nil || scope == s {
-			return known.remember(culprit{task, scope}, way)
+			return cache.add(culprit{task, scope}, path)
 		}
 		s = scope
 	}
 }
 
-func (known culprits) remember(c culprit, way []*history.Scope) culprit {
-	for _, s := range way {
-		known[s] = c
+func (cache culprits) add(c culprit, path []*history.Scope) culprit {
+	for _, s := range path {
+		cache[s] = c
 	}
 	return c
+}
+
+// shortPath returns the path of a scope from at most 63 levels up: with full paths, a
+// chain of n nested scopes would take n² names.
+func shortPath(s *history.Scope) string {
+	var names []string
+	for ; s != nil; s = s.Parent {
+		if len(names) == 64 {
+			names = append(names, "…")
+			break
+		}
+		names = append(names, s.Name)
+	}
+	slices.Reverse(names)
+	return strings.Join(names, "/")
+}
+
+// reason returns the error of a task that has failed or panicked, as far as it adds to the
+// task's name and state.
+func reason(t *history.Task) string {
+	switch t.State {
+	case history.TaskFailed:
+		return t.Err
+	case history.TaskPanicked:
+		if _, value, found := strings.Cut(t.Err, " panicked: "); found {
+			return value
+		}
+		return t.Err
+	default:
+		return ""
+	}
 }

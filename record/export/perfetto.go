@@ -8,16 +8,18 @@ import (
 	"github.com/traigo/traigo/record/history"
 )
 
-// Perfetto writes the history as a trace of Perfetto (TrackEvent protobuf), for
-// ui.perfetto.dev and its trace_processor. Each scope and each task has a track of its
-// own, below that of what it is in; what has not ended begins, and does not end. Flows
-// lead from what ended a scope to that scope.
+// Perfetto writes the history to w as a Perfetto trace (TrackEvent protobuf), for
+// ui.perfetto.dev and trace_processor.
+//
+// Each scope and task has a track of its own, below that of the scope or task that it
+// belongs to. An unfinished one has a slice without an end. Flows lead to a canceled scope
+// from the cause.
 func Perfetto(w io.Writer, h *history.History) error {
 	return writeTo(w, func(out sink) {
 		p := &perfettoWriter{out: out}
 		p.process(h)
 		tracks := make(map[*slice]uint64)
-		for i, sl := range picture(h) {
+		for i, sl := range slicesOf(h) {
 			uuid := processTrack + 1 + uint64(i)
 			tracks[sl] = uuid
 			up := uint64(processTrack)
@@ -30,7 +32,7 @@ func Perfetto(w io.Writer, h *history.History) error {
 	})
 }
 
-// The numbers of the fields are from Perfetto's trace_packet.proto, track_descriptor.proto,
+// Field numbers and values from Perfetto's trace_packet.proto, track_descriptor.proto,
 // process_descriptor.proto, track_event.proto and debug_annotation.proto.
 const (
 	tracePacket = 1
@@ -40,7 +42,7 @@ const (
 	packetTrackEvent = 11
 	packetFlags      = 13
 	packetTrack      = 60
-	stateCleared     = 1 // of packetFlags: what follows needs nothing from before
+	stateCleared     = 1 // of packetFlags: this packet and later ones do not depend on earlier ones
 
 	trackUUID       = 1
 	trackName       = 2
@@ -49,7 +51,7 @@ const (
 	trackOrder      = 11
 	trackMerge      = 15
 	byTime          = 2 // of trackOrder
-	neverMerged     = 2 // of trackMerge; otherwise tracks of one name below one parent share a row
+	neverMerged     = 2 // of trackMerge: without it, tracks with the same name and parent share a row
 	processTrack    = 1 // the uuid of the track of the process
 	processPID      = 1
 	processName     = 6
@@ -74,7 +76,7 @@ const (
 
 type perfettoWriter struct {
 	out     sink
-	b, m, n message // the packet, its message, and one inside that
+	b, m, n message // the packet, the message in it, and a message in that; reused
 }
 
 func (p *perfettoWriter) process(h *history.History) {
@@ -97,7 +99,7 @@ func (p *perfettoWriter) track(sl *slice, uuid, up uint64) {
 	p.m = p.m.number(trackParent, up)
 	if sl.task == nil || len(sl.task.Scopes) > 0 {
 		p.m = p.m.number(trackOrder, byTime)
-		p.m = p.m.number(trackMerge, neverMerged) // it has tracks below it, which would be mixed up
+		p.m = p.m.number(trackMerge, neverMerged) // merging it would also merge the tracks below
 	}
 	p.b = p.b[:0]
 	p.packet(packetTrack)
@@ -120,7 +122,7 @@ func (p *perfettoWriter) slice(sl *slice, uuid uint64) {
 	p.event(uint64(sl.begin))
 	for _, mark := range sl.marks {
 		if mark.spawn {
-			continue // a track is below that of its scope: that says it
+			continue // shown by the nesting of tracks
 		}
 		p.mark(mark, uuid)
 	}
@@ -131,9 +133,8 @@ func (p *perfettoWriter) slice(sl *slice, uuid uint64) {
 	}
 }
 
-// mark is an instant. Flows hang on instants too: on which slice they are is seen
-// from where.
-func (p *perfettoWriter) mark(mark slicemark, uuid uint64) {
+// mark writes an instant event, which is also an end of a flow if the mark has an arrow.
+func (p *perfettoWriter) mark(mark mark, uuid uint64) {
 	name := mark.name
 	switch {
 	case name != "":
@@ -161,7 +162,7 @@ func (p *perfettoWriter) event(at uint64) {
 	p.packet(packetTrackEvent)
 }
 
-// packet writes b, with m as a field of it.
+// packet appends m to b as a field, and writes b.
 func (p *perfettoWriter) packet(field uint64) {
 	p.b = p.b.number(packetSequence, packetSequenceN)
 	p.b = p.b.bytes(field, p.m)
@@ -170,8 +171,8 @@ func (p *perfettoWriter) packet(field uint64) {
 	p.out.bytes(p.b)
 }
 
-// A message is one of protobuf in the making: each field has its number and its kind
-// in front.
+// A message is an encoded protobuf message to which fields are appended. Each field begins
+// with its number and wire type.
 type message []byte
 
 func (m message) varint(n uint64) message { return binary.AppendUvarint(m, n) }

@@ -12,31 +12,33 @@ import (
 	"github.com/traigo/traigo/record/internal/sclogs"
 )
 
-// SCLogs writes the history as the sc-logs.json of Python's trio-vis, which its
-// visualizer sc-vis draws. It is stricter than it says, so names are made unique by
-// numbers; what its format has no word for, such as errors, is in brackets behind the
-// names; what outlives its scope is cut off there and called [straggler], what has no
-// end ends with the log and is called [running]. A scope with nothing in it gets a
-// task that stands for its body. Times are seconds.
+// SCLogs writes the history to w as the sc-logs.json of Python's trio-vis, for its
+// visualizer sc-vis.
 //
-// [history.ReadSCLogs] reads it back, less what is not in the format.
+// Names get numbers, as they have to be unique. The format has no place for states and
+// errors: they are written in brackets after the name. A task or scope that ends after its
+// scope is cut off at the end of that and marked [straggler]; an unfinished one ends with the
+// log and is marked [running]. A scope with nothing in it gets a task for its body, as the
+// visualizer does not draw an empty scope. Times are in seconds.
+//
+// [history.ReadSCLogs] reads the file back, except for what the format cannot hold.
 func SCLogs(w io.Writer, h *history.History) error {
-	sc := &scWriter{history: h, names: newSCNames()}
+	sc := &scWriter{history: h, names: make(scNames)}
 	for _, s := range h.Scopes {
 		if s.Parent == nil {
 			sc.scope(s, "", 0, max(h.End, s.Opened))
 		}
 	}
-	slices.SortFunc(sc.events, func(a, b scEvent) int { return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.turn, b.turn)) })
+	slices.SortFunc(sc.records, func(a, b scRecord) int { return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.order, b.order)) })
 	return writeTo(w, func(out sink) {
 		out.text("{\"config\":{\"makeDirectScopeTransparent\":true},\n\"runRecords\":[")
 		var b []byte
-		for i, e := range sc.events {
+		for i, r := range sc.records {
 			b = append(b[:0], '\n')
 			if i > 0 {
 				b = append(b[:0], ",\n"...)
 			}
-			out.bytes(e.append(b))
+			out.bytes(r.append(b))
 		}
 		about, _ := json.Marshal(aboutOf(h))
 		out.text("\n],\n\"about\":")
@@ -59,51 +61,49 @@ func lossesOf(h *history.History) (losses []sclogs.Loss) {
 	return losses
 }
 
-// An scWriter walks the tree and notes what begins and ends. The turn is the place in
-// that walk: of what happens at one moment, parents come before their children where
-// they begin, and after them where they end.
+// An scWriter collects the records of a file by walking the tree. Records are sorted by
+// time, and those of the same time by their order in that walk, in which parents begin
+// before their children and exit after them.
 type scWriter struct {
 	history *history.History
 	names   scNames
-	events  []scEvent
-	turn    int
+	records []scRecord
 }
 
-type scEvent struct {
-	at   time.Duration
-	turn int
-	node *scDrawn
-	ends bool
+type scRecord struct {
+	at    time.Duration
+	order int
+	node  *scNode
+	exit  bool
 }
 
-// An scDrawn is a name with quotes around it, and where it is.
-type scDrawn struct{ name, kind, parent string }
+// An scNode is a scope or task of the file. Its strings are quoted as in JSON.
+type scNode struct{ name, kind, parent string }
 
-func (e scEvent) append(b []byte) []byte {
+func (r scRecord) append(b []byte) []byte {
 	b = append(b, `{"time":`...)
-	b = strconv.AppendFloat(b, e.at.Seconds(), 'f', -1, 64)
-	if e.ends {
+	b = strconv.AppendFloat(b, r.at.Seconds(), 'f', -1, 64)
+	if r.exit {
 		b = append(b, `,"desc":"exited","name":`...)
 	} else {
 		b = append(b, `,"desc":"created","name":`...)
 	}
-	b = append(b, e.node.name...)
+	b = append(b, r.node.name...)
 	b = append(b, `,"type":"`...)
-	b = append(b, e.node.kind...)
+	b = append(b, r.node.kind...)
 	b = append(b, '"')
-	if e.node.parent != "" { // absent for a root, never null
+	if r.node.parent != "" { // absent for a root, never null
 		b = append(b, `,"parent":`...)
-		b = append(b, e.node.parent...)
+		b = append(b, r.node.parent...)
 	}
 	return append(b, '}')
 }
 
-func (sc *scWriter) note(n *scDrawn, at time.Duration, ends bool) {
-	sc.events = append(sc.events, scEvent{at: at, turn: sc.turn, node: n, ends: ends})
-	sc.turn++
+func (sc *scWriter) add(n *scNode, at time.Duration, exit bool) {
+	sc.records = append(sc.records, scRecord{at: at, order: len(sc.records), node: n, exit: exit})
 }
 
-// scope writes a scope between lo and hi, the times of what it is in.
+// scope adds a scope, cut off at lo and hi, the times of its parent.
 func (sc *scWriter) scope(s *history.Scope, parent string, lo, hi time.Duration) {
 	begin := min(max(s.Opened, lo), hi)
 	end, late := hi, s.Closed > hi || s.Closed == history.Never && hi < sc.history.End
@@ -111,8 +111,8 @@ func (sc *scWriter) scope(s *history.Scope, parent string, lo, hi time.Duration)
 		end = min(max(s.Closed, begin), hi)
 	}
 	base := scName(s.Name, "scope")
-	n := &scDrawn{name: quoted(sc.names.unique(base) + scopeMarks(s, late)), kind: "scope", parent: parent}
-	sc.note(n, begin, false)
+	n := &scNode{name: quoted(sc.names.unique(base) + scopeMarks(s, late)), kind: "scope", parent: parent}
+	sc.add(n, begin, false)
 	if len(s.Tasks) == 0 && len(s.Scopes) == 0 {
 		sc.leaf(base+sclogs.Body, "", n.name, begin, end, nil)
 	}
@@ -124,7 +124,7 @@ func (sc *scWriter) scope(s *history.Scope, parent string, lo, hi time.Duration)
 			sc.scope(c, n.name, begin, end)
 		}
 	}
-	sc.note(n, end, true)
+	sc.add(n, end, true)
 }
 
 func (sc *scWriter) task(t *history.Task, parent string, lo, hi time.Duration) {
@@ -136,25 +136,25 @@ func (sc *scWriter) task(t *history.Task, parent string, lo, hi time.Duration) {
 	sc.leaf(scName(t.Name, "task"), taskMarks(t, late), parent, begin, end, t.Scopes)
 }
 
-// leaf writes a task in its wrapper, which is also around the scopes that the task
-// has opened: a task is the parent of nothing.
+// leaf adds a task in its wrapper. The wrapper is also the parent of the scopes that the
+// task has opened, as a task cannot be a parent in this format.
 func (sc *scWriter) leaf(base, marks, parent string, begin, end time.Duration, below []*history.Scope) {
 	name := sc.names.unique(base) + marks
-	around := &scDrawn{name: quoted(name + sclogs.Wrapper), kind: "scope", parent: parent}
-	task := &scDrawn{name: quoted(name), kind: "task", parent: around.name}
-	sc.note(around, begin, false)
-	sc.note(task, begin, false)
+	around := &scNode{name: quoted(name + sclogs.Wrapper), kind: "scope", parent: parent}
+	task := &scNode{name: quoted(name), kind: "task", parent: around.name}
+	sc.add(around, begin, false)
+	sc.add(task, begin, false)
 	for _, s := range below {
 		if withinTask(s) {
 			sc.scope(s, around.name, begin, end)
 		}
 	}
-	sc.note(task, end, true)
-	sc.note(around, end, true)
+	sc.add(task, end, true)
+	sc.add(around, end, true)
 }
 
-// withinTask reports whether the scope can be drawn inside the task that opened it.
-// One of New may outlive that task, and is drawn beside it then.
+// withinTask reports whether the scope can be put into the task that opened it. A scope of
+// New may end after that task; it is put beside the task.
 func withinTask(s *history.Scope) bool {
 	if s.By == nil || s.Opened < s.By.Spawned {
 		return false
@@ -162,37 +162,35 @@ func withinTask(s *history.Scope) bool {
 	return s.By.Unfinished() || s.Closed != history.Never && s.Closed <= s.By.Ended
 }
 
-// scNames hands out numbers, as trio-vis does: fetch-0, fetch-1, …
+// scNames makes names unique by numbers, as trio-vis does: fetch-0, fetch-1, …
 type scNames map[string]int
 
-func newSCNames() scNames { return make(scNames) }
-
-// unique never gives the same name twice: the number is always there, so that no other
-// name looks like it.
+// unique returns a name that it has not returned before. It always appends a number, so that
+// a name that ends in a number cannot equal the result for another name.
 func (names scNames) unique(base string) string {
 	n := names[base]
 	names[base]++
 	return base + "-" + strconv.Itoa(n)
 }
 
-// scName is a name without what would look like a mark.
-func scName(name, otherwise string) string {
+// scName returns a name without parts that look like marks; ifEmpty if there is none.
+func scName(name, ifEmpty string) string {
 	if name == "" {
-		return otherwise
+		return ifEmpty
 	}
 	return sclogs.Unmarked(oneLine(name, 200))
 }
 
-func mark(word, why string) string { return sclogs.Mark(word, oneLine(why, 80)) }
+func scMark(word, why string) string { return sclogs.Mark(word, oneLine(why, 80)) }
 
 func scopeMarks(s *history.Scope, late bool) (marks string) {
 	switch {
 	case s.Cause != nil && s.Cause.Kind == parentCanceled:
-		marks += mark(parentCanceled, "") // why is with the parent
+		marks += scMark(parentCanceled, "") // the parent's mark has the error
 	case s.Cause != nil && s.Cause.Kind != "completed":
-		marks += mark(s.Cause.Kind, s.Cause.Err)
+		marks += scMark(s.Cause.Kind, s.Cause.Err)
 	case s.Err != "":
-		marks += mark("failed", s.Err)
+		marks += scMark("failed", s.Err)
 	}
 	return marks + endMarks(late, s.State == history.ScopeLost, s.Closed == history.Never)
 }
@@ -200,9 +198,9 @@ func scopeMarks(s *history.Scope, late bool) (marks string) {
 func taskMarks(t *history.Task, late bool) (marks string) {
 	switch t.State {
 	case history.TaskFailed, history.TaskPanicked:
-		marks = mark(string(t.State), reason(t))
+		marks = scMark(string(t.State), reason(t))
 	case history.TaskQueued, history.TaskStuck, history.TaskCanceled, history.TaskExited:
-		marks = mark(string(t.State), "")
+		marks = scMark(string(t.State), "")
 	case history.TaskOK, history.TaskRunning, history.TaskLost:
 	}
 	return marks + endMarks(late, t.State == history.TaskLost, t.Unfinished())
@@ -210,13 +208,13 @@ func taskMarks(t *history.Task, late bool) (marks string) {
 
 func endMarks(late, lost, unfinished bool) (marks string) {
 	if lost {
-		marks += mark("lost", "")
+		marks += scMark("lost", "")
 	}
 	if unfinished {
-		marks += mark("running", "")
+		marks += scMark("running", "")
 	}
 	if late {
-		marks += mark("straggler", "")
+		marks += scMark("straggler", "")
 	}
 	return marks
 }

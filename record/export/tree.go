@@ -12,17 +12,19 @@ import (
 	"github.com/traigo/traigo/record/history"
 )
 
-// deepest is how far the tree is indented: further down it goes on at that place.
-const deepest = 60
+const (
+	maxIndent = 60  // levels; deeper ones are not indented further
+	minFold   = 5   // equal siblings that are written as one line
+	maxChars  = 160 // of a name or an error
+)
 
-// foldFrom is how many siblings have to be alike to be drawn as one.
-const foldFrom = 5
-
-// Tree draws the tree of scopes and tasks as text: how each ended, after what
-// time, and who ended it. Siblings that are alike, in all that is below them too, are
-// drawn as one, with their number. What is known to be missing is said above.
+// Tree writes the history to w as a tree of scopes and tasks in text: how long each took,
+// how it ended, and the cause of its cancellation. Five or more siblings that are equal, with
+// everything below them, in all but times and errors are written as one line with their
+// number. Above the tree are a line for each kind of information that is missing, and the
+// scope that failed first.
 //
-// The idea is trio-vis's print_task_tree.
+// It is the print_task_tree of trio-vis for a recording.
 func Tree(w io.Writer, h *history.History) error {
 	return writeTo(w, func(out sink) {
 		out.text(headline(h))
@@ -30,89 +32,91 @@ func Tree(w io.Writer, h *history.History) error {
 		for _, warning := range warnings(h) {
 			out.text("! " + warning + "\n")
 		}
-		d := &drawing{history: h, out: out, kinds: make(map[string]int), known: make(culprits)}
+		t := &treeWriter{history: h, out: out, kinds: make(map[string]int), culprits: make(culprits)}
 		if s := firstFailed(h); s != nil {
-			out.text("First to fail: " + oneLine(s.Path(), most) + ", after " + span(h, s.Canceled-s.Opened) + ": " + d.causeNote(s) + "\n")
+			out.text("First to fail: " + oneLine(s.Path(), maxChars) + ", after " + span(h, s.Canceled-s.Opened) + ": " + t.causeNote(s) + "\n")
 		}
 		out.text("\n")
 		var roots []*node
 		for _, s := range h.Scopes {
 			if s.Parent == nil {
-				roots = append(roots, d.scope(s))
+				roots = append(roots, t.scope(s))
 			}
 		}
-		for _, g := range grouped(roots, foldFrom) {
-			d.draw(g, "", "")
+		for _, g := range fold(roots, minFold) {
+			t.write(g, "", "")
 		}
 	})
 }
 
-// A node is a scope or a task with what is below it.
+// A node is a scope or task with its children.
 type node struct {
-	scope *history.Scope
-	task  *history.Task // nil: it is the scope itself
-	kind  int           // the same for those that look alike, apart from times and errors
-	below []*node
+	scope    *history.Scope // the scope itself, or that of the task
+	task     *history.Task  // nil for a scope
+	kind     int            // equal for nodes that differ in times and errors only
+	children []*node
 }
 
-// A group is some nodes that are drawn as one.
+// A group is one or more nodes that are written as one line.
 type group []*node
 
-type drawing struct {
-	history *history.History
-	out     sink
-	kinds   map[string]int
-	known   culprits
-	depth   int
+// A treeWriter builds nodes and writes them.
+type treeWriter struct {
+	history  *history.History
+	out      sink
+	kinds    map[string]int
+	culprits culprits
+	depth    int // of the node being written
 }
 
-func (d *drawing) scope(s *history.Scope) *node {
+func (w *treeWriter) scope(s *history.Scope) *node {
 	n := &node{scope: s}
 	for _, t := range s.Tasks {
-		n.below = append(n.below, d.task(t))
+		n.children = append(n.children, w.task(t))
 	}
 	for _, c := range s.Scopes {
 		if c.By == nil {
-			n.below = append(n.below, d.scope(c))
+			n.children = append(n.children, w.scope(c))
 		}
 	}
-	slices.SortStableFunc(n.below, func(a, b *node) int { return cmp.Compare(a.begin(), b.begin()) })
+	slices.SortStableFunc(n.children, func(a, b *node) int { return cmp.Compare(a.begin(), b.begin()) })
 	cause := ""
 	if s.Cause != nil {
 		cause = s.Cause.Kind
 	}
-	n.kind = d.kindOf(n, "scope", s.Name, string(s.State), cause, strconv.FormatBool(s.Failed()))
+	n.kind = w.kindOf(n, "scope", s.Name, string(s.State), cause, strconv.FormatBool(s.Failed()))
 	return n
 }
 
-func (d *drawing) task(t *history.Task) *node {
+func (w *treeWriter) task(t *history.Task) *node {
 	n := &node{scope: t.Scope, task: t}
 	for _, s := range t.Scopes {
-		n.below = append(n.below, d.scope(s))
+		n.children = append(n.children, w.scope(s))
 	}
-	n.kind = d.kindOf(n, "task", t.Name, string(t.State), strconv.FormatBool(t.Master), "")
+	n.kind = w.kindOf(n, "task", t.Name, string(t.State), strconv.FormatBool(t.Master), "")
 	return n
 }
 
-// kindOf numbers how things look: what is below counts, how often does not.
-func (d *drawing) kindOf(n *node, looks ...string) int {
-	below := make([]int, 0, len(n.below))
-	for _, b := range n.below {
-		below = append(below, b.kind)
+// kindOf returns the number of a node's kind. It depends on the kinds of the children, not
+// on how many children there are of each.
+func (w *treeWriter) kindOf(n *node, properties ...string) int {
+	kinds := make([]int, 0, len(n.children))
+	for _, c := range n.children {
+		kinds = append(kinds, c.kind)
 	}
-	slices.Sort(below)
+	slices.Sort(kinds)
 	var key strings.Builder
-	for _, look := range looks {
-		key.WriteString(strconv.Quote(look))
+	for _, p := range properties {
+		key.WriteString(strconv.Quote(p))
 	}
-	for _, kind := range slices.Compact(below) {
+	for _, kind := range slices.Compact(kinds) {
 		key.WriteString(strconv.Itoa(kind))
 		key.WriteByte(' ')
 	}
-	kind, known := d.kinds[key.String()]
+	kind, known := w.kinds[key.String()]
 	if !known {
-		kind = len(d.kinds)
-		d.kinds[key.String()] = kind
+		kind = len(w.kinds)
+		w.kinds[key.String()] = kind
 	}
 	return kind
 }
@@ -131,9 +135,9 @@ func (n *node) end() time.Duration {
 	return n.scope.Closed
 }
 
-// grouped puts those that are alike together, at the place of the first, where there
-// are enough of them.
-func grouped(nodes []*node, enough int) (groups []group) {
+// fold groups nodes of the same kind, at the place of the first of them, if there are at
+// least that many.
+func fold(nodes []*node, atLeast int) (groups []group) {
 	count := make(map[int]int)
 	for _, n := range nodes {
 		count[n.kind]++
@@ -142,7 +146,7 @@ func grouped(nodes []*node, enough int) (groups []group) {
 	for _, n := range nodes {
 		at, known := place[n.kind]
 		switch {
-		case count[n.kind] < enough:
+		case count[n.kind] < atLeast:
 			groups = append(groups, group{n})
 		case !known:
 			place[n.kind] = len(groups)
@@ -154,38 +158,37 @@ func grouped(nodes []*node, enough int) (groups []group) {
 	return groups
 }
 
-// draw writes a group with the branch that leads to it, and what is below it with the
-// stem that goes past it.
-func (d *drawing) draw(g group, branch, stem string) {
-	d.out.text(branch)
-	d.out.text(d.describe(g))
-	d.out.text("\n")
-	below, enough := g[0].below, foldFrom
+// write writes the subtree of a group. branch precedes the line of the group, and indent
+// those of its children. The children of all members are folded again, in any number, as
+// the members are equal.
+func (w *treeWriter) write(g group, branch, indent string) {
+	w.out.text(branch)
+	w.out.text(w.line(g))
+	w.out.text("\n")
+	children, atLeast := g[0].children, minFold
 	if len(g) > 1 {
-		below, enough = nil, 1
+		children, atLeast = nil, 1
 		for _, n := range g {
-			below = append(below, n.below...)
+			children = append(children, n.children...)
 		}
 	}
-	groups := grouped(below, enough)
-	d.depth++
-	for i, b := range groups {
-		branch, past := stem+"├─ ", stem+"│  "
+	groups := fold(children, atLeast)
+	w.depth++
+	for i, child := range groups {
+		branch, below := indent+"├─ ", indent+"│  "
 		if i == len(groups)-1 {
-			branch, past = stem+"└─ ", stem+"   "
+			branch, below = indent+"└─ ", indent+"   "
 		}
-		if d.depth > deepest {
-			past = stem
+		if w.depth > maxIndent {
+			below = indent
 		}
-		d.draw(b, branch, past)
+		w.write(child, branch, below)
 	}
-	d.depth--
+	w.depth--
 }
 
-// What failed first.
-
-// firstFailed returns the scope that was the first to fail on its own account: where a
-// failure went up through several at once, the innermost. It is nil if none failed.
+// firstFailed returns the scope that was the first to fail by itself, or nil. If a failure
+// was passed up through several scopes at one time, it is the innermost of them.
 func firstFailed(h *history.History) (first *history.Scope) {
 	for _, s := range h.Scopes {
 		if !failedItself(s) {
@@ -198,7 +201,8 @@ func firstFailed(h *history.History) (first *history.Scope) {
 	return first
 }
 
-// failedItself tells a scope that failed from one that ended with what it was in.
+// failedItself reports whether the cause of the end was a failure in the scope itself, and
+// not the end of another scope.
 func failedItself(s *history.Scope) bool {
 	if s.Cause == nil || s.Canceled == history.Never {
 		return false
@@ -221,7 +225,7 @@ func isBelow(s, up *history.Scope) bool {
 }
 
 func headline(h *history.History) string {
-	parts := []string{oneLine(title(h), most)}
+	parts := []string{oneLine(title(h), maxChars)}
 	add := func(format string, args ...any) { parts = append(parts, fmt.Sprintf(format, args...)) }
 	if !h.Started.IsZero() {
 		add("%s", h.Started.UTC().Format("2006-01-02 15:04:05 UTC"))
@@ -242,8 +246,8 @@ func headline(h *history.History) string {
 	return strings.Join(parts, ", ")
 }
 
-// describe is the line for a group: its first member stands for all.
-func (d *drawing) describe(g group) string {
+// line returns the line of a group: the name and notes of its first member.
+func (w *treeWriter) line(g group) string {
 	n := g[0]
 	var b strings.Builder
 	if n.task != nil {
@@ -253,12 +257,12 @@ func (d *drawing) describe(g group) string {
 	if n.task != nil {
 		name = n.task.Name
 	}
-	b.WriteString(oneLine(name, most))
+	b.WriteString(oneLine(name, maxChars))
 	if len(g) > 1 {
 		fmt.Fprintf(&b, " [×%s]", thousands(uint64(len(g))))
 	}
-	b.WriteString("  " + d.lasted(g))
-	notes := d.scopeNotes(n.scope)
+	b.WriteString("  " + w.duration(g))
+	notes := w.scopeNotes(n.scope)
 	if n.task != nil {
 		notes = taskNotes(n.task)
 	}
@@ -271,7 +275,7 @@ func (d *drawing) describe(g group) string {
 	return b.String()
 }
 
-// differ reports whether not all of the group have the error of the first.
+// differ reports whether a member has another error than the first.
 func (g group) differ() bool {
 	for _, n := range g {
 		if n.task != nil && reason(n.task) != reason(g[0].task) {
@@ -284,7 +288,7 @@ func (g group) differ() bool {
 	return false
 }
 
-// errOf is the error that scopeNotes shows.
+// errOf returns the error that scopeNotes shows.
 func errOf(s *history.Scope) string {
 	if s.Cause != nil {
 		return s.Cause.Err
@@ -330,7 +334,7 @@ func taskNotes(t *history.Task) string {
 	default:
 		note := string(t.State)
 		if why := reason(t); why != "" {
-			note += ": " + oneLine(why, most)
+			note += ": " + oneLine(why, maxChars)
 		}
 		notes = append(notes, note)
 	}
@@ -340,22 +344,7 @@ func taskNotes(t *history.Task) string {
 	return strings.Join(notes, ", ")
 }
 
-// reason is the error, if it says more than the name and the state do.
-func reason(t *history.Task) string {
-	switch t.State {
-	case history.TaskFailed:
-		return t.Err
-	case history.TaskPanicked:
-		if _, value, found := strings.Cut(t.Err, " panicked: "); found {
-			return value
-		}
-		return t.Err
-	default:
-		return ""
-	}
-}
-
-func (d *drawing) scopeNotes(s *history.Scope) string {
+func (w *treeWriter) scopeNotes(s *history.Scope) string {
 	var notes []string
 	switch {
 	case s.State == history.ScopeLost:
@@ -364,9 +353,9 @@ func (d *drawing) scopeNotes(s *history.Scope) string {
 		notes = append(notes, "still "+string(s.State))
 	}
 	if s.Cause != nil && (s.Cause.Kind != "completed" || s.Cause.Err != "") {
-		notes = append(notes, d.causeNote(s))
+		notes = append(notes, w.causeNote(s))
 	} else if s.Err != "" {
-		notes = append(notes, "failed: "+oneLine(s.Err, most))
+		notes = append(notes, "failed: "+oneLine(s.Err, maxChars))
 	}
 	if n := strings.Count(s.Err, "; also: "); n > 0 {
 		notes = append(notes, plural(uint64(n), "error")+" more")
@@ -377,31 +366,32 @@ func (d *drawing) scopeNotes(s *history.Scope) string {
 	return strings.Join(notes, ", ")
 }
 
-// causeNote says why s ended, and who was it.
-func (d *drawing) causeNote(s *history.Scope) string {
-	note := oneLine(s.Cause.Kind, most)
-	by := d.known.of(s)
+// causeNote says why s ended, and which scope or task was the cause.
+func (w *treeWriter) causeNote(s *history.Scope) string {
+	note := oneLine(s.Cause.Kind, maxChars)
+	by := w.culprits.of(s)
 	switch task, scope := by.task, by.scope; {
 	case s.Cause.Kind == parentCanceled && task != nil:
-		return note + " ← " + oneLine(shortPath(task.Scope)+"/"+task.Name, most)
+		return note + " ← " + oneLine(shortPath(task.Scope)+"/"+task.Name, maxChars)
 	case s.Cause.Kind == parentCanceled && scope != nil && scope != s:
-		return note + " ← " + oneLine(shortPath(scope), most) + ": " + oneLine(scope.Cause.String(), most)
+		return note + " ← " + oneLine(shortPath(scope), maxChars) + ": " + oneLine(scope.Cause.String(), maxChars)
 	case task != nil:
-		note += " ← " + oneLine(task.Name, most)
+		note += " ← " + oneLine(task.Name, maxChars)
 	}
 	if s.Cause.Err != "" {
-		note += ": " + oneLine(s.Cause.Err, most)
+		note += ": " + oneLine(s.Cause.Err, maxChars)
 	}
 	return note
 }
 
-// lasted is how long the group took, each for itself: at least, where it had not ended.
-func (d *drawing) lasted(g group) string {
-	shortest, longest, least := time.Duration(-1), time.Duration(0), ""
+// duration returns the range of the durations of the members, with "≥" if one of them is
+// unfinished.
+func (w *treeWriter) duration(g group) string {
+	shortest, longest, atLeast := time.Duration(-1), time.Duration(0), ""
 	for _, n := range g {
 		end := n.end()
 		if end == history.Never {
-			end, least = max(d.history.End, n.begin()), "≥"
+			end, atLeast = max(w.history.End, n.begin()), "≥"
 		}
 		took := end - n.begin()
 		longest = max(longest, took)
@@ -409,9 +399,9 @@ func (d *drawing) lasted(g group) string {
 			shortest = took
 		}
 	}
-	low, high := span(d.history, shortest), span(d.history, longest)
+	low, high := span(w.history, shortest), span(w.history, longest)
 	if low == high {
-		return least + high
+		return atLeast + high
 	}
-	return least + low + "–" + high
+	return atLeast + low + "–" + high
 }
