@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"io"
-	"runtime"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -27,12 +26,6 @@ func (hugeError) Error() string { return strings.Repeat("x", 8<<20) }
 
 // What is kept of the alive is small, whatever has canceled them, and is given back.
 func TestAliveAreSmall(t *testing.T) {
-	heap := func() float64 {
-		var m runtime.MemStats
-		runtime.GC()
-		runtime.ReadMemStats(&m)
-		return float64(m.HeapAlloc)
-	}
 	silent(t)
 	rec := record.New(io.Discard, record.Buffer(1<<16))
 	root := traigo.New(context.Background(), traigo.Observe(rec))
@@ -68,7 +61,7 @@ func TestCensusHasTasksThatWereGivenUp(t *testing.T) {
 		require.Error(t, s.Close())
 		time.Sleep(time.Hour)
 		for range 3 {
-			require.NoError(t, traigo.Run(context.Background(), func(context.Context, *traigo.Scope) error { return nil }, traigo.Observe(rec)))
+			require.NoError(t, traigo.Run(context.Background(), emptyBody, traigo.Observe(rec)))
 			time.Sleep(time.Minute)
 		}
 		h, _ := readFile(t, path)

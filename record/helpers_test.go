@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -25,6 +26,27 @@ import (
 )
 
 func nop(context.Context) error { return nil }
+
+func fail(context.Context) error { return errors.New("no") }
+
+func emptyBody(context.Context, *traigo.Scope) error { return nil }
+
+// oneTask is the body of a scope with one task.
+func oneTask(_ context.Context, s *traigo.Scope) error {
+	s.Spawn(nop)
+	return nil
+}
+
+// modes are the options of a recorder with a writer goroutine, and of one without.
+var modes = [][]record.Option{nil, {record.Durable()}}
+
+// heap returns the number of bytes of live objects.
+func heap() float64 {
+	var m runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&m)
+	return float64(m.HeapAlloc)
+}
 
 // untilCanceled is a task that ends with its scope.
 func untilCanceled(ctx context.Context) error {

@@ -67,7 +67,7 @@ func TestEndStates(t *testing.T) {
 		s := traigo.New(context.Background(), traigo.Name("s"), traigo.Observe(rec), traigo.PanicAsError())
 		alone := traigo.Bubble(false)
 		s.Spawn(nop, traigo.Name("ok"))
-		s.Spawn(func(context.Context) error { return errors.New("no") }, traigo.Name("failed"), alone)
+		s.Spawn(fail, traigo.Name("failed"), alone)
 		s.Spawn(func(context.Context) error { return errors.New("") }, traigo.Name("wordless"), alone)
 		s.Spawn(untilCanceled, traigo.Name("canceled")).Cancel(nil)
 		s.Spawn(func(context.Context) error { return traigo.ErrGoexit }, traigo.Name("exited"), alone)
@@ -92,7 +92,7 @@ func TestEndStates(t *testing.T) {
 }
 
 func TestErrorsThatMisbehave(t *testing.T) {
-	for _, opts := range [][]record.Option{nil, {record.Durable()}} {
+	for _, opts := range modes {
 		synctest.Test(t, func(t *testing.T) {
 			var out memory
 			rec := record.New(&out, opts...)

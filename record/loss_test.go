@@ -175,7 +175,7 @@ func TestCloseSaysWhatIsMissingAndWhy(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			rec := record.New(writing(func([]byte) (int, error) { return 0, row.fail }), row.opts...)
 			var observed counting
-			require.NoError(t, traigo.Run(context.Background(), func(context.Context, *traigo.Scope) error { return nil },
+			require.NoError(t, traigo.Run(context.Background(), emptyBody,
 				traigo.Observe(rec), traigo.Observe(&observed)))
 			err := rec.Close()
 			require.ErrorIs(t, err, row.fail)
@@ -195,7 +195,7 @@ func TestFirstLossIsLogged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rec := record.New(writing(func([]byte) (int, error) { return 0, syscall.ENOSPC }))
 		for range 10 {
-			require.NoError(t, traigo.Run(context.Background(), func(context.Context, *traigo.Scope) error { return nil }, traigo.Observe(rec)))
+			require.NoError(t, traigo.Run(context.Background(), emptyBody, traigo.Observe(rec)))
 		}
 		require.ErrorIs(t, rec.Close(), syscall.ENOSPC)
 	})

@@ -16,13 +16,10 @@ import (
 
 func TestDiskThatIsFullFromTheBeginning(t *testing.T) {
 	silent(t)
-	for _, opts := range [][]record.Option{nil, {record.Durable()}} {
+	for _, opts := range modes {
 		rec, err := record.Create("/dev/full", opts...)
 		require.NoError(t, err)
-		require.NoError(t, traigo.Run(context.Background(), func(_ context.Context, s *traigo.Scope) error {
-			s.Spawn(nop)
-			return nil
-		}, traigo.Observe(rec)))
+		require.NoError(t, traigo.Run(context.Background(), oneTask, traigo.Observe(rec)))
 		err = rec.Close()
 		require.ErrorIs(t, err, syscall.ENOSPC)
 		require.ErrorContains(t, err, "record: 7 lines of /dev/full are missing")

@@ -22,7 +22,7 @@ import (
 )
 
 func TestEachFileCanBeReadAlone(t *testing.T) {
-	for _, opts := range [][]record.Option{nil, {record.Durable()}} {
+	for _, opts := range modes {
 		path := tempLog(t)
 		const size = 16 << 10
 		rec, err := record.Create(path, append(opts, record.MaxSize(size), record.Keep(1000))...)
@@ -90,10 +90,7 @@ func TestStressRotation(t *testing.T) {
 			load.Go(func() {
 				for range 500 {
 					_ = c.Spawn(nop).Wait(context.Background())
-					_ = traigo.Run(c.Context(), func(_ context.Context, s *traigo.Scope) error {
-						s.Spawn(nop)
-						return nil
-					})
+					_ = traigo.Run(c.Context(), oneTask)
 				}
 			})
 		}

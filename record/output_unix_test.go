@@ -4,7 +4,6 @@ package record_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -21,27 +20,19 @@ import (
 
 // TestFillsTheDisk is a program that may write only so much.
 func TestFillsTheDisk(t *testing.T) {
-	arg := os.Getenv(dying)
-	if arg == "" {
-		t.Skip("it is run by TestDiskFull")
-	}
-	how, mode, _ := strings.Cut(arg, ",")
+	how, path, opts := childArgs(t)
 	signal.Ignore(syscall.SIGXFSZ)
 	limit := syscall.Rlimit{Cur: 10_000, Max: 10_000}
 	require.NoError(t, syscall.Setrlimit(syscall.RLIMIT_FSIZE, &limit))
-	var opts []record.Option
-	if mode == "durable" {
-		opts = append(opts, record.Durable())
-	}
-	rec, err := record.Create(os.Getenv("RECORD_TEST_LOG"), opts...)
+	rec, err := record.Create(path, opts...)
 	require.NoError(t, err)
 	var observed counting
 	s := traigo.New(context.Background(), traigo.Name("root"), traigo.Observe(rec), traigo.Observe(&observed))
 	for range 500 {
-		_ = s.Spawn(func(context.Context) error { return errors.New("no") }, traigo.Name("failing"), traigo.Bubble(false)).Wait(context.Background())
+		_ = s.Spawn(fail, traigo.Name("failing"), traigo.Bubble(false)).Wait(context.Background())
 	}
 	if how == "SIGKILL" {
-		last := s.Spawn(func(context.Context) error { return errors.New("no") }, traigo.Bubble(false))
+		last := s.Spawn(fail, traigo.Bubble(false))
 		<-last.Done()
 		fmt.Printf("observed %d\n", observed.Load())
 		deaths[how]()
@@ -60,7 +51,7 @@ func TestDiskFull(t *testing.T) {
 		for _, mode := range []string{"default", "durable"} {
 			t.Run(how+"/"+mode, func(t *testing.T) {
 				path := tempLog(t)
-				out := rerun(t, "TestFillsTheDisk", how+","+mode, path)
+				out := rerun(t, "TestFillsTheDisk", how, mode, path)
 				_, said, _ := strings.Cut(out, "observed ")
 				var observed uint64
 				_, err := fmt.Sscanf(said, "%d", &observed)
@@ -89,15 +80,12 @@ func TestDiskFull(t *testing.T) {
 
 func TestClosedPipe(t *testing.T) {
 	silent(t)
-	for _, opts := range [][]record.Option{nil, {record.Durable()}} {
+	for _, opts := range modes {
 		r, w, err := os.Pipe()
 		require.NoError(t, err)
 		require.NoError(t, r.Close())
 		rec := record.New(w, opts...)
-		require.NoError(t, traigo.Run(context.Background(), func(_ context.Context, s *traigo.Scope) error {
-			s.Spawn(nop)
-			return nil
-		}, traigo.Observe(rec)))
+		require.NoError(t, traigo.Run(context.Background(), oneTask, traigo.Observe(rec)))
 		err = rec.Close()
 		require.ErrorIs(t, err, syscall.EPIPE)
 		require.ErrorContains(t, err, "record: 7 lines of |1 are missing")

@@ -76,10 +76,7 @@ func TestPrintTreeEndsEmpty(t *testing.T) {
 		s := traigo.New(context.Background(), traigo.Name("s"), traigo.Observe(tree))
 		for range 100 {
 			s.Spawn(func(ctx context.Context) error {
-				return traigo.Run(ctx, func(_ context.Context, s *traigo.Scope) error {
-					s.Spawn(nop)
-					return nil
-				})
+				return traigo.Run(ctx, oneTask)
 			})
 		}
 		require.NoError(t, s.Wait())
@@ -111,10 +108,7 @@ func TestPrintTreeSurvivesItsWriter(t *testing.T) {
 			func([]byte) (int, error) { panic("no") },
 		} {
 			rec := record.PrintTree(w)
-			require.NoError(t, traigo.Run(context.Background(), func(_ context.Context, s *traigo.Scope) error {
-				s.Spawn(nop)
-				return nil
-			}, traigo.Observe(rec)))
+			require.NoError(t, traigo.Run(context.Background(), oneTask, traigo.Observe(rec)))
 		}
 	})
 }

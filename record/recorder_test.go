@@ -3,7 +3,6 @@ package record_test
 import (
 	"bytes"
 	"context"
-	"errors"
 	"io"
 	"os"
 	"runtime"
@@ -49,10 +48,7 @@ func TestOneRecorderOfManyRoots(t *testing.T) {
 		rec := record.New(&out)
 		for i := range 5 {
 			open := traigo.New(context.Background(), traigo.Name("open"), traigo.Observe(rec))
-			require.NoError(t, traigo.Run(context.Background(), func(_ context.Context, s *traigo.Scope) error {
-				s.Spawn(nop)
-				return nil
-			}, traigo.Observe(rec)))
+			require.NoError(t, traigo.Run(context.Background(), oneTask, traigo.Observe(rec)))
 			assert.Len(t, unfinished(read(t, out.log())), 1)
 			require.NoError(t, open.Wait())
 			assert.Len(t, read(t, out.log()).Roots(), 2*i+2)
@@ -65,29 +61,20 @@ func TestManyRootsLeaveNothingBehind(t *testing.T) {
 	rec := record.New(io.Discard)
 	run := func(n int) {
 		for range n {
-			_ = traigo.Run(context.Background(), func(_ context.Context, s *traigo.Scope) error {
-				s.Spawn(nop)
-				return nil
-			}, traigo.Observe(rec))
+			_ = traigo.Run(context.Background(), oneTask, traigo.Observe(rec))
 		}
-	}
-	heap := func() uint64 {
-		var m runtime.MemStats
-		runtime.GC()
-		runtime.ReadMemStats(&m)
-		return m.HeapAlloc
 	}
 	run(1000)
 	before := heap()
 	run(10_000)
-	assert.Less(t, float64(heap())-float64(before), 200_000.0)
+	assert.Less(t, heap()-before, 200_000.0)
 	require.NoError(t, rec.Close())
 }
 
 // What was alive when the recorder was closed is not kept by it: the scope that still has it
 // as an observer may live for long.
 func TestClosedRecorderKeepsNothing(t *testing.T) {
-	for _, opts := range [][]record.Option{nil, {record.Durable()}} {
+	for _, opts := range modes {
 		rec := record.New(io.Discard, opts...)
 		root := traigo.New(context.Background(), traigo.Observe(rec))
 		free := make(chan struct{})
@@ -107,14 +94,14 @@ func TestClosedRecorderKeepsNothing(t *testing.T) {
 
 // A recorder may be older than the bubble in which it is used.
 func TestRecorderFromOutsideTheBubble(t *testing.T) {
-	for _, opts := range [][]record.Option{nil, {record.Durable()}} {
+	for _, opts := range modes {
 		var out memory
 		rec := record.New(&out, opts...)
 		synctest.Test(t, func(t *testing.T) {
 			chat(rec)
 			time.Sleep(time.Second)
 		})
-		require.NoError(t, traigo.Run(context.Background(), func(context.Context, *traigo.Scope) error { return nil }, traigo.Observe(rec)))
+		require.NoError(t, traigo.Run(context.Background(), emptyBody, traigo.Observe(rec)))
 		require.NoError(t, rec.Close())
 		h := read(t, out.log())
 		assert.Len(t, h.Roots(), 2)
@@ -123,7 +110,7 @@ func TestRecorderFromOutsideTheBubble(t *testing.T) {
 }
 
 func TestEventsAfterCloseAreIgnored(t *testing.T) {
-	for _, opts := range [][]record.Option{nil, {record.Durable()}} {
+	for _, opts := range modes {
 		synctest.Test(t, func(t *testing.T) {
 			var out memory
 			rec := record.New(&out, opts...)
@@ -131,7 +118,7 @@ func TestEventsAfterCloseAreIgnored(t *testing.T) {
 			require.NoError(t, rec.Close())
 			require.NoError(t, rec.Close())
 			n := len(out.log())
-			s.Spawn(func(context.Context) error { return errors.New("no") })
+			s.Spawn(fail)
 			require.Error(t, s.Wait())
 			assert.Len(t, out.log(), n)
 			h := read(t, out.log())
@@ -142,7 +129,7 @@ func TestEventsAfterCloseAreIgnored(t *testing.T) {
 }
 
 func TestManyGoroutinesAndADeadCloser(t *testing.T) {
-	for _, opts := range [][]record.Option{nil, {record.Durable()}} {
+	for _, opts := range modes {
 		rec := record.New(io.Discard, opts...)
 		s := traigo.New(context.Background(), traigo.Observe(rec))
 		var wg sync.WaitGroup

@@ -46,7 +46,7 @@ func TestWhatMattersIsWrittenAtOnce(t *testing.T) {
 		has := func(kind string) bool { return bytes.Contains(out.log(), []byte(`"k":"`+kind+`"`)) }
 		root := traigo.New(context.Background(), traigo.Name("root"), traigo.Observe(rec))
 
-		_ = root.Spawn(func(context.Context) error { return errors.New("no") }, traigo.Bubble(false)).Wait(context.Background())
+		_ = root.Spawn(fail, traigo.Bubble(false)).Wait(context.Background())
 		assert.True(t, has("end"))
 		inner := root.Fork()
 		require.NoError(t, inner.Wait())
@@ -99,7 +99,7 @@ func TestStuckWriterDelaysOnce(t *testing.T) {
 		s := traigo.New(context.Background(), traigo.Name("s"), traigo.Observe(rec), traigo.Observe(&observed))
 		began := time.Now()
 		for range 100 {
-			s.Spawn(func(context.Context) error { return errors.New("no") }, traigo.Bubble(false))
+			s.Spawn(fail, traigo.Bubble(false))
 		}
 		synctest.Wait()
 		require.NoError(t, s.Wait())
@@ -139,7 +139,7 @@ func TestCloseGivesUpOnAStuckDurableWriter(t *testing.T) {
 		}), record.Durable())
 		ended := make(chan error)
 		go func() {
-			ended <- traigo.Run(context.Background(), func(context.Context, *traigo.Scope) error { return nil }, traigo.Observe(rec))
+			ended <- traigo.Run(context.Background(), emptyBody, traigo.Observe(rec))
 		}()
 		synctest.Wait()
 		began := time.Now()
@@ -176,7 +176,7 @@ func TestWriterThatPanics(t *testing.T) {
 	silent(t)
 	synctest.Test(t, func(t *testing.T) {
 		rec := record.New(writing(func([]byte) (int, error) { panic("no") }), record.Durable())
-		require.NoError(t, traigo.Run(context.Background(), func(context.Context, *traigo.Scope) error { return nil }, traigo.Observe(rec)))
+		require.NoError(t, traigo.Run(context.Background(), emptyBody, traigo.Observe(rec)))
 		require.ErrorContains(t, rec.Close(), "panicked: no")
 	})
 }
@@ -185,7 +185,7 @@ func TestWriterThatCallsGoexit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rec := record.New(writing(func([]byte) (int, error) { runtime.Goexit(); return 0, nil }))
 		s := traigo.New(context.Background(), traigo.Observe(rec))
-		s.Spawn(func(context.Context) error { return errors.New("no") })
+		s.Spawn(fail)
 		require.Error(t, s.Wait())
 		require.ErrorContains(t, rec.Close(), "Goexit")
 	})

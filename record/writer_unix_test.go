@@ -4,7 +4,6 @@ package record_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -21,9 +20,9 @@ import (
 	"github.com/traigo/traigo/record/history"
 )
 
-// What survives what: the test runs itself once more, as a program that dies.
+// TestCrash runs TestDies in other processes, which die.
 
-// deaths are the ways to die.
+// deaths are the ways in which a process dies.
 var deaths = map[string]func(){
 	"panic":   func() { go panic("on another goroutine"); select {} },
 	"fatal":   func() { var mu sync.Mutex; mu.Unlock() },
@@ -32,29 +31,39 @@ var deaths = map[string]func(){
 	"SIGKILL": func() { _ = syscall.Kill(os.Getpid(), syscall.SIGKILL); select {} },
 }
 
-const dying = "RECORD_TEST_DYING"
+const (
+	argVar  = "RECORD_TEST_ARG"
+	pathVar = "RECORD_TEST_LOG"
+)
 
-// rerun runs one test of this binary in another process, with an argument.
-func rerun(t *testing.T, test, arg, path string) (out string) {
+// rerun runs one test of this binary in another process. It returns the output.
+func rerun(t *testing.T, test, how, mode, path string) (out string) {
 	t.Helper()
 	cmd := exec.Command(os.Args[0], "-test.run", "^"+test+"$")
-	cmd.Env = append(os.Environ(), dying+"="+arg, "RECORD_TEST_LOG="+path)
+	cmd.Env = append(os.Environ(), argVar+"="+how+","+mode, pathVar+"="+path)
 	all, _ := cmd.CombinedOutput()
 	return string(all)
 }
 
-// TestDies is the program that dies.
-func TestDies(t *testing.T) {
-	arg := os.Getenv(dying)
+// childArgs returns the arguments of rerun in the process that it has started. In any other
+// process it skips the test.
+func childArgs(t *testing.T) (how, path string, opts []record.Option) {
+	t.Helper()
+	arg := os.Getenv(argVar)
 	if arg == "" {
-		t.Skip("it is run by TestCrash")
+		t.Skip("it is run in another process, by rerun")
 	}
 	how, mode, _ := strings.Cut(arg, ",")
-	var opts []record.Option
 	if mode == "durable" {
-		opts = append(opts, record.Durable())
+		opts = modes[1]
 	}
-	rec, err := record.Create(os.Getenv("RECORD_TEST_LOG"), opts...)
+	return how, os.Getenv(pathVar), opts
+}
+
+// TestDies is the program that dies.
+func TestDies(t *testing.T) {
+	how, path, opts := childArgs(t)
+	rec, err := record.Create(path, opts...)
 	require.NoError(t, err)
 	s := traigo.New(context.Background(), traigo.Name("root"), traigo.Observe(rec))
 	running := make(chan struct{})
@@ -65,7 +74,7 @@ func TestDies(t *testing.T) {
 		}, traigo.Name(fmt.Sprintf("parked-%d", i)))
 		<-running
 	}
-	failing := s.Spawn(func(context.Context) error { return errors.New("no") }, traigo.Name("failing"), traigo.Bubble(false))
+	failing := s.Spawn(fail, traigo.Name("failing"), traigo.Bubble(false))
 	<-failing.Done()
 	s.Spawn(func(context.Context) error {
 		deaths[how]()
@@ -79,7 +88,7 @@ func TestCrash(t *testing.T) {
 		for _, mode := range []string{"default", "durable"} {
 			t.Run(how+"/"+mode, func(t *testing.T) {
 				path := tempLog(t)
-				out := rerun(t, "TestDies", how+","+mode, path)
+				out := rerun(t, "TestDies", how, mode, path)
 				h, log := readFile(t, path)
 				assert.False(t, h.Closed, out)
 				assert.False(t, h.Truncated)

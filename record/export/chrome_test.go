@@ -114,20 +114,7 @@ func drawable(name string) string {
 }
 
 func TestChromeTraceIsWhatViewersTake(t *testing.T) {
-	chromeCheck(t, logtest.Read(t, logtest.Header))
-	chromeCheck(t, logtest.Read(t, logtest.Chat))
-	chromeCheck(t, logtest.ReadSCLogs(t, logtest.Fetch))
-	chromeCheck(t, logtest.Read(t, logtest.Header+`{"t":5,"k":"scope","id":1,"n":"s"}
-{"t":12,"k":"end","s":1,"id":4,"st":"of a later version"}
-`))
-	for seed := range uint64(100) {
-		chromeCheck(t, logtest.Read(t, logtest.Random(seed)))
-	}
-	for seed := range uint64(10) {
-		log := logtest.Program(t, seed)
-		chromeCheck(t, logtest.Read(t, log))
-		chromeCheck(t, logtest.Read(t, log[:len(log)/2]))
-	}
+	eachHistory(t, chromeCheck)
 }
 
 func TestChromeTraceTellsTheStory(t *testing.T) {

@@ -25,6 +25,40 @@ var writers = map[string]func(io.Writer, *history.History) error{
 	"tree":     export.Tree,
 }
 
+// eachHistory calls check, in a subtest each, with the histories of many logs: short and
+// damaged ones, and those of programs, as a whole and cut off.
+func eachHistory(t *testing.T, check func(*testing.T, *history.History)) {
+	t.Helper()
+	read := func(name, log string) {
+		t.Helper()
+		t.Run(name, func(t *testing.T) {
+			defer func() {
+				if t.Failed() {
+					t.Log(log)
+				}
+			}()
+			check(t, logtest.Read(t, log))
+		})
+	}
+	read("empty", logtest.Header)
+	read("chat", logtest.Chat)
+	read("later version", logtest.Header+`{"t":5,"k":"scope","id":1,"n":"s"}
+{"t":12,"k":"end","s":1,"id":4,"st":"of a later version"}
+`)
+	t.Run("trio-vis", func(t *testing.T) { check(t, logtest.ReadSCLogs(t, logtest.Fetch)) })
+	for seed := range uint64(100) {
+		read(fmt.Sprintf("random %d", seed), logtest.Random(seed))
+	}
+	for seed := range uint64(10) {
+		log := logtest.Program(t, seed)
+		read(fmt.Sprintf("program %d", seed), log)
+		read(fmt.Sprintf("half of program %d", seed), log[:len(log)/2])
+		for cut := len(logtest.Header) + 200; cut < len(log); cut += 2999 {
+			read(fmt.Sprintf("program %d cut at %d", seed, cut), log[:cut])
+		}
+	}
+}
+
 // everything holds what is promised of whatever could be read.
 func everything(t *testing.T, h *history.History) {
 	t.Helper()

@@ -220,17 +220,7 @@ func perfettoCheck(t *testing.T, h *history.History) {
 }
 
 func TestPerfettoTraceTellsTheSameStory(t *testing.T) {
-	perfettoCheck(t, logtest.Read(t, logtest.Header))
-	perfettoCheck(t, logtest.Read(t, logtest.Chat))
-	perfettoCheck(t, logtest.ReadSCLogs(t, logtest.Fetch))
-	for seed := range uint64(100) {
-		perfettoCheck(t, logtest.Read(t, logtest.Random(seed)))
-	}
-	for seed := range uint64(10) {
-		log := logtest.Program(t, seed)
-		perfettoCheck(t, logtest.Read(t, log))
-		perfettoCheck(t, logtest.Read(t, log[:len(log)/2]))
-	}
+	eachHistory(t, perfettoCheck)
 }
 
 func TestPerfettoTraceSaysWhoCanceled(t *testing.T) {

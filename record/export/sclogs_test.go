@@ -26,20 +26,10 @@ func scLogs(t *testing.T, h *history.History) []byte {
 }
 
 func TestSCLogsAreWhatTheVisualizerTakes(t *testing.T) {
-	require.NoError(t, visCheck(scLogs(t, logtest.Read(t, logtest.Header))))
-	require.NoError(t, visCheck(scLogs(t, logtest.Read(t, logtest.Chat))))
-	require.NoError(t, visCheck(scLogs(t, logtest.ReadSCLogs(t, logtest.Fetch))))
-	for seed := range uint64(100) {
-		text := logtest.Random(seed)
-		require.NoError(t, visCheck(scLogs(t, logtest.Read(t, text))), "seed %d\n%s", seed, text)
-	}
-	for seed := range uint64(10) {
-		log := logtest.Program(t, seed)
-		require.NoError(t, visCheck(scLogs(t, logtest.Read(t, log))), "seed %d\n%s", seed, log)
-		for cut := len(logtest.Header) + 200; cut < len(log); cut += 2999 {
-			require.NoError(t, visCheck(scLogs(t, logtest.Read(t, log[:cut]))), "seed %d, cut at %d", seed, cut)
-		}
-	}
+	eachHistory(t, func(t *testing.T, h *history.History) {
+		t.Helper()
+		require.NoError(t, visCheck(scLogs(t, h)))
+	})
 }
 
 func TestSCLogsAreAGoldenFile(t *testing.T) {

@@ -2,15 +2,22 @@ package view_test
 
 import (
 	"bytes"
+	"compress/gzip"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"regexp"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/stretchr/testify/require"
+
 	"github.com/traigo/traigo"
+	"github.com/traigo/traigo/view"
 )
 
 const header = `{"traigo":1,"t0":"2026-11-21T01:02:03.000000004Z","run":"6f1c9a0e","pid":71,"go":"go1.26","program":"example.com/chat"}` + "\n"
@@ -154,3 +161,66 @@ func logOf(lines ...string) []byte {
 	}
 	return b.Bytes()
 }
+
+// page is the page of a log.
+func page(t *testing.T, log []byte) string {
+	t.Helper()
+	var b strings.Builder
+	require.NoError(t, view.Write(&b, bytes.NewReader(log)))
+	return b.String()
+}
+
+var carried = regexp.MustCompile(`<script type="application/octet-stream" id="log">([A-Za-z0-9+/=]*)</script>`)
+
+// columns are what the page carries, as far as tests look at it.
+type columns struct {
+	Program   string
+	End       int64
+	Closed    bool
+	Truncated bool
+	TrioVis   bool
+	Strings   []string
+	Kind      string
+	Parent    []int
+	Name      []int
+	State     []int
+	Flags     []int
+	Begin     []int64
+	Stop      []int64
+	Losses    []struct{ At, Lines int64 }
+	Causes    []struct{ Row, By int }
+}
+
+func (c *columns) names() (names []string) {
+	for _, i := range c.Name {
+		names = append(names, c.Strings[i])
+	}
+	return names
+}
+
+func unpack(t *testing.T, page string) *columns {
+	t.Helper()
+	found := carried.FindStringSubmatch(page)
+	require.NotNil(t, found, "the page carries a log")
+	packed, err := gzip.NewReader(base64.NewDecoder(base64.StdEncoding, strings.NewReader(found[1])))
+	require.NoError(t, err)
+	c := &columns{}
+	require.NoError(t, json.NewDecoder(packed).Decode(c))
+	return c
+}
+
+// A full is a disk that has room for n more bytes.
+type full struct{ n int }
+
+var errFull = errors.New("no space left on device")
+
+func (f *full) Write(p []byte) (int, error) {
+	if f.n -= len(p); f.n < 0 {
+		return 0, errFull
+	}
+	return len(p), nil
+}
+
+type broken struct{}
+
+func (broken) Read([]byte) (int, error) { return 0, errFull }
