@@ -19,12 +19,13 @@ import (
 	"github.com/traigo/traigo/record/history"
 )
 
-// hugeError has a text that nobody else keeps.
+// hugeError has a long text, made anew by each call of Error.
 type hugeError struct{}
 
 func (hugeError) Error() string { return strings.Repeat("x", 8<<20) }
 
-// What is kept of the alive is small, whatever has canceled them, and is given back.
+// The recorder keeps little of what is alive, however long the cause of a cancellation, and
+// releases it at the end.
 func TestAliveAreSmall(t *testing.T) {
 	silent(t)
 	rec := record.New(io.Discard, record.Buffer(1<<16))
@@ -49,7 +50,7 @@ func TestAliveAreSmall(t *testing.T) {
 	_ = rec.Close()
 }
 
-// A task that was given up may outlive its scope: it is in each census until it ends.
+// A task that was given up is in each census until it ends, also after its scope has closed.
 func TestCensusHasTasksThatWereGivenUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		path := tempLog(t)
@@ -81,7 +82,7 @@ func TestCensusHasTasksThatWereGivenUp(t *testing.T) {
 	})
 }
 
-// What is alive when lines are lost is known after it, by name and in its place.
+// After a loss the log has the names and parents of all that is alive.
 func TestCensusFollowsALoss(t *testing.T) {
 	silent(t)
 	synctest.Test(t, func(t *testing.T) {
@@ -115,7 +116,8 @@ func TestCensusFollowsALoss(t *testing.T) {
 	})
 }
 
-// What a task has opened by New may outlive it: the task does not come back for that.
+// A scope of New may outlive the task that opened it. A census with the scope does not list
+// the task.
 func TestCensusHasNoTasksThatHaveEnded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		path := tempLog(t)

@@ -54,17 +54,17 @@ func untilCanceled(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// observing is an observer made of a function.
+// observing makes an observer of a function.
 type observing func(traigo.Event)
 
 func (f observing) Observe(e traigo.Event) { f(e) }
 
-// counting counts events: each is a line.
+// counting counts events. Each becomes one line.
 type counting struct{ atomic.Uint64 }
 
 func (c *counting) Observe(traigo.Event) { c.Add(1) }
 
-// events are those of n tasks that end without an error, in order.
+// events returns the events of n tasks that run one after the other and return nil.
 func events(t testing.TB, n int) (all []traigo.Event) {
 	t.Helper()
 	s := traigo.New(context.Background(), traigo.Observe(observing(func(e traigo.Event) {
@@ -79,8 +79,7 @@ func events(t testing.TB, n int) (all []traigo.Event) {
 	return all
 }
 
-// eventLines counts the lines of a log that are events, by their kinds. Those of a census
-// are none.
+// eventLines counts the lines of a log that are events. The lines of a census are not.
 func eventLines(log []byte) (n uint64) {
 	left := uint64(0)
 	for line := range strings.Lines(string(log)) {
@@ -129,7 +128,7 @@ func readFile(t testing.TB, path string) (*record.History, []byte) {
 	return read(t, log), log
 }
 
-// unfinished are the paths of what has not ended.
+// unfinished returns the paths of all scopes and tasks that have not ended.
 func unfinished(h *record.History) (paths []string) {
 	for _, s := range h.Scopes {
 		if s.Closed == history.Never {
@@ -157,7 +156,7 @@ func taskOf(h *record.History, path string) *history.Task {
 
 func tempLog(t testing.TB) string { return filepath.Join(t.TempDir(), "run.jsonl") }
 
-// memory is a writer that may be read at any time.
+// memory is a buffer that may be read while it is written.
 type memory struct {
 	mu sync.Mutex
 	bytes.Buffer
@@ -175,14 +174,14 @@ func (m *memory) log() []byte {
 	return bytes.Clone(m.Bytes())
 }
 
-// writing is a writer made of a function.
+// writing makes a writer of a function.
 type writing func(p []byte) (int, error)
 
 func (f writing) Write(p []byte) (int, error) { return f(p) }
 
 var _ io.Writer = writing(nil)
 
-// silent keeps the warning of a first loss out of the output of the tests.
+// silent drops what is logged to slog.Default: the warning of the first loss.
 func silent(t *testing.T) {
 	t.Helper()
 	was := slog.Default()
@@ -190,7 +189,7 @@ func silent(t *testing.T) {
 	t.Cleanup(func() { slog.SetDefault(was) })
 }
 
-// program is a random tree of scopes and tasks, of which some fail. It ends.
+// program runs a random tree of scopes and tasks, some of which fail, until all have ended.
 func program(rnd *rand.Rand, observers ...traigo.ScopeOption) {
 	seed := func() *rand.Rand { return rand.New(rand.NewPCG(rnd.Uint64(), 1)) }
 	var body func(rnd *rand.Rand, depth int) func(context.Context, *traigo.Scope) error
@@ -221,8 +220,8 @@ func program(rnd *rand.Rand, observers ...traigo.ScopeOption) {
 	_ = traigo.Run(context.Background(), body(seed(), 3), append(observers, traigo.PanicAsError(), traigo.Name("root"))...)
 }
 
-// whole checks that a log of a program that has ended, and whose recorder was closed,
-// accounts for all that has been observed.
+// whole checks the log of a closed recorder and a program that has ended: each observed event
+// is in it or reported as lost.
 func whole(t *testing.T, log []byte, observed uint64) *record.History {
 	t.Helper()
 	h := read(t, log)
@@ -234,7 +233,7 @@ func whole(t *testing.T, log []byte, observed uint64) *record.History {
 	return h
 }
 
-// segments are the files of a rotated log, the oldest first.
+// segments returns the files of a rotated log, the oldest first.
 func segments(t *testing.T, path string) (all [][]byte) {
 	t.Helper()
 	for i := 1; ; i++ {
@@ -250,14 +249,15 @@ func segments(t *testing.T, path string) (all [][]byte) {
 	return append(all, log)
 }
 
-// flush has everything written that has been observed so far, unless that takes long.
+// flush makes the recorder write, by an urgent event. It waits for the write, but not for
+// one that takes long.
 func flush(s *traigo.Scope) *traigo.Task {
 	t := s.Spawn(func(context.Context) error { return errors.New("flush") }, traigo.Name("flush"), traigo.Bubble(false))
 	<-t.Done()
 	return t
 }
 
-// flushed does so until it is, and in the newest file.
+// flushed calls flush until its event is in the file at path.
 func flushed(t *testing.T, s *traigo.Scope, path string) {
 	t.Helper()
 	for range 10_000 {
@@ -270,7 +270,7 @@ func flushed(t *testing.T, s *traigo.Scope, path string) {
 	t.Fatal("the writer does not come back")
 }
 
-// chat is a program in which much happens, one thing after the other.
+// chat runs a program with events of nearly all kinds, in a fixed order.
 func chat(o traigo.Observer) (server, conn uint64) {
 	step := func() { time.Sleep(time.Millisecond) }
 	_ = traigo.Run(context.Background(), func(ctx context.Context, s *traigo.Scope) error {
@@ -304,7 +304,7 @@ func chat(o traigo.Observer) (server, conn uint64) {
 	return server, conn
 }
 
-// badError is an error whose text does what it likes.
+// badError is an error whose Error method is a function.
 type badError func() string
 
 func (e badError) Error() string { return e() }

@@ -24,8 +24,8 @@ import (
 
 var process = regexp.MustCompile(`"run":"[0-9a-f]{8}","pid":[0-9]+,"go":"[^"]+"(,"program":"[^"]*")?`)
 
-// The clock of a bubble begins at the same moment each time, so that a log is the same to
-// the byte, but for what is the process's.
+// The clock of a bubble always begins at the same time. So a log is the same in each run,
+// except for what describes the process.
 func TestLogIsTheSameEachTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var out memory
@@ -59,7 +59,7 @@ func TestLogIsTheSameEachTime(t *testing.T) {
 	})
 }
 
-// Every way in which a task can end has a name.
+// There is a state for each way in which a task can end.
 func TestEndStates(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var out memory
@@ -122,8 +122,8 @@ func TestErrorsThatMisbehave(t *testing.T) {
 	}
 }
 
-// Why a scope was canceled is said once: where it comes from outside of what is recorded,
-// it is said there.
+// The error of a cancellation is written once: with the scope that it comes from, or with
+// the outermost recorded scope that it reaches.
 func TestCauseIsWrittenWhereItComesFrom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var out memory
@@ -163,7 +163,7 @@ func TestCauseIsWrittenWhereItComesFrom(t *testing.T) {
 	})
 }
 
-// names as somebody may give them who means no good.
+// hostile has names that try to break the format.
 var hostile = []string{
 	"plain", `quotes " and \ back`, "line\nbreak\r\ttab", "\x00\x01\x1f\x7f", "\xff\xfe not UTF-8 \xc3(", "half \xe2\x82",
 	"\u2028 and \u2029", "日本語 🙂", "</script><script>", "\ufffd is itself", "{\"k\":\"bye\"}\n",
@@ -183,11 +183,12 @@ func FuzzNames(f *testing.F) {
 	f.Fuzz(checkName)
 }
 
-// checkName gives a name to all that has one, and looks at what comes back.
+// checkName records a name of a scope, of a task, and as the text of an error, and compares
+// what is read.
 func checkName(t *testing.T, name string) {
 	t.Helper()
 	if name == "" {
-		return // there is a default
+		return // the scope would get the default name
 	}
 	synctest.Test(t, func(t *testing.T) {
 		var out memory
@@ -207,7 +208,7 @@ func checkName(t *testing.T, name string) {
 		require.Len(t, h.Scopes, 1)
 		for _, text := range []string{h.Scopes[0].Name, h.Scopes[0].Tasks[0].Name, h.Scopes[0].Tasks[0].Err} {
 			if len(name) <= 4096 {
-				// As the standard library would have it: each byte that is not UTF-8 is replaced.
+				// Each byte that is not UTF-8 is replaced, as the standard library does.
 				assert.Equal(t, string([]rune(name)), text)
 				continue
 			}

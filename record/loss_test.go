@@ -20,8 +20,8 @@ import (
 	"github.com/traigo/traigo/record"
 )
 
-// Whatever is lost on the way: the log says how much, and nothing that has ended looks as
-// if it had not.
+// However many lines are lost, the log says how many, and shows nothing as unfinished that
+// has ended.
 func TestStressLossesAreTold(t *testing.T) {
 	silent(t)
 	losses := uint64(0)
@@ -55,10 +55,10 @@ func TestStressLossesAreTold(t *testing.T) {
 	assert.NotZero(t, losses, "the test has tested nothing")
 }
 
-// flaky is a writer that fails for a while, now and then, having taken a part.
+// flaky is a writer that now and then fails for some writes, after writing a part of each.
 type flaky struct {
 	memory
-	rnd    *rand.Rand // of the one that writes
+	rnd    *rand.Rand // used by the goroutine that writes
 	fail   int
 	healed atomic.Bool
 }
@@ -76,7 +76,7 @@ func (f *flaky) Write(p []byte) (int, error) {
 	f.fail--
 	n, _ := f.memory.Write(p[:f.rnd.IntN(len(p))])
 	if f.rnd.IntN(4) == 0 {
-		return n, nil // it does not even say so
+		return n, nil // a short write without an error
 	}
 	return n, syscall.EIO
 }
@@ -97,7 +97,7 @@ func TestStressWriterThatFailsAndRecovers(t *testing.T) {
 			rec := record.New(out, opts...)
 			program(rnd, traigo.Observe(rec), traigo.Observe(&observed))
 			if rnd.IntN(2) == 0 {
-				time.Sleep(20 * time.Second) // the loss is told also when nothing else comes
+				time.Sleep(20 * time.Second) // the loss is reported although no event comes
 			}
 			out.healed.Store(true)
 			err := rec.Close()
@@ -119,8 +119,8 @@ func TestStressWriterThatFailsAndRecovers(t *testing.T) {
 	assert.NotZero(t, losses, "the test has tested nothing")
 }
 
-// After a loss comes what is alive. While that is written, which takes its time, nothing
-// more gets lost: or it would never end.
+// Writing the census after a loss takes time. No lines may be lost meanwhile, or another
+// census would follow, and so on without end.
 func TestLossAmongManyIsOne(t *testing.T) {
 	silent(t)
 	synctest.Test(t, func(t *testing.T) {
@@ -186,7 +186,7 @@ func TestCloseSaysWhatIsMissingAndWhy(t *testing.T) {
 	}
 }
 
-// The first loss is logged, and no other.
+// Only the first loss is logged.
 func TestFirstLossIsLogged(t *testing.T) {
 	var out memory
 	was := slog.Default()

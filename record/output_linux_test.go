@@ -26,7 +26,7 @@ func TestDiskThatIsFullFromTheBeginning(t *testing.T) {
 	}
 }
 
-// A disk on which somebody makes room again.
+// A full disk on which space becomes free again.
 func TestDiskThatHasRoomAgain(t *testing.T) {
 	silent(t)
 	dir := t.TempDir()

@@ -67,7 +67,8 @@ func TestEachFileCanBeReadAlone(t *testing.T) {
 	}
 }
 
-// Under load files change at any moment, and lines are lost; nothing that is alive is.
+// Under load, files are rotated at any moment and lines are lost. Each file still has all
+// that is alive.
 func TestStressRotation(t *testing.T) {
 	silent(t)
 	for row, opts := range [][]record.Option{
@@ -101,14 +102,14 @@ func TestStressRotation(t *testing.T) {
 		assert.ElementsMatch(t, parked, unfinished(h), "row %d", row)
 		assert.True(t, h.Closed)
 		files := segments(t, path)
-		if h.Lost() == 0 { // else there may have been too little to write
+		if h.Lost() == 0 { // otherwise fewer files may have been filled
 			assert.Equal(t, 3, len(files), "as many as are kept: row %d", row) //nolint:testifylint // Len prints them
 		}
 		assert.ElementsMatch(t, parked, unfinished(read(t, bytes.Join(files, nil))), "row %d", row)
 	}
 }
 
-// alive are the IDs of what has not ended.
+// alive returns the IDs of all scopes and tasks that have not ended.
 func alive(h *record.History) (ids []string) {
 	for _, s := range h.Scopes {
 		if s.Closed == history.Never {
@@ -123,7 +124,7 @@ func alive(h *record.History) (ids []string) {
 	return ids
 }
 
-// What a file leaves unfinished is what the next begins with, whichever is read alone.
+// The census at the beginning of a file lists exactly what is unfinished in the file before.
 func TestStressFilesFitTogether(t *testing.T) {
 	silent(t)
 	seams := 0
@@ -147,7 +148,7 @@ func TestStressFilesFitTogether(t *testing.T) {
 				first := bytes.SplitAfter(file, []byte("\n"))
 				census := min(2+int(numberOf(string(first[1]))), len(first))
 				if kindOf(string(first[1])) != "live" {
-					census = 1 // nothing was
+					census = 1 // nothing was alive
 				}
 				assert.ElementsMatch(t, alive(read(t, bytes.Join(first[:census], nil))), alive(read(t, files[i])))
 				seams++
@@ -212,7 +213,7 @@ func TestKeepAll(t *testing.T) {
 	assert.NoFileExists(t, path+".3")
 }
 
-// Where files cannot be renamed the log goes on in the one it has.
+// If files cannot be renamed, the log goes on in the current one.
 func TestFilesThatCannotBeRenamed(t *testing.T) {
 	path := tempLog(t)
 	require.NoError(t, os.MkdirAll(path+".1/busy", 0o700))

@@ -18,7 +18,7 @@ import (
 	"github.com/traigo/traigo/record"
 )
 
-// TestFillsTheDisk is a program that may write only so much.
+// TestFillsTheDisk is a program with a limit on the size of its files.
 func TestFillsTheDisk(t *testing.T) {
 	how, path, opts := childArgs(t)
 	signal.Ignore(syscall.SIGXFSZ)

@@ -42,7 +42,7 @@ server (open)
 	})
 }
 
-// An event costs the same, however much is alive.
+// The text of an event has a bound, however many tasks are alive.
 func TestPrintTreeOfALargeTreeIsShort(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		longest := 0
@@ -84,7 +84,7 @@ func TestPrintTreeEndsEmpty(t *testing.T) {
 	})
 }
 
-// Names and errors may come from anywhere: they drive no terminal, and forge no lines.
+// Names and errors cannot control the terminal or imitate lines.
 func TestPrintTreeShowsHostileNamesAsTheyAre(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var out memory

@@ -71,8 +71,7 @@ func TestManyRootsLeaveNothingBehind(t *testing.T) {
 	require.NoError(t, rec.Close())
 }
 
-// What was alive when the recorder was closed is not kept by it: the scope that still has it
-// as an observer may live for long.
+// A closed recorder keeps no scopes and tasks: a long-lived scope may keep the recorder.
 func TestClosedRecorderKeepsNothing(t *testing.T) {
 	for _, opts := range modes {
 		rec := record.New(io.Discard, opts...)
@@ -92,7 +91,7 @@ func TestClosedRecorderKeepsNothing(t *testing.T) {
 	}
 }
 
-// A recorder may be older than the bubble in which it is used.
+// A recorder created outside of a bubble may be used in it.
 func TestRecorderFromOutsideTheBubble(t *testing.T) {
 	for _, opts := range modes {
 		var out memory
@@ -146,7 +145,7 @@ func TestManyGoroutinesAndADeadCloser(t *testing.T) {
 	}
 }
 
-// A program that is started again after a crash leaves what was recorded of it.
+// A program that is restarted after a crash does not overwrite the recording of the crash.
 func TestCreateKeepsTheRecordingThatIsThere(t *testing.T) {
 	path := tempLog(t)
 	begin := func(opts ...record.Option) string {
@@ -186,7 +185,7 @@ func TestCreateMovesNothingThatIsNoRecording(t *testing.T) {
 	assert.NoFileExists(t, os.DevNull+".1")
 }
 
-// Where a recorder still writes, its file is only called something else.
+// A second recorder renames the file of the first, which goes on writing to it.
 func TestTwoRecordersOfOnePathDoNotMix(t *testing.T) {
 	path := tempLog(t)
 	first, err := record.Create(path)

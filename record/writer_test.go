@@ -18,12 +18,12 @@ import (
 	"github.com/traigo/traigo/record"
 )
 
-// Everything is written 100 ms after it has happened.
+// Each line is written within 100 ms.
 func TestLinesAreWrittenSoon(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var out memory
 		rec := record.New(&out)
-		synctest.Wait() // for the first line
+		synctest.Wait() // the header is written
 		s := traigo.New(context.Background(), traigo.Name("s"), traigo.Observe(rec))
 		synctest.Wait()
 		assert.Zero(t, eventLines(out.log()))
@@ -38,7 +38,7 @@ func TestLinesAreWrittenSoon(t *testing.T) {
 	})
 }
 
-// What must not get lost is written before the program goes on.
+// Urgent events are written before Observe returns.
 func TestWhatMattersIsWrittenAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var out memory
@@ -68,8 +68,8 @@ func TestWhatMattersIsWrittenAtOnce(t *testing.T) {
 	})
 }
 
-// A recorder that is not told anything waits for nothing, so that a bubble in which all
-// are stuck is found out.
+// Without events the recorder has no timer, so that synctest detects a deadlock in its
+// bubble.
 func TestIdleRecorderHasNoClock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rec := record.New(io.Discard)
@@ -85,7 +85,7 @@ func TestIdleRecorderHasNoClock(t *testing.T) {
 	})
 }
 
-// A stuck writer delays a failing task once, for 50 ms, and nothing else.
+// A stuck writer delays the program once, by 50 ms.
 func TestStuckWriterDelaysOnce(t *testing.T) {
 	silent(t)
 	synctest.Test(t, func(t *testing.T) {
@@ -111,7 +111,7 @@ func TestStuckWriterDelaysOnce(t *testing.T) {
 	})
 }
 
-// Close does not wait for ever.
+// Close does not wait for ever for a stuck writer.
 func TestCloseGivesUpOnAStuckWriter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		free := make(chan struct{})
@@ -126,7 +126,7 @@ func TestCloseGivesUpOnAStuckWriter(t *testing.T) {
 	})
 }
 
-// Nor where the program itself writes, and some of it is stuck.
+// It does not with Durable either, when a goroutine of the program is stuck in a write.
 func TestCloseGivesUpOnAStuckDurableWriter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		free := make(chan struct{})
@@ -152,7 +152,7 @@ func TestCloseGivesUpOnAStuckDurableWriter(t *testing.T) {
 	})
 }
 
-// In a bubble time passes while the program waits for a slow writer.
+// In a bubble time passes while tasks wait for another one's write.
 func TestDurableWriterThatSleepsInABubble(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var out memory
@@ -171,7 +171,7 @@ func TestDurableWriterThatSleepsInABubble(t *testing.T) {
 	})
 }
 
-// Of a writer that panics the program does not hear.
+// A panic of the writer does not reach the program.
 func TestWriterThatPanics(t *testing.T) {
 	silent(t)
 	synctest.Test(t, func(t *testing.T) {
@@ -191,7 +191,7 @@ func TestWriterThatCallsGoexit(t *testing.T) {
 	})
 }
 
-// Whenever it does so, nobody waits for it.
+// Whenever the writer calls Goexit, no event waits for it afterwards.
 func TestWriterThatCallsGoexitLater(t *testing.T) {
 	silent(t)
 	fails := func(context.Context, *traigo.Scope) error { return errors.New("no") }
@@ -214,7 +214,7 @@ func TestWriterThatCallsGoexitLater(t *testing.T) {
 	}
 }
 
-// Of one that a program calls itself it ends the goroutine, as it says, and no more.
+// With Durable the writer runs on a goroutine of the program: Goexit ends that one only.
 func TestDurableWriterThatCallsGoexit(t *testing.T) {
 	silent(t)
 	synctest.Test(t, func(t *testing.T) {
@@ -234,7 +234,7 @@ func TestDurableWriterThatCallsGoexit(t *testing.T) {
 		}
 		_ = s.Wait()
 		require.ErrorContains(t, rec.Close(), "1 lines")
-		h := whole(t, out.log(), observed.Load()+1) // it has not been shown that one
+		h := whole(t, out.log(), observed.Load()+1) // the counter comes after the recorder and missed that event
 		assert.EqualValues(t, 1, h.Lost())
 	})
 }

@@ -20,8 +20,6 @@ import (
 	"github.com/traigo/traigo/record/history"
 )
 
-// TestCrash runs TestDies in other processes, which die.
-
 // deaths are the ways in which a process dies.
 var deaths = map[string]func(){
 	"panic":   func() { go panic("on another goroutine"); select {} },

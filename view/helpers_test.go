@@ -22,15 +22,15 @@ import (
 
 const header = `{"traigo":1,"t0":"2026-11-21T01:02:03.000000004Z","run":"6f1c9a0e","pid":71,"go":"go1.26","program":"example.com/chat"}` + "\n"
 
-// A recording is the least observer that writes the log format: package record knows
-// more, and must not be known here.
+// A recording is a minimal observer that writes the format of the log. Package record is not
+// used, as view must not depend on it.
 type recording struct {
 	mu    sync.Mutex
 	begin time.Time
 	log   bytes.Buffer
 }
 
-// record runs a program in a bubble, where time is exact, and returns its log.
+// record runs a program in a bubble, where times are exact, and returns its log.
 func record(t *testing.T, program func(t *testing.T, watched traigo.ScopeOption)) []byte {
 	t.Helper()
 	r := &recording{}
@@ -152,7 +152,7 @@ func flagsOf(t *traigo.Task) (flags string) {
 	return flags
 }
 
-// logOf is a log written by hand, as docs/log-format.md has it.
+// logOf returns a log of the given lines: see docs/log-format.md.
 func logOf(lines ...string) []byte {
 	var b bytes.Buffer
 	b.WriteString(header)
@@ -162,7 +162,7 @@ func logOf(lines ...string) []byte {
 	return b.Bytes()
 }
 
-// page is the page of a log.
+// page returns the page of a log.
 func page(t *testing.T, log []byte) string {
 	t.Helper()
 	var b strings.Builder
@@ -172,7 +172,7 @@ func page(t *testing.T, log []byte) string {
 
 var carried = regexp.MustCompile(`<script type="application/octet-stream" id="log">([A-Za-z0-9+/=]*)</script>`)
 
-// columns are what the page carries, as far as tests look at it.
+// columns has the parts of a model that tests look at.
 type columns struct {
 	Program   string
 	End       int64
@@ -209,7 +209,7 @@ func unpack(t *testing.T, page string) *columns {
 	return c
 }
 
-// A full is a disk that has room for n more bytes.
+// A full is a writer with space for n more bytes.
 type full struct{ n int }
 
 var errFull = errors.New("no space left on device")

@@ -14,15 +14,15 @@ import (
 	"github.com/traigo/traigo"
 )
 
-// The programs whose pages are looked at. They are real ones; the two large logs are
-// made up.
+// The logs of real programs come first, then two large logs and some unusual ones that are
+// written by hand.
 
-// working is a task that takes a time, unless it is canceled.
+// working returns a task that takes a time, unless it is canceled.
 func working(d time.Duration) func(context.Context) error {
 	return func(ctx context.Context) error { return traigo.Sleep(ctx, d) }
 }
 
-// small ends well: a report that loads, fetches pages, and renders.
+// small returns the log of a program without failures.
 func small(t *testing.T) []byte {
 	return record(t, func(t *testing.T, watched traigo.ScopeOption) {
 		err := traigo.Run(t.Context(), func(ctx context.Context, s *traigo.Scope) error {
@@ -55,8 +55,8 @@ func small(t *testing.T) []byte {
 
 var errFiles = errors.New("too many open files")
 
-// failing is a server whose accept fails while connections are open: one of them takes
-// its time to end.
+// failing returns the log of a server whose accept fails while connections are open. One of
+// them takes a while to end.
 func failing(t *testing.T) []byte {
 	return record(t, func(t *testing.T, watched traigo.ScopeOption) {
 		err := traigo.Run(t.Context(), func(_ context.Context, s *traigo.Scope) error {
@@ -87,7 +87,8 @@ func failing(t *testing.T) []byte {
 	})
 }
 
-// conn is a connection: the first two end by themselves, the others are canceled.
+// conn returns the task of a connection. The first two end by themselves, the others are
+// canceled.
 func conn(i int) func(context.Context) error {
 	return func(ctx context.Context) error {
 		return traigo.Run(ctx, func(_ context.Context, s *traigo.Scope) error {
@@ -100,7 +101,7 @@ func conn(i int) func(context.Context) error {
 			if i == 3 {
 				s.Spawn(func(ctx context.Context) error {
 					<-ctx.Done()
-					time.Sleep(450 * time.Millisecond) // it flushes what it has
+					time.Sleep(450 * time.Millisecond) // it flushes its buffers
 					return ctx.Err()
 				}, traigo.Name("flush"))
 			}
@@ -109,13 +110,13 @@ func conn(i int) func(context.Context) error {
 	}
 }
 
-// crashed is the log of failing as it was when the process was killed.
+// crashed returns the log of failing as a process that is killed would leave it.
 func crashed(t *testing.T) []byte {
 	whole := failing(t)
 	return whole[:bytes.Index(whole, []byte(`"st":"failed"`))+120]
 }
 
-// crawl is a crowd: 500 tasks, 24 at a time, until one of them fails.
+// crawl returns the log of 500 tasks, 24 at a time, until one of them fails.
 func crawl(t *testing.T) []byte {
 	random := rand.New(rand.NewPCG(1, 500))
 	return record(t, func(t *testing.T, watched traigo.ScopeOption) {
@@ -141,8 +142,8 @@ func crawl(t *testing.T) []byte {
 	})
 }
 
-// hundredThousand is the log of a server with 2,500 sessions of 40 spans, of which one
-// in a hundred fails, until the server does.
+// hundredThousand returns the log of a server with 2,500 sessions of 40 spans. One session
+// in a hundred fails. At the end the server times out.
 func hundredThousand() []byte {
 	random := rand.New(rand.NewPCG(1, 100_000))
 	var b bytes.Buffer
@@ -189,7 +190,7 @@ func hundredThousand() []byte {
 	return b.Bytes()
 }
 
-// flat is a log of 100,000 tasks that are all alive at once.
+// flat returns a log of 100,000 tasks that are all alive at one time.
 func flat() []byte {
 	random := rand.New(rand.NewPCG(1, 1))
 	var b bytes.Buffer
@@ -206,9 +207,7 @@ func flat() []byte {
 	return b.Bytes()
 }
 
-// Logs that no healthy program leaves behind.
-
-// lossy has a gap: what it says of the time after it is a census.
+// lossy returns a log with a gap and a census.
 func lossy() []byte {
 	return logOf(
 		`{"t":1000000,"k":"scope","id":3,"n":"server"}`,
@@ -227,7 +226,7 @@ func lossy() []byte {
 	)
 }
 
-// given has a task that is given up, with its stack, and one that panics.
+// given returns a log with a task that is given up, with its stack, and one that panics.
 func given() []byte {
 	return logOf(
 		`{"t":0,"k":"scope","id":1,"n":"job"}`,
@@ -243,7 +242,7 @@ func given() []byte {
 	)
 }
 
-// climbing is a failure that goes up: the task of a scope below fails with it.
+// climbing returns a log in which a failure is passed up from a scope to its parent.
 func climbing() []byte {
 	return logOf(
 		`{"t":0,"k":"scope","id":1,"n":"app"}`,
@@ -266,12 +265,12 @@ func climbing() []byte {
 	)
 }
 
-// instant is a scope that takes no time at all.
+// instant returns the log of a scope that takes no time.
 func instant() []byte {
 	return logOf(`{"t":0,"k":"scope","id":1,"n":"blink"}`, `{"t":0,"k":"close","id":1}`, `{"t":0,"k":"bye"}`)
 }
 
-// hour is a long run with something short at its end.
+// hour returns the log of a long run with something short at its end.
 func hour() []byte {
 	return logOf(
 		`{"t":0,"k":"scope","id":1,"n":"server"}`,
@@ -296,7 +295,7 @@ var hostileNames = []string{
 	"\u2028\u2029\ufeff\u200b",
 }
 
-// nasty has names that want out of their place.
+// nasty returns a log with names that try to break the page.
 func nasty() []byte {
 	var b bytes.Buffer
 	b.WriteString(header)
@@ -319,7 +318,7 @@ func nasty() []byte {
 	return b.Bytes()
 }
 
-// trioVis is a file that trio-vis would write.
+// trioVis is a file in the format of trio-vis.
 const trioVis = `{"config": {"makeDirectScopeTransparent": true}, "runRecords": [
 	{"time": 0, "desc": "created", "name": "main-0__TRIO_VIS_Tscope", "type": "scope"},
 	{"time": 1, "desc": "created", "name": "main-0", "type": "task", "parent": "main-0__TRIO_VIS_Tscope"},

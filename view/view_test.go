@@ -87,7 +87,7 @@ func TestWriteReturnsTheErrorsOfItsEnds(t *testing.T) {
 	require.ErrorIs(t, view.Write(io.Discard, broken{}), errFull)
 }
 
-// Whatever is in a log, the HTML around it is the same.
+// The HTML around the log does not depend on the log.
 func TestNamesDoNotReachTheHTML(t *testing.T) {
 	calm, hostile := page(t, logOf(`{"t":0,"k":"scope","id":1,"n":"calm"}`)), page(t, nasty())
 	strip := func(page string) string { return carried.ReplaceAllString(page, "") }
@@ -106,7 +106,7 @@ func TestThePageAsksForNothingElse(t *testing.T) {
 	assert.Contains(t, page, "MIT License", "every page is a copy of what it contains")
 }
 
-// Whatever it is given, Write makes a page that can be read back, or says why not.
+// For any input, Write makes a page that can be decoded, or returns an error.
 func FuzzWrite(f *testing.F) {
 	for _, log := range [][]byte{lossy(), given(), climbing(), instant(), []byte(trioVis), []byte(header)} {
 		f.Add(log)

@@ -44,8 +44,8 @@ func chromeOf(t *testing.T, h *history.History) []chromeEvent {
 	return doc.TraceEvents
 }
 
-// chromeCheck holds what the viewers take for granted, and that each scope and task is
-// there once.
+// chromeCheck checks what viewers require of a trace, and that it has each scope and task
+// once.
 func chromeCheck(t *testing.T, h *history.History) {
 	t.Helper()
 	begun := map[string]int{}
@@ -75,7 +75,7 @@ func chromeCheck(t *testing.T, h *history.History) {
 			delete(open, e.TID)
 			if on.Args["unfinished"] == true {
 				require.Equal(t, int64(h.End), at)
-				delete(named, e.TID) // its row is taken for good
+				delete(named, e.TID) // no slice may follow in the row of an unfinished one
 			}
 		case "s":
 			froms[e.ID] = at
@@ -105,7 +105,8 @@ func chromeCheck(t *testing.T, h *history.History) {
 	require.Equal(t, want, begun)
 }
 
-// drawable is a name as the writers write it: of the names here one is no text.
+// drawable returns a name as it is exported. Of the names in the logs, one has an escape
+// sequence.
 func drawable(name string) string {
 	if name == "\x1b[2J" {
 		return `\x1b[2J`
@@ -143,8 +144,6 @@ func TestChromeTraceTellsTheStory(t *testing.T) {
 	}
 }
 
-// Lanes are shared by what has the same path, and no more of them are made than are
-// needed at once.
 func TestChromeTraceHasEachWarning(t *testing.T) {
 	h := logtest.Read(t, logtest.Header+`{"t":1,"k":"lost","n":3,"why":"slow"}
 {"t":2,"k":"lost","n":4,"why":"full"}
@@ -158,6 +157,7 @@ func TestChromeTraceHasEachWarning(t *testing.T) {
 	assert.Contains(t, doc.OtherData["warning 3"], "4 lines")
 }
 
+// Scopes with the same path share as few lanes as possible.
 func TestChromeTraceSharesLanes(t *testing.T) {
 	var b bytes.Buffer
 	b.WriteString(logtest.Header)

@@ -59,7 +59,7 @@ func eachHistory(t *testing.T, check func(*testing.T, *history.History)) {
 	}
 }
 
-// everything holds what is promised of whatever could be read.
+// everything checks the properties that each history and all its exports have.
 func everything(t *testing.T, h *history.History) {
 	t.Helper()
 	logtest.Check(t, h)
@@ -158,7 +158,8 @@ func BenchmarkWrite(b *testing.B) {
 	}
 }
 
-// Twice the work must not cost four times as much, whatever the log is like.
+// Reading and writing take linear time for large logs of several shapes. With quadratic time
+// and a large TRAIGO_SPANS the test would not end.
 func TestBigLogsAreReadAndWritten(t *testing.T) {
 	n, err := strconv.Atoi(os.Getenv("TRAIGO_SPANS"))
 	if err != nil {
@@ -171,7 +172,7 @@ func TestBigLogsAreReadAndWritten(t *testing.T) {
 			require.NoError(t, write(io.Discard, h), name)
 		}
 	}
-	var deep strings.Builder // each scope in the one before
+	var deep strings.Builder // each scope is inside the one before
 	deep.WriteString(logtest.Header)
 	for i := 1; i <= n/2; i++ {
 		fmt.Fprintf(&deep, `{"t":%d,"k":"scope","id":%d,"in":%d,"n":"s"}`+"\n", i, i, i-1)

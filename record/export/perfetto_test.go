@@ -14,7 +14,7 @@ import (
 	"github.com/traigo/traigo/record/internal/logtest"
 )
 
-// A pbField is a field of a protobuf message, as it is on the wire.
+// A pbField is a decoded field of a protobuf message.
 type pbField struct {
 	number uint64
 	value  uint64
@@ -61,7 +61,7 @@ type pfTrack struct {
 	marks  []string
 }
 
-// perfettoOf reads a trace as trace_processor would.
+// perfettoOf decodes a trace as trace_processor does.
 func perfettoOf(t *testing.T, h *history.History) (tracks map[uint64]*pfTrack, from, to map[uint64]uint64) {
 	t.Helper()
 	var b bytes.Buffer

@@ -87,8 +87,8 @@ func TestSCLogsReadBack(t *testing.T) {
 	}
 }
 
-// inventory counts what there is, by what the format of trio-vis can tell of it. Times
-// are not in it: those of stragglers are cut.
+// inventory counts scopes and tasks by the properties that the format of trio-vis keeps.
+// Times are not among them, as those of stragglers are cut off.
 func inventory(h *history.History) map[string]int {
 	all := map[string]int{}
 	name := func(name string) string { return strings.ReplaceAll(name, " [", " (") }
@@ -118,9 +118,9 @@ func TestSCLogsKeepNanosecondsForWeeks(t *testing.T) {
 	assert.Equal(t, at, back.Scopes[0].Opened)
 }
 
-// What sc-vis, the visualizer of trio-vis, does to a file, as far as it can go wrong:
-// it checks the schema, builds a tree, and draws it. What it takes silently though the
-// picture is then wrong is an error here too.
+// visCheck and its parts do what sc-vis, the visualizer of trio-vis, does with a file: check
+// the schema, build a tree, and draw it. A file that sc-vis accepts but draws wrongly is an
+// error here too.
 
 type visRecord struct {
 	Time   float64
@@ -278,7 +278,7 @@ func visDraw(root *visNode) error {
 	return err
 }
 
-// A checker that lets everything pass would prove nothing.
+// visCheck itself can fail.
 func TestVisCheckRefusesWhatTheVisualizerCannotDraw(t *testing.T) {
 	const config = `"config":{"makeDirectScopeTransparent":true}`
 	file := func(records string) string { return `{` + config + `,"runRecords":[` + records + `]}` }

@@ -21,7 +21,7 @@ func treeOf(t *testing.T, h *history.History) string {
 	return b.String()
 }
 
-// service is a server with many connections, a master that fails, and what follows.
+// service returns the log of a server with many connections whose master fails.
 func service() string {
 	var b strings.Builder
 	b.WriteString(logtest.Header)
@@ -118,8 +118,8 @@ func TestTreeOfASegmentSaysThatTheNextMayFollow(t *testing.T) {
 	assert.Contains(t, treeOf(t, logtest.Read(t, segment+`{"t":1,"k":"scope","id":1,"n":"s"}`+"\n")), "it goes on in the next file")
 }
 
-// Four that are alike are drawn, five are counted; an error of their own is not hidden
-// behind that of the first.
+// Four equal siblings are written one by one, five are folded. The line of a fold says if
+// there are errors other than the first.
 func TestTreeFoldsWhatIsAlike(t *testing.T) {
 	siblings := func(n int) string {
 		var b strings.Builder

@@ -143,7 +143,7 @@ func TestReadPutsSegmentsTogether(t *testing.T) {
 	assert.ErrorContains(t, err, "segment 1 of the recording comes after segment 2")
 }
 
-// A census proves that what it does not name is gone, if all of it is there.
+// A complete census ends all that it does not list.
 func TestReadTrustsAWholeCensus(t *testing.T) {
 	const begun = `{"t":1,"k":"scope","id":1,"n":"s"}
 {"t":2,"k":"finalize","id":1}
@@ -196,8 +196,8 @@ func TestReadTakesAStateFromTheCensus(t *testing.T) {
 	logtest.Check(t, h)
 }
 
-// A task that was given up outlives its scope, which is listed for its sake alone. What
-// has ended is not, and so is missing where it opened a scope.
+// A census lists a closed scope if a task in it that was given up has not ended. It does not
+// list a task that has ended, and does not name it with the scope that the task opened.
 func TestReadKnowsWhatTheCensusLeavesOut(t *testing.T) {
 	const census = `{"t":20,"k":"live","n":3}
 {"t":1,"k":"scope","id":1,"n":"s","st":"closed"}
@@ -223,7 +223,7 @@ func TestReadKnowsWhatTheCensusLeavesOut(t *testing.T) {
 	}
 }
 
-// A task whose lines are all in a gap is named by the scope that it ended.
+// A task of which all lines are lost is known from the scopes that it ended or opened.
 func TestTaskThatIsOnlyNamedIsLost(t *testing.T) {
 	h, err := history.Read(strings.NewReader(logtest.Header + `{"t":1,"k":"scope","id":3,"n":"server"}
 {"t":8,"k":"lost","n":2,"why":"disk full"}

@@ -46,7 +46,7 @@ func TestCulpritIsTheFirstCause(t *testing.T) {
 {"t":11,"k":"close","id":2}`, "", "root"},
 	} {
 		h := logtest.Read(t, logtest.Header+tree+row.log+"\n")
-		of := h.Scopes[1] // mid
+		of := h.Scopes[1] // the scope mid
 		if strings.Contains(row.log, `"id":3,`) {
 			of = h.Scopes[2]
 		}

@@ -11,7 +11,7 @@ import (
 	"github.com/traigo/traigo/record/internal/logtest"
 )
 
-// agree holds that a line that is read by hand is read as encoding/json reads it.
+// agree checks that scan parses a line as encoding/json does, or leaves it to that.
 func agree(t *testing.T, text string) (simple bool) {
 	t.Helper()
 	byHand, byJSON, simple, err := history.ParseBoth([]byte(text))

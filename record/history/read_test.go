@@ -142,7 +142,7 @@ func TestReadAnySaysWhatItHasGot(t *testing.T) {
 func TestReadersReturnTheErrorOfTheReader(t *testing.T) {
 	broken := errors.New("broken")
 	for _, before := range []string{"", logtest.Header, logtest.Chat, "{", logtest.Fetch[:300]} {
-		r := func() *iotestReader { return &iotestReader{strings.NewReader(before), broken} }
+		r := func() *failingReader { return &failingReader{strings.NewReader(before), broken} }
 		_, err := history.ReadAny(r())
 		require.ErrorIs(t, err, broken, before)
 		if before != logtest.Fetch[:300] {
@@ -156,20 +156,20 @@ func TestReadersReturnTheErrorOfTheReader(t *testing.T) {
 	}
 }
 
-// An iotestReader ends in an error.
-type iotestReader struct {
+// A failingReader returns an error at its end.
+type failingReader struct {
 	*strings.Reader
 	err error
 }
 
-func (r *iotestReader) Read(b []byte) (int, error) {
+func (r *failingReader) Read(b []byte) (int, error) {
 	if r.Len() == 0 {
 		return 0, r.err
 	}
 	return r.Reader.Read(b)
 }
 
-// The log of a real program, whole and cut off, keeps what is promised of every log.
+// The history of a real program's log, complete or cut off, is consistent.
 func TestReadTakesTheLogOfAnyProgram(t *testing.T) {
 	for seed := range uint64(10) {
 		log := logtest.Program(t, seed)
@@ -187,8 +187,7 @@ func FuzzRead(f *testing.F) {
 		if h, err := history.Read(bytes.NewReader(text)); err == nil {
 			logtest.Check(t, h)
 		}
-		// What is behind the first line is never a reason to refuse it all, but a line
-		// that begins as another first line.
+		// After a header, no line makes Read fail, except for one that begins like a header.
 		if h, err := history.Read(bytes.NewReader(append([]byte(logtest.Header), text...))); err == nil {
 			logtest.Check(t, h)
 		} else {

@@ -1,5 +1,5 @@
-// Package logtest has logs for the tests of packages that read them: written by hand,
-// of random programs, and made of random lines.
+// Package logtest has logs for tests: logs written by hand, logs of random programs, and logs of
+// random lines.
 package logtest
 
 import (
@@ -16,7 +16,7 @@ import (
 // Header is the first line of a log.
 const Header = `{"traigo":1,"t0":"2026-11-21T01:02:03.000000004Z","run":"6f1c9a0e","pid":71,"go":"go1.26","program":"example.com/chat"}` + "\n"
 
-// Chat is the log that docs/log-format.md shows.
+// Chat is the log shown in docs/log-format.md.
 const Chat = Header + `{"t":1000,"k":"scope","id":3,"n":"server"}
 {"t":2100,"k":"spawn","s":3,"id":1,"n":"accept","f":"bwm"}
 {"t":2300,"k":"start","s":3,"id":1}
@@ -45,7 +45,7 @@ func ReadSCLogs(t *testing.T, text string) *history.History {
 	return h
 }
 
-// Check holds what every history promises, whatever the log was.
+// Check checks that a history is consistent, as each is, whatever the log was.
 func Check(t *testing.T, h *history.History) {
 	t.Helper()
 	all := map[*history.Scope]bool{}
@@ -107,8 +107,9 @@ func ordered(t *testing.T, times ...time.Duration) {
 	}
 }
 
-// trioVis makes a file as trio-vis writes it, of lines "+name parent" and "-name
-// parent": names with a colon in front are tasks, and the last record has the wrong type.
+// TrioVis returns a file as trio-vis writes it. Each line stands for a record: "+name parent"
+// for created and "-name parent" for exited. A colon before a name makes it a task, and @
+// stands for the suffix of a wrapper. The last record has the wrong type, as in real files.
 func TrioVis(lines ...string) string {
 	var b strings.Builder
 	b.WriteString("{\n    \"config\": {\n        \"makeDirectScopeTransparent\": true\n    },\n    \"runRecords\": [")
@@ -138,8 +139,7 @@ func TrioVis(lines ...string) string {
 	return b.String()
 }
 
-// Fetch is what trio-vis makes of a main task with two nurseries, the first of which
-// it forgets to close.
+// Fetch is the file of a main task with two nurseries, without the exit of the first.
 var Fetch = TrioVis(
 	"+main-0@", "+:main-0 main-0@",
 	"+nursery-0 main-0@", "+get-0@ nursery-0", "+:get-0 get-0@", "-:get-0 get-0@", "-get-0@ nursery-0",

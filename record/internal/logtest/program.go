@@ -19,22 +19,22 @@ import (
 	"github.com/traigo/traigo"
 )
 
-// A tape is an observer that writes a log as docs/log-format.md has it, without any of
-// a recorder's care.
-type tape struct {
+// A logWriter is a minimal observer that writes the format of docs/log-format.md.
+type logWriter struct {
 	mu sync.Mutex
 	b  bytes.Buffer
 	t0 time.Time
 }
 
-func newTape() *tape {
-	tp := &tape{t0: time.Now()}
-	tp.line(map[string]any{"run": "6f1c9a0e", "pid": 71, "go": "go1.26", "program": "example.com/random", "t0": tp.t0})
-	return tp
+func newLogWriter() *logWriter {
+	w := &logWriter{t0: time.Now()}
+	w.line(map[string]any{"run": "6f1c9a0e", "pid": 71, "go": "go1.26", "program": "example.com/random", "t0": w.t0})
+	return w
 }
 
-// line writes the keys in the order that matters: that of the first.
-func (tp *tape) line(keys map[string]any) {
+// line writes an object whose first key is "t", or "traigo" if there is no time: readers
+// look for that. The order of the other keys has no meaning.
+func (w *logWriter) line(keys map[string]any) {
 	first := `"traigo":1`
 	if t, ok := keys["t"]; ok {
 		first = fmt.Sprintf(`"t":%d`, t)
@@ -44,11 +44,11 @@ func (tp *tape) line(keys map[string]any) {
 	if err != nil {
 		panic(err)
 	}
-	fmt.Fprintf(&tp.b, "{%s,%s\n", first, rest[1:])
+	fmt.Fprintf(&w.b, "{%s,%s\n", first, rest[1:])
 }
 
-func (tp *tape) Observe(e traigo.Event) {
-	keys := map[string]any{"t": e.Time.Sub(tp.t0).Nanoseconds()}
+func (w *logWriter) Observe(e traigo.Event) {
+	keys := map[string]any{"t": e.Time.Sub(w.t0).Nanoseconds()}
 	text := func(key string, err error) {
 		if err != nil {
 			keys[key] = err.Error()
@@ -106,14 +106,14 @@ func (tp *tape) Observe(e traigo.Event) {
 		keys["k"] = "stuck"
 	case traigo.TaskAbandoned:
 		keys["k"] = "abandon"
-		if e.Task == nil || e.Task.Scope() != e.Scope { // the body of a Run, inside that task
+		if e.Task == nil || e.Task.Scope() != e.Scope { // it was the body of a Run, which is inside the task
 			delete(keys, "id")
 			keys["s"] = e.Scope.ID()
 		}
 	}
-	tp.mu.Lock()
-	defer tp.mu.Unlock()
-	tp.line(keys)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.line(keys)
 }
 
 func stateOf(e traigo.Event) string {
@@ -132,27 +132,27 @@ func stateOf(e traigo.Event) string {
 	}
 }
 
-// Program runs a random program, and returns its log. The seed does not decide what the
-// scheduler makes of it.
+// Program runs a random program and returns its log. The log also depends on the scheduler,
+// not on the seed alone.
 func Program(t *testing.T, seed uint64) (log string) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		tp := newTape()
+		w := newLogWriter()
 		p := &program{rand: rand.New(rand.NewPCG(seed, 7)), budget: 60}
-		_ = traigo.Run(t.Context(), p.body, traigo.Observe(tp), traigo.PanicAsError(),
+		_ = traigo.Run(t.Context(), p.body, traigo.Observe(w), traigo.PanicAsError(),
 			traigo.Name("root"), traigo.Timeout(20*time.Millisecond), traigo.CancelTimeout(5*time.Millisecond),
 			traigo.Logger(slog.New(slog.DiscardHandler)))
-		time.Sleep(time.Second) // those that were given up
-		tp.mu.Lock()
-		defer tp.mu.Unlock()
-		tp.line(map[string]any{"t": time.Since(tp.t0).Nanoseconds(), "k": "bye"})
-		log = tp.b.String()
+		time.Sleep(time.Second) // until the tasks that were given up have ended
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.line(map[string]any{"t": time.Since(w.t0).Nanoseconds(), "k": "bye"})
+		log = w.b.String()
 	})
 	require.Zero(t, Read(t, log).Damaged, "%s", log)
 	return log
 }
 
-// A program does whatever a scope can be used for.
+// A program uses scopes in all ways, at random.
 type program struct {
 	mu     sync.Mutex
 	rand   *rand.Rand
@@ -237,7 +237,7 @@ func (p *program) outcome(ctx context.Context) error {
 		<-ctx.Done()
 		return fmt.Errorf("cleaning up: %w", errRandom)
 	case 6:
-		time.Sleep(40 * time.Millisecond) // deaf: it will be given up
+		time.Sleep(40 * time.Millisecond) // it ignores its cancellation and is given up
 	case 7:
 		return traigo.Blocking(func() error { time.Sleep(time.Millisecond); return nil })(ctx)
 	case 8, 9:

@@ -6,9 +6,8 @@ import (
 	"strings"
 )
 
-// randomLog is a log that no program would write: lines in any order, about scopes and
-// tasks that may never begin or end, twice, at times that contradict each other, some
-// torn or lost.
+// Random returns a log that no program would write. Its lines are in random order, contradict
+// each other, and are about scopes and tasks that may begin twice or never. Some are torn.
 func Random(seed uint64) string {
 	r := rand.New(rand.NewPCG(seed, 3))
 	var b strings.Builder
@@ -56,8 +55,8 @@ func Random(seed uint64) string {
 	return text
 }
 
-// Big is a log of n tasks, in scopes of a hundred: three lines for each task. Each
-// thousand is followed by a gap and a census, if there are to be any.
+// Big returns a log of n tasks in scopes of 100, with three lines for each task. With gaps,
+// each 1,000 tasks are followed by a gap and a census.
 func Big(n int, gaps bool) string {
 	var b strings.Builder
 	b.WriteString(Header)
