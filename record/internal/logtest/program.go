@@ -84,17 +84,17 @@ func (w *logWriter) Observe(e traigo.Event) {
 		text("err", e.Err)
 	case traigo.TaskSpawned:
 		keys["k"], keys["n"] = "spawn", e.Task.Name()
-		flags := ""
+		var flags []byte
 		set := e.Task.Flags()
 		for _, f := range []struct {
 			is   bool
-			flag string
-		}{{set.Bubble, "b"}, {set.Master, "m"}, {set.Awaited, "w"}} {
+			flag byte
+		}{{set.Bubble, 'b'}, {set.Master, 'm'}, {set.Awaited, 'w'}} {
 			if f.is {
-				flags += f.flag
+				flags = append(flags, f.flag)
 			}
 		}
-		keys["f"] = flags
+		keys["f"] = string(flags)
 	case traigo.TaskStarted:
 		keys["k"] = "start"
 	case traigo.TaskReady:
