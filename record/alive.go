@@ -8,33 +8,34 @@ import (
 	"github.com/traigo/traigo"
 )
 
-// An alive is everything that has begun and not ended: what a census lists.
+// An alive is the set of scopes and tasks that have begun and not ended. A census in the log
+// is a list of it.
 //
-// It is kept by the recorder itself, event by event and under its lock, also where an
-// event is dropped. So at each place in the log it is exactly what a reader who had all
-// the lines before that place would find unfinished, and a census cannot miss what is
-// alive, nor bring back what has ended. Snapshots of the scopes would cost nothing until
-// one is needed, but they are about another moment than the place in the log: a task is
-// not in them between TaskSpawned and its place in the queue, and still is after TaskEnded,
-// until its scope has dealt with the result. Also their texts call foreign code.
+// The recorder updates it with each event, under its lock, and for dropped events too. So at
+// each place in the log it equals what is unfinished for a reader of all lines before that
+// place, lost ones included: a census after a gap lists nothing that has ended, and misses
+// nothing that has not. Snapshots of the scopes would need no memory before the first loss,
+// but they describe another moment than the place in the log: a task is not in a snapshot
+// between its TaskSpawned event and its place in the queue, and is still in one after
+// TaskEnded, until the scope has taken the result. They also call foreign code for texts.
 type alive struct {
 	scopes map[*traigo.Scope]openScope
 	tasks  map[*traigo.Task]liveTask
-	latest int64 // time of any event
+	latest int64 // the highest time of an event
 
-	mostScopes, mostTasks int // since the maps were made: they do not shrink by themselves
+	peakScopes, peakTasks int // sizes since the maps were made, as a map never shrinks
 }
 
-// An openScope is what a census says of a scope beyond what that says itself.
+// An openScope has the fields of a scope in a census that the scope itself does not have.
 type openScope struct {
 	at, deadline int64
-	by           *traigo.Task // that opened it
-	root         bool         // it has no ancestor here
-	state        string       // "" while it is open
-	cause        string       // as a census has it: no longer than it may be
+	by           *traigo.Task // the task that opened it
+	root         bool         // no ancestor is observed
+	state        string       // "" means open
+	cause        string       // as in the census
 }
 
-// A liveTask is when it was spawned, and below that two bits.
+// A liveTask is the time at which a task was spawned, shifted left by two state bits.
 type liveTask int64
 
 const (
@@ -47,44 +48,44 @@ func newAlive() alive {
 	return alive{scopes: make(map[*traigo.Scope]openScope), tasks: make(map[*traigo.Task]liveTask)}
 }
 
-// note takes an event in. d may be nil where the event has no details.
-func (a *alive) note(t int64, e traigo.Event, d *details) {
+// apply updates the set. d is used for events of scopes only.
+func (a *alive) apply(t int64, e traigo.Event, d *details) {
 	a.latest = max(a.latest, t)
 	switch e.Kind {
 	case traigo.TaskSpawned:
 		a.tasks[e.Task] = liveTask(t) << stateBits
-		a.mostTasks = max(a.mostTasks, len(a.tasks))
+		a.peakTasks = max(a.peakTasks, len(a.tasks))
 	case traigo.TaskStarted:
 		a.tasks[e.Task] |= started
 	case traigo.TaskEnded:
 		delete(a.tasks, e.Task)
-		a.tasks = shrunk(a.tasks, &a.mostTasks)
+		a.tasks = shrink(a.tasks, &a.peakTasks)
 	case traigo.TaskStuck:
-		if was, known := a.tasks[e.Task]; known { // its end may have come before
+		if was, known := a.tasks[e.Task]; known { // the events of its end and of giving it up are concurrent
 			a.tasks[e.Task] = was | stuck
 		}
 	case traigo.ScopeOpened:
-		a.scopes[e.Scope] = openScope{at: t, deadline: d.deadline, by: d.by, root: !a.isBelow(e.Scope)}
-		a.mostScopes = max(a.mostScopes, len(a.scopes))
+		a.scopes[e.Scope] = openScope{at: t, deadline: d.deadline, by: d.by, root: !a.hasAncestor(e.Scope)}
+		a.peakScopes = max(a.peakScopes, len(a.scopes))
 	case traigo.ScopeFinalized:
-		a.move(e.Scope, "finalizing", "")
+		a.setState(e.Scope, "finalizing", "")
 	case traigo.ScopeCanceled:
-		a.move(e.Scope, "canceling", d.cause)
+		a.setState(e.Scope, "canceling", d.cause)
 	case traigo.ScopeClosed:
 		delete(a.scopes, e.Scope)
-		a.scopes = shrunk(a.scopes, &a.mostScopes)
+		a.scopes = shrink(a.scopes, &a.peakScopes)
 	default:
 	}
 }
 
-func (a *alive) move(s *traigo.Scope, state, cause string) {
+func (a *alive) setState(s *traigo.Scope, state, cause string) {
 	if was, known := a.scopes[s]; known {
 		was.state, was.cause = state, cause
 		a.scopes[s] = was
 	}
 }
 
-func (a *alive) isBelow(s *traigo.Scope) bool {
+func (a *alive) hasAncestor(s *traigo.Scope) bool {
 	for up := s.Parent(); up != nil; up = up.Parent() {
 		if _, known := a.scopes[up]; known {
 			return true
@@ -93,15 +94,15 @@ func (a *alive) isBelow(s *traigo.Scope) bool {
 	return false
 }
 
-// shrunk gives back what a crowd has needed that is gone.
-func shrunk[K comparable, V any](m map[K]V, most *int) map[K]V {
-	const worthIt = 1 << 14
-	if *most < worthIt || len(m) > *most/16 {
+// shrink copies a map that has been much larger than it is now, to release its memory.
+func shrink[K comparable, V any](m map[K]V, peak *int) map[K]V {
+	const minPeak = 1 << 14
+	if *peak < minPeak || len(m) > *peak/16 {
 		return m
 	}
 	small := make(map[K]V, 2*len(m))
 	maps.Copy(small, m)
-	*most = len(small)
+	*peak = len(small)
 	return small
 }
 
@@ -111,8 +112,9 @@ func (a *alive) clone() alive {
 	return alive{scopes: maps.Clone(a.scopes), tasks: maps.Clone(a.tasks)}
 }
 
-// census is the list of what is alive at t: parents first, each scope followed by its
-// tasks. A task that was given up may have outlived its scopes; they are listed as closed.
+// census returns the lines that list what is alive at t: parents before children, each scope
+// followed by its tasks. The scopes of a task that was given up may have closed before it
+// ends; they are listed as closed.
 func (a *alive) census(t int64) []byte {
 	tasks := make(map[*traigo.Scope][]*traigo.Task)
 	scopes := make(map[*traigo.Scope]openScope, len(a.scopes))
@@ -121,32 +123,32 @@ func (a *alive) census(t int64) []byte {
 		tasks[task.Scope()] = append(tasks[task.Scope()], task)
 		for s := task.Scope(); s != nil; s = s.Parent() {
 			if _, known := scopes[s]; known || s.State() != traigo.Closed {
-				break // or it is above what is observed here
+				break // not closed and not known: it is not observed by this recorder
 			}
 			scopes[s] = openScope{at: int64(was >> stateBits), deadline: never, state: "closed"}
 		}
 	}
 
 	n := len(scopes) + len(a.tasks)
-	b := end(appendNumber(begin(make([]byte, 0, 128*(n+1)), t, "live"), "n", uint64(n)))
+	b := endLine(appendNumber(beginLine(make([]byte, 0, 128*(n+1)), t, "live"), "n", uint64(n)))
 	byID := func(a, b *traigo.Scope) int { return cmp.Compare(a.ID(), b.ID()) }
 	for _, s := range slices.SortedFunc(maps.Keys(scopes), byID) {
 		was := scopes[s]
 		if _, known := a.tasks[was.by]; !known {
-			was.by = nil // it has ended, and only for its name a reader would take it as alive
+			was.by = nil // it has ended; a reader would take a task named in a census for alive
 		}
 		b = appendScope(b, was.at, s, was.deadline, was.by)
-		b = appendKey(b, "st", cmp.Or(was.state, "open"))
+		b = appendString(b, "st", cmp.Or(was.state, "open"))
 		if was.cause != "" {
 			b = append(appendEscaped(append(b, `,"err":"`...), was.cause), '"')
 		}
-		b = end(b)
+		b = endLine(b)
 
 		slices.SortFunc(tasks[s], func(a, b *traigo.Task) int { return cmp.Compare(a.ID(), b.ID()) })
 		for _, task := range tasks[s] {
 			state := a.tasks[task]
 			b = appendSpawn(b, int64(state>>stateBits), task)
-			b = end(appendKey(b, "st", state.String()))
+			b = endLine(appendString(b, "st", state.String()))
 		}
 	}
 	return b

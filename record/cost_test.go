@@ -12,7 +12,7 @@ import (
 	"github.com/traigo/traigo/record"
 )
 
-// What it costs to be recorded: no memory, for events without an error.
+// Recording an event without an error does not allocate.
 func TestCostEventAllocatesNothing(t *testing.T) {
 	if raceEnabled {
 		t.Skip("the race detector allocates")
@@ -35,8 +35,7 @@ func TestCostEventAllocatesNothing(t *testing.T) {
 	}
 }
 
-// The same in a real scope: a recorder allocates no more than an observer that does
-// nothing.
+// In a real scope too, a recorder allocates no more than an observer that does nothing.
 func TestCostSpawnUnderARecorderAllocatesOnce(t *testing.T) {
 	if raceEnabled {
 		t.Skip("the race detector allocates")
@@ -85,8 +84,8 @@ func BenchmarkEvent(b *testing.B) {
 	run("durable", file(record.Durable()))
 }
 
-// What a short task costs under an observer that does nothing, and under a recorder:
-// three events.
+// BenchmarkTask compares a short task, which has three events, under an observer that does
+// nothing and under recorders.
 func BenchmarkTask(b *testing.B) {
 	for _, row := range []struct {
 		name string
@@ -109,7 +108,7 @@ func BenchmarkTask(b *testing.B) {
 			require.NoError(b, s.Wait())
 			if rec, ok := o.(*record.Recorder); ok {
 				if err := rec.Close(); err != nil {
-					b.Log(err) // on a machine that has much else to do
+					b.Log(err) // lines may be lost on a busy machine
 				}
 			}
 		})

@@ -1,56 +1,59 @@
-// Package record writes down what a program's scopes do, while they do it: JSON lines
-// that outlive a crash, and that [Read] puts together again.
+// Package record writes what the scopes and tasks of a program do to a log, while they do
+// it. The log is a file of JSON lines that survives a crash of the program. [Read] reads
+// it back.
 //
 //	rec, err := record.Create("run.jsonl")
 //	defer rec.Close()
 //	err = traigo.Run(ctx, body, traigo.Observe(rec))
 //
-// Where Close is forgotten the log has no end line, and at most the last 100 ms are
-// missing; the goroutine of the recorder stays. In a test in a synctest bubble the
-// recorder has to be closed, as everything there has to end; and it is for that bubble
-// alone, while one from outside may observe in bubbles too, with the times of another clock.
+// If Close is not called, the log has no last line, up to 100 ms of events are missing at
+// its end, and the goroutine of the recorder is leaked. A recorder that is created in a
+// synctest bubble must be closed in it, and must observe scopes of that bubble only. A
+// recorder created outside may observe scopes in bubbles; its log then mixes their times
+// with real time.
 //
-// # What survives what
+// # What survives a crash
 //
-// A [Recorder] gathers lines in memory, and hands them to the operating system
+// A [Recorder] collects lines in memory and passes them to the operating system
 //
-//   - at least every 100 ms,
-//   - on every failure (of a task, or of a scope at its close) and every cancellation
-//     other than the normal end of a scope, and on the close of each scope that has no
-//     ancestor under its observation: before [Recorder.Observe] returns, so that the
-//     program goes on only when that much is safe. (It waits for that at most 100 ms: 50
-//     for each of two writes, and not at all while a writer is known to be stuck.)
+//   - at least every 100 ms, and
+//   - when a task or scope fails, when a scope is canceled for any reason but its normal
+//     end, and when a scope closes that has no observed ancestor. [Recorder.Observe]
+//     returns when those lines have been passed on, and so delays the program. It waits at
+//     most 100 ms (50 ms for each of two writes), and does not wait while a previous write
+//     is known to be blocked.
 //
-// What has been handed over survives every end of the process: a panic, a fatal error
-// of the runtime, os.Exit, SIGTERM, SIGKILL. What has not is gone with it. With
-// [Durable] every single event is handed over before Observe returns. Neither is an
-// fsync: a power failure may take what the operating system has not put on disk.
+// Lines that the operating system has received survive any end of the process: a panic, a
+// fatal error of the runtime, os.Exit, SIGTERM, SIGKILL. Lines still in memory are lost.
+// With [Durable] every event is passed on before Observe returns. The recorder never calls
+// fsync, so a power failure can lose what is not on disk yet.
 //
-//	                      default                             Durable
-//	panic, fatal error    up to the last flush, see above     everything
-//	os.Exit, any signal   up to the last flush                everything
-//	disk full             what fits, and how much does not    what fits, and how much does not
-//	writer too slow       what fits, and how much does not    everything: the program waits
-//	power failure         what is on disk                     what is on disk
+//	                      default                            Durable
+//	panic, fatal error    lines up to the last write         all lines
+//	os.Exit, any signal   lines up to the last write         all lines
+//	disk full             lines that fit, count of the rest  lines that fit, count of the rest
+//	writer too slow       lines that fit, count of the rest  all lines: the program waits
+//	power failure         lines on disk                      lines on disk
 //
-// # What is lost is told
+// # Lost lines are reported
 //
-// Memory is bounded ([Buffer]); the program never waits for room in it. What finds no
-// room, and what cannot be written, is counted. As soon as writing works again the log
-// says how many lines are missing, and what is alive after the gap, so that nothing
-// looks unfinished that has ended. If it never works again, a regular file of [Create]
-// gives up some lines at its end for a line that says so. The first loss is logged, once,
-// as a warning to slog.Default, and [Recorder.Close] returns an error that says how many
-// lines are missing and why.
+// The memory of a recorder is bounded (see [Buffer]), and without Durable the program never
+// waits for space in it. A line that finds no space, or cannot be written, is counted as
+// lost. When writing succeeds again, the log gets a line with the number of lost lines,
+// followed by a list of the scopes and tasks that are alive, so that a reader does not
+// take those that ended in the gap for unfinished. If writing never succeeds again, the
+// last lines of a regular file opened by [Create] are overwritten to make space for that
+// number. The first loss is logged once to slog.Default at WARN, and [Recorder.Close]
+// returns an error with the number of lost lines and the cause.
 //
-// # Costs
+// # Cost
 //
-// An event without an error costs 0.1 to 0.2 µs and allocates nothing (but for a name of
-// more than some 180 bytes); with [Durable] 1 to 2 µs, for one write(2). An urgent one
-// costs the way to the writer and back, some 10 µs. Beside the buffer the recorder
-// remembers each scope and task that is alive: some 100 bytes for a scope and 25 for a
-// task, a hundredth of what a goroutine needs.
+// An event without an error takes 0.1 to 0.2 µs and does not allocate, unless a name is
+// longer than about 180 bytes; with [Durable] it takes 1 to 2 µs, for one write(2). An
+// event that is written before Observe returns takes about 10 µs. In addition to the
+// buffer, the recorder keeps about 100 bytes for each scope and 25 bytes for each task
+// that is alive.
 //
-// The format is described in docs/log-format.md. Package record/history reads it, also
-// where traigo is not linked.
+// The format is described in docs/log-format.md. Package record/history reads logs
+// without linking traigo; package record/export converts them to other formats.
 package record

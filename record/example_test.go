@@ -15,7 +15,7 @@ import (
 	"github.com/traigo/traigo/record"
 )
 
-// serve is the program that the examples look at.
+// serve is the program that the examples record.
 func serve(ctx context.Context, s *traigo.Scope) error {
 	listening := s.Spawn(func(context.Context) error { return nil }, traigo.Name("listen"))
 	if err := listening.Wait(ctx); err != nil {
@@ -57,7 +57,7 @@ func Example() {
 	// server/accept: failed "too many open files"
 }
 
-// What it takes in a program.
+// The usual frame in a program: the error of Close says if lines are missing.
 func ExampleCreate() {
 	dir, _ := os.MkdirTemp("", "record")
 	defer os.RemoveAll(dir)
@@ -82,7 +82,7 @@ func ExampleNew() {
 		traigo.Name("nothing"), traigo.Observe(rec))
 	_ = rec.Close()
 
-	_, lines, _ := strings.Cut(out.String(), "\n") // the first is about the process
+	_, lines, _ := strings.Cut(out.String(), "\n") // without the first line, which describes the process
 	lines = regexp.MustCompile(`"(t|id)":\d+`).ReplaceAllString(lines, `"$1":…`)
 	fmt.Print(lines)
 	// Output:
@@ -93,7 +93,7 @@ func ExampleNew() {
 	// {"t":…,"k":"bye"}
 }
 
-// For a server that runs for months: what happened lately, in at most five files.
+// For a server that runs for months: the last five files are kept.
 func ExampleMaxSize() {
 	dir, _ := os.MkdirTemp("", "record")
 	defer os.RemoveAll(dir)
@@ -110,7 +110,7 @@ func ExampleMaxSize() {
 }
 
 func ExampleRead() {
-	// The program was killed as it wrote the third line.
+	// The program was killed while it wrote the third event.
 	log := `{"traigo":1,"t0":"2026-11-21T01:02:03Z","run":"6f1c9a0e","pid":71,"go":"go1.26"}
 {"t":1000,"k":"scope","id":3,"n":"server"}
 {"t":2100,"k":"spawn","s":3,"id":1,"n":"accept","f":"bw"}

@@ -1,71 +1,102 @@
 package record
 
 import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"runtime"
+	"runtime/debug"
 	"strconv"
 	"time"
+	"unicode/utf8"
 
 	"github.com/traigo/traigo"
 )
 
-// The lines of the log, as docs/log-format.md has them, put together by hand: it takes a
-// quarter of the time of encoding/json, and no memory.
+// The lines of the log are described in docs/log-format.md. They are formatted by hand: that
+// takes a quarter of the time of encoding/json and does not allocate.
 
-// A details is what a line says beyond what the event has: worked out before any lock is
-// taken, since some of it comes from foreign code.
+// headerAt returns a function that formats the first line of each segment. The number that
+// identifies the recording is the same in all of them.
+func headerAt(t0 time.Time) func(segment uint64) []byte {
+	run := fmt.Sprintf("%08x", rand.Uint32()) //nolint:gosec // it identifies a recording and is no secret
+	program := ""
+	if info, ok := debug.ReadBuildInfo(); ok {
+		program = info.Path
+	}
+	return func(segment uint64) []byte {
+		b := append([]byte(nil), `{"traigo":1,"t0":"`...)
+		b = t0.UTC().AppendFormat(b, time.RFC3339Nano)
+		b = appendString(append(b, '"'), "run", run)
+		if segment > 0 {
+			b = appendNumber(b, "segment", segment)
+		}
+		b = append(b, `,"pid":`...)
+		b = strconv.AppendInt(b, int64(os.Getpid()), 10)
+		b = appendString(b, "go", runtime.Version())
+		if program != "" {
+			b = appendString(b, "program", program)
+		}
+		return endLine(b)
+	}
+}
+
+// A details is what a line has beyond the fields of the event. It is collected before any
+// lock is taken, since some of it comes from foreign code.
 type details struct {
-	deadline int64 // of a scope that was opened, from the start of the log; never if it has none
-	by       *traigo.Task
-	state    string // of a task that has ended
-	why      string // of a scope that was canceled
-	cause    string // why, and err as far as it is written
+	deadline int64        // of an opened scope, as a time in the log; never if it has none of its own
+	by       *traigo.Task // that opened or canceled the scope
+	state    string       // of a task that has ended
+	why      string       // kind of a cancellation
+	cause    string       // of a canceled scope, for a census: why, and err shortened as in the log
 	err      string
 	stack    string
-	urgent   bool // to be handed over before the program goes on
+	urgent   bool // Observe must not return before the line is written
 }
 
 const never = -1
 
-// appendEvent appends the line of an event that happened at t.
+// appendEvent appends the line of an event at time t.
 func appendEvent(b []byte, t int64, e traigo.Event, d *details) []byte {
 	switch e.Kind {
 	case traigo.ScopeOpened:
-		return end(appendScope(b, t, e.Scope, d.deadline, d.by))
+		return endLine(appendScope(b, t, e.Scope, d.deadline, d.by))
 	case traigo.ScopeFinalized:
-		return end(appendScopeID(b, t, "finalize", e.Scope))
+		return endLine(appendScopeID(b, t, "finalize", e.Scope))
 	case traigo.ScopeCanceled:
 		b = appendScopeID(b, t, "cancel", e.Scope)
-		b = appendKey(b, "why", d.why)
+		b = appendString(b, "why", d.why)
 		if d.by != nil {
 			b = appendNumber(b, "by", d.by.ID())
 		}
 	case traigo.ScopeClosed:
 		b = appendScopeID(b, t, "close", e.Scope)
 	case traigo.TaskSpawned:
-		return end(appendSpawn(b, t, e.Task))
+		return endLine(appendSpawn(b, t, e.Task))
 	case traigo.TaskStarted:
-		return end(appendTaskID(b, t, "start", e.Task))
+		return endLine(appendTaskID(b, t, "start", e.Task))
 	case traigo.TaskReady:
-		return end(appendTaskID(b, t, "ready", e.Task))
+		return endLine(appendTaskID(b, t, "ready", e.Task))
 	case traigo.TaskEnded:
 		b = appendTaskID(b, t, "end", e.Task)
-		b = appendKey(b, "st", d.state)
+		b = appendString(b, "st", d.state)
 	case traigo.TaskStuck:
 		b = appendTaskID(b, t, "stuck", e.Task)
 	case traigo.TaskAbandoned:
 		if e.Task == nil {
-			return end(appendNumber(begin(b, t, "abandon"), "s", e.Scope.ID()))
+			return endLine(appendNumber(beginLine(b, t, "abandon"), "s", e.Scope.ID()))
 		}
-		return end(appendTaskID(b, t, "abandon", e.Task))
+		return endLine(appendTaskID(b, t, "abandon", e.Task))
 	default:
-		return b // of a later version of traigo: this one has no line for it
+		return b // an event of a later version of traigo, for which there is no line
 	}
 	if d.err != "" {
-		b = appendKey(b, "err", d.err)
+		b = appendString(b, "err", d.err)
 	}
 	if d.stack != "" {
-		b = appendKey(b, "stack", d.stack)
+		b = appendString(b, "stack", d.stack)
 	}
-	return end(b)
+	return endLine(b)
 }
 
 func appendScope(b []byte, t int64, s *traigo.Scope, deadline int64, by *traigo.Task) []byte {
@@ -76,7 +107,7 @@ func appendScope(b []byte, t int64, s *traigo.Scope, deadline int64, by *traigo.
 			b = appendNumber(b, "by", by.ID())
 		}
 	}
-	b = appendKey(b, "n", s.Name())
+	b = appendString(b, "n", s.Name())
 	if deadline != never {
 		b = append(b, `,"dl":`...)
 		b = strconv.AppendInt(b, deadline, 10)
@@ -86,7 +117,7 @@ func appendScope(b []byte, t int64, s *traigo.Scope, deadline int64, by *traigo.
 
 func appendSpawn(b []byte, t int64, task *traigo.Task) []byte {
 	b = appendTaskID(b, t, "spawn", task)
-	b = appendKey(b, "n", task.Name())
+	b = appendString(b, "n", task.Name())
 	flags := task.Flags()
 	if !flags.Bubble && !flags.Master && !flags.Awaited {
 		return b
@@ -104,8 +135,8 @@ func appendSpawn(b []byte, t int64, task *traigo.Task) []byte {
 	return append(b, '"')
 }
 
-// begin leaves the line open: end closes it.
-func begin(b []byte, t int64, kind string) []byte {
+// beginLine appends the beginning of a line, up to its kind. endLine appends the end.
+func beginLine(b []byte, t int64, kind string) []byte {
 	b = append(b, `{"t":`...)
 	b = strconv.AppendInt(b, t, 10)
 	b = append(b, `,"k":"`...)
@@ -113,14 +144,14 @@ func begin(b []byte, t int64, kind string) []byte {
 	return append(b, '"')
 }
 
-func end(b []byte) []byte { return append(b, "}\n"...) }
+func endLine(b []byte) []byte { return append(b, "}\n"...) }
 
 func appendScopeID(b []byte, t int64, kind string, s *traigo.Scope) []byte {
-	return appendNumber(begin(b, t, kind), "id", s.ID())
+	return appendNumber(beginLine(b, t, kind), "id", s.ID())
 }
 
 func appendTaskID(b []byte, t int64, kind string, task *traigo.Task) []byte {
-	b = appendNumber(begin(b, t, kind), "s", task.Scope().ID())
+	b = appendNumber(beginLine(b, t, kind), "s", task.Scope().ID())
 	return appendNumber(b, "id", task.ID())
 }
 
@@ -131,21 +162,21 @@ func appendNumber(b []byte, key string, n uint64) []byte {
 	return strconv.AppendUint(b, n, 10)
 }
 
-func appendKey(b []byte, key, text string) []byte {
+func appendString(b []byte, key, text string) []byte {
 	b = append(b, ',', '"')
 	b = append(b, key...)
 	b = append(b, '"', ':')
 	return appendText(b, text)
 }
 
-// detail works out what an event with an error, or of a scope, has to say. What is sure
-// comes first: the texts of errors are foreign code, which may not come back.
-func (r *Recorder) detail(e traigo.Event, d *details) {
+// describe fills in the details of an event that is about a scope or has an error. The text
+// of an error is asked for last: its Error method is foreign code and may not return.
+func (r *Recorder) describe(e traigo.Event, d *details) {
 	switch e.Kind {
 	case traigo.ScopeOpened:
 		d.deadline, d.by = r.deadlineOf(e.Scope), openerOf(e.Scope)
 	case traigo.ScopeCanceled:
-		r.detailCancel(e, d)
+		r.describeCancel(e, d)
 	case traigo.ScopeClosed:
 		d.urgent = e.Err != nil || r.isRoot(e.Scope)
 		d.err, _ = textOf(e.Err)
@@ -153,7 +184,7 @@ func (r *Recorder) detail(e traigo.Event, d *details) {
 		d.state, d.urgent = stateOf(e), e.Task.Failed()
 		d.err, d.stack = textOf(e.Err)
 	case traigo.TaskStuck:
-		if stuck, ok := e.Err.(*traigo.StuckError); ok && len(stuck.Tasks) > 0 { //nolint:errorlint // what the event is documented to have
+		if stuck, ok := e.Err.(*traigo.StuckError); ok && len(stuck.Tasks) > 0 { //nolint:errorlint // the documented type of the event's error
 			d.stack = stuck.Tasks[0].Stack
 		}
 		d.urgent = true
@@ -161,9 +192,9 @@ func (r *Recorder) detail(e traigo.Event, d *details) {
 	}
 }
 
-func (r *Recorder) detailCancel(e traigo.Event, d *details) {
+func (r *Recorder) describeCancel(e traigo.Event, d *details) {
 	d.by, d.urgent = e.Scope.CanceledBy(), true
-	c, ok := e.Err.(*traigo.Cancellation) //nolint:errorlint // what the event is documented to have
+	c, ok := e.Err.(*traigo.Cancellation) //nolint:errorlint // the documented type of the event's error
 	if !ok {
 		return
 	}
@@ -171,24 +202,25 @@ func (r *Recorder) detailCancel(e traigo.Event, d *details) {
 	d.cause = d.why
 	if c.Kind != traigo.ParentCanceled || r.isRoot(e.Scope) || !isOfScope(c.Err) {
 		if d.err, _ = textOf(c.Err); d.err != "" {
-			d.cause += ": " + shortened(d.err) // it is kept: no more than that
+			d.cause += ": " + shortened(d.err) // kept as long as the scope is alive: no longer than it will be written
 		}
-	} // else it is in the line of a scope above
+	} // otherwise the line of an ancestor has the error
 }
 
-// isOfScope reports whether the cause of a cancellation is that a scope was canceled: not
-// a task alone, of which there is no line, nor a context in between.
+// isOfScope reports whether a scope was canceled because of the cancellation of another
+// scope, which has a line in the log. The cancellation of a task alone has none, and neither
+// has that of a context between two scopes.
 func isOfScope(cause error) bool {
-	c, ok := cause.(*traigo.Cancellation) //nolint:errorlint // it is handed down as it is
+	c, ok := cause.(*traigo.Cancellation) //nolint:errorlint // it is passed down unwrapped
 	return ok && (c.Task == "" || c.Kind != traigo.Requested && c.Kind != traigo.TimedOut)
 }
 
-// stateOf is how a task has ended.
+// stateOf returns the state of a task that has ended.
 func stateOf(e traigo.Event) string {
 	if e.Err == nil {
 		return "ok"
 	}
-	_, panicked := e.Err.(*traigo.PanicError) //nolint:errorlint // a panic of this task, not one that it tells of
+	_, panicked := e.Err.(*traigo.PanicError) //nolint:errorlint // a panic of this task, not one that its error wraps
 	switch {
 	case panicked:
 		return "panicked"
@@ -201,10 +233,10 @@ func stateOf(e traigo.Event) string {
 	}
 }
 
-// deadlineOf is that of a scope which does not only have its parent's.
+// deadlineOf returns the deadline of a scope, or never if it has none or its parent's.
 func (r *Recorder) deadlineOf(s *traigo.Scope) (at int64) {
 	defer func() {
-		if recover() != nil { // the context further out is not ours
+		if recover() != nil { // in a foreign context further out
 			at = never
 		}
 	}()
@@ -221,9 +253,115 @@ func (r *Recorder) deadlineOf(s *traigo.Scope) (at int64) {
 }
 
 func openerOf(s *traigo.Scope) (t *traigo.Task) {
-	defer func() { _ = recover() }() // it asks the context further out
+	defer func() { _ = recover() }() // it calls foreign contexts further out
 	return s.Opener()
 }
 
-// since is how long after the start of the log that was, in nanoseconds.
-func (r *Recorder) since(at time.Time) int64 { return max(0, int64(at.Sub(r.t0))) }
+// maxText is the number of bytes to which names, errors and stacks are cut.
+const maxText = 4096
+
+// appendText appends s as a JSON string, cut to maxText.
+func appendText(b []byte, s string) []byte {
+	s, more := truncate(s)
+	b = appendEscaped(append(b, '"'), s)
+	if more > 0 {
+		b = append(b, "… ("...)
+		b = strconv.AppendInt(b, int64(more), 10)
+		b = append(b, " bytes more)"...)
+	}
+	return append(b, '"')
+}
+
+// truncate returns the beginning of s that is written, and the number of bytes that are not.
+func truncate(s string) (begin string, more int) {
+	if len(s) <= maxText {
+		return s, 0
+	}
+	end := maxText
+	for end > maxText-utf8.UTFMax && !utf8.RuneStart(s[end]) {
+		end--
+	}
+	return s[:end], len(s) - end
+}
+
+// shortened returns s as appendText would write it.
+func shortened(s string) string {
+	s, more := truncate(s)
+	if more == 0 {
+		return s
+	}
+	return s + "… (" + strconv.Itoa(more) + " bytes more)"
+}
+
+// appendEscaped appends s with escapes for all characters that a string of JSON or
+// JavaScript may not contain. Bytes that are not UTF-8 become U+FFFD.
+func appendEscaped(b []byte, s string) []byte {
+	const hex = "0123456789abcdef"
+	done := 0
+	for i := 0; i < len(s); {
+		c := s[i]
+		if c >= ' ' && c < utf8.RuneSelf && c != '"' && c != '\\' && c != 0x7f {
+			i++
+			continue
+		}
+		size := 1
+		if c >= utf8.RuneSelf {
+			var r rune
+			r, size = utf8.DecodeRuneInString(s[i:])
+			if r != '\u2028' && r != '\u2029' && (r != utf8.RuneError || size > 1) {
+				i += size
+				continue
+			}
+			b = append(b, s[done:i]...)
+			b = append(b, '\\', 'u', hex[r>>12], hex[r>>8&15], hex[r>>4&15], hex[r&15])
+		} else {
+			b = append(b, s[done:i]...)
+			switch c {
+			case '"', '\\':
+				b = append(b, '\\', c)
+			case '\n':
+				b = append(b, '\\', 'n')
+			case '\t':
+				b = append(b, '\\', 't')
+			default:
+				b = append(b, '\\', 'u', '0', '0', hex[c>>4], hex[c&15])
+			}
+		}
+		i += size
+		done = i
+	}
+	return append(b, s[done:]...)
+}
+
+// textOf returns the text of an error, and the stack of a panic. The Error method is foreign
+// code: no lock may be held, and if it panics, the text says so.
+func textOf(err error) (text, stack string) {
+	switch x := err.(type) { //nolint:errorlint // the error itself, not what it wraps
+	case nil:
+		return "", ""
+	case *traigo.PanicError:
+		if x.Recovered == nil {
+			return "panicked", ""
+		}
+		return nonEmpty(fmt.Sprint(x.Recovered.Value)), string(x.Recovered.Stack) // Sprint recovers panics
+	default:
+		return nonEmpty(messageOf(err)), ""
+	}
+}
+
+func messageOf(err error) (text string) {
+	defer func() {
+		if value := recover(); value != nil {
+			text = fmt.Sprintf("(the Error method of a %T panicked: %v)", err, value)
+		}
+	}()
+	return err.Error()
+}
+
+// nonEmpty returns s, or a placeholder: in the log an empty text means that there was no error.
+func nonEmpty(s string) string {
+	if s == "" {
+		return "(no text)"
+	}
+	return s
+}

@@ -6,54 +6,55 @@ import (
 	"log/slog"
 )
 
-// Lines that are missing, and how the log says so.
+// errBufferFull is the cause of lines that were dropped because the buffer was full.
+var errBufferFull = errors.New("the buffer was full: the writer was too slow")
 
-// errFull is why lines are missing that found no room in the buffer.
-var errFull = errors.New("the buffer was full: the writer was too slow")
-
-// A loss is what is missing. Guarded by the pen.
+// A loss counts the lines that are missing from the log. Guarded by outMu.
 type loss struct {
-	owed  uint64 // lines that the log does not yet say are missing, or says in a line that may still change
-	why   error  // of the first of them
-	due   bool   // the log has to say what is alive
-	total uint64 // lines that are missing altogether
-	cause error  // a failed write, if there was one
+	unreported uint64 // lines that the log does not report yet, or in a line that can still be replaced
+	why        error  // the cause of the first of them
+	censusDue  bool   // the log has to list what is alive before it can go on
+	total      uint64
+	cause      error // the first failed write; errBufferFull if there was none
 }
 
-func (r *Recorder) lose(n uint64, why error) {
+func (l *loss) isReported() bool { return l.unreported == 0 && !l.censusDue }
+
+func (r *Recorder) addLoss(n uint64, why error) {
 	if n == 0 {
 		return
 	}
 	l := &r.loss
-	if l.owed == 0 {
+	if l.unreported == 0 {
 		l.why = why
 	}
-	l.owed, l.total, l.due = l.owed+n, l.total+n, true
+	l.unreported, l.total, l.censusDue = l.unreported+n, l.total+n, true
 	l.noteCause(why)
 }
 
 func (l *loss) noteCause(why error) {
-	if l.cause == nil || l.cause == errFull { //nolint:errorlint // it is never wrapped
+	if l.cause == nil || l.cause == errBufferFull { //nolint:errorlint // it is never wrapped
 		l.cause = why
 	}
 }
 
-// tell writes how many lines are missing here.
-func (r *Recorder) tell() bool {
+// reportLoss writes the line with the number of lost lines, if there are any. In a regular
+// file it replaces the line that the last call wrote, as long as that is the last line.
+func (r *Recorder) reportLoss() bool {
 	l := &r.loss
-	if l.owed == 0 {
+	if l.unreported == 0 {
 		return true
 	}
-	if !r.out.begun {
+	if !r.out.hasHeader {
 		return false
 	}
 	if r.out.file != nil {
-		cut, err := r.out.replaceEnd(l.owed, r.lostLine)
-		l.owed, l.total = l.owed+cut.lines(), l.total+cut.events
+		gone, err := r.out.replaceTail(l.unreported, r.lostLine)
+		l.unreported, l.total = l.unreported+gone.lines(), l.total+gone.events
 		return err == nil
 	}
-	missing, err := r.out.put(r.lostLine(l.owed), false)
-	l.owed *= missing // it is one line
+	missing, err := r.out.writeLines(r.lostLine(l.unreported), false)
+	l.unreported *= missing // 0 or 1: it is one line
 	return err == nil
 }
 
@@ -61,34 +62,35 @@ func (r *Recorder) lostLine(n uint64) []byte {
 	if n == 0 {
 		return nil
 	}
-	b := appendNumber(begin(nil, r.now(), "lost"), "n", n)
+	b := appendNumber(beginLine(nil, r.now(), "lost"), "n", n)
 	why, _ := textOf(r.loss.why)
-	return end(appendKey(b, "why", why))
+	return endLine(appendString(b, "why", why))
 }
 
-// makeRoomFor is the end of a log on a disk that has stayed full: lines at its end give
-// way to those that say what is missing, and what is alive.
-func (r *Recorder) makeRoomFor(bye []byte) {
-	if r.out.file == nil || !r.out.begun {
+// overwriteEnd completes a log on a disk that is still full: the number of lost lines, a
+// census and the last line overwrite lines at the end of the file.
+func (r *Recorder) overwriteEnd(bye []byte) {
+	if r.out.file == nil || !r.out.hasHeader {
 		return
 	}
 	r.mu.Lock()
 	left, at := r.alive.clone(), max(r.now(), r.alive.latest+1)
 	r.mu.Unlock()
 	l := &r.loss
-	if l.owed == 0 {
-		l.why = l.cause // of what gives way
+	if l.unreported == 0 {
+		l.why = l.cause // the cause of the lines to be overwritten
 	}
 	rest := append(left.census(at), bye...)
-	cut, err := r.out.replaceEnd(l.owed, func(n uint64) []byte { return append(r.lostLine(n), rest...) })
-	l.owed, l.total = l.owed+cut.lines(), l.total+cut.events
+	gone, err := r.out.replaceTail(l.unreported, func(n uint64) []byte { return append(r.lostLine(n), rest...) })
+	l.unreported, l.total = l.unreported+gone.lines(), l.total+gone.events
 	if err != nil {
-		r.tell()
+		r.reportLoss()
 	}
 }
 
-// error is what Close says. out may have a line that never got its end.
-func (l *loss) error(out *output, closing error) error {
+// closeError returns the result of Close. closing is the error of closing out, in which a
+// line may be torn for good.
+func (l *loss) closeError(out *output, closing error) error {
 	if out.torn.isEvent {
 		l.total++
 	}
@@ -104,32 +106,33 @@ func (l *loss) error(out *output, closing error) error {
 	}
 }
 
-// isUneasy reports a loss that the log has not yet told.
-func (r *Recorder) isUneasy() bool {
-	r.pen.Lock()
-	defer r.pen.Unlock()
-	return r.loss.owed > 0 || r.loss.due || len(r.out.torn.rest) > 0
+// hasPendingLoss reports whether something is to be written though no event comes.
+func (r *Recorder) hasPendingLoss() bool {
+	r.outMu.Lock()
+	defer r.outMu.Unlock()
+	return !r.loss.isReported() || r.out.isTorn()
 }
 
-// release gives the pen back, and logs the first loss: without the pen, for a handler may
-// be anybody's.
-func (r *Recorder) release() {
+// unlockOut unlocks outMu and logs the first loss. It logs without outMu, as the handler of
+// the logger is foreign code.
+func (r *Recorder) unlockOut() {
 	if r.loss.total == 0 || r.warned {
-		r.pen.Unlock()
+		r.outMu.Unlock()
 		return
 	}
 	r.warned = true
 	lines, cause, name := r.loss.total, r.loss.cause, r.out.name()
-	r.pen.Unlock()
+	r.outMu.Unlock()
 
-	// A handler may bring about an urgent event, which must not wait for this goroutine.
+	// The handler may cause an urgent event, which would wait for this goroutine. As if it
+	// were a flush, the watchdog ends that wait.
 	r.mu.Lock()
-	r.beginLocked()
+	r.beginFlushLocked()
 	r.mu.Unlock()
 	defer func() {
 		_ = recover()
 		r.mu.Lock()
-		r.endLocked()
+		r.endFlushLocked()
 		r.mu.Unlock()
 	}()
 	slog.Default().Warn("record: lines are missing from a log; it says how many, if it can be written again",

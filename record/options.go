@@ -5,17 +5,17 @@ import (
 	"time"
 )
 
-// An Option changes how a [Recorder] writes.
+// An Option configures a [Recorder].
 type Option func(*settings)
 
 type settings struct {
 	durable bool
-	half    int // of the memory: lines are gathered in one half while the other is written
+	half    int // size of each of the two buffers: one is filled while the other is written
 
-	files   bool // an option was given that needs some
-	maxSize int64
-	maxAge  time.Duration
-	keep    int
+	needsFile bool // an option was given that works only with Create
+	maxSize   int64
+	maxAge    time.Duration
+	keep      int
 }
 
 const (
@@ -35,20 +35,21 @@ func settingsOf(opts []Option) settings {
 	return s
 }
 
-// Durable hands each event to the operating system before [Recorder.Observe] returns:
-// not even SIGKILL loses one. The program waits for each write: about 2 µs on a local
-// file, however long it takes on a slow one. It is no fsync: a power failure may lose
-// what the operating system has not yet put on disk.
+// Durable makes [Recorder.Observe] pass each event to the operating system before it
+// returns, so that not even SIGKILL loses one. The program waits for each write: about
+// 2 µs for a local file, and as long as it takes for a slow one. It does not call fsync: a
+// power failure can lose what the operating system has not put on disk yet.
 //
-// The recorder then has no goroutine. A writer given to [New] must not use scopes that
-// the recorder observes: it would wait for itself.
+// A Durable recorder has no goroutine. A writer given to [New] is called by the goroutines
+// of the program and must not use scopes that the recorder observes: it would deadlock.
 func Durable() Option { return func(s *settings) { s.durable = true } }
 
-// Buffer bounds the memory for lines that are not yet written, in bytes; the default is
-// 1 MiB. What finds no room is lost, and counted: the program never waits for it. While
-// it is written what is alive, after a loss or as a file begins, there may be 64 bytes
-// more for each scope and task that is. It panics if bytes is not positive, or more than
-// 1 GiB.
+// Buffer sets the number of bytes of memory for lines that are not written yet; the default
+// is 1 MiB. The program never waits for space in it: a line that does not fit is lost and
+// counted. While the list of scopes and tasks that are alive is being written (after a
+// loss, and at the beginning of a file), the buffer may grow by 64 bytes for each of them.
+//
+// Buffer panics if bytes is not positive or exceeds 1 GiB.
 func Buffer(bytes int) Option {
 	if bytes <= 0 || bytes > maxBuffer {
 		panic(fmt.Sprintf("record: Buffer(%d): from 1 to %d bytes", bytes, maxBuffer))
@@ -56,34 +57,41 @@ func Buffer(bytes int) Option {
 	return func(s *settings) { s.half = (bytes + 1) / 2 }
 }
 
-// MaxSize begins a new file before the log is larger than so many bytes: the file that
-// was path becomes path.1, that one path.2, and so on (see [Keep]). Each can be read
-// alone, for it begins with what was alive; all of them, one after the other from the
-// oldest, read as one log.
+// MaxSize makes the recorder begin a new file before the current one exceeds the given
+// number of bytes. The file at path is renamed to path.1, path.1 to path.2, and so on; see
+// [Keep]. Each file can be read alone, since it begins with the list of scopes and tasks
+// that were alive. All files, concatenated from the oldest to the newest, read as one log.
 //
-// A file gets larger where what is alive as it begins takes more than half of it, or where
-// very much is alive and the writer comes late. It panics if bytes is not positive.
+// A file exceeds the size if that list takes more than half of it, or if so many scopes
+// and tasks are alive that the recorder cannot afford the memory to begin several files
+// before the first is written.
+//
+// MaxSize panics if bytes is not positive. It works only with [Create]; [New] panics.
 func MaxSize(bytes int64) Option {
 	if bytes <= 0 {
 		panic(fmt.Sprintf("record: MaxSize(%d): the number of bytes must be positive", bytes))
 	}
-	return func(s *settings) { s.maxSize, s.files = bytes, true }
+	return func(s *settings) { s.maxSize, s.needsFile = bytes, true }
 }
 
-// MaxAge begins a new file, as [MaxSize] does, with the first event that comes when the
-// last file was begun d ago. It panics if d is not positive.
+// MaxAge makes the recorder begin a new file, as [MaxSize] does, at the first event that is
+// written d or longer after the current file was begun.
+//
+// MaxAge panics if d is not positive. It works only with [Create]; [New] panics.
 func MaxAge(d time.Duration) Option {
 	if d <= 0 {
 		panic(fmt.Sprintf("record: MaxAge(%v): the duration must be positive", d))
 	}
-	return func(s *settings) { s.maxAge, s.files = d, true }
+	return func(s *settings) { s.maxAge, s.needsFile = d, true }
 }
 
-// Keep says how many old files [Create], [MaxSize] and [MaxAge] leave: path.1 is the newest
-// of them, path.n the oldest. The default is 4; 0 keeps none. It panics if n is negative.
+// Keep sets how many old files [Create], [MaxSize] and [MaxAge] keep: path.1, the newest of
+// them, to path.n, the oldest. The default is 4; with 0 none is kept.
+//
+// Keep panics if n is negative. It works only with [Create]; [New] panics.
 func Keep(n int) Option {
 	if n < 0 {
 		panic(fmt.Sprintf("record: Keep(%d): the number of files must not be negative", n))
 	}
-	return func(s *settings) { s.keep, s.files = n, true }
+	return func(s *settings) { s.keep, s.needsFile = n, true }
 }

@@ -6,21 +6,25 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/traigo/traigo"
 )
 
-// PrintTree returns an observer that prints each event, and below it what is alive from
-// the root of its tree down: to see what a small program does while it does it.
+// PrintTree returns an observer for small programs that prints each event to w, followed
+// by the tree of scopes and tasks that are alive, from the root of the event's scope down.
 //
-// A large tree is printed in part, at most some hundred lines of it, so that an event costs
-// the same however much is alive. What w does not take is lost, and nobody is told: a
-// [Recorder] is for keeping. Events wait for w, one after the other. It panics if w is nil.
+// At most about 100 lines of a tree are printed, so that an event costs the same however
+// many scopes and tasks are alive. Each event is one call of w.Write; the calls do not
+// overlap, and the program waits for them. Errors of w are ignored: use a [Recorder] to keep
+// a log. PrintTree panics if w is nil.
 //
-// The idea is print_task_tree of trio-vis.
+// It is the print_task_tree of trio-vis.
 func PrintTree(w io.Writer) traigo.Observer {
 	if w == nil {
 		panic("record: PrintTree: the writer is nil")
@@ -29,26 +33,25 @@ func PrintTree(w io.Writer) traigo.Observer {
 }
 
 const (
-	maxBranches = 16  // of one sort that are printed below one scope
-	maxLines    = 100 // of one tree
-	enough      = 200 // characters of a name or an error
+	maxChildren = 16  // tasks, and scopes, printed below one scope
+	maxLines    = 100 // printed of one tree
+	maxChars    = 200 // printed of a name or an error
 )
 
 type treePrinter struct {
 	w     io.Writer
 	mu    sync.Mutex
-	began time.Time // the first event
+	began time.Time // time of the first event
 	nodes map[*traigo.Scope]*node
 }
 
-// A node is a scope in the tree. What is below it is in the order of its ID, which is that
-// of its beginning.
+// A node is a scope that is alive.
 type node struct {
 	scope  *traigo.Scope
-	up     *node
+	parent *node
 	state  string
-	tasks  []leaf
-	scopes []*node
+	tasks  []leaf  // ordered by ID, which is the order of spawning
+	scopes []*node // likewise
 }
 
 type leaf struct {
@@ -57,7 +60,7 @@ type leaf struct {
 }
 
 func (p *treePrinter) Observe(e traigo.Event) {
-	text, _ := textOf(e.Err) // before the lock: it is anybody's code
+	text, _ := textOf(e.Err) // before the lock, as it calls foreign code
 	defer func() { _ = recover() }()
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -65,13 +68,13 @@ func (p *treePrinter) Observe(e traigo.Event) {
 		p.began = e.Time
 	}
 	var b bytes.Buffer
-	fmt.Fprintf(&b, "%v %v: %s%s\n", e.Time.Sub(p.began).Round(time.Microsecond), e.Kind, printable(pathOf(e), 5*enough), remark(e, text))
-	if n := p.take(e); n != nil {
-		for n.up != nil {
-			n = n.up
+	fmt.Fprintf(&b, "%v %v: %s%s\n", e.Time.Sub(p.began).Round(time.Microsecond), e.Kind, printable(pathOf(e), 5*maxChars), outcome(e, text))
+	if n := p.apply(e); n != nil {
+		for n.parent != nil {
+			n = n.parent
 		}
-		left := maxLines
-		n.draw(&b, "", "", &left)
+		lines := maxLines
+		n.draw(&b, "", "", &lines)
 	}
 	_, _ = p.w.Write(b.Bytes())
 }
@@ -83,8 +86,8 @@ func pathOf(e traigo.Event) string {
 	return e.Scope.Path()
 }
 
-// remark is how it ended, on one line.
-func remark(e traigo.Event, text string) string {
+// outcome returns the state of a task that has ended, and the error of the event.
+func outcome(e traigo.Event, text string) string {
 	if e.Kind == traigo.TaskEnded {
 		state := stateOf(e)
 		if e.Err == nil {
@@ -95,26 +98,26 @@ func remark(e traigo.Event, text string) string {
 	if text == "" {
 		return ""
 	}
-	return ", " + brief(text)
+	return ", " + firstLine(text)
 }
 
-func brief(text string) string {
+func firstLine(text string) string {
 	text, _, more := strings.Cut(text, "\n")
-	text = printable(text, enough)
+	text = printable(text, maxChars)
 	if more {
 		text += " …"
 	}
 	return text
 }
 
-// take brings the tree up to date and returns the node to be shown; nil for none.
-func (p *treePrinter) take(e traigo.Event) *node {
+// apply updates the tree. It returns the node of which the tree is to be printed, or nil.
+func (p *treePrinter) apply(e traigo.Event) *node {
 	if e.Kind == traigo.ScopeOpened {
 		return p.open(e.Scope)
 	}
 	n := p.nodes[e.Scope]
 	if n == nil {
-		return nil // a task that was given up has outlived it
+		return nil // the scope has closed: a task that was given up ended after it
 	}
 	switch e.Kind {
 	case traigo.ScopeFinalized:
@@ -142,28 +145,28 @@ func (p *treePrinter) take(e traigo.Event) *node {
 }
 
 func (p *treePrinter) open(s *traigo.Scope) *node {
-	n := &node{scope: s, state: "open", up: p.nodes[s.Parent()]}
+	n := &node{scope: s, state: "open", parent: p.nodes[s.Parent()]}
 	p.nodes[s] = n
-	if n.up != nil {
-		i, _ := n.up.findScope(s)
-		n.up.scopes = slices.Insert(n.up.scopes, i, n)
+	if n.parent != nil {
+		i, _ := n.parent.findScope(s)
+		n.parent.scopes = slices.Insert(n.parent.scopes, i, n)
 	}
 	return n
 }
 
-// close takes the node out, and returns that above it. What is still below, opened by Run
-// on a goroutine that is no task, becomes a root.
+// close removes a node and returns its parent. A scope may close before one below it that
+// was opened by Run on a goroutine that is no task: that one becomes a root.
 func (p *treePrinter) close(n *node) *node {
 	delete(p.nodes, n.scope)
-	for _, below := range n.scopes {
-		below.up = nil
+	for _, child := range n.scopes {
+		child.parent = nil
 	}
-	if n.up != nil {
-		if i, known := n.up.findScope(n.scope); known {
-			n.up.scopes = slices.Delete(n.up.scopes, i, i+1)
+	if n.parent != nil {
+		if i, known := n.parent.findScope(n.scope); known {
+			n.parent.scopes = slices.Delete(n.parent.scopes, i, i+1)
 		}
 	}
-	return n.up
+	return n.parent
 }
 
 func (n *node) find(t *traigo.Task) (int, bool) {
@@ -180,34 +183,57 @@ func (n *node) set(t *traigo.Task, state string) {
 	}
 }
 
-// draw writes the node with the branch that leads to it, and what is below it with the
-// stem that goes past it.
-func (n *node) draw(b *bytes.Buffer, branch, stem string, left *int) {
-	if *left--; *left < 0 {
+// draw prints the subtree of n. branch precedes the line of n, indent those of its
+// children, and lines is the number of lines that may still be printed.
+func (n *node) draw(b *bytes.Buffer, branch, indent string, lines *int) {
+	if *lines--; *lines < 0 {
 		return
 	}
-	fmt.Fprintf(b, "%s%s (%s)\n", branch, printable(n.scope.Name(), enough), n.state)
-	rows := min(len(n.tasks), maxBranches) + min(len(n.scopes), maxBranches)
+	fmt.Fprintf(b, "%s%s (%s)\n", branch, printable(n.scope.Name(), maxChars), n.state)
+	rows := min(len(n.tasks), maxChildren) + min(len(n.scopes), maxChildren)
 	more := len(n.tasks) + len(n.scopes) - rows
-	turn := func() (branch, below string) {
+	next := func() (branch, below string) {
 		if rows--; rows < 0 || rows == 0 && more == 0 {
-			return stem + "└─ ", stem + "   "
+			return indent + "└─ ", indent + "   "
 		}
-		return stem + "├─ ", stem + "│  "
+		return indent + "├─ ", indent + "│  "
 	}
-	for _, l := range n.tasks[:min(len(n.tasks), maxBranches)] {
-		branch, _ := turn()
-		if *left--; *left >= 0 {
-			fmt.Fprintf(b, "%s• %s (%s)\n", branch, printable(l.task.Name(), enough), l.state)
+	for _, l := range n.tasks[:min(len(n.tasks), maxChildren)] {
+		branch, _ := next()
+		if *lines--; *lines >= 0 {
+			fmt.Fprintf(b, "%s• %s (%s)\n", branch, printable(l.task.Name(), maxChars), l.state)
 		}
 	}
-	for _, below := range n.scopes[:min(len(n.scopes), maxBranches)] {
-		branch, stem := turn()
-		below.draw(b, branch, stem, left)
+	for _, child := range n.scopes[:min(len(n.scopes), maxChildren)] {
+		branch, indent := next()
+		child.draw(b, branch, indent, lines)
 	}
-	if more > 0 && *left > 0 {
-		branch, _ := turn()
-		*left--
+	if more > 0 && *lines > 0 {
+		branch, _ := next()
+		*lines--
 		fmt.Fprintf(b, "%s… and %d more\n", branch, more)
 	}
+}
+
+// printable returns the first limit characters of s, with escapes for line breaks and for
+// all characters that could control a terminal.
+func printable(s string, limit int) string {
+	var b strings.Builder
+	for ; s != ""; limit-- {
+		if limit == 0 {
+			b.WriteString("…")
+			break
+		}
+		r, size := utf8.DecodeRuneInString(s)
+		switch {
+		case r == utf8.RuneError && size == 1:
+			fmt.Fprintf(&b, `\x%02x`, s[0])
+		case unicode.IsGraphic(r):
+			b.WriteRune(r)
+		default:
+			b.WriteString(strings.Trim(strconv.QuoteRune(r), "'"))
+		}
+		s = s[size:]
+	}
+	return b.String()
 }

@@ -42,7 +42,7 @@ server (open)
 	})
 }
 
-// An event costs the same, however much is alive.
+// The text of an event has a bound, however many tasks are alive.
 func TestPrintTreeOfALargeTreeIsShort(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		longest := 0
@@ -76,10 +76,7 @@ func TestPrintTreeEndsEmpty(t *testing.T) {
 		s := traigo.New(context.Background(), traigo.Name("s"), traigo.Observe(tree))
 		for range 100 {
 			s.Spawn(func(ctx context.Context) error {
-				return traigo.Run(ctx, func(_ context.Context, s *traigo.Scope) error {
-					s.Spawn(nop)
-					return nil
-				})
+				return traigo.Run(ctx, oneTask)
 			})
 		}
 		require.NoError(t, s.Wait())
@@ -87,7 +84,7 @@ func TestPrintTreeEndsEmpty(t *testing.T) {
 	})
 }
 
-// Names and errors may come from anywhere: they drive no terminal, and forge no lines.
+// Names and errors cannot control the terminal or imitate lines.
 func TestPrintTreeShowsHostileNamesAsTheyAre(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var out memory
@@ -111,10 +108,7 @@ func TestPrintTreeSurvivesItsWriter(t *testing.T) {
 			func([]byte) (int, error) { panic("no") },
 		} {
 			rec := record.PrintTree(w)
-			require.NoError(t, traigo.Run(context.Background(), func(_ context.Context, s *traigo.Scope) error {
-				s.Spawn(nop)
-				return nil
-			}, traigo.Observe(rec)))
+			require.NoError(t, traigo.Run(context.Background(), oneTask, traigo.Observe(rec)))
 		}
 	})
 }

@@ -11,60 +11,59 @@ import (
 	"github.com/traigo/traigo"
 )
 
-// A Recorder is a [traigo.Observer] that writes what it sees. It may observe any number
-// of scopes, also beside other recorders. Its methods may be called from any goroutine.
-// A scope below one that it observes needs it not again: what it is shown twice it writes
-// twice.
+// A Recorder is a [traigo.Observer] that writes the events it is given to a log. It may
+// observe any number of scopes, and a scope may have several recorders. Its methods may be
+// called from any goroutine.
 //
-// An event goes through three hands. Observe makes a line of it, outside of any lock,
-// notes under mu who is alive, and appends the line to a buffer. A round, which holds the
-// pen, takes what has gathered in the buffer, and gives it to the output; it settles
-// losses and changes files. Rounds are held by a goroutine of the recorder, or, where
-// every event has to be safe at once, by whoever observes.
+// A recorder that observes a scope also observes the scopes below it. If it is given to one
+// of these once more, it writes each event of that scope twice.
 type Recorder struct {
 	settings
-	t0   time.Time // all times count from here
-	wake chan struct{}
-	// finished is closed when the log is. err is Close's, written before that.
-	finished chan struct{}
-	err      error
+	t0       time.Time     // the zero of the times in the log
+	wake     chan struct{} // wakes the writer goroutine; holds at most one value
+	finished chan struct{} // closed when nothing more will be written
+	err      error         // the result of Close, set before finished is closed
 
-	// mu is a leaf: while it is held nothing foreign is called and nothing waits.
+	// mu guards the fields below. It is a leaf: while it is held no foreign code is
+	// called and nothing blocks.
 	mu       sync.Mutex
-	buf      []byte // lines to be written
-	spare    []byte // the other half of the memory, while nobody writes it
-	extra    int    // bytes that buf may have beyond its half
-	dropping bool   // buf is full; what comes is dropped until a round has taken it
-	dropped  uint64 // lines, after those in buf
-	hurry    bool   // the writer need not wait for more
+	buf      []byte // lines that no flush has taken yet
+	spare    []byte // the other buffer; nil while a flush writes it
+	extra    int    // bytes that buf may hold beyond half
+	dropping bool   // buf is full: events are dropped until the next flush
+	dropped  uint64 // lines dropped, all of which would follow those in buf
+	flushNow bool   // the writer must not wait for more lines
 	closing  bool   // events are ignored
 	alive    alive
-	waiting
-	files
+	waiters
+	rotation
 
-	// pen is held by whoever writes. It is taken before mu.
-	pen    pen
+	// outMu serializes flushes and guards the fields below. It is locked before mu.
+	outMu  chanMutex
 	out    output
 	loss   loss
-	warned bool
+	warned bool // the first loss has been logged
 }
 
-// Create begins a log in a new file. A recording that is there is kept: as path.1, and one
-// that was path.1 as path.2, as far as [Keep] counts; so a program that is started again
-// after a crash does not take away what was recorded of it. (Two processes that write
-// to the same path at the same time move each other's files: give each its own.) The
-// error is that of opening the file, or of moving the other. If the disk is full that is a
-// loss like one that comes later.
+// Create creates the file at path and returns a recorder that writes to it.
 //
-// What is no regular file (a pipe, a terminal) is neither moved nor rotated.
+// If there is a recording at path already, it is renamed to path.1, an older path.1 to
+// path.2, and so on, as far as [Keep] allows. So a program that is restarted after a crash
+// does not overwrite the recording of the crash. Two processes must not record to the same
+// path at the same time: each would rename the file of the other. A path that is no
+// regular file (a pipe, a terminal) is neither renamed nor rotated.
+//
+// Create returns an error if the existing file cannot be renamed or path cannot be opened.
+// A full disk is not an error of Create: lines that cannot be written are lost, as later
+// ones would be. Create panics if an option is nil.
 func Create(path string, opts ...Option) (*Recorder, error) {
 	s := settingsOf(opts)
-	full, err := filepath.Abs(path) // the program may change its directory
+	full, err := filepath.Abs(path) // the program may change its working directory
 	if err != nil {
 		return nil, fmt.Errorf("record: %w", err)
 	}
 	out := output{path: full}
-	if err := out.moveAside(s.keep); err != nil {
+	if err := out.renameExisting(s.keep); err != nil {
 		return nil, fmt.Errorf("record: the recording that is there cannot be moved aside: %w", err)
 	}
 	file, err := os.Create(full)
@@ -77,22 +76,26 @@ func Create(path string, opts ...Option) (*Recorder, error) {
 			out.segment = 1
 		}
 	} else {
-		out = output{w: file, close: file.Close}
+		out = output{w: file, closeWriter: file.Close}
 	}
 	return start(s, out), nil
 }
 
-// New writes a log to w, which it does not close. Writes come one after the other, each
-// of one or more whole lines, from a goroutine of the recorder; with [Durable] from those
-// of the program. A w that blocks delays nothing else (but see Durable), and one that
-// fails is tried again with the next lines. It panics if w is nil, and for options that
-// need a file: [MaxSize], [MaxAge] and [Keep].
+// New returns a recorder that writes to w. It does not close w.
+//
+// Calls of w.Write do not overlap, and each has one or more whole lines. They are made by
+// a goroutine of the recorder, or with [Durable] by the goroutines of the program. If Write
+// blocks, the program is not delayed, except with Durable and as the package documentation
+// says. If Write fails, it is called again with later lines.
+//
+// New panics if w or an option is nil, and for the options that need a file: [MaxSize],
+// [MaxAge] and [Keep].
 func New(w io.Writer, opts ...Option) *Recorder {
 	if w == nil {
 		panic("record: New: the writer is nil")
 	}
 	s := settingsOf(opts)
-	if s.files {
+	if s.needsFile {
 		panic("record: New: MaxSize, MaxAge and Keep need a file that can be renamed: use Create")
 	}
 	return start(s, output{w: w})
@@ -101,84 +104,87 @@ func New(w io.Writer, opts ...Option) *Recorder {
 func start(s settings, out output) *Recorder {
 	r := &Recorder{
 		settings: s, t0: time.Now(), out: out, alive: newAlive(),
-		wake: make(chan struct{}, 1), finished: make(chan struct{}), pen: make(pen, 1),
+		wake: make(chan struct{}, 1), finished: make(chan struct{}), outMu: make(chanMutex, 1),
 	}
-	r.out.head = headerAt(r.t0)
-	r.out.began = r.t0
-	r.measureLocked()
+	r.out.header = headerAt(r.t0)
+	r.out.created = r.t0
+	r.updateRoomLocked()
 	if s.durable || out.file != nil {
-		r.ready() // a file has its first line at once: it is a recording, and not to be written over
+		r.prepareOutput() // a file with a first line is a recording, which the next Create does not overwrite
 	}
 	if s.durable {
 		return r
 	}
 	r.buf, r.spare = make([]byte, 0, s.half), make([]byte, 0, s.half)
-	r.start(&r.mu)
-	go r.write()
+	r.startWatchdog(&r.mu)
+	go r.runWriter()
 	return r
 }
 
-// Observe takes an event in: see [traigo.Observer]. After [Recorder.Close] it does
-// nothing.
+// Observe writes an event to the log: see [traigo.Observer]. It may return before the line
+// has been written: see the package documentation and [Durable]. After [Recorder.Close] it
+// does nothing.
 func (r *Recorder) Observe(e traigo.Event) {
 	var d details
-	noted := false
+	added := false
 	defer func() {
-		if !noted { // the text of an error has called runtime.Goexit
-			r.note(e, &d)
+		if !added { // the Error method of the event's error has called runtime.Goexit
+			r.add(e, &d)
 		}
 	}()
 	switch {
 	case e.Kind <= traigo.ScopeClosed || e.Err != nil:
-		r.detail(e, &d)
+		r.describe(e, &d)
 	case e.Kind == traigo.TaskEnded:
 		d.state = "ok"
 	}
-	noted = true
-	r.note(e, &d)
+	added = true
+	r.add(e, &d)
 }
 
-// note makes a line of an event.
-func (r *Recorder) note(e traigo.Event, d *details) {
+func (r *Recorder) add(e traigo.Event, d *details) {
 	var scratch [256]byte
 	t := r.since(e.Time)
 	line := appendEvent(scratch[:0], t, e, d)
 	switch {
-	case len(line) == 0: // of a later version of traigo
+	case len(line) == 0: // an event of a later version of traigo
 	case r.durable:
-		r.writeNow(line, t, e, d)
+		r.writeDurable(line, t, e, d)
 	default:
-		r.gather(line, t, e, d)
+		r.enqueue(line, t, e, d)
 	}
 }
 
-// Close writes what is left, and a last line that says that the log is whole; it closes
-// the file of [Create]. Scopes that are still open are unfinished in the log. Events that
-// come later are ignored. A second Close returns what the first did.
+// Close writes the remaining lines and a last line that marks the log as complete, and
+// closes the file opened by [Create]. Scopes that are still open stay unfinished in the
+// log; their later events are ignored. A second call returns the same error as the first.
 //
-// The error says how many lines are missing from the log and why; errors.Is finds the
-// cause in it (syscall.ENOSPC, os.ErrClosed …). If a writer has taken nothing for 10 s,
-// Close stops waiting for it: the error is os.ErrDeadlineExceeded.
+// If lines are missing from the log, the error says how many and wraps the first cause
+// (syscall.ENOSPC, os.ErrClosed …). If the writer has accepted nothing for 10 s, Close
+// returns an error that wraps os.ErrDeadlineExceeded, while the write may still be blocked.
 func (r *Recorder) Close() error {
 	r.mu.Lock()
 	first := !r.closing
-	r.closing, r.hurry = true, true
+	r.closing, r.flushNow = true, true
 	r.mu.Unlock()
 	switch {
 	case !r.durable:
-		r.nudge()
+		r.wakeWriter()
 	case first:
-		go r.finishNow()
+		go r.finishDurable()
 	}
-	return r.awaitWriter()
+	return r.awaitFinish()
 }
 
-// isRoot reports whether s has no ancestor that this recorder observes.
+// isRoot reports whether s is observed and has no ancestor that is.
 func (r *Recorder) isRoot(s *traigo.Scope) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.alive.scopes[s].root
 }
 
-// now is the time for a line that is not an event's.
+// now returns the time in the log of a line that belongs to no event.
 func (r *Recorder) now() int64 { return max(0, int64(time.Since(r.t0))) }
+
+// since returns a time as nanoseconds since the start of the log.
+func (r *Recorder) since(at time.Time) int64 { return max(0, int64(at.Sub(r.t0))) }

@@ -1,76 +1,117 @@
 package record
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
 	"sync"
 	"time"
+
+	"github.com/traigo/traigo"
 )
+
+// An event takes three steps to the output. Observe formats its line without a lock. With
+// mu held it then updates the set of what is alive and appends the line to the buffer
+// (enqueue). A flush, with outMu held, takes the buffer and writes it, after reporting
+// lost lines and changing files where necessary. Flushes run on the writer goroutine; with
+// Durable each runs on the goroutine that observes (writeDurable).
 
 const (
-	gatherFor   = 50 * time.Millisecond // how long lines gather: what is promised is 100 ms
-	retryAfter  = time.Second           // how long a loss waits to be told when nothing else comes
-	stuckAfter  = 50 * time.Millisecond // how long an urgent event waits for a write: on a busy machine a good one may take some time
-	giveUpAfter = 10 * time.Second      // how long Close does
+	flushDelay   = 50 * time.Millisecond // how long lines wait for more; with the time of a write it has to stay below the documented 100 ms
+	retryDelay   = time.Second           // when to try again to report a loss if no event comes
+	stuckAfter   = 50 * time.Millisecond // how long an urgent event waits for a write; on a busy machine even a good disk needs some of it
+	closeTimeout = 10 * time.Second      // how long Close waits for a write
 )
 
-// write is the recorder's goroutine. Where there is nothing to write it waits for
-// nothing but lines: a synctest bubble in which all wait for ever is still found out.
-func (r *Recorder) write() {
+// enqueue appends a line to the buffer, or drops it if the buffer is full, and wakes the
+// writer if there is a reason to. For an urgent event it waits until the line is written.
+func (r *Recorder) enqueue(line []byte, t int64, e traigo.Event, d *details) {
+	r.mu.Lock()
+	if r.closing {
+		r.mu.Unlock()
+		return
+	}
+	wake := len(r.buf) == 0
+	if r.dropping || len(r.buf) > 0 && len(r.buf)+len(line) > r.half+r.extra {
+		// Shorter lines that would still fit are dropped as well, until a flush has taken
+		// the buffer: so there is one gap, and its place in the log is known.
+		r.dropping = true
+		r.dropped++
+	} else {
+		r.reserveLocked(len(line), t)
+		r.buf = append(r.buf, line...)
+	}
+	r.alive.apply(t, e, d) // for dropped events too: see alive
+	if !r.flushNow && (d.urgent || len(r.buf) >= r.flushSize() || r.dropping) {
+		r.flushNow, wake = true, true
+	}
+	var written <-chan struct{}
+	if d.urgent {
+		written = r.nextFlushLocked()
+	}
+	// On a busy machine a woken writer waits for a processor. Yielding this one lets it
+	// empty the buffer before lines have to be dropped.
+	crowded := len(r.buf) >= r.half/4*3 && !r.dropping
+	r.mu.Unlock()
+
+	if wake {
+		r.wakeWriter()
+	}
+	switch {
+	case written != nil:
+		<-written
+	case crowded:
+		runtime.Gosched()
+	}
+}
+
+// flushSize returns how many bytes are written at once without waiting for more.
+func (r *Recorder) flushSize() int {
+	if r.maxSize > 0 {
+		return int(min(int64(r.half/2), (r.maxSize+3)/4))
+	}
+	return r.half / 2
+}
+
+func (r *Recorder) wakeWriter() {
+	select {
+	case r.wake <- struct{}{}:
+	default: // one wake-up is pending already
+	}
+}
+
+// runWriter is the writer goroutine. While there is nothing to write it blocks on wake
+// alone and has no timer, so that synctest still detects a bubble in which everything is
+// blocked.
+func (r *Recorder) runWriter() {
 	defer close(r.finished)
-	defer r.leave()
-	r.err = errGone
+	defer r.stop()
+	r.err = errWriterGone
 	for first := true; ; first = false {
 		if !first {
 			r.awaitLines()
 		}
-		r.pen.Lock()
-		r.round()
+		r.outMu.Lock()
+		r.flush()
 		last := r.isClosing()
 		if last {
-			r.round() // what came before it was closing
+			r.flush() // lines that came after the flush and before closing was set
 			r.finish()
 		}
-		r.release()
+		r.unlockOut()
 		if last {
 			return
 		}
 	}
 }
 
-// errGone is Close's if the goroutine has not come to its end.
-var errGone = errors.New("record: the writer has called runtime.Goexit: the log ends there")
-
-// leave lets go of all, as there are no more rounds: of those who wait for one, and of
-// what was alive, whose observer the recorder may be for long.
-func (r *Recorder) leave() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.closing, r.busy = true, false
-	r.buf, r.spare, r.cuts, r.alive = nil, nil, nil, alive{}
-	if r.watch != nil {
-		r.watch.Stop()
-		r.releaseLocked()
-		close(r.next)
-	}
-}
-
-// A pen is a lock. It is no sync.Mutex, as in a synctest bubble time passes while
-// goroutines wait for a channel.
-type pen chan struct{}
-
-func (p pen) Lock()   { p <- struct{}{} }
-func (p pen) Unlock() { <-p }
-
-// errExited is why lines are missing then.
-var errExited = errors.New("the writer has called runtime.Goexit")
-
-// awaitLines returns when there is something to write and it has gathered for a while,
-// or cannot wait.
+// awaitLines returns when there are lines to write and they have waited for flushDelay or
+// must not wait, or when it is time to try again to report a loss.
 func (r *Recorder) awaitLines() {
-	if r.isUneasy() {
-		retry := time.NewTimer(retryAfter)
+	if r.hasPendingLoss() {
+		retry := time.NewTimer(retryDelay)
 		defer retry.Stop()
 		select {
 		case <-r.wake:
@@ -80,21 +121,21 @@ func (r *Recorder) awaitLines() {
 	} else {
 		<-r.wake
 	}
-	gathered := time.NewTimer(gatherFor)
-	defer gathered.Stop()
-	for !r.isInAHurry() {
+	delay := time.NewTimer(flushDelay)
+	defer delay.Stop()
+	for !r.mustFlush() {
 		select {
 		case <-r.wake:
-		case <-gathered.C:
+		case <-delay.C:
 			return
 		}
 	}
 }
 
-func (r *Recorder) isInAHurry() bool {
+func (r *Recorder) mustFlush() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.hurry
+	return r.flushNow
 }
 
 func (r *Recorder) isClosing() bool {
@@ -103,92 +144,271 @@ func (r *Recorder) isClosing() bool {
 	return r.closing
 }
 
-// awaitWriter waits until the log is finished, as long as it makes progress.
-func (r *Recorder) awaitWriter() error {
-	for seen := r.rounds(); ; {
-		patience := time.NewTimer(giveUpAfter)
+// A batch is what a flush has taken from the buffer.
+type batch struct {
+	lines   []byte
+	dropped uint64 // number of dropped lines, which would follow lines
+	at      int64  // when it was taken
+	alive   alive  // what is alive after lines and dropped; empty if no census is needed
+	splits  []split
+}
+
+// flush writes the buffer. Lost lines are reported before it, followed by a census; if
+// these cannot be written, the buffer is lost too. outMu is held.
+func (r *Recorder) flush() {
+	r.mu.Lock()
+	r.beginFlushLocked()
+	r.mu.Unlock()
+	ready := r.prepareOutput()
+	b := r.takeBatch(ready)
+	returned := false
+	defer func() {
+		if !returned { // the writer has called runtime.Goexit
+			r.addLoss(countLines(b.lines)+b.dropped, errGoexit)
+		}
+		r.endFlush(b)
+	}()
+	r.writeBatch(ready, b)
+	returned = true
+}
+
+func (r *Recorder) writeBatch(ready bool, b batch) {
+	if !ready || r.loss.censusDue && !r.writeCensus(b.alive, b.at) {
+		r.addLoss(countLines(b.lines)+b.dropped, r.out.lastErr)
+		r.reportLoss()
+		return
+	}
+	if missing, err := r.writeSegments(b); err != nil {
+		r.addLoss(missing+b.dropped, err)
+		r.reportLoss()
+		return
+	}
+	if b.dropped > 0 {
+		r.addLoss(b.dropped, errBufferFull)
+		_ = r.reportLoss() && r.writeCensus(b.alive, b.at)
+	}
+}
+
+// prepareOutput reports whether lines can be written now: the header is written, no line
+// is torn, and lost lines are reported. It makes up for what is missing of that.
+func (r *Recorder) prepareOutput() bool {
+	return r.out.writeHeader() && r.out.completeTorn() && r.reportLoss() && (r.loss.unreported == 0 || r.out.hasRoom())
+}
+
+// takeBatch exchanges the buffers. Later events follow the batch in the log, so the copy of
+// what is alive is exact for the place where the batch ends.
+func (r *Recorder) takeBatch(ready bool) (b batch) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	b.lines, b.dropped = r.buf, r.dropped
+	b.at = max(r.now(), r.alive.latest+1) // later than all that has begun: a reader compares times, and clocks may stand still
+	r.buf, r.spare = r.spare[:0], nil
+	r.dropped, r.dropping, r.flushNow = 0, false, false
+	if r.isOverAge(len(b.lines), b.at) {
+		r.splitLocked(len(b.lines), b.at)
+	}
+	b.splits, r.splits, r.held = r.splits, nil, 0
+	if ready && (r.loss.censusDue || b.dropped > 0) {
+		b.alive = r.alive.clone()
+	}
+	r.extra = min(r.extra, len(b.lines)) // lines that came during a census have to be written as well
+	if len(b.splits) > 0 || !b.alive.isEmpty() {
+		// Writing a census takes time. If lines were dropped during it, another census
+		// would have to follow, and so on without end: so the buffer may grow meanwhile.
+		const perEntry = 64
+		r.extra = perEntry * (len(r.alive.scopes) + len(r.alive.tasks))
+	}
+	r.linesTakenLocked()
+	return b
+}
+
+// endFlush gives the memory of the batch back and releases those who wait for the flush.
+func (r *Recorder) endFlush(b batch) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.spare = b.lines[:0]
+	if cap(b.lines) > 4*r.half && !r.durable {
+		r.spare = make([]byte, 0, r.half) // it had grown for a census of very many
+	}
+	r.updateRoomLocked()
+	r.endFlushLocked()
+}
+
+// writeCensus writes the list of what is alive, which ends a gap. A census that is cut
+// short is written again as a whole later; a reader uses the last one.
+func (r *Recorder) writeCensus(a alive, at int64) bool {
+	before := r.out.at
+	if _, err := r.out.writeLines(a.census(at), false); err != nil {
+		r.out.truncate(before)
+		return false
+	}
+	r.out.keepNotice()
+	r.loss.unreported, r.loss.censusDue = 0, false
+	return true
+}
+
+func countLines(b []byte) uint64 { return uint64(bytes.Count(b, []byte{'\n'})) }
+
+// finish writes the last line and closes the output, after the last flush.
+func (r *Recorder) finish() {
+	bye := endLine(beginLine(nil, r.now(), "bye"))
+	complete := r.loss.isReported() && r.out.hasHeader && !r.out.isTorn()
+	if complete {
+		_, err := r.out.writeLines(bye, false)
+		complete = err == nil
+	}
+	if !complete {
+		r.loss.noteCause(r.out.lastErr)
+		r.overwriteEnd(bye)
+	}
+	r.err = r.loss.closeError(&r.out, r.out.close())
+}
+
+// writeDurable writes an event and returns when the operating system has it.
+func (r *Recorder) writeDurable(line []byte, t int64, e traigo.Event, d *details) {
+	r.outMu.Lock()
+	r.mu.Lock()
+	if r.closing {
+		r.mu.Unlock()
+		r.outMu.Unlock()
+		return
+	}
+	r.reserveLocked(len(line), t)
+	r.buf = append(r.buf, line...)
+	r.alive.apply(t, e, d)
+	r.mu.Unlock()
+	defer r.unlockOut() // also if the writer calls runtime.Goexit
+	r.flush()
+}
+
+// finishDurable completes the log of a Durable recorder. It runs on a goroutine of its
+// own, because a blocked write may hold outMu.
+func (r *Recorder) finishDurable() {
+	defer close(r.finished)
+	defer r.stop()
+	r.err = errWriterGone
+	r.outMu.Lock()
+	defer r.unlockOut()
+	r.flush()
+	r.finish()
+}
+
+var (
+	// errWriterGone is the result of Close if finish has not been reached.
+	errWriterGone = errors.New("record: the writer has called runtime.Goexit: the log ends there")
+	// errGoexit is the cause of the losses of a flush that has not returned.
+	errGoexit = errors.New("the writer has called runtime.Goexit")
+)
+
+// stop releases all memory and everyone who waits for a flush, as there will be none. A
+// long-lived scope may keep the recorder as its observer; it must not keep what was alive.
+func (r *Recorder) stop() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.closing, r.flushing = true, false
+	r.buf, r.spare, r.splits, r.alive = nil, nil, nil, alive{}
+	if r.watchdog != nil {
+		r.watchdog.Stop()
+		r.releaseLocked()
+		close(r.next)
+	}
+}
+
+// awaitFinish waits until the log is complete, as long as flushes end.
+func (r *Recorder) awaitFinish() error {
+	for seen := r.flushCount(); ; {
+		timeout := time.NewTimer(closeTimeout)
 		select {
 		case <-r.finished:
-			patience.Stop()
+			timeout.Stop()
 			return r.err
-		case <-patience.C:
-			now := r.rounds()
+		case <-timeout.C:
+			now := r.flushCount()
 			if now == seen {
-				return fmt.Errorf("record: the writer has taken nothing for %v: the log ends before what it was to take: %w", giveUpAfter, os.ErrDeadlineExceeded)
+				return fmt.Errorf("record: the writer has taken nothing for %v: the log ends before what it was to take: %w", closeTimeout, os.ErrDeadlineExceeded)
 			}
 			seen = now
 		}
 	}
 }
 
-// waiting is how those with an urgent event wait for the round that writes it. The
-// channels and the timer are of the writer's: in a synctest bubble nobody else may close
-// the ones and stop the other, but all may wait. Under mu.
-type waiting struct {
-	next     chan struct{} // closed when what is in the buffer now has been written, or the writer is stuck
-	inflight chan struct{} // the same for what a round has taken
-	busy     bool          // a round is under way
-	since    time.Time     // when it began
-	watch    *time.Timer   // nil if whoever observes writes
-	stuck    bool          // nobody waits until it has come back
-	count    uint64        // of rounds that have
+func (r *Recorder) flushCount() uint64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.flushes
 }
 
-func (w *waiting) start(mu *sync.Mutex) {
+// A chanMutex is a mutex. A sync.Mutex would stop the clock of a synctest bubble while a
+// goroutine waits for it; a channel does not, so a writer that sleeps in a bubble wakes up.
+type chanMutex chan struct{}
+
+func (m chanMutex) Lock()   { m <- struct{}{} }
+func (m chanMutex) Unlock() { <-m }
+
+// waiters lets goroutines with an urgent event wait for the flush that writes it. Its
+// fields are guarded by mu.
+//
+// Only the writer goroutine and the timer close the channels and stop the timer: in a
+// synctest bubble nothing from another bubble may do so, though it may receive.
+type waiters struct {
+	next     chan struct{} // closed when the lines now in buf are written, or the writer is stuck
+	inFlight chan struct{} // likewise for the lines that the current flush has taken
+	flushing bool          // a flush is under way
+	began    time.Time     // when it began
+	watchdog *time.Timer   // fires stuckAfter that; nil with Durable, where nobody waits
+	stuck    bool          // the watchdog has fired: nobody waits until the flush has ended
+	flushes  uint64        // flushes that have ended
+}
+
+func (w *waiters) startWatchdog(mu *sync.Mutex) {
 	w.next = make(chan struct{})
-	w.watch = time.AfterFunc(time.Hour, func() {
+	w.watchdog = time.AfterFunc(time.Hour, func() {
 		mu.Lock()
 		defer mu.Unlock()
-		if !w.busy || time.Since(w.since) < stuckAfter {
-			return // it has come back while this was on its way
+		if !w.flushing || time.Since(w.began) < stuckAfter {
+			return // the flush ended between the timer and the lock
 		}
 		w.stuck = true
 		w.releaseLocked()
 		close(w.next)
 		w.next = make(chan struct{})
 	})
-	w.watch.Stop()
+	w.watchdog.Stop()
 }
 
-// nextLocked is what to wait for; nil where that is no use.
-func (w *waiting) nextLocked() <-chan struct{} {
+// nextFlushLocked returns the channel to wait on, or nil if the writer is stuck.
+func (w *waiters) nextFlushLocked() <-chan struct{} {
 	if w.stuck {
 		return nil
 	}
 	return w.next
 }
 
-func (w *waiting) beginLocked() {
-	if w.watch != nil {
-		w.busy, w.since = true, time.Now()
-		w.watch.Reset(stuckAfter)
+func (w *waiters) beginFlushLocked() {
+	if w.watchdog != nil {
+		w.flushing, w.began = true, time.Now()
+		w.watchdog.Reset(stuckAfter)
 	}
 }
 
-func (w *waiting) takenLocked() {
-	if w.watch != nil {
-		w.inflight, w.next = w.next, make(chan struct{})
+func (w *waiters) linesTakenLocked() {
+	if w.watchdog != nil {
+		w.inFlight, w.next = w.next, make(chan struct{})
 	}
 }
 
-func (w *waiting) endLocked() {
-	if w.watch != nil {
-		w.watch.Stop()
+func (w *waiters) endFlushLocked() {
+	if w.watchdog != nil {
+		w.watchdog.Stop()
 		w.releaseLocked()
-		w.busy, w.stuck = false, false
+		w.flushing, w.stuck = false, false
 	}
-	w.count++
+	w.flushes++
 }
 
-func (w *waiting) releaseLocked() {
-	if w.inflight != nil {
-		close(w.inflight)
-		w.inflight = nil
+func (w *waiters) releaseLocked() {
+	if w.inFlight != nil {
+		close(w.inFlight)
+		w.inFlight = nil
 	}
-}
-
-func (r *Recorder) rounds() uint64 {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.count
 }

@@ -31,7 +31,7 @@ import (
 //
 // In the tree the scope of the block has these children: s, with the name "tasks", and a
 // scope for each service that runs. The options are those of the block, except
-// [traigo.Limit] and [traigo.LimitedBy], which apply to s. [traigo.Stopping] is closed
+// [traigo.Limit], which applies to s. [traigo.Stopping] is closed
 // for services and tasks at the same time, so a service should wait for the end of its
 // context instead. WithServices panics if body or an option is nil.
 //
@@ -50,15 +50,14 @@ func WithServices(ctx context.Context, body func(ctx context.Context, s *traigo.
 
 var (
 	limitType   = reflect.TypeOf(traigo.Limit(1))
-	limitedType = reflect.TypeOf(traigo.LimitedBy(traigo.NewLimiter(1)))
 	timeoutType = reflect.TypeOf(traigo.Timeout(1))
 )
 
-// splitLimits separates the limits from the other options of a block. A scope does not
-// inherit them, and they are meant for the scope of the tasks.
+// splitLimits separates the limit from the other options of a block. A scope does not
+// inherit it, and it is meant for the scope of the tasks.
 func splitLimits(opts []traigo.ScopeOption) (others, limits []traigo.ScopeOption) {
 	for _, o := range opts {
-		if o != nil && (reflect.TypeOf(o) == limitType || reflect.TypeOf(o) == limitedType) {
+		if o != nil && reflect.TypeOf(o) == limitType {
 			limits = append(limits, o)
 		} else {
 			others = append(others, o)

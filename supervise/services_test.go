@@ -721,7 +721,7 @@ func TestServiceThatHasEndedHasNoTimeout(t *testing.T) {
 }
 
 func TestLimitsOfABlockAreForItsTasks(t *testing.T) {
-	for name, opt := range map[string]traigo.ScopeOption{"Limit": traigo.Limit(1), "LimitedBy": traigo.LimitedBy(traigo.NewLimiter(1))} {
+	for name, opt := range map[string]traigo.ScopeOption{"Limit": traigo.Limit(1)} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var now, most atomic.Int32

@@ -10,7 +10,8 @@ import (
 	"github.com/traigo/traigo/internal/browser"
 )
 
-// pages writes the pages of logs into a directory, for the scripts of web/test.
+// pages writes the pages of logs to a directory, and returns an environment variable that
+// tells the scripts of web/test where they are.
 func pages(t *testing.T, logs map[string][]byte) (env string) {
 	t.Helper()
 	dir := t.TempDir()
@@ -20,7 +21,7 @@ func pages(t *testing.T, logs map[string][]byte) (env string) {
 	return "PAGES=" + dir
 }
 
-// The pure parts of the page, without a browser: also `npm test` in web/.
+// The parts of the page that need no browser. `npm test` in web/ runs the same.
 func TestBrowserViewLogic(t *testing.T) {
 	browser.Run(t, "view-logic.mjs")
 }
@@ -38,7 +39,7 @@ func TestBrowserViewOfHundredThousand(t *testing.T) {
 	browser.Run(t, "view-budget.mjs", pages(t, map[string][]byte{"sessions": hundredThousand(), "flat": flat()}))
 }
 
-// TestBrowserViewPictures saves what docs/seeing.md shows, when UPDATE is set.
+// TestBrowserViewPictures saves the pictures of docs/seeing.md if UPDATE is set.
 func TestBrowserViewPictures(t *testing.T) {
 	browser.Need(t)
 	browser.Run(t, "view-pictures.mjs",

@@ -8,10 +8,11 @@ import (
 	"github.com/traigo/traigo/record/history"
 )
 
-// A model is a history as the page wants it: columns of numbers, one row for each scope
-// and task, parents before what is below them, siblings in the order of their beginning.
-// It names a scope or task by its row, and a text by its place in Strings. Times are
-// nanoseconds since Started; -1 is for what has not happened, and for no row.
+// A model is a history in the form that the page reads: columns of numbers with one row for
+// each scope and task. Parents come before their children, and siblings in the order of
+// their beginning. A scope or task is identified by its row, and a text by its index in
+// Strings. Times are nanoseconds since Started. -1 stands for a time that does not exist, and
+// for no row.
 //
 // web/view/model.ts reads it.
 type model struct {
@@ -21,7 +22,7 @@ type model struct {
 	Run     string    `json:"run"`
 	Started time.Time `json:"started"`
 
-	// See history.History.
+	// TrioVis and Ordinal are as in history.History.
 	TrioVis bool `json:"trioVis"`
 	Ordinal bool `json:"ordinal"`
 
@@ -34,8 +35,8 @@ type model struct {
 
 	Strings []string `json:"strings"`
 
-	// The columns. In Kind, s is a scope and t a task. A scope that a task opened is
-	// below that task, any other below its scope.
+	// The columns. Kind has an s for a scope and a t for a task. The parent of a scope is
+	// the task that opened it, if one did, otherwise its parent scope.
 	Kind   string   `json:"kind"`
 	ID     []uint64 `json:"id"`
 	Parent []int    `json:"parent"`
@@ -47,7 +48,7 @@ type model struct {
 	Stop   []int64  `json:"stop"`  // closed, ended
 	Err    []int    `json:"err"`
 
-	// What few of them have: lists of row and value.
+	// Lists of row and value, for what few scopes and tasks have.
 	Causes    []cause    `json:"causes"`
 	Deadline  [][2]int64 `json:"deadline"`
 	Ready     [][2]int64 `json:"ready"`
@@ -69,7 +70,7 @@ type loss struct {
 	Why   string `json:"why"`
 }
 
-// A cause is why a scope ended, and when.
+// A cause is the cause of the end of a scope, with its time.
 type cause struct {
 	Row  int   `json:"row"`
 	At   int64 `json:"at"`
@@ -78,6 +79,7 @@ type cause struct {
 	Err  int   `json:"err"`
 }
 
+// modelOf converts a history.
 func modelOf(h *history.History) *model {
 	b := &builder{
 		model: &model{
@@ -104,21 +106,22 @@ func modelOf(h *history.History) *model {
 	return b.model
 }
 
-// A builder fills a model.
+// A builder makes a model. Causes are added last, since the row of the task that ended a
+// scope may come after that of the scope.
 type builder struct {
 	*model
-	kinds  []byte
-	texts  map[string]int
-	tasks  map[*history.Task]int
-	ending []ending
+	kinds []byte
+	texts map[string]int
+	tasks map[*history.Task]int
+	ended []endedScope
 }
 
-// An ending is a scope that has ended: the task that ended it may come after it.
-type ending struct {
+type endedScope struct {
 	row   int
 	scope *history.Scope
 }
 
+// text returns the index of a text in Strings.
 func (b *builder) text(s string) int {
 	i, known := b.texts[s]
 	if !known {
@@ -136,9 +139,9 @@ func (b *builder) scope(s *history.Scope, parent int) {
 	b.sparse(&b.Deadline, row, s.Deadline)
 	b.sparse(&b.Abandoned, row, s.Abandoned...)
 	if s.Cause != nil {
-		b.ending = append(b.ending, ending{row, s})
+		b.ended = append(b.ended, endedScope{row, s})
 	}
-	// Both lists are in the order of beginning: they are merged.
+	// Both lists are in the order of beginning, and are merged.
 	forks := slices.DeleteFunc(slices.Clone(s.Scopes), func(below *history.Scope) bool { return below.By != nil })
 	for _, t := range inOrder(s.Tasks) {
 		for len(forks) > 0 && forks[0].Opened <= t.Spawned {
@@ -152,8 +155,8 @@ func (b *builder) scope(s *history.Scope, parent int) {
 	}
 }
 
-// inOrder returns the tasks by their beginning: a history has them by number, and a clock
-// that is read twice may say otherwise.
+// inOrder returns the tasks ordered by their beginning. A history has them ordered by ID,
+// which may differ: ID and time of a task are not taken at one moment.
 func inOrder(tasks []*history.Task) []*history.Task {
 	return slices.SortedStableFunc(slices.Values(tasks), func(a, b *history.Task) int { return cmp.Compare(a.Spawned, b.Spawned) })
 }
@@ -183,7 +186,7 @@ func (b *builder) task(t *history.Task, parent int) {
 	}
 }
 
-// add adds a row, and returns its number.
+// add adds a row to the columns common to scopes and tasks, and returns its number.
 func (b *builder) add(kind byte, id uint64, parent int, name, state, err string) int {
 	b.kinds = append(b.kinds, kind)
 	b.ID = append(b.ID, id)
@@ -200,6 +203,7 @@ func (b *builder) times(begin, start, stop time.Duration) {
 	b.Stop = append(b.Stop, int64(stop))
 }
 
+// sparse adds the times that exist to one of the lists of row and value.
 func (b *builder) sparse(column *[][2]int64, row int, times ...time.Duration) {
 	for _, at := range times {
 		if at != history.Never {
@@ -209,7 +213,7 @@ func (b *builder) sparse(column *[][2]int64, row int, times ...time.Duration) {
 }
 
 func (b *builder) addCauses() {
-	for _, e := range b.ending {
+	for _, e := range b.ended {
 		c := cause{Row: e.row, At: int64(e.scope.Canceled), Kind: b.text(e.scope.Cause.Kind), By: -1, Err: b.text(e.scope.Cause.Err)}
 		if by, known := b.tasks[e.scope.Cause.By]; known {
 			c.By = by

@@ -9,7 +9,7 @@ import (
 	"io"
 )
 
-// What web/build.mjs makes of web/view; `npm run check` in web/ compares.
+// The bundle that web/build.mjs makes of web/view. `npm run check` in web/ compares them.
 var (
 	//go:embed dist/page.js
 	script string
@@ -17,10 +17,11 @@ var (
 	style string
 )
 
-// writePage writes the page: fixed text around the log. The log is in base64, so that no
-// name in it can end the element that it is in, and nothing else of it is in the HTML.
+// writePage writes a fixed text with the model in it. The model is encoded in base64, so
+// that no name in the log can end the element that contains it. Nothing else of the log is
+// in the HTML.
 func writePage(w io.Writer, m *model) error {
-	page := &sequence{w: w}
+	page := &pageWriter{w: w}
 	page.text(`<!doctype html>
 <html lang="en">
 <head>
@@ -35,43 +36,44 @@ func writePage(w io.Writer, m *model) error {
 <noscript>This page draws a recording with JavaScript, which is turned off. It needs no network.</noscript>
 <div id="app"></div>
 <script type="application/octet-stream" id="log">`)
-	page.log(m)
+	page.model(m)
 	page.text("</script>\n<script>", script, "</script>\n</body>\n</html>\n")
 	return page.err
 }
 
-// hashOf is how a Content-Security-Policy names an inline script or style.
+// hashOf returns the source expression of a Content-Security-Policy for an inline script or
+// style.
 func hashOf(text string) string {
 	sum := sha256.Sum256([]byte(text))
 	return "'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"
 }
 
-// A sequence is what is written one after the other, up to the first error.
-type sequence struct {
+// A pageWriter writes until the first error.
+type pageWriter struct {
 	w   io.Writer
 	err error
 }
 
-func (s *sequence) text(parts ...string) {
+func (p *pageWriter) text(parts ...string) {
 	for _, part := range parts {
-		if s.err == nil {
-			_, s.err = io.WriteString(s.w, part)
+		if p.err == nil {
+			_, p.err = io.WriteString(p.w, part)
 		}
 	}
 }
 
-// log writes the model: JSON, in gzip, in base64.
-func (s *sequence) log(m *model) {
-	if s.err != nil {
+// model writes the model as JSON, compressed by gzip, in base64.
+func (p *pageWriter) model(m *model) {
+	if p.err != nil {
 		return
 	}
-	text := base64.NewEncoder(base64.StdEncoding, s.w)
+	text := base64.NewEncoder(base64.StdEncoding, p.w)
 	packed := gzip.NewWriter(text)
-	if s.err = json.NewEncoder(packed).Encode(m); s.err != nil {
+	if p.err = json.NewEncoder(packed).Encode(m); p.err != nil {
 		return
 	}
-	if s.err = packed.Close(); s.err != nil {
+	if p.err = packed.Close(); p.err != nil {
 		return
 	}
-	s.err = text.Close()
+	p.err = text.Close()
 }

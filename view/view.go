@@ -1,12 +1,11 @@
-// Package view draws a recording: [Write] makes one HTML page of a log, which opens in
-// any browser, from any disk, and needs no network.
+// Package view makes a page of a recording: [Write] converts a log to one HTML file that any
+// browser can open without a network.
 //
-// The page shows scopes as boxes inside each other and their tasks as bars on a time
-// line, with a tree beside it. On top it says in words what failed first, and what was
-// canceled because of it. What the log does not have (lines lost, an end that is
-// missing) is shown as missing. Press ? in the page for its keys.
+// The page shows scopes as nested boxes and tasks as bars on a time line, beside a tree of
+// both. At the top it says which scope failed first and what was canceled as a consequence.
+// Lost lines and missing ends are shown as such. The key ? lists the keys of the page.
 //
-// The idea of a picture of nested scopes is that of trio-vis and sc-vis.
+// The picture of nested scopes follows trio-vis and its visualizer sc-vis.
 package view
 
 import (
@@ -17,13 +16,13 @@ import (
 	"github.com/traigo/traigo/record/history"
 )
 
-// Write reads a log of package record, or a sc-logs.json of trio-vis, and writes it to w
-// as one self-contained HTML page. A log that stops in the middle, has gaps, or is still
-// being written is drawn as far as it goes, and the page says what is missing.
+// Write reads a log of package record, or a sc-logs.json of trio-vis, and writes it to w as a
+// self-contained HTML page. A log that ends early, has gaps, or is still being written is
+// shown as far as it goes, and the page says what is missing.
 //
-// The error is that of log or of w, or says why this is no log that can be read: then
-// nothing was written. The whole log is held in memory, some 1 kB for each scope or task.
-// Write panics if w or log is nil.
+// Write returns the first error of log or w. If the input is not a log, the error says why,
+// and nothing has been written. Write holds the whole log in memory: about 1 kB for each
+// scope or task. It panics if w or log is nil.
 func Write(w io.Writer, log io.Reader) error {
 	switch {
 	case w == nil:

@@ -2,12 +2,7 @@ package view_test
 
 import (
 	"bytes"
-	"compress/gzip"
-	"encoding/base64"
-	"encoding/json"
-	"errors"
 	"io"
-	"regexp"
 	"strings"
 	"testing"
 
@@ -16,53 +11,6 @@ import (
 
 	"github.com/traigo/traigo/view"
 )
-
-// page is the page of a log.
-func page(t *testing.T, log []byte) string {
-	t.Helper()
-	var b strings.Builder
-	require.NoError(t, view.Write(&b, bytes.NewReader(log)))
-	return b.String()
-}
-
-var carried = regexp.MustCompile(`<script type="application/octet-stream" id="log">([A-Za-z0-9+/=]*)</script>`)
-
-// columns are what the page carries, as far as tests look at it.
-type columns struct {
-	Program   string
-	End       int64
-	Closed    bool
-	Truncated bool
-	TrioVis   bool
-	Strings   []string
-	Kind      string
-	Parent    []int
-	Name      []int
-	State     []int
-	Flags     []int
-	Begin     []int64
-	Stop      []int64
-	Losses    []struct{ At, Lines int64 }
-	Causes    []struct{ Row, By int }
-}
-
-func (c *columns) names() (names []string) {
-	for _, i := range c.Name {
-		names = append(names, c.Strings[i])
-	}
-	return names
-}
-
-func unpack(t *testing.T, page string) *columns {
-	t.Helper()
-	found := carried.FindStringSubmatch(page)
-	require.NotNil(t, found, "the page carries a log")
-	packed, err := gzip.NewReader(base64.NewDecoder(base64.StdEncoding, strings.NewReader(found[1])))
-	require.NoError(t, err)
-	c := &columns{}
-	require.NoError(t, json.NewDecoder(packed).Decode(c))
-	return c
-}
 
 func TestWriteCarriesTheLog(t *testing.T) {
 	c := unpack(t, page(t, logOf(
@@ -127,22 +75,6 @@ func TestWriteSaysWhatIsWrong(t *testing.T) {
 	assert.Panics(t, func() { _ = view.Write(io.Discard, nil) })
 }
 
-// A full is a disk that has room for n more bytes.
-type full struct{ n int }
-
-var errFull = errors.New("no space left on device")
-
-func (f *full) Write(p []byte) (int, error) {
-	if f.n -= len(p); f.n < 0 {
-		return 0, errFull
-	}
-	return len(p), nil
-}
-
-type broken struct{}
-
-func (broken) Read([]byte) (int, error) { return 0, errFull }
-
 func TestWriteReturnsTheErrorsOfItsEnds(t *testing.T) {
 	log := crawl(t)
 	size := len(page(t, log))
@@ -155,7 +87,7 @@ func TestWriteReturnsTheErrorsOfItsEnds(t *testing.T) {
 	require.ErrorIs(t, view.Write(io.Discard, broken{}), errFull)
 }
 
-// Whatever is in a log, the HTML around it is the same.
+// The HTML around the log does not depend on the log.
 func TestNamesDoNotReachTheHTML(t *testing.T) {
 	calm, hostile := page(t, logOf(`{"t":0,"k":"scope","id":1,"n":"calm"}`)), page(t, nasty())
 	strip := func(page string) string { return carried.ReplaceAllString(page, "") }
@@ -172,4 +104,27 @@ func TestThePageAsksForNothingElse(t *testing.T) {
 	assert.Equal(t, 1, strings.Count(page, "</style"))
 	assert.NotContains(t, page, "\r", "a browser would change it, and its hash")
 	assert.Contains(t, page, "MIT License", "every page is a copy of what it contains")
+}
+
+// For any input, Write makes a page that can be decoded, or returns an error.
+func FuzzWrite(f *testing.F) {
+	for _, log := range [][]byte{lossy(), given(), climbing(), instant(), []byte(trioVis), []byte(header)} {
+		f.Add(log)
+	}
+	f.Fuzz(func(t *testing.T, log []byte) {
+		var b strings.Builder
+		if err := view.Write(&b, bytes.NewReader(log)); err != nil {
+			assert.Empty(t, b.String())
+			return
+		}
+		c := unpack(t, b.String())
+		for row, up := range c.Parent {
+			assert.Less(t, up, row, "parents come before what is below them")
+			assert.GreaterOrEqual(t, up, -1)
+		}
+		for _, cause := range c.Causes {
+			assert.Less(t, cause.By, len(c.Kind))
+			assert.Equal(t, byte('s'), c.Kind[cause.Row])
+		}
+	})
 }

@@ -16,6 +16,7 @@ import (
 
 	"golang.org/x/term"
 
+	"github.com/traigo/traigo/record/export"
 	"github.com/traigo/traigo/record/history"
 	"github.com/traigo/traigo/view"
 )
@@ -102,7 +103,7 @@ func tree(_ context.Context, env *environment, args []string) error {
 	if err != nil {
 		return err
 	}
-	return h.WriteTree(env.stdout)
+	return export.Tree(env.stdout, h)
 }
 
 var convertCommand = command{
@@ -121,11 +122,11 @@ var convertCommand = command{
 var formats = []struct {
 	name   string
 	binary bool
-	write  func(*history.History, io.Writer) error
+	write  func(io.Writer, *history.History) error
 }{
-	{"sclogs", false, (*history.History).WriteSCLogs},
-	{"chrome", false, (*history.History).WriteChrome},
-	{"perfetto", true, (*history.History).WritePerfetto},
+	{"sclogs", false, export.SCLogs},
+	{"chrome", false, export.Chrome},
+	{"perfetto", true, export.Perfetto},
 }
 
 func convert(_ context.Context, env *environment, args []string) error {
@@ -151,7 +152,7 @@ func convert(_ context.Context, env *environment, args []string) error {
 		}
 		// In memory first: if the conversion fails, no incomplete file is left.
 		var text bytes.Buffer
-		if err := f.write(h, &text); err != nil {
+		if err := f.write(&text, h); err != nil {
 			return err
 		}
 		if *out == "" {

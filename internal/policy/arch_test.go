@@ -41,17 +41,20 @@ var mayImport = map[string][]string{
 	rootPkg:      {panicsPkg},
 	"errgroup":   {rootPkg, panicsPkg},  // it makes the PanicError of a function while the panic's stack is still there
 	"supervise":  {rootPkg, backoffPkg}, // see docs/adr/0007
-	"record":     {rootPkg, "record/history"},
+	"record":     {rootPkg, "record/history", "record/export"},
 	"live":       {rootPkg},
 	"proc":       {rootPkg},
 	"traigotest": {rootPkg},
 	"view":       {"record/history"},
-	"cmd/traigo": {rootPkg, "errgroup", "supervise", "record", "record/history", "live", "proc", "view", termPkg, backoffPkg},
+	"cmd/traigo": {rootPkg, "errgroup", "supervise", "record", "record/history", "record/export", "live", "proc", "view", termPkg, backoffPkg},
 
-	"record/history":   {}, // what a log says: also that of a program that is gone
-	"internal/browser": {},
-	"internal/policy":  {},
-	"test/traio":       {},
+	"record/history":          {"record/internal/sclogs"}, // what a log says: also that of a program that is gone
+	"record/export":           {"record/history", "record/internal/sclogs"},
+	"record/internal/sclogs":  {},
+	"record/internal/logtest": {rootPkg, "record/history", testifyModule + "/require"}, // logs for the tests of history and export
+	"internal/browser":        {},
+	"internal/policy":         {},
+	"test/traio":              {},
 
 	"examples/...":    {rootPkg},
 	"examples/mirror": {rootPkg, "supervise"}, // what a program of a new user's needs, in one place
@@ -60,7 +63,7 @@ var mayImport = map[string][]string{
 }
 
 // testsMayImport is open to the tests of every package, and only to them.
-var testsMayImport = []string{testifyModule + "/assert", testifyModule + "/require", rootPkg, "traigotest", "internal/browser"}
+var testsMayImport = []string{testifyModule + "/assert", testifyModule + "/require", rootPkg, "traigotest", "internal/browser", "record/internal/logtest"}
 
 // edgeReasons gives the reasons for the edges somebody will want some day.
 var edgeReasons = []struct{ from, to, reason string }{
@@ -70,6 +73,8 @@ var edgeReasons = []struct{ from, to, reason string }{
 	{rootPkg, backoffPkg, "the core restarts nothing: supervise does, and users of the core do not link its policies"},
 	{"view", rootPkg, "view draws a recorded history, also one of a program that is gone: it knows record's format, not traigo"},
 	{"view", "record", "record is the observer, and brings traigo; what a log says is in record/history"},
+	{"view", "record/export", "view draws a history, and has nothing to do with the formats of other viewers"},
+	{"record/history", "record/export", "reading a log does not depend on the formats that it can be converted to"},
 	{"examples/...", modulePath + "/...", "an example shows the core alone; what shows a companion belongs to the companion"},
 }
 

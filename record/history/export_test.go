@@ -2,8 +2,7 @@ package history
 
 import "encoding/json"
 
-// ParseBoth reads a line by hand, and with encoding/json: simple is false where the
-// first leaves it to the second.
+// ParseBoth parses a line with scan and with encoding/json. simple is the result of scan.
 func ParseBoth(text []byte) (byHand, byJSON any, simple bool, err error) {
 	var one, two line
 	simple = one.scan(text)

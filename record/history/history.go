@@ -1,10 +1,10 @@
-// Package history is what a recording says: which scopes and tasks there were, what
-// was inside what, when things happened and why they ended. [Read] reads the log of
-// package record, [ReadSCLogs] a file of Python's trio-vis, [ReadAny] either; a
-// [History] writes itself for other viewers, and as text.
+// Package history reads recordings of programs: which scopes and tasks there were, which
+// was inside which, when they began and ended, and why. [Read] reads a log of package record,
+// [ReadSCLogs] a file of Python's trio-vis, and [ReadAny] either. Package record/export
+// writes a [History] in other formats.
 //
-// It knows the format of the log (docs/log-format.md), not the program that wrote it:
-// a history can be read where traigo is not linked, and of a program that has crashed.
+// The package knows the format of the log (docs/log-format.md) and does not link traigo. It
+// also reads what a program that crashed has left.
 package history
 
 import (
@@ -13,42 +13,44 @@ import (
 	"time"
 )
 
-// Never is the time of what has not happened.
+// Never stands for the time of an event that has not happened, or is not in the log.
 const Never time.Duration = -1
 
-// A History is what a log says. Times are durations since Started, and [Never] for
-// what has not happened.
+// A History is the content of a log. All times in it are durations since Started, or
+// [Never].
 type History struct {
-	Started time.Time // the first moment of the recording
-	Run     string    // which recording it is: the same in all its segments
-	Segment uint64    // of a rotated recording: the last that was read; 0 if there is but one file
+	Started time.Time // when the recorder was created; zero in a file of trio-vis with relative times
+	Run     string    // identifies the recording; the same in all its segments
+	Segment uint64    // of a rotated recording, the number of the last segment read; otherwise 0
 	PID     int
-	Go      string // the version that the program was built with
-	Program string // path of its main package
+	Go      string // version of Go that built the program
+	Program string // import path of the main package
 
-	Scopes []*Scope      // all of them, in the order of opening
-	End    time.Duration // of the last line: what is unfinished was alive then
+	Scopes []*Scope      // all scopes, in the order of opening
+	End    time.Duration // time of the last line
 
-	// Of a file of trio-vis, which records neither how things ended nor the time of day.
-	TrioVis bool // it is one: a task that has exited counts as ok
-	Ordinal bool // its times are the numbers of its records, a millisecond each: only their order means something
+	// TrioVis is set if the log is a file of trio-vis. These do not say how a task ended:
+	// all that have exited are TaskOK.
+	TrioVis bool
+	// Ordinal is set if the times in a file of trio-vis are numbers of records. Each then
+	// counts as a millisecond, and only the order of times has a meaning.
+	Ordinal bool
 
-	// What is known to be missing.
-	Closed    bool   // the recorder was closed, so that the log is whole: otherwise the program crashed, or still runs
+	Closed    bool   // the recorder was closed, so the log is complete; otherwise the program crashed or is still running
 	Truncated bool   // the log ends in the middle of a line
-	Damaged   int    // lines that make no sense
-	Losses    []Loss // what the recorder could not write
+	Damaged   int    // number of lines that could not be understood
+	Losses    []Loss // lines that the recorder could not write
 }
 
-// A Loss is a place where lines are missing from the log.
+// A Loss is a gap in the log.
 type Loss struct {
 	At    time.Duration
-	Lines uint64 // 0 if nobody knows how many
+	Lines uint64 // number of lines missing; 0 if that is not known
 	Why   string
 }
 
-// Lost returns how many lines are missing altogether, as far as the recorder could
-// still say.
+// Lost returns the number of lines missing in all gaps, without those of which the number
+// is not known.
 func (h *History) Lost() (lines uint64) {
 	for _, l := range h.Losses {
 		lines += l.Lines
@@ -62,11 +64,11 @@ func (h *History) Roots() []*Scope {
 	return slices.DeleteFunc(roots, func(s *Scope) bool { return s.Parent != nil })
 }
 
-// A ScopeState is where a scope was in its life when the log ended.
+// A ScopeState is the state of a scope at the end of the log.
 type ScopeState string
 
-// The states of a scope. One that is not [ScopeClosed] is unfinished, or, in
-// [ScopeLost], closed in a gap of the log.
+// The states of a scope. A scope that is not [ScopeClosed] is unfinished, except in
+// [ScopeLost]: that one closed in a gap of the log.
 const (
 	ScopeOpen       ScopeState = "open"
 	ScopeFinalizing ScopeState = "finalizing"
@@ -80,36 +82,45 @@ type Scope struct {
 	ID       uint64
 	Name     string
 	Parent   *Scope // nil for a root
-	By       *Task  // of the parent, which opened it with its context; nil if none did
+	By       *Task  // the parent's task that opened the scope; nil if no task did
 	Deadline time.Duration
 	State    ScopeState
 
 	Opened    time.Duration
 	Finalized time.Duration
 	Canceled  time.Duration
-	Closed    time.Duration // for ScopeLost: it was found closed then
+	Closed    time.Duration // in ScopeLost, the time of the census that did not list it
 
-	Cause *Cause // why it ended; nil while Canceled is Never
-	Err   string // its outcome; "" if that is nil, or not known
+	Cause *Cause // why the scope ended; nil if Canceled is Never
+	Err   string // the outcome; "" if it is nil or not known
 
-	Abandoned []time.Duration // when its body stopped waiting for a call of Blocking
+	Abandoned []time.Duration // when the body stopped waiting for a call of Blocking
 	Tasks     []*Task         // in the order of spawning
-	Scopes    []*Scope        // those below, in the order of opening
+	Scopes    []*Scope        // the children, in the order of opening
 }
 
-// A Cause is why a scope ended.
+// A Cause is the reason for which a scope ended.
 type Cause struct {
-	Kind string // as traigo.CancelKind has it, such as "task failed"
-	By   *Task  // which caused it; nil if no task of the scope did
+	Kind string // the text of a traigo.CancelKind, such as "task failed"
+	By   *Task  // the task that caused it; nil if no task of the scope did
 	Err  string
 }
 
-// Quiet reports whether the end of the scope was no failure.
+// Quiet reports whether the cause is not a failure. A nil Cause is quiet.
 func (c *Cause) Quiet() bool {
 	return c == nil || c.Err == "" && (c.Kind == "completed" || c.Kind == "requested" || c.Kind == "master ended")
 }
 
-// Failed reports whether the scope failed.
+// String returns the kind of the cause and, if there is one, its error.
+func (c *Cause) String() string {
+	if c.Err == "" {
+		return c.Kind
+	}
+	return c.Kind + ": " + c.Err
+}
+
+// Failed reports whether the scope failed: its outcome is an error, or, if it has not closed,
+// it is ending because of a failure.
 func (s *Scope) Failed() bool {
 	return s.Err != "" || s.Closed == Never && !s.Cause.Quiet()
 }
@@ -124,20 +135,20 @@ func (s *Scope) Path() string {
 	return strings.Join(names, "/")
 }
 
-// A TaskState is how a task ended, or how far it had come when the log did.
+// A TaskState is the state of a task at the end of the log.
 type TaskState string
 
-// The states of a task. Those from [TaskQueued] to [TaskStuck] are unfinished.
+// The states of a task. In [TaskQueued], [TaskRunning] and [TaskStuck] it is unfinished.
 const (
 	TaskQueued   TaskState = "queued"   // spawned, and not started
 	TaskRunning  TaskState = "running"  // started, and not ended
-	TaskStuck    TaskState = "stuck"    // given up, and not ended
+	TaskStuck    TaskState = "stuck"    // given up by its scope, and not ended
 	TaskOK       TaskState = "ok"       // returned nil
 	TaskFailed   TaskState = "failed"   // returned an error of its own
-	TaskCanceled TaskState = "canceled" // returned what its cancellation explains
+	TaskCanceled TaskState = "canceled" // returned an error that is a consequence of its cancellation
 	TaskPanicked TaskState = "panicked"
 	TaskExited   TaskState = "exited" // called runtime.Goexit
-	TaskLost     TaskState = "lost"   // ended in a gap of the log: nobody knows how
+	TaskLost     TaskState = "lost"   // ended in a gap of the log; how is not known
 )
 
 // A Task is a task of the program.
@@ -145,30 +156,87 @@ type Task struct {
 	ID     uint64 // unique in its scope
 	Name   string
 	Scope  *Scope
-	Bubble bool // a failure of it ends the scope
-	Master bool // its end is the end of the scope
-	Await  bool // the scope waits for it
+	Bubble bool // a failure ends the scope
+	Master bool // its end, with or without an error, ends the scope
+	Await  bool // a finalizing scope waits for it
 	State  TaskState
 
 	Spawned time.Duration
 	Started time.Duration
-	Ready   time.Duration // of Start: it called ready
-	Stuck   time.Duration // it was given up
-	Ended   time.Duration // for TaskLost: it was found ended then
+	Ready   time.Duration // when a task of Scope.Start called ready
+	Stuck   time.Duration // when its scope gave it up
+	Ended   time.Duration // in TaskLost, the time of the census that did not list it
 
 	Err       string
 	Stack     string          // of its panic, or of its goroutine when it was given up
 	Abandoned []time.Duration // when it stopped waiting for a call of Blocking
-	Scopes    []*Scope        // those that it opened by Run or New, in the order of opening
+	Scopes    []*Scope        // the scopes it opened by Run or New, in the order of opening
 }
 
-// Failed reports whether the task ended by an error of its own, or a panic.
+// Failed reports whether the task ended with an error of its own, a panic or runtime.Goexit.
 func (t *Task) Failed() bool {
 	return t.State == TaskFailed || t.State == TaskPanicked || t.State == TaskExited
 }
 
-// Unfinished reports whether the task had not ended when the log did.
+// Unfinished reports whether the task had not ended at the end of the log.
 func (t *Task) Unfinished() bool { return t.Ended == Never }
 
 // Path returns the path of the task's scope and the task's name, joined by a slash.
 func (t *Task) Path() string { return t.Scope.Path() + "/" + t.Name }
+
+// parentCanceled is the kind of a cause that is an ancestor's, or an outer context's.
+const parentCanceled = "parent canceled"
+
+// Culprit returns the first cause of the end of the scope: it follows causes of kind
+// "parent canceled" to the ancestors. The result is the scope that ended first, which is s
+// or an ancestor of s, and the task that ended it; the task is nil if it was no task but,
+// for instance, a timeout or a call of Cancel.
+//
+// A scope may also end because the task that opened it was canceled alone. Then the
+// result is that task and its scope, the parent, which has not ended. Both results are
+// nil if s has not ended, or if the log does not say why.
+func (s *Scope) Culprit() (*Task, *Scope) {
+	for {
+		task, scope := s.EndedBy()
+		if task != nil || scope == nil || scope == s {
+			return task, scope
+		}
+		s = scope
+	}
+}
+
+// EndedBy returns the immediate cause of the end of the scope, in the form of
+// [Scope.Culprit]. If the scope ended because its parent did, the result is nil and the
+// parent.
+func (s *Scope) EndedBy() (*Task, *Scope) {
+	switch {
+	case s.Cause == nil:
+		return nil, nil
+	case s.Cause.Kind != parentCanceled:
+		return s.Cause.By, s
+	case s.Parent == nil:
+		return nil, s // a context outside of all scopes was canceled
+	case s.endedWithParent():
+		return nil, s.Parent
+	case s.endedWithTask():
+		return s.By, s.Parent
+	default:
+		return nil, s // a context between s and its parent was canceled
+	}
+}
+
+// endedWithParent reports whether s, with a cause of kind "parent canceled", ended because
+// its parent did, and not because a context between the two was canceled. In general the
+// parent's line comes first. It may come a moment later if s was about to end anyway and
+// asked its parent; then the error names the parent.
+func (s *Scope) endedWithParent() bool {
+	at := s.Parent.Canceled
+	if at == Never || s.Closed != Never && at > s.Closed {
+		return false
+	}
+	return at <= s.Canceled || strings.HasPrefix(s.Cause.Err, "scope ")
+}
+
+// endedWithTask reports whether the cancellation of the task that opened s, if it was not
+// that of the parent, may be the cause.
+func (s *Scope) endedWithTask() bool { return s.By != nil && s.By.State == TaskCanceled }

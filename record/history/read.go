@@ -10,10 +10,10 @@ import (
 	"time"
 )
 
-// Read reads a log of package record, or several segments of one recording, in
-// their order. A log that ends in the middle of a line is read as far as it goes:
-// Truncated says so. Lines that make no sense are counted in Damaged. The error is
-// that of r, or says why this is no log that can be read.
+// Read reads a log of package record, or the concatenated segments of one recording in
+// their order. A log that ends in the middle of a line is read up to that line, and
+// Truncated is set. Lines that cannot be understood are skipped and counted in Damaged.
+// The error is that of r, or says why the input is not a log that can be read.
 func Read(r io.Reader) (*History, error) {
 	in := bufio.NewReaderSize(r, 1<<16)
 	rd := &reader{History: &History{}, scopes: make(map[uint64]*knownScope), tasks: make(map[taskKey]*knownTask)}
@@ -23,14 +23,14 @@ func Read(r io.Reader) (*History, error) {
 			return nil, fmt.Errorf("history: %w", err)
 		}
 		text = bytes.TrimSpace(text)
-		if err != nil && len(text) > 0 { // torn: only the first line is worth a look
+		if err != nil && len(text) > 0 { // a torn line is ignored, but for a torn header, which may explain what the file is
 			rd.Truncated, rd.Closed = true, false
 			if rd.Run != "" {
 				break
 			}
 		}
 		if len(text) > 0 {
-			if err := rd.take(text); err != nil {
+			if err := rd.handleLine(text); err != nil {
 				return nil, err
 			}
 		}
@@ -45,7 +45,7 @@ func Read(r io.Reader) (*History, error) {
 	return rd.History, nil
 }
 
-// readLine returns the next line, valid until the next call.
+// readLine returns the next line. It is valid until the next call.
 func readLine(in *bufio.Reader) ([]byte, error) {
 	text, err := in.ReadSlice('\n')
 	if !errors.Is(err, bufio.ErrBufferFull) {
@@ -59,56 +59,93 @@ func readLine(in *bufio.Reader) ([]byte, error) {
 	return long, err
 }
 
+// ReadAny reads a log of package record, as [Read] does, or a file of trio-vis, as
+// [ReadSCLogs] does. It distinguishes them by their first bytes. The error for any other
+// input says, where possible, what kind of file it is.
+func ReadAny(r io.Reader) (*History, error) {
+	in := bufio.NewReaderSize(r, 1<<16)
+	if start, _ := in.Peek(32); isPerfetto(start) {
+		return nil, errors.New("history: this is neither a log of traigo nor an sc-logs.json of trio-vis: it looks like a trace of Perfetto; look at that on ui.perfetto.dev")
+	}
+	for {
+		c, err := in.ReadByte()
+		if errors.Is(err, io.EOF) {
+			return nil, errors.New("history: the input is empty: there is neither a log of traigo in it nor an sc-logs.json of trio-vis")
+		}
+		if err != nil {
+			return nil, fmt.Errorf("history: %w", err)
+		}
+		if !isSpace(c) {
+			break
+		}
+	}
+	if err := in.UnreadByte(); err != nil {
+		return nil, fmt.Errorf("history: %w", err)
+	}
+	start, _ := in.Peek(256) // an error of r is returned again by the next read
+	if isHeader(start) || bytes.HasPrefix([]byte(`{"traigo":`), start) {
+		return Read(in)
+	}
+	if key := firstKey(start); key == "config" || key == "runRecords" {
+		return ReadSCLogs(in)
+	}
+	if hint := looksLike(start); hint != "" || start[0] != '{' {
+		return nil, fmt.Errorf("history: this is neither a log of traigo nor an sc-logs.json of trio-vis%s", hint)
+	}
+	return ReadSCLogs(in)
+}
+
 type taskKey struct{ scope, task uint64 }
 
-// A reader puts lines together.
+// A reader builds a history from lines.
 type reader struct {
 	*History
 	scopes map[uint64]*knownScope
 	tasks  map[taskKey]*knownTask
-	all    []*knownScope // in the order in which the log mentions them
-	line   line          // the one at hand
-	census census
-	alive  alive
+	all    []*knownScope // in the order of their first mention
+	line   line          // the current line
+	census census        // the current or last census
+	live   live
 }
 
-// A knownScope is a scope as far as the log has told of it.
+// A knownScope is a scope that some line has mentioned.
 type knownScope struct {
 	*Scope
-	begun  bool   // its beginning has been read
-	in, by uint64 // the parent and its task: they may come later
-	census int    // the last one that it was in
+	hasBegin bool   // the line of its beginning has been read
+	in, by   uint64 // IDs of the parent and the task that opened it; their lines may come later
+	census   int    // number of the last census that listed it
 }
 
+// A knownTask is a task that some line has mentioned.
 type knownTask struct {
 	*Task
-	begun  bool
-	heard  bool // some line is about it: others only name it
-	census int
+	hasBegin bool // the line of its beginning has been read
+	hasLine  bool // a line is about it; otherwise lines of scopes have only named it
+	census   int  // number of the last census that listed it
 }
 
-func (rd *reader) take(text []byte) error {
+func (rd *reader) handleLine(text []byte) error {
 	if rd.Run == "" || isHeader(text) {
-		rd.count(false)
-		return rd.begin(text)
+		rd.countInCensus(false)
+		return rd.readHeader(text)
 	}
 	if !rd.line.parse(text) {
-		rd.notice(text)
+		rd.readNotice(text)
 		return nil
 	}
 	rd.Closed = false
 	ok := rd.apply(&rd.line)
 	if ok {
-		rd.see(rd.line.at())
+		rd.extendTo(rd.line.at())
 	} else {
-		rd.Damaged++ // it costs no other line
+		rd.Damaged++
 	}
-	rd.count(ok && (rd.line.Kind == "scope" || rd.line.Kind == "spawn"))
+	rd.countInCensus(ok && (rd.line.Kind == "scope" || rd.line.Kind == "spawn"))
 	return nil
 }
 
-// begin takes the first line of a segment.
-func (rd *reader) begin(text []byte) error {
+// readHeader reads the first line of a segment.
+func (rd *reader) readHeader(text []byte) error {
 	head, err := headerOf(text)
 	switch {
 	case rd.Run != "" && head.Traigo == 0:
@@ -132,9 +169,9 @@ func (rd *reader) begin(text []byte) error {
 	return nil
 }
 
-// notice takes a line about the log itself.
-func (rd *reader) notice(text []byte) {
-	rd.count(false)
+// readNotice reads a line about the log itself.
+func (rd *reader) readNotice(text []byte) {
+	rd.countInCensus(false)
 	var l notice
 	if !l.parse(text) {
 		rd.Damaged++
@@ -151,12 +188,12 @@ func (rd *reader) notice(text []byte) {
 		rd.Damaged++
 		return
 	}
-	rd.see(at)
+	rd.extendTo(at)
 }
 
-func (rd *reader) see(at time.Duration) { rd.End = max(rd.End, at) }
+func (rd *reader) extendTo(at time.Duration) { rd.End = max(rd.End, at) }
 
-// apply takes a line about a scope or a task; false if it makes no sense.
+// apply applies a line about a scope or a task. It returns false if the line is not valid.
 func (rd *reader) apply(l *line) bool {
 	switch l.Kind {
 	case "scope":
@@ -169,7 +206,7 @@ func (rd *reader) apply(l *line) bool {
 		if l.ID == 0 {
 			return false
 		}
-		rd.revive(rd.scope(l.ID, l.at()))
+		rd.reopenScope(rd.scope(l.ID, l.at()))
 		rd.scopeStep(l)
 	case "start", "ready", "end", "stuck", "abandon":
 		if l.Scope == 0 || l.ID == 0 && l.Kind != "abandon" {
@@ -177,14 +214,14 @@ func (rd *reader) apply(l *line) bool {
 		}
 		if l.ID == 0 {
 			s := rd.scope(l.Scope, l.at())
-			rd.revive(s)
+			rd.reopenScope(s)
 			s.Abandoned = append(s.Abandoned, l.at())
 			return true
 		}
 		t := rd.task(l.Scope, l.ID, l.at())
-		t.heard = true
-		rd.see(l.at()) // even if it makes no sense: the task is known from it
-		rd.reviveTask(t)
+		t.hasLine = true
+		rd.extendTo(l.at()) // even if the line is not valid: the task is mentioned at that time
+		rd.reopenTask(t)
 		return t.step(l)
 	default:
 		return false
@@ -192,40 +229,40 @@ func (rd *reader) apply(l *line) bool {
 	return true
 }
 
-// opened takes the beginning of a scope: in a census that of one that may be known.
+// opened applies the beginning of a scope, which a census repeats.
 func (rd *reader) opened(l *line) bool {
 	if l.ID == 0 {
 		return false
 	}
 	s := rd.scope(l.ID, l.at())
-	if !s.begun {
-		s.begun, s.Name, s.Opened, s.Deadline = true, l.Name, l.at(), l.deadline()
+	if !s.hasBegin {
+		s.hasBegin, s.Name, s.Opened, s.Deadline = true, l.Name, l.at(), l.deadline()
 	}
 	if l.Deadline != nil {
-		s.Deadline = l.deadline() // it may have been set anew
+		s.Deadline = l.deadline() // in a census it may be a later one
 	}
 	if s.in == 0 && l.In != l.ID {
 		s.in = l.In
 	}
-	if s.by == 0 && l.By != 0 && l.In == s.in { // a census leaves it out when that task has ended
+	if s.by == 0 && l.By != 0 && l.In == s.in { // in a census the field is absent if the task has ended
 		s.by = l.By
 		if rd.scopes[s.in] != nil {
-			rd.task(s.in, s.by, l.at()) // now, so that a census can miss it
+			rd.task(s.in, s.by, l.at()) // made known now, so that a census without it ends it
 		}
 	}
 	s.census = rd.censusNumber()
-	if l.State == string(ScopeClosed) { // it is listed for a task that outlives it
+	if l.State == string(ScopeClosed) { // a census lists it because a task in it has not ended
 		if s.Closed == Never {
 			s.Closed, s.State = rd.censusTime(l.at()), ScopeLost
 		}
 		return true
 	}
-	rd.revive(s)
+	rd.reopenScope(s)
 	if s.State != ScopeClosed && l.State == string(ScopeFinalizing) && s.Finalized == Never {
 		s.Finalized = rd.censusTime(l.at())
 	}
 	if s.State != ScopeClosed && l.State == string(ScopeCanceling) && s.Cause == nil {
-		kind, err, _ := strings.Cut(l.Err, ": ") // as a snapshot puts it
+		kind, err, _ := strings.Cut(l.Err, ": ") // in a census both are in one field
 		s.Canceled, s.Cause = rd.censusTime(l.at()), &Cause{Kind: kind, Err: err}
 	}
 	s.State = s.stateNow()
@@ -237,12 +274,12 @@ func (rd *reader) spawned(l *line) bool {
 		return false
 	}
 	t := rd.task(l.Scope, l.ID, l.at())
-	if !t.begun {
-		t.begun, t.Name, t.Spawned = true, l.Name, l.at()
+	if !t.hasBegin {
+		t.hasBegin, t.Name, t.Spawned = true, l.Name, l.at()
 		t.Bubble, t.Master, t.Await = strings.Contains(l.Flags, "b"), strings.Contains(l.Flags, "m"), strings.Contains(l.Flags, "w")
 	}
-	t.heard = true
-	rd.reviveTask(t)
+	t.hasLine = true
+	rd.reopenTask(t)
 	switch l.State {
 	case "", string(TaskQueued):
 	case string(TaskStuck), "given up":
@@ -252,7 +289,7 @@ func (rd *reader) spawned(l *line) bool {
 		fallthrough
 	default:
 		if t.Started == Never {
-			t.Started = l.at() // or some time after it: nobody knows
+			t.Started = l.at() // the earliest possible time; the real one is lost
 		}
 	}
 	if t.Unfinished() {
@@ -260,4 +297,81 @@ func (rd *reader) spawned(l *line) bool {
 	}
 	t.census = rd.censusNumber()
 	return true
+}
+
+// scopeStep applies a line about a scope that is known.
+func (rd *reader) scopeStep(l *line) {
+	s := rd.scopes[l.ID]
+	switch l.Kind {
+	case "finalize":
+		s.Finalized = l.at()
+	case "cancel":
+		s.Canceled, s.Cause = l.at(), &Cause{Kind: l.Why, Err: l.Err}
+		if l.By != 0 {
+			s.Cause.By = rd.task(l.ID, l.By, l.at()).Task
+		}
+	case "close":
+		s.Closed, s.Err = l.at(), l.Err
+	}
+	s.State = s.stateNow()
+}
+
+// stateNow returns the state that follows from the times.
+func (s *Scope) stateNow() ScopeState {
+	switch {
+	case s.Closed != Never:
+		return ScopeClosed
+	case s.Canceled != Never:
+		return ScopeCanceling
+	case s.Finalized != Never:
+		return ScopeFinalizing
+	default:
+		return ScopeOpen
+	}
+}
+
+// step applies a line about the task. It returns false if the line is not valid.
+func (t *Task) step(l *line) bool {
+	switch l.Kind {
+	case "start":
+		t.Started = l.at()
+	case "ready":
+		t.Ready = l.at()
+	case "abandon":
+		t.Abandoned = append(t.Abandoned, l.at())
+	case "stuck":
+		t.Stuck = l.at()
+		if t.Stack == "" {
+			t.Stack = l.Stack
+		}
+	case "end":
+		t.Ended, t.State, t.Err = l.at(), TaskState(l.State), l.Err
+		if l.Stack != "" {
+			t.Stack = l.Stack
+		}
+		if !endStates[t.State] {
+			t.State = TaskLost // an unknown state: the task has ended, but how is not known
+			return false
+		}
+	}
+	if t.Unfinished() {
+		t.State = t.stateNow()
+	}
+	return true
+}
+
+// stateNow returns the state that follows from the times, for a task that has not ended.
+func (t *Task) stateNow() TaskState {
+	switch {
+	case t.Stuck != Never:
+		return TaskStuck
+	case t.Started != Never:
+		return TaskRunning
+	default:
+		return TaskQueued
+	}
+}
+
+var endStates = map[TaskState]bool{
+	TaskOK: true, TaskFailed: true, TaskCanceled: true, TaskPanicked: true, TaskExited: true,
 }

@@ -1,33 +1,23 @@
 package history_test
 
 import (
+	"bytes"
+	"compress/gzip"
+	"errors"
 	"strings"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/traigo/traigo/record/history"
+	"github.com/traigo/traigo/record/internal/logtest"
 )
 
-const header = `{"traigo":1,"t0":"2026-11-21T01:02:03.000000004Z","run":"6f1c9a0e","pid":71,"go":"go1.26","program":"example.com/chat"}` + "\n"
-
-// chat is the log that docs/log-format.md shows.
-const chat = header + `{"t":1000,"k":"scope","id":3,"n":"server"}
-{"t":2100,"k":"spawn","s":3,"id":1,"n":"accept","f":"bwm"}
-{"t":2300,"k":"start","s":3,"id":1}
-{"t":2900,"k":"scope","id":4,"in":3,"by":1,"n":"conn","dl":5000002900}
-{"t":9000,"k":"end","s":3,"id":1,"st":"failed","err":"accept: too many open files"}
-{"t":9050,"k":"cancel","id":3,"why":"task failed","by":1,"err":"accept: too many open files"}
-{"t":9051,"k":"cancel","id":4,"why":"parent canceled"}
-{"t":9100,"k":"close","id":4,"err":"…"}
-{"t":9900,"k":"close","id":3,"err":"scope \"server\": task \"accept\": accept: too many open files"}
-{"t":9901,"k":"bye"}
-`
-
 func TestReadPutsTheLinesTogether(t *testing.T) {
-	h, err := history.Read(strings.NewReader(chat))
+	h, err := history.Read(strings.NewReader(logtest.Chat))
 	require.NoError(t, err)
 	assert.Equal(t, 71, h.PID)
 	assert.Equal(t, 2026, h.Started.Year())
@@ -53,7 +43,7 @@ func TestReadPutsTheLinesTogether(t *testing.T) {
 }
 
 func TestReadSaysWhatIsMissing(t *testing.T) {
-	torn := chat[:strings.Index(chat, `"k":"end"`)]
+	torn := logtest.Chat[:strings.Index(logtest.Chat, `"k":"end"`)]
 	h, err := history.Read(strings.NewReader(torn))
 	require.NoError(t, err)
 	assert.True(t, h.Truncated)
@@ -61,7 +51,7 @@ func TestReadSaysWhatIsMissing(t *testing.T) {
 	assert.True(t, h.Scopes[0].Tasks[0].Unfinished())
 	assert.Equal(t, history.TaskRunning, h.Scopes[0].Tasks[0].State)
 
-	gap := header + `{"t":1000,"k":"scope","id":3,"n":"server"}
+	gap := logtest.Header + `{"t":1000,"k":"scope","id":3,"n":"server"}
 {"t":2000,"k":"spawn","s":3,"id":1,"n":"gone","f":"b"}
 {"t":2000,"k":"spawn","s":3,"id":2,"n":"here","f":"b"}
 {"t":2000,"k":"scope","id":5,"in":3,"n":"gone"}
@@ -89,12 +79,128 @@ nonsense
 func TestReadRefusesWhatItCannotRead(t *testing.T) {
 	for _, row := range []struct{ log, says string }{
 		{"", "empty"},
-		{header[:20], "no log of traigo"},
+		{logtest.Header[:20], "no log of traigo"},
 		{"hello\n", "no log of traigo"},
 		{`{"traigo":2,"run":"x"}` + "\n", "reads version 1"},
-		{header + strings.Replace(header, "6f1c9a0e", "00000000", 1), "two recordings"},
+		{logtest.Header + strings.Replace(logtest.Header, "6f1c9a0e", "00000000", 1), "two recordings"},
 	} {
 		_, err := history.Read(strings.NewReader(row.log))
 		assert.ErrorContains(t, err, row.says, row.log)
+	}
+}
+
+func TestReadAnyTellsTheFormatsApart(t *testing.T) {
+	for says, text := range map[string]string{
+		"a log":                     logtest.Chat,
+		"a log below empty lines":   "\n  \r\n" + logtest.Chat,
+		"a file of trio-vis":        logtest.Fetch,
+		"one with other keys first": `{"x":1,"runRecords":[]}`,
+	} {
+		_, err := history.ReadAny(strings.NewReader(text))
+		require.NoError(t, err, says)
+		_, err = history.ReadAny(iotest.OneByteReader(strings.NewReader(text)))
+		require.NoError(t, err, says)
+	}
+	h, err := history.ReadAny(strings.NewReader(logtest.Chat))
+	require.NoError(t, err)
+	assert.False(t, h.TrioVis)
+	h, err = history.ReadAny(strings.NewReader(logtest.Fetch))
+	require.NoError(t, err)
+	assert.True(t, h.TrioVis)
+}
+
+func TestReadAnySaysWhatItHasGot(t *testing.T) {
+	var zipped bytes.Buffer
+	zip := gzip.NewWriter(&zipped)
+	_, err := zip.Write([]byte(logtest.Chat))
+	require.NoError(t, err)
+	require.NoError(t, zip.Close())
+	for _, row := range []struct{ text, says string }{
+		{"", "is empty"},
+		{" \n\t", "is empty"},
+		{zipped.String(), "gunzip"},
+		{`{"traceEvents":[]}`, "Chrome trace"},
+		{`[{"ph":"B"}]`, "Chrome trace"},
+		{"\n\x06h\x01R\x02\x08\x01", "Perfetto"},
+		{"<!doctype html>", "page"},
+		{logtest.Chat[len(logtest.Header):], "first line is missing"},
+		{`{"time":"2026-11-21T01:02:03Z","level":"INFO","msg":"hello"}`, "logger"},
+		{`{"id":1,"name":"server","path":"server"}`, "snapshot"},
+		{"go 1.26 trace\x00\x00\x00", "go tool trace"},
+		{"hello", "neither a log of traigo nor an sc-logs.json"},
+		{`{"hello":1}`, "no runRecords"},
+		{`{"traigo":3}`, "reads version 1"},
+	} {
+		_, err := history.ReadAny(strings.NewReader(row.text))
+		require.ErrorContains(t, err, row.says)
+		assert.True(t, strings.HasPrefix(err.Error(), "history: "), err.Error())
+	}
+	_, err = history.Read(strings.NewReader(zipped.String()))
+	assert.ErrorContains(t, err, "gunzip")
+}
+
+func TestReadersReturnTheErrorOfTheReader(t *testing.T) {
+	broken := errors.New("broken")
+	for _, before := range []string{"", logtest.Header, logtest.Chat, "{", logtest.Fetch[:300]} {
+		r := func() *failingReader { return &failingReader{strings.NewReader(before), broken} }
+		_, err := history.ReadAny(r())
+		require.ErrorIs(t, err, broken, before)
+		if before != logtest.Fetch[:300] {
+			_, err = history.Read(r())
+			require.ErrorIs(t, err, broken, before)
+		}
+		_, err = history.ReadSCLogs(r())
+		if !strings.HasPrefix(before, logtest.Header) {
+			require.ErrorIs(t, err, broken, before)
+		}
+	}
+}
+
+// A failingReader returns an error at its end.
+type failingReader struct {
+	*strings.Reader
+	err error
+}
+
+func (r *failingReader) Read(b []byte) (int, error) {
+	if r.Len() == 0 {
+		return 0, r.err
+	}
+	return r.Reader.Read(b)
+}
+
+// The history of a real program's log, complete or cut off, is consistent.
+func TestReadTakesTheLogOfAnyProgram(t *testing.T) {
+	for seed := range uint64(10) {
+		log := logtest.Program(t, seed)
+		logtest.Check(t, logtest.Read(t, log))
+		logtest.Check(t, logtest.Read(t, log[:len(log)/2]))
+	}
+}
+
+func FuzzRead(f *testing.F) {
+	f.Add([]byte(logtest.Chat))
+	for seed := range uint64(20) {
+		f.Add([]byte(logtest.Random(seed)))
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		if h, err := history.Read(bytes.NewReader(text)); err == nil {
+			logtest.Check(t, h)
+		}
+		// After a header, no line makes Read fail, except for one that begins like a header.
+		if h, err := history.Read(bytes.NewReader(append([]byte(logtest.Header), text...))); err == nil {
+			logtest.Check(t, h)
+		} else {
+			require.Contains(t, string(text), `{"traigo":`)
+		}
+	})
+}
+
+func BenchmarkRead(b *testing.B) {
+	log := logtest.Big(100_000, false)
+	b.SetBytes(int64(len(log)))
+	for b.Loop() {
+		_, err := history.Read(strings.NewReader(log))
+		require.NoError(b, err)
 	}
 }

@@ -1,0 +1,222 @@
+// Package export writes the history of a program in other formats: as a file of trio-vis,
+// as traces for Chrome's trace viewer and Perfetto, and as a tree in text.
+//
+// Each function returns the first error of its writer.
+package export
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/traigo/traigo/record/history"
+)
+
+// A sink is a buffered writer whose errors are returned at the end, by writeTo.
+type sink struct{ buffer *bufio.Writer }
+
+func (s sink) text(text string)  { _, _ = s.buffer.WriteString(text) }
+func (s sink) bytes(text []byte) { _, _ = s.buffer.Write(text) }
+
+// writeTo calls write with a sink for w and returns the first error of w.
+func writeTo(w io.Writer, write func(sink)) error {
+	out := bufio.NewWriterSize(w, 1<<16)
+	write(sink{out})
+	if err := out.Flush(); err != nil {
+		return fmt.Errorf("export: %w", err)
+	}
+	return nil
+}
+
+// appendQuoted appends s as a JSON string.
+func appendQuoted(b []byte, s string) []byte {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c == '"' || c == '\\' || c > '~' {
+			text, _ := json.Marshal(s) // a string cannot fail
+			return append(b, text...)
+		}
+	}
+	b = append(b, '"')
+	b = append(b, s...)
+	return append(b, '"')
+}
+
+func quoted(s string) string { return string(appendQuoted(nil, s)) }
+
+// oneLine returns the first limit characters of the first line of s, with escapes for
+// characters that could control a terminal, or reverse the direction of the text around them.
+func oneLine(s string, limit int) string {
+	line, _, more := strings.Cut(s, "\n")
+	var b strings.Builder
+	for i := 0; i < len(line); limit-- {
+		r, size := utf8.DecodeRuneInString(line[i:])
+		switch {
+		case limit == 0:
+			b.WriteString("…")
+			return b.String()
+		case r == utf8.RuneError && size == 1:
+			fmt.Fprintf(&b, `\x%02x`, line[i])
+		case unicode.IsGraphic(r):
+			b.WriteRune(r)
+		default:
+			b.WriteString(strings.Trim(strconv.QuoteRune(r), "'"))
+		}
+		i += size
+	}
+	if more {
+		b.WriteString(" …")
+	}
+	return b.String()
+}
+
+// title returns the name of the program.
+func title(h *history.History) string {
+	switch {
+	case h.Program != "":
+		return h.Program
+	case h.TrioVis:
+		return "a program of trio"
+	default:
+		return "a program"
+	}
+}
+
+// warnings returns a sentence for each kind of information that is missing from the history.
+func warnings(h *history.History) (all []string) {
+	add := func(format string, args ...any) { all = append(all, fmt.Sprintf(format, args...)) }
+	if !h.Closed && !h.TrioVis {
+		what, other := "has no last line", ""
+		if h.Truncated {
+			what = "ends in the middle of a line"
+		}
+		if h.Segment != 0 {
+			other = "it goes on in the next file, or "
+		}
+		add("The log %s: %sthe program crashed, was killed, or still runs. Nothing is known after %s.", what, other, span(h, h.End))
+	}
+	const maxLosses = 5
+	for i, l := range h.Losses {
+		if i == maxLosses {
+			add("… and at %s more.", plural(uint64(len(h.Losses)-maxLosses), "place"))
+			break
+		}
+		lines := "Lines"
+		if l.Lines != 0 {
+			lines = plural(l.Lines, "line")
+		}
+		add("%s missing at %s: %s.", lines, span(h, l.At), oneLine(strings.TrimSuffix(l.Why, "."), 120))
+	}
+	if h.Damaged > 0 {
+		add("%s of it made no sense.", plural(uint64(h.Damaged), "line"))
+	}
+	if h.TrioVis {
+		add("trio-vis does not record how tasks end: each that has exited is shown as ok.")
+	}
+	if h.Ordinal {
+		add("It has no times either: they are numbers of events.")
+	}
+	return all
+}
+
+// span formats a duration with three digits, or as a number of events if times are ordinal.
+func span(h *history.History, d time.Duration) string {
+	if h.Ordinal {
+		return plural(uint64(d/time.Millisecond), "event")
+	}
+	unit := time.Duration(1)
+	for d/unit >= 1000 {
+		unit *= 10
+	}
+	if d >= time.Minute {
+		unit = time.Second
+	}
+	return d.Round(unit).String()
+}
+
+func plural(n uint64, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return thousands(n) + " " + what + "s"
+}
+
+func thousands(n uint64) string {
+	s := strconv.FormatUint(n, 10)
+	for i := len(s) - 3; i > 0; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return s
+}
+
+// parentCanceled is the kind of a cause that is an ancestor's, or an outer context's.
+const parentCanceled = "parent canceled"
+
+// A culprit is the result of Scope.Culprit.
+type culprit struct {
+	task  *history.Task
+	scope *history.Scope
+}
+
+// culprits caches the results of Scope.Culprit. Without it a chain of n nested scopes would
+// take n² steps.
+type culprits map[*history.Scope]culprit
+
+func (cache culprits) of(s *history.Scope) culprit {
+	var path []*history.Scope
+	for {
+		if c, ok := cache[s]; ok {
+			return cache.add(c, path)
+		}
+		path = append(path, s)
+		task, scope := s.EndedBy()
+		if task != nil || scope == nil || scope == s {
+			return cache.add(culprit{task, scope}, path)
+		}
+		s = scope
+	}
+}
+
+func (cache culprits) add(c culprit, path []*history.Scope) culprit {
+	for _, s := range path {
+		cache[s] = c
+	}
+	return c
+}
+
+// shortPath returns the path of a scope from at most 63 levels up: with full paths, a
+// chain of n nested scopes would take n² names.
+func shortPath(s *history.Scope) string {
+	var names []string
+	for ; s != nil; s = s.Parent {
+		if len(names) == 64 {
+			names = append(names, "…")
+			break
+		}
+		names = append(names, s.Name)
+	}
+	slices.Reverse(names)
+	return strings.Join(names, "/")
+}
+
+// reason returns the error of a task that has failed or panicked, as far as it adds to the
+// task's name and state.
+func reason(t *history.Task) string {
+	switch t.State {
+	case history.TaskFailed:
+		return t.Err
+	case history.TaskPanicked:
+		if _, value, found := strings.Cut(t.Err, " panicked: "); found {
+			return value
+		}
+		return t.Err
+	default:
+		return ""
+	}
+}

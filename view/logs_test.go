@@ -1,0 +1,336 @@
+package view_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/traigo/traigo"
+)
+
+// The logs of real programs come first, then two large logs and some unusual ones that are
+// written by hand.
+
+// working returns a task that takes a time, unless it is canceled.
+func working(d time.Duration) func(context.Context) error {
+	return func(ctx context.Context) error { return traigo.Sleep(ctx, d) }
+}
+
+// small returns the log of a program without failures.
+func small(t *testing.T) []byte {
+	return record(t, func(t *testing.T, watched traigo.ScopeOption) {
+		err := traigo.Run(t.Context(), func(ctx context.Context, s *traigo.Scope) error {
+			s.Spawn(working(1200*time.Millisecond), traigo.Name("heartbeat"), traigo.Awaited(false))
+			if err := s.Spawn(working(90*time.Millisecond), traigo.Name("load config")).Wait(ctx); err != nil {
+				return err
+			}
+			s.Spawn(working(310*time.Millisecond), traigo.Name("fetch orders"))
+			users := s.Spawn(func(ctx context.Context) error {
+				return traigo.Run(ctx, func(_ context.Context, pages *traigo.Scope) error {
+					for i := range 4 {
+						pages.Spawn(working(time.Duration(120+70*(i*5%4))*time.Millisecond), traigo.Name(fmt.Sprintf("page %d", i+1)))
+					}
+					return nil
+				}, traigo.Name("user pages"), traigo.Limit(3))
+			}, traigo.Name("fetch users"))
+			if err := users.Wait(ctx); err != nil {
+				return err
+			}
+			render := s.Fork(traigo.Name("render"))
+			render.Spawn(working(220*time.Millisecond), traigo.Name("charts"))
+			render.Spawn(working(140*time.Millisecond), traigo.Name("tables"))
+			return render.Wait()
+		}, watched, traigo.Name("report"), traigo.Timeout(5*time.Second))
+		if err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+var errFiles = errors.New("too many open files")
+
+// failing returns the log of a server whose accept fails while connections are open. One of
+// them takes a while to end.
+func failing(t *testing.T) []byte {
+	return record(t, func(t *testing.T, watched traigo.ScopeOption) {
+		err := traigo.Run(t.Context(), func(_ context.Context, s *traigo.Scope) error {
+			s.Spawn(working(time.Hour), traigo.Name("metrics"), traigo.Awaited(false))
+			s.Spawn(func(ctx context.Context) error {
+				if err := traigo.Sleep(ctx, 1700*time.Millisecond); err != nil {
+					return err
+				}
+				return errors.New("dns: no such host")
+			}, traigo.Name("report usage"), traigo.Bubble(false))
+			s.Spawn(func(ctx context.Context) error {
+				for i, wait := range []int{300, 500, 700, 600, 400} {
+					if err := traigo.Sleep(ctx, time.Duration(wait)*time.Millisecond); err != nil {
+						return err
+					}
+					s.Spawn(conn(i), traigo.Name(fmt.Sprintf("conn %d", i+1)))
+				}
+				if err := traigo.Sleep(ctx, 700*time.Millisecond); err != nil {
+					return err
+				}
+				return errFiles
+			}, traigo.Name("accept"), traigo.Master(true))
+			return nil
+		}, watched, traigo.Name("server"))
+		if !errors.Is(err, errFiles) {
+			t.Error(err)
+		}
+	})
+}
+
+// conn returns the task of a connection. The first two end by themselves, the others are
+// canceled.
+func conn(i int) func(context.Context) error {
+	return func(ctx context.Context) error {
+		return traigo.Run(ctx, func(_ context.Context, s *traigo.Scope) error {
+			life := time.Duration(900+300*i) * time.Millisecond
+			if i >= 2 {
+				life = time.Hour
+			}
+			s.Spawn(working(life), traigo.Name("read"))
+			s.Spawn(working(life), traigo.Name("write"))
+			if i == 3 {
+				s.Spawn(func(ctx context.Context) error {
+					<-ctx.Done()
+					time.Sleep(450 * time.Millisecond) // it flushes its buffers
+					return ctx.Err()
+				}, traigo.Name("flush"))
+			}
+			return nil
+		}, traigo.Name("session"))
+	}
+}
+
+// crashed returns the log of failing as a process that is killed would leave it.
+func crashed(t *testing.T) []byte {
+	whole := failing(t)
+	return whole[:bytes.Index(whole, []byte(`"st":"failed"`))+120]
+}
+
+// crawl returns the log of 500 tasks, 24 at a time, until one of them fails.
+func crawl(t *testing.T) []byte {
+	random := rand.New(rand.NewPCG(1, 500))
+	return record(t, func(t *testing.T, watched traigo.ScopeOption) {
+		err := traigo.Run(t.Context(), func(context.Context, *traigo.Scope) error { return nil }, watched, traigo.Name("warm up"))
+		if err != nil {
+			t.Error(err)
+		}
+		_ = traigo.Run(t.Context(), func(_ context.Context, s *traigo.Scope) error {
+			for i := range 500 {
+				life := time.Duration(20+random.ExpFloat64()*180) * time.Millisecond
+				name := traigo.Name(fmt.Sprintf("page %d", i))
+				switch {
+				case i == 470:
+					s.Spawn(func(context.Context) error { time.Sleep(life); return errors.New("robots.txt: we are banned") }, name)
+				case i%61 == 60:
+					s.Spawn(func(context.Context) error { time.Sleep(life); return errors.New("404 Not Found") }, name, traigo.Bubble(false))
+				default:
+					s.Spawn(working(life), name)
+				}
+			}
+			return nil
+		}, watched, traigo.Name("crawl"), traigo.Limit(24))
+	})
+}
+
+// hundredThousand returns the log of a server with 2,500 sessions of 40 spans. One session
+// in a hundred fails. At the end the server times out.
+func hundredThousand() []byte {
+	random := rand.New(rand.NewPCG(1, 100_000))
+	var b bytes.Buffer
+	b.WriteString(header)
+	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
+	line(`{"t":0,"k":"scope","id":1,"n":"server"}`)
+	const end = 60_000_000_000
+	for i := 1; i <= 2500; i++ {
+		begin := random.Int64N(end * 95 / 100)
+		session := i + 1
+		line(`{"t":%d,"k":"spawn","s":1,"id":%d,"n":"conn %d","f":"w"}`, begin, i, i)
+		line(`{"t":%d,"k":"start","s":1,"id":%d}`, begin+1000, i)
+		line(`{"t":%d,"k":"scope","id":%d,"in":1,"by":%d,"n":"session"}`, begin+2000, session, i)
+		at, last, failed := begin+3000, begin, false
+		for k := 1; k <= 38 && !failed && at < end; k++ {
+			life := int64(random.ExpFloat64() * 40_000_000)
+			line(`{"t":%d,"k":"spawn","s":%d,"id":%d,"n":"request %d","f":"bw"}`, at, session, k, k)
+			line(`{"t":%d,"k":"start","s":%d,"id":%d}`, at+500, session, k)
+			state := `"ok"`
+			if i%100 == 0 && k == 38 {
+				failed, state = true, `"failed","err":"bad request"`
+			}
+			line(`{"t":%d,"k":"end","s":%d,"id":%d,"st":%s}`, min(at+life, end), session, k, state)
+			last = max(last, at+life)
+			at += int64(random.ExpFloat64() * 30_000_000)
+		}
+		switch {
+		case failed:
+			line(`{"t":%d,"k":"cancel","id":%d,"why":"task failed","by":38,"err":"bad request"}`, last, session)
+			line(`{"t":%d,"k":"close","id":%d,"err":"bad request"}`, last+1000, session)
+			line(`{"t":%d,"k":"end","s":1,"id":%d,"st":"failed","err":"bad request"}`, last+2000, i)
+		case last < end:
+			line(`{"t":%d,"k":"close","id":%d}`, last+1000, session)
+			line(`{"t":%d,"k":"end","s":1,"id":%d,"st":"ok"}`, last+2000, i)
+		default:
+			line(`{"t":%d,"k":"cancel","id":%d,"why":"parent canceled"}`, end+2000, session)
+			line(`{"t":%d,"k":"close","id":%d,"err":"parent canceled"}`, end+3000, session)
+			line(`{"t":%d,"k":"end","s":1,"id":%d,"st":"canceled","err":"canceled"}`, end+4000, i)
+		}
+	}
+	line(`{"t":%d,"k":"cancel","id":1,"why":"timeout","err":"scope \"server\" timed out after 1m0s"}`, end)
+	line(`{"t":%d,"k":"close","id":1,"err":"scope \"server\" timed out after 1m0s"}`, end+10_000)
+	line(`{"t":%d,"k":"bye"}`, end+11_000)
+	return b.Bytes()
+}
+
+// flat returns a log of 100,000 tasks that are all alive at one time.
+func flat() []byte {
+	random := rand.New(rand.NewPCG(1, 1))
+	var b bytes.Buffer
+	b.WriteString(header)
+	fmt.Fprintln(&b, `{"t":0,"k":"scope","id":1,"n":"crowd"}`)
+	for i := 1; i < 100_000; i++ {
+		begin := int64(i) * 10_000
+		fmt.Fprintf(&b, `{"t":%d,"k":"spawn","s":1,"id":%d,"n":"task %d","f":"bw"}`+"\n", begin, i, i)
+		fmt.Fprintf(&b, `{"t":%d,"k":"start","s":1,"id":%d}`+"\n", begin+500, i)
+		fmt.Fprintf(&b, `{"t":%d,"k":"end","s":1,"id":%d,"st":"ok"}`+"\n", 1_000_000_000+random.Int64N(1_000_000_000), i)
+	}
+	fmt.Fprintln(&b, `{"t":2000001000,"k":"close","id":1}`)
+	fmt.Fprintln(&b, `{"t":2000002000,"k":"bye"}`)
+	return b.Bytes()
+}
+
+// lossy returns a log with a gap and a census.
+func lossy() []byte {
+	return logOf(
+		`{"t":1000000,"k":"scope","id":3,"n":"server"}`,
+		`{"t":2000000,"k":"spawn","s":3,"id":1,"n":"gone","f":"bw"}`,
+		`{"t":2100000,"k":"start","s":3,"id":1}`,
+		`{"t":2000000,"k":"spawn","s":3,"id":2,"n":"here","f":"bw"}`,
+		`{"t":2200000,"k":"start","s":3,"id":2}`,
+		`{"t":50000000,"k":"lost","n":812,"why":"the writer was too slow"}`,
+		`{"t":50001000,"k":"live","n":2}`,
+		`{"t":1000000,"k":"scope","id":3,"n":"server","st":"open"}`,
+		`{"t":2000000,"k":"spawn","s":3,"id":2,"n":"here","f":"bw","st":"running"}`,
+		`{"t":80000000,"k":"end","s":3,"id":2,"st":"ok"}`,
+		`{"t":81000000,"k":"cancel","id":3,"why":"completed"}`,
+		`{"t":81000100,"k":"close","id":3}`,
+		`{"t":81000200,"k":"bye"}`,
+	)
+}
+
+// given returns a log with a task that is given up, with its stack, and one that panics.
+func given() []byte {
+	return logOf(
+		`{"t":0,"k":"scope","id":1,"n":"job"}`,
+		`{"t":1000000,"k":"spawn","s":1,"id":1,"n":"deaf","f":"bw"}`,
+		`{"t":1000100,"k":"start","s":1,"id":1}`,
+		`{"t":1000000,"k":"spawn","s":1,"id":2,"n":"parse","f":"bw"}`,
+		`{"t":1000100,"k":"start","s":1,"id":2}`,
+		`{"t":20000000,"k":"end","s":1,"id":2,"st":"panicked","err":"index out of range","stack":"goroutine 7 [running]:\nmain.parse(…)\n\t/src/main.go:41"}`,
+		`{"t":20000100,"k":"cancel","id":1,"why":"panicked","by":2,"err":"index out of range"}`,
+		`{"t":30000000,"k":"stuck","s":1,"id":1,"stack":"goroutine 6 [chan receive]:\nmain.deaf(…)\n\t/src/main.go:17"}`,
+		`{"t":30000100,"k":"close","id":1,"err":"task \"parse\" panicked"}`,
+		`{"t":30000200,"k":"bye"}`,
+	)
+}
+
+// climbing returns a log in which a failure is passed up from a scope to its parent.
+func climbing() []byte {
+	return logOf(
+		`{"t":0,"k":"scope","id":1,"n":"app"}`,
+		`{"t":100,"k":"spawn","s":1,"id":1,"n":"import","f":"bw"}`,
+		`{"t":200,"k":"start","s":1,"id":1}`,
+		`{"t":300,"k":"spawn","s":1,"id":2,"n":"serve","f":"bw"}`,
+		`{"t":400,"k":"start","s":1,"id":2}`,
+		`{"t":500,"k":"scope","id":2,"in":1,"by":1,"n":"batch"}`,
+		`{"t":600,"k":"spawn","s":2,"id":1,"n":"row","f":"bw"}`,
+		`{"t":700,"k":"spawn","s":2,"id":2,"n":"index","f":"bw"}`,
+		`{"t":5000,"k":"end","s":2,"id":1,"st":"failed","err":"bad row"}`,
+		`{"t":5100,"k":"cancel","id":2,"why":"task failed","by":1,"err":"bad row"}`,
+		`{"t":5200,"k":"end","s":2,"id":2,"st":"canceled","err":"context canceled"}`,
+		`{"t":5300,"k":"close","id":2,"err":"bad row"}`,
+		`{"t":5400,"k":"end","s":1,"id":1,"st":"failed","err":"bad row"}`,
+		`{"t":5500,"k":"cancel","id":1,"why":"task failed","by":1,"err":"bad row"}`,
+		`{"t":5600,"k":"end","s":1,"id":2,"st":"canceled","err":"context canceled"}`,
+		`{"t":5700,"k":"close","id":1,"err":"bad row"}`,
+		`{"t":5800,"k":"bye"}`,
+	)
+}
+
+// instant returns the log of a scope that takes no time.
+func instant() []byte {
+	return logOf(`{"t":0,"k":"scope","id":1,"n":"blink"}`, `{"t":0,"k":"close","id":1}`, `{"t":0,"k":"bye"}`)
+}
+
+// hour returns the log of a long run with something short at its end.
+func hour() []byte {
+	return logOf(
+		`{"t":0,"k":"scope","id":1,"n":"server"}`,
+		`{"t":3599999999500,"k":"spawn","s":1,"id":1,"n":"blip","f":"bw"}`,
+		`{"t":3599999999700,"k":"end","s":1,"id":1,"st":"ok"}`,
+		`{"t":3600000000000,"k":"close","id":1}`,
+		`{"t":3600000000000,"k":"bye"}`,
+	)
+}
+
+var hostileNames = []string{
+	`</script><script>document.title='pwned'</script>`,
+	`<img src=x onerror="document.title='pwned'">`,
+	strings.Repeat("long ", 2000),
+	"abc\u202egnp.exe",
+	"nul\x00bell\x07escape\x1b[31m del\x7f",
+	"👩‍👩‍👧‍👦 семья 家族 عائلة",
+	"",
+	"two\nlines\tand a tab",
+	"-->]]>${1}{{.}}%s",
+	"__proto__",
+	"\u2028\u2029\ufeff\u200b",
+}
+
+// nasty returns a log with names that try to break the page.
+func nasty() []byte {
+	var b bytes.Buffer
+	b.WriteString(header)
+	quoted := func(s string) string {
+		text, err := json.Marshal(s)
+		if err != nil {
+			panic(err)
+		}
+		return string(text)
+	}
+	fmt.Fprintln(&b, `{"t":0,"k":"scope","id":1,"n":"root"}`)
+	for i, name := range hostileNames {
+		fmt.Fprintf(&b, `{"t":%d,"k":"spawn","s":1,"id":%d,"n":%s,"f":"w"}`+"\n", 10*i, i+1, quoted(name))
+		fmt.Fprintf(&b, `{"t":%d,"k":"start","s":1,"id":%d}`+"\n", 10*i+1, i+1)
+		fmt.Fprintf(&b, `{"t":%d,"k":"scope","id":%d,"in":1,"by":%d,"n":%s}`+"\n", 10*i+2, i+100, i+1, quoted(name))
+		fmt.Fprintf(&b, `{"t":%d,"k":"end","s":1,"id":%d,"st":"failed","err":%s,"stack":%s}`+"\n", 400+10*i, i+1, quoted(name), quoted(name))
+	}
+	fmt.Fprintf(&b, `{"t":600,"k":"cancel","id":1,"why":"task failed","by":1,"err":%s}`+"\n", quoted(hostileNames[0]))
+	fmt.Fprintf(&b, `{"t":700,"k":"close","id":1,"err":%s}`+"\n", quoted(hostileNames[0]))
+	return b.Bytes()
+}
+
+// trioVis is a file in the format of trio-vis.
+const trioVis = `{"config": {"makeDirectScopeTransparent": true}, "runRecords": [
+	{"time": 0, "desc": "created", "name": "main-0__TRIO_VIS_Tscope", "type": "scope"},
+	{"time": 1, "desc": "created", "name": "main-0", "type": "task", "parent": "main-0__TRIO_VIS_Tscope"},
+	{"time": 2, "desc": "created", "name": "nursery-0", "type": "scope", "parent": "main-0__TRIO_VIS_Tscope"},
+	{"time": 3, "desc": "created", "name": "worker-0__TRIO_VIS_Tscope", "type": "scope", "parent": "nursery-0"},
+	{"time": 4, "desc": "created", "name": "worker-0", "type": "task", "parent": "worker-0__TRIO_VIS_Tscope"},
+	{"time": 5, "desc": "created", "name": "worker-1__TRIO_VIS_Tscope", "type": "scope", "parent": "nursery-0"},
+	{"time": 6, "desc": "created", "name": "worker-1", "type": "task", "parent": "worker-1__TRIO_VIS_Tscope"},
+	{"time": 7, "desc": "exited", "name": "worker-0", "type": "task", "parent": "worker-0__TRIO_VIS_Tscope"},
+	{"time": 8, "desc": "exited", "name": "worker-0__TRIO_VIS_Tscope", "type": "scope", "parent": "nursery-0"},
+	{"time": 9, "desc": "exited", "name": "worker-1", "type": "task", "parent": "worker-1__TRIO_VIS_Tscope"},
+	{"time": 10, "desc": "exited", "name": "worker-1__TRIO_VIS_Tscope", "type": "scope", "parent": "nursery-0"},
+	{"time": 11, "desc": "exited", "name": "nursery-0", "type": "scope", "parent": "main-0__TRIO_VIS_Tscope"},
+	{"time": 12, "desc": "exited", "name": "main-0", "type": "task", "parent": "main-0__TRIO_VIS_Tscope"},
+	{"time": 13, "desc": "exited", "name": "main-0__TRIO_VIS_Tscope", "type": "task"}]}`
