@@ -34,7 +34,7 @@ func TestContextOfATaskEndsWithIt(t *testing.T) {
 		synctest.Wait()
 		assert.True(t, closed(watched), "who watches the context of a task goes home with it")
 		assert.Equal(t, context.Canceled, ctx.Err())
-		c := itself[*traigo.Cancellation](t, context.Cause(ctx))
+		c := as[*traigo.Cancellation](t, context.Cause(ctx))
 		assert.Equal(t, traigo.Completed, c.Kind)
 		assert.Equal(t, task.Path(), c.Task)
 		derived, cancel := context.WithCancel(ctx)
@@ -56,7 +56,7 @@ func TestContextDerivedInATaskEndsWithIt(t *testing.T) {
 		var derived []context.Context
 		called := false
 		task := s.Spawn(func(ctx context.Context) error {
-			for _, parent := range []context.Context{ctx, context.WithValue(ctx, key{}, 1), &odd{Context: ctx, done: nil}} {
+			for _, parent := range []context.Context{ctx, context.WithValue(ctx, key{}, 1), &customContext{Context: ctx}} {
 				if parent.Done() != nil {
 					child, cancel := context.WithCancel(parent)
 					context.AfterFunc(s.Context(), cancel) // not before
@@ -71,7 +71,7 @@ func TestContextDerivedInATaskEndsWithIt(t *testing.T) {
 		require.Len(t, derived, 2)
 		for _, ctx := range derived {
 			assert.Equal(t, context.Canceled, ctx.Err())
-			assert.Equal(t, task.Path(), itself[*traigo.Cancellation](t, context.Cause(ctx)).Task)
+			assert.Equal(t, task.Path(), as[*traigo.Cancellation](t, context.Cause(ctx)).Task)
 		}
 		assert.True(t, called)
 	})
@@ -124,7 +124,7 @@ func TestContextOfAnEndedTaskIsDoneForScopesToo(t *testing.T) {
 			assert.Equal(t, context.Canceled, ctx.Err())
 			return nil
 		})
-		assert.Equal(t, traigo.ParentCanceled, itself[*traigo.Cancellation](t, outcome(t, err).Err).Kind)
+		assert.Equal(t, traigo.ParentCanceled, as[*traigo.Cancellation](t, outcome(t, err).Err).Kind)
 		assert.Equal(t, traigo.Closed, traigo.New(ctx).State())
 	})
 }
@@ -179,35 +179,9 @@ func TestContextSaysWhatItIs(t *testing.T) {
 	}, traigo.Name("main")))
 }
 
-// odd is a context of a make of its own, with whatever deadline it says.
-type odd struct {
-	context.Context //nolint:containedctx // it is one
-	deadline        time.Time
-	done            chan struct{}
-	mu              sync.Mutex
-	err             error
-}
-
-func (c *odd) Deadline() (time.Time, bool) { return c.deadline, !c.deadline.IsZero() }
-
-func (c *odd) Done() <-chan struct{} { return c.done }
-
-func (c *odd) Err() error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.err
-}
-
-func (c *odd) end(err error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.err = err
-	close(c.done)
-}
-
 func TestContextOfAForeignMakeEndsTheScope(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		outer := &odd{Context: t.Context(), done: make(chan struct{})}
+		outer := &customContext{Context: t.Context(), done: make(chan struct{})}
 		s := traigo.New(outer)
 		task := s.Spawn(untilCanceled)
 		outer.end(errOuter)
@@ -221,7 +195,7 @@ func TestContextOfAForeignMakeEndsTheScope(t *testing.T) {
 func TestContextThatBreaksItsDeadlineDoesNotStopTheClock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		begin := time.Now()
-		outer := &odd{Context: t.Context(), done: make(chan struct{}), deadline: begin.Add(time.Second)}
+		outer := &customContext{Context: t.Context(), done: make(chan struct{}), deadline: begin.Add(time.Second)}
 		err := traigo.Run(outer, func(ctx context.Context, s *traigo.Scope) error {
 			task := s.Spawn(untilCanceled, traigo.Timeout(2*time.Second))
 			assert.ErrorIs(t, task.Wait(context.Background()), context.DeadlineExceeded)
@@ -264,7 +238,7 @@ func TestContextIsLeftAloneByAScopeThatIsBornClosed(t *testing.T) {
 // said stands.
 func TestContextOfATaskDoesNotChangeItsMind(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		outer := &slow{odd{Context: t.Context(), done: make(chan struct{})}}
+		outer := &slow{customContext{Context: t.Context(), done: make(chan struct{})}}
 		s := traigo.New(outer)
 		contexts, end := make(chan context.Context), make(chan struct{})
 		s.Spawn(func(ctx context.Context) error { contexts <- ctx; <-end; return nil })
@@ -280,7 +254,7 @@ func TestContextOfATaskDoesNotChangeItsMind(t *testing.T) {
 }
 
 // slow is odd and tells nobody that it has ended.
-type slow struct{ odd }
+type slow struct{ customContext }
 
 func (*slow) AfterFunc(func()) (stop func() bool) { return func() bool { return true } }
 

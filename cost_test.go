@@ -270,15 +270,6 @@ func TestCostCrowdThatParksIsStartedByMany(t *testing.T) {
 	})
 }
 
-// heap returns the bytes that are in use when all garbage is gone.
-func heap() int64 {
-	runtime.GC()
-	runtime.GC()
-	var stats runtime.MemStats
-	runtime.ReadMemStats(&stats)
-	return int64(stats.HeapAlloc)
-}
-
 // A scope keeps memory for what runs, not for what has run.
 func TestScopeMemoryFollowsWhatRuns(t *testing.T) {
 	tasks, forks := 10_000_000, 100_000

@@ -118,16 +118,14 @@ func TestCauseIsRecordedBeforeAnythingIsCanceled(t *testing.T) {
 
 func TestQuietOutcomeStaysNil(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var (
-			st   story
-			book logbook
-		)
-		s := traigo.New(t.Context(), traigo.Observe(&st), book.logger())
+		var st story
+		book := newRecords()
+		s := traigo.New(t.Context(), traigo.Observe(&st), traigo.Logger(book.logger()))
 		task := s.Spawn(func(ctx context.Context) error { <-ctx.Done(); return errBoom })
 		synctest.Wait()
 		s.Cancel(nil)
 		require.NoError(t, s.Wait())
-		assert.Equal(t, 1, book.count(slog.LevelWarn, "boom"), "logged")
+		assert.Len(t, book.at(slog.LevelWarn, "boom"), 1, "logged")
 		assert.Equal(t, []error{errBoom}, st.ended(task), "observed")
 		assert.Equal(t, errBoom, task.Err())
 	})
@@ -189,12 +187,7 @@ func TestPanicAfterAQuietEndIsRaised(t *testing.T) {
 		s.Spawn(func(ctx context.Context) error { <-ctx.Done(); panic("boom") })
 		synctest.Wait()
 		s.Cancel(nil)
-		var raised any
-		func() {
-			defer func() { raised = recover() }()
-			_ = s.Wait()
-		}()
-		assert.IsType(t, &traigo.PanicError{}, raised)
+		assert.IsType(t, &traigo.PanicError{}, raised(func() { _ = s.Wait() }))
 	})
 }
 
@@ -282,7 +275,7 @@ func TestParentsCancellationIsTheOutcome(t *testing.T) {
 				err := s.Wait()
 				e := outcome(t, err)
 				assert.Empty(t, e.Others)
-				assert.Equal(t, traigo.ParentCanceled, itself[*traigo.Cancellation](t, e.Err).Kind)
+				assert.Equal(t, traigo.ParentCanceled, as[*traigo.Cancellation](t, e.Err).Kind)
 				require.ErrorIs(t, err, row.err)
 				require.ErrorIs(t, err, row.cause)
 				assert.Equal(t, errors.Is(row.cause, context.DeadlineExceeded) || errors.Is(row.err, context.DeadlineExceeded),
@@ -334,24 +327,6 @@ func TestCancellationIsWhatTheContextReturned(t *testing.T) {
 	require.NotErrorIs(t, timedOut, context.Canceled)
 }
 
-// unkindred is a context that package context knows nothing of: what is derived
-// from it learns of its end a little later.
-type unkindred struct {
-	context.Context //nolint:containedctx // it is one
-	done            chan struct{}
-}
-
-func (c unkindred) Done() <-chan struct{} { return c.done }
-
-func (unkindred) Value(any) any { return nil }
-
-func (c unkindred) Err() error {
-	if closed(c.done) {
-		return context.Canceled
-	}
-	return nil
-}
-
 // outers are all that a scope may be under, with what ends each.
 var outers = []struct {
 	name  string
@@ -363,12 +338,12 @@ var outers = []struct {
 		return ctx, func() { cancel(errOuter) }
 	}, errOuter},
 	{"foreign context", func(t *testing.T) (context.Context, func()) {
-		ctx := unkindred{t.Context(), make(chan struct{})}
-		return ctx, func() { close(ctx.done) }
+		ctx := &customContext{Context: t.Context(), done: make(chan struct{})}
+		return ctx, func() { ctx.end(context.Canceled) }
 	}, context.Canceled},
 	{"below a foreign context", func(t *testing.T) (context.Context, func()) {
-		ctx := unkindred{t.Context(), make(chan struct{})}
-		return traigo.New(ctx).Context(), func() { close(ctx.done) }
+		ctx := &customContext{Context: t.Context(), done: make(chan struct{})}
+		return traigo.New(ctx).Context(), func() { ctx.end(context.Canceled) }
 	}, context.Canceled},
 	{"scope", func(t *testing.T) (context.Context, func()) {
 		s := traigo.New(t.Context())
@@ -713,11 +688,11 @@ func TestTaskThatNobodyAwaitsBubbles(t *testing.T) {
 
 func TestTaskThatNobodyAwaitsFailsAfterTheEndUnraised(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var book logbook
+		book := newRecords()
 		require.NoError(t, traigo.Run(t.Context(), func(_ context.Context, s *traigo.Scope) error {
 			s.Spawn(func(ctx context.Context) error { <-ctx.Done(); return errBoom }, traigo.Awaited(false))
 			return nil
-		}, book.logger()))
-		assert.Equal(t, 1, book.count(slog.LevelWarn, "boom"))
+		}, traigo.Logger(book.logger())))
+		assert.Len(t, book.at(slog.LevelWarn, "boom"), 1)
 	})
 }

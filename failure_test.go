@@ -52,9 +52,9 @@ func TestFailureOfATaskThatDoesNotBubbleIsIgnored(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var (
 			st   story
-			book logbook
 			task *traigo.Task
 		)
+		book := newRecords()
 		require.NoError(t, traigo.Run(t.Context(), func(ctx context.Context, s *traigo.Scope) error {
 			task = s.Spawn(fail, traigo.Bubble(false))
 			assert.Equal(t, errBoom, task.Wait(ctx))
@@ -62,13 +62,11 @@ func TestFailureOfATaskThatDoesNotBubbleIsIgnored(t *testing.T) {
 			assert.Equal(t, traigo.Open, s.State())
 			assert.NoError(t, ctx.Err())
 			return nil
-		}, traigo.Observe(&st), book.logger()))
+		}, traigo.Observe(&st), traigo.Logger(book.logger())))
 		assert.Equal(t, errBoom, task.Err())
 		assert.Equal(t, []error{errBoom}, st.ended(task))
-		assert.Positive(t, book.count(slog.LevelDebug, "boom"))
-		for _, level := range []slog.Level{slog.LevelInfo, slog.LevelWarn, slog.LevelError} {
-			assert.Zero(t, book.count(level, ""), "at %v", level)
-		}
+		assert.NotEmpty(t, book.at(slog.LevelDebug, "boom"))
+		assert.Empty(t, book.from(slog.LevelDebug+1))
 	})
 }
 
@@ -165,7 +163,7 @@ func TestTasksOwnTimeoutIsAFailure(t *testing.T) {
 				require.ErrorIs(t, sibling.Err(), context.Canceled)
 				e := outcome(t, s.Wait())
 				assert.Empty(t, e.Others)
-				_ = itself[*traigo.TaskError](t, e.Err)
+				require.IsType(t, (*traigo.TaskError)(nil), e.Err)
 				for _, err := range []error{task.Err(), e.Err} {
 					var timeout *traigo.TimeoutError
 					require.ErrorAs(t, err, &timeout)
@@ -217,7 +215,7 @@ func TestWhatThePanicOrGoexitOfTheBodyHidesIsLogged(t *testing.T) {
 		} {
 			t.Run(name+"/"+how, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
-					var book logbook
+					book := newRecords()
 					var value any
 					done := make(chan struct{})
 					go func() {
@@ -227,15 +225,15 @@ func TestWhatThePanicOrGoexitOfTheBodyHidesIsLogged(t *testing.T) {
 							before(ctx, s)
 							end()
 							return nil
-						}, book.logger())
+						}, traigo.Logger(book.logger()))
 					}()
 					<-done
 					if how == "panic" {
 						assert.Equal(t, "of the body", value)
 					}
-					assert.Equal(t, 1, book.count(slog.LevelError, ""))
-					assert.Equal(t, 1, book.count(slog.LevelError, hidden))
-					assert.Equal(t, 1, book.count(slog.LevelError, "boom"))
+					assert.Len(t, book.at(slog.LevelError), 1)
+					assert.Len(t, book.at(slog.LevelError, hidden), 1)
+					assert.Len(t, book.at(slog.LevelError, "boom"), 1)
 				})
 			})
 		}
@@ -245,15 +243,15 @@ func TestWhatThePanicOrGoexitOfTheBodyHidesIsLogged(t *testing.T) {
 // Of two panics one is raised and the other logged.
 func TestPanicOfATaskThatTheBodysPanicHidesIsLogged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var book logbook
+		book := newRecords()
 		require.Equal(t, "of the body", raised(func() {
 			_ = traigo.Run(t.Context(), func(ctx context.Context, s *traigo.Scope) error {
 				s.Spawn(panicking("of the task"))
 				<-ctx.Done()
 				panic("of the body")
-			}, book.logger())
+			}, traigo.Logger(book.logger()))
 		}))
-		assert.Equal(t, 1, book.count(slog.LevelError, "of the task"))
+		assert.Len(t, book.at(slog.LevelError, "of the task"), 1)
 	})
 }
 
@@ -269,9 +267,9 @@ func TestPanicThatHidesNothingIsNotLogged(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				var book logbook
-				require.NotNil(t, raised(func() { _ = traigo.Run(t.Context(), body, book.logger()) }))
-				assert.Zero(t, book.count(slog.LevelError, ""))
+				book := newRecords()
+				require.NotNil(t, raised(func() { _ = traigo.Run(t.Context(), body, traigo.Logger(book.logger())) }))
+				assert.Empty(t, book.at(slog.LevelError))
 			})
 		})
 	}
@@ -285,8 +283,8 @@ func TestFuturesThatAreOnlyCountedStayCountedWhereTheyWere(t *testing.T) {
 	for name, awaited := range map[string]bool{"nobody awaits": false, "awaited too late": true} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				var book logbook
-				s := traigo.New(t.Context(), book.logger())
+				book := newRecords()
+				s := traigo.New(t.Context(), traigo.Logger(book.logger()))
 				var early []*traigo.Future[int]
 				for range 20 {
 					early = append(early, traigo.Async(s, noAnswer))
@@ -308,8 +306,8 @@ func TestFuturesThatAreOnlyCountedStayCountedWhereTheyWere(t *testing.T) {
 				e := outcome(t, s.Wait())
 				assert.Len(t, e.Unwrap(), 16)
 				require.ErrorContains(t, e, "and 4 more")
-				assert.Equal(t, 16, book.count(slog.LevelWarn, "late"))
-				assert.Equal(t, 1, book.count(slog.LevelWarn, "4 errors more"))
+				assert.Len(t, book.at(slog.LevelWarn, "late"), 16)
+				assert.Len(t, book.at(slog.LevelWarn, "4 errors more"), 1)
 			})
 		})
 	}
@@ -356,7 +354,7 @@ func TestOthersAreAtMostSixteenWithTheStuckError(t *testing.T) {
 				e := outcome(t, s.Wait())
 				assert.Equal(t, errBoom, e.Err)
 				require.Len(t, e.Others, row.others)
-				_ = itself[*traigo.StuckError](t, e.Others[row.others-1])
+				require.IsType(t, (*traigo.StuckError)(nil), e.Others[row.others-1])
 				if row.more == "" {
 					assert.NotContains(t, e.Error(), " more")
 				} else {
@@ -392,8 +390,8 @@ func TestPanicWithTheErrorOfTheContextIsKept(t *testing.T) {
 				e := outcome(t, run(traigo.PanicAsError()))
 				assert.Equal(t, errBoom, e.Err)
 				require.Len(t, e.Others, 1)
-				panicked := itself[*traigo.PanicError](t, itself[*traigo.TaskError](t, e.Others[0]).Err)
-				require.ErrorIs(t, panicked, context.Canceled)
+				require.IsType(t, (*traigo.TaskError)(nil), e.Others[0])
+				require.ErrorIs(t, as[*traigo.PanicError](t, e.Others[0]), context.Canceled)
 				_ = requirePanic(t, "work", func() { _ = run() })
 			})
 		})

@@ -21,11 +21,6 @@ import (
 // Foreign code that misbehaves: it may spoil what it is called for, and nothing
 // else.
 
-// seeing is an Observer made of a function.
-type seeing func(e traigo.Event)
-
-func (see seeing) Observe(e traigo.Event) { see(e) }
-
 // goexitOn is an observer that calls runtime.Goexit on that event of the scope
 // of that name, each time.
 func goexitOn(kind traigo.EventKind, name string) traigo.ScopeOption {
@@ -306,11 +301,11 @@ func TestErrorWhoseMethodsPanicIsAnErrorLikeAnyOther(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var s *traigo.Scope
-				var book logbook
+				book := newRecords()
 				err := traigo.Run(t.Context(), func(_ context.Context, own *traigo.Scope) error {
 					s = own
 					return row.body(s)
-				}, book.logger())
+				}, traigo.Logger(book.logger()))
 				require.Equal(t, traigo.Closed, s.State())
 				require.NoError(t, s.CheckInvariants())
 				if row.want == nil {
@@ -330,7 +325,7 @@ func TestErrorWhoseMethodsPanicDoesNotHideATimeout(t *testing.T) {
 			s.Spawn(func(ctx context.Context) error { <-ctx.Done(); return vicious{} }, traigo.Timeout(time.Second))
 			return nil
 		}, discard())
-		late := as[*traigo.TimeoutError](t, itself[*traigo.TaskError](t, outcome(t, err).Err).Err)
+		late := as[*traigo.TimeoutError](t, outcome(t, err).Err)
 		assert.Equal(t, time.Second, late.After)
 	})
 }
@@ -354,7 +349,7 @@ func TestPanicWithAnErrorWhoseMethodsPanicIsRaised(t *testing.T) {
 // A context of a foreign make may end with an error that == panics for.
 func TestContextThatEndsWithAnUncomparableErrorDoesNoHarm(t *testing.T) {
 	for name, body := range map[string]func(ctx context.Context, s *traigo.Scope) error{
-		"nil":         nobody,
+		"nil":         emptyBody,
 		"ctx.Err()":   func(ctx context.Context, _ *traigo.Scope) error { return ctx.Err() },
 		"the context": func(ctx context.Context, _ *traigo.Scope) error { return context.Cause(ctx) },
 		"another":     func(context.Context, *traigo.Scope) error { return uncomparable{"another"} },
@@ -364,10 +359,10 @@ func TestContextThatEndsWithAnUncomparableErrorDoesNoHarm(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				outer := &odd{Context: t.Context(), done: make(chan struct{})}
+				outer := &customContext{Context: t.Context(), done: make(chan struct{})}
 				outer.end(uncomparable{"outer"})
 				e := outcome(t, traigo.Run(outer, body))
-				assert.Equal(t, traigo.ParentCanceled, itself[*traigo.Cancellation](t, e.Err).Kind)
+				assert.Equal(t, traigo.ParentCanceled, as[*traigo.Cancellation](t, e.Err).Kind)
 				assert.Equal(t, uncomparable{"outer"}, as[uncomparable](t, e))
 				assert.NotErrorIs(t, e, uncomparable{"outer"}, "nobody can tell")
 			})
@@ -502,7 +497,7 @@ func TestGoexitOfOnDoneHangsNobody(t *testing.T) {
 // besides is logged.
 func TestGoexitOfTheBodyLosesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var book logbook
+		book := newRecords()
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
@@ -510,10 +505,10 @@ func TestGoexitOfTheBodyLosesNothing(t *testing.T) {
 				s.Spawn(func(ctx context.Context) error { <-ctx.Done(); return errLate })
 				runtime.Goexit()
 				return nil
-			}, book.logger())
+			}, traigo.Logger(book.logger()))
 		}()
 		<-done
-		assert.Equal(t, 1, book.count(8, "late"))
+		assert.Len(t, book.at(8, "late"), 1)
 	})
 }
 

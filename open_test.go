@@ -42,11 +42,8 @@ func TestRunAndNewAppearAsChildren(t *testing.T) {
 // A Run that were a participant of its own would keep the parent alive.
 func TestRunIsPartOfTheTaskThatCallsIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var (
-			book  logbook
-			inner error
-		)
-		start := time.Now()
+		var inner error
+		book, start := newRecords(), time.Now()
 		require.NoError(t, traigo.Run(t.Context(), func(_ context.Context, s *traigo.Scope) error {
 			s.Spawn(func(ctx context.Context) error {
 				inner = traigo.Run(ctx, func(ctx context.Context, _ *traigo.Scope) error {
@@ -65,11 +62,10 @@ func TestRunIsPartOfTheTaskThatCallsIt(t *testing.T) {
 				return nil
 			})
 			return nil
-		}, book.logger())
+		}, traigo.Logger(book.logger()))
 		require.NoError(t, err, "the failure is the calling task's to report")
 		require.ErrorIs(t, inner, errBoom)
-		assert.Zero(t, book.count(slog.LevelWarn, ""))
-		assert.Zero(t, book.count(slog.LevelError, ""), "it was returned, so it is not lost")
+		assert.Empty(t, book.from(slog.LevelWarn), "it was returned, so it is not lost")
 	})
 }
 
@@ -332,15 +328,6 @@ func TestStoppingTakenAsAScopeOpensIsClosed(t *testing.T) {
 	}
 }
 
-// forkThatEnds opens a fork with one task, and returns when it has closed.
-func forkThatEnds(s *traigo.Scope, name string, task func(context.Context) error) *traigo.Scope {
-	child := s.Fork(traigo.Name(name))
-	child.Spawn(task)
-	child.Finalize()
-	<-child.Done()
-	return child
-}
-
 func TestForkIsAwaited(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()
@@ -581,13 +568,7 @@ func TestForkKeepsSixteenOutcomes(t *testing.T) {
 		lost = book.at(slog.LevelError)
 		require.Len(t, lost, 18, "each of them once")
 		for i := range 18 {
-			count := 0
-			for _, r := range lost {
-				if mentions(r.Text, fmt.Sprintf("parent/fork%d.", i)) {
-					count++
-				}
-			}
-			assert.Equal(t, 1, count, "fork%d", i)
+			assert.Len(t, book.at(slog.LevelError, fmt.Sprintf("parent/fork%d.", i)), 1)
 		}
 	})
 }
@@ -731,8 +712,7 @@ func TestForkThatNobodyFinalizesIsLogged(t *testing.T) {
 	}{"idle": {false, 1}, "busy": {true, 0}} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				var book logbook
-				begin := time.Now()
+				book, begin := newRecords(), time.Now()
 				require.NoError(t, traigo.Run(t.Context(), func(_ context.Context, s *traigo.Scope) error {
 					forgotten := s.Fork(traigo.Name("forgotten"))
 					if row.busy {
@@ -740,9 +720,9 @@ func TestForkThatNobodyFinalizesIsLogged(t *testing.T) {
 					}
 					time.AfterFunc(time.Hour, forgotten.Finalize)
 					return nil
-				}, traigo.Name("main"), book.logger()))
+				}, traigo.Name("main"), traigo.Logger(book.logger())))
 				assert.Equal(t, time.Hour, time.Since(begin))
-				assert.Equal(t, row.want, book.count(slog.LevelWarn, "main/forgotten"))
+				assert.Len(t, book.at(slog.LevelWarn, "main/forgotten"), row.want)
 			})
 		})
 	}
@@ -758,11 +738,7 @@ func TestForkThatPanickedIsRaisedAlsoWhenItIsTheOldestOfMany(t *testing.T) {
 			s.Fork().Spawn(fail)
 			synctest.Wait()
 		}
-		defer func() {
-			err, _ := recover().(error)
-			require.ErrorIs(t, err, errBoom)
-		}()
-		_ = s.Wait()
-		t.Error("Wait has not panicked")
+		err, _ := raised(func() { _ = s.Wait() }).(error)
+		require.ErrorIs(t, err, errBoom)
 	})
 }

@@ -2,9 +2,7 @@ package traigo_test
 
 import (
 	"context"
-	"fmt"
 	"reflect"
-	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -14,24 +12,6 @@ import (
 
 	"github.com/traigo/traigo"
 )
-
-// complaint is what the call panics with, as text.
-func complaint(call func()) (text string) {
-	defer func() {
-		if v := recover(); v != nil {
-			text = fmt.Sprint(v)
-		}
-	}()
-	call()
-	return ""
-}
-
-func assertComplaint(t *testing.T, call func()) {
-	t.Helper()
-	reason, ok := strings.CutPrefix(complaint(call), "traigo:")
-	assert.True(t, ok, "%q", complaint(call))
-	assert.NotEmpty(t, strings.TrimSpace(reason), "the message says what was wrong")
-}
 
 func TestBadInputPanicsAtTheCall(t *testing.T) {
 	type ctxt = context.Context
@@ -60,7 +40,7 @@ func TestBadInputPanicsAtTheCall(t *testing.T) {
 		{"Shield", func(ctx ctxt, _ *traigo.Scope) { _ = traigo.Shield(ctx, -1, succeed) }},
 		{"Sleep", func(ctx ctxt, _ *traigo.Scope) { _ = traigo.Sleep(ctx, -1) }},
 
-		{"Run no context", func(ctxt, *traigo.Scope) { _ = traigo.Run(nil, nobody) }},                     //nolint:staticcheck // on purpose
+		{"Run no context", func(ctxt, *traigo.Scope) { _ = traigo.Run(nil, emptyBody) }},                  //nolint:staticcheck // on purpose
 		{"New no context", func(ctxt, *traigo.Scope) { traigo.New(nil) }},                                 //nolint:staticcheck // on purpose
 		{"Start no context", func(_ ctxt, s *traigo.Scope) { _, _ = s.Start(nil, nil) }},                  //nolint:staticcheck // on purpose
 		{"Shutdown no context", func(_ ctxt, s *traigo.Scope) { _ = s.Shutdown(nil) }},                    //nolint:staticcheck // on purpose
@@ -77,21 +57,19 @@ func TestBadInputPanicsAtTheCall(t *testing.T) {
 		{"zero Scope", func(ctxt, *traigo.Scope) { new(traigo.Scope).Spawn(succeed) }},
 		{"Limit 0", func(ctx ctxt, _ *traigo.Scope) { traigo.New(ctx, traigo.Limit(0)) }},
 		{"Limit -1", func(ctx ctxt, _ *traigo.Scope) { traigo.New(ctx, traigo.Limit(-1)) }},
-		{"Async nil scope", func(ctxt, *traigo.Scope) { traigo.Async(nil, namedAnswer) }},
+		{"Async nil scope", func(ctxt, *traigo.Scope) { traigo.Async(nil, answer) }},
 	}
 	for _, row := range rows {
 		t.Run(row.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := traigo.New(t.Context())
-				assertComplaint(t, func() { row.call(t.Context(), s) })
+				requireMisuse(t, func() { row.call(t.Context(), s) })
 				require.NoError(t, s.Spawn(succeed).Wait(t.Context()))
 				require.NoError(t, s.Wait(), "the scope is unharmed")
 			})
 		})
 	}
 }
-
-func nobody(context.Context, *traigo.Scope) error { return nil }
 
 // Through reflection, so that a method that is added is not forgotten.
 func TestEveryMethodOfANilScopePanics(t *testing.T) {
@@ -119,7 +97,7 @@ func TestEveryMethodOfANilScopePanics(t *testing.T) {
 					args = append(args, reflect.Zero(in))
 				}
 			}
-			assertComplaint(t, func() { none.Method(i).Call(args) })
+			requireMisuse(t, func() { none.Method(i).Call(args) })
 		})
 	}
 }

@@ -19,21 +19,6 @@ import (
 	"github.com/traigo/traigo"
 )
 
-// requirePanic checks that f raises the panic of this task, with its stack, once.
-func requirePanic(t *testing.T, task string, f func()) *traigo.PanicError {
-	t.Helper()
-	value := raised(f)
-	require.IsType(t, (*traigo.PanicError)(nil), value)
-	panicked := value.(*traigo.PanicError)
-	assert.Equal(t, task, path.Base(panicked.Task), "the path of the task")
-	assert.NotEqual(t, task, panicked.Task, "the path of the task")
-	text := panicked.Error()
-	assert.Equal(t, 1, strings.Count(text, "panicOnPurpose"), "the original stack, once:\n%s", text)
-	assert.Equal(t, 1, strings.Count(text, "[running"), "no other stack:\n%s", text)
-	assert.Equal(t, 1, strings.Count(text, `"`+panicked.Task+`"`), "the path, once:\n%s", text)
-	return panicked
-}
-
 func TestPanicOfATaskIsRaisedAgain(t *testing.T) {
 	waits := map[string]func(t *testing.T){
 		"Run": func(t *testing.T) {
@@ -360,10 +345,6 @@ func TestGoexitOfTheBodyContinuesAfterTheJoin(t *testing.T) {
 	})
 }
 
-type observerFunc func(traigo.Event)
-
-func (f observerFunc) Observe(e traigo.Event) { f(e) }
-
 func TestPanicOfAnObserverHarmsNobodyElse(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		before, after, book := new(story), new(story), newRecords()
@@ -374,7 +355,7 @@ func TestPanicOfAnObserverHarmsNobodyElse(t *testing.T) {
 			child.Spawn(failing(0, errBoom))
 			assert.ErrorIs(t, child.Wait(), errBoom)
 			return nil
-		}, traigo.Observe(before), traigo.Observe(observerFunc(func(traigo.Event) { panic("bad observer") })),
+		}, traigo.Observe(before), traigo.Observe(seeing(func(traigo.Event) { panic("bad observer") })),
 			traigo.Observe(after), traigo.Logger(book.logger()))
 		require.NoError(t, err)
 		require.NoError(t, task.Err())

@@ -354,8 +354,6 @@ func namedBody(_ context.Context, s *traigo.Scope) error {
 	return nil
 }
 
-func namedAnswer(context.Context) (int, error) { return 42, nil }
-
 func TestDefaultNameIsTheFunctions(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		require.NoError(t, traigo.Run(t.Context(), namedBody))
@@ -363,7 +361,7 @@ func TestDefaultNameIsTheFunctions(t *testing.T) {
 		assert.Equal(t, "succeed", s.Spawn(succeed).Name())
 		tried, _ := s.TrySpawn(succeed)
 		assert.Equal(t, "succeed", tried.Name())
-		assert.Equal(t, "namedAnswer", traigo.Async(s, namedAnswer).Task().Name())
+		assert.Equal(t, "answer", traigo.Async(s, answer).Task().Name())
 		closure := s.Spawn(func(context.Context) error { return nil }).Name()
 		assert.Regexp(t, `^TestDefaultNameIsTheFunctions\.func`, closure)
 		require.NoError(t, s.Wait())

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"runtime"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -264,13 +263,6 @@ func TestSnapshotLeavesNothingBehind(t *testing.T) {
 	root := traigo.New(context.Background())
 	for range n {
 		root.Fork(traigo.Name("fork"))
-	}
-	heap := func() int64 {
-		runtime.GC()
-		runtime.GC()
-		var m runtime.MemStats
-		runtime.ReadMemStats(&m)
-		return int64(m.HeapAlloc) //nolint:gosec // it is small
 	}
 	before := heap()
 	_ = root.Snapshot()

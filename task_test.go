@@ -17,10 +17,6 @@ import (
 	"github.com/traigo/traigo"
 )
 
-func answer(context.Context) (int, error) { return 42, nil }
-
-func noAnswer(context.Context) (int, error) { return 0, errBoom }
-
 func TestAwaitReturnsTheResultAnyNumberOfTimes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		require.NoError(t, traigo.Run(t.Context(), func(ctx context.Context, s *traigo.Scope) error {
@@ -49,7 +45,7 @@ func TestAwaitReturnsTheResultAnyNumberOfTimes(t *testing.T) {
 
 func TestFailureOfAFutureGoesToWhoAwaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var book logbook
+		book := newRecords()
 		require.NoError(t, traigo.Run(t.Context(), func(ctx context.Context, s *traigo.Scope) error {
 			future := traigo.Async(s, noAnswer)
 			synctest.Wait()
@@ -59,8 +55,8 @@ func TestFailureOfAFutureGoesToWhoAwaits(t *testing.T) {
 			_, err := future.Await(ctx)
 			assert.Equal(t, errBoom, err)
 			return nil
-		}, book.logger()))
-		assert.Zero(t, book.count(slog.LevelWarn, ""))
+		}, traigo.Logger(book.logger())))
+		assert.Empty(t, book.at(slog.LevelWarn))
 	})
 }
 
@@ -139,8 +135,8 @@ func TestFailureOfAFutureThatComesAfterTheEndIsLogged(t *testing.T) {
 	for _, row := range rows {
 		t.Run(row.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				var book logbook
-				s := traigo.New(t.Context(), book.logger())
+				book := newRecords()
+				s := traigo.New(t.Context(), traigo.Logger(book.logger()))
 				future := traigo.Async(s, func(ctx context.Context) (int, error) {
 					<-ctx.Done()
 					return 0, errBoom
@@ -150,7 +146,7 @@ func TestFailureOfAFutureThatComesAfterTheEndIsLogged(t *testing.T) {
 				err := s.Wait()
 				require.NotErrorIs(t, err, errBoom)
 				require.Equal(t, row.cause != nil, err != nil)
-				assert.Equal(t, 1, book.count(slog.LevelWarn, "boom"))
+				assert.Len(t, book.at(slog.LevelWarn, "boom"), 1)
 				_, err = future.Await(t.Context())
 				assert.Equal(t, errBoom, err, "it can still be received")
 			})
@@ -160,8 +156,8 @@ func TestFailureOfAFutureThatComesAfterTheEndIsLogged(t *testing.T) {
 
 func TestCanceledFutureHasNotFailed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var book logbook
-		s := traigo.New(t.Context(), book.logger())
+		book := newRecords()
+		s := traigo.New(t.Context(), traigo.Logger(book.logger()))
 		wait := func(ctx context.Context) (int, error) { return 0, untilCanceled(ctx) }
 		alone := traigo.Async(s, wait)
 		alone.Task().Cancel(errBoom)
@@ -169,7 +165,7 @@ func TestCanceledFutureHasNotFailed(t *testing.T) {
 		traigo.Async(s, wait)
 		synctest.Wait()
 		require.NoError(t, s.Close())
-		assert.Zero(t, book.count(slog.LevelWarn, ""))
+		assert.Empty(t, book.at(slog.LevelWarn))
 	})
 }
 
