@@ -98,10 +98,6 @@ func TestBlockingDoesNotHoldUpTheEnd(t *testing.T) {
 	})
 }
 
-func TestBlockingRefusesNil(t *testing.T) {
-	requireMisuse(t, func() { traigo.Blocking(nil) })
-}
-
 func TestBlockingCallThatPanicsAfterItWasAbandonedIsLogged(t *testing.T) {
 	for name, row := range map[string]struct {
 		end   func() error

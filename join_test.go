@@ -302,28 +302,6 @@ func next[K, V any](seq func(yield func(K, V) bool)) (k K, v V) {
 	return k, v
 }
 
-func TestJoinsRefuseBadInputAtTheCall(t *testing.T) {
-	ctx := t.Context()
-	var none func(context.Context) (int, error)
-	one := func(context.Context, int) (int, error) { return 0, nil }
-	for name, call := range map[string]func(){
-		"All":                   func() { _, _ = traigo.All(ctx, none) },
-		"Race":                  func() { _, _ = traigo.Race(ctx, none) },
-		"Settle":                func() { traigo.Settle(ctx, none) },
-		"All, no context":       func() { _, _ = traigo.All[int](nil) },  //nolint:staticcheck // that is the point
-		"Race, no context":      func() { _, _ = traigo.Race[int](nil) }, //nolint:staticcheck // that is the point
-		"Settle, no context":    func() { traigo.Settle[int](nil) },      //nolint:staticcheck // that is the point
-		"Map, no items":         func() { _, _ = traigo.Map(ctx, nil, one) },
-		"Map, no function":      func() { _, _ = traigo.Map[int, int](ctx, slices.Values([]int{}), nil) },
-		"AsCompleted, no items": func() { traigo.AsCompleted(ctx, nil, one) },
-		"AsCompleted, no function": func() {
-			traigo.AsCompleted[int, int](ctx, slices.Values([]int{}), nil)
-		},
-	} {
-		t.Run(name, func(t *testing.T) { requireMisuse(t, call) })
-	}
-}
-
 func TestJoinsOfACanceledContextStartNothing(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cancel(errOuter)

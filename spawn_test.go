@@ -436,14 +436,6 @@ func TestStartOnAnEndedScopeIsRefused(t *testing.T) {
 	})
 }
 
-func TestStartRefusesNil(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := traigo.New(t.Context())
-		requireMisuse(t, func() { _, _ = s.Start(t.Context(), nil) })
-		require.NoError(t, s.Close())
-	})
-}
-
 // A context that has ended wins over everything: fn is not run.
 func TestStartUnderAnEndedContextStartsNothing(t *testing.T) {
 	for name, fn := range map[string]func(ctx context.Context, ready func()) error{
