@@ -108,6 +108,7 @@ func TestTimeoutOfAScopeReachesEverythingInIt(t *testing.T) {
 		}, traigo.Name("server"), traigo.Timeout(time.Second), discard())
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 		for place, ctx := range places {
+			assert.Equal(t, context.DeadlineExceeded, ctx.Err(), place)
 			cause := context.Cause(ctx)
 			assert.ErrorIs(t, cause, context.DeadlineExceeded, place)
 			var timeout *traigo.TimeoutError
@@ -120,18 +121,16 @@ func TestTimeoutOfAScopeReachesEverythingInIt(t *testing.T) {
 				assert.Empty(t, why.Task, place)
 			}
 		}
-		for _, place := range []string{"body", "scope", "task", "task nobody awaits"} {
-			assert.Equal(t, context.DeadlineExceeded, places[place].Err(), place)
-		}
 	})
 }
 
+// The outcome wraps it in a *Cancellation.
 func TestCauseOfAnOuterContextReachesEverythingAsItIs(t *testing.T) {
 	rows := []struct {
 		name  string
 		outer func(t *testing.T) (context.Context, func())
-		err   error
-		cause error
+		err   error // what ctx.Err() of the outer context returns
+		cause error // what its cause is, or wraps
 	}{
 		{"canceled with a cause", func(t *testing.T) (context.Context, func()) {
 			ctx, cancel := context.WithCancelCause(t.Context())
@@ -150,6 +149,14 @@ func TestCauseOfAnOuterContextReachesEverythingAsItIs(t *testing.T) {
 			t.Cleanup(cancel)
 			return ctx, func() { time.Sleep(time.Second) }
 		}, context.DeadlineExceeded, errOuter},
+		{"scope", func(t *testing.T) (context.Context, func()) {
+			s := traigo.New(t.Context())
+			return s.Context(), func() { s.Cancel(errOuter) }
+		}, context.Canceled, errOuter},
+		{"scope's timeout", func(t *testing.T) (context.Context, func()) {
+			s := traigo.New(t.Context(), traigo.Timeout(time.Second), discard())
+			return s.Context(), func() { time.Sleep(time.Second) }
+		}, context.DeadlineExceeded, context.DeadlineExceeded},
 	}
 	for _, row := range rows {
 		t.Run(row.name, func(t *testing.T) {
@@ -161,11 +168,19 @@ func TestCauseOfAnOuterContextReachesEverythingAsItIs(t *testing.T) {
 					cancel()
 					return untilCanceled(ctx)
 				})
-				require.ErrorIs(t, err, row.cause)
 				for place, ctx := range places {
 					assert.Equal(t, row.err, ctx.Err(), place)
-					assert.Equal(t, row.cause, context.Cause(ctx), place)
+					assert.Equal(t, context.Cause(outer), context.Cause(ctx), place)
 				}
+				require.ErrorIs(t, context.Cause(outer), row.cause)
+
+				e := outcome(t, err)
+				assert.Empty(t, e.Others)
+				require.IsType(t, (*traigo.Cancellation)(nil), e.Err)
+				assert.Equal(t, traigo.ParentCanceled, as[*traigo.Cancellation](t, e.Err).Kind)
+				require.ErrorIs(t, err, row.err)
+				require.ErrorIs(t, err, row.cause)
+				assert.Equal(t, row.err == context.DeadlineExceeded, errors.Is(err, context.DeadlineExceeded))
 			})
 		})
 	}

@@ -117,18 +117,26 @@ func TestCauseIsRecordedBeforeAnythingIsCanceled(t *testing.T) {
 }
 
 func TestQuietOutcomeStaysNil(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var st story
-		book := newRecords()
-		s := traigo.New(t.Context(), traigo.Observe(&st), traigo.Logger(book.logger()))
-		task := s.Spawn(func(ctx context.Context) error { <-ctx.Done(); return errBoom })
-		synctest.Wait()
-		s.Cancel(nil)
-		require.NoError(t, s.Wait())
-		assert.Len(t, book.at(slog.LevelWarn, "boom"), 1, "logged")
-		assert.Equal(t, []error{errBoom}, st.ended(task), "observed")
-		assert.Equal(t, errBoom, task.Err())
-	})
+	for name, end := range map[string]func(s *traigo.Scope){
+		"Cancel(nil)":  func(s *traigo.Scope) { s.Cancel(nil) },
+		"master":       func(s *traigo.Scope) { s.Spawn(succeed, traigo.Master(true)) },
+		"nothing left": func(s *traigo.Scope) { s.Finalize() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var st story
+				book := newRecords()
+				s := traigo.New(t.Context(), traigo.Observe(&st), traigo.Logger(book.logger()))
+				task := s.Spawn(cleaning(0, errBoom), traigo.Awaited(false))
+				synctest.Wait()
+				end(s)
+				require.NoError(t, s.Wait())
+				assert.Len(t, book.at(slog.LevelWarn, "boom"), 1, "logged")
+				assert.Equal(t, []error{errBoom}, st.ended(task), "observed")
+				assert.Equal(t, errBoom, task.Err())
+			})
+		})
+	}
 }
 
 func TestBodysOwnErrorIsAlwaysRaised(t *testing.T) {
@@ -181,16 +189,6 @@ func TestBodysOwnErrorIsRaisedBesideAFailure(t *testing.T) {
 	})
 }
 
-func TestPanicAfterAQuietEndIsRaised(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := traigo.New(t.Context(), discard())
-		s.Spawn(func(ctx context.Context) error { <-ctx.Done(); panic("boom") })
-		synctest.Wait()
-		s.Cancel(nil)
-		assert.IsType(t, &traigo.PanicError{}, raised(func() { _ = s.Wait() }))
-	})
-}
-
 func TestOthersAreAtMost16ThenCounted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for _, n := range []int{1, 16, 17, 20} {
@@ -229,92 +227,6 @@ func TestLaterErrorsThatDoNotBubbleAreNotKept(t *testing.T) {
 		s.Cancel(errBoom)
 		assert.Equal(t, []error{errBoom}, outcome(t, s.Wait()).Unwrap())
 	})
-}
-
-func TestParentsCancellationIsTheOutcome(t *testing.T) {
-	rows := []struct {
-		name  string
-		outer func(t *testing.T) (context.Context, func())
-		err   error // what the parent's ctx.Err() returns
-		cause error
-	}{
-		{"canceled with a cause", func(t *testing.T) (context.Context, func()) {
-			ctx, cancel := context.WithCancelCause(t.Context())
-			return ctx, func() { cancel(errOuter) }
-		}, context.Canceled, errOuter},
-		{"canceled", func(t *testing.T) (context.Context, func()) {
-			ctx, cancel := context.WithCancel(t.Context())
-			return ctx, cancel
-		}, context.Canceled, context.Canceled},
-		{"deadline with a cause", func(t *testing.T) (context.Context, func()) {
-			ctx, cancel := context.WithTimeoutCause(t.Context(), time.Second, errOuter)
-			t.Cleanup(cancel)
-			return ctx, func() { time.Sleep(time.Second) }
-		}, context.DeadlineExceeded, errOuter},
-		{"deadline", func(t *testing.T) (context.Context, func()) {
-			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-			t.Cleanup(cancel)
-			return ctx, func() { time.Sleep(time.Second) }
-		}, context.DeadlineExceeded, context.DeadlineExceeded},
-		{"scope", func(t *testing.T) (context.Context, func()) {
-			s := traigo.New(t.Context())
-			return s.Context(), func() { s.Cancel(errOuter) }
-		}, context.Canceled, errOuter},
-		{"scope's timeout", func(t *testing.T) (context.Context, func()) {
-			s := traigo.New(t.Context(), traigo.Timeout(time.Second), discard())
-			return s.Context(), func() { time.Sleep(time.Second) }
-		}, context.DeadlineExceeded, context.DeadlineExceeded},
-	}
-	for _, row := range rows {
-		t.Run(row.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				outer, cancel := row.outer(t)
-				s := traigo.New(outer, traigo.Name("below"))
-				s.Spawn(untilCanceled)
-				cancel()
-				err := s.Wait()
-				e := outcome(t, err)
-				assert.Empty(t, e.Others)
-				assert.Equal(t, traigo.ParentCanceled, as[*traigo.Cancellation](t, e.Err).Kind)
-				require.ErrorIs(t, err, row.err)
-				require.ErrorIs(t, err, row.cause)
-				assert.Equal(t, errors.Is(row.cause, context.DeadlineExceeded) || errors.Is(row.err, context.DeadlineExceeded),
-					errors.Is(err, context.DeadlineExceeded))
-			})
-		})
-	}
-}
-
-func TestParentsFailureIsFoundInTheOutcome(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		parent := traigo.New(t.Context(), traigo.Name("server"))
-		child := parent.Fork(traigo.Name("conn"))
-		child.Spawn(untilCanceled)
-		parent.Spawn(fail, traigo.Name("accept"))
-		err := child.Wait()
-		require.ErrorIs(t, err, errBoom)
-		require.ErrorIs(t, err, context.Canceled)
-		why := cancellation(outcome(t, err).Err, traigo.TaskFailed)
-		require.NotNil(t, why, "%v", err)
-		assert.Equal(t, "server", why.Scope)
-		assert.Equal(t, "server/accept", why.Task)
-		require.ErrorIs(t, parent.Wait(), errBoom)
-	})
-}
-
-func TestCancelKindsHaveNames(t *testing.T) {
-	for kind, name := range map[traigo.CancelKind]string{
-		traigo.TaskFailed:     "task failed",
-		traigo.BodyFailed:     "body failed",
-		traigo.Requested:      "requested",
-		traigo.TimedOut:       "timeout",
-		traigo.ParentCanceled: "parent canceled",
-		traigo.MasterEnded:    "master ended",
-		traigo.Completed:      "completed",
-		traigo.Panicked:       "panicked",
-	} {
-		assert.Equal(t, name, kind.String())
-	}
 }
 
 func TestCancellationIsWhatTheContextReturned(t *testing.T) {
@@ -683,16 +595,5 @@ func TestTaskThatNobodyAwaitsBubbles(t *testing.T) {
 		s.Finalize()
 		<-s.Done()
 		assert.Equal(t, []error{&traigo.TaskError{Task: "background", Err: errBoom}}, outcome(t, s.Err()).Unwrap())
-	})
-}
-
-func TestTaskThatNobodyAwaitsFailsAfterTheEndUnraised(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		book := newRecords()
-		require.NoError(t, traigo.Run(t.Context(), func(_ context.Context, s *traigo.Scope) error {
-			s.Spawn(func(ctx context.Context) error { <-ctx.Done(); return errBoom }, traigo.Awaited(false))
-			return nil
-		}, traigo.Logger(book.logger())))
-		assert.Len(t, book.at(slog.LevelWarn, "boom"), 1)
 	})
 }

@@ -1,7 +1,6 @@
 package traigo_test
 
 import (
-	"context"
 	"testing"
 	"time"
 
@@ -25,6 +24,4 @@ func TestErrorsOfAnyMakeHaveTexts(t *testing.T) {
 		assert.EqualError(t, err, want)
 	}
 	assert.NoError(t, (&traigo.PanicError{}).Unwrap())
-	assert.ErrorIs(t, &traigo.Cancellation{Kind: traigo.TimedOut}, context.DeadlineExceeded)
-	assert.ErrorIs(t, &traigo.Cancellation{Kind: traigo.Requested}, context.Canceled)
 }

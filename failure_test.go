@@ -164,6 +164,7 @@ func TestTasksOwnTimeoutIsAFailure(t *testing.T) {
 				e := outcome(t, s.Wait())
 				assert.Empty(t, e.Others)
 				require.IsType(t, (*traigo.TaskError)(nil), e.Err)
+				assert.Equal(t, "read", as[*traigo.TaskError](t, e.Err).Task)
 				for _, err := range []error{task.Err(), e.Err} {
 					var timeout *traigo.TimeoutError
 					require.ErrorAs(t, err, &timeout)
@@ -311,23 +312,6 @@ func TestFuturesThatAreOnlyCountedStayCountedWhereTheyWere(t *testing.T) {
 			})
 		})
 	}
-}
-
-// Those received in time leave the outcome, counted ones too.
-func TestFuturesThatWereCountedAndReceivedInTimeAreNotInTheOutcome(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := traigo.New(t.Context(), discard())
-		var all []*traigo.Future[int]
-		for range 20 {
-			all = append(all, traigo.Async(s, noAnswer))
-			synctest.Wait()
-		}
-		for _, f := range all {
-			_, err := f.Await(t.Context())
-			require.Equal(t, errBoom, err)
-		}
-		require.NoError(t, s.Close())
-	})
 }
 
 func TestOthersAreAtMostSixteenWithTheStuckError(t *testing.T) {

@@ -476,42 +476,6 @@ func TestGoexitOfAnObserverHangsNobody(t *testing.T) {
 	}
 }
 
-func TestGoexitOfOnDoneHangsNobody(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		ran := 0
-		require.NoError(t, traigo.Run(t.Context(), func(_ context.Context, s *traigo.Scope) error {
-			for range 3 {
-				s.Spawn(func(context.Context) error { return errBoom }, traigo.OnDone(func(error) {
-					ran++
-					runtime.Goexit()
-				}))
-				synctest.Wait()
-			}
-			return nil
-		}))
-		assert.Equal(t, 3, ran)
-	})
-}
-
-// Nobody gets the outcome of a Run whose body calls Goexit: what is in it
-// besides is logged.
-func TestGoexitOfTheBodyLosesNothing(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		book := newRecords()
-		done := make(chan struct{})
-		go func() {
-			defer close(done)
-			_ = traigo.Run(t.Context(), func(_ context.Context, s *traigo.Scope) error {
-				s.Spawn(func(ctx context.Context) error { <-ctx.Done(); return errLate })
-				runtime.Goexit()
-				return nil
-			}, traigo.Logger(book.logger()))
-		}()
-		<-done
-		assert.Len(t, book.at(8, "late"), 1)
-	})
-}
-
 func goexitOnce(kind traigo.EventKind) traigo.ScopeOption { return traigo.Observe(&dying{on: kind}) }
 
 // The goroutine of a task that has just been retired applies the effects: if an

@@ -69,31 +69,6 @@ func TestRunIsPartOfTheTaskThatCallsIt(t *testing.T) {
 	})
 }
 
-func TestNewIsCanceledAndJoinedByItsParent(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		start := time.Now()
-		var (
-			child *traigo.Scope
-			told  time.Duration
-		)
-		require.NoError(t, traigo.Run(t.Context(), func(ctx context.Context, s *traigo.Scope) error {
-			child = traigo.New(ctx)
-			child.Spawn(func(ctx context.Context) error {
-				<-ctx.Done()
-				told = time.Since(start)
-				time.Sleep(time.Second)
-				return nil
-			})
-			s.Spawn(func(context.Context) error { time.Sleep(time.Second); return nil })
-			return nil
-		}))
-		assert.Equal(t, time.Second, told, "the parent does not wait for it while finalizing")
-		assert.Equal(t, 2*time.Second, time.Since(start), "the parent joins it")
-		assert.Equal(t, traigo.Closed, child.State())
-		assert.True(t, closed(child.Done()))
-	})
-}
-
 // context.WithoutCancel hands on the scope and keeps its end to itself.
 func TestNewUnderAShieldedContextDoesNotOutliveItsParent(t *testing.T) {
 	background := func(ctx context.Context) error {
@@ -328,33 +303,6 @@ func TestStoppingTakenAsAScopeOpensIsClosed(t *testing.T) {
 	}
 }
 
-func TestForkIsAwaited(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		start := time.Now()
-		require.NoError(t, traigo.Run(t.Context(), func(_ context.Context, s *traigo.Scope) error {
-			child := s.Fork()
-			child.Spawn(lasting(5 * time.Second))
-			child.Finalize()
-			return nil
-		}))
-		assert.Equal(t, 5*time.Second, time.Since(start))
-	})
-}
-
-func TestForkThatNobodyEndsKeepsTheParent(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := traigo.New(t.Context())
-		child := s.Fork()
-		s.Finalize()
-		time.Sleep(time.Hour)
-		assert.Equal(t, traigo.Finalizing, s.State())
-		assert.Equal(t, traigo.Open, child.State())
-		require.NoError(t, child.Close())
-		<-s.Done()
-		require.NoError(t, s.Err())
-	})
-}
-
 func TestForkDoesNotBubble(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()
@@ -380,23 +328,20 @@ func TestForkIsReachedByTheParentsCause(t *testing.T) {
 			causes <- context.Cause(ctx)
 			return ctx.Err()
 		})
-		s.Cancel(errBoom)
-
-		cause := <-causes
-		require.ErrorIs(t, cause, errBoom)
-		why := as[*traigo.Cancellation](t, cause)
-		for why.Kind == traigo.ParentCanceled { // "is, or wraps"
-			why = as[*traigo.Cancellation](t, why.Err)
-		}
-		assert.Equal(t, traigo.Requested, why.Kind)
-		assert.Equal(t, "parent", why.Scope)
+		s.Spawn(fail, traigo.Name("work"))
 
 		err := child.Wait()
-		first, ok := as[*traigo.Error](t, err).Err.(*traigo.Cancellation) //nolint:errorlint // it must be this very one
-		require.True(t, ok, "%v", err)
-		assert.Equal(t, traigo.ParentCanceled, first.Kind)
-		require.ErrorIs(t, err, errBoom)
+		first := outcome(t, err).Err
+		require.IsType(t, (*traigo.Cancellation)(nil), first)
+		assert.Equal(t, traigo.ParentCanceled, as[*traigo.Cancellation](t, first).Kind)
 		require.ErrorIs(t, err, context.Canceled)
+		for _, err := range []error{first, <-causes} {
+			require.ErrorIs(t, err, errBoom)
+			why := cancellation(err, traigo.TaskFailed)
+			require.NotNil(t, why, "%v", err)
+			assert.Equal(t, "parent", why.Scope)
+			assert.Equal(t, "parent/work", why.Task)
+		}
 		require.ErrorIs(t, s.Wait(), errBoom)
 	})
 }
@@ -608,34 +553,26 @@ func TestForkOfAnEndedScopeIsClosed(t *testing.T) {
 	}
 }
 
-func TestForkOfAFinalizingScopeIsAccepted(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		start := time.Now()
-		s := traigo.New(t.Context())
-		s.Spawn(func(context.Context) error {
-			time.Sleep(time.Second)
-			child := s.Fork()
-			child.Spawn(lasting(time.Second))
-			child.Finalize()
-			return nil
-		})
-		require.NoError(t, s.Wait())
-		assert.Equal(t, 2*time.Second, time.Since(start))
-	})
-}
-
 func TestNewUnderAScopeIsNotWaitedForButJoined(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()
 		var side *traigo.Scope
+		var canceled time.Duration
 		require.NoError(t, traigo.Run(t.Context(), func(ctx context.Context, s *traigo.Scope) error {
 			side = traigo.New(ctx, traigo.Name("side"))
-			side.Spawn(cleaning(3*time.Second, nil))
+			side.Spawn(func(ctx context.Context) error {
+				<-ctx.Done()
+				canceled = time.Since(start)
+				time.Sleep(3 * time.Second)
+				return nil
+			})
 			s.Spawn(lasting(2 * time.Second))
 			return nil
 		}, traigo.Name("parent")))
-		assert.Equal(t, 5*time.Second, time.Since(start), "canceled when the rest was done, then joined")
+		assert.Equal(t, 2*time.Second, canceled, "when the rest was done: the parent does not wait for it while finalizing")
+		assert.Equal(t, 5*time.Second, time.Since(start), "the parent joins it")
 		assert.Equal(t, "parent/side", side.Path())
+		assert.Equal(t, traigo.Closed, side.State())
 		assert.True(t, closed(side.Done()))
 		assert.Equal(t, traigo.ParentCanceled, as[*traigo.Cancellation](t, side.Err()).Kind)
 	})
@@ -651,20 +588,6 @@ func TestNewUnderAScopeIsJoinedWhenTheParentFails(t *testing.T) {
 		require.ErrorIs(t, s.Wait(), errBoom)
 		assert.Equal(t, 3*time.Second, time.Since(start))
 		require.ErrorIs(t, side.Err(), errBoom)
-	})
-}
-
-func TestNewUnderAShieldedContextIsJoinedAllTheSame(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		start := time.Now()
-		var side *traigo.Scope
-		require.NoError(t, traigo.Run(t.Context(), func(ctx context.Context, _ *traigo.Scope) error {
-			side = traigo.New(context.WithoutCancel(ctx))
-			side.Spawn(cleaning(3*time.Second, nil))
-			return nil
-		}))
-		assert.True(t, closed(side.Done()))
-		assert.Equal(t, 3*time.Second, time.Since(start))
 	})
 }
 

@@ -379,10 +379,16 @@ func TestPanicOfOnDoneHarmsNobodyElse(t *testing.T) {
 				book := newRecords()
 				s := traigo.New(t.Context(), traigo.Logger(book.logger()))
 				sibling := s.Spawn(func(ctx context.Context) error { return traigo.Sleep(ctx, time.Minute) })
-				task := s.Spawn(lasting(0), traigo.OnDone(callback))
-				<-task.Done()
+				called := 0
+				count := func(err error) { called++; callback(err) }
+				for range 3 {
+					s.Spawn(fail, traigo.OnDone(count))
+					synctest.Wait()
+				}
+				task := s.Spawn(succeed, traigo.OnDone(count))
 				synctest.Wait()
-				require.NoError(t, task.Err(), "the task itself has done well")
+				assert.Equal(t, 4, called)
+				require.NoError(t, task.Err(), "the task itself has succeeded")
 				// Whether the callback's panic then reaches who waits is not the
 				// question here: it must not hang, nor be lost.
 				var err error

@@ -15,24 +15,6 @@ import (
 	"github.com/traigo/traigo"
 )
 
-func TestTaskStartsWithoutWaitingForAnother(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		const n = 300
-		require.NoError(t, traigo.Run(t.Context(), func(_ context.Context, s *traigo.Scope) error {
-			var barrier sync.WaitGroup
-			barrier.Add(n)
-			for range n {
-				s.Spawn(func(context.Context) error {
-					barrier.Done()
-					barrier.Wait()
-					return nil
-				})
-			}
-			return nil
-		}))
-	})
-}
-
 func TestTaskStartsWhileItsSpawnerRunsOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		require.NoError(t, traigo.Run(t.Context(), func(_ context.Context, s *traigo.Scope) error {
@@ -245,6 +227,7 @@ func TestTaskContextIsTheScopes(t *testing.T) {
 			return nil
 		})
 		close(spawned)
+		assert.Equal(t, "value", s.Fork(traigo.Timeout(1)).Context().Value(key{}), "also in a fork")
 		time.Sleep(time.Second)
 		s.Cancel(errBoom)
 		require.ErrorIs(t, s.Wait(), errBoom)
@@ -265,9 +248,11 @@ func TestValuesAreTakenAndCancellationIsNot(t *testing.T) {
 		<-other.Done()
 		require.Error(t, otherCtx.Err())
 
-		s := traigo.New(context.WithValue(t.Context(), key{}, "scope"), traigo.Name("here"))
+		type scopeKey struct{}
+		s := traigo.New(context.WithValue(context.WithValue(t.Context(), key{}, "scope"), scopeKey{}, "scope"), traigo.Name("here"))
 		task := s.Spawn(func(ctx context.Context) error {
 			assert.Equal(t, "request", ctx.Value(key{}))
+			assert.Equal(t, "scope", ctx.Value(scopeKey{}), "what the other has no value for")
 			assert.NoError(t, ctx.Err())
 			assert.False(t, closed(ctx.Done()))
 			_, ok := ctx.Deadline()

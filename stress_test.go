@@ -18,7 +18,7 @@ import (
 )
 
 // Random trees on the real scheduler and clock, where goroutines run at the
-// same time; trace_test.go runs them in bubbles. A failure names the seed.
+// same time; observe_test.go runs them in bubbles. A failure names the seed.
 func TestStressRandomTrees(t *testing.T) {
 	runs := 400
 	if testing.Short() {
@@ -77,77 +77,6 @@ func TestStressClosedForksAreNotInTheSnapshot(t *testing.T) {
 		require.Empty(t, parent.Snapshot().Scopes)
 	}
 	require.NoError(t, parent.Close())
-}
-
-// Each task waits for the next one: none may be kept from starting by another.
-func TestStressRingOfWaitingTasks(t *testing.T) {
-	const size = 2000
-	links := make([]chan struct{}, size+1)
-	for i := range links {
-		links[i] = make(chan struct{})
-	}
-	err := traigo.Run(context.Background(), func(ctx context.Context, s *traigo.Scope) error {
-		for i := range size {
-			s.Spawn(func(context.Context) error {
-				<-links[i+1]
-				close(links[i])
-				return nil
-			})
-		}
-		s.Spawn(func(context.Context) error { close(links[size]); return nil })
-		<-links[0]
-		return nil
-	})
-	require.NoError(t, err)
-}
-
-// Panics and Goexits take their goroutine with them, but no accepted task.
-func TestStressDyingWorkersStrandNobody(t *testing.T) {
-	const size = 5000
-	var ran atomic.Int64
-	err := traigo.Run(context.Background(), func(_ context.Context, s *traigo.Scope) error {
-		for i := range size {
-			s.Spawn(func(context.Context) error {
-				ran.Add(1)
-				switch i % 3 {
-				case 0:
-					runtime.Goexit()
-				case 1:
-					panic("dying")
-				}
-				return nil
-			}, traigo.Bubble(false))
-			if i%100 == 0 {
-				runtime.Gosched()
-			}
-		}
-		return nil
-	}, traigo.PanicAsError())
-	require.NoError(t, err, "nothing bubbles")
-	require.EqualValues(t, size, ran.Load())
-}
-
-// A task that never yields does not keep the others from starting.
-func TestStressSpinningTaskBlocksNobody(t *testing.T) {
-	if runtime.GOMAXPROCS(0) == 1 {
-		t.Skip("with one P the scheduler preempts a spinning goroutine only every 10 ms")
-	}
-	err := traigo.Run(context.Background(), func(_ context.Context, s *traigo.Scope) error {
-		var stop atomic.Bool
-		s.Spawn(func(context.Context) error {
-			for !stop.Load() { // spin
-			}
-			return nil
-		})
-		for range 100 {
-			if err := s.Spawn(func(context.Context) error { return nil }).Wait(context.Background()); err != nil {
-				return err
-			}
-		}
-		stop.Store(true)
-		return nil
-	})
-	require.NoError(t, err)
 }
 
 // Nothing is left of a Run: no goroutine but those that are on their way out.

@@ -264,15 +264,6 @@ func TestAtMost16UnreceivedFailuresAreKept(t *testing.T) {
 	})
 }
 
-func TestFutureOfASuccessNeedNotBeReceived(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		require.NoError(t, traigo.Run(t.Context(), func(_ context.Context, s *traigo.Scope) error {
-			traigo.Async(s, answer)
-			return nil
-		}))
-	})
-}
-
 func TestFutureCountsAsAParticipant(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()

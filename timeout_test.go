@@ -122,52 +122,6 @@ func TestTimeoutOfAnOuterScopeIsTheOuterScopes(t *testing.T) {
 	}
 }
 
-func TestTimeoutShowsInContexts(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		check := func(where string, ctx context.Context) {
-			<-ctx.Done()
-			assert.Equal(t, context.DeadlineExceeded, ctx.Err(), where)
-			cause := context.Cause(ctx)
-			why, ok := errors.AsType[*traigo.Cancellation](cause)
-			if assert.True(t, ok, "%s: %v", where, cause) {
-				assert.Equal(t, traigo.TimedOut, why.Kind, where)
-				assert.Equal(t, "work", why.Scope, where)
-			}
-			late, ok := errors.AsType[*traigo.TimeoutError](cause)
-			assert.True(t, ok && late.Scope == "work", "%s: %v", where, cause)
-			assert.ErrorIs(t, cause, context.DeadlineExceeded, where)
-		}
-		_ = traigo.Run(t.Context(), func(ctx context.Context, s *traigo.Scope) error {
-			s.Spawn(func(ctx context.Context) error {
-				check("task", ctx)
-				return nil
-			})
-			s.Spawn(func(ctx context.Context) error {
-				derived, cancel := context.WithCancel(ctx)
-				defer cancel()
-				check("derived by the standard library", derived)
-				return nil
-			})
-			s.Spawn(func(ctx context.Context) error {
-				later, cancel := context.WithTimeout(ctx, time.Hour)
-				defer cancel()
-				check("derived with a later deadline", later)
-				return nil
-			})
-			s.Spawn(func(ctx context.Context) error {
-				_ = traigo.Run(ctx, func(ctx context.Context, _ *traigo.Scope) error {
-					check("body of a scope below", ctx)
-					return nil
-				})
-				return nil
-			})
-			check("body", ctx)
-			check("Context", s.Context())
-			return nil
-		}, traigo.Name("work"), traigo.Timeout(time.Second))
-	})
-}
-
 func TestTimeoutDeadlineIsTheCurrentOne(t *testing.T) {
 	type key struct{}
 	synctest.Test(t, func(t *testing.T) {
@@ -280,40 +234,6 @@ func TestTimeoutOfAScopeWithNothingLeftToDo(t *testing.T) {
 		time.Sleep(time.Hour)
 		require.NoError(t, s.Err())
 	})
-}
-
-func TestTimeoutOfATask(t *testing.T) {
-	rows := map[string]struct {
-		task func(context.Context) error
-		late bool
-	}{
-		"what ctx.Err says": {untilCanceled, true},
-		"nil":               {cleaning(0, nil), false},
-		"another error":     {cleaning(0, errBoom), true},
-	}
-	for name, row := range rows {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				start := time.Now()
-				s := traigo.New(t.Context(), traigo.Name("s"))
-				s.Spawn(func(ctx context.Context) error {
-					deadline, ok := ctx.Deadline()
-					assert.True(t, ok)
-					assert.Equal(t, start.Add(time.Second), deadline)
-					return row.task(ctx)
-				}, traigo.Name("work"), traigo.Timeout(time.Second))
-				err := s.Wait()
-				assert.Equal(t, time.Second, time.Since(start))
-				if !row.late {
-					require.NoError(t, err)
-					return
-				}
-				assert.Equal(t, "work", as[*traigo.TaskError](t, err).Task)
-				assert.Equal(t, traigo.TimeoutError{Scope: "s/work", After: time.Second}, *as[*traigo.TimeoutError](t, err))
-				assert.Equal(t, name == "another error", errors.Is(err, errBoom), "%v", err)
-			})
-		})
-	}
 }
 
 type block = func(ctx context.Context, d time.Duration, fn func(context.Context) error) error

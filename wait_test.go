@@ -198,6 +198,7 @@ func TestShutdownLeavesLaterForksToWhoOpensThem(t *testing.T) {
 func TestShutdownEndsLaterForksThatNobodyEnds(t *testing.T) {
 	for name, leave := range map[string]func(s, fork *traigo.Scope){
 		"empty":      func(_, _ *traigo.Scope) {},
+		"working":    func(_, fork *traigo.Scope) { fork.Spawn(lasting(time.Second)) },
 		"with forks": func(_, fork *traigo.Scope) { fork.Fork().Fork() },
 		"background": func(_, fork *traigo.Scope) { fork.Spawn(untilCanceled, traigo.Awaited(false)) },
 		"one in it":  func(_, fork *traigo.Scope) { fork.Spawn(func(context.Context) error { fork.Fork(); return nil }) },
@@ -252,20 +253,5 @@ func TestShutdownWithTheContextOfTheScopeIsNoMistake(t *testing.T) {
 		ctx, cancel := context.WithTimeout(s.Context(), time.Second)
 		defer cancel()
 		require.NoError(t, s.Shutdown(ctx))
-	})
-}
-
-func TestShutdownEndsForksThatComeLater(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := traigo.New(t.Context())
-		s.Spawn(func(ctx context.Context) error {
-			<-traigo.Stopping(ctx)
-			fork := s.Fork()
-			fork.Spawn(func(ctx context.Context) error { return traigo.Sleep(ctx, time.Second) })
-			return nil
-		})
-		begin := time.Now()
-		require.NoError(t, s.Shutdown(context.Background()))
-		assert.Equal(t, time.Second, time.Since(begin))
 	})
 }

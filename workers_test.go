@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -17,9 +18,12 @@ import (
 	"github.com/traigo/traigo"
 )
 
-// Short tasks share goroutines. None of them may notice.
+// Short tasks share goroutines. No task may be able to tell.
 
-func TestRingOfTasksEachWaitingForTheNextEnds(t *testing.T) {
+// Each task waits for one that is spawned later. If any of them had to wait for another
+// to end before it could start, all would wait for ever: the bubble then reports a
+// deadlock, which is how this test fails.
+func TestTaskStartsWithoutWaitingForAnother(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const n = 2000
 		var ring [n + 1]chan struct{}
@@ -29,7 +33,7 @@ func TestRingOfTasksEachWaitingForTheNextEnds(t *testing.T) {
 		require.NoError(t, traigo.Run(t.Context(), func(_ context.Context, s *traigo.Scope) error {
 			for i := range n {
 				s.Spawn(func(context.Context) error {
-					<-ring[i+1] // closed by the next one, which is spawned later
+					<-ring[i+1]
 					close(ring[i])
 					return nil
 				})
@@ -41,12 +45,16 @@ func TestRingOfTasksEachWaitingForTheNextEnds(t *testing.T) {
 	})
 }
 
+// The tasks that compute occupy all processors until the last task has run. If that one
+// waited for their goroutines, only the timer would end them, and the test would fail.
 func TestTaskThatComputesHoldsNobodyUp(t *testing.T) {
+	var enough, tooLate atomic.Bool
+	guard := time.AfterFunc(time.Minute, func() { tooLate.Store(true); enough.Store(true) })
+	defer guard.Stop()
 	require.NoError(t, traigo.Run(t.Context(), func(_ context.Context, s *traigo.Scope) error {
-		var enough atomic.Bool
 		for range runtime.GOMAXPROCS(0) {
 			s.Spawn(func(context.Context) error {
-				for !enough.Load() { // calls nothing, and gives up nothing
+				for !enough.Load() { // no call, so that the goroutine never yields by itself
 				}
 				return nil
 			})
@@ -54,6 +62,7 @@ func TestTaskThatComputesHoldsNobodyUp(t *testing.T) {
 		s.Spawn(func(context.Context) error { enough.Store(true); return nil })
 		return nil
 	}))
+	assert.False(t, tooLate.Load(), "the last task has not started within a minute")
 }
 
 func TestTaskInASystemCallHoldsNobodyUp(t *testing.T) {
@@ -75,9 +84,16 @@ func TestTaskInASystemCallHoldsNobodyUp(t *testing.T) {
 }
 
 func TestTasksThatTakeTheirGoroutineAwayStrandNobody(t *testing.T) {
-	for name, leave := range map[string]func(){
-		"runtime.Goexit": runtime.Goexit,
-		"panic":          func() { panic("gone") },
+	goexit, panics := func(int) { runtime.Goexit() }, func(int) { panic("gone") }
+	for name, leave := range map[string]func(i int){
+		"runtime.Goexit": goexit,
+		"panic":          panics,
+		"both in turn": func(i int) {
+			if i%2 == 0 {
+				goexit(i)
+			}
+			panics(i)
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -89,7 +105,7 @@ func TestTasksThatTakeTheirGoroutineAwayStrandNobody(t *testing.T) {
 					s.Spawn(func(context.Context) error {
 						runs[i].Add(1)
 						if i%3 == 0 {
-							leave()
+							leave(i)
 						}
 						return nil
 					}, traigo.OnDone(func(error) {}))

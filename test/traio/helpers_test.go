@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -119,5 +120,18 @@ func waitWithin(s *traigo.Scope, d time.Duration) error {
 		return s.Err()
 	case <-time.After(d):
 		return context.DeadlineExceeded
+	}
+}
+
+// eachWait runs f in a bubble for each way to wait for a scope.
+func eachWait(t *testing.T, f func(t *testing.T, wait func(*traigo.Scope) error)) {
+	t.Helper()
+	for name, wait := range map[string]func(*traigo.Scope) error{
+		"wait":        (*traigo.Scope).Wait,
+		"wait within": func(s *traigo.Scope) error { return waitWithin(s, time.Second) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { f(t, wait) })
+		})
 	}
 }
