@@ -467,3 +467,13 @@ func TestUncomparableCauseDoesNoHarm(t *testing.T) {
 		assert.Equal(t, []error{cause}, e.Unwrap())
 	})
 }
+
+func TestCancellationIsWhatTheContextReturned(t *testing.T) {
+	requested := &traigo.Cancellation{Kind: traigo.Requested, Err: errBoom}
+	require.ErrorIs(t, requested, context.Canceled)
+	require.NotErrorIs(t, requested, context.DeadlineExceeded)
+	require.ErrorIs(t, requested, errBoom)
+	timedOut := &traigo.Cancellation{Kind: traigo.TimedOut}
+	require.ErrorIs(t, timedOut, context.DeadlineExceeded)
+	require.NotErrorIs(t, timedOut, context.Canceled)
+}

@@ -77,38 +77,6 @@ func TestContextDerivedInATaskEndsWithIt(t *testing.T) {
 	})
 }
 
-// Except a scope of New: that is its owner's, and the scope above joins it.
-func TestNewInATaskOutlivesTheTask(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := traigo.New(t.Context())
-		var inner *traigo.Scope
-		task := s.Spawn(func(ctx context.Context) error { inner = traigo.New(ctx); return nil })
-		require.NoError(t, task.Wait(t.Context()))
-		synctest.Wait()
-		assert.Equal(t, traigo.Open, inner.State())
-		assert.NoError(t, inner.Context().Err())
-		s.Cancel(errBoom)
-		assert.Error(t, inner.Context().Err(), "Cancel has told it when it returns")
-		require.ErrorIs(t, s.Close(), errBoom)
-		require.ErrorIs(t, inner.Close(), errBoom)
-	})
-}
-
-func TestNewInATaskEndsWhenTheTaskIsCanceled(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := traigo.New(t.Context())
-		task := s.Spawn(func(ctx context.Context) error {
-			inner := traigo.New(ctx)
-			<-inner.Done()
-			return inner.Err()
-		})
-		synctest.Wait()
-		task.Cancel(errBoom)
-		require.ErrorIs(t, task.Wait(t.Context()), errBoom)
-		require.NoError(t, s.Close())
-	})
-}
-
 // The context of a task that has ended is a done context like any other.
 func TestContextOfAnEndedTaskIsDoneForScopesToo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -321,4 +289,73 @@ func TestStressCauseOfAScopeThatIsCompletingNamesIt(t *testing.T) {
 	stop.Store(true)
 	assert.Empty(t, <-wrong)
 	assert.Empty(t, <-wrong)
+}
+
+func TestTaskContextIsTheScopes(t *testing.T) {
+	type key struct{}
+	synctest.Test(t, func(t *testing.T) {
+		deadline := time.Now().Add(time.Minute)
+		outer := context.WithValue(t.Context(), key{}, "value")
+		s := traigo.New(outer, traigo.Timeout(time.Minute))
+		var task *traigo.Task
+		spawned := make(chan struct{})
+		task = s.Spawn(func(ctx context.Context) error {
+			<-spawned
+			assert.Equal(t, "value", ctx.Value(key{}))
+			at, ok := ctx.Deadline()
+			assert.True(t, ok)
+			assert.Equal(t, deadline, at)
+			assert.Same(t, s, traigo.Current(ctx))
+			assert.Same(t, task, traigo.CurrentTask(ctx))
+			assert.NoError(t, ctx.Err())
+			<-ctx.Done()
+			assert.ErrorIs(t, context.Cause(ctx), errBoom)
+			return nil
+		})
+		close(spawned)
+		assert.Equal(t, "value", s.Fork(traigo.Timeout(1)).Context().Value(key{}), "also in a fork")
+		time.Sleep(time.Second)
+		s.Cancel(errBoom)
+		require.ErrorIs(t, s.Wait(), errBoom)
+		assert.Nil(t, traigo.Current(outer))
+		assert.Nil(t, traigo.CurrentTask(outer))
+	})
+}
+
+func TestValuesAreTakenAndCancellationIsNot(t *testing.T) {
+	type key struct{}
+	synctest.Test(t, func(t *testing.T) {
+		other := traigo.New(context.WithValue(t.Context(), key{}, "request"), traigo.Timeout(time.Second), discard())
+		got := make(chan context.Context, 1)
+		other.Spawn(func(ctx context.Context) error { got <- ctx; return nil })
+		otherCtx, cancel := context.WithTimeout(<-got, time.Second)
+		defer cancel()
+		other.Cancel(errBoom)
+		<-other.Done()
+		require.Error(t, otherCtx.Err())
+
+		type scopeKey struct{}
+		s := traigo.New(context.WithValue(context.WithValue(t.Context(), key{}, "scope"), scopeKey{}, "scope"), traigo.Name("here"))
+		task := s.Spawn(func(ctx context.Context) error {
+			assert.Equal(t, "request", ctx.Value(key{}))
+			assert.Equal(t, "scope", ctx.Value(scopeKey{}), "what the other has no value for")
+			assert.NoError(t, ctx.Err())
+			assert.False(t, closed(ctx.Done()))
+			_, ok := ctx.Deadline()
+			assert.False(t, ok, "a deadline is cancellation too")
+			assert.Same(t, s, traigo.Current(ctx))
+			assert.Equal(t, "here/work", traigo.CurrentTask(ctx).Path())
+
+			derived, cancel := context.WithTimeout(ctx, time.Hour)
+			defer cancel()
+			assert.NoError(t, derived.Err())
+			<-derived.Done()
+			assert.ErrorIs(t, context.Cause(derived), errOuter)
+			return nil
+		}, traigo.Values(otherCtx), traigo.Name("work"))
+		synctest.Wait()
+		s.Cancel(errOuter)
+		require.NoError(t, task.Wait(t.Context()))
+		require.ErrorIs(t, s.Wait(), errOuter)
+	})
 }

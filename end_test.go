@@ -3,8 +3,6 @@ package traigo_test
 import (
 	"context"
 	"errors"
-	"fmt"
-	"log/slog"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -114,129 +112,6 @@ func TestCauseIsRecordedBeforeAnythingIsCanceled(t *testing.T) {
 			require.NotNil(t, cancellation(outcome(t, child.Err()).Err, traigo.ParentCanceled))
 		}
 	})
-}
-
-func TestQuietOutcomeStaysNil(t *testing.T) {
-	for name, end := range map[string]func(s *traigo.Scope){
-		"Cancel(nil)":  func(s *traigo.Scope) { s.Cancel(nil) },
-		"master":       func(s *traigo.Scope) { s.Spawn(succeed, traigo.Master(true)) },
-		"nothing left": func(s *traigo.Scope) { s.Finalize() },
-	} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				var st story
-				book := newRecords()
-				s := traigo.New(t.Context(), traigo.Observe(&st), traigo.Logger(book.logger()))
-				task := s.Spawn(cleaning(0, errBoom), traigo.Awaited(false))
-				synctest.Wait()
-				end(s)
-				require.NoError(t, s.Wait())
-				assert.Len(t, book.at(slog.LevelWarn, "boom"), 1, "logged")
-				assert.Equal(t, []error{errBoom}, st.ended(task), "observed")
-				assert.Equal(t, errBoom, task.Err())
-			})
-		})
-	}
-}
-
-func TestBodysOwnErrorIsAlwaysRaised(t *testing.T) {
-	quietly := map[string]func(s *traigo.Scope){
-		"Cancel(nil)": func(s *traigo.Scope) { s.Cancel(nil) },
-		"master":      func(s *traigo.Scope) { s.Spawn(succeed, traigo.Master(true)) },
-	}
-	rows := []struct {
-		name    string
-		returns func(ctx context.Context) error
-		raised  bool
-	}{
-		{"real", fail, true},
-		{"real, joined", func(ctx context.Context) error { return errors.Join(ctx.Err(), errBoom) }, true},
-		{"ctx.Err()", context.Context.Err, false},
-		{"context.Cause", context.Cause, false},
-		{"wrapped", func(ctx context.Context) error { return fmt.Errorf("serve: %w", ctx.Err()) }, false},
-		{"joined", func(ctx context.Context) error { return errors.Join(ctx.Err(), context.Cause(ctx)) }, false},
-	}
-	for how, end := range quietly {
-		for _, row := range rows {
-			t.Run(how+"/"+row.name, func(t *testing.T) {
-				synctest.Test(t, func(t *testing.T) {
-					var returned error
-					err := traigo.Run(t.Context(), func(ctx context.Context, s *traigo.Scope) error {
-						end(s)
-						<-ctx.Done()
-						returned = row.returns(ctx)
-						return returned
-					})
-					if row.raised {
-						assert.Equal(t, []error{returned}, outcome(t, err).Unwrap(), "as it is")
-					} else {
-						require.NoError(t, err)
-					}
-				})
-			})
-		}
-	}
-}
-
-func TestBodysOwnErrorIsRaisedBesideAFailure(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		e := outcome(t, traigo.Run(t.Context(), func(ctx context.Context, s *traigo.Scope) error {
-			s.Spawn(fail, traigo.Name("work"))
-			<-ctx.Done()
-			return errLate
-		}))
-		assert.Equal(t, []error{&traigo.TaskError{Task: "work", Err: errBoom}, errLate}, e.Unwrap())
-	})
-}
-
-func TestOthersAreAtMost16ThenCounted(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		for _, n := range []int{1, 16, 17, 20} {
-			s := traigo.New(t.Context())
-			for range n {
-				s.Spawn(func(ctx context.Context) error { <-ctx.Done(); return errLate }, traigo.Name("late"))
-			}
-			consequence := s.Spawn(untilCanceled)
-			synctest.Wait()
-			s.Spawn(fail, traigo.Name("first"))
-			e := outcome(t, s.Wait())
-			assert.Equal(t, &traigo.TaskError{Task: "first", Err: errBoom}, e.Err)
-			assert.Len(t, e.Others, min(n, 16))
-			for _, err := range e.Others {
-				assert.Equal(t, &traigo.TaskError{Task: "late", Err: errLate}, err)
-			}
-			assert.Len(t, e.Unwrap(), 1+min(n, 16))
-			if n > 16 {
-				require.ErrorContains(t, e, fmt.Sprintf("and %d more", n-16))
-			} else {
-				assert.NotContains(t, e.Error(), "more")
-			}
-			require.ErrorIs(t, consequence.Err(), context.Canceled)
-			require.NotErrorIs(t, e, context.Canceled, "a bare consequence is not kept")
-		}
-	})
-}
-
-func TestLaterErrorsThatDoNotBubbleAreNotKept(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := traigo.New(t.Context(), discard())
-		late := func(ctx context.Context) error { <-ctx.Done(); return errLate }
-		s.Spawn(late, traigo.Bubble(false))
-		s.Spawn(late, traigo.OnDone(func(error) {}))
-		synctest.Wait()
-		s.Cancel(errBoom)
-		assert.Equal(t, []error{errBoom}, outcome(t, s.Wait()).Unwrap())
-	})
-}
-
-func TestCancellationIsWhatTheContextReturned(t *testing.T) {
-	requested := &traigo.Cancellation{Kind: traigo.Requested, Err: errBoom}
-	require.ErrorIs(t, requested, context.Canceled)
-	require.NotErrorIs(t, requested, context.DeadlineExceeded)
-	require.ErrorIs(t, requested, errBoom)
-	timedOut := &traigo.Cancellation{Kind: traigo.TimedOut}
-	require.ErrorIs(t, timedOut, context.DeadlineExceeded)
-	require.NotErrorIs(t, timedOut, context.Canceled)
 }
 
 // outers are all that a scope may be under, with what ends each.

@@ -3,6 +3,7 @@ package traigo_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"runtime"
 	"testing"
@@ -122,70 +123,116 @@ func TestOnDoneHearsOfEveryEndOnce(t *testing.T) {
 	})
 }
 
-func TestTasksOwnTimeoutIsAFailure(t *testing.T) {
-	rows := []struct {
-		name    string
-		returns func(ctx context.Context) error
-		fails   bool
-		also    error
-	}{
-		{"ctx.Err()", context.Context.Err, true, nil},
-		{"the cause", context.Cause, true, nil},
-		{"a real error", fail, true, errBoom},
-		{"nil", succeed, false, nil},
-	}
-	for _, row := range rows {
-		t.Run(row.name, func(t *testing.T) {
+func TestQuietOutcomeStaysNil(t *testing.T) {
+	for name, end := range map[string]func(s *traigo.Scope){
+		"Cancel(nil)":  func(s *traigo.Scope) { s.Cancel(nil) },
+		"master":       func(s *traigo.Scope) { s.Spawn(succeed, traigo.Master(true)) },
+		"nothing left": func(s *traigo.Scope) { s.Finalize() },
+	} {
+		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				start := time.Now()
-				s := traigo.New(t.Context(), traigo.Name("server"))
-				task := s.Spawn(func(ctx context.Context) error {
-					at, _ := ctx.Deadline()
-					assert.Equal(t, start.Add(time.Second), at)
-					<-ctx.Done()
-					assert.Equal(t, context.DeadlineExceeded, ctx.Err())
-					return row.returns(ctx)
-				}, traigo.Timeout(time.Second), traigo.Name("read"))
-				sibling := s.Spawn(func(ctx context.Context) error {
-					time.Sleep(time.Second)
-					synctest.Wait()
-					return ctx.Err()
-				})
-				<-task.Done()
-				<-sibling.Done()
-				assert.Equal(t, time.Second, time.Since(start))
-				if !row.fails {
-					require.NoError(t, task.Err())
-					require.NoError(t, sibling.Err())
-					require.NoError(t, s.Wait())
-					return
-				}
-				require.ErrorIs(t, sibling.Err(), context.Canceled)
-				e := outcome(t, s.Wait())
-				assert.Empty(t, e.Others)
-				require.IsType(t, (*traigo.TaskError)(nil), e.Err)
-				assert.Equal(t, "read", as[*traigo.TaskError](t, e.Err).Task)
-				for _, err := range []error{task.Err(), e.Err} {
-					var timeout *traigo.TimeoutError
-					require.ErrorAs(t, err, &timeout)
-					assert.Equal(t, &traigo.TimeoutError{Scope: "server/read", After: time.Second}, timeout)
-					require.ErrorIs(t, err, context.DeadlineExceeded)
-					if row.also != nil {
-						require.ErrorIs(t, err, row.also)
-					}
-				}
+				var st story
+				book := newRecords()
+				s := traigo.New(t.Context(), traigo.Observe(&st), traigo.Logger(book.logger()))
+				task := s.Spawn(cleaning(0, errBoom), traigo.Awaited(false))
+				synctest.Wait()
+				end(s)
+				require.NoError(t, s.Wait())
+				assert.Len(t, book.at(slog.LevelWarn, "boom"), 1, "logged")
+				assert.Equal(t, []error{errBoom}, st.ended(task), "observed")
+				assert.Equal(t, errBoom, task.Err())
 			})
 		})
 	}
 }
 
-func TestTasksTimeoutThatDoesNotExpireIsNoFailure(t *testing.T) {
+func TestBodysOwnErrorIsAlwaysRaised(t *testing.T) {
+	quietly := map[string]func(s *traigo.Scope){
+		"Cancel(nil)": func(s *traigo.Scope) { s.Cancel(nil) },
+		"master":      func(s *traigo.Scope) { s.Spawn(succeed, traigo.Master(true)) },
+	}
+	rows := []struct {
+		name    string
+		returns func(ctx context.Context) error
+		raised  bool
+	}{
+		{"real", fail, true},
+		{"real, joined", func(ctx context.Context) error { return errors.Join(ctx.Err(), errBoom) }, true},
+		{"ctx.Err()", context.Context.Err, false},
+		{"context.Cause", context.Cause, false},
+		{"wrapped", func(ctx context.Context) error { return fmt.Errorf("serve: %w", ctx.Err()) }, false},
+		{"joined", func(ctx context.Context) error { return errors.Join(ctx.Err(), context.Cause(ctx)) }, false},
+	}
+	for how, end := range quietly {
+		for _, row := range rows {
+			t.Run(how+"/"+row.name, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					var returned error
+					err := traigo.Run(t.Context(), func(ctx context.Context, s *traigo.Scope) error {
+						end(s)
+						<-ctx.Done()
+						returned = row.returns(ctx)
+						return returned
+					})
+					if row.raised {
+						assert.Equal(t, []error{returned}, outcome(t, err).Unwrap(), "as it is")
+					} else {
+						require.NoError(t, err)
+					}
+				})
+			})
+		}
+	}
+}
+
+func TestBodysOwnErrorIsRaisedBesideAFailure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := traigo.New(t.Context())
-		task := s.Spawn(untilCanceled, traigo.Timeout(time.Minute))
+		e := outcome(t, traigo.Run(t.Context(), func(ctx context.Context, s *traigo.Scope) error {
+			s.Spawn(fail, traigo.Name("work"))
+			<-ctx.Done()
+			return errLate
+		}))
+		assert.Equal(t, []error{&traigo.TaskError{Task: "work", Err: errBoom}, errLate}, e.Unwrap())
+	})
+}
+
+func TestOthersAreAtMost16ThenCounted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, n := range []int{1, 16, 17, 20} {
+			s := traigo.New(t.Context())
+			for range n {
+				s.Spawn(func(ctx context.Context) error { <-ctx.Done(); return errLate }, traigo.Name("late"))
+			}
+			consequence := s.Spawn(untilCanceled)
+			synctest.Wait()
+			s.Spawn(fail, traigo.Name("first"))
+			e := outcome(t, s.Wait())
+			assert.Equal(t, &traigo.TaskError{Task: "first", Err: errBoom}, e.Err)
+			assert.Len(t, e.Others, min(n, 16))
+			for _, err := range e.Others {
+				assert.Equal(t, &traigo.TaskError{Task: "late", Err: errLate}, err)
+			}
+			assert.Len(t, e.Unwrap(), 1+min(n, 16))
+			if n > 16 {
+				require.ErrorContains(t, e, fmt.Sprintf("and %d more", n-16))
+			} else {
+				assert.NotContains(t, e.Error(), "more")
+			}
+			require.ErrorIs(t, consequence.Err(), context.Canceled)
+			require.NotErrorIs(t, e, context.Canceled, "a bare consequence is not kept")
+		}
+	})
+}
+
+func TestLaterErrorsThatDoNotBubbleAreNotKept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := traigo.New(t.Context(), discard())
+		late := func(ctx context.Context) error { <-ctx.Done(); return errLate }
+		s.Spawn(late, traigo.Bubble(false))
+		s.Spawn(late, traigo.OnDone(func(error) {}))
 		synctest.Wait()
-		require.NoError(t, s.Close())
-		assert.Equal(t, context.Canceled, task.Err())
+		s.Cancel(errBoom)
+		assert.Equal(t, []error{errBoom}, outcome(t, s.Wait()).Unwrap())
 	})
 }
 

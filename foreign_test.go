@@ -192,44 +192,6 @@ func TestGoexitOfAnAfterFuncReachesTheOthers(t *testing.T) {
 	})
 }
 
-// An observer may call back into the scope whose step it sees.
-func TestObserverMayCallBackIntoTheScope(t *testing.T) {
-	for kind := traigo.ScopeOpened; kind <= traigo.TaskEnded; kind++ {
-		if kind == traigo.TaskReady {
-			continue // of Start only
-		}
-		t.Run(kind.String(), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				calls := 0
-				var lateTasks []*traigo.Task
-				back := seeing(func(e traigo.Event) {
-					if e.Kind != kind || calls > 0 {
-						return
-					}
-					calls++
-					s := e.Scope
-					assert.NotEmpty(t, s.Snapshot().String())
-					s.SetTimeout(time.Hour)
-					fork := s.Fork()
-					fork.Finalize()
-					lateTasks = append(lateTasks, s.Spawn(untilCanceled), s.Spawn(succeed), fork.Spawn(succeed))
-					s.Finalize()
-					s.Cancel(nil)
-				})
-				s := traigo.New(t.Context(), traigo.Observe(back))
-				s.Spawn(succeed)
-				synctest.Wait()
-				require.NoError(t, s.Wait())
-				require.NoError(t, s.CheckInvariants())
-				assert.Equal(t, 1, calls)
-				for _, task := range lateTasks {
-					assert.True(t, closed(task.Done()))
-				}
-			})
-		})
-	}
-}
-
 // vicious errors panic in every method that somebody may call on them.
 type vicious struct{}
 
@@ -631,25 +593,5 @@ func TestGoexitBelowWhileTasksEndHangsNobody(t *testing.T) {
 		time.Sleep(time.Minute)
 		require.Equal(t, traigo.Closed, s.State())
 		require.NoError(t, s.CheckInvariants())
-	})
-}
-
-// The scopes to finalize are those that are there when Stopping is closed.
-func TestShutdownDoesNotEndAForkThatOpensMeanwhile(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := traigo.New(t.Context(), traigo.Observe(seeing(func(e traigo.Event) {
-			if e.Kind == traigo.ScopeFinalized && e.Scope.Name() == "main" {
-				time.Sleep(time.Second)
-			}
-		})), traigo.Name("main"))
-		s.Spawn(func(ctx context.Context) error {
-			<-traigo.Stopping(ctx)
-			fork := s.Fork()
-			time.Sleep(2 * time.Second)
-			assert.NoError(t, fork.Spawn(succeed).Wait(ctx))
-			return fork.Wait()
-		})
-		synctest.Wait()
-		require.NoError(t, s.Shutdown(context.Background()))
 	})
 }

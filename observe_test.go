@@ -5,8 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
-	"runtime"
-	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -184,23 +182,6 @@ func TestInheritedLoggersAreReplaced(t *testing.T) {
 	})
 }
 
-func TestInheritedPanicAsErrorReachesDownOnly(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := traigo.New(t.Context(), traigo.PanicAsError())
-		below := s.Fork().Fork()
-		below.Spawn(panicking("oops"))
-		_ = as[*traigo.PanicError](t, below.Wait())
-		require.NoError(t, s.Close())
-
-		s = traigo.New(t.Context())
-		child := s.Fork(traigo.PanicAsError())
-		child.Spawn(panicking("oops"))
-		_ = as[*traigo.PanicError](t, child.Wait())
-		s.Spawn(panicking("oops"), traigo.Name("work"))
-		_ = requirePanic(t, "work", func() { _ = s.Wait() })
-	})
-}
-
 // requireOneWarning checks that one WARN that names the scope is logged when 10 s have passed, and no more.
 func requireOneWarning(t *testing.T, book *records, path string) {
 	t.Helper()
@@ -237,90 +218,6 @@ func TestLoggingOfASpawnThatHadToWaitABit(t *testing.T) {
 		for range 5 {
 			s.Spawn(lasting(9 * time.Second))
 		}
-		require.NoError(t, s.Wait())
-		assert.Empty(t, book.from(slog.LevelWarn))
-	})
-}
-
-// Nothing gets a body out of this: here it is the logger, which takes its
-// goroutine away.
-func TestLoggingOfABodyThatWaitsForItsScope(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		book := newRecords()
-		logger := slog.New(leaving{book.logger().Handler(), "waited for"})
-		begin, left := time.Now(), make(chan time.Duration)
-		go func() {
-			defer func() { left <- time.Since(begin) }()
-			_ = traigo.Run(t.Context(), func(_ context.Context, s *traigo.Scope) error {
-				return s.Wait()
-			}, traigo.Name("circle"), traigo.Logger(logger))
-		}()
-		assert.Equal(t, 10*time.Second, <-left)
-		warned := book.from(slog.LevelWarn)
-		require.Len(t, warned, 1)
-		assert.Contains(t, warned[0].Text, `the body of "circle"`)
-	})
-}
-
-// The root is closed; who waits below it is looked after all the same.
-func TestLoggingOfAWaitForItselfUnderAClosedRoot(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		book := newRecords()
-		root := traigo.New(t.Context(), traigo.Logger(slog.New(leaving{book.logger().Handler(), "waited for"})))
-		ctx := context.WithoutCancel(root.Context())
-		require.NoError(t, root.Close())
-		go func() {
-			_ = traigo.Run(ctx, func(_ context.Context, s *traigo.Scope) error { return s.Wait() }, traigo.Name("circle"))
-		}()
-		time.Sleep(time.Minute)
-		warned := book.from(slog.LevelWarn)
-		require.Len(t, warned, 1)
-		assert.Contains(t, warned[0].Text, `the body of "scope#`)
-	})
-}
-
-// leaving is a handler that calls runtime.Goexit after a certain message.
-type leaving struct {
-	slog.Handler
-	after string
-}
-
-func (h leaving) Handle(ctx context.Context, r slog.Record) error {
-	err := h.Handler.Handle(ctx, r)
-	if strings.Contains(r.Message, h.after) {
-		runtime.Goexit()
-	}
-	return err
-}
-
-func TestLoggingOfAWaitForItself(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		book := newRecords()
-		s := traigo.New(t.Context(), traigo.Name("circle"), traigo.Logger(book.logger()))
-		s.Spawn(func(ctx context.Context) error {
-			_ = traigo.Current(ctx).Wait()
-			return nil
-		}, traigo.CancelTimeout(time.Second))
-		time.Sleep(time.Hour)
-		synctest.Wait()
-		warned := book.from(slog.LevelWarn)
-		assert.Len(t, warned, 1, "once")
-		for _, r := range warned {
-			assert.Equal(t, slog.LevelWarn, r.Level)
-			assert.Contains(t, r.Text, "circle")
-		}
-		// Being given up is what gets it out of this: the scope closes, so its Wait returns.
-		require.Len(t, stuckTasks(s.Close()), 1)
-	})
-}
-
-func TestLoggingOfWaitsOfOthersIsSilent(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		book := newRecords()
-		s := traigo.New(t.Context(), traigo.Logger(book.logger()))
-		other := s.Fork()
-		other.Spawn(lasting(time.Hour))
-		s.Spawn(func(context.Context) error { return other.Wait() })
 		require.NoError(t, s.Wait())
 		assert.Empty(t, book.from(slog.LevelWarn))
 	})
@@ -448,4 +345,42 @@ func TestEventKindsAreWordsInJSON(t *testing.T) {
 	text, err := json.Marshal(map[string]any{"event": traigo.TaskEnded, "cause": traigo.TimedOut})
 	require.NoError(t, err)
 	assert.JSONEq(t, `{"event": "task ended", "cause": "timeout"}`, string(text))
+}
+
+// An observer may call back into the scope whose step it sees.
+func TestObserverMayCallBackIntoTheScope(t *testing.T) {
+	for kind := traigo.ScopeOpened; kind <= traigo.TaskEnded; kind++ {
+		if kind == traigo.TaskReady {
+			continue // of Start only
+		}
+		t.Run(kind.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				calls := 0
+				var lateTasks []*traigo.Task
+				back := seeing(func(e traigo.Event) {
+					if e.Kind != kind || calls > 0 {
+						return
+					}
+					calls++
+					s := e.Scope
+					assert.NotEmpty(t, s.Snapshot().String())
+					s.SetTimeout(time.Hour)
+					fork := s.Fork()
+					fork.Finalize()
+					lateTasks = append(lateTasks, s.Spawn(untilCanceled), s.Spawn(succeed), fork.Spawn(succeed))
+					s.Finalize()
+					s.Cancel(nil)
+				})
+				s := traigo.New(t.Context(), traigo.Observe(back))
+				s.Spawn(succeed)
+				synctest.Wait()
+				require.NoError(t, s.Wait())
+				require.NoError(t, s.CheckInvariants())
+				assert.Equal(t, 1, calls)
+				for _, task := range lateTasks {
+					assert.True(t, closed(task.Done()))
+				}
+			})
+		})
+	}
 }

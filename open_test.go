@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"runtime"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -69,6 +71,48 @@ func TestRunIsPartOfTheTaskThatCallsIt(t *testing.T) {
 	})
 }
 
+func TestRunReturnsWhenEverythingHasEnded(t *testing.T) {
+	rows := []struct {
+		name     string
+		leave    func() error // how the body ends
+		canceled bool         // whether that cancels its tasks
+	}{
+		{"return", func() error { return nil }, false},
+		{"error", func() error { return errBoom }, true},
+		{"panic", func() error { panic("boom") }, true},
+		{"Goexit", func() error { runtime.Goexit(); return nil }, true},
+	}
+	for _, row := range rows {
+		t.Run(row.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var ended, canceled atomic.Bool
+				start := time.Now()
+				left := make(chan struct{})
+				// A goroutine that outlives neither a panic nor a Goexit.
+				go func() {
+					defer close(left)
+					defer func() {
+						_ = recover()
+						assert.True(t, ended.Load(), "the task ended before Run did")
+						assert.Equal(t, time.Second, time.Since(start))
+					}()
+					_ = traigo.Run(t.Context(), func(_ context.Context, s *traigo.Scope) error {
+						s.Spawn(func(ctx context.Context) error {
+							time.Sleep(time.Second)
+							canceled.Store(ctx.Err() != nil)
+							ended.Store(true)
+							return nil
+						})
+						return row.leave()
+					})
+				}()
+				<-left
+				assert.Equal(t, row.canceled, canceled.Load())
+			})
+		})
+	}
+}
+
 // context.WithoutCancel hands on the scope and keeps its end to itself.
 func TestNewUnderAShieldedContextDoesNotOutliveItsParent(t *testing.T) {
 	background := func(ctx context.Context) error {
@@ -113,6 +157,38 @@ func TestNewIsItsOwnersToWaitFor(t *testing.T) {
 			assert.Equal(t, traigo.Open, s.State())
 			return nil
 		}))
+	})
+}
+
+// Except a scope of New: that is its owner's, and the scope above joins it.
+func TestNewInATaskOutlivesTheTask(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := traigo.New(t.Context())
+		var inner *traigo.Scope
+		task := s.Spawn(func(ctx context.Context) error { inner = traigo.New(ctx); return nil })
+		require.NoError(t, task.Wait(t.Context()))
+		synctest.Wait()
+		assert.Equal(t, traigo.Open, inner.State())
+		assert.NoError(t, inner.Context().Err())
+		s.Cancel(errBoom)
+		assert.Error(t, inner.Context().Err(), "Cancel has told it when it returns")
+		require.ErrorIs(t, s.Close(), errBoom)
+		require.ErrorIs(t, inner.Close(), errBoom)
+	})
+}
+
+func TestNewInATaskEndsWhenTheTaskIsCanceled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := traigo.New(t.Context())
+		task := s.Spawn(func(ctx context.Context) error {
+			inner := traigo.New(ctx)
+			<-inner.Done()
+			return inner.Err()
+		})
+		synctest.Wait()
+		task.Cancel(errBoom)
+		require.ErrorIs(t, task.Wait(t.Context()), errBoom)
+		require.NoError(t, s.Close())
 	})
 }
 

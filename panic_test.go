@@ -238,6 +238,23 @@ func TestPanicAsErrorThatIsPassedOnStaysAnError(t *testing.T) {
 	}
 }
 
+func TestInheritedPanicAsErrorReachesDownOnly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := traigo.New(t.Context(), traigo.PanicAsError())
+		below := s.Fork().Fork()
+		below.Spawn(panicking("oops"))
+		_ = as[*traigo.PanicError](t, below.Wait())
+		require.NoError(t, s.Close())
+
+		s = traigo.New(t.Context())
+		child := s.Fork(traigo.PanicAsError())
+		child.Spawn(panicking("oops"))
+		_ = as[*traigo.PanicError](t, child.Wait())
+		s.Spawn(panicking("oops"), traigo.Name("work"))
+		_ = requirePanic(t, "work", func() { _ = s.Wait() })
+	})
+}
+
 func TestPanicIsNotHiddenByWhoOwnsTheError(t *testing.T) {
 	spawns := map[string]func(s *traigo.Scope) *traigo.Task{
 		"Bubble(false)": func(s *traigo.Scope) *traigo.Task {

@@ -239,21 +239,6 @@ func TestSnapshotNamesFailuresThatNobodyHasAwaited(t *testing.T) {
 	})
 }
 
-// With a text for each scope on the way up it was n², and n³ for all in a snapshot: 35 s
-// for a depth of 4,000.
-func TestPathOfADeepScopeIsMadeAtOnce(t *testing.T) {
-	root := traigo.New(context.Background(), traigo.Name("s"))
-	s := root
-	for range 1000 {
-		s = s.Fork(traigo.Name("s"))
-	}
-	assert.Len(t, s.Path(), 2001)
-	if !raceEnabled {
-		assert.LessOrEqual(t, testing.AllocsPerRun(10, func() { _ = s.Path() }), 12.0)
-	}
-	assert.NoError(t, root.Close())
-}
-
 // To be looked at costs a scope nothing afterwards: it was 384 bytes each.
 func TestSnapshotLeavesNothingBehind(t *testing.T) {
 	if raceEnabled {
@@ -311,3 +296,31 @@ func TestSnapshotShowsTheScopesOfATaskThatWasGivenUp(t *testing.T) {
 		_ = root.Close()
 	})
 }
+
+func TestDumpHasTheStacks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		free := make(chan struct{})
+		err := traigo.Run(t.Context(), func(ctx context.Context, s *traigo.Scope) error {
+			s.Spawn(func(context.Context) error { deepIn(free); return nil })
+			s.Spawn(func(ctx context.Context) error {
+				return traigo.Run(ctx, func(context.Context, *traigo.Scope) error { <-free; return nil })
+			})
+			synctest.Wait()
+			dump, shot := s.Dump(), s.Snapshot()
+			close(free)
+			assert.Contains(t, dump.Stack, "TestDumpHasTheStacks")
+			require.Len(t, dump.Tasks, 2)
+			assert.Contains(t, dump.Tasks[0].Stack, ".deepIn(")
+			assert.NotContains(t, dump.Tasks[1].Stack, ".deepIn(")
+			require.Len(t, dump.Scopes, 1)
+			assert.Contains(t, dump.Scopes[0].Stack, "chan receive")
+			assert.Equal(t, dump.Tasks[1].ID, dump.Scopes[0].Task, "the task that opened it")
+			assert.Empty(t, shot.Tasks[0].Stack, "a mere Snapshot has none")
+			return nil
+		})
+		require.NoError(t, err)
+	})
+}
+
+//go:noinline
+func deepIn(free chan struct{}) { <-free }

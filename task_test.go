@@ -398,57 +398,6 @@ func TestWaitingEndsWithItsContext(t *testing.T) {
 	})
 }
 
-func TestWaitingForOneselfIsAnError(t *testing.T) {
-	type key struct{}
-	rows := []struct {
-		name string
-		wait func(ctx context.Context, self *traigo.Future[int]) error
-	}{
-		{"Wait", func(ctx context.Context, self *traigo.Future[int]) error { return self.Task().Wait(ctx) }},
-		{"Await", func(ctx context.Context, self *traigo.Future[int]) error {
-			_, err := self.Await(ctx)
-			return err
-		}},
-		{"derived context", func(ctx context.Context, self *traigo.Future[int]) error {
-			ctx, cancel := context.WithTimeout(context.WithValue(ctx, key{}, 1), time.Hour)
-			defer cancel()
-			return self.Task().Wait(ctx)
-		}},
-		{"body of Run in the task", func(ctx context.Context, self *traigo.Future[int]) error {
-			return traigo.Run(ctx, func(ctx context.Context, _ *traigo.Scope) error { return self.Task().Wait(ctx) })
-		}},
-		{"task of a Run in the task", func(ctx context.Context, self *traigo.Future[int]) error {
-			return traigo.Run(ctx, func(_ context.Context, s *traigo.Scope) error {
-				s.Spawn(func(ctx context.Context) error { return self.Task().Wait(ctx) })
-				return nil
-			})
-		}},
-	}
-	for _, row := range rows {
-		t.Run(row.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				start := time.Now()
-				s := traigo.New(t.Context())
-				var (
-					self  *traigo.Future[int]
-					ready = make(chan struct{})
-				)
-				self = traigo.Async(s, func(ctx context.Context) (int, error) {
-					<-ready
-					assert.Error(t, row.wait(ctx, self))
-					return 42, nil
-				})
-				close(ready)
-				value, err := self.Await(t.Context())
-				require.NoError(t, err)
-				assert.Equal(t, 42, value)
-				assert.Zero(t, time.Since(start))
-				require.NoError(t, s.Wait())
-			})
-		})
-	}
-}
-
 func TestTaskHasNoErrorBeforeItHasEnded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var returned atomic.Bool
@@ -464,5 +413,59 @@ func TestTaskHasNoErrorBeforeItHasEnded(t *testing.T) {
 		assert.True(t, returned.Load())
 		assert.Equal(t, errBoom, task.Err())
 		require.ErrorIs(t, s.Close(), errBoom)
+	})
+}
+
+func namedBody(_ context.Context, s *traigo.Scope) error {
+	if s.Name() != "namedBody" {
+		return fmt.Errorf("Run is named %q", s.Name())
+	}
+	return nil
+}
+
+func TestDefaultNameIsTheFunctions(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		require.NoError(t, traigo.Run(t.Context(), namedBody))
+		s := traigo.New(t.Context())
+		assert.Equal(t, "succeed", s.Spawn(succeed).Name())
+		tried, _ := s.TrySpawn(succeed)
+		assert.Equal(t, "succeed", tried.Name())
+		assert.Equal(t, "answer", traigo.Async(s, answer).Task().Name())
+		closure := s.Spawn(func(context.Context) error { return nil }).Name()
+		assert.Regexp(t, `^TestDefaultNameIsTheFunctions\.func`, closure)
+		require.NoError(t, s.Wait())
+		assert.Equal(t, "succeed", s.Spawn(succeed).Name(), "a refused task has a name")
+	})
+}
+
+func TestTaskSaysWhetherItHasFailed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		boom := errors.New("boom")
+		var seen []bool
+		s := traigo.New(t.Context(), traigo.PanicAsError(), traigo.Observe(seeing(func(e traigo.Event) {
+			if e.Kind == traigo.TaskEnded {
+				seen = append(seen, e.Task.Failed())
+			}
+		})))
+		ended := func(fn func(context.Context) error, then func(*traigo.Task)) *traigo.Task {
+			task := s.Spawn(fn, traigo.Bubble(false))
+			synctest.Wait()
+			then(task)
+			<-task.Done()
+			return task
+		}
+		nothing := func(*traigo.Task) {}
+		cancel := func(task *traigo.Task) { task.Cancel(nil) }
+		fails := func(context.Context) error { return boom }
+		waits := func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }
+
+		assert.False(t, ended(func(context.Context) error { return nil }, nothing).Failed())
+		assert.True(t, ended(fails, nothing).Failed())
+		assert.False(t, ended(waits, cancel).Failed(), "its cancellation explains it")
+		assert.True(t, ended(func(ctx context.Context) error { <-ctx.Done(); return boom }, cancel).Failed())
+		assert.True(t, ended(func(context.Context) error { panic(boom) }, nothing).Failed())
+		require.NoError(t, s.Close())
+		assert.False(t, s.Spawn(fails).Failed(), "refused: it never ran")
+		assert.Equal(t, []bool{false, true, false, true, true}, seen, "observers know")
 	})
 }

@@ -236,6 +236,73 @@ func TestTimeoutOfAScopeWithNothingLeftToDo(t *testing.T) {
 	})
 }
 
+func TestTasksOwnTimeoutIsAFailure(t *testing.T) {
+	rows := []struct {
+		name    string
+		returns func(ctx context.Context) error
+		fails   bool
+		also    error
+	}{
+		{"ctx.Err()", context.Context.Err, true, nil},
+		{"the cause", context.Cause, true, nil},
+		{"a real error", fail, true, errBoom},
+		{"nil", succeed, false, nil},
+	}
+	for _, row := range rows {
+		t.Run(row.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				start := time.Now()
+				s := traigo.New(t.Context(), traigo.Name("server"))
+				task := s.Spawn(func(ctx context.Context) error {
+					at, _ := ctx.Deadline()
+					assert.Equal(t, start.Add(time.Second), at)
+					<-ctx.Done()
+					assert.Equal(t, context.DeadlineExceeded, ctx.Err())
+					return row.returns(ctx)
+				}, traigo.Timeout(time.Second), traigo.Name("read"))
+				sibling := s.Spawn(func(ctx context.Context) error {
+					time.Sleep(time.Second)
+					synctest.Wait()
+					return ctx.Err()
+				})
+				<-task.Done()
+				<-sibling.Done()
+				assert.Equal(t, time.Second, time.Since(start))
+				if !row.fails {
+					require.NoError(t, task.Err())
+					require.NoError(t, sibling.Err())
+					require.NoError(t, s.Wait())
+					return
+				}
+				require.ErrorIs(t, sibling.Err(), context.Canceled)
+				e := outcome(t, s.Wait())
+				assert.Empty(t, e.Others)
+				require.IsType(t, (*traigo.TaskError)(nil), e.Err)
+				assert.Equal(t, "read", as[*traigo.TaskError](t, e.Err).Task)
+				for _, err := range []error{task.Err(), e.Err} {
+					var timeout *traigo.TimeoutError
+					require.ErrorAs(t, err, &timeout)
+					assert.Equal(t, &traigo.TimeoutError{Scope: "server/read", After: time.Second}, timeout)
+					require.ErrorIs(t, err, context.DeadlineExceeded)
+					if row.also != nil {
+						require.ErrorIs(t, err, row.also)
+					}
+				}
+			})
+		})
+	}
+}
+
+func TestTasksTimeoutThatDoesNotExpireIsNoFailure(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := traigo.New(t.Context())
+		task := s.Spawn(untilCanceled, traigo.Timeout(time.Minute))
+		synctest.Wait()
+		require.NoError(t, s.Close())
+		assert.Equal(t, context.Canceled, task.Err())
+	})
+}
+
 type block = func(ctx context.Context, d time.Duration, fn func(context.Context) error) error
 
 // moveOn is MoveOnAfter as the other two are.

@@ -2,6 +2,9 @@ package traigo_test
 
 import (
 	"context"
+	"log/slog"
+	"runtime"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -195,6 +198,26 @@ func TestShutdownLeavesLaterForksToWhoOpensThem(t *testing.T) {
 	})
 }
 
+// The scopes to finalize are those that are there when Stopping is closed.
+func TestShutdownDoesNotEndAForkThatOpensMeanwhile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := traigo.New(t.Context(), traigo.Observe(seeing(func(e traigo.Event) {
+			if e.Kind == traigo.ScopeFinalized && e.Scope.Name() == "main" {
+				time.Sleep(time.Second)
+			}
+		})), traigo.Name("main"))
+		s.Spawn(func(ctx context.Context) error {
+			<-traigo.Stopping(ctx)
+			fork := s.Fork()
+			time.Sleep(2 * time.Second)
+			assert.NoError(t, fork.Spawn(succeed).Wait(ctx))
+			return fork.Wait()
+		})
+		synctest.Wait()
+		require.NoError(t, s.Shutdown(context.Background()))
+	})
+}
+
 func TestShutdownEndsLaterForksThatNobodyEnds(t *testing.T) {
 	for name, leave := range map[string]func(s, fork *traigo.Scope){
 		"empty":      func(_, _ *traigo.Scope) {},
@@ -253,5 +276,140 @@ func TestShutdownWithTheContextOfTheScopeIsNoMistake(t *testing.T) {
 		ctx, cancel := context.WithTimeout(s.Context(), time.Second)
 		defer cancel()
 		require.NoError(t, s.Shutdown(ctx))
+	})
+}
+
+func TestWaitingForOneselfIsAnError(t *testing.T) {
+	type key struct{}
+	rows := []struct {
+		name string
+		wait func(ctx context.Context, self *traigo.Future[int]) error
+	}{
+		{"Wait", func(ctx context.Context, self *traigo.Future[int]) error { return self.Task().Wait(ctx) }},
+		{"Await", func(ctx context.Context, self *traigo.Future[int]) error {
+			_, err := self.Await(ctx)
+			return err
+		}},
+		{"derived context", func(ctx context.Context, self *traigo.Future[int]) error {
+			ctx, cancel := context.WithTimeout(context.WithValue(ctx, key{}, 1), time.Hour)
+			defer cancel()
+			return self.Task().Wait(ctx)
+		}},
+		{"body of Run in the task", func(ctx context.Context, self *traigo.Future[int]) error {
+			return traigo.Run(ctx, func(ctx context.Context, _ *traigo.Scope) error { return self.Task().Wait(ctx) })
+		}},
+		{"task of a Run in the task", func(ctx context.Context, self *traigo.Future[int]) error {
+			return traigo.Run(ctx, func(_ context.Context, s *traigo.Scope) error {
+				s.Spawn(func(ctx context.Context) error { return self.Task().Wait(ctx) })
+				return nil
+			})
+		}},
+	}
+	for _, row := range rows {
+		t.Run(row.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				start := time.Now()
+				s := traigo.New(t.Context())
+				var (
+					self  *traigo.Future[int]
+					ready = make(chan struct{})
+				)
+				self = traigo.Async(s, func(ctx context.Context) (int, error) {
+					<-ready
+					assert.Error(t, row.wait(ctx, self))
+					return 42, nil
+				})
+				close(ready)
+				value, err := self.Await(t.Context())
+				require.NoError(t, err)
+				assert.Equal(t, 42, value)
+				assert.Zero(t, time.Since(start))
+				require.NoError(t, s.Wait())
+			})
+		})
+	}
+}
+
+// Nothing gets a body out of this: here it is the logger, which takes its
+// goroutine away.
+func TestLoggingOfABodyThatWaitsForItsScope(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		book := newRecords()
+		logger := slog.New(leaving{book.logger().Handler(), "waited for"})
+		begin, left := time.Now(), make(chan time.Duration)
+		go func() {
+			defer func() { left <- time.Since(begin) }()
+			_ = traigo.Run(t.Context(), func(_ context.Context, s *traigo.Scope) error {
+				return s.Wait()
+			}, traigo.Name("circle"), traigo.Logger(logger))
+		}()
+		assert.Equal(t, 10*time.Second, <-left)
+		warned := book.from(slog.LevelWarn)
+		require.Len(t, warned, 1)
+		assert.Contains(t, warned[0].Text, `the body of "circle"`)
+	})
+}
+
+// The root is closed; who waits below it is looked after all the same.
+func TestLoggingOfAWaitForItselfUnderAClosedRoot(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		book := newRecords()
+		root := traigo.New(t.Context(), traigo.Logger(slog.New(leaving{book.logger().Handler(), "waited for"})))
+		ctx := context.WithoutCancel(root.Context())
+		require.NoError(t, root.Close())
+		go func() {
+			_ = traigo.Run(ctx, func(_ context.Context, s *traigo.Scope) error { return s.Wait() }, traigo.Name("circle"))
+		}()
+		time.Sleep(time.Minute)
+		warned := book.from(slog.LevelWarn)
+		require.Len(t, warned, 1)
+		assert.Contains(t, warned[0].Text, `the body of "scope#`)
+	})
+}
+
+// leaving is a handler that calls runtime.Goexit after a certain message.
+type leaving struct {
+	slog.Handler
+	after string
+}
+
+func (h leaving) Handle(ctx context.Context, r slog.Record) error {
+	err := h.Handler.Handle(ctx, r)
+	if strings.Contains(r.Message, h.after) {
+		runtime.Goexit()
+	}
+	return err
+}
+
+func TestLoggingOfAWaitForItself(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		book := newRecords()
+		s := traigo.New(t.Context(), traigo.Name("circle"), traigo.Logger(book.logger()))
+		s.Spawn(func(ctx context.Context) error {
+			_ = traigo.Current(ctx).Wait()
+			return nil
+		}, traigo.CancelTimeout(time.Second))
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		warned := book.from(slog.LevelWarn)
+		assert.Len(t, warned, 1, "once")
+		for _, r := range warned {
+			assert.Equal(t, slog.LevelWarn, r.Level)
+			assert.Contains(t, r.Text, "circle")
+		}
+		// Being given up is what gets it out of this: the scope closes, so its Wait returns.
+		require.Len(t, stuckTasks(s.Close()), 1)
+	})
+}
+
+func TestLoggingOfWaitsOfOthersIsSilent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		book := newRecords()
+		s := traigo.New(t.Context(), traigo.Logger(book.logger()))
+		other := s.Fork()
+		other.Spawn(lasting(time.Hour))
+		s.Spawn(func(context.Context) error { return other.Wait() })
+		require.NoError(t, s.Wait())
+		assert.Empty(t, book.from(slog.LevelWarn))
 	})
 }

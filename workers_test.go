@@ -3,8 +3,10 @@ package traigo_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"runtime"
+	"runtime/pprof"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -40,6 +42,22 @@ func TestTaskStartsWithoutWaitingForAnother(t *testing.T) {
 			}
 			close(ring[n])
 			<-ring[0]
+			return nil
+		}))
+	})
+}
+
+func TestTaskStartsWhileItsSpawnerRunsOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		require.NoError(t, traigo.Run(t.Context(), func(_ context.Context, s *traigo.Scope) error {
+			s.Spawn(func(context.Context) error {
+				for range 3 {
+					started := make(chan struct{})
+					s.Spawn(func(context.Context) error { close(started); return nil })
+					<-started
+				}
+				return nil
+			})
 			return nil
 		}))
 	})
@@ -180,4 +198,86 @@ func TestDedicatedTaskHasAGoroutineToItself(t *testing.T) {
 		assert.NotContains(t, used, dedicated)
 		return nil
 	}))
+}
+
+func parkForLabels(release <-chan struct{}) { <-release }
+
+// parkedLabels counts the goroutines in parkForLabels by their labels.
+func parkedLabels(t *testing.T) map[string]int {
+	t.Helper()
+	var profile strings.Builder
+	require.NoError(t, pprof.Lookup("goroutine").WriteTo(&profile, 1))
+	counts := map[string]int{}
+	for record := range strings.SplitSeq(profile.String(), "\n\n") {
+		if !strings.Contains(record, ".parkForLabels+") {
+			continue
+		}
+		n, labels := 0, ""
+		for line := range strings.Lines(record) {
+			if rest, ok := strings.CutPrefix(line, "# labels: "); ok {
+				labels = strings.TrimSpace(rest)
+			} else if strings.Contains(line, " @ ") {
+				_, err := fmt.Sscanf(line, "%d @", &n)
+				require.NoError(t, err)
+			}
+		}
+		counts[labels] += n
+	}
+	return counts
+}
+
+func TestTaskBeginsWithTheLabelsOfItsContext(t *testing.T) {
+	who := func(who string) context.Context {
+		if who == "" {
+			return context.Background()
+		}
+		return pprof.WithLabels(context.Background(), pprof.Labels("who", who))
+	}
+	rows := []struct {
+		name  string
+		scope string // label of its context
+		opts  []traigo.TaskOption
+		want  string
+	}{
+		{"no labels", "", nil, ""},
+		{"the scope's", "scope", nil, `{"who":"scope"}`},
+		{"Values'", "scope", []traigo.TaskOption{traigo.Values(who("values"))}, `{"who":"values"}`},
+		{"Values' in a scope without", "", []traigo.TaskOption{traigo.Values(who("values"))}, `{"who":"values"}`},
+		{"Values without", "scope", []traigo.TaskOption{traigo.Values(who(""))}, ""},
+		{"a goroutine's own", "scope", []traigo.TaskOption{traigo.Dedicated()}, `{"who":"scope"}`},
+	}
+	for _, row := range rows {
+		t.Run(row.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				const n = 30
+				// A go statement would hand these on.
+				pprof.SetGoroutineLabels(who("spawner"))
+				defer pprof.SetGoroutineLabels(context.Background())
+
+				s := traigo.New(who(row.scope))
+				stain := func(context.Context) error { pprof.SetGoroutineLabels(who("another task")); return nil }
+				release := make(chan struct{})
+				park := func(context.Context) error { parkForLabels(release); return nil }
+				for range n {
+					s.Spawn(stain, row.opts...)
+				}
+				synctest.Wait()
+				for range n {
+					s.Spawn(stain, row.opts...)
+					s.Spawn(park, row.opts...)
+				}
+				// And from a task, whose goroutine may take the next task itself.
+				for range n {
+					s.Spawn(func(ctx context.Context) error {
+						s.Spawn(park, row.opts...)
+						return stain(ctx)
+					}, row.opts...)
+				}
+				synctest.Wait()
+				assert.Equal(t, map[string]int{row.want: 2 * n}, parkedLabels(t))
+				close(release)
+				require.NoError(t, s.Wait())
+			})
+		})
+	}
 }
