@@ -4,9 +4,11 @@ import (
 	"context"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/traigo/traigo"
@@ -152,4 +154,41 @@ func goodArguments(t *testing.T, method reflect.Type) (args []reflect.Value) {
 		}
 	}
 	return args
+}
+
+// server has methods to name tasks after.
+type server struct{}
+
+func (server) serve(context.Context) error { return nil }
+
+func (*server) stop(context.Context) error { return nil }
+
+func TestNameOfIsTheNameOfTheFunction(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		wrap := func(fn func(context.Context) error) func(context.Context) error {
+			return func(ctx context.Context) error { return fn(ctx) }
+		}
+		s := traigo.New(t.Context(), traigo.NameOf(emptyBody))
+		assert.Equal(t, "emptyBody", s.Name())
+		assert.Equal(t, "emptyBody/answer", s.Fork(traigo.NameOf(answer)).Path())
+		require.NoError(t, traigo.Run(t.Context(), func(_ context.Context, s *traigo.Scope) error {
+			assert.Equal(t, "Cut", s.Name())
+			return nil
+		}, traigo.NameOf(strings.Cut)))
+
+		assert.Contains(t, s.Spawn(wrap(succeed)).Name(), ".func", "the name of the function that wraps")
+		for want, fn := range map[string]any{
+			"succeed":        succeed,
+			"server.serve":   server{}.serve,
+			"(*server).stop": new(server).stop,
+			"Cut":            strings.Cut,
+		} {
+			assert.Equal(t, want, s.Spawn(wrap(succeed), traigo.NameOf(fn)).Name())
+		}
+		assert.Equal(t, "emptyBody/succeed", s.Spawn(wrap(succeed), traigo.NameOf(succeed)).Path())
+		assert.Equal(t, "succeed", s.Spawn(wrap(succeed), traigo.Name("named"), traigo.NameOf(succeed)).Name(), "the last one counts")
+		assert.Equal(t, "named", s.Spawn(wrap(succeed), traigo.NameOf(succeed), traigo.Name("named")).Name(), "the last one counts")
+		assert.Equal(t, "answer", traigo.Async(s, noAnswer, traigo.NameOf(answer)).Task().Name())
+		_ = s.Close()
+	})
 }

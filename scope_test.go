@@ -371,8 +371,10 @@ func TestScopesKnowWhatTheyHangOn(t *testing.T) {
 	err := traigo.Run(t.Context(), func(ctx context.Context, root *traigo.Scope) error {
 		assert.Nil(t, root.Parent())
 		assert.Nil(t, root.Opener())
+		assert.Same(t, root, root.Root())
 		fork := root.Fork()
 		assert.Same(t, root, fork.Parent())
+		assert.Same(t, root, fork.Root())
 		assert.Nil(t, fork.Opener(), "a fork is opened by whoever calls Fork, not under a context")
 		fork.Finalize()
 
@@ -380,12 +382,18 @@ func TestScopesKnowWhatTheyHangOn(t *testing.T) {
 			return traigo.Run(ctx, func(inner context.Context, s *traigo.Scope) error {
 				assert.Same(t, root, s.Parent())
 				assert.Same(t, traigo.CurrentTask(ctx), s.Opener())
+				assert.Same(t, root, s.Root())
 				made := traigo.New(ctx)
 				assert.Same(t, traigo.CurrentTask(ctx), made.Opener())
 				below := traigo.New(inner)
 				assert.Same(t, s, below.Parent())
-				assert.Nil(t, below.Opener(), "its parent's body, which is in a task further up")
-				return errors.Join(made.Close(), below.Close())
+				assert.Nil(t, below.Opener(), "it was opened by its parent's body, which is no task")
+				shielded := traigo.New(context.WithoutCancel(inner))
+				err := errors.Join(made.Close(), below.Close(), shielded.Close())
+				for _, closed := range []*traigo.Scope{made, below, shielded} {
+					assert.Same(t, root, closed.Root())
+				}
+				return err
 			})
 		})
 		return task.Wait(ctx)

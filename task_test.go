@@ -2,9 +2,11 @@ package traigo_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -467,5 +469,187 @@ func TestTaskSaysWhetherItHasFailed(t *testing.T) {
 		require.NoError(t, s.Close())
 		assert.False(t, s.Spawn(fails).Failed(), "refused: it never ran")
 		assert.Equal(t, []bool{false, true, false, true, true}, seen, "observers know")
+	})
+}
+
+// The state of a task, by its name, is what a Snapshot shows while it lists the task.
+func TestStateOfATask(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		release, free := newRelease()
+		defer free()
+		s := traigo.New(t.Context(), traigo.CancelTimeout(time.Second), discard())
+		is := func(want traigo.TaskState, task *traigo.Task) {
+			t.Helper()
+			synctest.Wait()
+			assert.Equal(t, want, task.State())
+			shown := "ended"
+			for _, snap := range s.Snapshot().Tasks {
+				if snap.ID == task.ID() {
+					shown = snap.State
+				}
+			}
+			assert.Equal(t, want.String(), shown)
+		}
+
+		task, launch := traigo.SpawnLater(s, cleaning(time.Second/2, nil))
+		is(traigo.Queued, task)
+		launch()
+		is(traigo.Running, task)
+		task.Cancel(nil)
+		is(traigo.TaskCanceling, task)
+		<-task.Done()
+		is(traigo.Ended, task)
+
+		late, launch := traigo.SpawnLater(s, cleaning(time.Second/2, nil))
+		late.Cancel(nil)
+		is(traigo.Queued, late)
+		launch()
+		is(traigo.TaskCanceling, late)
+		<-late.Done()
+		is(traigo.Ended, late)
+
+		stuck, following := s.Spawn(deaf(release)), s.Spawn(cleaning(time.Second/2, nil))
+		s.Cancel(nil)
+		is(traigo.TaskCanceling, stuck)
+		is(traigo.TaskCanceling, following)
+		is(traigo.Ended, s.Spawn(succeed)) // it was refused
+		time.Sleep(time.Second)
+		is(traigo.Ended, following)
+		is(traigo.GivenUp, stuck)
+		assert.Equal(t, traigo.Closed, s.State())
+		free()
+		is(traigo.Ended, stuck)
+	})
+}
+
+func TestStatesOfTasksAreWordsInJSON(t *testing.T) {
+	for i, want := range []string{"queued", "running", "canceling", "ended", "given up", "abandoned"} {
+		text, err := json.Marshal(traigo.TaskState(i))
+		require.NoError(t, err)
+		assert.Equal(t, strconv.Quote(want), string(text))
+		var got traigo.TaskState
+		require.NoError(t, json.Unmarshal(text, &got))
+		assert.Equal(t, traigo.TaskState(i), got)
+	}
+	assert.Equal(t, "TaskState(99)", traigo.TaskState(99).String())
+}
+
+func TestCauseOfATaskIsTheCauseOfItsContext(t *testing.T) {
+	for name, row := range map[string]struct {
+		opts   []traigo.TaskOption
+		cancel func(task *traigo.Task, s *traigo.Scope, outer context.CancelCauseFunc)
+		want   error
+	}{
+		"its own Cancel": {nil, func(task *traigo.Task, _ *traigo.Scope, _ context.CancelCauseFunc) {
+			task.Cancel(errBoom)
+		}, errBoom},
+		"its own timeout": {[]traigo.TaskOption{traigo.Timeout(time.Second)}, func(*traigo.Task, *traigo.Scope, context.CancelCauseFunc) {
+			time.Sleep(time.Second)
+		}, context.DeadlineExceeded},
+		"Cancel of the scope": {nil, func(_ *traigo.Task, s *traigo.Scope, _ context.CancelCauseFunc) {
+			s.Cancel(errBoom)
+		}, errBoom},
+		"timeout of the scope": {nil, func(_ *traigo.Task, s *traigo.Scope, _ context.CancelCauseFunc) {
+			s.SetTimeout(time.Second)
+			time.Sleep(time.Second)
+		}, context.DeadlineExceeded},
+		"Cancel of the parent": {nil, func(_ *traigo.Task, s *traigo.Scope, _ context.CancelCauseFunc) {
+			s.Parent().Cancel(errBoom)
+		}, errBoom},
+		"nothing else left": {[]traigo.TaskOption{traigo.Awaited(false)}, func(_ *traigo.Task, s *traigo.Scope, _ context.CancelCauseFunc) {
+			s.Finalize()
+		}, context.Canceled},
+		"an outer context": {nil, func(_ *traigo.Task, _ *traigo.Scope, outer context.CancelCauseFunc) {
+			outer(errBoom)
+		}, errBoom},
+	} {
+		for when, asksEarly := range map[string]bool{"asked at any time": true, "asked after the end": false} {
+			t.Run(name+"/"+when, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					outer, cancel := context.WithCancelCause(t.Context())
+					s := traigo.New(outer, discard()).Fork()
+					var inside error
+					task := s.Spawn(func(ctx context.Context) error {
+						<-ctx.Done()
+						inside = context.Cause(ctx)
+						time.Sleep(time.Second)
+						return nil
+					}, row.opts...)
+					synctest.Wait()
+					if asksEarly {
+						require.NoError(t, task.Cause(), "not canceled yet")
+					}
+					row.cancel(task, s, cancel)
+					synctest.Wait()
+					require.ErrorIs(t, inside, row.want)
+					if asksEarly {
+						assert.Equal(t, inside, task.Cause())
+					}
+					<-task.Done()
+					s.Cancel(errLate)
+					assert.Equal(t, inside, task.Cause(), "a later cancellation of the scope changes nothing")
+					_ = s.Parent().Close()
+					assert.Equal(t, inside, task.Cause())
+				})
+			})
+		}
+	}
+}
+
+func TestCauseOfATaskThatEndedByItselfIsNil(t *testing.T) {
+	for name, fn := range map[string]func(context.Context) error{
+		"success": succeed,
+		"failure": fail,
+		"its context was used": func(ctx context.Context) error {
+			derived, cancel := context.WithCancel(ctx)
+			defer cancel()
+			return derived.Err()
+		},
+	} {
+		for when, asksEarly := range map[string]bool{"asked at any time": true, "asked after the scope has ended": false} {
+			t.Run(name+"/"+when, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					s := traigo.New(t.Context())
+					task := s.Spawn(fn, traigo.Bubble(false))
+					<-task.Done()
+					if asksEarly {
+						require.NoError(t, task.Cause())
+					}
+					s.Cancel(errBoom)
+					require.NoError(t, task.Cause())
+					require.ErrorIs(t, s.Wait(), errBoom)
+					require.NoError(t, task.Cause())
+				})
+			})
+		}
+	}
+}
+
+func TestFlagsOfATask(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := traigo.New(t.Context())
+		onDone := traigo.OnDone(func(error) {})
+		spawn := func(opts ...traigo.TaskOption) *traigo.Task { return s.Spawn(succeed, opts...) }
+		async := func(opts ...traigo.TaskOption) *traigo.Task { return traigo.Async(s, answer, opts...).Task() }
+		for _, row := range []struct {
+			name string
+			task *traigo.Task
+			want traigo.TaskFlags
+		}{
+			{"Spawn", spawn(), traigo.TaskFlags{Bubble: true, Awaited: true}},
+			{"Bubble(false)", spawn(traigo.Bubble(false)), traigo.TaskFlags{Awaited: true}},
+			{"Awaited(false)", spawn(traigo.Awaited(false)), traigo.TaskFlags{Bubble: true}},
+			{"OnDone", spawn(onDone), traigo.TaskFlags{Awaited: true}},
+			{"OnDone, Bubble(true)", spawn(onDone, traigo.Bubble(true)), traigo.TaskFlags{Bubble: true, Awaited: true}},
+			{"the last one counts", spawn(traigo.Master(true), traigo.Bubble(false), traigo.Master(false), traigo.Bubble(true)),
+				traigo.TaskFlags{Bubble: true, Awaited: true}},
+			{"Async", async(), traigo.TaskFlags{Awaited: true}},
+			{"Async, Bubble(true)", async(traigo.Bubble(true)), traigo.TaskFlags{Bubble: true, Awaited: true}},
+			{"Master(true)", spawn(traigo.Master(true)), traigo.TaskFlags{Bubble: true, Master: true, Awaited: true}},
+		} {
+			assert.Equal(t, row.want, row.task.Flags(), row.name)
+		}
+		<-s.Done()
+		assert.Equal(t, traigo.TaskFlags{Awaited: true}, spawn(traigo.Bubble(false)).Flags(), "also of a task that was refused")
 	})
 }
