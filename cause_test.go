@@ -15,8 +15,8 @@ import (
 	"github.com/traigo/traigo"
 )
 
-// everywhere opens one of each place that a scope's cancellation reaches and
-// returns their contexts. All that it starts ends with the scope.
+// everywhere opens, in s, one of each thing that the cancellation of s has to reach, and
+// returns their contexts. All that it opens ends with s.
 func everywhere(t *testing.T, ctx context.Context, s *traigo.Scope) map[string]context.Context {
 	t.Helper()
 	places := map[string]context.Context{"body": ctx, "scope": s.Context()}
@@ -58,7 +58,7 @@ func everywhere(t *testing.T, ctx context.Context, s *traigo.Scope) map[string]c
 	return places
 }
 
-// derive derives two contexts from that of a place, the second from the first.
+// derive returns a context derived from that of a place, and another derived from that.
 func derive(t *testing.T, place string, ctx context.Context) map[string]context.Context {
 	t.Helper()
 	type key struct{}
@@ -124,7 +124,7 @@ func TestTimeoutOfAScopeReachesEverythingInIt(t *testing.T) {
 	})
 }
 
-// The outcome wraps it in a *Cancellation.
+// The outcome has that cause wrapped in a *Cancellation.
 func TestCauseOfAnOuterContextReachesEverythingAsItIs(t *testing.T) {
 	rows := []struct {
 		name  string
@@ -260,14 +260,15 @@ func TestCauseTellsWhatEndedTheScope(t *testing.T) {
 	}
 }
 
-// errCause is what everything in this file is canceled with. That it wraps
-// another error makes a difference: the cause is the whole, not what is in it.
+// errCause is the cause of the cancellations below. It wraps another error, which by
+// itself is not the cause.
 var (
 	errWithin = errors.New("within")
 	errCause  = fmt.Errorf("cause: %w", errWithin)
 )
 
-// What a canceled task returns, and whether that is more than a consequence.
+// afterCancellation has what a canceled task may return, and whether the scope keeps that
+// because it is more than a consequence of the cancellation.
 var afterCancellation = []struct {
 	name    string
 	returns func(ctx context.Context) error
@@ -307,8 +308,8 @@ var afterCancellation = []struct {
 	{"uncomparable, joined", func(ctx context.Context) error { return errors.Join(ctx.Err(), uncomparable{"real"}) }, true},
 }
 
-// spawnOne spawns a task that returns what its row says once it is canceled,
-// and cleans up for a second first: so it ends after all decisions.
+// spawnOne spawns a task that, a second after it has been canceled, returns what its row
+// says. So it ends when the end of its scope has been decided.
 func spawnOne(s *traigo.Scope, returns func(context.Context) error) *traigo.Task {
 	task := s.Spawn(func(ctx context.Context) error {
 		<-ctx.Done()
@@ -342,7 +343,7 @@ func TestConsequencesOfATasksOwnCancelAreDropped(t *testing.T) {
 }
 
 func TestConsequencesOfTheScopesCancellationAreDropped(t *testing.T) {
-	// Each cancels the scope and says what its outcome begins with.
+	// Each way opens a scope, cancels it, and checks the first error of its outcome.
 	ways := []struct {
 		name  string
 		under func(t *testing.T) (*traigo.Scope, func())
@@ -457,7 +458,7 @@ func TestUncomparableCauseDoesNoHarm(t *testing.T) {
 		s := traigo.New(t.Context())
 		alone := s.Spawn(func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() })
 		s.Spawn(func(ctx context.Context) error { <-ctx.Done(); return context.Cause(ctx) })
-		// Whether this is the cause itself nobody can tell.
+		// Whether this error is the cause cannot be found out by ==.
 		s.Spawn(func(ctx context.Context) error { <-ctx.Done(); return cause }, traigo.Bubble(false))
 		synctest.Wait()
 		alone.Cancel(cause)

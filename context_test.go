@@ -17,7 +17,7 @@ import (
 	"github.com/traigo/traigo"
 )
 
-// How our contexts get on with package context: docs/adr/0003.
+// The contexts of scopes and tasks, and package context: docs/adr/0003.
 
 func TestContextOfATaskEndsWithIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -32,7 +32,7 @@ func TestContextOfATaskEndsWithIt(t *testing.T) {
 		})
 		require.NoError(t, task.Wait(t.Context()))
 		synctest.Wait()
-		assert.True(t, closed(watched), "who watches the context of a task goes home with it")
+		assert.True(t, closed(watched), "Done of the context of a task is closed when the task has ended")
 		assert.Equal(t, context.Canceled, ctx.Err())
 		c := as[*traigo.Cancellation](t, context.Cause(ctx))
 		assert.Equal(t, traigo.Completed, c.Kind)
@@ -41,13 +41,13 @@ func TestContextOfATaskEndsWithIt(t *testing.T) {
 		defer cancel()
 		assert.Error(t, derived.Err())
 		s.Cancel(errBoom)
-		assert.Equal(t, c, context.Cause(ctx), "and stays as it was")
+		assert.Equal(t, c, context.Cause(ctx), "a later cancellation of the scope changes nothing")
 		require.ErrorIs(t, s.Close(), errBoom)
 	})
 }
 
-// What was derived from it ends too, however it was derived: nothing of a task
-// that has ended is left in its scope.
+// Contexts derived from that of a task end with the task, in whatever way they have been
+// derived. So the scope holds nothing of a task that has ended.
 func TestContextDerivedInATaskEndsWithIt(t *testing.T) {
 	type key struct{}
 	synctest.Test(t, func(t *testing.T) {
@@ -59,7 +59,7 @@ func TestContextDerivedInATaskEndsWithIt(t *testing.T) {
 			for _, parent := range []context.Context{ctx, context.WithValue(ctx, key{}, 1), &customContext{Context: ctx}} {
 				if parent.Done() != nil {
 					child, cancel := context.WithCancel(parent)
-					context.AfterFunc(s.Context(), cancel) // not before
+					context.AfterFunc(s.Context(), cancel) // which is long after the end of the task
 					derived = append(derived, child)
 				}
 			}
@@ -77,7 +77,7 @@ func TestContextDerivedInATaskEndsWithIt(t *testing.T) {
 	})
 }
 
-// The context of a task that has ended is a done context like any other.
+// Scopes opened under the context of a task that has ended are canceled from the start.
 func TestContextOfAnEndedTaskIsDoneForScopesToo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := traigo.New(t.Context(), discard())
@@ -97,8 +97,8 @@ func TestContextOfAnEndedTaskIsDoneForScopesToo(t *testing.T) {
 	})
 }
 
-// Whether a task ends before the news of the cancellation has come to it, or
-// after: what was derived from its context hears of one of them.
+// A task may end before or after the cancellation of its scope has reached it. A context
+// derived from the task's is canceled by one of the two.
 func TestStressDerivedContextsHearOfTheEnd(t *testing.T) {
 	for range 300 {
 		s := traigo.New(context.Background())
@@ -137,13 +137,18 @@ func TestContextAfterFuncCanBeStopped(t *testing.T) {
 	})
 }
 
+// Package context names a derived context after its parent, so these texts are in what it
+// prints. A context without a String method of its own would be named by its type.
 func TestContextSaysWhatItIs(t *testing.T) {
+	derived := func(ctx context.Context) string { return fmt.Sprint(context.WithoutCancel(ctx)) }
 	require.NoError(t, traigo.Run(t.Context(), func(ctx context.Context, s *traigo.Scope) error {
-		assert.Equal(t, `traigo.Scope("main")`, ctx.(interface{ String() string }).String())
+		assert.Equal(t, `traigo.Scope("main")`, fmt.Sprint(ctx))
+		assert.Equal(t, `traigo.Scope("main").WithoutCancel`, derived(ctx))
 		return s.Spawn(func(ctx context.Context) error {
-			assert.Equal(t, `traigo.Task("main/work")`, ctx.(interface{ String() string }).String())
+			assert.Equal(t, `traigo.Task("main/work \"1\"")`, fmt.Sprint(ctx))
+			assert.Equal(t, `traigo.Task("main/work \"1\"").WithoutCancel`, derived(ctx))
 			return nil
-		}, traigo.Name("work")).Wait(ctx)
+		}, traigo.Name(`work "1"`)).Wait(ctx)
 	}, traigo.Name("main")))
 }
 
@@ -158,8 +163,8 @@ func TestContextOfAForeignMakeEndsTheScope(t *testing.T) {
 	})
 }
 
-// A context that announces a deadline and does not keep it puts off the scope's
-// own deadline by a second, and not for ever.
+// The outer context has a deadline, but does not end when it has passed. The scope then
+// ends a second after its own deadline.
 func TestContextThatBreaksItsDeadlineDoesNotStopTheClock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		begin := time.Now()
@@ -175,7 +180,7 @@ func TestContextThatBreaksItsDeadlineDoesNotStopTheClock(t *testing.T) {
 	})
 }
 
-// counting counts who wants to hear of its end.
+// counting is a context that counts the functions registered by AfterFunc.
 type counting struct {
 	context.Context //nolint:containedctx // it is one
 	done            chan struct{}
@@ -189,7 +194,8 @@ func (c counting) AfterFunc(func()) (stop func() bool) {
 	return sync.OnceValue(func() bool { c.hooks.Add(-1); return true })
 }
 
-// It is closed before New returns: then too it lets go of its context.
+// A scope that has closed is registered with its context no more, also if it has closed
+// before New returned.
 func TestContextIsLeftAloneByAScopeThatIsBornClosed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		parent := traigo.New(t.Context())
@@ -202,11 +208,11 @@ func TestContextIsLeftAloneByAScopeThatIsBornClosed(t *testing.T) {
 	})
 }
 
-// Nobody has brought the scope the news when the task ends: what its context has
-// said stands.
+// The outer context ends without telling the scope. What the context of a task has said
+// before the task ends, it says after that too.
 func TestContextOfATaskDoesNotChangeItsMind(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		outer := &slow{customContext{Context: t.Context(), done: make(chan struct{})}}
+		outer := &silent{customContext{Context: t.Context(), done: make(chan struct{})}}
 		s := traigo.New(outer)
 		contexts, end := make(chan context.Context), make(chan struct{})
 		s.Spawn(func(ctx context.Context) error { contexts <- ctx; <-end; return nil })
@@ -221,17 +227,17 @@ func TestContextOfATaskDoesNotChangeItsMind(t *testing.T) {
 	})
 }
 
-// slow is odd and tells nobody that it has ended.
-type slow struct{ customContext }
+// silent is a customContext that calls no function when it ends.
+type silent struct{ customContext }
 
-func (*slow) AfterFunc(func()) (stop func() bool) { return func() bool { return true } }
+func (*silent) AfterFunc(func()) (stop func() bool) { return func() bool { return true } }
 
-// The end of a task ends its context. Whoever sees Done closed, as early as can
-// be, finds Err set and may derive from it: package context panics for a context
-// that is done without an error.
+// The end of a task ends its context. Code that sees Done closed at the earliest moment
+// finds Err set, and may derive a context from it: package context panics for a parent
+// that is done and has no error.
 func TestStressContextOfATaskThatIsDoneHasAnError(t *testing.T) {
 	if runtime.GOMAXPROCS(0) == 1 {
-		t.Skip("with one P nobody looks while a task ends")
+		t.Skip("with one P no goroutine looks while a task ends")
 	}
 	s := traigo.New(context.Background())
 	for range 1000 {
@@ -250,9 +256,9 @@ func TestStressContextOfATaskThatIsDoneHasAnError(t *testing.T) {
 	require.NoError(t, s.Close())
 }
 
-// The ending that most scopes have is one for all of them until somebody asks.
-// Whoever asks while it is being decided gets none or that of the scope, with a
-// cause that names it: never the one for all.
+// Scopes that complete share one ending until somebody asks one of them for its cause.
+// Code that asks while the end is being decided gets no cause, or one that names the
+// scope, and never the shared one.
 func TestStressCauseOfAScopeThatIsCompletingNamesIt(t *testing.T) {
 	type key struct{}
 	rounds := 30_000
@@ -313,7 +319,7 @@ func TestTaskContextIsTheScopes(t *testing.T) {
 			return nil
 		})
 		close(spawned)
-		assert.Equal(t, "value", s.Fork(traigo.Timeout(1)).Context().Value(key{}), "also in a fork")
+		assert.Equal(t, "value", s.Fork().Context().Value(key{}), "also in a fork")
 		time.Sleep(time.Second)
 		s.Cancel(errBoom)
 		require.ErrorIs(t, s.Wait(), errBoom)

@@ -100,7 +100,7 @@ func TestCurrentInAForkAndInANew(t *testing.T) {
 	})
 }
 
-// A fork is opened on a scope: who called Fork does not matter to its context.
+// The context of a fork carries the fork, and not the task that has called Fork.
 func TestCurrentTaskOfAForkIsNotItsOpener(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := traigo.New(t.Context())

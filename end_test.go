@@ -13,14 +13,15 @@ import (
 	"github.com/traigo/traigo"
 )
 
-// Whatever ends the scope first, everything else happens to it afterwards.
+// In each row something ends the scope first. Everything else that could end it happens
+// after that, and changes nothing.
 func TestFirstCauseDecidesTheOutcome(t *testing.T) {
 	rows := []struct {
 		name  string
 		opts  []traigo.ScopeOption
-		end   func(s *traigo.Scope, outer context.CancelCauseFunc) // ends the scope at 1 s, or lets it be ended
+		end   func(s *traigo.Scope, outer context.CancelCauseFunc) // ends the scope at 1 s; nil: its end comes by itself
 		body  error                                                // what the body returns at 1 s
-		first error                                                // Err of the outcome; nil: quiet
+		first error                                                // Err of the outcome; nil: there is no error
 	}{
 		{"task", nil, func(s *traigo.Scope, _ context.CancelCauseFunc) {
 			s.Spawn(fail, traigo.Name("first"))
@@ -44,7 +45,7 @@ func TestFirstCauseDecidesTheOutcome(t *testing.T) {
 				var s *traigo.Scope
 				err := traigo.Run(outer, func(_ context.Context, scope *traigo.Scope) error {
 					s = scope
-					// Ends with an error of its own, a second after the scope was canceled.
+					// It fails a second after the scope has been canceled.
 					s.Spawn(func(ctx context.Context) error {
 						<-ctx.Done()
 						time.Sleep(time.Second)
@@ -88,7 +89,7 @@ func TestCauseIsRecordedBeforeAnythingIsCanceled(t *testing.T) {
 			child := s.Fork(discard())
 			for _, scope := range []*traigo.Scope{s, child} {
 				for range 5 {
-					// Fails the moment it is told, and is too late all the same.
+					// It fails as soon as it is canceled, which is after the first cause.
 					scope.Spawn(func(ctx context.Context) error {
 						<-ctx.Done()
 						assert.Equal(t, traigo.Canceling, s.State())
@@ -114,7 +115,8 @@ func TestCauseIsRecordedBeforeAnythingIsCanceled(t *testing.T) {
 	})
 }
 
-// outers are all that a scope may be under, with what ends each.
+// outers are the kinds of contexts that a scope may be opened under, each with the
+// function that cancels it.
 var outers = []struct {
 	name  string
 	open  func(t *testing.T) (ctx context.Context, cancel func())
@@ -148,8 +150,8 @@ var outers = []struct {
 	}, errOuter},
 }
 
-// Nothing lies between the parent's cancellation and the decision but the end
-// of a function: the scope may not have heard of it yet.
+// The functions cancel the parent as the last thing that they do. So the scope may not
+// have been canceled yet when it decides what has ended it.
 func TestParentThatIsAlreadyCanceledWins(t *testing.T) {
 	rows := []struct {
 		name string
@@ -216,7 +218,8 @@ func TestOfTwoDeadlinesAtOneInstantTheAncestorsWins(t *testing.T) {
 		return s.Wait()
 	}
 	limit, name := traigo.Timeout(d), traigo.Name("lower")
-	// Each gives the outcome of a scope called lower, due at d like what it is under.
+	// Each row returns the outcome of a scope called lower. Its timeout, and the deadline of
+	// what it is under, are both at d.
 	rows := []struct {
 		name string
 		run  func(t *testing.T) error
@@ -289,7 +292,7 @@ func TestOfTwoDeadlinesAtOneInstantTheAncestorsWins(t *testing.T) {
 	}
 }
 
-// hidden is a context whose kin package context cannot see.
+// hidden is a context that hides from package context which context it was made from.
 type hidden struct {
 	context.Context //nolint:containedctx // it is one
 }
@@ -371,7 +374,7 @@ func TestTaskIsNoMasterByDefault(t *testing.T) {
 	})
 }
 
-// The end of the master also ends the context its waiters wait with.
+// The end of the master also ends the context with which the others wait for it.
 func TestWaiterOnTheMasterReceivesItsTrueResult(t *testing.T) {
 	rows := []struct {
 		name    string
@@ -404,7 +407,7 @@ func TestWaiterOnTheMasterReceivesItsTrueResult(t *testing.T) {
 						}
 						_, err := master.Await(ctx)
 						assert.Equal(t, row.result, err)
-						// The context is done by now, the result there all the same.
+						// The context is done now, and Await still returns the result.
 						<-ctx.Done()
 						_, err = master.Await(ctx)
 						assert.Equal(t, row.result, err)

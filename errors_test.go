@@ -9,7 +9,7 @@ import (
 	"github.com/traigo/traigo"
 )
 
-// An observer, or anybody, may literally write these errors.
+// Any code may make values of the exported types, with fields left out.
 func TestErrorsOfAnyMakeHaveTexts(t *testing.T) {
 	for want, err := range map[string]error{
 		`scope "s": no error`:          &traigo.Error{Scope: "s"},

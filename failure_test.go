@@ -28,7 +28,7 @@ func TestFailureOfASpawnedTaskIsTheScopes(t *testing.T) {
 		assert.Equal(t, errBoom, task.Wait(t.Context()), "Wait returns it too")
 
 		<-s.Done()
-		assert.Equal(t, time.Second, time.Since(start), "the failure cancels the scope, open as it is")
+		assert.Equal(t, time.Second, time.Since(start), "the failure cancels the scope, although it is open")
 		require.ErrorIs(t, sibling.Err(), context.Canceled)
 		e := outcome(t, s.Err())
 		assert.Equal(t, "server", e.Scope)
@@ -87,7 +87,7 @@ func TestFailureOfATaskWithOnDoneIsTheCallbacks(t *testing.T) {
 				var got []error
 				callback := traigo.OnDone(func(err error) { got = append(got, err) })
 				err := traigo.Run(t.Context(), func(ctx context.Context, s *traigo.Scope) error {
-					// In either order: what is given is what counts.
+					// The order of the options does not matter.
 					s.Spawn(fail, append([]traigo.TaskOption{callback}, row.opts...)...)
 					synctest.Wait()
 					assert.Equal(t, row.bubbles, ctx.Err() != nil)
@@ -104,7 +104,7 @@ func TestFailureOfATaskWithOnDoneIsTheCallbacks(t *testing.T) {
 					s.Spawn(fail, append(row.opts, callback)...)
 					return nil
 				})
-				assert.Equal(t, row.bubbles, err != nil, "the other way round")
+				assert.Equal(t, row.bubbles, err != nil, "the options in the other order")
 			})
 		})
 	}
@@ -236,10 +236,9 @@ func TestLaterErrorsThatDoNotBubbleAreNotKept(t *testing.T) {
 	})
 }
 
-// No error vanishes: what cannot come out of the scope is logged, and what is
-// too much is counted.
+// Errors that the outcome does not have are logged. Those beyond 16 are counted.
 
-// What comes out of Run is the panic of the body, or nothing at all.
+// If the body panics or calls runtime.Goexit, Run does not return the outcome.
 func TestWhatThePanicOrGoexitOfTheBodyHidesIsLogged(t *testing.T) {
 	const hidden = "hidden by a panic or a Goexit"
 	for name, before := range map[string]func(ctx context.Context, s *traigo.Scope){
@@ -268,12 +267,13 @@ func TestWhatThePanicOrGoexitOfTheBodyHidesIsLogged(t *testing.T) {
 					done := make(chan struct{})
 					go func() {
 						defer close(done)
-						defer func() { value = recover() }()
-						_ = traigo.Run(t.Context(), func(ctx context.Context, s *traigo.Scope) error {
-							before(ctx, s)
-							end()
-							return nil
-						}, traigo.Logger(book.logger()))
+						value = raised(func() {
+							_ = traigo.Run(t.Context(), func(ctx context.Context, s *traigo.Scope) error {
+								before(ctx, s)
+								end()
+								return nil
+							}, traigo.Logger(book.logger()))
+						})
 					}()
 					<-done
 					if how == "panic" {
@@ -288,7 +288,7 @@ func TestWhatThePanicOrGoexitOfTheBodyHidesIsLogged(t *testing.T) {
 	}
 }
 
-// Of two panics one is raised and the other logged.
+// Run panics with the value of the body's panic. The panic of the task is logged.
 func TestPanicOfATaskThatTheBodysPanicHidesIsLogged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		book := newRecords()
@@ -323,10 +323,10 @@ func TestPanicThatHidesNothingIsNotLogged(t *testing.T) {
 	}
 }
 
-// Twenty futures fail before the end and twenty after it. Of the first, sixteen
-// are in the outcome and four are counted there, even when somebody receives
-// these four while the scope is closing; of the others, sixteen are logged and
-// four are counted in the log.
+// Twenty futures fail before the end of the scope is decided, and twenty after that. Of
+// the first twenty, sixteen are in the outcome and four are counted there, also if
+// somebody awaits these four while the scope is closing. Of the others, sixteen are
+// logged and four are counted in the log.
 func TestFuturesThatAreOnlyCountedStayCountedWhereTheyWere(t *testing.T) {
 	for name, awaited := range map[string]bool{"nobody awaits": false, "awaited too late": true} {
 		t.Run(name, func(t *testing.T) {
@@ -396,8 +396,8 @@ func TestOthersAreAtMostSixteenWithTheStuckError(t *testing.T) {
 	}
 }
 
-// A panic is never a mere consequence, whatever its value: nobody panics because
-// he was canceled.
+// A panic is no consequence of the cancellation, also if its value is what the context
+// says.
 func TestPanicWithTheErrorOfTheContextIsKept(t *testing.T) {
 	for name, value := range map[string]func(ctx context.Context) error{
 		"ctx.Err()":     context.Context.Err,

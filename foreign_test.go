@@ -18,8 +18,8 @@ import (
 	"github.com/traigo/traigo"
 )
 
-// Foreign code that misbehaves: it may spoil what it is called for, and nothing
-// else.
+// Code of users that misbehaves, in observers, loggers, contexts and errors. It harms
+// only what it is called for.
 
 // goexitOn is an observer that calls runtime.Goexit on that event of the scope
 // of that name, each time.
@@ -192,7 +192,7 @@ func TestGoexitOfAnAfterFuncReachesTheOthers(t *testing.T) {
 	})
 }
 
-// vicious errors panic in every method that somebody may call on them.
+// A vicious error panics in every method that code may look for in an error.
 type vicious struct{}
 
 func (vicious) Error() string { panic("Error panics") }
@@ -207,8 +207,8 @@ func (vicious) Timeout() bool { panic("Timeout panics") }
 
 func (vicious) Temporary() bool { panic("Temporary panics") }
 
-// What cannot be looked into is not a mere consequence: it is kept, and the
-// scope ends as ever.
+// An error whose methods panic counts as more than a consequence: it is kept, and the scope
+// ends as with any error.
 func TestErrorWhoseMethodsPanicIsAnErrorLikeAnyOther(t *testing.T) {
 	asTask := func(err error) error { return &traigo.TaskError{Task: "work", Err: err} }
 	for name, row := range map[string]struct {
@@ -274,7 +274,7 @@ func TestErrorWhoseMethodsPanicIsAnErrorLikeAnyOther(t *testing.T) {
 					assert.NoError(t, err)
 					return
 				}
-				// assert.Equal would print them, were they to differ.
+				// assert.Equal would call their methods to print a difference.
 				assert.True(t, assert.ObjectsAreEqual(row.want, outcome(t, err).Unwrap()))
 			})
 		})
@@ -308,7 +308,8 @@ func TestPanicWithAnErrorWhoseMethodsPanicIsRaised(t *testing.T) {
 	})
 }
 
-// A context of a foreign make may end with an error that == panics for.
+// A context of a type that this package does not know may end with an error that ==
+// panics for.
 func TestContextThatEndsWithAnUncomparableErrorDoesNoHarm(t *testing.T) {
 	for name, body := range map[string]func(ctx context.Context, s *traigo.Scope) error{
 		"nil":         emptyBody,
@@ -326,7 +327,7 @@ func TestContextThatEndsWithAnUncomparableErrorDoesNoHarm(t *testing.T) {
 				e := outcome(t, traigo.Run(outer, body))
 				assert.Equal(t, traigo.ParentCanceled, as[*traigo.Cancellation](t, e.Err).Kind)
 				assert.Equal(t, uncomparable{"outer"}, as[uncomparable](t, e))
-				assert.NotErrorIs(t, e, uncomparable{"outer"}, "nobody can tell")
+				assert.NotErrorIs(t, e, uncomparable{"outer"}, "== panics, so that it cannot be found")
 			})
 		})
 	}
@@ -342,7 +343,7 @@ func TestBodyMayReturnTheUncomparableErrorOfATask(t *testing.T) {
 	})
 }
 
-// hostile is a context whose Value misbehaves when package pprof looks for labels.
+// hostile is a context whose Value panics, say, when package pprof asks for labels.
 type hostile struct {
 	context.Context //nolint:containedctx // it is one
 	misbehave       func()
@@ -355,7 +356,7 @@ func (h hostile) Value(key any) any {
 	return h.Context.Value(key)
 }
 
-// An accepted task runs exactly once, whatever it takes to find its labels.
+// An accepted task runs exactly once, also if the context has no labels to give.
 func TestContextThatCannotBeAskedForLabelsKeepsNoTaskFromRunning(t *testing.T) {
 	for name, misbehave := range map[string]func(){
 		"panic":  func() { panic("no labels for you") },

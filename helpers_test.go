@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -46,6 +47,7 @@ import (
 //	requirePanic                 a function panics as the waiter for a panicked task does
 //
 //	newRecords, defaultLog       record what is logged: to a Logger, to slog.Default()
+//	requireOneWarning            one WARN is logged, after 10 s
 //	discard                      a ScopeOption: log nothing
 //	mentions                     whether a text contains all of some words
 //
@@ -314,6 +316,21 @@ func defaultLog(t *testing.T) *records {
 	b := newRecords()
 	slog.SetDefault(b.logger())
 	return b
+}
+
+// requireOneWarning checks that exactly one WARN is logged, after 10 s, and that it has
+// this text in it. It is for bubbles.
+func requireOneWarning(t *testing.T, book *records, text string) {
+	t.Helper()
+	time.Sleep(10*time.Second - time.Nanosecond)
+	synctest.Wait()
+	assert.Empty(t, book.from(slog.LevelWarn), "too early")
+	time.Sleep(time.Hour)
+	synctest.Wait()
+	warned := book.from(slog.LevelWarn)
+	require.Len(t, warned, 1, "once")
+	assert.Equal(t, slog.LevelWarn, warned[0].Level)
+	assert.Contains(t, warned[0].Text, text)
 }
 
 // discard keeps out of the output of the tests what a test makes the scope log.

@@ -80,7 +80,7 @@ func TestLoggingGivesSuppressedErrorsAtWarn(t *testing.T) {
 		synctest.Wait()
 		require.NoError(t, s.Close(), "a quiet end stays quiet")
 		warned := book.from(slog.LevelWarn)
-		require.Len(t, warned, 1, "what merely follows from the end is no error")
+		require.Len(t, warned, 1, "a consequence of the end is no error")
 		assert.Equal(t, slog.LevelWarn, warned[0].Level)
 		assert.Equal(t, "s", warned[0].Attrs["scope"])
 		assert.Equal(t, "s/late", warned[0].Attrs["task"])
@@ -132,7 +132,7 @@ func TestLoggingByDefaultIsForWarningsOnly(t *testing.T) {
 func TestInheritedObserversAddUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		top, one, two := new(story), new(story), new(story)
-		// Several at the top: those of the children must not end up in each other's place.
+		// With several observers at the top, the children might append to one array.
 		s := traigo.New(t.Context(), traigo.Name("s"), traigo.Observe(top), traigo.Observe(new(story)), traigo.Observe(new(story)))
 		children := []*traigo.Scope{
 			s.Fork(traigo.Name("one"), traigo.Observe(one)),
@@ -182,22 +182,6 @@ func TestInheritedLoggersAreReplaced(t *testing.T) {
 	})
 }
 
-// requireOneWarning checks that one WARN that names the scope is logged when 10 s have passed, and no more.
-func requireOneWarning(t *testing.T, book *records, path string) {
-	t.Helper()
-	time.Sleep(10*time.Second - time.Nanosecond)
-	synctest.Wait()
-	assert.Empty(t, book.from(slog.LevelWarn), "too early")
-	time.Sleep(time.Nanosecond)
-	synctest.Wait()
-	time.Sleep(time.Hour)
-	synctest.Wait()
-	warned := book.from(slog.LevelWarn)
-	require.Len(t, warned, 1, "once")
-	assert.Equal(t, slog.LevelWarn, warned[0].Level)
-	assert.Contains(t, warned[0].Text, path)
-}
-
 func TestLoggingOfABlockedSpawn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		book := newRecords()
@@ -207,7 +191,7 @@ func TestLoggingOfABlockedSpawn(t *testing.T) {
 			return nil
 		})
 		requireOneWarning(t, book, "crowded")
-		require.NoError(t, s.Close(), "cancel lets it go")
+		require.NoError(t, s.Close(), "the cancellation ends the blocked Spawn")
 	})
 }
 
@@ -223,8 +207,8 @@ func TestLoggingOfASpawnThatHadToWaitABit(t *testing.T) {
 	})
 }
 
-// A trace is an observer that checks, event by event, that the story of each
-// scope is a path of the state table and that of each task its life.
+// A trace is an Observer that checks each event: the events of a scope have to be a path
+// through the state table, and those of a task have to come in the order of its life.
 type trace struct {
 	mu     sync.Mutex
 	scopes map[*traigo.Scope]traigo.State
@@ -303,7 +287,7 @@ func (tr *trace) fault(e traigo.Event, what string) {
 	tr.faults = append(tr.faults, fmt.Errorf("scope %d: %v %s", e.Scope.ID(), e.Kind, what))
 }
 
-// check is called when Run has returned: the story must be complete.
+// check is called when Run has returned, and checks that the events are complete.
 func (tr *trace) check() []error {
 	tr.mu.Lock()
 	defer tr.mu.Unlock()
@@ -321,9 +305,9 @@ func (tr *trace) check() []error {
 	return tr.faults
 }
 
-// An observer's story of any program is a path of the state table, and complete
-// when Run returns. Whoever looks for a race here: effects applied in another
-// order than decided were seen in one of some 20,000 runs.
+// For any program, the events that an observer receives are a path through the state
+// table, and complete when Run returns. A race is rare here: effects that were applied in
+// another order than decided have been seen in one of some 20,000 runs.
 func TestObserverHearsAPathOfTheStateTable(t *testing.T) {
 	runs := 20_000
 	if testing.Short() {
@@ -347,7 +331,7 @@ func TestEventKindsAreWordsInJSON(t *testing.T) {
 	assert.JSONEq(t, `{"event": "task ended", "cause": "timeout"}`, string(text))
 }
 
-// An observer may call back into the scope whose step it sees.
+// An observer may call methods of the scope whose event it receives.
 func TestObserverMayCallBackIntoTheScope(t *testing.T) {
 	for kind := traigo.ScopeOpened; kind <= traigo.TaskEnded; kind++ {
 		if kind == traigo.TaskReady {

@@ -41,7 +41,7 @@ func TestRunAndNewAppearAsChildren(t *testing.T) {
 	})
 }
 
-// A Run that were a participant of its own would keep the parent alive.
+// If a Run were a participant of the parent, the parent would wait for it.
 func TestRunIsPartOfTheTaskThatCallsIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var inner error
@@ -88,22 +88,22 @@ func TestRunReturnsWhenEverythingHasEnded(t *testing.T) {
 				var ended, canceled atomic.Bool
 				start := time.Now()
 				left := make(chan struct{})
-				// A goroutine that outlives neither a panic nor a Goexit.
-				go func() {
+				go func() { // a Goexit of the body ends the goroutine
 					defer close(left)
 					defer func() {
-						_ = recover()
 						assert.True(t, ended.Load(), "the task ended before Run did")
 						assert.Equal(t, time.Second, time.Since(start))
 					}()
-					_ = traigo.Run(t.Context(), func(_ context.Context, s *traigo.Scope) error {
-						s.Spawn(func(ctx context.Context) error {
-							time.Sleep(time.Second)
-							canceled.Store(ctx.Err() != nil)
-							ended.Store(true)
-							return nil
+					_ = raised(func() {
+						_ = traigo.Run(t.Context(), func(_ context.Context, s *traigo.Scope) error {
+							s.Spawn(func(ctx context.Context) error {
+								time.Sleep(time.Second)
+								canceled.Store(ctx.Err() != nil)
+								ended.Store(true)
+								return nil
+							})
+							return row.leave()
 						})
-						return row.leave()
 					})
 				}()
 				<-left
@@ -113,13 +113,9 @@ func TestRunReturnsWhenEverythingHasEnded(t *testing.T) {
 	}
 }
 
-// context.WithoutCancel hands on the scope and keeps its end to itself.
+// A context made by context.WithoutCancel carries the scope, but does not end with it.
 func TestNewUnderAShieldedContextDoesNotOutliveItsParent(t *testing.T) {
-	background := func(ctx context.Context) error {
-		<-ctx.Done()
-		time.Sleep(time.Second)
-		return nil
-	}
+	background := cleaning(time.Second, nil)
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()
 		var early, late, last *traigo.Scope
@@ -127,7 +123,7 @@ func TestNewUnderAShieldedContextDoesNotOutliveItsParent(t *testing.T) {
 			early = traigo.New(context.WithoutCancel(ctx))
 			early.Spawn(func(ctx context.Context) error {
 				_ = background(ctx)
-				last = traigo.New(context.WithoutCancel(s.Context())) // canceled at once: nothing else is left
+				last = traigo.New(context.WithoutCancel(s.Context())) // s is canceling, so this is canceled at once
 				return nil
 			})
 			s.Spawn(func(ctx context.Context) error {
@@ -160,7 +156,8 @@ func TestNewIsItsOwnersToWaitFor(t *testing.T) {
 	})
 }
 
-// Except a scope of New: that is its owner's, and the scope above joins it.
+// The end of a task ends what was derived from its context, except a scope of New: its
+// owner ends it, and the scope above cancels and joins it.
 func TestNewInATaskOutlivesTheTask(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := traigo.New(t.Context())
@@ -171,7 +168,7 @@ func TestNewInATaskOutlivesTheTask(t *testing.T) {
 		assert.Equal(t, traigo.Open, inner.State())
 		assert.NoError(t, inner.Context().Err())
 		s.Cancel(errBoom)
-		assert.Error(t, inner.Context().Err(), "Cancel has told it when it returns")
+		assert.Error(t, inner.Context().Err(), "before Cancel returns")
 		require.ErrorIs(t, s.Close(), errBoom)
 		require.ErrorIs(t, inner.Close(), errBoom)
 	})
@@ -209,11 +206,11 @@ func TestRunUnderAContextThatIsAlreadyCanceled(t *testing.T) {
 	})
 }
 
-// The first event of a scope shows it to observers before whoever opens it has
-// it: what they do to it then comes after its opening.
+// Observers see the first event of a scope before the call that opens it has returned.
+// What they do to the scope then happens after its opening.
 
-// openings are the ways to open a scope below another, each with what it gives
-// once the scope, ended by an observer, has closed.
+// openings are the ways to open a scope below another. An observer ends the scope as it
+// opens; each function returns it, and its outcome, when it has closed.
 var openings = map[string]func(t *testing.T, parent *traigo.Scope, opts ...traigo.ScopeOption) (*traigo.Scope, error){
 	"New": func(_ *testing.T, parent *traigo.Scope, opts ...traigo.ScopeOption) (*traigo.Scope, error) {
 		s := traigo.New(parent.Context(), opts...)
@@ -271,8 +268,8 @@ func TestObserverMayCancelAScopeAsItOpens(t *testing.T) {
 	}
 }
 
-// withoutFinalized: the body of a Run finalizes it when it returns, which may
-// be before or after it has closed.
+// withoutFinalized lists the events of s, but not ScopeFinalized: the body of a Run
+// finalizes it when it returns, which may be before or after it has closed.
 func withoutFinalized(seen *story, s *traigo.Scope) (kinds []traigo.EventKind) {
 	for _, kind := range seen.ofScope(s) {
 		if kind != traigo.ScopeFinalized {
@@ -298,8 +295,8 @@ func TestObserverMaySpawnIntoAScopeAsItOpens(t *testing.T) {
 	})
 }
 
-// However it is ended meanwhile, the opening of a scope is what its observers
-// hear of first, and its parent closes after it.
+// ScopeOpened is the first event that every observer receives of a scope, also if the
+// scope is ended meanwhile. Its parent closes after it.
 func TestOpeningIsHeardOfFirst(t *testing.T) {
 	for name, row := range map[string]struct {
 		end  func(root *traigo.Scope)
@@ -309,7 +306,7 @@ func TestOpeningIsHeardOfFirst(t *testing.T) {
 			[]traigo.EventKind{traigo.ScopeOpened, traigo.ScopeFinalized, traigo.ScopeCanceled, traigo.ScopeClosed}},
 		"Cancel": {func(root *traigo.Scope) { root.Cancel(nil) },
 			[]traigo.EventKind{traigo.ScopeOpened, traigo.ScopeCanceled, traigo.ScopeClosed}},
-		"timeout": {func(*traigo.Scope) {}, // of the fork itself
+		"timeout": {func(*traigo.Scope) {}, // the fork's own ends it
 			[]traigo.EventKind{traigo.ScopeOpened, traigo.ScopeCanceled, traigo.ScopeClosed}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -323,7 +320,7 @@ func TestOpeningIsHeardOfFirst(t *testing.T) {
 				row.end(root)
 				time.Sleep(30 * time.Second)
 				assert.False(t, closed(root.Done()))
-				assert.Empty(t, seen.ofScope(fork), "the first observer is still at it")
+				assert.Empty(t, seen.ofScope(fork), "the first observer has not returned")
 				time.Sleep(time.Minute)
 				assert.Equal(t, row.want, seen.ofScope(fork))
 				require.NoError(t, root.Close())
@@ -346,7 +343,7 @@ func TestScopeOpenedUnderADoneContextIsHeardOfInOrder(t *testing.T) {
 	})
 }
 
-// Under a Shutdown that has begun, Stopping is closed from the first moment.
+// Under a scope whose Shutdown has begun, Stopping is closed when the scope opens.
 func TestStoppingTakenAsAScopeOpensIsClosed(t *testing.T) {
 	for name, end := range map[string]func(root *traigo.Scope){
 		"Shutdown before": func(root *traigo.Scope) {
@@ -470,7 +467,7 @@ func TestForkWhoseOutcomeIsAskedForIsNotLogged(t *testing.T) {
 	}
 }
 
-// Whoever waits has asked, even if the parent is gone before it has its answer.
+// A call of Wait asks for the outcome, even if the parent closes before Wait returns.
 func TestForkThatIsWaitedForAsItFailsIsNotLogged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		book := newRecords()
@@ -485,7 +482,7 @@ func TestForkThatIsWaitedForAsItFailsIsNotLogged(t *testing.T) {
 	})
 }
 
-// Err has no outcome to give before the end: who got nil does not know.
+// Err returns nil before the end, so it does not show the failure to its caller.
 func TestForkIsNotAskedByErrBeforeItsEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		book := newRecords()
@@ -623,7 +620,7 @@ func TestForkOfAnEndedScopeIsClosed(t *testing.T) {
 				assert.True(t, closed(task.Done()))
 				require.ErrorIs(t, task.Err(), traigo.ErrRefused)
 				require.ErrorIs(t, s.Wait(), errBoom)
-				require.NotErrorIs(t, s.Err(), traigo.ErrRefused, "it is no matter of the parent's")
+				require.NotErrorIs(t, s.Err(), traigo.ErrRefused, "the refusal of a fork is not part of the parent's outcome")
 			})
 		})
 	}
@@ -667,7 +664,7 @@ func TestNewUnderAScopeIsJoinedWhenTheParentFails(t *testing.T) {
 	})
 }
 
-// Run gives its outcome to its caller: the parent has no part in it.
+// Run returns its outcome to its caller. So the parent neither logs nor raises it.
 func TestForkRulesAreNotForRun(t *testing.T) {
 	rows := map[string]func(ctx context.Context) error{
 		"a failure that is dealt with": func(ctx context.Context) error {
@@ -703,7 +700,7 @@ func TestForkRulesAreNotForRun(t *testing.T) {
 	}
 }
 
-// A fork that nobody finalizes keeps its parent for ever: not without a word.
+// A parent waits for ever for a fork that nobody finalizes, and says so in the log.
 func TestForkThatNobodyFinalizesIsLogged(t *testing.T) {
 	for name, row := range map[string]struct {
 		busy bool
@@ -727,7 +724,7 @@ func TestForkThatNobodyFinalizesIsLogged(t *testing.T) {
 	}
 }
 
-// Among more failed forks than are kept, a panic is not let go with a log line.
+// The parent keeps the outcomes of 16 failed forks. A panic is kept beyond that.
 func TestForkThatPanickedIsRaisedAlsoWhenItIsTheOldestOfMany(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := traigo.New(t.Context(), discard())

@@ -14,8 +14,8 @@ import (
 	"github.com/traigo/traigo"
 )
 
-// A wrong call panics with a message that names the call, and changes nothing. What
-// is in no row cannot be wrong, or is a method: see the next test.
+// A wrong call panics with a message that names the call, and changes nothing. Methods of
+// a nil *Scope or *Task are in the next test.
 func TestBadInputPanicsAtTheCall(t *testing.T) {
 	type ctxt = context.Context
 	type scope = *traigo.Scope
@@ -31,7 +31,7 @@ func TestBadInputPanicsAtTheCall(t *testing.T) {
 		items   = slices.Values([]int{1})
 	)
 	for _, row := range []struct {
-		call  string // is named in the message
+		call  string // the name that the message has to have in it
 		wrong string
 		do    func(ctx context.Context, s *traigo.Scope)
 	}{
@@ -83,7 +83,7 @@ func TestBadInputPanicsAtTheCall(t *testing.T) {
 		{"TrySpawn", "nil option", func(_ ctxt, s scope) { s.TrySpawn(succeed, noTask) }},
 		{"Start", "nil option", func(ctx ctxt, s scope) { _, _ = s.Start(ctx, start, noTask) }},
 		{"Async", "nil option", func(_ ctxt, s scope) { traigo.Async(s, answer, noTask) }},
-		// Map and AsCompleted open their scopes with Run, which is the call that is named.
+		// Map and AsCompleted open their scopes by Run, so the message names Run.
 		{"Run", "nil option of Map", func(ctx ctxt, _ scope) { _, _ = traigo.Map(ctx, items, item, noScope) }},
 		{"Run", "nil option of AsCompleted", func(ctx ctxt, _ scope) {
 			for range traigo.AsCompleted(ctx, items, item, noScope) {
@@ -117,7 +117,7 @@ func TestBadInputPanicsAtTheCall(t *testing.T) {
 	}
 }
 
-// It finds the methods by reflection, so that none is forgotten that is added.
+// The test finds the methods by reflection, so that it has those that are added later.
 func TestEveryMethodOfANilScopeOrTaskPanics(t *testing.T) {
 	for name, none := range map[string]reflect.Value{
 		"Scope": reflect.ValueOf(traigo.Current(t.Context())),
@@ -188,7 +188,7 @@ func TestNameOfIsTheNameOfTheFunction(t *testing.T) {
 		assert.Equal(t, "emptyBody/succeed", s.Spawn(wrap(succeed), traigo.NameOf(succeed)).Path())
 		assert.Equal(t, "succeed", s.Spawn(wrap(succeed), traigo.Name("named"), traigo.NameOf(succeed)).Name(), "the last one counts")
 		assert.Equal(t, "named", s.Spawn(wrap(succeed), traigo.NameOf(succeed), traigo.Name("named")).Name(), "the last one counts")
-		assert.Equal(t, "answer", traigo.Async(s, noAnswer, traigo.NameOf(answer)).Task().Name())
-		_ = s.Close()
+		assert.Equal(t, "succeed", traigo.Async(s, answer, traigo.NameOf(succeed)).Task().Name())
+		require.NoError(t, s.Close())
 	})
 }

@@ -208,7 +208,8 @@ func TestPanicAsErrorMakesItAnOrdinaryFailure(t *testing.T) {
 	})
 }
 
-// What was an ordinary failure below does not become a panic by being passed on.
+// With PanicAsError the panic of a task is a failure. Who returns that error further up
+// has not panicked.
 func TestPanicAsErrorThatIsPassedOnStaysAnError(t *testing.T) {
 	rows := map[string]func(ctx context.Context, s *traigo.Scope, below *traigo.Task) error{
 		"by a task": func(_ context.Context, s *traigo.Scope, below *traigo.Task) error {
@@ -406,8 +407,7 @@ func TestPanicOfOnDoneHarmsNobodyElse(t *testing.T) {
 				synctest.Wait()
 				assert.Equal(t, 4, called)
 				require.NoError(t, task.Err(), "the task itself has succeeded")
-				// Whether the callback's panic then reaches who waits is not the
-				// question here: it must not hang, nor be lost.
+				// Wait may raise the panic of the callback, or log it. It must return.
 				var err error
 				value := raised(func() { err = s.Wait() })
 				assert.True(t, closed(sibling.Done()))
@@ -422,7 +422,7 @@ func TestPanicOfOnDoneHarmsNobodyElse(t *testing.T) {
 	}
 }
 
-// In a process of its own, as nothing else tells what a crash shows.
+// What a crash prints can be seen only in a process of its own.
 func TestPanicThatNobodyRecoversCrashesTheProcess(t *testing.T) {
 	const variable = "TRAIGO_TEST_CRASH"
 	inATask := func(s *traigo.Scope) { s.Spawn(panicking(errBoom), traigo.Name("work")) }
@@ -446,14 +446,14 @@ func TestPanicThatNobodyRecoversCrashesTheProcess(t *testing.T) {
 		},
 	}
 	if crash := crashes[os.Getenv(variable)]; crash != nil {
-		// On a goroutine of its own: package testing has words to say on panics of tests.
+		// On a goroutine of its own, so that package testing adds nothing to the panic.
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
 			_ = traigo.Run(context.Background(), crash)
 		}()
 		<-done
-		select {} // the crash has run the deferred call, and is about to end the process
+		select {} // until the crash ends the process: it has run the deferred call already
 	}
 
 	self, err := os.Executable()

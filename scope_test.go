@@ -62,14 +62,14 @@ func TestOpenScopeNeverEndsByItself(t *testing.T) {
 }
 
 func TestFinalizingScopeWaitsForEveryParticipant(t *testing.T) {
-	second := func(context.Context) error { time.Sleep(time.Second); return nil }
+	second := lasting(time.Second)
 	rows := []struct {
 		name string
 		body func(s *traigo.Scope)
 	}{
 		{"task", func(s *traigo.Scope) {
 			s.Spawn(second)
-			s.Spawn(func(context.Context) error { time.Sleep(2 * time.Second); return nil })
+			s.Spawn(lasting(2 * time.Second))
 		}},
 		{"task spawned meanwhile", func(s *traigo.Scope) {
 			s.Spawn(func(ctx context.Context) error {
@@ -131,33 +131,18 @@ func TestFinalizeEndsAnEmptyScope(t *testing.T) {
 	})
 }
 
-// closing looks at a scope's Done from within the observation of its close.
-type closing struct {
-	scope     atomic.Pointer[traigo.Scope]
-	doneEarly atomic.Bool
-	seen      atomic.Int32
-}
-
-func (c *closing) Observe(e traigo.Event) {
-	if e.Kind == traigo.ScopeClosed && e.Scope == c.scope.Load() {
-		c.seen.Add(1)
-		c.doneEarly.Store(closed(e.Scope.Done()))
-	}
-}
-
 func TestDoneIsClosedLast(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var (
-			watch  closing
-			called atomic.Bool
+			called      atomic.Bool
+			doneAtClose []bool // at each event of the scope's close
 		)
-		s := traigo.New(t.Context(), traigo.Observe(&watch))
-		watch.scope.Store(s)
-		slow := func(ctx context.Context) error {
-			<-ctx.Done()
-			time.Sleep(time.Second)
-			return nil
-		}
+		s := traigo.New(t.Context(), traigo.Name("main"), traigo.Observe(seeing(func(e traigo.Event) {
+			if e.Kind == traigo.ScopeClosed && e.Scope.Name() == "main" {
+				doneAtClose = append(doneAtClose, closed(e.Scope.Done()))
+			}
+		})))
+		slow := cleaning(time.Second, nil)
 		task := s.Spawn(slow, traigo.OnDone(func(error) {
 			time.Sleep(time.Second)
 			called.Store(true)
@@ -182,8 +167,7 @@ func TestDoneIsClosedLast(t *testing.T) {
 			assert.True(t, closed(child.Done()))
 		}
 		assert.True(t, called.Load(), "OnDone has returned")
-		assert.Equal(t, int32(1), watch.seen.Load(), "the close has been observed")
-		assert.False(t, watch.doneEarly.Load())
+		assert.Equal(t, []bool{false}, doneAtClose, "the close has been observed, once, before Done was closed")
 	})
 }
 
@@ -281,9 +265,9 @@ func TestScopeKeepsOnlyWhatIsRunning(t *testing.T) {
 	}
 }
 
-// assertCollected holds that of n values that have had their time at most 16
-// are kept, and the few that goroutines which have just ended a task may still
-// have on their stacks.
+// assertCollected checks that the garbage collector frees n values that are used no
+// more, except for the 16 that a scope may keep and the few that the stacks of
+// goroutines which have just ended a task may still hold.
 func assertCollected[T any](t *testing.T, n int, used func() *T) {
 	t.Helper()
 	values := make([]weak.Pointer[T], n)
@@ -330,8 +314,8 @@ func TestNamesMakePaths(t *testing.T) {
 	})
 }
 
-// With a text for each scope on the way up it was n², and n³ for all in a snapshot: 35 s
-// for a depth of 4,000.
+// Path once made a text for each scope on the way up, which took n² time: n³ for all
+// paths in a Snapshot, and 35 s for a depth of 4,000.
 func TestPathOfADeepScopeIsMadeAtOnce(t *testing.T) {
 	root := traigo.New(context.Background(), traigo.Name("s"))
 	s := root
@@ -402,17 +386,14 @@ func TestScopesKnowWhatTheyHangOn(t *testing.T) {
 }
 
 func TestScopeSaysWhichTaskEndedIt(t *testing.T) {
-	boom := errors.New("boom")
 	for _, row := range []struct {
 		name string
 		end  func(s *traigo.Scope) *traigo.Task
 	}{
-		{"failure", func(s *traigo.Scope) *traigo.Task { return s.Spawn(func(context.Context) error { return boom }) }},
-		{"panic", func(s *traigo.Scope) *traigo.Task { return s.Spawn(func(context.Context) error { panic(boom) }) }},
-		{"master", func(s *traigo.Scope) *traigo.Task {
-			return s.Spawn(func(context.Context) error { return nil }, traigo.Master(true))
-		}},
-		{"cancel", func(s *traigo.Scope) *traigo.Task { s.Cancel(boom); return nil }},
+		{"failure", func(s *traigo.Scope) *traigo.Task { return s.Spawn(fail) }},
+		{"panic", func(s *traigo.Scope) *traigo.Task { return s.Spawn(panicking("oops")) }},
+		{"master", func(s *traigo.Scope) *traigo.Task { return s.Spawn(succeed, traigo.Master(true)) }},
+		{"cancel", func(s *traigo.Scope) *traigo.Task { s.Cancel(errBoom); return nil }},
 		{"complete", func(s *traigo.Scope) *traigo.Task { s.Finalize(); return nil }},
 	} {
 		synctest.Test(t, func(t *testing.T) {

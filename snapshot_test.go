@@ -15,8 +15,8 @@ import (
 	"github.com/traigo/traigo"
 )
 
-// tree is a scope with two tasks, a fork below it, and below that a Run in a
-// task and a New.
+// tree opens a scope with two tasks and a fork. In the fork are a Run in a task, and a
+// New.
 func tree(t *testing.T) *traigo.Scope {
 	t.Helper()
 	root := traigo.New(t.Context(), traigo.Name("root"))
@@ -194,8 +194,8 @@ func TestSnapshotDrawsTheTree(t *testing.T) {
 		time.Sleep(90 * time.Second)
 		text := root.Snapshot().String()
 		lines := strings.Split(text, "\n")
-		// at is the line and the column (in letters: trees are drawn with more
-		// than ASCII) in which the name stands.
+		// at returns the line and the column of the name. The column counts letters, since
+		// the lines of the drawing are not ASCII.
 		at := func(name string) (line, column int) {
 			for i, line := range lines {
 				if before, _, found := strings.Cut(line, name); found {
@@ -218,8 +218,8 @@ func TestSnapshotDrawsTheTree(t *testing.T) {
 	})
 }
 
-// A failure of Async that nobody has received shows, until somebody has, or the scope
-// ends and has it in its outcome.
+// A failure of Async is in the Snapshot until somebody has received it, or the scope has
+// ended and has it in its outcome.
 func TestSnapshotNamesFailuresThatNobodyHasAwaited(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := traigo.New(t.Context(), traigo.Name("s"))
@@ -239,7 +239,7 @@ func TestSnapshotNamesFailuresThatNobodyHasAwaited(t *testing.T) {
 	})
 }
 
-// To be looked at costs a scope nothing afterwards: it was 384 bytes each.
+// A Snapshot leaves nothing allocated in the scopes. It once left 384 bytes in each.
 func TestSnapshotLeavesNothingBehind(t *testing.T) {
 	if raceEnabled {
 		t.Skip("the race detector allocates")
@@ -255,8 +255,8 @@ func TestSnapshotLeavesNothingBehind(t *testing.T) {
 	assert.NoError(t, root.Close())
 }
 
-// NOT FIXED: what a given-up task has opened hangs on a scope that has closed, and is seen
-// nowhere.
+// A task that was given up may open scopes, although its own scope has closed. They are in
+// the Snapshot of the root.
 func TestSnapshotShowsTheScopesOfATaskThatWasGivenUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		root := traigo.New(context.Background(), traigo.Name("root"), discard())

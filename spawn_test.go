@@ -75,7 +75,7 @@ func TestRefusedTaskNeverRuns(t *testing.T) {
 	}{
 		{"canceling", traigo.Canceling, errOuter, traigo.Requested, func(t *testing.T) *traigo.Scope {
 			s := traigo.New(t.Context())
-			s.Spawn(func(ctx context.Context) error { <-ctx.Done(); time.Sleep(time.Second); return nil })
+			s.Spawn(cleaning(time.Second, nil))
 			s.Cancel(errOuter)
 			return s
 		}},
@@ -140,15 +140,6 @@ func TestTrySpawnRunsWhatItAccepts(t *testing.T) {
 	})
 }
 
-// spawner spawns from within an observation.
-type spawner struct{ spawn func() }
-
-func (o spawner) Observe(e traigo.Event) {
-	if e.Kind == traigo.TaskStarted && e.Task.Name() == "observed" {
-		o.spawn()
-	}
-}
-
 func TestSpawnIsLegalFromAnywhere(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var (
@@ -182,7 +173,11 @@ func TestSpawnIsLegalFromAnywhere(t *testing.T) {
 			s.Spawn(succeed, traigo.OnDone(func(error) { spawn("OnDone") }))
 			s.Spawn(succeed, traigo.Name("observed"))
 			return traigo.Sleep(ctx, time.Second)
-		}, traigo.Observe(spawner{func() { spawn("Observer") }}), discard()))
+		}, traigo.Observe(seeing(func(e traigo.Event) {
+			if e.Kind == traigo.TaskStarted && e.Task.Name() == "observed" {
+				spawn("Observer")
+			}
+		})), discard()))
 		assert.ElementsMatch(t, []string{
 			"body", "task", "body below", "task below", "goroutine", "timer", "AfterFunc", "OnDone", "Observer",
 		}, ran)
@@ -336,7 +331,7 @@ func TestStartOnAnEndedScopeIsRefused(t *testing.T) {
 	})
 }
 
-// A context that has ended wins over everything: fn is not run.
+// If the context has ended before the call, Start does not run fn, and returns the cause.
 func TestStartUnderAnEndedContextStartsNothing(t *testing.T) {
 	for name, fn := range map[string]func(ctx context.Context, ready func()) error{
 		"ready": func(ctx context.Context, ready func()) error { ready(); return untilCanceled(ctx) },
@@ -363,8 +358,9 @@ func TestStartUnderAnEndedContextStartsNothing(t *testing.T) {
 	}
 }
 
-// The caller has left: a ready that comes after that is none, and what the task
-// has to say besides its cancellation is told with the cause.
+// The context of Start's caller ends, so Start returns the cause. A call of ready after
+// that has no effect. An error of the task that is more than a consequence of its
+// cancellation is returned beside the cause.
 func TestStartIsNotReadyAfterItsCallerHasLeft(t *testing.T) {
 	for name, row := range map[string]struct {
 		end  error

@@ -78,8 +78,8 @@ func TestFutureThatBubblesFailsTheScopeOnce(t *testing.T) {
 func TestFailureOfAFutureThatNobodyReceivedJoinsTheOutcome(t *testing.T) {
 	rows := []struct {
 		name  string
-		end   func(ctx context.Context, s *traigo.Scope) error // the body's, after the future failed
-		first error                                            // Err of the outcome, when it is not the future's
+		end   func(ctx context.Context, s *traigo.Scope) error // what the body does after the future has failed
+		first error                                            // Err of the outcome, if it is not the future's
 	}{
 		{"nothing left", func(context.Context, *traigo.Scope) error { return nil }, nil},
 		{"Cancel(nil)", func(_ context.Context, s *traigo.Scope) error { s.Cancel(nil); return nil }, nil},
@@ -108,15 +108,12 @@ func TestFailureOfAFutureThatNobodyReceivedJoinsTheOutcome(t *testing.T) {
 	}
 }
 
-// The end was decided at 1 s; who receives the error after that is late.
+// The end of the scope is decided at 1 s. An Await after that receives the error too
+// late to keep it out of the outcome.
 func TestFailureOfAFutureThatWasReceivedTooLateJoinsTheOutcome(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := traigo.New(t.Context())
-		s.Spawn(func(ctx context.Context) error {
-			<-ctx.Done()
-			time.Sleep(time.Second)
-			return nil
-		})
+		s.Spawn(cleaning(time.Second, nil))
 		future := traigo.Async(s, noAnswer)
 		time.Sleep(time.Second)
 		s.Cancel(nil)
@@ -188,8 +185,8 @@ func TestAwaitThatGaveUpHasReceivedNothing(t *testing.T) {
 	})
 }
 
-// The last task of the scope ends while somebody outside awaits it: whoever of
-// the two goroutines is the quicker, the error has found its owner.
+// The last task of the scope ends while a goroutine outside awaits it. The error belongs
+// to that goroutine, also if the scope closes before Await has returned.
 func TestAwaitThatIsWaitingReceives(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for range 20 {
@@ -442,7 +439,6 @@ func TestDefaultNameIsTheFunctions(t *testing.T) {
 
 func TestTaskSaysWhetherItHasFailed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		boom := errors.New("boom")
 		var seen []bool
 		s := traigo.New(t.Context(), traigo.PanicAsError(), traigo.Observe(seeing(func(e traigo.Event) {
 			if e.Kind == traigo.TaskEnded {
@@ -458,17 +454,15 @@ func TestTaskSaysWhetherItHasFailed(t *testing.T) {
 		}
 		nothing := func(*traigo.Task) {}
 		cancel := func(task *traigo.Task) { task.Cancel(nil) }
-		fails := func(context.Context) error { return boom }
-		waits := func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }
 
-		assert.False(t, ended(func(context.Context) error { return nil }, nothing).Failed())
-		assert.True(t, ended(fails, nothing).Failed())
-		assert.False(t, ended(waits, cancel).Failed(), "its cancellation explains it")
-		assert.True(t, ended(func(ctx context.Context) error { <-ctx.Done(); return boom }, cancel).Failed())
-		assert.True(t, ended(func(context.Context) error { panic(boom) }, nothing).Failed())
+		assert.False(t, ended(succeed, nothing).Failed())
+		assert.True(t, ended(fail, nothing).Failed())
+		assert.False(t, ended(untilCanceled, cancel).Failed(), "its error is a consequence of its cancellation")
+		assert.True(t, ended(cleaning(0, errBoom), cancel).Failed())
+		assert.True(t, ended(panicking("oops"), nothing).Failed())
 		require.NoError(t, s.Close())
-		assert.False(t, s.Spawn(fails).Failed(), "refused: it never ran")
-		assert.Equal(t, []bool{false, true, false, true, true}, seen, "observers know")
+		assert.False(t, s.Spawn(fail).Failed(), "it was refused, so it never ran")
+		assert.Equal(t, []bool{false, true, false, true, true}, seen, "at TaskEnded observers see the same")
 	})
 }
 

@@ -26,11 +26,10 @@ func TestTimeoutIsTheOutcome(t *testing.T) {
 		assert.True(t, late.Timeout())
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 
-		failed, ok := err.(*traigo.Error) //nolint:errorlint // the outcome itself, not something in it
-		require.True(t, ok, "%T", err)
+		failed := outcome(t, err)
 		assert.Same(t, late, failed.Err)
 		assert.Equal(t, "work", failed.Scope)
-		assert.Empty(t, failed.Others, "what follows from the timeout is no error of its own")
+		assert.Empty(t, failed.Others, "a consequence of the timeout is no error of its own")
 	})
 }
 
@@ -65,7 +64,8 @@ func TestTimeoutOfZeroIsNone(t *testing.T) {
 	})
 }
 
-// The body outlives both deadlines, so the clock alone could not tell.
+// The body returns after both deadlines, so that the time alone does not tell which one
+// has ended the scope.
 func TestTimeoutIsToldFromTheParents(t *testing.T) {
 	const lingers = 3 * time.Second
 	rows := map[string]struct {
@@ -112,10 +112,10 @@ func TestTimeoutOfAnOuterScopeIsTheOuterScopes(t *testing.T) {
 				}, traigo.Name("outer"), traigo.Timeout(time.Second))
 
 				assert.Equal(t, "outer", as[*traigo.TimeoutError](t, outer).Scope)
-				first, ok := as[*traigo.Error](t, inner).Err.(*traigo.Cancellation) //nolint:errorlint // it must be this very one
-				require.True(t, ok, "%v", inner)
-				assert.Equal(t, traigo.ParentCanceled, first.Kind)
-				assert.Equal(t, "outer", as[*traigo.TimeoutError](t, inner).Scope, "the one that there was, not one of its own")
+				first := outcome(t, inner).Err
+				require.IsType(t, (*traigo.Cancellation)(nil), first)
+				assert.Equal(t, traigo.ParentCanceled, as[*traigo.Cancellation](t, first).Kind)
+				assert.Equal(t, "outer", as[*traigo.TimeoutError](t, inner).Scope, "the timeout of the outer scope, not one of its own")
 				require.ErrorIs(t, inner, context.DeadlineExceeded)
 			})
 		})
@@ -229,7 +229,7 @@ func TestTimeoutOfAScopeWithNothingLeftToDo(t *testing.T) {
 		s := traigo.New(t.Context(), traigo.Timeout(3*time.Second))
 		s.Spawn(lasting(time.Second))
 		background := s.Spawn(cleaning(5*time.Second, nil), traigo.Awaited(false))
-		require.NoError(t, s.Wait(), "it was only tidying up when the time came")
+		require.NoError(t, s.Wait(), "when the time had passed it had been canceled, and was only waiting for the rest")
 		assert.True(t, closed(background.Done()))
 		time.Sleep(time.Hour)
 		require.NoError(t, s.Err())
@@ -305,7 +305,7 @@ func TestTasksTimeoutThatDoesNotExpireIsNoFailure(t *testing.T) {
 
 type block = func(ctx context.Context, d time.Duration, fn func(context.Context) error) error
 
-// moveOn is MoveOnAfter as the other two are.
+// moveOn is MoveOnAfter with the signature of FailAfter and Shield.
 func moveOn(ctx context.Context, d time.Duration, fn func(context.Context) error) error {
 	_, err := traigo.MoveOnAfter(ctx, d, fn)
 	return err
@@ -313,7 +313,7 @@ func moveOn(ctx context.Context, d time.Duration, fn func(context.Context) error
 
 var blocks = map[string]block{"MoveOnAfter": moveOn, "FailAfter": traigo.FailAfter, "Shield": traigo.Shield}
 
-// eachBlock runs f in a bubble of its own for each of them but those named.
+// eachBlock runs f in a bubble for each block function but those named.
 func eachBlock(t *testing.T, f func(t *testing.T, block block), but ...string) {
 	t.Helper()
 	for name, block := range blocks {
@@ -362,7 +362,7 @@ func TestFailAfterAndShieldFailWithATimeoutError(t *testing.T) {
 		assert.Equal(t, 5*time.Second, as[*traigo.TimeoutError](t, err).After)
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 
-		require.NoError(t, block(t.Context(), 5*time.Second, cleaning(0, nil)), "it made it after all")
+		require.NoError(t, block(t.Context(), 5*time.Second, cleaning(0, nil)), "a function that returns nil has succeeded")
 		require.NoError(t, block(t.Context(), 5*time.Second, lasting(time.Second)))
 		assert.Equal(t, errBoom, block(t.Context(), 5*time.Second, failing(time.Second, errBoom)))
 
@@ -383,7 +383,7 @@ func TestBlockContextsAreThoseOfADeadline(t *testing.T) {
 			defer cancel()
 			<-derived.Done()
 			for _, ctx := range []context.Context{ctx, derived} {
-				assert.Equal(t, context.DeadlineExceeded, ctx.Err(), "this very value")
+				assert.Equal(t, context.DeadlineExceeded, ctx.Err())
 				_, ok = errors.AsType[*traigo.TimeoutError](context.Cause(ctx))
 				assert.True(t, ok, "%v", context.Cause(ctx))
 			}
@@ -431,10 +431,10 @@ func TestBlockLetsOuterEndsThrough(t *testing.T) {
 		}, context.Canceled},
 	}
 	for name, outer := range outers {
-		// Both a later deadline and, for an outer deadline, one at the same instant.
+		// The block's own deadline is later than the outer end, or at the same instant.
 		for _, d := range []time.Duration{5 * time.Second, time.Second} {
 			if d == time.Second && name != "deadline" {
-				continue // which of two events at one instant comes first is decided for deadlines only
+				continue // of two events at one instant, it is decided only for deadlines which one wins
 			}
 			t.Run(name+" before "+d.String(), func(t *testing.T) {
 				eachBlock(t, func(t *testing.T, block block) {
@@ -456,7 +456,7 @@ func TestBlockLetsOuterEndsThrough(t *testing.T) {
 	}
 }
 
-// What fn sees, and may return, must not depend on which timer fires first.
+// The cause that fn sees, and may return, does not depend on which timer fires first.
 func TestBlockContextHasTheOuterCause(t *testing.T) {
 	for name, outer := range map[string]time.Duration{"earlier": time.Second, "at the same instant": 5 * time.Second} {
 		t.Run(name, func(t *testing.T) {
@@ -487,7 +487,7 @@ func TestMoveOnAfterHasNotExpiredWhenAnOuterEndCameFirst(t *testing.T) {
 	})
 }
 
-// A block does not turn its scope's cancellation into something that looks like a failure.
+// An error that a block returns because its scope is canceled is no failure of the task.
 func TestBlockInATaskThatIsCanceledIsNoFailure(t *testing.T) {
 	eachBlock(t, func(t *testing.T, block block) {
 		book := newRecords()

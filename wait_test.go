@@ -2,9 +2,8 @@ package traigo_test
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
-	"runtime"
-	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -15,7 +14,7 @@ import (
 	"github.com/traigo/traigo"
 )
 
-// serving is a task that works until it is asked to stop, and then takes d.
+// serving is a task that runs until it is asked to stop, and for another d after that.
 func serving(d time.Duration) func(context.Context) error {
 	return func(ctx context.Context) error {
 		select {
@@ -175,14 +174,14 @@ func TestStoppingIsClosedByCancel(t *testing.T) {
 	})
 }
 
-// A fork that a task opens to clean up with is there for as long as the task
-// needs it, and is then ended with whatever is in it.
+// A fork that a task opens during a Shutdown, to clean up with, stays open until the task
+// ends it.
 func TestShutdownLeavesLaterForksToWhoOpensThem(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := traigo.New(t.Context())
 		s.Spawn(func(ctx context.Context) error {
 			<-traigo.Stopping(ctx)
-			synctest.Wait() // the walk down the tree is over
+			synctest.Wait() // Shutdown has finalized all scopes that it has found
 			fork := s.Fork()
 			for range 3 {
 				assert.NoError(t, fork.Spawn(succeed).Wait(ctx))
@@ -198,7 +197,7 @@ func TestShutdownLeavesLaterForksToWhoOpensThem(t *testing.T) {
 	})
 }
 
-// The scopes to finalize are those that are there when Stopping is closed.
+// Shutdown finalizes the scopes that are open when it closes Stopping, and no others.
 func TestShutdownDoesNotEndAForkThatOpensMeanwhile(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := traigo.New(t.Context(), traigo.Observe(seeing(func(e traigo.Event) {
@@ -251,10 +250,8 @@ func TestStoppingIsNilWithoutAScope(t *testing.T) {
 	assert.Nil(t, traigo.Stopping(t.Context()))
 }
 
-// Corners that belong to no single paragraph.
-
-// A task that shuts its own scope down gets an error instead of a deadlock, and
-// the shutdown goes on without it.
+// A task that calls Shutdown of a scope that it is part of gets an error, because waiting
+// would be a deadlock. The scope is shut down all the same.
 func TestShutdownByAPartOfTheScopeIsAnError(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		require.NoError(t, traigo.Run(t.Context(), func(ctx context.Context, s *traigo.Scope) error {
@@ -268,7 +265,8 @@ func TestShutdownByAPartOfTheScopeIsAnError(t *testing.T) {
 	})
 }
 
-// The bare context of a scope may be anybody's.
+// The context of a scope that New has opened does not say that its holder is part of the
+// scope: any code may have it.
 func TestShutdownWithTheContextOfTheScopeIsNoMistake(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := traigo.New(t.Context())
@@ -330,55 +328,38 @@ func TestWaitingForOneselfIsAnError(t *testing.T) {
 	}
 }
 
-// Nothing gets a body out of this: here it is the logger, which takes its
-// goroutine away.
+// A body that waits for its own scope does so for ever. So these tests leave a goroutine
+// behind, which their bubbles report.
 func TestLoggingOfABodyThatWaitsForItsScope(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		book := newRecords()
-		logger := slog.New(leaving{book.logger().Handler(), "waited for"})
-		begin, left := time.Now(), make(chan time.Duration)
-		go func() {
-			defer func() { left <- time.Since(begin) }()
-			_ = traigo.Run(t.Context(), func(_ context.Context, s *traigo.Scope) error {
-				return s.Wait()
-			}, traigo.Name("circle"), traigo.Logger(logger))
-		}()
-		assert.Equal(t, 10*time.Second, <-left)
-		warned := book.from(slog.LevelWarn)
-		require.Len(t, warned, 1)
-		assert.Contains(t, warned[0].Text, `the body of "circle"`)
-	})
-}
-
-// The root is closed; who waits below it is looked after all the same.
-func TestLoggingOfAWaitForItselfUnderAClosedRoot(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		book := newRecords()
-		root := traigo.New(t.Context(), traigo.Logger(slog.New(leaving{book.logger().Handler(), "waited for"})))
-		ctx := context.WithoutCancel(root.Context())
-		require.NoError(t, root.Close())
-		go func() {
-			_ = traigo.Run(ctx, func(_ context.Context, s *traigo.Scope) error { return s.Wait() }, traigo.Name("circle"))
-		}()
-		time.Sleep(time.Minute)
-		warned := book.from(slog.LevelWarn)
-		require.Len(t, warned, 1)
-		assert.Contains(t, warned[0].Text, `the body of "scope#`)
-	})
-}
-
-// leaving is a handler that calls runtime.Goexit after a certain message.
-type leaving struct {
-	slog.Handler
-	after string
-}
-
-func (h leaving) Handle(ctx context.Context, r slog.Record) error {
-	err := h.Handler.Handle(ctx, r)
-	if strings.Contains(r.Message, h.after) {
-		runtime.Goexit()
+	for name, row := range map[string]struct {
+		open func(t *testing.T, logger traigo.ScopeOption) context.Context
+		want string
+	}{
+		"of a root": {func(t *testing.T, logger traigo.ScopeOption) context.Context {
+			t.Helper()
+			return traigo.New(t.Context(), traigo.Name("root"), logger).Context()
+		}, `the body of "root/circle"`},
+		"below a root that has closed": {func(t *testing.T, logger traigo.ScopeOption) context.Context {
+			t.Helper()
+			root := traigo.New(t.Context(), logger)
+			require.NoError(t, root.Close())
+			return context.WithoutCancel(root.Context())
+		}, `the body of "scope#`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			left := raised(func() {
+				synctest.Test(t, func(t *testing.T) {
+					book := newRecords()
+					ctx := row.open(t, traigo.Logger(book.logger()))
+					go func() {
+						_ = traigo.Run(ctx, func(_ context.Context, s *traigo.Scope) error { return s.Wait() }, traigo.Name("circle"))
+					}()
+					requireOneWarning(t, book, row.want)
+				})
+			})
+			assert.Contains(t, fmt.Sprint(left), "blocked goroutines remain")
+		})
 	}
-	return err
 }
 
 func TestLoggingOfAWaitForItself(t *testing.T) {
@@ -397,7 +378,7 @@ func TestLoggingOfAWaitForItself(t *testing.T) {
 			assert.Equal(t, slog.LevelWarn, r.Level)
 			assert.Contains(t, r.Text, "circle")
 		}
-		// Being given up is what gets it out of this: the scope closes, so its Wait returns.
+		// When the task has been given up the scope closes, so that its Wait returns.
 		require.Len(t, stuckTasks(s.Close()), 1)
 	})
 }

@@ -119,7 +119,7 @@ func TestTasksThatTakeTheirGoroutineAwayStrandNobody(t *testing.T) {
 				var runs [n]atomic.Int32
 				s := traigo.New(t.Context(), traigo.PanicAsError())
 				for i := range n {
-					// OnDone: or the first of them would be the end of the scope.
+					// The error belongs to OnDone, so that it does not cancel the scope.
 					s.Spawn(func(context.Context) error {
 						runs[i].Add(1)
 						if i%3 == 0 {
@@ -137,8 +137,8 @@ func TestTasksThatTakeTheirGoroutineAwayStrandNobody(t *testing.T) {
 	}
 }
 
-// The goroutine of a task that has ended brings an observer the news of that: the
-// tasks after it are not kept waiting.
+// The goroutine of a task that has ended calls the observers. Tasks that are accepted
+// after it start on another goroutine, and do not wait until the observers return.
 func TestObserverThatTakesItsTimeHoldsNoTaskUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var later *traigo.Task
@@ -159,13 +159,14 @@ func TestObserverThatTakesItsTimeHoldsNoTaskUp(t *testing.T) {
 	})
 }
 
-// goroutineID is the number that a stack trace begins with.
+// goroutineID returns the number with which a stack trace of this goroutine begins.
 func goroutineID() string {
 	var head [64]byte
 	return strings.Fields(string(head[:runtime.Stack(head[:], false)]))[1]
 }
 
-// Short tasks share goroutines; nothing else runs on a dedicated one.
+// Other short tasks share goroutines. No other task runs on the goroutine of a
+// dedicated one.
 func TestDedicatedTaskHasAGoroutineToItself(t *testing.T) {
 	const tasks = 200
 	var mu sync.Mutex
@@ -202,7 +203,7 @@ func TestDedicatedTaskHasAGoroutineToItself(t *testing.T) {
 
 func parkForLabels(release <-chan struct{}) { <-release }
 
-// parkedLabels counts the goroutines in parkForLabels by their labels.
+// parkedLabels counts the goroutines that are in parkForLabels, by their labels.
 func parkedLabels(t *testing.T) map[string]int {
 	t.Helper()
 	var profile strings.Builder
@@ -250,7 +251,7 @@ func TestTaskBeginsWithTheLabelsOfItsContext(t *testing.T) {
 		t.Run(row.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				const n = 30
-				// A go statement would hand these on.
+				// A goroutine that a go statement starts inherits these.
 				pprof.SetGoroutineLabels(who("spawner"))
 				defer pprof.SetGoroutineLabels(context.Background())
 
@@ -266,7 +267,7 @@ func TestTaskBeginsWithTheLabelsOfItsContext(t *testing.T) {
 					s.Spawn(stain, row.opts...)
 					s.Spawn(park, row.opts...)
 				}
-				// And from a task, whose goroutine may take the next task itself.
+				// Spawned by a task, whose goroutine may run the new task itself.
 				for range n {
 					s.Spawn(func(ctx context.Context) error {
 						s.Spawn(park, row.opts...)
