@@ -176,11 +176,12 @@ func TestCauseOfAnOuterContextReachesEverythingAsItIs(t *testing.T) {
 
 				e := outcome(t, err)
 				assert.Empty(t, e.Others)
-				require.IsType(t, (*traigo.Cancellation)(nil), e.Err)
-				assert.Equal(t, traigo.ParentCanceled, as[*traigo.Cancellation](t, e.Err).Kind)
+				why := as[*traigo.Cancellation](t, e.Err)
+				require.Same(t, e.Err, why)
+				assert.Equal(t, traigo.ParentCanceled, why.Kind)
 				require.ErrorIs(t, err, row.err)
 				require.ErrorIs(t, err, row.cause)
-				assert.Equal(t, row.err == context.DeadlineExceeded, errors.Is(err, context.DeadlineExceeded))
+				assert.Equal(t, errors.Is(row.err, context.DeadlineExceeded), errors.Is(err, context.DeadlineExceeded))
 			})
 		})
 	}
@@ -401,7 +402,7 @@ func TestConsequencesOfATimeoutAreDropped(t *testing.T) {
 				s := traigo.New(t.Context(), traigo.Timeout(time.Second), discard())
 				task := spawnOne(s, row.returns)
 				e := outcome(t, s.Wait())
-				require.IsType(t, (*traigo.TimeoutError)(nil), e.Err)
+				require.Same(t, e.Err, as[*traigo.TimeoutError](t, e.Err))
 				if row.kept {
 					assert.Equal(t, []error{&traigo.TaskError{Task: "work", Err: task.Err()}}, e.Others)
 				} else {

@@ -385,7 +385,7 @@ func TestOthersAreAtMostSixteenWithTheStuckError(t *testing.T) {
 				e := outcome(t, s.Wait())
 				assert.Equal(t, errBoom, e.Err)
 				require.Len(t, e.Others, row.others)
-				require.IsType(t, (*traigo.StuckError)(nil), e.Others[row.others-1])
+				require.Same(t, e.Others[row.others-1], as[*traigo.StuckError](t, e.Others[row.others-1]))
 				if row.more == "" {
 					assert.NotContains(t, e.Error(), " more")
 				} else {
@@ -421,7 +421,7 @@ func TestPanicWithTheErrorOfTheContextIsKept(t *testing.T) {
 				e := outcome(t, run(traigo.PanicAsError()))
 				assert.Equal(t, errBoom, e.Err)
 				require.Len(t, e.Others, 1)
-				require.IsType(t, (*traigo.TaskError)(nil), e.Others[0])
+				require.Same(t, e.Others[0], as[*traigo.TaskError](t, e.Others[0]))
 				require.ErrorIs(t, as[*traigo.PanicError](t, e.Others[0]), context.Canceled)
 				_ = requirePanic(t, "work", func() { _ = run() })
 			})

@@ -157,16 +157,18 @@ func forkThatEnds(s *traigo.Scope, name string, task func(context.Context) error
 	return child
 }
 
-// Errors. For what need not be there, or where the test must go on, there is errors.AsType.
+// Errors. In a task, where a test must not end the goroutine, use errors.AsType.
 
 // outcome returns err as the outcome of a scope, which nothing wraps.
 func outcome(t *testing.T, err error) *traigo.Error {
 	t.Helper()
-	require.IsType(t, (*traigo.Error)(nil), err)
-	return as[*traigo.Error](t, err)
+	found := as[*traigo.Error](t, err)
+	require.Same(t, err, found, "an outcome is never wrapped")
+	return found
 }
 
-// as returns the first error of type E in err's tree, which begins with err itself.
+// as returns the first error of type E in err's tree, which begins with err itself. That
+// it is err itself is checked with require.Same.
 func as[E error](t *testing.T, err error) E {
 	t.Helper()
 	found, ok := errors.AsType[E](err)
@@ -439,7 +441,7 @@ func heap() int64 {
 // runtime.Goexit in foreign_test.go still use them. New tests use what is named in the
 // list at the top. Each goes with its last use.
 
-// itself is as for an err that is a T itself.
+// itself is as, and checks that it is err itself.
 func itself[T error](t *testing.T, err error) T {
 	t.Helper()
 	e, ok := any(err).(T)

@@ -405,8 +405,9 @@ func TestForkIsReachedByTheParentsCause(t *testing.T) {
 
 		err := child.Wait()
 		first := outcome(t, err).Err
-		require.IsType(t, (*traigo.Cancellation)(nil), first)
-		assert.Equal(t, traigo.ParentCanceled, as[*traigo.Cancellation](t, first).Kind)
+		why := as[*traigo.Cancellation](t, first)
+		require.Same(t, first, why)
+		assert.Equal(t, traigo.ParentCanceled, why.Kind)
 		require.ErrorIs(t, err, context.Canceled)
 		for _, err := range []error{first, <-causes} {
 			require.ErrorIs(t, err, errBoom)

@@ -86,7 +86,8 @@ func TestBadInputPanicsAtTheCall(t *testing.T) {
 		// Map and AsCompleted open their scopes by Run, so the message names Run.
 		{"Run", "nil option of Map", func(ctx ctxt, _ scope) { _, _ = traigo.Map(ctx, items, item, noScope) }},
 		{"Run", "nil option of AsCompleted", func(ctx ctxt, _ scope) {
-			for range traigo.AsCompleted(ctx, items, item, noScope) {
+			for _, err := range traigo.AsCompleted(ctx, items, item, noScope) {
+				_ = err
 			}
 		}},
 		{"Logger", "nil", func(ctxt, scope) { traigo.Logger(nil) }},

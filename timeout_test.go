@@ -113,8 +113,9 @@ func TestTimeoutOfAnOuterScopeIsTheOuterScopes(t *testing.T) {
 
 				assert.Equal(t, "outer", as[*traigo.TimeoutError](t, outer).Scope)
 				first := outcome(t, inner).Err
-				require.IsType(t, (*traigo.Cancellation)(nil), first)
-				assert.Equal(t, traigo.ParentCanceled, as[*traigo.Cancellation](t, first).Kind)
+				why := as[*traigo.Cancellation](t, first)
+				require.Same(t, first, why)
+				assert.Equal(t, traigo.ParentCanceled, why.Kind)
 				assert.Equal(t, "outer", as[*traigo.TimeoutError](t, inner).Scope, "the timeout of the outer scope, not one of its own")
 				require.ErrorIs(t, inner, context.DeadlineExceeded)
 			})
@@ -277,8 +278,9 @@ func TestTasksOwnTimeoutIsAFailure(t *testing.T) {
 				require.ErrorIs(t, sibling.Err(), context.Canceled)
 				e := outcome(t, s.Wait())
 				assert.Empty(t, e.Others)
-				require.IsType(t, (*traigo.TaskError)(nil), e.Err)
-				assert.Equal(t, "read", as[*traigo.TaskError](t, e.Err).Task)
+				failed := as[*traigo.TaskError](t, e.Err)
+				require.Same(t, e.Err, failed)
+				assert.Equal(t, "read", failed.Task)
 				for _, err := range []error{task.Err(), e.Err} {
 					var timeout *traigo.TimeoutError
 					require.ErrorAs(t, err, &timeout)
