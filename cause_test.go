@@ -457,7 +457,7 @@ func TestUncomparableCauseDoesNoHarm(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cause := uncomparable{"cause"}
 		s := traigo.New(t.Context())
-		alone := s.Spawn(func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() })
+		alone := s.Spawn(untilCanceled)
 		s.Spawn(func(ctx context.Context) error { <-ctx.Done(); return context.Cause(ctx) })
 		// Whether this error is the cause cannot be found out by ==.
 		s.Spawn(func(ctx context.Context) error { <-ctx.Done(); return cause }, traigo.Bubble(false))

@@ -46,11 +46,7 @@ func TestFirstCauseDecidesTheOutcome(t *testing.T) {
 				err := traigo.Run(outer, func(_ context.Context, scope *traigo.Scope) error {
 					s = scope
 					// It fails a second after the scope has been canceled.
-					s.Spawn(func(ctx context.Context) error {
-						<-ctx.Done()
-						time.Sleep(time.Second)
-						return errLate
-					}, traigo.Name("late"), traigo.Awaited(false))
+					s.Spawn(cleaning(time.Second, errLate), traigo.Name("late"), traigo.Awaited(false))
 					time.AfterFunc(1500*time.Millisecond, func() {
 						assert.Equal(t, traigo.Canceling, s.State())
 						s.Cancel(errOuter)
@@ -440,7 +436,7 @@ func TestTaskThatNobodyAwaitsDoesNotKeepAScopeAlive(t *testing.T) {
 				ended = true
 				return ctx.Err()
 			}, traigo.Awaited(false))
-			s.Spawn(func(context.Context) error { time.Sleep(time.Minute); return nil }, traigo.Awaited(true))
+			s.Spawn(lasting(time.Minute), traigo.Awaited(true))
 			return nil
 		}))
 		assert.Equal(t, time.Minute, told, "it is canceled when the rest is done, not before")
@@ -466,10 +462,7 @@ func TestTaskThatNobodyAwaitsBubbles(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := traigo.New(t.Context())
 		s.Spawn(untilCanceled)
-		s.Spawn(func(context.Context) error {
-			time.Sleep(time.Second)
-			return errBoom
-		}, traigo.Awaited(false), traigo.Name("background"))
+		s.Spawn(failing(time.Second, errBoom), traigo.Awaited(false), traigo.Name("background"))
 		s.Finalize()
 		<-s.Done()
 		assert.Equal(t, []error{&traigo.TaskError{Task: "background", Err: errBoom}}, outcome(t, s.Err()).Unwrap())

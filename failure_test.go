@@ -21,10 +21,7 @@ func TestFailureOfASpawnedTaskIsTheScopes(t *testing.T) {
 		start := time.Now()
 		s := traigo.New(t.Context(), traigo.Name("server"))
 		sibling := s.Spawn(untilCanceled)
-		task := s.Spawn(func(context.Context) error {
-			time.Sleep(time.Second)
-			return errBoom
-		}, traigo.Name("read"))
+		task := s.Spawn(failing(time.Second, errBoom), traigo.Name("read"))
 		assert.Equal(t, errBoom, task.Wait(t.Context()), "Wait returns it too")
 
 		<-s.Done()
@@ -201,7 +198,7 @@ func TestOthersAreAtMost16ThenCounted(t *testing.T) {
 		for _, n := range []int{1, 16, 17, 20} {
 			s := traigo.New(t.Context())
 			for range n {
-				s.Spawn(func(ctx context.Context) error { <-ctx.Done(); return errLate }, traigo.Name("late"))
+				s.Spawn(cleaning(0, errLate), traigo.Name("late"))
 			}
 			consequence := s.Spawn(untilCanceled)
 			synctest.Wait()
@@ -227,7 +224,7 @@ func TestOthersAreAtMost16ThenCounted(t *testing.T) {
 func TestLaterErrorsThatDoNotBubbleAreNotKept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := traigo.New(t.Context(), discard())
-		late := func(ctx context.Context) error { <-ctx.Done(); return errLate }
+		late := cleaning(0, errLate)
 		s.Spawn(late, traigo.Bubble(false))
 		s.Spawn(late, traigo.OnDone(func(error) {}))
 		synctest.Wait()

@@ -140,7 +140,7 @@ func TestInheritedObserversAddUp(t *testing.T) {
 		}
 		for _, child := range children {
 			child.Spawn(func(ctx context.Context) error {
-				return traigo.Run(ctx, func(context.Context, *traigo.Scope) error { return nil }, traigo.Name("below"))
+				return traigo.Run(ctx, emptyBody, traigo.Name("below"))
 			})
 			require.NoError(t, child.Wait())
 		}

@@ -729,7 +729,7 @@ func TestForkThatNobodyFinalizesIsLogged(t *testing.T) {
 func TestForkThatPanickedIsRaisedAlsoWhenItIsTheOldestOfMany(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := traigo.New(t.Context(), discard())
-		s.Fork().Spawn(func(context.Context) error { panic(errBoom) })
+		s.Fork().Spawn(panicking(errBoom))
 		synctest.Wait()
 		for range 20 {
 			s.Fork().Spawn(fail)

@@ -223,10 +223,9 @@ func TestSnapshotDrawsTheTree(t *testing.T) {
 func TestSnapshotNamesFailuresThatNobodyHasAwaited(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := traigo.New(t.Context(), traigo.Name("s"))
-		fails := func(context.Context) (int, error) { return 0, errBoom }
-		size := traigo.Async(s, fails, traigo.Name("size"))
-		traigo.Async(s, fails, traigo.Name("sum"))
-		traigo.Async(s, func(context.Context) (int, error) { return 1, nil }, traigo.Name("fine"))
+		size := traigo.Async(s, noAnswer, traigo.Name("size"))
+		traigo.Async(s, noAnswer, traigo.Name("sum"))
+		traigo.Async(s, answer, traigo.Name("fine"))
 		synctest.Wait()
 		assert.Equal(t, []string{"size", "sum"}, s.Snapshot().Unawaited)
 		assert.Contains(t, s.Snapshot().String(), "s (open, 0s, failed and not awaited: size, sum)")

@@ -81,7 +81,7 @@ func TestFailureOfAFutureThatNobodyReceivedJoinsTheOutcome(t *testing.T) {
 		end   func(ctx context.Context, s *traigo.Scope) error // what the body does after the future has failed
 		first error                                            // Err of the outcome, if it is not the future's
 	}{
-		{"nothing left", func(context.Context, *traigo.Scope) error { return nil }, nil},
+		{"nothing left", emptyBody, nil},
 		{"Cancel(nil)", func(_ context.Context, s *traigo.Scope) error { s.Cancel(nil); return nil }, nil},
 		{"master", func(ctx context.Context, s *traigo.Scope) error {
 			s.Spawn(succeed, traigo.Master(true))
