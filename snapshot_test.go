@@ -224,6 +224,7 @@ func TestSnapshotNamesFailuresThatNobodyHasAwaited(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := traigo.New(t.Context(), traigo.Name("s"))
 		size := traigo.Async(s, noAnswer, traigo.Name("size"))
+		synctest.Wait() // or the other might fail first
 		traigo.Async(s, noAnswer, traigo.Name("sum"))
 		traigo.Async(s, answer, traigo.Name("fine"))
 		synctest.Wait()
