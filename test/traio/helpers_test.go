@@ -13,9 +13,9 @@ import (
 	"github.com/traigo/traigo"
 )
 
-// The tests of traio, told again in Go: one for each, in files named after
-// traio's. docs/traio.md has the table. traio's clock is real and its limits
-// are loose; here the clock is fake, and elapsed times are exact.
+// The tests of traio, written again in Go: one for each, in files named after traio's.
+// docs/traio.md has the table. In traio the clock is real, and times are compared within
+// limits. Here the clock is that of a bubble, and elapsed times are exact.
 
 const ms = time.Millisecond
 
@@ -112,8 +112,8 @@ func assertOthers(t *testing.T, err error, want ...error) {
 	}
 }
 
-// waitWithin is asyncio.wait_for for a scope, but for one thing: a scope that
-// takes too long is not canceled by it.
+// waitWithin waits for a scope as asyncio.wait_for does, except that it does not cancel a
+// scope that takes too long.
 func waitWithin(s *traigo.Scope, d time.Duration) error {
 	select {
 	case <-s.Done():

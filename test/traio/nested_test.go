@@ -160,8 +160,8 @@ func TestTraioNestedCancelJoin(t *testing.T) {
 	})
 }
 
-// Whoever stops waiting for a scope has not canceled it: traio needs a shield
-// for that.
+// A caller that stops waiting for a scope does not cancel it. traio needs a shield for
+// that.
 func TestTraioNestedCancelWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()
