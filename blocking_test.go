@@ -98,10 +98,6 @@ func TestBlockingDoesNotHoldUpTheEnd(t *testing.T) {
 	})
 }
 
-func TestBlockingRefusesNil(t *testing.T) {
-	requireMisuse(t, func() { traigo.Blocking(nil) })
-}
-
 func TestBlockingCallThatPanicsAfterItWasAbandonedIsLogged(t *testing.T) {
 	for name, row := range map[string]struct {
 		end   func() error
@@ -112,15 +108,15 @@ func TestBlockingCallThatPanicsAfterItWasAbandonedIsLogged(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				var book logbook
+				book := newRecords()
 				release := make(chan struct{})
-				s := traigo.New(t.Context(), book.logger())
+				s := traigo.New(t.Context(), traigo.Logger(book.logger()))
 				s.Spawn(traigo.Blocking(func() error { <-release; return row.end() }))
 				synctest.Wait()
 				require.NoError(t, s.Close())
 				close(release)
 				synctest.Wait()
-				assert.Equal(t, 1, book.count(row.level, "late"))
+				assert.Len(t, book.at(row.level, "late"), 1)
 			})
 		})
 	}

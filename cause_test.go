@@ -15,8 +15,8 @@ import (
 	"github.com/traigo/traigo"
 )
 
-// everywhere opens one of each place that a scope's cancellation reaches and
-// returns their contexts. All that it starts ends with the scope.
+// everywhere opens, in s, one of each thing that the cancellation of s has to reach, and
+// returns their contexts. All that it opens ends with s.
 func everywhere(t *testing.T, ctx context.Context, s *traigo.Scope) map[string]context.Context {
 	t.Helper()
 	places := map[string]context.Context{"body": ctx, "scope": s.Context()}
@@ -58,7 +58,7 @@ func everywhere(t *testing.T, ctx context.Context, s *traigo.Scope) map[string]c
 	return places
 }
 
-// derive derives two contexts from that of a place, the second from the first.
+// derive returns a context derived from that of a place, and another derived from that.
 func derive(t *testing.T, place string, ctx context.Context) map[string]context.Context {
 	t.Helper()
 	type key struct{}
@@ -108,6 +108,7 @@ func TestTimeoutOfAScopeReachesEverythingInIt(t *testing.T) {
 		}, traigo.Name("server"), traigo.Timeout(time.Second), discard())
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 		for place, ctx := range places {
+			assert.Equal(t, context.DeadlineExceeded, ctx.Err(), place)
 			cause := context.Cause(ctx)
 			assert.ErrorIs(t, cause, context.DeadlineExceeded, place)
 			var timeout *traigo.TimeoutError
@@ -120,18 +121,16 @@ func TestTimeoutOfAScopeReachesEverythingInIt(t *testing.T) {
 				assert.Empty(t, why.Task, place)
 			}
 		}
-		for _, place := range []string{"body", "scope", "task", "task nobody awaits"} {
-			assert.Equal(t, context.DeadlineExceeded, places[place].Err(), place)
-		}
 	})
 }
 
+// The outcome has that cause wrapped in a *Cancellation.
 func TestCauseOfAnOuterContextReachesEverythingAsItIs(t *testing.T) {
 	rows := []struct {
 		name  string
 		outer func(t *testing.T) (context.Context, func())
-		err   error
-		cause error
+		err   error // what ctx.Err() of the outer context returns
+		cause error // what its cause is, or wraps
 	}{
 		{"canceled with a cause", func(t *testing.T) (context.Context, func()) {
 			ctx, cancel := context.WithCancelCause(t.Context())
@@ -150,6 +149,14 @@ func TestCauseOfAnOuterContextReachesEverythingAsItIs(t *testing.T) {
 			t.Cleanup(cancel)
 			return ctx, func() { time.Sleep(time.Second) }
 		}, context.DeadlineExceeded, errOuter},
+		{"scope", func(t *testing.T) (context.Context, func()) {
+			s := traigo.New(t.Context())
+			return s.Context(), func() { s.Cancel(errOuter) }
+		}, context.Canceled, errOuter},
+		{"scope's timeout", func(t *testing.T) (context.Context, func()) {
+			s := traigo.New(t.Context(), traigo.Timeout(time.Second), discard())
+			return s.Context(), func() { time.Sleep(time.Second) }
+		}, context.DeadlineExceeded, context.DeadlineExceeded},
 	}
 	for _, row := range rows {
 		t.Run(row.name, func(t *testing.T) {
@@ -161,11 +168,20 @@ func TestCauseOfAnOuterContextReachesEverythingAsItIs(t *testing.T) {
 					cancel()
 					return untilCanceled(ctx)
 				})
-				require.ErrorIs(t, err, row.cause)
 				for place, ctx := range places {
 					assert.Equal(t, row.err, ctx.Err(), place)
-					assert.Equal(t, row.cause, context.Cause(ctx), place)
+					assert.Equal(t, context.Cause(outer), context.Cause(ctx), place)
 				}
+				require.ErrorIs(t, context.Cause(outer), row.cause)
+
+				e := outcome(t, err)
+				assert.Empty(t, e.Others)
+				why := as[*traigo.Cancellation](t, e.Err)
+				require.Same(t, e.Err, why)
+				assert.Equal(t, traigo.ParentCanceled, why.Kind)
+				require.ErrorIs(t, err, row.err)
+				require.ErrorIs(t, err, row.cause)
+				assert.Equal(t, errors.Is(row.err, context.DeadlineExceeded), errors.Is(err, context.DeadlineExceeded))
 			})
 		})
 	}
@@ -245,19 +261,15 @@ func TestCauseTellsWhatEndedTheScope(t *testing.T) {
 	}
 }
 
-// errCause is what everything in this file is canceled with. That it wraps
-// another error makes a difference: the cause is the whole, not what is in it.
+// errCause is the cause of the cancellations below. It wraps another error, which by
+// itself is not the cause.
 var (
 	errWithin = errors.New("within")
 	errCause  = fmt.Errorf("cause: %w", errWithin)
 )
 
-// uncomparable errors panic when they are compared with ==.
-type uncomparable []string
-
-func (e uncomparable) Error() string { return fmt.Sprint([]string(e)) }
-
-// What a canceled task returns, and whether that is more than a consequence.
+// afterCancellation has what a canceled task may return, and whether the scope keeps that
+// because it is more than a consequence of the cancellation.
 var afterCancellation = []struct {
 	name    string
 	returns func(ctx context.Context) error
@@ -297,8 +309,8 @@ var afterCancellation = []struct {
 	{"uncomparable, joined", func(ctx context.Context) error { return errors.Join(ctx.Err(), uncomparable{"real"}) }, true},
 }
 
-// spawnOne spawns a task that returns what its row says once it is canceled,
-// and cleans up for a second first: so it ends after all decisions.
+// spawnOne spawns a task that, a second after it has been canceled, returns what its row
+// says. So it ends when the end of its scope has been decided.
 func spawnOne(s *traigo.Scope, returns func(context.Context) error) *traigo.Task {
 	task := s.Spawn(func(ctx context.Context) error {
 		<-ctx.Done()
@@ -332,7 +344,7 @@ func TestConsequencesOfATasksOwnCancelAreDropped(t *testing.T) {
 }
 
 func TestConsequencesOfTheScopesCancellationAreDropped(t *testing.T) {
-	// Each cancels the scope and says what its outcome begins with.
+	// Each way opens a scope, cancels it, and checks the first error of its outcome.
 	ways := []struct {
 		name  string
 		under func(t *testing.T) (*traigo.Scope, func())
@@ -390,7 +402,7 @@ func TestConsequencesOfATimeoutAreDropped(t *testing.T) {
 				s := traigo.New(t.Context(), traigo.Timeout(time.Second), discard())
 				task := spawnOne(s, row.returns)
 				e := outcome(t, s.Wait())
-				_ = itself[*traigo.TimeoutError](t, e.Err)
+				require.Same(t, e.Err, as[*traigo.TimeoutError](t, e.Err))
 				if row.kept {
 					assert.Equal(t, []error{&traigo.TaskError{Task: "work", Err: task.Err()}}, e.Others)
 				} else {
@@ -445,9 +457,9 @@ func TestUncomparableCauseDoesNoHarm(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cause := uncomparable{"cause"}
 		s := traigo.New(t.Context())
-		alone := s.Spawn(func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() })
+		alone := s.Spawn(untilCanceled)
 		s.Spawn(func(ctx context.Context) error { <-ctx.Done(); return context.Cause(ctx) })
-		// Whether this is the cause itself nobody can tell.
+		// Whether this error is the cause cannot be found out by ==.
 		s.Spawn(func(ctx context.Context) error { <-ctx.Done(); return cause }, traigo.Bubble(false))
 		synctest.Wait()
 		alone.Cancel(cause)
@@ -456,4 +468,14 @@ func TestUncomparableCauseDoesNoHarm(t *testing.T) {
 		e := outcome(t, s.Wait())
 		assert.Equal(t, []error{cause}, e.Unwrap())
 	})
+}
+
+func TestCancellationIsWhatTheContextReturned(t *testing.T) {
+	requested := &traigo.Cancellation{Kind: traigo.Requested, Err: errBoom}
+	require.ErrorIs(t, requested, context.Canceled)
+	require.NotErrorIs(t, requested, context.DeadlineExceeded)
+	require.ErrorIs(t, requested, errBoom)
+	timedOut := &traigo.Cancellation{Kind: traigo.TimedOut}
+	require.ErrorIs(t, timedOut, context.DeadlineExceeded)
+	require.NotErrorIs(t, timedOut, context.Canceled)
 }

@@ -17,7 +17,7 @@ import (
 	"github.com/traigo/traigo"
 )
 
-// How our contexts get on with package context: docs/adr/0003.
+// The contexts of scopes and tasks, and package context: docs/adr/0003.
 
 func TestContextOfATaskEndsWithIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -32,22 +32,22 @@ func TestContextOfATaskEndsWithIt(t *testing.T) {
 		})
 		require.NoError(t, task.Wait(t.Context()))
 		synctest.Wait()
-		assert.True(t, closed(watched), "who watches the context of a task goes home with it")
+		assert.True(t, closed(watched), "Done of the context of a task is closed when the task has ended")
 		assert.Equal(t, context.Canceled, ctx.Err())
-		c := itself[*traigo.Cancellation](t, context.Cause(ctx))
+		c := as[*traigo.Cancellation](t, context.Cause(ctx))
 		assert.Equal(t, traigo.Completed, c.Kind)
 		assert.Equal(t, task.Path(), c.Task)
 		derived, cancel := context.WithCancel(ctx)
 		defer cancel()
 		assert.Error(t, derived.Err())
 		s.Cancel(errBoom)
-		assert.Equal(t, c, context.Cause(ctx), "and stays as it was")
+		assert.Equal(t, c, context.Cause(ctx), "a later cancellation of the scope changes nothing")
 		require.ErrorIs(t, s.Close(), errBoom)
 	})
 }
 
-// What was derived from it ends too, however it was derived: nothing of a task
-// that has ended is left in its scope.
+// Contexts derived from that of a task end with the task, in whatever way they have been
+// derived. So the scope holds nothing of a task that has ended.
 func TestContextDerivedInATaskEndsWithIt(t *testing.T) {
 	type key struct{}
 	synctest.Test(t, func(t *testing.T) {
@@ -56,10 +56,10 @@ func TestContextDerivedInATaskEndsWithIt(t *testing.T) {
 		var derived []context.Context
 		called := false
 		task := s.Spawn(func(ctx context.Context) error {
-			for _, parent := range []context.Context{ctx, context.WithValue(ctx, key{}, 1), &odd{Context: ctx, done: nil}} {
+			for _, parent := range []context.Context{ctx, context.WithValue(ctx, key{}, 1), &customContext{Context: ctx}} {
 				if parent.Done() != nil {
 					child, cancel := context.WithCancel(parent)
-					context.AfterFunc(s.Context(), cancel) // not before
+					context.AfterFunc(s.Context(), cancel) // which is long after the end of the task
 					derived = append(derived, child)
 				}
 			}
@@ -71,45 +71,13 @@ func TestContextDerivedInATaskEndsWithIt(t *testing.T) {
 		require.Len(t, derived, 2)
 		for _, ctx := range derived {
 			assert.Equal(t, context.Canceled, ctx.Err())
-			assert.Equal(t, task.Path(), itself[*traigo.Cancellation](t, context.Cause(ctx)).Task)
+			assert.Equal(t, task.Path(), as[*traigo.Cancellation](t, context.Cause(ctx)).Task)
 		}
 		assert.True(t, called)
 	})
 }
 
-// Except a scope of New: that is its owner's, and the scope above joins it.
-func TestNewInATaskOutlivesTheTask(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := traigo.New(t.Context())
-		var inner *traigo.Scope
-		task := s.Spawn(func(ctx context.Context) error { inner = traigo.New(ctx); return nil })
-		require.NoError(t, task.Wait(t.Context()))
-		synctest.Wait()
-		assert.Equal(t, traigo.Open, inner.State())
-		assert.NoError(t, inner.Context().Err())
-		s.Cancel(errBoom)
-		assert.Error(t, inner.Context().Err(), "Cancel has told it when it returns")
-		require.ErrorIs(t, s.Close(), errBoom)
-		require.ErrorIs(t, inner.Close(), errBoom)
-	})
-}
-
-func TestNewInATaskEndsWhenTheTaskIsCanceled(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := traigo.New(t.Context())
-		task := s.Spawn(func(ctx context.Context) error {
-			inner := traigo.New(ctx)
-			<-inner.Done()
-			return inner.Err()
-		})
-		synctest.Wait()
-		task.Cancel(errBoom)
-		require.ErrorIs(t, task.Wait(t.Context()), errBoom)
-		require.NoError(t, s.Close())
-	})
-}
-
-// The context of a task that has ended is a done context like any other.
+// Scopes opened under the context of a task that has ended are canceled from the start.
 func TestContextOfAnEndedTaskIsDoneForScopesToo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := traigo.New(t.Context(), discard())
@@ -124,13 +92,13 @@ func TestContextOfAnEndedTaskIsDoneForScopesToo(t *testing.T) {
 			assert.Equal(t, context.Canceled, ctx.Err())
 			return nil
 		})
-		assert.Equal(t, traigo.ParentCanceled, itself[*traigo.Cancellation](t, outcome(t, err).Err).Kind)
+		assert.Equal(t, traigo.ParentCanceled, as[*traigo.Cancellation](t, outcome(t, err).Err).Kind)
 		assert.Equal(t, traigo.Closed, traigo.New(ctx).State())
 	})
 }
 
-// Whether a task ends before the news of the cancellation has come to it, or
-// after: what was derived from its context hears of one of them.
+// A task may end before or after the cancellation of its scope has reached it. A context
+// derived from the task's is canceled by one of the two.
 func TestStressDerivedContextsHearOfTheEnd(t *testing.T) {
 	for range 300 {
 		s := traigo.New(context.Background())
@@ -169,45 +137,24 @@ func TestContextAfterFuncCanBeStopped(t *testing.T) {
 	})
 }
 
+// Package context names a derived context after its parent, so these texts are in what it
+// prints. A context without a String method of its own would be named by its type.
 func TestContextSaysWhatItIs(t *testing.T) {
+	derived := func(ctx context.Context) string { return fmt.Sprint(context.WithoutCancel(ctx)) }
 	require.NoError(t, traigo.Run(t.Context(), func(ctx context.Context, s *traigo.Scope) error {
-		assert.Equal(t, `traigo.Scope("main")`, ctx.(interface{ String() string }).String())
+		assert.Equal(t, `traigo.Scope("main")`, fmt.Sprint(ctx))
+		assert.Equal(t, `traigo.Scope("main").WithoutCancel`, derived(ctx))
 		return s.Spawn(func(ctx context.Context) error {
-			assert.Equal(t, `traigo.Task("main/work")`, ctx.(interface{ String() string }).String())
+			assert.Equal(t, `traigo.Task("main/work \"1\"")`, fmt.Sprint(ctx))
+			assert.Equal(t, `traigo.Task("main/work \"1\"").WithoutCancel`, derived(ctx))
 			return nil
-		}, traigo.Name("work")).Wait(ctx)
+		}, traigo.Name(`work "1"`)).Wait(ctx)
 	}, traigo.Name("main")))
-}
-
-// odd is a context of a make of its own, with whatever deadline it says.
-type odd struct {
-	context.Context //nolint:containedctx // it is one
-	deadline        time.Time
-	done            chan struct{}
-	mu              sync.Mutex
-	err             error
-}
-
-func (c *odd) Deadline() (time.Time, bool) { return c.deadline, !c.deadline.IsZero() }
-
-func (c *odd) Done() <-chan struct{} { return c.done }
-
-func (c *odd) Err() error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.err
-}
-
-func (c *odd) end(err error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.err = err
-	close(c.done)
 }
 
 func TestContextOfAForeignMakeEndsTheScope(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		outer := &odd{Context: t.Context(), done: make(chan struct{})}
+		outer := &customContext{Context: t.Context(), done: make(chan struct{})}
 		s := traigo.New(outer)
 		task := s.Spawn(untilCanceled)
 		outer.end(errOuter)
@@ -216,12 +163,12 @@ func TestContextOfAForeignMakeEndsTheScope(t *testing.T) {
 	})
 }
 
-// A context that announces a deadline and does not keep it puts off the scope's
-// own deadline by a second, and not for ever.
+// The outer context has a deadline, but does not end when it has passed. The scope then
+// ends a second after its own deadline.
 func TestContextThatBreaksItsDeadlineDoesNotStopTheClock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		begin := time.Now()
-		outer := &odd{Context: t.Context(), done: make(chan struct{}), deadline: begin.Add(time.Second)}
+		outer := &customContext{Context: t.Context(), done: make(chan struct{}), deadline: begin.Add(time.Second)}
 		err := traigo.Run(outer, func(ctx context.Context, s *traigo.Scope) error {
 			task := s.Spawn(untilCanceled, traigo.Timeout(2*time.Second))
 			assert.ErrorIs(t, task.Wait(context.Background()), context.DeadlineExceeded)
@@ -233,7 +180,7 @@ func TestContextThatBreaksItsDeadlineDoesNotStopTheClock(t *testing.T) {
 	})
 }
 
-// counting counts who wants to hear of its end.
+// counting is a context that counts the functions registered by AfterFunc.
 type counting struct {
 	context.Context //nolint:containedctx // it is one
 	done            chan struct{}
@@ -247,7 +194,8 @@ func (c counting) AfterFunc(func()) (stop func() bool) {
 	return sync.OnceValue(func() bool { c.hooks.Add(-1); return true })
 }
 
-// It is closed before New returns: then too it lets go of its context.
+// A scope that has closed is registered with its context no more, also if it has closed
+// before New returned.
 func TestContextIsLeftAloneByAScopeThatIsBornClosed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		parent := traigo.New(t.Context())
@@ -260,11 +208,11 @@ func TestContextIsLeftAloneByAScopeThatIsBornClosed(t *testing.T) {
 	})
 }
 
-// Nobody has brought the scope the news when the task ends: what its context has
-// said stands.
+// The outer context ends without telling the scope. What the context of a task has said
+// before the task ends, it says after that too.
 func TestContextOfATaskDoesNotChangeItsMind(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		outer := &slow{odd{Context: t.Context(), done: make(chan struct{})}}
+		outer := &silent{customContext{Context: t.Context(), done: make(chan struct{})}}
 		s := traigo.New(outer)
 		contexts, end := make(chan context.Context), make(chan struct{})
 		s.Spawn(func(ctx context.Context) error { contexts <- ctx; <-end; return nil })
@@ -279,17 +227,17 @@ func TestContextOfATaskDoesNotChangeItsMind(t *testing.T) {
 	})
 }
 
-// slow is odd and tells nobody that it has ended.
-type slow struct{ odd }
+// silent is a customContext that calls no function when it ends.
+type silent struct{ customContext }
 
-func (*slow) AfterFunc(func()) (stop func() bool) { return func() bool { return true } }
+func (*silent) AfterFunc(func()) (stop func() bool) { return func() bool { return true } }
 
-// The end of a task ends its context. Whoever sees Done closed, as early as can
-// be, finds Err set and may derive from it: package context panics for a context
-// that is done without an error.
+// The end of a task ends its context. Code that sees Done closed at the earliest moment
+// finds Err set, and may derive a context from it: package context panics for a parent
+// that is done and has no error.
 func TestStressContextOfATaskThatIsDoneHasAnError(t *testing.T) {
 	if runtime.GOMAXPROCS(0) == 1 {
-		t.Skip("with one P nobody looks while a task ends")
+		t.Skip("with one P no goroutine looks while a task ends")
 	}
 	s := traigo.New(context.Background())
 	for range 1000 {
@@ -308,9 +256,9 @@ func TestStressContextOfATaskThatIsDoneHasAnError(t *testing.T) {
 	require.NoError(t, s.Close())
 }
 
-// The ending that most scopes have is one for all of them until somebody asks.
-// Whoever asks while it is being decided gets none or that of the scope, with a
-// cause that names it: never the one for all.
+// Scopes that complete share one ending until somebody asks one of them for its cause.
+// Code that asks while the end is being decided gets no cause, or one that names the
+// scope, and never the shared one.
 func TestStressCauseOfAScopeThatIsCompletingNamesIt(t *testing.T) {
 	type key struct{}
 	rounds := 30_000
@@ -347,4 +295,73 @@ func TestStressCauseOfAScopeThatIsCompletingNamesIt(t *testing.T) {
 	stop.Store(true)
 	assert.Empty(t, <-wrong)
 	assert.Empty(t, <-wrong)
+}
+
+func TestTaskContextIsTheScopes(t *testing.T) {
+	type key struct{}
+	synctest.Test(t, func(t *testing.T) {
+		deadline := time.Now().Add(time.Minute)
+		outer := context.WithValue(t.Context(), key{}, "value")
+		s := traigo.New(outer, traigo.Timeout(time.Minute))
+		var task *traigo.Task
+		spawned := make(chan struct{})
+		task = s.Spawn(func(ctx context.Context) error {
+			<-spawned
+			assert.Equal(t, "value", ctx.Value(key{}))
+			at, ok := ctx.Deadline()
+			assert.True(t, ok)
+			assert.Equal(t, deadline, at)
+			assert.Same(t, s, traigo.Current(ctx))
+			assert.Same(t, task, traigo.CurrentTask(ctx))
+			assert.NoError(t, ctx.Err())
+			<-ctx.Done()
+			assert.ErrorIs(t, context.Cause(ctx), errBoom)
+			return nil
+		})
+		close(spawned)
+		assert.Equal(t, "value", s.Fork().Context().Value(key{}), "also in a fork")
+		time.Sleep(time.Second)
+		s.Cancel(errBoom)
+		require.ErrorIs(t, s.Wait(), errBoom)
+		assert.Nil(t, traigo.Current(outer))
+		assert.Nil(t, traigo.CurrentTask(outer))
+	})
+}
+
+func TestValuesAreTakenAndCancellationIsNot(t *testing.T) {
+	type key struct{}
+	synctest.Test(t, func(t *testing.T) {
+		other := traigo.New(context.WithValue(t.Context(), key{}, "request"), traigo.Timeout(time.Second), discard())
+		got := make(chan context.Context, 1)
+		other.Spawn(func(ctx context.Context) error { got <- ctx; return nil })
+		otherCtx, cancel := context.WithTimeout(<-got, time.Second)
+		defer cancel()
+		other.Cancel(errBoom)
+		<-other.Done()
+		require.Error(t, otherCtx.Err())
+
+		type scopeKey struct{}
+		s := traigo.New(context.WithValue(context.WithValue(t.Context(), key{}, "scope"), scopeKey{}, "scope"), traigo.Name("here"))
+		task := s.Spawn(func(ctx context.Context) error {
+			assert.Equal(t, "request", ctx.Value(key{}))
+			assert.Equal(t, "scope", ctx.Value(scopeKey{}), "what the other has no value for")
+			assert.NoError(t, ctx.Err())
+			assert.False(t, closed(ctx.Done()))
+			_, ok := ctx.Deadline()
+			assert.False(t, ok, "a deadline is cancellation too")
+			assert.Same(t, s, traigo.Current(ctx))
+			assert.Equal(t, "here/work", traigo.CurrentTask(ctx).Path())
+
+			derived, cancel := context.WithTimeout(ctx, time.Hour)
+			defer cancel()
+			assert.NoError(t, derived.Err())
+			<-derived.Done()
+			assert.ErrorIs(t, context.Cause(derived), errOuter)
+			return nil
+		}, traigo.Values(otherCtx), traigo.Name("work"))
+		synctest.Wait()
+		s.Cancel(errOuter)
+		require.NoError(t, task.Wait(t.Context()))
+		require.ErrorIs(t, s.Wait(), errOuter)
+	})
 }

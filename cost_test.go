@@ -20,11 +20,11 @@ import (
 	"github.com/traigo/traigo"
 )
 
-// What is cheap stays cheap: counts that are the same on every machine. What
-// takes how long is measured in bench. The race detector spoils some of them, so
-// `make test` runs those whose names begin with TestCost once more without it.
+// Allocations and sizes, which are the same on every machine; times are measured in bench.
+// The race detector changes some of them, so `make test` runs the tests whose names begin
+// with TestCost once more without it.
 
-// What it costs to spawn: one allocation, and nothing for what nobody asks for.
+// Spawn allocates once. Most options cost no allocation.
 func TestCostSpawnAllocatesOnce(t *testing.T) {
 	if raceEnabled {
 		t.Skip("the race detector allocates")
@@ -75,8 +75,7 @@ func TestCostOfAWrapperIsTwoAllocations(t *testing.T) {
 	}
 }
 
-// And to open a scope, with the task in it: the scope, the task, the function of a
-// goroutine.
+// A scope with a task allocates the scope, the task, and the function of a goroutine.
 func TestCostScopeWithATaskAllocatesLittle(t *testing.T) {
 	if raceEnabled {
 		t.Skip("the race detector allocates")
@@ -95,8 +94,8 @@ func TestCostScopeWithATaskAllocatesLittle(t *testing.T) {
 	}), 5.0, "Fork: a Wait that comes late needs a channel")
 }
 
-// For each function or item: its future, its function as a task, and what goes with
-// a result that is handed over.
+// A join allocates, for each function or item, a future, the function of its task, and
+// what hands over a result.
 func TestCostJoinsAllocateLittle(t *testing.T) {
 	if raceEnabled {
 		t.Skip("the race detector allocates")
@@ -125,24 +124,24 @@ func TestCostJoinsAllocateLittle(t *testing.T) {
 	}
 }
 
-// Both are allocated in great numbers. Who makes one larger has a reason, and
-// says it here.
+// Programs allocate many of both. A change that makes one larger changes the number here,
+// and gives the reason.
 func TestTasksAndScopesAreSmall(t *testing.T) {
 	task, scope := traigo.Sizes()
 	assert.LessOrEqual(t, task, uintptr(80), "bytes of a Task")
 	assert.LessOrEqual(t, scope, uintptr(320), "bytes of a Scope")
 }
 
-// A goroutine begins with two KiB of stack, and to give it more costs more than a
-// short task. So what runs a task, and what follows from its end, keeps its frames
-// small: here in a process in which no stack may grow beyond that.
+// A goroutine begins with two KiB of stack. To grow the stack costs more than a short
+// task, so the functions that run and end a task have small frames. The test runs them in
+// a process in which no stack may grow beyond two KiB.
 func TestCostShortTaskFitsTheFirstStack(t *testing.T) {
 	if raceEnabled {
 		t.Skip("the race detector needs a larger stack")
 	}
 	const variable = "TRAIGO_TEST_SMALL_STACK"
 	if os.Getenv(variable) != "" {
-		debug.SetGCPercent(-1) // it shrinks stacks, and learns with which size to begin
+		debug.SetGCPercent(-1) // the collector shrinks stacks, and changes the size that they begin with
 		nop := func(context.Context) error { return nil }
 		parent := traigo.New(context.Background())
 		program := func() {
@@ -158,10 +157,10 @@ func TestCostShortTaskFitsTheFirstStack(t *testing.T) {
 				_ = f.Wait()
 			}
 		}
-		needStack(100) // this goroutine may have what it likes, but not later
+		needStack(100) // grows the stack of this goroutine, while it may
 		debug.SetMaxStack(2048)
 		program()
-		os.Exit(0) // not back to package testing, which has goroutines of its own
+		os.Exit(0) // package testing would need larger stacks
 	}
 	self, err := os.Executable()
 	require.NoError(t, err)
@@ -181,15 +180,15 @@ func needStack(n int) (sum byte) {
 	return sum + frame[0]
 }
 
-// While tasks wait to start the clock is read for one in sixteen: an age is
-// exact to the time that sixteen spawns take.
+// While tasks wait to start, the clock is read for one task in sixteen. So ages are exact
+// to the time in which sixteen tasks are spawned.
 func TestCostAgesInACrowdAreExactToSixteenSpawns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := traigo.New(t.Context())
 		defer s.Close()
 		var launches []func()
 		for range 100 {
-			_, launch := traigo.SpawnLater(s, untilCanceled) // or no time would pass in a bubble
+			_, launch := traigo.SpawnLater(s, untilCanceled) // so that all are in the queue while time passes
 			launches = append(launches, launch)
 			time.Sleep(time.Millisecond)
 		}
@@ -204,8 +203,8 @@ func TestCostAgesInACrowdAreExactToSixteenSpawns(t *testing.T) {
 	})
 }
 
-// One starting goroutine is enough for short tasks; a crowd that parks gets more
-// and more of them, so that it starts on all processors.
+// One goroutine at a time starts short tasks. When many tasks block, more and more
+// goroutines start them, so that they start on all processors.
 func TestCostCrowdThatParksIsStartedByMany(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := traigo.New(t.Context())
@@ -227,16 +226,7 @@ func TestCostCrowdThatParksIsStartedByMany(t *testing.T) {
 	})
 }
 
-// heap returns the bytes that are in use when all garbage is gone.
-func heap() int64 {
-	runtime.GC()
-	runtime.GC()
-	var stats runtime.MemStats
-	runtime.ReadMemStats(&stats)
-	return int64(stats.HeapAlloc)
-}
-
-// A scope keeps memory for what runs, not for what has run.
+// A scope keeps memory for tasks and forks that run, and none for those that have ended.
 func TestScopeMemoryFollowsWhatRuns(t *testing.T) {
 	tasks, forks := 10_000_000, 100_000
 	if testing.Short() || raceEnabled {

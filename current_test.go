@@ -100,7 +100,7 @@ func TestCurrentInAForkAndInANew(t *testing.T) {
 	})
 }
 
-// A fork is opened on a scope: who called Fork does not matter to its context.
+// The context of a fork carries the fork, and not the task that has called Fork.
 func TestCurrentTaskOfAForkIsNotItsOpener(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := traigo.New(t.Context())
@@ -138,49 +138,6 @@ func TestCurrentIsFoundInDerivedContexts(t *testing.T) {
 			}
 			return nil
 		})
-		require.NoError(t, s.Wait())
-	})
-}
-
-func TestValuesTakesNothingButValues(t *testing.T) {
-	type key struct{}
-	synctest.Test(t, func(t *testing.T) {
-		start := time.Now()
-		other := traigo.New(t.Context())
-		s := traigo.New(t.Context())
-		tasks := make(chan *traigo.Task, 1)
-		other.Spawn(func(ctx context.Context) error {
-			ctx, cancel := context.WithTimeout(context.WithValue(ctx, key{}, "request 7"), time.Second)
-			defer cancel()
-			task := s.Spawn(func(ctx context.Context) error {
-				assert.Equal(t, "request 7", ctx.Value(key{}))
-				assert.Same(t, s, traigo.Current(ctx), "its own scope, not that of the values")
-				tasks <- traigo.CurrentTask(ctx)
-				if deadline, ok := ctx.Deadline(); ok {
-					assert.Greater(t, time.Until(deadline), time.Second)
-				}
-				return traigo.Sleep(ctx, time.Minute)
-			}, traigo.Values(ctx))
-			assert.Same(t, task, <-tasks)
-			return nil
-		})
-		require.NoError(t, other.Wait())
-		require.NoError(t, s.Wait(), "neither the end nor the deadline of the other reaches it")
-		assert.Equal(t, time.Minute, time.Since(start))
-	})
-}
-
-func TestValuesAreStillThoseOfTheScopesContext(t *testing.T) {
-	type key struct{}
-	synctest.Test(t, func(t *testing.T) {
-		s := traigo.New(context.WithValue(t.Context(), key{}, "server"))
-		s.Spawn(func(ctx context.Context) error {
-			assert.Equal(t, "server", ctx.Value(key{}))
-			return nil
-		})
-		child := s.Fork()
-		assert.Equal(t, "server", child.Context().Value(key{}))
-		require.NoError(t, child.Close())
 		require.NoError(t, s.Wait())
 	})
 }

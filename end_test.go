@@ -3,8 +3,6 @@ package traigo_test
 import (
 	"context"
 	"errors"
-	"fmt"
-	"log/slog"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -15,14 +13,15 @@ import (
 	"github.com/traigo/traigo"
 )
 
-// Whatever ends the scope first, everything else happens to it afterwards.
+// In each row something ends the scope first. Everything else that could end it happens
+// after that, and changes nothing.
 func TestFirstCauseDecidesTheOutcome(t *testing.T) {
 	rows := []struct {
 		name  string
 		opts  []traigo.ScopeOption
-		end   func(s *traigo.Scope, outer context.CancelCauseFunc) // ends the scope at 1 s, or lets it be ended
+		end   func(s *traigo.Scope, outer context.CancelCauseFunc) // ends the scope at 1 s; nil: its end comes by itself
 		body  error                                                // what the body returns at 1 s
-		first error                                                // Err of the outcome; nil: quiet
+		first error                                                // Err of the outcome; nil: there is no error
 	}{
 		{"task", nil, func(s *traigo.Scope, _ context.CancelCauseFunc) {
 			s.Spawn(fail, traigo.Name("first"))
@@ -46,12 +45,8 @@ func TestFirstCauseDecidesTheOutcome(t *testing.T) {
 				var s *traigo.Scope
 				err := traigo.Run(outer, func(_ context.Context, scope *traigo.Scope) error {
 					s = scope
-					// Ends with an error of its own, a second after the scope was canceled.
-					s.Spawn(func(ctx context.Context) error {
-						<-ctx.Done()
-						time.Sleep(time.Second)
-						return errLate
-					}, traigo.Name("late"), traigo.Awaited(false))
+					// It fails a second after the scope has been canceled.
+					s.Spawn(cleaning(time.Second, errLate), traigo.Name("late"), traigo.Awaited(false))
 					time.AfterFunc(1500*time.Millisecond, func() {
 						assert.Equal(t, traigo.Canceling, s.State())
 						s.Cancel(errOuter)
@@ -90,7 +85,7 @@ func TestCauseIsRecordedBeforeAnythingIsCanceled(t *testing.T) {
 			child := s.Fork(discard())
 			for _, scope := range []*traigo.Scope{s, child} {
 				for range 5 {
-					// Fails the moment it is told, and is too late all the same.
+					// It fails as soon as it is canceled, which is after the first cause.
 					scope.Spawn(func(ctx context.Context) error {
 						<-ctx.Done()
 						assert.Equal(t, traigo.Canceling, s.State())
@@ -116,243 +111,8 @@ func TestCauseIsRecordedBeforeAnythingIsCanceled(t *testing.T) {
 	})
 }
 
-func TestQuietOutcomeStaysNil(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var (
-			st   story
-			book logbook
-		)
-		s := traigo.New(t.Context(), traigo.Observe(&st), book.logger())
-		task := s.Spawn(func(ctx context.Context) error { <-ctx.Done(); return errBoom })
-		synctest.Wait()
-		s.Cancel(nil)
-		require.NoError(t, s.Wait())
-		assert.Equal(t, 1, book.count(slog.LevelWarn, "boom"), "logged")
-		assert.Equal(t, []error{errBoom}, st.ended(task), "observed")
-		assert.Equal(t, errBoom, task.Err())
-	})
-}
-
-func TestBodysOwnErrorIsAlwaysRaised(t *testing.T) {
-	quietly := map[string]func(s *traigo.Scope){
-		"Cancel(nil)": func(s *traigo.Scope) { s.Cancel(nil) },
-		"master":      func(s *traigo.Scope) { s.Spawn(succeed, traigo.Master(true)) },
-	}
-	rows := []struct {
-		name    string
-		returns func(ctx context.Context) error
-		raised  bool
-	}{
-		{"real", fail, true},
-		{"real, joined", func(ctx context.Context) error { return errors.Join(ctx.Err(), errBoom) }, true},
-		{"ctx.Err()", context.Context.Err, false},
-		{"context.Cause", context.Cause, false},
-		{"wrapped", func(ctx context.Context) error { return fmt.Errorf("serve: %w", ctx.Err()) }, false},
-		{"joined", func(ctx context.Context) error { return errors.Join(ctx.Err(), context.Cause(ctx)) }, false},
-	}
-	for how, end := range quietly {
-		for _, row := range rows {
-			t.Run(how+"/"+row.name, func(t *testing.T) {
-				synctest.Test(t, func(t *testing.T) {
-					var returned error
-					err := traigo.Run(t.Context(), func(ctx context.Context, s *traigo.Scope) error {
-						end(s)
-						<-ctx.Done()
-						returned = row.returns(ctx)
-						return returned
-					})
-					if row.raised {
-						assert.Equal(t, []error{returned}, outcome(t, err).Unwrap(), "as it is")
-					} else {
-						require.NoError(t, err)
-					}
-				})
-			})
-		}
-	}
-}
-
-func TestBodysOwnErrorIsRaisedBesideAFailure(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		e := outcome(t, traigo.Run(t.Context(), func(ctx context.Context, s *traigo.Scope) error {
-			s.Spawn(fail, traigo.Name("work"))
-			<-ctx.Done()
-			return errLate
-		}))
-		assert.Equal(t, []error{&traigo.TaskError{Task: "work", Err: errBoom}, errLate}, e.Unwrap())
-	})
-}
-
-func TestPanicAfterAQuietEndIsRaised(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := traigo.New(t.Context(), discard())
-		s.Spawn(func(ctx context.Context) error { <-ctx.Done(); panic("boom") })
-		synctest.Wait()
-		s.Cancel(nil)
-		var raised any
-		func() {
-			defer func() { raised = recover() }()
-			_ = s.Wait()
-		}()
-		assert.IsType(t, &traigo.PanicError{}, raised)
-	})
-}
-
-func TestOthersAreAtMost16ThenCounted(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		for _, n := range []int{1, 16, 17, 20} {
-			s := traigo.New(t.Context())
-			for range n {
-				s.Spawn(func(ctx context.Context) error { <-ctx.Done(); return errLate }, traigo.Name("late"))
-			}
-			consequence := s.Spawn(untilCanceled)
-			synctest.Wait()
-			s.Spawn(fail, traigo.Name("first"))
-			e := outcome(t, s.Wait())
-			assert.Equal(t, &traigo.TaskError{Task: "first", Err: errBoom}, e.Err)
-			assert.Len(t, e.Others, min(n, 16))
-			for _, err := range e.Others {
-				assert.Equal(t, &traigo.TaskError{Task: "late", Err: errLate}, err)
-			}
-			assert.Len(t, e.Unwrap(), 1+min(n, 16))
-			if n > 16 {
-				require.ErrorContains(t, e, fmt.Sprintf("and %d more", n-16))
-			} else {
-				assert.NotContains(t, e.Error(), "more")
-			}
-			require.ErrorIs(t, consequence.Err(), context.Canceled)
-			require.NotErrorIs(t, e, context.Canceled, "a bare consequence is not kept")
-		}
-	})
-}
-
-func TestLaterErrorsThatDoNotBubbleAreNotKept(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := traigo.New(t.Context(), discard())
-		late := func(ctx context.Context) error { <-ctx.Done(); return errLate }
-		s.Spawn(late, traigo.Bubble(false))
-		s.Spawn(late, traigo.OnDone(func(error) {}))
-		synctest.Wait()
-		s.Cancel(errBoom)
-		assert.Equal(t, []error{errBoom}, outcome(t, s.Wait()).Unwrap())
-	})
-}
-
-func TestParentsCancellationIsTheOutcome(t *testing.T) {
-	rows := []struct {
-		name  string
-		outer func(t *testing.T) (context.Context, func())
-		err   error // what the parent's ctx.Err() returns
-		cause error
-	}{
-		{"canceled with a cause", func(t *testing.T) (context.Context, func()) {
-			ctx, cancel := context.WithCancelCause(t.Context())
-			return ctx, func() { cancel(errOuter) }
-		}, context.Canceled, errOuter},
-		{"canceled", func(t *testing.T) (context.Context, func()) {
-			ctx, cancel := context.WithCancel(t.Context())
-			return ctx, cancel
-		}, context.Canceled, context.Canceled},
-		{"deadline with a cause", func(t *testing.T) (context.Context, func()) {
-			ctx, cancel := context.WithTimeoutCause(t.Context(), time.Second, errOuter)
-			t.Cleanup(cancel)
-			return ctx, func() { time.Sleep(time.Second) }
-		}, context.DeadlineExceeded, errOuter},
-		{"deadline", func(t *testing.T) (context.Context, func()) {
-			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-			t.Cleanup(cancel)
-			return ctx, func() { time.Sleep(time.Second) }
-		}, context.DeadlineExceeded, context.DeadlineExceeded},
-		{"scope", func(t *testing.T) (context.Context, func()) {
-			s := traigo.New(t.Context())
-			return s.Context(), func() { s.Cancel(errOuter) }
-		}, context.Canceled, errOuter},
-		{"scope's timeout", func(t *testing.T) (context.Context, func()) {
-			s := traigo.New(t.Context(), traigo.Timeout(time.Second), discard())
-			return s.Context(), func() { time.Sleep(time.Second) }
-		}, context.DeadlineExceeded, context.DeadlineExceeded},
-	}
-	for _, row := range rows {
-		t.Run(row.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				outer, cancel := row.outer(t)
-				s := traigo.New(outer, traigo.Name("below"))
-				s.Spawn(untilCanceled)
-				cancel()
-				err := s.Wait()
-				e := outcome(t, err)
-				assert.Empty(t, e.Others)
-				assert.Equal(t, traigo.ParentCanceled, itself[*traigo.Cancellation](t, e.Err).Kind)
-				require.ErrorIs(t, err, row.err)
-				require.ErrorIs(t, err, row.cause)
-				assert.Equal(t, errors.Is(row.cause, context.DeadlineExceeded) || errors.Is(row.err, context.DeadlineExceeded),
-					errors.Is(err, context.DeadlineExceeded))
-			})
-		})
-	}
-}
-
-func TestParentsFailureIsFoundInTheOutcome(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		parent := traigo.New(t.Context(), traigo.Name("server"))
-		child := parent.Fork(traigo.Name("conn"))
-		child.Spawn(untilCanceled)
-		parent.Spawn(fail, traigo.Name("accept"))
-		err := child.Wait()
-		require.ErrorIs(t, err, errBoom)
-		require.ErrorIs(t, err, context.Canceled)
-		why := cancellation(outcome(t, err).Err, traigo.TaskFailed)
-		require.NotNil(t, why, "%v", err)
-		assert.Equal(t, "server", why.Scope)
-		assert.Equal(t, "server/accept", why.Task)
-		require.ErrorIs(t, parent.Wait(), errBoom)
-	})
-}
-
-func TestCancelKindsHaveNames(t *testing.T) {
-	for kind, name := range map[traigo.CancelKind]string{
-		traigo.TaskFailed:     "task failed",
-		traigo.BodyFailed:     "body failed",
-		traigo.Requested:      "requested",
-		traigo.TimedOut:       "timeout",
-		traigo.ParentCanceled: "parent canceled",
-		traigo.MasterEnded:    "master ended",
-		traigo.Completed:      "completed",
-		traigo.Panicked:       "panicked",
-	} {
-		assert.Equal(t, name, kind.String())
-	}
-}
-
-func TestCancellationIsWhatTheContextReturned(t *testing.T) {
-	requested := &traigo.Cancellation{Kind: traigo.Requested, Err: errBoom}
-	require.ErrorIs(t, requested, context.Canceled)
-	require.NotErrorIs(t, requested, context.DeadlineExceeded)
-	require.ErrorIs(t, requested, errBoom)
-	timedOut := &traigo.Cancellation{Kind: traigo.TimedOut}
-	require.ErrorIs(t, timedOut, context.DeadlineExceeded)
-	require.NotErrorIs(t, timedOut, context.Canceled)
-}
-
-// unkindred is a context that package context knows nothing of: what is derived
-// from it learns of its end a little later.
-type unkindred struct {
-	context.Context //nolint:containedctx // it is one
-	done            chan struct{}
-}
-
-func (c unkindred) Done() <-chan struct{} { return c.done }
-
-func (unkindred) Value(any) any { return nil }
-
-func (c unkindred) Err() error {
-	if closed(c.done) {
-		return context.Canceled
-	}
-	return nil
-}
-
-// outers are all that a scope may be under, with what ends each.
+// outers are the kinds of contexts that a scope may be opened under, each with the
+// function that cancels it.
 var outers = []struct {
 	name  string
 	open  func(t *testing.T) (ctx context.Context, cancel func())
@@ -363,12 +123,12 @@ var outers = []struct {
 		return ctx, func() { cancel(errOuter) }
 	}, errOuter},
 	{"foreign context", func(t *testing.T) (context.Context, func()) {
-		ctx := unkindred{t.Context(), make(chan struct{})}
-		return ctx, func() { close(ctx.done) }
+		ctx := &customContext{Context: t.Context(), done: make(chan struct{})}
+		return ctx, func() { ctx.end(context.Canceled) }
 	}, context.Canceled},
 	{"below a foreign context", func(t *testing.T) (context.Context, func()) {
-		ctx := unkindred{t.Context(), make(chan struct{})}
-		return traigo.New(ctx).Context(), func() { close(ctx.done) }
+		ctx := &customContext{Context: t.Context(), done: make(chan struct{})}
+		return traigo.New(ctx).Context(), func() { ctx.end(context.Canceled) }
 	}, context.Canceled},
 	{"scope", func(t *testing.T) (context.Context, func()) {
 		s := traigo.New(t.Context())
@@ -386,8 +146,8 @@ var outers = []struct {
 	}, errOuter},
 }
 
-// Nothing lies between the parent's cancellation and the decision but the end
-// of a function: the scope may not have heard of it yet.
+// The functions cancel the parent as the last thing that they do. So the scope may not
+// have been canceled yet when it decides what has ended it.
 func TestParentThatIsAlreadyCanceledWins(t *testing.T) {
 	rows := []struct {
 		name string
@@ -454,7 +214,8 @@ func TestOfTwoDeadlinesAtOneInstantTheAncestorsWins(t *testing.T) {
 		return s.Wait()
 	}
 	limit, name := traigo.Timeout(d), traigo.Name("lower")
-	// Each gives the outcome of a scope called lower, due at d like what it is under.
+	// Each row returns the outcome of a scope called lower. Its timeout, and the deadline of
+	// what it is under, are both at d.
 	rows := []struct {
 		name string
 		run  func(t *testing.T) error
@@ -527,7 +288,7 @@ func TestOfTwoDeadlinesAtOneInstantTheAncestorsWins(t *testing.T) {
 	}
 }
 
-// hidden is a context whose kin package context cannot see.
+// hidden is a context that hides from package context which context it was made from.
 type hidden struct {
 	context.Context //nolint:containedctx // it is one
 }
@@ -609,7 +370,7 @@ func TestTaskIsNoMasterByDefault(t *testing.T) {
 	})
 }
 
-// The end of the master also ends the context its waiters wait with.
+// The end of the master also ends the context with which the others wait for it.
 func TestWaiterOnTheMasterReceivesItsTrueResult(t *testing.T) {
 	rows := []struct {
 		name    string
@@ -642,7 +403,7 @@ func TestWaiterOnTheMasterReceivesItsTrueResult(t *testing.T) {
 						}
 						_, err := master.Await(ctx)
 						assert.Equal(t, row.result, err)
-						// The context is done by now, the result there all the same.
+						// The context is done now, and Await still returns the result.
 						<-ctx.Done()
 						_, err = master.Await(ctx)
 						assert.Equal(t, row.result, err)
@@ -675,7 +436,7 @@ func TestTaskThatNobodyAwaitsDoesNotKeepAScopeAlive(t *testing.T) {
 				ended = true
 				return ctx.Err()
 			}, traigo.Awaited(false))
-			s.Spawn(func(context.Context) error { time.Sleep(time.Minute); return nil }, traigo.Awaited(true))
+			s.Spawn(lasting(time.Minute), traigo.Awaited(true))
 			return nil
 		}))
 		assert.Equal(t, time.Minute, told, "it is canceled when the rest is done, not before")
@@ -701,23 +462,9 @@ func TestTaskThatNobodyAwaitsBubbles(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := traigo.New(t.Context())
 		s.Spawn(untilCanceled)
-		s.Spawn(func(context.Context) error {
-			time.Sleep(time.Second)
-			return errBoom
-		}, traigo.Awaited(false), traigo.Name("background"))
+		s.Spawn(failing(time.Second, errBoom), traigo.Awaited(false), traigo.Name("background"))
 		s.Finalize()
 		<-s.Done()
 		assert.Equal(t, []error{&traigo.TaskError{Task: "background", Err: errBoom}}, outcome(t, s.Err()).Unwrap())
-	})
-}
-
-func TestTaskThatNobodyAwaitsFailsAfterTheEndUnraised(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var book logbook
-		require.NoError(t, traigo.Run(t.Context(), func(_ context.Context, s *traigo.Scope) error {
-			s.Spawn(func(ctx context.Context) error { <-ctx.Done(); return errBoom }, traigo.Awaited(false))
-			return nil
-		}, book.logger()))
-		assert.Equal(t, 1, book.count(slog.LevelWarn, "boom"))
 	})
 }

@@ -6,7 +6,7 @@ import (
 	"unsafe"
 )
 
-// The one window into the inside that the tests in package traigo_test have.
+// What the tests in package traigo_test need that is not exported.
 
 // CheckInvariants says which of the invariants noted at Scope does not hold.
 func (s *Scope) CheckInvariants() error {
@@ -64,8 +64,8 @@ func StateTable() (states []State, inputs []string, to func(State, int) State) {
 	return states, inputs, func(s State, in int) State { return next[s][in] }
 }
 
-// SpawnLater accepts a task and leaves it in the queue until launch is called:
-// what a machine too busy to start a goroutine does, without such a machine.
+// SpawnLater accepts a task and leaves it in the queue until launch is called, as happens
+// on a machine that is too busy to start a goroutine.
 func SpawnLater(s *Scope, fn func(context.Context) error, opts ...TaskOption) (t *Task, launch func()) {
 	t = &Task{scope: s, fn: fn, flags: bubbles | awaited}
 	t.configure("SpawnLater", opts)

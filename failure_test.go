@@ -22,14 +22,11 @@ func TestFailureOfASpawnedTaskIsTheScopes(t *testing.T) {
 		start := time.Now()
 		s := traigo.New(t.Context(), traigo.Name("server"))
 		sibling := s.Spawn(untilCanceled)
-		task := s.Spawn(func(context.Context) error {
-			time.Sleep(time.Second)
-			return errBoom
-		}, traigo.Name("read"))
+		task := s.Spawn(failing(time.Second, errBoom), traigo.Name("read"))
 		assert.Equal(t, errBoom, task.Wait(t.Context()), "Wait returns it too")
 
 		<-s.Done()
-		assert.Equal(t, time.Second, time.Since(start), "the failure cancels the scope, open as it is")
+		assert.Equal(t, time.Second, time.Since(start), "the failure cancels the scope, although it is open")
 		require.ErrorIs(t, sibling.Err(), context.Canceled)
 		e := outcome(t, s.Err())
 		assert.Equal(t, "server", e.Scope)
@@ -54,9 +51,9 @@ func TestFailureOfATaskThatDoesNotBubbleIsIgnored(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var (
 			st   story
-			book logbook
 			task *traigo.Task
 		)
+		book := newRecords()
 		require.NoError(t, traigo.Run(t.Context(), func(ctx context.Context, s *traigo.Scope) error {
 			task = s.Spawn(fail, traigo.Bubble(false))
 			assert.Equal(t, errBoom, task.Wait(ctx))
@@ -64,13 +61,11 @@ func TestFailureOfATaskThatDoesNotBubbleIsIgnored(t *testing.T) {
 			assert.Equal(t, traigo.Open, s.State())
 			assert.NoError(t, ctx.Err())
 			return nil
-		}, traigo.Observe(&st), book.logger()))
+		}, traigo.Observe(&st), traigo.Logger(book.logger())))
 		assert.Equal(t, errBoom, task.Err())
 		assert.Equal(t, []error{errBoom}, st.ended(task))
-		assert.Positive(t, book.count(slog.LevelDebug, "boom"))
-		for _, level := range []slog.Level{slog.LevelInfo, slog.LevelWarn, slog.LevelError} {
-			assert.Zero(t, book.count(level, ""), "at %v", level)
-		}
+		assert.NotEmpty(t, book.at(slog.LevelDebug, "boom"))
+		assert.Empty(t, book.from(slog.LevelDebug+1))
 	})
 }
 
@@ -90,7 +85,7 @@ func TestFailureOfATaskWithOnDoneIsTheCallbacks(t *testing.T) {
 				var got []error
 				callback := traigo.OnDone(func(err error) { got = append(got, err) })
 				err := traigo.Run(t.Context(), func(ctx context.Context, s *traigo.Scope) error {
-					// In either order: what is given is what counts.
+					// The order of the options does not matter.
 					s.Spawn(fail, append([]traigo.TaskOption{callback}, row.opts...)...)
 					synctest.Wait()
 					assert.Equal(t, row.bubbles, ctx.Err() != nil)
@@ -107,7 +102,7 @@ func TestFailureOfATaskWithOnDoneIsTheCallbacks(t *testing.T) {
 					s.Spawn(fail, append(row.opts, callback)...)
 					return nil
 				})
-				assert.Equal(t, row.bubbles, err != nil, "the other way round")
+				assert.Equal(t, row.bubbles, err != nil, "the options in the other order")
 			})
 		})
 	}
@@ -126,76 +121,122 @@ func TestOnDoneHearsOfEveryEndOnce(t *testing.T) {
 	})
 }
 
-func TestTasksOwnTimeoutIsAFailure(t *testing.T) {
-	rows := []struct {
-		name    string
-		returns func(ctx context.Context) error
-		fails   bool
-		also    error
-	}{
-		{"ctx.Err()", context.Context.Err, true, nil},
-		{"the cause", context.Cause, true, nil},
-		{"a real error", fail, true, errBoom},
-		{"nil", succeed, false, nil},
-	}
-	for _, row := range rows {
-		t.Run(row.name, func(t *testing.T) {
+func TestQuietOutcomeStaysNil(t *testing.T) {
+	for name, end := range map[string]func(s *traigo.Scope){
+		"Cancel(nil)":  func(s *traigo.Scope) { s.Cancel(nil) },
+		"master":       func(s *traigo.Scope) { s.Spawn(succeed, traigo.Master(true)) },
+		"nothing left": func(s *traigo.Scope) { s.Finalize() },
+	} {
+		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				start := time.Now()
-				s := traigo.New(t.Context(), traigo.Name("server"))
-				task := s.Spawn(func(ctx context.Context) error {
-					at, _ := ctx.Deadline()
-					assert.Equal(t, start.Add(time.Second), at)
-					<-ctx.Done()
-					assert.Equal(t, context.DeadlineExceeded, ctx.Err())
-					return row.returns(ctx)
-				}, traigo.Timeout(time.Second), traigo.Name("read"))
-				sibling := s.Spawn(func(ctx context.Context) error {
-					time.Sleep(time.Second)
-					synctest.Wait()
-					return ctx.Err()
-				})
-				<-task.Done()
-				<-sibling.Done()
-				assert.Equal(t, time.Second, time.Since(start))
-				if !row.fails {
-					require.NoError(t, task.Err())
-					require.NoError(t, sibling.Err())
-					require.NoError(t, s.Wait())
-					return
-				}
-				require.ErrorIs(t, sibling.Err(), context.Canceled)
-				e := outcome(t, s.Wait())
-				assert.Empty(t, e.Others)
-				_ = itself[*traigo.TaskError](t, e.Err)
-				for _, err := range []error{task.Err(), e.Err} {
-					var timeout *traigo.TimeoutError
-					require.ErrorAs(t, err, &timeout)
-					assert.Equal(t, &traigo.TimeoutError{Scope: "server/read", After: time.Second}, timeout)
-					require.ErrorIs(t, err, context.DeadlineExceeded)
-					if row.also != nil {
-						require.ErrorIs(t, err, row.also)
-					}
-				}
+				var st story
+				book := newRecords()
+				s := traigo.New(t.Context(), traigo.Observe(&st), traigo.Logger(book.logger()))
+				task := s.Spawn(cleaning(0, errBoom), traigo.Awaited(false))
+				synctest.Wait()
+				end(s)
+				require.NoError(t, s.Wait())
+				assert.Len(t, book.at(slog.LevelWarn, "boom"), 1, "logged")
+				assert.Equal(t, []error{errBoom}, st.ended(task), "observed")
+				assert.Equal(t, errBoom, task.Err())
 			})
 		})
 	}
 }
 
-func TestTasksTimeoutThatDoesNotExpireIsNoFailure(t *testing.T) {
+func TestBodysOwnErrorIsAlwaysRaised(t *testing.T) {
+	quietly := map[string]func(s *traigo.Scope){
+		"Cancel(nil)": func(s *traigo.Scope) { s.Cancel(nil) },
+		"master":      func(s *traigo.Scope) { s.Spawn(succeed, traigo.Master(true)) },
+	}
+	rows := []struct {
+		name    string
+		returns func(ctx context.Context) error
+		raised  bool
+	}{
+		{"real", fail, true},
+		{"real, joined", func(ctx context.Context) error { return errors.Join(ctx.Err(), errBoom) }, true},
+		{"ctx.Err()", context.Context.Err, false},
+		{"context.Cause", context.Cause, false},
+		{"wrapped", func(ctx context.Context) error { return fmt.Errorf("serve: %w", ctx.Err()) }, false},
+		{"joined", func(ctx context.Context) error { return errors.Join(ctx.Err(), context.Cause(ctx)) }, false},
+	}
+	for how, end := range quietly {
+		for _, row := range rows {
+			t.Run(how+"/"+row.name, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					var returned error
+					err := traigo.Run(t.Context(), func(ctx context.Context, s *traigo.Scope) error {
+						end(s)
+						<-ctx.Done()
+						returned = row.returns(ctx)
+						return returned
+					})
+					if row.raised {
+						assert.Equal(t, []error{returned}, outcome(t, err).Unwrap(), "as it is")
+					} else {
+						require.NoError(t, err)
+					}
+				})
+			})
+		}
+	}
+}
+
+func TestBodysOwnErrorIsRaisedBesideAFailure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := traigo.New(t.Context())
-		task := s.Spawn(untilCanceled, traigo.Timeout(time.Minute))
-		synctest.Wait()
-		require.NoError(t, s.Close())
-		assert.Equal(t, context.Canceled, task.Err())
+		e := outcome(t, traigo.Run(t.Context(), func(ctx context.Context, s *traigo.Scope) error {
+			s.Spawn(fail, traigo.Name("work"))
+			<-ctx.Done()
+			return errLate
+		}))
+		assert.Equal(t, []error{&traigo.TaskError{Task: "work", Err: errBoom}, errLate}, e.Unwrap())
 	})
 }
 
-// No error vanishes: what cannot come out of the scope is logged, and what is
-// too much is counted.
+func TestOthersAreAtMost16ThenCounted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, n := range []int{1, 16, 17, 20} {
+			s := traigo.New(t.Context())
+			for range n {
+				s.Spawn(cleaning(0, errLate), traigo.Name("late"))
+			}
+			consequence := s.Spawn(untilCanceled)
+			synctest.Wait()
+			s.Spawn(fail, traigo.Name("first"))
+			e := outcome(t, s.Wait())
+			assert.Equal(t, &traigo.TaskError{Task: "first", Err: errBoom}, e.Err)
+			assert.Len(t, e.Others, min(n, 16))
+			for _, err := range e.Others {
+				assert.Equal(t, &traigo.TaskError{Task: "late", Err: errLate}, err)
+			}
+			assert.Len(t, e.Unwrap(), 1+min(n, 16))
+			if n > 16 {
+				require.ErrorContains(t, e, fmt.Sprintf("and %d more", n-16))
+			} else {
+				assert.NotContains(t, e.Error(), "more")
+			}
+			require.ErrorIs(t, consequence.Err(), context.Canceled)
+			require.NotErrorIs(t, e, context.Canceled, "a bare consequence is not kept")
+		}
+	})
+}
 
-// What comes out of Run is the panic of the body, or nothing at all.
+func TestLaterErrorsThatDoNotBubbleAreNotKept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := traigo.New(t.Context(), discard())
+		late := cleaning(0, errLate)
+		s.Spawn(late, traigo.Bubble(false))
+		s.Spawn(late, traigo.OnDone(func(error) {}))
+		synctest.Wait()
+		s.Cancel(errBoom)
+		assert.Equal(t, []error{errBoom}, outcome(t, s.Wait()).Unwrap())
+	})
+}
+
+// Errors that the outcome does not have are logged. Those beyond 16 are counted.
+
+// If the body panics or calls runtime.Goexit, Run does not return the outcome.
 func TestWhatThePanicOrGoexitOfTheBodyHidesIsLogged(t *testing.T) {
 	const hidden = "hidden by a panic or a Goexit"
 	for name, before := range map[string]func(ctx context.Context, s *traigo.Scope){
@@ -219,44 +260,45 @@ func TestWhatThePanicOrGoexitOfTheBodyHidesIsLogged(t *testing.T) {
 		} {
 			t.Run(name+"/"+how, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
-					var book logbook
+					book := newRecords()
 					var value any
 					done := make(chan struct{})
 					go func() {
 						defer close(done)
-						defer func() { value = recover() }()
-						_ = traigo.Run(t.Context(), func(ctx context.Context, s *traigo.Scope) error {
-							before(ctx, s)
-							end()
-							return nil
-						}, book.logger())
+						value = raised(func() {
+							_ = traigo.Run(t.Context(), func(ctx context.Context, s *traigo.Scope) error {
+								before(ctx, s)
+								end()
+								return nil
+							}, traigo.Logger(book.logger()))
+						})
 					}()
 					<-done
 					if how == "panic" {
 						assert.Equal(t, "of the body", value)
 					}
-					assert.Equal(t, 1, book.count(slog.LevelError, ""))
-					assert.Equal(t, 1, book.count(slog.LevelError, hidden))
-					assert.Equal(t, 1, book.count(slog.LevelError, "boom"))
+					assert.Len(t, book.at(slog.LevelError), 1)
+					assert.Len(t, book.at(slog.LevelError, hidden), 1)
+					assert.Len(t, book.at(slog.LevelError, "boom"), 1)
 				})
 			})
 		}
 	}
 }
 
-// Of two panics one is raised and the other logged.
+// Run panics with the value of the body's panic. The panic of the task is logged.
 func TestPanicOfATaskThatTheBodysPanicHidesIsLogged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var book logbook
+		book := newRecords()
 		require.Equal(t, "of the body", raised(func() {
 			_ = traigo.Run(t.Context(), func(ctx context.Context, s *traigo.Scope) error {
 				s.Spawn(panicking("of the task"))
 				<-ctx.Done()
 				panic("of the body")
-			}, book.logger())
+			}, traigo.Logger(book.logger()))
 		}))
-		assert.Equal(t, 1, book.count(slog.LevelError, "hidden by a panic or a Goexit"))
-		assert.Equal(t, 2, book.count(slog.LevelError, "of the task"), "at once, and as what is hidden")
+		assert.Len(t, book.at(slog.LevelError, "hidden by a panic or a Goexit"), 1)
+		assert.Len(t, book.at(slog.LevelError, "of the task"), 2, "at once, and as what is hidden")
 	})
 }
 
@@ -272,22 +314,20 @@ func TestPanicThatHidesNothingIsNotLogged(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				var book logbook
-				require.NotNil(t, raised(func() { _ = traigo.Run(t.Context(), body, book.logger()) }))
-				assert.Zero(t, book.count(slog.LevelError, "hidden"))
+				book := newRecords()
+				require.NotNil(t, raised(func() { _ = traigo.Run(t.Context(), body, traigo.Logger(book.logger())) }))
+				assert.Empty(t, book.at(slog.LevelError, "hidden"))
 			})
 		})
 	}
 }
 
-// Twenty futures fail before the end and twenty after it. Of the first, sixteen
-// are in the outcome and four are counted there, even when somebody receives
-// these four while the scope is closing; of the others, sixteen are logged and
-// four are counted in the log.
+// Of twenty failures that nobody has received, sixteen wait for a receiver or join the
+// outcome; the four that are oldest are logged as soon as there are more than sixteen.
 func TestFuturesBeyondSixteenAreLoggedAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var book logbook
-		s := traigo.New(t.Context(), book.logger())
+		book := newRecords()
+		s := traigo.New(t.Context(), traigo.Logger(book.logger()))
 		failed := func(i int) *traigo.Future[int] {
 			return traigo.Async(s, func(context.Context) (int, error) { return 0, fmt.Errorf("error %d.", i) })
 		}
@@ -297,9 +337,9 @@ func TestFuturesBeyondSixteenAreLoggedAtOnce(t *testing.T) {
 			synctest.Wait()
 		}
 		const logged = "nobody has awaited"
-		assert.Equal(t, 4, book.count(slog.LevelWarn, logged), "the oldest, before the scope ends")
-		assert.Equal(t, 1, book.count(slog.LevelWarn, "error 0."))
-		assert.Zero(t, book.count(slog.LevelWarn, "error 4."))
+		assert.Len(t, book.at(slog.LevelWarn, logged), 4, "the oldest, before the scope ends")
+		assert.Len(t, book.at(slog.LevelWarn, "error 0."), 1)
+		assert.Empty(t, book.at(slog.LevelWarn, "error 4."))
 		_, err := futures[5].Await(t.Context())
 		require.ErrorContains(t, err, "error 5.")
 		_, err = futures[1].Await(t.Context())
@@ -311,37 +351,20 @@ func TestFuturesBeyondSixteenAreLoggedAtOnce(t *testing.T) {
 			isIn := strings.Contains(e.Error(), fmt.Sprintf("error %d.", i))
 			assert.Equal(t, i > 3 && i != 5, isIn, i)
 		}
-		assert.Equal(t, 4, book.count(slog.LevelWarn, logged))
+		assert.Len(t, book.at(slog.LevelWarn, logged), 4)
 	})
 }
 
 func TestFuturesThatFailAfterTheEndWasDecidedAreLogged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var book logbook
-		s := traigo.New(t.Context(), book.logger())
+		book := newRecords()
+		s := traigo.New(t.Context(), traigo.Logger(book.logger()))
 		for range 20 {
 			traigo.Async(s, func(ctx context.Context) (int, error) { <-ctx.Done(); return 0, errLate })
 		}
 		synctest.Wait()
 		require.NoError(t, s.Close())
-		assert.Equal(t, 20, book.count(slog.LevelWarn, "late"))
-	})
-}
-
-// Those received in time leave the outcome, counted ones too.
-func TestFuturesThatWereCountedAndReceivedInTimeAreNotInTheOutcome(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := traigo.New(t.Context(), discard())
-		var all []*traigo.Future[int]
-		for range 20 {
-			all = append(all, traigo.Async(s, noAnswer))
-			synctest.Wait()
-		}
-		for _, f := range all {
-			_, err := f.Await(t.Context())
-			require.Equal(t, errBoom, err)
-		}
-		require.NoError(t, s.Close())
+		assert.Len(t, book.at(slog.LevelWarn, "late"), 20)
 	})
 }
 
@@ -369,7 +392,7 @@ func TestOthersAreAtMostSixteenWithTheStuckError(t *testing.T) {
 				e := outcome(t, s.Wait())
 				assert.Equal(t, errBoom, e.Err)
 				require.Len(t, e.Others, row.others)
-				_ = itself[*traigo.StuckError](t, e.Others[row.others-1])
+				require.Same(t, e.Others[row.others-1], as[*traigo.StuckError](t, e.Others[row.others-1]))
 				if row.more == "" {
 					assert.NotContains(t, e.Error(), " more")
 				} else {
@@ -380,8 +403,8 @@ func TestOthersAreAtMostSixteenWithTheStuckError(t *testing.T) {
 	}
 }
 
-// A panic is never a mere consequence, whatever its value: nobody panics because
-// he was canceled.
+// A panic is no consequence of the cancellation, also if its value is what the context
+// says.
 func TestPanicWithTheErrorOfTheContextIsKept(t *testing.T) {
 	for name, value := range map[string]func(ctx context.Context) error{
 		"ctx.Err()":     context.Context.Err,
@@ -405,8 +428,8 @@ func TestPanicWithTheErrorOfTheContextIsKept(t *testing.T) {
 				e := outcome(t, run(traigo.PanicAsError()))
 				assert.Equal(t, errBoom, e.Err)
 				require.Len(t, e.Others, 1)
-				panicked := itself[*traigo.PanicError](t, itself[*traigo.TaskError](t, e.Others[0]).Err)
-				require.ErrorIs(t, panicked, context.Canceled)
+				require.Same(t, e.Others[0], as[*traigo.TaskError](t, e.Others[0]))
+				require.ErrorIs(t, as[*traigo.PanicError](t, e.Others[0]), context.Canceled)
 				_ = requirePanic(t, "work", func() { _ = run() })
 			})
 		})

@@ -23,11 +23,6 @@ import (
 // Foreign code that misbehaves: it may spoil what it is called for, and nothing
 // else.
 
-// seeing is an Observer made of a function.
-type seeing func(e traigo.Event)
-
-func (see seeing) Observe(e traigo.Event) { see(e) }
-
 // goexitHandler is a slog.Handler that calls runtime.Goexit.
 type goexitHandler struct{ slog.Handler }
 
@@ -72,44 +67,6 @@ func TestGoexitOfACallbackEndsTheProgram(t *testing.T) {
 	}
 }
 
-// An observer may call back into the scope whose step it sees.
-func TestObserverMayCallBackIntoTheScope(t *testing.T) {
-	for kind := traigo.ScopeOpened; kind <= traigo.TaskEnded; kind++ {
-		if kind == traigo.TaskReady {
-			continue // of Start only
-		}
-		t.Run(kind.String(), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				calls := 0
-				var lateTasks []*traigo.Task
-				back := seeing(func(e traigo.Event) {
-					if e.Kind != kind || calls > 0 {
-						return
-					}
-					calls++
-					s := e.Scope
-					assert.NotEmpty(t, s.Snapshot().String())
-					s.SetTimeout(time.Hour)
-					fork := s.Fork()
-					fork.Finalize()
-					lateTasks = append(lateTasks, s.Spawn(untilCanceled), s.Spawn(succeed), fork.Spawn(succeed))
-					s.Finalize()
-					s.Cancel(nil)
-				})
-				s := traigo.New(t.Context(), traigo.Observe(back))
-				s.Spawn(succeed)
-				synctest.Wait()
-				require.NoError(t, s.Wait())
-				require.NoError(t, s.CheckInvariants())
-				assert.Equal(t, 1, calls)
-				for _, task := range lateTasks {
-					assert.True(t, closed(task.Done()))
-				}
-			})
-		})
-	}
-}
-
 // vicious errors panic in every method that somebody may call on them.
 type vicious struct{}
 
@@ -125,8 +82,8 @@ func (vicious) Timeout() bool { panic("Timeout panics") }
 
 func (vicious) Temporary() bool { panic("Temporary panics") }
 
-// What cannot be looked into is not a mere consequence: it is kept, and the
-// scope ends as ever.
+// An error whose methods panic counts as more than a consequence: it is kept, and the scope
+// ends as with any error.
 func TestErrorWhoseMethodsPanicIsAnErrorLikeAnyOther(t *testing.T) {
 	asTask := func(err error) error { return &traigo.TaskError{Task: "work", Err: err} }
 	for name, row := range map[string]struct {
@@ -181,18 +138,18 @@ func TestErrorWhoseMethodsPanicIsAnErrorLikeAnyOther(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var s *traigo.Scope
-				var book logbook
+				book := newRecords()
 				err := traigo.Run(t.Context(), func(_ context.Context, own *traigo.Scope) error {
 					s = own
 					return row.body(s)
-				}, book.logger())
+				}, traigo.Logger(book.logger()))
 				require.Equal(t, traigo.Closed, s.State())
 				require.NoError(t, s.CheckInvariants())
 				if row.want == nil {
 					assert.NoError(t, err)
 					return
 				}
-				// assert.Equal would print them, were they to differ.
+				// assert.Equal would call their methods to print a difference.
 				assert.True(t, assert.ObjectsAreEqual(row.want, outcome(t, err).Unwrap()))
 			})
 		})
@@ -205,7 +162,7 @@ func TestErrorWhoseMethodsPanicDoesNotHideATimeout(t *testing.T) {
 			s.Spawn(func(ctx context.Context) error { <-ctx.Done(); return vicious{} }, traigo.Timeout(time.Second))
 			return nil
 		}, discard())
-		late := as[*traigo.TimeoutError](t, itself[*traigo.TaskError](t, outcome(t, err).Err).Err)
+		late := as[*traigo.TimeoutError](t, outcome(t, err).Err)
 		assert.Equal(t, time.Second, late.After)
 	})
 }
@@ -226,10 +183,11 @@ func TestPanicWithAnErrorWhoseMethodsPanicIsRaised(t *testing.T) {
 	})
 }
 
-// A context of a foreign make may end with an error that == panics for.
+// A context of a type that this package does not know may end with an error that ==
+// panics for.
 func TestContextThatEndsWithAnUncomparableErrorDoesNoHarm(t *testing.T) {
 	for name, body := range map[string]func(ctx context.Context, s *traigo.Scope) error{
-		"nil":         nobody,
+		"nil":         emptyBody,
 		"ctx.Err()":   func(ctx context.Context, _ *traigo.Scope) error { return ctx.Err() },
 		"the context": func(ctx context.Context, _ *traigo.Scope) error { return context.Cause(ctx) },
 		"another":     func(context.Context, *traigo.Scope) error { return uncomparable{"another"} },
@@ -239,12 +197,12 @@ func TestContextThatEndsWithAnUncomparableErrorDoesNoHarm(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				outer := &odd{Context: t.Context(), done: make(chan struct{})}
+				outer := &customContext{Context: t.Context(), done: make(chan struct{})}
 				outer.end(uncomparable{"outer"})
 				e := outcome(t, traigo.Run(outer, body))
-				assert.Equal(t, traigo.ParentCanceled, itself[*traigo.Cancellation](t, e.Err).Kind)
+				assert.Equal(t, traigo.ParentCanceled, as[*traigo.Cancellation](t, e.Err).Kind)
 				assert.Equal(t, uncomparable{"outer"}, as[uncomparable](t, e))
-				assert.NotErrorIs(t, e, uncomparable{"outer"}, "nobody can tell")
+				assert.NotErrorIs(t, e, uncomparable{"outer"}, "== panics, so that it cannot be found")
 			})
 		})
 	}
@@ -308,60 +266,4 @@ func TestContextThatCannotBeAskedForLabelsKeepsNoTaskFromRunning(t *testing.T) {
 			})
 		}
 	}
-}
-
-func TestGoexitOfOnDoneHangsNobody(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		ran := 0
-		require.NoError(t, traigo.Run(t.Context(), func(_ context.Context, s *traigo.Scope) error {
-			for range 3 {
-				s.Spawn(func(context.Context) error { return errBoom }, traigo.OnDone(func(error) {
-					ran++
-					runtime.Goexit()
-				}))
-				synctest.Wait()
-			}
-			return nil
-		}))
-		assert.Equal(t, 3, ran)
-	})
-}
-
-// Nobody gets the outcome of a Run whose body calls Goexit: what is in it
-// besides is logged.
-func TestGoexitOfTheBodyLosesNothing(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var book logbook
-		done := make(chan struct{})
-		go func() {
-			defer close(done)
-			_ = traigo.Run(t.Context(), func(_ context.Context, s *traigo.Scope) error {
-				s.Spawn(func(ctx context.Context) error { <-ctx.Done(); return errLate })
-				runtime.Goexit()
-				return nil
-			}, book.logger())
-		}()
-		<-done
-		assert.Equal(t, 1, book.count(8, "late"))
-	})
-}
-
-// The scopes to finalize are those that are there when Stopping is closed.
-func TestShutdownDoesNotEndAForkThatOpensMeanwhile(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := traigo.New(t.Context(), traigo.Observe(seeing(func(e traigo.Event) {
-			if e.Kind == traigo.ScopeFinalized && e.Scope.Name() == "main" {
-				time.Sleep(time.Second)
-			}
-		})), traigo.Name("main"))
-		s.Spawn(func(ctx context.Context) error {
-			<-traigo.Stopping(ctx)
-			fork := s.Fork()
-			time.Sleep(2 * time.Second)
-			assert.NoError(t, fork.Spawn(succeed).Wait(ctx))
-			return fork.Wait()
-		})
-		synctest.Wait()
-		require.NoError(t, s.Shutdown(context.Background()))
-	})
 }

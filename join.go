@@ -208,9 +208,7 @@ func allOf(path string, outcome error, failures []error) *Error {
 // when there is room for it, and none after ctx has ended. It panics if in or fn is
 // nil.
 func Map[In, Out any](ctx context.Context, in iter.Seq[In], fn func(context.Context, In) (Out, error), opts ...ScopeOption) ([]Out, error) {
-	mustHaveContext("Map", ctx)
-	mustHaveFunc("Map", in != nil, "the items")
-	mustHaveFunc("Map", fn != nil, "the function for each item")
+	mustBeFeedable("Map", ctx, in != nil, fn != nil, opts)
 	var futures []*Future[Out]
 	var path string
 	var short error // it was ended before all items were pulled
@@ -233,6 +231,15 @@ func Map[In, Out any](ctx context.Context, in iter.Seq[In], fn func(context.Cont
 		err = short // a function has ended the scope quietly
 	}
 	return values(path, err, futures)
+}
+
+func mustBeFeedable(call string, ctx context.Context, hasItems, hasFunc bool, opts []ScopeOption) {
+	mustHaveContext(call, ctx)
+	mustHaveFunc(call, hasItems, "the items")
+	mustHaveFunc(call, hasFunc, "the function for each item")
+	for _, o := range opts {
+		mustHaveOption(call, o != nil)
+	}
 }
 
 // withName puts the name of a join before the options, one of which may be another.
@@ -306,9 +313,7 @@ func feed[In any](ctx context.Context, w window, in iter.Seq[In], spawn func(i i
 // the loop is left. An in that blocks should end with ctx, or leaving the loop has
 // to wait for it. It panics if in or fn is nil.
 func AsCompleted[In, Out any](ctx context.Context, in iter.Seq[In], fn func(context.Context, In) (Out, error), opts ...ScopeOption) iter.Seq2[Out, error] {
-	mustHaveContext("AsCompleted", ctx)
-	mustHaveFunc("AsCompleted", in != nil, "the items")
-	mustHaveFunc("AsCompleted", fn != nil, "the function for each item")
+	mustBeFeedable("AsCompleted", ctx, in != nil, fn != nil, opts)
 	return func(yield func(Out, error) bool) {
 		c := &consumer[Out]{yield: yield, total: -1, wake: make(chan struct{}, 1)}
 		err := Run(ctx, func(ctx context.Context, s *Scope) error {

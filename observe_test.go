@@ -5,9 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
-	"os"
-	"os/exec"
-	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -83,7 +80,7 @@ func TestLoggingGivesSuppressedErrorsAtWarn(t *testing.T) {
 		synctest.Wait()
 		require.NoError(t, s.Close(), "a quiet end stays quiet")
 		warned := book.from(slog.LevelWarn)
-		require.Len(t, warned, 1, "what merely follows from the end is no error")
+		require.Len(t, warned, 1, "a consequence of the end is no error")
 		assert.Equal(t, slog.LevelWarn, warned[0].Level)
 		assert.Equal(t, "s", warned[0].Attrs["scope"])
 		assert.Equal(t, "s/late", warned[0].Attrs["task"])
@@ -110,11 +107,7 @@ func TestLoggingOfIgnoredFailuresIsForDebugging(t *testing.T) {
 		s := traigo.New(t.Context(), traigo.Logger(book.logger()))
 		s.Spawn(failing(0, errBoom), traigo.Bubble(false))
 		require.NoError(t, s.Wait())
-		found := false
-		for _, r := range book.at(slog.LevelDebug) {
-			found = found || mentions(r.Text, "boom")
-		}
-		assert.True(t, found)
+		assert.NotEmpty(t, book.at(slog.LevelDebug, "boom"))
 		assert.Empty(t, book.from(slog.LevelDebug+1))
 	})
 }
@@ -139,7 +132,7 @@ func TestLoggingByDefaultIsForWarningsOnly(t *testing.T) {
 func TestInheritedObserversAddUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		top, one, two := new(story), new(story), new(story)
-		// Several at the top: those of the children must not end up in each other's place.
+		// With several observers at the top, the children might append to one array.
 		s := traigo.New(t.Context(), traigo.Name("s"), traigo.Observe(top), traigo.Observe(new(story)), traigo.Observe(new(story)))
 		children := []*traigo.Scope{
 			s.Fork(traigo.Name("one"), traigo.Observe(one)),
@@ -147,7 +140,7 @@ func TestInheritedObserversAddUp(t *testing.T) {
 		}
 		for _, child := range children {
 			child.Spawn(func(ctx context.Context) error {
-				return traigo.Run(ctx, func(context.Context, *traigo.Scope) error { return nil }, traigo.Name("below"))
+				return traigo.Run(ctx, emptyBody, traigo.Name("below"))
 			})
 			require.NoError(t, child.Wait())
 		}
@@ -189,39 +182,6 @@ func TestInheritedLoggersAreReplaced(t *testing.T) {
 	})
 }
 
-func TestInheritedPanicAsErrorReachesDownOnly(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := traigo.New(t.Context(), traigo.PanicAsError())
-		below := s.Fork().Fork()
-		below.Spawn(panicking("oops"))
-		_ = as[*traigo.PanicError](t, below.Wait())
-		require.NoError(t, s.Close())
-
-		s = traigo.New(t.Context())
-		child := s.Fork(traigo.PanicAsError())
-		child.Spawn(panicking("oops"))
-		_ = as[*traigo.PanicError](t, child.Wait())
-		s.Spawn(panicking("oops"), traigo.Name("work"))
-		_ = requirePanic(t, "work", func() { _ = s.Wait() })
-	})
-}
-
-// requireOneWarning checks that one WARN that names the scope is logged when 10 s have passed, and no more.
-func requireOneWarning(t *testing.T, book *records, path string) {
-	t.Helper()
-	time.Sleep(10*time.Second - time.Nanosecond)
-	synctest.Wait()
-	assert.Empty(t, book.from(slog.LevelWarn), "too early")
-	time.Sleep(time.Nanosecond)
-	synctest.Wait()
-	time.Sleep(time.Hour)
-	synctest.Wait()
-	warned := book.from(slog.LevelWarn)
-	require.Len(t, warned, 1, "once")
-	assert.Equal(t, slog.LevelWarn, warned[0].Level)
-	assert.Contains(t, warned[0].Text, path)
-}
-
 func TestLoggingOfABlockedSpawn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		book := newRecords()
@@ -231,7 +191,7 @@ func TestLoggingOfABlockedSpawn(t *testing.T) {
 			return nil
 		})
 		requireOneWarning(t, book, "crowded")
-		require.NoError(t, s.Close(), "cancel lets it go")
+		require.NoError(t, s.Close(), "the cancellation ends the blocked Spawn")
 	})
 }
 
@@ -247,86 +207,8 @@ func TestLoggingOfASpawnThatHadToWaitABit(t *testing.T) {
 	})
 }
 
-// Nothing gets a body out of this, nor the test out of its bubble: so it is a program of its
-// own, which ends with the warning.
-func TestLoggingOfABodyThatWaitsForItsScope(t *testing.T) {
-	const variable, code = "TRAIGO_BODY_WAITS", 7
-	rootIsClosed := os.Getenv(variable)
-	if rootIsClosed == "" {
-		self, err := os.Executable()
-		require.NoError(t, err)
-		for _, value := range []string{"false", "true"} {
-			cmd := exec.CommandContext(t.Context(), self, "-test.run=^TestLoggingOfABodyThatWaitsForItsScope$")
-			cmd.Env = append(os.Environ(), variable+"="+value)
-			out, err := cmd.CombinedOutput()
-			assert.Equal(t, code, as[*exec.ExitError](t, err).ExitCode(), "%s", out)
-		}
-		return
-	}
-	synctest.Test(t, func(t *testing.T) {
-		begin, ctx := time.Now(), t.Context()
-		if rootIsClosed == "true" {
-			root := traigo.New(ctx)
-			ctx = context.WithoutCancel(root.Context())
-			require.NoError(t, root.Close())
-		}
-		_ = traigo.Run(ctx, func(_ context.Context, s *traigo.Scope) error { return s.Wait() },
-			traigo.Name("circle"), traigo.Logger(slog.New(exiting{newRecords(), func(message string) {
-				if time.Since(begin) == 10*time.Second && strings.Contains(message, `circle"`) && strings.Contains(message, "the body of") {
-					os.Exit(code)
-				}
-			}})))
-	})
-}
-
-// exiting is a handler that shows each warning to a function.
-type exiting struct {
-	slog.Handler
-	see func(message string)
-}
-
-func (h exiting) Handle(_ context.Context, r slog.Record) error {
-	if r.Level >= slog.LevelWarn {
-		h.see(r.Message)
-	}
-	return nil
-}
-
-func TestLoggingOfAWaitForItself(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		book := newRecords()
-		s := traigo.New(t.Context(), traigo.Name("circle"), traigo.Logger(book.logger()))
-		s.Spawn(func(ctx context.Context) error {
-			_ = traigo.Current(ctx).Wait()
-			return nil
-		}, traigo.CancelTimeout(time.Second))
-		time.Sleep(time.Hour)
-		synctest.Wait()
-		warned := book.from(slog.LevelWarn)
-		assert.Len(t, warned, 1, "once")
-		for _, r := range warned {
-			assert.Equal(t, slog.LevelWarn, r.Level)
-			assert.Contains(t, r.Text, "circle")
-		}
-		// Being given up is what gets it out of this: the scope closes, so its Wait returns.
-		require.Len(t, stuckTasks(s.Close()), 1)
-	})
-}
-
-func TestLoggingOfWaitsOfOthersIsSilent(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		book := newRecords()
-		s := traigo.New(t.Context(), traigo.Logger(book.logger()))
-		other := s.Fork()
-		other.Spawn(lasting(time.Hour))
-		s.Spawn(func(context.Context) error { return other.Wait() })
-		require.NoError(t, s.Wait())
-		assert.Empty(t, book.from(slog.LevelWarn))
-	})
-}
-
-// A trace is an observer that checks, event by event, that the story of each
-// scope is a path of the state table and that of each task its life.
+// A trace is an Observer that checks each event: the events of a scope have to be a path
+// through the state table, and those of a task have to come in the order of its life.
 type trace struct {
 	mu     sync.Mutex
 	scopes map[*traigo.Scope]traigo.State
@@ -405,7 +287,7 @@ func (tr *trace) fault(e traigo.Event, what string) {
 	tr.faults = append(tr.faults, fmt.Errorf("scope %d: %v %s", e.Scope.ID(), e.Kind, what))
 }
 
-// check is called when Run has returned: the story must be complete.
+// check is called when Run has returned, and checks that the events are complete.
 func (tr *trace) check() []error {
 	tr.mu.Lock()
 	defer tr.mu.Unlock()
@@ -423,9 +305,9 @@ func (tr *trace) check() []error {
 	return tr.faults
 }
 
-// An observer's story of any program is a path of the state table, and complete
-// when Run returns. Whoever looks for a race here: effects applied in another
-// order than decided were seen in one of some 20,000 runs.
+// For any program, the events that an observer receives are a path through the state
+// table, and complete when Run returns. A race is rare here: effects that were applied in
+// another order than decided have been seen in one of some 20,000 runs.
 func TestObserverHearsAPathOfTheStateTable(t *testing.T) {
 	runs := 20_000
 	if testing.Short() {
@@ -447,4 +329,42 @@ func TestEventKindsAreWordsInJSON(t *testing.T) {
 	text, err := json.Marshal(map[string]any{"event": traigo.TaskEnded, "cause": traigo.TimedOut})
 	require.NoError(t, err)
 	assert.JSONEq(t, `{"event": "task ended", "cause": "timeout"}`, string(text))
+}
+
+// An observer may call methods of the scope whose event it receives.
+func TestObserverMayCallBackIntoTheScope(t *testing.T) {
+	for kind := traigo.ScopeOpened; kind <= traigo.TaskEnded; kind++ {
+		if kind == traigo.TaskReady {
+			continue // of Start only
+		}
+		t.Run(kind.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				calls := 0
+				var lateTasks []*traigo.Task
+				back := seeing(func(e traigo.Event) {
+					if e.Kind != kind || calls > 0 {
+						return
+					}
+					calls++
+					s := e.Scope
+					assert.NotEmpty(t, s.Snapshot().String())
+					s.SetTimeout(time.Hour)
+					fork := s.Fork()
+					fork.Finalize()
+					lateTasks = append(lateTasks, s.Spawn(untilCanceled), s.Spawn(succeed), fork.Spawn(succeed))
+					s.Finalize()
+					s.Cancel(nil)
+				})
+				s := traigo.New(t.Context(), traigo.Observe(back))
+				s.Spawn(succeed)
+				synctest.Wait()
+				require.NoError(t, s.Wait())
+				require.NoError(t, s.CheckInvariants())
+				assert.Equal(t, 1, calls)
+				for _, task := range lateTasks {
+					assert.True(t, closed(task.Done()))
+				}
+			})
+		})
+	}
 }

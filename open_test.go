@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"runtime"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -39,14 +41,11 @@ func TestRunAndNewAppearAsChildren(t *testing.T) {
 	})
 }
 
-// A Run that were a participant of its own would keep the parent alive.
+// If a Run were a participant of the parent, the parent would wait for it.
 func TestRunIsPartOfTheTaskThatCallsIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var (
-			book  logbook
-			inner error
-		)
-		start := time.Now()
+		var inner error
+		book, start := newRecords(), time.Now()
 		require.NoError(t, traigo.Run(t.Context(), func(_ context.Context, s *traigo.Scope) error {
 			s.Spawn(func(ctx context.Context) error {
 				inner = traigo.Run(ctx, func(ctx context.Context, _ *traigo.Scope) error {
@@ -65,46 +64,58 @@ func TestRunIsPartOfTheTaskThatCallsIt(t *testing.T) {
 				return nil
 			})
 			return nil
-		}, book.logger())
+		}, traigo.Logger(book.logger()))
 		require.NoError(t, err, "the failure is the calling task's to report")
 		require.ErrorIs(t, inner, errBoom)
-		assert.Zero(t, book.count(slog.LevelWarn, ""))
-		assert.Zero(t, book.count(slog.LevelError, ""), "it was returned, so it is not lost")
+		assert.Empty(t, book.from(slog.LevelWarn), "it was returned, so it is not lost")
 	})
 }
 
-func TestNewIsCanceledAndJoinedByItsParent(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		start := time.Now()
-		var (
-			child *traigo.Scope
-			told  time.Duration
-		)
-		require.NoError(t, traigo.Run(t.Context(), func(ctx context.Context, s *traigo.Scope) error {
-			child = traigo.New(ctx)
-			child.Spawn(func(ctx context.Context) error {
-				<-ctx.Done()
-				told = time.Since(start)
-				time.Sleep(time.Second)
-				return nil
-			})
-			s.Spawn(func(context.Context) error { time.Sleep(time.Second); return nil })
-			return nil
-		}))
-		assert.Equal(t, time.Second, told, "the parent does not wait for it while finalizing")
-		assert.Equal(t, 2*time.Second, time.Since(start), "the parent joins it")
-		assert.Equal(t, traigo.Closed, child.State())
-		assert.True(t, closed(child.Done()))
-	})
-}
-
-// context.WithoutCancel hands on the scope and keeps its end to itself.
-func TestNewUnderAShieldedContextDoesNotOutliveItsParent(t *testing.T) {
-	background := func(ctx context.Context) error {
-		<-ctx.Done()
-		time.Sleep(time.Second)
-		return nil
+func TestRunReturnsWhenEverythingHasEnded(t *testing.T) {
+	rows := []struct {
+		name     string
+		leave    func() error // how the body ends
+		canceled bool         // whether that cancels its tasks
+	}{
+		{"return", func() error { return nil }, false},
+		{"error", func() error { return errBoom }, true},
+		{"panic", func() error { panic("boom") }, true},
+		{"Goexit", func() error { runtime.Goexit(); return nil }, true},
 	}
+	for _, row := range rows {
+		t.Run(row.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var ended, canceled atomic.Bool
+				start := time.Now()
+				left := make(chan struct{})
+				go func() { // a Goexit of the body ends the goroutine
+					defer close(left)
+					defer func() {
+						assert.True(t, ended.Load(), "the task ended before Run did")
+						assert.Equal(t, time.Second, time.Since(start))
+					}()
+					_ = raised(func() {
+						_ = traigo.Run(t.Context(), func(_ context.Context, s *traigo.Scope) error {
+							s.Spawn(func(ctx context.Context) error {
+								time.Sleep(time.Second)
+								canceled.Store(ctx.Err() != nil)
+								ended.Store(true)
+								return nil
+							})
+							return row.leave()
+						})
+					})
+				}()
+				<-left
+				assert.Equal(t, row.canceled, canceled.Load())
+			})
+		})
+	}
+}
+
+// A context made by context.WithoutCancel carries the scope, but does not end with it.
+func TestNewUnderAShieldedContextDoesNotOutliveItsParent(t *testing.T) {
+	background := cleaning(time.Second, nil)
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()
 		var early, late, last *traigo.Scope
@@ -112,7 +123,7 @@ func TestNewUnderAShieldedContextDoesNotOutliveItsParent(t *testing.T) {
 			early = traigo.New(context.WithoutCancel(ctx))
 			early.Spawn(func(ctx context.Context) error {
 				_ = background(ctx)
-				last = traigo.New(context.WithoutCancel(s.Context())) // canceled at once: nothing else is left
+				last = traigo.New(context.WithoutCancel(s.Context())) // s is canceling, so this is canceled at once
 				return nil
 			})
 			s.Spawn(func(ctx context.Context) error {
@@ -145,6 +156,39 @@ func TestNewIsItsOwnersToWaitFor(t *testing.T) {
 	})
 }
 
+// The end of a task ends what was derived from its context, except a scope of New: its
+// owner ends it, and the scope above cancels and joins it.
+func TestNewInATaskOutlivesTheTask(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := traigo.New(t.Context())
+		var inner *traigo.Scope
+		task := s.Spawn(func(ctx context.Context) error { inner = traigo.New(ctx); return nil })
+		require.NoError(t, task.Wait(t.Context()))
+		synctest.Wait()
+		assert.Equal(t, traigo.Open, inner.State())
+		assert.NoError(t, inner.Context().Err())
+		s.Cancel(errBoom)
+		assert.Error(t, inner.Context().Err(), "before Cancel returns")
+		require.ErrorIs(t, s.Close(), errBoom)
+		require.ErrorIs(t, inner.Close(), errBoom)
+	})
+}
+
+func TestNewInATaskEndsWhenTheTaskIsCanceled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := traigo.New(t.Context())
+		task := s.Spawn(func(ctx context.Context) error {
+			inner := traigo.New(ctx)
+			<-inner.Done()
+			return inner.Err()
+		})
+		synctest.Wait()
+		task.Cancel(errBoom)
+		require.ErrorIs(t, task.Wait(t.Context()), errBoom)
+		require.NoError(t, s.Close())
+	})
+}
+
 func TestRunUnderAContextThatIsAlreadyCanceled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancelCause(t.Context())
@@ -162,11 +206,11 @@ func TestRunUnderAContextThatIsAlreadyCanceled(t *testing.T) {
 	})
 }
 
-// The first event of a scope shows it to observers before whoever opens it has
-// it: what they do to it then comes after its opening.
+// Observers see the first event of a scope before the call that opens it has returned.
+// What they do to the scope then happens after its opening.
 
-// openings are the ways to open a scope below another, each with what it gives
-// once the scope, ended by an observer, has closed.
+// openings are the ways to open a scope below another. An observer ends the scope as it
+// opens; each function returns it, and its outcome, when it has closed.
 var openings = map[string]func(t *testing.T, parent *traigo.Scope, opts ...traigo.ScopeOption) (*traigo.Scope, error){
 	"New": func(_ *testing.T, parent *traigo.Scope, opts ...traigo.ScopeOption) (*traigo.Scope, error) {
 		s := traigo.New(parent.Context(), opts...)
@@ -224,8 +268,8 @@ func TestObserverMayCancelAScopeAsItOpens(t *testing.T) {
 	}
 }
 
-// withoutFinalized: the body of a Run finalizes it when it returns, which may
-// be before or after it has closed.
+// withoutFinalized lists the events of s, but not ScopeFinalized: the body of a Run
+// finalizes it when it returns, which may be before or after it has closed.
 func withoutFinalized(seen *story, s *traigo.Scope) (kinds []traigo.EventKind) {
 	for _, kind := range seen.ofScope(s) {
 		if kind != traigo.ScopeFinalized {
@@ -251,8 +295,8 @@ func TestObserverMaySpawnIntoAScopeAsItOpens(t *testing.T) {
 	})
 }
 
-// However it is ended meanwhile, the opening of a scope is what its observers
-// hear of first, and its parent closes after it.
+// ScopeOpened is the first event that every observer receives of a scope, also if the
+// scope is ended meanwhile. Its parent closes after it.
 func TestOpeningIsHeardOfFirst(t *testing.T) {
 	for name, row := range map[string]struct {
 		end  func(root *traigo.Scope)
@@ -262,7 +306,7 @@ func TestOpeningIsHeardOfFirst(t *testing.T) {
 			[]traigo.EventKind{traigo.ScopeOpened, traigo.ScopeFinalized, traigo.ScopeCanceled, traigo.ScopeClosed}},
 		"Cancel": {func(root *traigo.Scope) { root.Cancel(nil) },
 			[]traigo.EventKind{traigo.ScopeOpened, traigo.ScopeCanceled, traigo.ScopeClosed}},
-		"timeout": {func(*traigo.Scope) {}, // of the fork itself
+		"timeout": {func(*traigo.Scope) {}, // the fork's own ends it
 			[]traigo.EventKind{traigo.ScopeOpened, traigo.ScopeCanceled, traigo.ScopeClosed}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -276,7 +320,7 @@ func TestOpeningIsHeardOfFirst(t *testing.T) {
 				row.end(root)
 				time.Sleep(30 * time.Second)
 				assert.False(t, closed(root.Done()))
-				assert.Empty(t, seen.ofScope(fork), "the first observer is still at it")
+				assert.Empty(t, seen.ofScope(fork), "the first observer has not returned")
 				time.Sleep(time.Minute)
 				assert.Equal(t, row.want, seen.ofScope(fork))
 				require.NoError(t, root.Close())
@@ -299,7 +343,7 @@ func TestScopeOpenedUnderADoneContextIsHeardOfInOrder(t *testing.T) {
 	})
 }
 
-// Under a Shutdown that has begun, Stopping is closed from the first moment.
+// Under a scope whose Shutdown has begun, Stopping is closed when the scope opens.
 func TestStoppingTakenAsAScopeOpensIsClosed(t *testing.T) {
 	for name, end := range map[string]func(root *traigo.Scope){
 		"Shutdown before": func(root *traigo.Scope) {
@@ -332,42 +376,6 @@ func TestStoppingTakenAsAScopeOpensIsClosed(t *testing.T) {
 	}
 }
 
-// forkThatEnds opens a fork with one task, and returns when it has closed.
-func forkThatEnds(s *traigo.Scope, name string, task func(context.Context) error) *traigo.Scope {
-	child := s.Fork(traigo.Name(name))
-	child.Spawn(task)
-	child.Finalize()
-	<-child.Done()
-	return child
-}
-
-func TestForkIsAwaited(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		start := time.Now()
-		require.NoError(t, traigo.Run(t.Context(), func(_ context.Context, s *traigo.Scope) error {
-			child := s.Fork()
-			child.Spawn(lasting(5 * time.Second))
-			child.Finalize()
-			return nil
-		}))
-		assert.Equal(t, 5*time.Second, time.Since(start))
-	})
-}
-
-func TestForkThatNobodyEndsKeepsTheParent(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := traigo.New(t.Context())
-		child := s.Fork()
-		s.Finalize()
-		time.Sleep(time.Hour)
-		assert.Equal(t, traigo.Finalizing, s.State())
-		assert.Equal(t, traigo.Open, child.State())
-		require.NoError(t, child.Close())
-		<-s.Done()
-		require.NoError(t, s.Err())
-	})
-}
-
 func TestForkDoesNotBubble(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()
@@ -393,23 +401,21 @@ func TestForkIsReachedByTheParentsCause(t *testing.T) {
 			causes <- context.Cause(ctx)
 			return ctx.Err()
 		})
-		s.Cancel(errBoom)
-
-		cause := <-causes
-		require.ErrorIs(t, cause, errBoom)
-		why := as[*traigo.Cancellation](t, cause)
-		for why.Kind == traigo.ParentCanceled { // "is, or wraps"
-			why = as[*traigo.Cancellation](t, why.Err)
-		}
-		assert.Equal(t, traigo.Requested, why.Kind)
-		assert.Equal(t, "parent", why.Scope)
+		s.Spawn(fail, traigo.Name("work"))
 
 		err := child.Wait()
-		first, ok := as[*traigo.Error](t, err).Err.(*traigo.Cancellation) //nolint:errorlint // it must be this very one
-		require.True(t, ok, "%v", err)
-		assert.Equal(t, traigo.ParentCanceled, first.Kind)
-		require.ErrorIs(t, err, errBoom)
+		first := outcome(t, err).Err
+		why := as[*traigo.Cancellation](t, first)
+		require.Same(t, first, why)
+		assert.Equal(t, traigo.ParentCanceled, why.Kind)
 		require.ErrorIs(t, err, context.Canceled)
+		for _, err := range []error{first, <-causes} {
+			require.ErrorIs(t, err, errBoom)
+			why := cancellation(err, traigo.TaskFailed)
+			require.NotNil(t, why, "%v", err)
+			assert.Equal(t, "parent", why.Scope)
+			assert.Equal(t, "parent/work", why.Task)
+		}
 		require.ErrorIs(t, s.Wait(), errBoom)
 	})
 }
@@ -500,7 +506,7 @@ func TestForkWhoseOutcomeIsAskedForIsNotLogged(t *testing.T) {
 	}
 }
 
-// Whoever waits has asked, even if the parent is gone before it has its answer.
+// A call of Wait asks for the outcome, even if the parent closes before Wait returns.
 func TestForkThatIsWaitedForAsItFailsIsNotLogged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		book := newRecords()
@@ -515,7 +521,7 @@ func TestForkThatIsWaitedForAsItFailsIsNotLogged(t *testing.T) {
 	})
 }
 
-// Err has no outcome to give before the end: who got nil does not know.
+// Err returns nil before the end, so it does not show the failure to its caller.
 func TestForkIsNotAskedByErrBeforeItsEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		book := newRecords()
@@ -619,13 +625,7 @@ func TestForkKeepsSixteenOutcomes(t *testing.T) {
 		lost = book.at(slog.LevelError)
 		require.Len(t, lost, 18, "each of them once")
 		for i := range 18 {
-			count := 0
-			for _, r := range lost {
-				if mentions(r.Text, fmt.Sprintf("parent/fork%d.", i)) {
-					count++
-				}
-			}
-			assert.Equal(t, 1, count, "fork%d", i)
+			assert.Len(t, book.at(slog.LevelError, fmt.Sprintf("parent/fork%d.", i)), 1)
 		}
 	})
 }
@@ -659,40 +659,32 @@ func TestForkOfAnEndedScopeIsClosed(t *testing.T) {
 				assert.True(t, closed(task.Done()))
 				require.ErrorIs(t, task.Err(), traigo.ErrRefused)
 				require.ErrorIs(t, s.Wait(), errBoom)
-				require.NotErrorIs(t, s.Err(), traigo.ErrRefused, "it is no matter of the parent's")
+				require.NotErrorIs(t, s.Err(), traigo.ErrRefused, "the refusal of a fork is not part of the parent's outcome")
 			})
 		})
 	}
-}
-
-func TestForkOfAFinalizingScopeIsAccepted(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		start := time.Now()
-		s := traigo.New(t.Context())
-		s.Spawn(func(context.Context) error {
-			time.Sleep(time.Second)
-			child := s.Fork()
-			child.Spawn(lasting(time.Second))
-			child.Finalize()
-			return nil
-		})
-		require.NoError(t, s.Wait())
-		assert.Equal(t, 2*time.Second, time.Since(start))
-	})
 }
 
 func TestNewUnderAScopeIsNotWaitedForButJoined(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()
 		var side *traigo.Scope
+		var canceled time.Duration
 		require.NoError(t, traigo.Run(t.Context(), func(ctx context.Context, s *traigo.Scope) error {
 			side = traigo.New(ctx, traigo.Name("side"))
-			side.Spawn(cleaning(3*time.Second, nil))
+			side.Spawn(func(ctx context.Context) error {
+				<-ctx.Done()
+				canceled = time.Since(start)
+				time.Sleep(3 * time.Second)
+				return nil
+			})
 			s.Spawn(lasting(2 * time.Second))
 			return nil
 		}, traigo.Name("parent")))
-		assert.Equal(t, 5*time.Second, time.Since(start), "canceled when the rest was done, then joined")
+		assert.Equal(t, 2*time.Second, canceled, "when the rest was done: the parent does not wait for it while finalizing")
+		assert.Equal(t, 5*time.Second, time.Since(start), "the parent joins it")
 		assert.Equal(t, "parent/side", side.Path())
+		assert.Equal(t, traigo.Closed, side.State())
 		assert.True(t, closed(side.Done()))
 		assert.Equal(t, traigo.ParentCanceled, as[*traigo.Cancellation](t, side.Err()).Kind)
 	})
@@ -711,21 +703,7 @@ func TestNewUnderAScopeIsJoinedWhenTheParentFails(t *testing.T) {
 	})
 }
 
-func TestNewUnderAShieldedContextIsJoinedAllTheSame(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		start := time.Now()
-		var side *traigo.Scope
-		require.NoError(t, traigo.Run(t.Context(), func(ctx context.Context, _ *traigo.Scope) error {
-			side = traigo.New(context.WithoutCancel(ctx))
-			side.Spawn(cleaning(3*time.Second, nil))
-			return nil
-		}))
-		assert.True(t, closed(side.Done()))
-		assert.Equal(t, 3*time.Second, time.Since(start))
-	})
-}
-
-// Run gives its outcome to its caller: the parent has no part in it.
+// Run returns its outcome to its caller. So the parent neither logs nor raises it.
 func TestForkRulesAreNotForRun(t *testing.T) {
 	rows := map[string]func(ctx context.Context) error{
 		"a failure that is dealt with": func(ctx context.Context) error {
@@ -763,7 +741,7 @@ func TestForkRulesAreNotForRun(t *testing.T) {
 	}
 }
 
-// A fork that nobody finalizes keeps its parent for ever: not without a word.
+// A parent waits for ever for a fork that nobody finalizes, and says so in the log.
 func TestForkThatNobodyFinalizesIsLogged(t *testing.T) {
 	for name, row := range map[string]struct {
 		busy bool
@@ -771,8 +749,7 @@ func TestForkThatNobodyFinalizesIsLogged(t *testing.T) {
 	}{"idle": {false, 1}, "busy": {true, 0}} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				var book logbook
-				begin := time.Now()
+				book, begin := newRecords(), time.Now()
 				require.NoError(t, traigo.Run(t.Context(), func(_ context.Context, s *traigo.Scope) error {
 					forgotten := s.Fork(traigo.Name("forgotten"))
 					if row.busy {
@@ -780,29 +757,25 @@ func TestForkThatNobodyFinalizesIsLogged(t *testing.T) {
 					}
 					time.AfterFunc(time.Hour, forgotten.Finalize)
 					return nil
-				}, traigo.Name("main"), book.logger()))
+				}, traigo.Name("main"), traigo.Logger(book.logger())))
 				assert.Equal(t, time.Hour, time.Since(begin))
-				assert.Equal(t, row.want, book.count(slog.LevelWarn, "main/forgotten"))
+				assert.Len(t, book.at(slog.LevelWarn, "main/forgotten"), row.want)
 			})
 		})
 	}
 }
 
-// Among more failed forks than are kept, a panic is not let go with a log line.
+// The parent keeps the outcomes of 16 failed forks. A panic is kept beyond that.
 func TestForkThatPanickedIsRaisedAlsoWhenItIsTheOldestOfMany(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := traigo.New(t.Context(), discard())
-		s.Fork().Spawn(func(context.Context) error { panic(errBoom) })
+		s.Fork().Spawn(panicking(errBoom))
 		synctest.Wait()
 		for range 20 {
 			s.Fork().Spawn(fail)
 			synctest.Wait()
 		}
-		defer func() {
-			err, _ := recover().(error)
-			require.ErrorIs(t, err, errBoom)
-		}()
-		_ = s.Wait()
-		t.Error("Wait has not panicked")
+		err, _ := raised(func() { _ = s.Wait() }).(error)
+		require.ErrorIs(t, err, errBoom)
 	})
 }

@@ -19,21 +19,6 @@ import (
 	"github.com/traigo/traigo"
 )
 
-// requirePanic checks that f raises the panic of this task, with its stack, once.
-func requirePanic(t *testing.T, task string, f func()) *traigo.PanicError {
-	t.Helper()
-	value := raised(f)
-	require.IsType(t, (*traigo.PanicError)(nil), value)
-	panicked := value.(*traigo.PanicError)
-	assert.Equal(t, task, path.Base(panicked.Task), "the path of the task")
-	assert.NotEqual(t, task, panicked.Task, "the path of the task")
-	text := panicked.Error()
-	assert.Equal(t, 1, strings.Count(text, "panicOnPurpose"), "the original stack, once:\n%s", text)
-	assert.Equal(t, 1, strings.Count(text, "[running"), "no other stack:\n%s", text)
-	assert.Equal(t, 1, strings.Count(text, `"`+panicked.Task+`"`), "the path, once:\n%s", text)
-	return panicked
-}
-
 func TestPanicOfATaskIsRaisedAgain(t *testing.T) {
 	waits := map[string]func(t *testing.T){
 		"Run": func(t *testing.T) {
@@ -226,7 +211,8 @@ func TestPanicAsErrorMakesItAnOrdinaryFailure(t *testing.T) {
 	})
 }
 
-// What was an ordinary failure below does not become a panic by being passed on.
+// With PanicAsError the panic of a task is a failure. Who returns that error further up
+// has not panicked.
 func TestPanicAsErrorThatIsPassedOnStaysAnError(t *testing.T) {
 	rows := map[string]func(ctx context.Context, s *traigo.Scope, below *traigo.Task) error{
 		"by a task": func(_ context.Context, s *traigo.Scope, below *traigo.Task) error {
@@ -254,6 +240,23 @@ func TestPanicAsErrorThatIsPassedOnStaysAnError(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestInheritedPanicAsErrorReachesDownOnly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := traigo.New(t.Context(), traigo.PanicAsError())
+		below := s.Fork().Fork()
+		below.Spawn(panicking("oops"))
+		_ = as[*traigo.PanicError](t, below.Wait())
+		require.NoError(t, s.Close())
+
+		s = traigo.New(t.Context())
+		child := s.Fork(traigo.PanicAsError())
+		child.Spawn(panicking("oops"))
+		_ = as[*traigo.PanicError](t, child.Wait())
+		s.Spawn(panicking("oops"), traigo.Name("work"))
+		_ = requirePanic(t, "work", func() { _ = s.Wait() })
+	})
 }
 
 func TestPanicIsNotHiddenByWhoOwnsTheError(t *testing.T) {
@@ -363,10 +366,6 @@ func TestGoexitOfTheBodyContinuesAfterTheJoin(t *testing.T) {
 	})
 }
 
-type observerFunc func(traigo.Event)
-
-func (f observerFunc) Observe(e traigo.Event) { f(e) }
-
 func TestPanicOfAnObserverHarmsNobodyElse(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		before, after, book := new(story), new(story), newRecords()
@@ -377,7 +376,7 @@ func TestPanicOfAnObserverHarmsNobodyElse(t *testing.T) {
 			child.Spawn(failing(0, errBoom))
 			assert.ErrorIs(t, child.Wait(), errBoom)
 			return nil
-		}, traigo.Observe(before), traigo.Observe(observerFunc(func(traigo.Event) { panic("bad observer") })),
+		}, traigo.Observe(before), traigo.Observe(seeing(func(traigo.Event) { panic("bad observer") })),
 			traigo.Observe(after), traigo.Logger(book.logger()))
 		require.NoError(t, err)
 		require.NoError(t, task.Err())
@@ -401,12 +400,17 @@ func TestPanicOfOnDoneHarmsNobodyElse(t *testing.T) {
 				book := newRecords()
 				s := traigo.New(t.Context(), traigo.Logger(book.logger()))
 				sibling := s.Spawn(func(ctx context.Context) error { return traigo.Sleep(ctx, time.Minute) })
-				task := s.Spawn(lasting(0), traigo.OnDone(callback))
-				<-task.Done()
+				called := 0
+				count := func(err error) { called++; callback(err) }
+				for range 3 {
+					s.Spawn(fail, traigo.OnDone(count))
+					synctest.Wait()
+				}
+				task := s.Spawn(succeed, traigo.OnDone(count))
 				synctest.Wait()
-				require.NoError(t, task.Err(), "the task itself has done well")
-				// Whether the callback's panic then reaches who waits is not the
-				// question here: it must not hang, nor be lost.
+				assert.Equal(t, 4, called)
+				require.NoError(t, task.Err(), "the task itself has succeeded")
+				// Wait may raise the panic of the callback, or log it. It must return.
 				var err error
 				value := raised(func() { err = s.Wait() })
 				assert.True(t, closed(sibling.Done()))
@@ -421,7 +425,7 @@ func TestPanicOfOnDoneHarmsNobodyElse(t *testing.T) {
 	}
 }
 
-// In a process of its own, as nothing else tells what a crash shows.
+// What a crash prints can be seen only in a process of its own.
 func TestPanicThatNobodyRecoversCrashesTheProcess(t *testing.T) {
 	const variable = "TRAIGO_TEST_CRASH"
 	inATask := func(s *traigo.Scope) { s.Spawn(panicking(errBoom), traigo.Name("work")) }
@@ -447,13 +451,14 @@ func TestPanicThatNobodyRecoversCrashesTheProcess(t *testing.T) {
 	if crash := crashes[os.Getenv(variable)]; crash != nil {
 		slog.SetDefault(slog.New(slog.DiscardHandler)) // where the panic is logged at once
 		// On a goroutine of its own: package testing has words to say on panics of tests.
+		// On a goroutine of its own, so that package testing adds nothing to the panic.
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
 			_ = traigo.Run(context.Background(), crash)
 		}()
 		<-done
-		select {} // the crash has run the deferred call, and is about to end the process
+		select {} // until the crash ends the process: it has run the deferred call already
 	}
 
 	self, err := os.Executable()

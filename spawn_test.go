@@ -15,40 +15,6 @@ import (
 	"github.com/traigo/traigo"
 )
 
-func TestTaskStartsWithoutWaitingForAnother(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		const n = 300
-		require.NoError(t, traigo.Run(t.Context(), func(_ context.Context, s *traigo.Scope) error {
-			var barrier sync.WaitGroup
-			barrier.Add(n)
-			for range n {
-				s.Spawn(func(context.Context) error {
-					barrier.Done()
-					barrier.Wait()
-					return nil
-				})
-			}
-			return nil
-		}))
-	})
-}
-
-func TestTaskStartsWhileItsSpawnerRunsOn(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		require.NoError(t, traigo.Run(t.Context(), func(_ context.Context, s *traigo.Scope) error {
-			s.Spawn(func(context.Context) error {
-				for range 3 {
-					started := make(chan struct{})
-					s.Spawn(func(context.Context) error { close(started); return nil })
-					<-started
-				}
-				return nil
-			})
-			return nil
-		}))
-	})
-}
-
 func TestAcceptedTaskRunsExactlyOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const spawners, each = 4, 200
@@ -109,7 +75,7 @@ func TestRefusedTaskNeverRuns(t *testing.T) {
 	}{
 		{"canceling", traigo.Canceling, errOuter, traigo.Requested, func(t *testing.T) *traigo.Scope {
 			s := traigo.New(t.Context())
-			s.Spawn(func(ctx context.Context) error { <-ctx.Done(); time.Sleep(time.Second); return nil })
+			s.Spawn(cleaning(time.Second, nil))
 			s.Cancel(errOuter)
 			return s
 		}},
@@ -174,15 +140,6 @@ func TestTrySpawnRunsWhatItAccepts(t *testing.T) {
 	})
 }
 
-// spawner spawns from within an observation.
-type spawner struct{ spawn func() }
-
-func (o spawner) Observe(e traigo.Event) {
-	if e.Kind == traigo.TaskStarted && e.Task.Name() == "observed" {
-		o.spawn()
-	}
-}
-
 func TestSpawnIsLegalFromAnywhere(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var (
@@ -216,76 +173,14 @@ func TestSpawnIsLegalFromAnywhere(t *testing.T) {
 			s.Spawn(succeed, traigo.OnDone(func(error) { spawn("OnDone") }))
 			s.Spawn(succeed, traigo.Name("observed"))
 			return traigo.Sleep(ctx, time.Second)
-		}, traigo.Observe(spawner{func() { spawn("Observer") }}), discard()))
+		}, traigo.Observe(seeing(func(e traigo.Event) {
+			if e.Kind == traigo.TaskStarted && e.Task.Name() == "observed" {
+				spawn("Observer")
+			}
+		})), discard()))
 		assert.ElementsMatch(t, []string{
 			"body", "task", "body below", "task below", "goroutine", "timer", "AfterFunc", "OnDone", "Observer",
 		}, ran)
-	})
-}
-
-func TestTaskContextIsTheScopes(t *testing.T) {
-	type key struct{}
-	synctest.Test(t, func(t *testing.T) {
-		deadline := time.Now().Add(time.Minute)
-		outer := context.WithValue(t.Context(), key{}, "value")
-		s := traigo.New(outer, traigo.Timeout(time.Minute))
-		var task *traigo.Task
-		spawned := make(chan struct{})
-		task = s.Spawn(func(ctx context.Context) error {
-			<-spawned
-			assert.Equal(t, "value", ctx.Value(key{}))
-			at, ok := ctx.Deadline()
-			assert.True(t, ok)
-			assert.Equal(t, deadline, at)
-			assert.Same(t, s, traigo.Current(ctx))
-			assert.Same(t, task, traigo.CurrentTask(ctx))
-			assert.NoError(t, ctx.Err())
-			<-ctx.Done()
-			assert.ErrorIs(t, context.Cause(ctx), errBoom)
-			return nil
-		})
-		close(spawned)
-		time.Sleep(time.Second)
-		s.Cancel(errBoom)
-		require.ErrorIs(t, s.Wait(), errBoom)
-		assert.Nil(t, traigo.Current(outer))
-		assert.Nil(t, traigo.CurrentTask(outer))
-	})
-}
-
-func TestValuesAreTakenAndCancellationIsNot(t *testing.T) {
-	type key struct{}
-	synctest.Test(t, func(t *testing.T) {
-		other := traigo.New(context.WithValue(t.Context(), key{}, "request"), traigo.Timeout(time.Second), discard())
-		got := make(chan context.Context, 1)
-		other.Spawn(func(ctx context.Context) error { got <- ctx; return nil })
-		otherCtx, cancel := context.WithTimeout(<-got, time.Second)
-		defer cancel()
-		other.Cancel(errBoom)
-		<-other.Done()
-		require.Error(t, otherCtx.Err())
-
-		s := traigo.New(context.WithValue(t.Context(), key{}, "scope"), traigo.Name("here"))
-		task := s.Spawn(func(ctx context.Context) error {
-			assert.Equal(t, "request", ctx.Value(key{}))
-			assert.NoError(t, ctx.Err())
-			assert.False(t, closed(ctx.Done()))
-			_, ok := ctx.Deadline()
-			assert.False(t, ok, "a deadline is cancellation too")
-			assert.Same(t, s, traigo.Current(ctx))
-			assert.Equal(t, "here/work", traigo.CurrentTask(ctx).Path())
-
-			derived, cancel := context.WithTimeout(ctx, time.Hour)
-			defer cancel()
-			assert.NoError(t, derived.Err())
-			<-derived.Done()
-			assert.ErrorIs(t, context.Cause(derived), errOuter)
-			return nil
-		}, traigo.Values(otherCtx), traigo.Name("work"))
-		synctest.Wait()
-		s.Cancel(errOuter)
-		require.NoError(t, task.Wait(t.Context()))
-		require.ErrorIs(t, s.Wait(), errOuter)
 	})
 }
 
@@ -436,15 +331,7 @@ func TestStartOnAnEndedScopeIsRefused(t *testing.T) {
 	})
 }
 
-func TestStartRefusesNil(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := traigo.New(t.Context())
-		requireMisuse(t, func() { _, _ = s.Start(t.Context(), nil) })
-		require.NoError(t, s.Close())
-	})
-}
-
-// A context that has ended wins over everything: fn is not run.
+// If the context has ended before the call, Start does not run fn, and returns the cause.
 func TestStartUnderAnEndedContextStartsNothing(t *testing.T) {
 	for name, fn := range map[string]func(ctx context.Context, ready func()) error{
 		"ready": func(ctx context.Context, ready func()) error { ready(); return untilCanceled(ctx) },
@@ -471,8 +358,9 @@ func TestStartUnderAnEndedContextStartsNothing(t *testing.T) {
 	}
 }
 
-// The caller has left: a ready that comes after that is none, and what the task
-// has to say besides its cancellation is told with the cause.
+// The context of Start's caller ends, so Start returns the cause. A call of ready after
+// that has no effect. An error of the task that is more than a consequence of its
+// cancellation is returned beside the cause.
 func TestStartIsNotReadyAfterItsCallerHasLeft(t *testing.T) {
 	for name, row := range map[string]struct {
 		end  error

@@ -17,8 +17,8 @@ import (
 	"github.com/traigo/traigo"
 )
 
-// Random trees on the real scheduler and clock, where goroutines run at the
-// same time; trace_test.go runs them in bubbles. A failure names the seed.
+// Random trees on the real scheduler and clock. observe_test.go runs them in bubbles, many
+// more of them. A failure names the seed.
 func TestStressRandomTrees(t *testing.T) {
 	runs := 400
 	if testing.Short() {
@@ -33,8 +33,8 @@ func TestStressRandomTrees(t *testing.T) {
 	}
 }
 
-// Spawning, forking, canceling and looking, all at once: everything accepted
-// runs, everything refused does not, and the scope ends.
+// Goroutines spawn, fork, cancel and take Snapshots at the same time. Every task that was
+// accepted runs, none that was refused does, and the scope ends.
 func TestStressSpawnAgainstCancel(t *testing.T) {
 	rounds := 100
 	if testing.Short() || raceEnabled {
@@ -67,7 +67,7 @@ func TestStressSpawnAgainstCancel(t *testing.T) {
 	}
 }
 
-// What has been waited for is not in a snapshot any more.
+// A fork that has been waited for is not in a Snapshot any more.
 func TestStressClosedForksAreNotInTheSnapshot(t *testing.T) {
 	parent := traigo.New(context.Background())
 	for range 2000 {
@@ -79,78 +79,7 @@ func TestStressClosedForksAreNotInTheSnapshot(t *testing.T) {
 	require.NoError(t, parent.Close())
 }
 
-// Each task waits for the next one: none may be kept from starting by another.
-func TestStressRingOfWaitingTasks(t *testing.T) {
-	const size = 2000
-	links := make([]chan struct{}, size+1)
-	for i := range links {
-		links[i] = make(chan struct{})
-	}
-	err := traigo.Run(context.Background(), func(ctx context.Context, s *traigo.Scope) error {
-		for i := range size {
-			s.Spawn(func(context.Context) error {
-				<-links[i+1]
-				close(links[i])
-				return nil
-			})
-		}
-		s.Spawn(func(context.Context) error { close(links[size]); return nil })
-		<-links[0]
-		return nil
-	})
-	require.NoError(t, err)
-}
-
-// Panics and Goexits take their goroutine with them, but no accepted task.
-func TestStressDyingWorkersStrandNobody(t *testing.T) {
-	const size = 5000
-	var ran atomic.Int64
-	err := traigo.Run(context.Background(), func(_ context.Context, s *traigo.Scope) error {
-		for i := range size {
-			s.Spawn(func(context.Context) error {
-				ran.Add(1)
-				switch i % 3 {
-				case 0:
-					runtime.Goexit()
-				case 1:
-					panic("dying")
-				}
-				return nil
-			}, traigo.Bubble(false))
-			if i%100 == 0 {
-				runtime.Gosched()
-			}
-		}
-		return nil
-	}, traigo.PanicAsError())
-	require.NoError(t, err, "nothing bubbles")
-	require.EqualValues(t, size, ran.Load())
-}
-
-// A task that never yields does not keep the others from starting.
-func TestStressSpinningTaskBlocksNobody(t *testing.T) {
-	if runtime.GOMAXPROCS(0) == 1 {
-		t.Skip("with one P the scheduler preempts a spinning goroutine only every 10 ms")
-	}
-	err := traigo.Run(context.Background(), func(_ context.Context, s *traigo.Scope) error {
-		var stop atomic.Bool
-		s.Spawn(func(context.Context) error {
-			for !stop.Load() { // spin
-			}
-			return nil
-		})
-		for range 100 {
-			if err := s.Spawn(func(context.Context) error { return nil }).Wait(context.Background()); err != nil {
-				return err
-			}
-		}
-		stop.Store(true)
-		return nil
-	})
-	require.NoError(t, err)
-}
-
-// Nothing is left of a Run: no goroutine but those that are on their way out.
+// Run leaves no goroutines. Those that are about to exit have a while to do so.
 func TestStressLeavesNoGoroutine(t *testing.T) {
 	before := runtime.NumGoroutine()
 	for seed := range 20 {
@@ -164,9 +93,9 @@ func TestStressLeavesNoGoroutine(t *testing.T) {
 	}
 }
 
-// A program is a random tree of scopes and tasks, the same for the same seed
-// (what the scheduler makes of it is not). It keeps book of what it has been
-// promised: that every accepted function runs exactly once.
+// A program is a random tree of scopes and tasks, the same for the same seed, but for the
+// order in which the scheduler runs it. It counts the functions that are accepted and
+// those that have run, which have to be the same.
 type program struct {
 	mu       sync.Mutex
 	rand     *rand.Rand
@@ -215,7 +144,7 @@ func (p *program) fault(err error) {
 	p.faults = append(p.faults, err)
 }
 
-// run is the root. Its timeout ends what waits for its end.
+// run opens the root. The tasks that wait to be canceled end by its timeout.
 func (p *program) run(ctx context.Context, opts ...traigo.ScopeOption) error {
 	return traigo.Run(ctx, p.body, append(opts, traigo.PanicAsError(), traigo.Timeout(20*time.Millisecond))...)
 }

@@ -13,11 +13,11 @@ import (
 	"github.com/traigo/traigo"
 )
 
-// One tree, and synctest bubbles here and there in it. Channels, timers and
-// WaitGroups belong to the bubble they come from, and using them from elsewhere is
-// the end of the process: so a scope has none that nobody there has asked for.
+// One tree of scopes, of which parts are used in synctest bubbles. A channel, a timer and a
+// WaitGroup belong to the bubble in which they were made, and their use outside of it ends
+// the process. So a scope makes them only when code in its bubble asks for them.
 
-// busy is a fork that runs for a second, and has begun to.
+// busy opens a fork with a task that runs for a second, and has started.
 func busy(s *traigo.Scope) *traigo.Scope {
 	f := s.Fork()
 	f.Spawn(lasting(time.Second))
@@ -58,7 +58,7 @@ func TestBubbleMayRunUnderAScopeFromOutside(t *testing.T) {
 	}))
 }
 
-// Each has its own clock: the waits of one are no matter of the other.
+// Each bubble has its own clock. A wait in one of them does not hold up the other.
 func TestBubblesMayShareAScope(t *testing.T) {
 	s := traigo.New(context.Background())
 	waiting, hour := make(chan struct{}), make(chan struct{})
@@ -72,7 +72,7 @@ func TestBubblesMayShareAScope(t *testing.T) {
 				go func() { assert.NoError(t, f.Wait()) }()
 				synctest.Wait()
 				waiting <- struct{}{}
-				<-hour // not of this bubble: its clock stands
+				<-hour // made outside of the bubble, so that its clock stands still
 				close(end)
 			})
 		})
@@ -91,8 +91,8 @@ func TestBubblesMayShareAScope(t *testing.T) {
 	require.NoError(t, s.Close())
 }
 
-// A bubble that has come and gone leaves nothing behind that says: somebody
-// looks after those who wait.
+// One watcher warns of all that wait too long. That of a bubble which has ended does not
+// keep another bubble from having one.
 func TestBubbleDoesNotSilenceTheWarningOfAnother(t *testing.T) {
 	book := newRecords()
 	s := traigo.New(context.Background(), traigo.Logger(book.logger()))

@@ -2,6 +2,8 @@ package traigo_test
 
 import (
 	"context"
+	"fmt"
+	"log/slog"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -12,7 +14,7 @@ import (
 	"github.com/traigo/traigo"
 )
 
-// serving is a task that works until it is asked to stop, and then takes d.
+// serving is a task that runs until it is asked to stop, and for another d after that.
 func serving(d time.Duration) func(context.Context) error {
 	return func(ctx context.Context) error {
 		select {
@@ -172,14 +174,14 @@ func TestStoppingIsClosedByCancel(t *testing.T) {
 	})
 }
 
-// A fork that a task opens to clean up with is there for as long as the task
-// needs it, and is then ended with whatever is in it.
+// A fork that a task opens during a Shutdown, to clean up with, stays open until the task
+// ends it.
 func TestShutdownLeavesLaterForksToWhoOpensThem(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := traigo.New(t.Context())
 		s.Spawn(func(ctx context.Context) error {
 			<-traigo.Stopping(ctx)
-			synctest.Wait() // the walk down the tree is over
+			synctest.Wait() // Shutdown has finalized all scopes that it has found
 			fork := s.Fork()
 			for range 3 {
 				assert.NoError(t, fork.Spawn(succeed).Wait(ctx))
@@ -195,9 +197,30 @@ func TestShutdownLeavesLaterForksToWhoOpensThem(t *testing.T) {
 	})
 }
 
+// Shutdown finalizes the scopes that are open when it closes Stopping, and no others.
+func TestShutdownDoesNotEndAForkThatOpensMeanwhile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := traigo.New(t.Context(), traigo.Observe(seeing(func(e traigo.Event) {
+			if e.Kind == traigo.ScopeFinalized && e.Scope.Name() == "main" {
+				time.Sleep(time.Second)
+			}
+		})), traigo.Name("main"))
+		s.Spawn(func(ctx context.Context) error {
+			<-traigo.Stopping(ctx)
+			fork := s.Fork()
+			time.Sleep(2 * time.Second)
+			assert.NoError(t, fork.Spawn(succeed).Wait(ctx))
+			return fork.Wait()
+		})
+		synctest.Wait()
+		require.NoError(t, s.Shutdown(context.Background()))
+	})
+}
+
 func TestShutdownEndsLaterForksThatNobodyEnds(t *testing.T) {
 	for name, leave := range map[string]func(s, fork *traigo.Scope){
 		"empty":      func(_, _ *traigo.Scope) {},
+		"working":    func(_, fork *traigo.Scope) { fork.Spawn(lasting(time.Second)) },
 		"with forks": func(_, fork *traigo.Scope) { fork.Fork().Fork() },
 		"background": func(_, fork *traigo.Scope) { fork.Spawn(untilCanceled, traigo.Awaited(false)) },
 		"one in it":  func(_, fork *traigo.Scope) { fork.Spawn(func(context.Context) error { fork.Fork(); return nil }) },
@@ -227,10 +250,8 @@ func TestStoppingIsNilWithoutAScope(t *testing.T) {
 	assert.Nil(t, traigo.Stopping(t.Context()))
 }
 
-// Corners that belong to no single paragraph.
-
-// A task that shuts its own scope down gets an error instead of a deadlock, and
-// the shutdown goes on without it.
+// A task that calls Shutdown of a scope that it is part of gets an error, because waiting
+// would be a deadlock. The scope is shut down all the same.
 func TestShutdownByAPartOfTheScopeIsAnError(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		require.NoError(t, traigo.Run(t.Context(), func(ctx context.Context, s *traigo.Scope) error {
@@ -244,7 +265,8 @@ func TestShutdownByAPartOfTheScopeIsAnError(t *testing.T) {
 	})
 }
 
-// The bare context of a scope may be anybody's.
+// The context of a scope that New has opened does not say that its holder is part of the
+// scope: any code may have it.
 func TestShutdownWithTheContextOfTheScopeIsNoMistake(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := traigo.New(t.Context())
@@ -255,17 +277,120 @@ func TestShutdownWithTheContextOfTheScopeIsNoMistake(t *testing.T) {
 	})
 }
 
-func TestShutdownEndsForksThatComeLater(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := traigo.New(t.Context())
-		s.Spawn(func(ctx context.Context) error {
-			<-traigo.Stopping(ctx)
-			fork := s.Fork()
-			fork.Spawn(func(ctx context.Context) error { return traigo.Sleep(ctx, time.Second) })
-			return nil
+func TestWaitingForOneselfIsAnError(t *testing.T) {
+	type key struct{}
+	rows := []struct {
+		name string
+		wait func(ctx context.Context, self *traigo.Future[int]) error
+	}{
+		{"Wait", func(ctx context.Context, self *traigo.Future[int]) error { return self.Task().Wait(ctx) }},
+		{"Await", func(ctx context.Context, self *traigo.Future[int]) error {
+			_, err := self.Await(ctx)
+			return err
+		}},
+		{"derived context", func(ctx context.Context, self *traigo.Future[int]) error {
+			ctx, cancel := context.WithTimeout(context.WithValue(ctx, key{}, 1), time.Hour)
+			defer cancel()
+			return self.Task().Wait(ctx)
+		}},
+		{"body of Run in the task", func(ctx context.Context, self *traigo.Future[int]) error {
+			return traigo.Run(ctx, func(ctx context.Context, _ *traigo.Scope) error { return self.Task().Wait(ctx) })
+		}},
+		{"task of a Run in the task", func(ctx context.Context, self *traigo.Future[int]) error {
+			return traigo.Run(ctx, func(_ context.Context, s *traigo.Scope) error {
+				s.Spawn(func(ctx context.Context) error { return self.Task().Wait(ctx) })
+				return nil
+			})
+		}},
+	}
+	for _, row := range rows {
+		t.Run(row.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				start := time.Now()
+				s := traigo.New(t.Context())
+				var (
+					self  *traigo.Future[int]
+					ready = make(chan struct{})
+				)
+				self = traigo.Async(s, func(ctx context.Context) (int, error) {
+					<-ready
+					assert.Error(t, row.wait(ctx, self))
+					return 42, nil
+				})
+				close(ready)
+				value, err := self.Await(t.Context())
+				require.NoError(t, err)
+				assert.Equal(t, 42, value)
+				assert.Zero(t, time.Since(start))
+				require.NoError(t, s.Wait())
+			})
 		})
-		begin := time.Now()
-		require.NoError(t, s.Shutdown(context.Background()))
-		assert.Equal(t, time.Second, time.Since(begin))
+	}
+}
+
+// A body that waits for its own scope does so for ever. So these tests leave a goroutine
+// behind, which their bubbles report.
+func TestLoggingOfABodyThatWaitsForItsScope(t *testing.T) {
+	for name, row := range map[string]struct {
+		open func(t *testing.T, logger traigo.ScopeOption) context.Context
+		want string
+	}{
+		"of a root": {func(t *testing.T, logger traigo.ScopeOption) context.Context {
+			t.Helper()
+			return traigo.New(t.Context(), traigo.Name("root"), logger).Context()
+		}, `the body of "root/circle"`},
+		"below a root that has closed": {func(t *testing.T, logger traigo.ScopeOption) context.Context {
+			t.Helper()
+			root := traigo.New(t.Context(), logger)
+			require.NoError(t, root.Close())
+			return context.WithoutCancel(root.Context())
+		}, `the body of "scope#`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			left := raised(func() {
+				synctest.Test(t, func(t *testing.T) {
+					book := newRecords()
+					ctx := row.open(t, traigo.Logger(book.logger()))
+					go func() {
+						_ = traigo.Run(ctx, func(_ context.Context, s *traigo.Scope) error { return s.Wait() }, traigo.Name("circle"))
+					}()
+					requireOneWarning(t, book, row.want)
+				})
+			})
+			assert.Contains(t, fmt.Sprint(left), "blocked goroutines remain")
+		})
+	}
+}
+
+func TestLoggingOfAWaitForItself(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		book := newRecords()
+		s := traigo.New(t.Context(), traigo.Name("circle"), traigo.Logger(book.logger()))
+		s.Spawn(func(ctx context.Context) error {
+			_ = traigo.Current(ctx).Wait()
+			return nil
+		}, traigo.CancelTimeout(time.Second))
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		warned := book.from(slog.LevelWarn)
+		assert.Len(t, warned, 1, "once")
+		for _, r := range warned {
+			assert.Equal(t, slog.LevelWarn, r.Level)
+			assert.Contains(t, r.Text, "circle")
+		}
+		// When the task has been given up the scope closes, so that its Wait returns.
+		require.Len(t, stuckTasks(s.Close()), 1)
+	})
+}
+
+func TestLoggingOfWaitsOfOthersIsSilent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		book := newRecords()
+		s := traigo.New(t.Context(), traigo.Logger(book.logger()))
+		other := s.Fork()
+		other.Spawn(lasting(time.Hour))
+		s.Spawn(func(context.Context) error { return other.Wait() })
+		require.NoError(t, s.Wait())
+		assert.Empty(t, book.from(slog.LevelWarn))
 	})
 }

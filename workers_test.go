@@ -3,13 +3,16 @@ package traigo_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"runtime"
+	"runtime/pprof"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -17,9 +20,12 @@ import (
 	"github.com/traigo/traigo"
 )
 
-// Short tasks share goroutines. None of them may notice.
+// Short tasks share goroutines. No task may be able to tell.
 
-func TestRingOfTasksEachWaitingForTheNextEnds(t *testing.T) {
+// Each task waits for one that is spawned later. If any of them had to wait for another
+// to end before it could start, all would wait for ever: the bubble then reports a
+// deadlock, which is how this test fails.
+func TestTaskStartsWithoutWaitingForAnother(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const n = 2000
 		var ring [n + 1]chan struct{}
@@ -29,7 +35,7 @@ func TestRingOfTasksEachWaitingForTheNextEnds(t *testing.T) {
 		require.NoError(t, traigo.Run(t.Context(), func(_ context.Context, s *traigo.Scope) error {
 			for i := range n {
 				s.Spawn(func(context.Context) error {
-					<-ring[i+1] // closed by the next one, which is spawned later
+					<-ring[i+1]
 					close(ring[i])
 					return nil
 				})
@@ -41,12 +47,32 @@ func TestRingOfTasksEachWaitingForTheNextEnds(t *testing.T) {
 	})
 }
 
+func TestTaskStartsWhileItsSpawnerRunsOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		require.NoError(t, traigo.Run(t.Context(), func(_ context.Context, s *traigo.Scope) error {
+			s.Spawn(func(context.Context) error {
+				for range 3 {
+					started := make(chan struct{})
+					s.Spawn(func(context.Context) error { close(started); return nil })
+					<-started
+				}
+				return nil
+			})
+			return nil
+		}))
+	})
+}
+
+// The tasks that compute occupy all processors until the last task has run. If that one
+// waited for their goroutines, only the timer would end them, and the test would fail.
 func TestTaskThatComputesHoldsNobodyUp(t *testing.T) {
+	var enough, tooLate atomic.Bool
+	guard := time.AfterFunc(30*time.Second, func() { tooLate.Store(true); enough.Store(true) })
+	defer guard.Stop()
 	require.NoError(t, traigo.Run(t.Context(), func(_ context.Context, s *traigo.Scope) error {
-		var enough atomic.Bool
 		for range runtime.GOMAXPROCS(0) {
 			s.Spawn(func(context.Context) error {
-				for !enough.Load() { // calls nothing, and gives up nothing
+				for !enough.Load() { // no call, so that the goroutine never yields by itself
 				}
 				return nil
 			})
@@ -54,6 +80,7 @@ func TestTaskThatComputesHoldsNobodyUp(t *testing.T) {
 		s.Spawn(func(context.Context) error { enough.Store(true); return nil })
 		return nil
 	}))
+	assert.False(t, tooLate.Load(), "the last task has not started within 30 s")
 }
 
 func TestTaskInASystemCallHoldsNobodyUp(t *testing.T) {
@@ -75,9 +102,16 @@ func TestTaskInASystemCallHoldsNobodyUp(t *testing.T) {
 }
 
 func TestTasksThatTakeTheirGoroutineAwayStrandNobody(t *testing.T) {
-	for name, leave := range map[string]func(){
-		"runtime.Goexit": runtime.Goexit,
-		"panic":          func() { panic("gone") },
+	goexit, panics := func(int) { runtime.Goexit() }, func(int) { panic("gone") }
+	for name, leave := range map[string]func(i int){
+		"runtime.Goexit": goexit,
+		"panic":          panics,
+		"both in turn": func(i int) {
+			if i%2 == 0 {
+				goexit(i)
+			}
+			panics(i)
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -85,11 +119,11 @@ func TestTasksThatTakeTheirGoroutineAwayStrandNobody(t *testing.T) {
 				var runs [n]atomic.Int32
 				s := traigo.New(t.Context(), traigo.PanicAsError())
 				for i := range n {
-					// OnDone: or the first of them would be the end of the scope.
+					// The error belongs to OnDone, so that it does not cancel the scope.
 					s.Spawn(func(context.Context) error {
 						runs[i].Add(1)
 						if i%3 == 0 {
-							leave()
+							leave(i)
 						}
 						return nil
 					}, traigo.OnDone(func(error) {}))
@@ -103,8 +137,8 @@ func TestTasksThatTakeTheirGoroutineAwayStrandNobody(t *testing.T) {
 	}
 }
 
-// The goroutine of a task that has ended brings an observer the news of that: the
-// tasks after it are not kept waiting.
+// The goroutine of a task that has ended calls the observers. Tasks that are accepted
+// after it start on another goroutine, and do not wait until the observers return.
 func TestObserverThatTakesItsTimeHoldsNoTaskUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var later *traigo.Task
@@ -125,13 +159,14 @@ func TestObserverThatTakesItsTimeHoldsNoTaskUp(t *testing.T) {
 	})
 }
 
-// goroutineID is the number that a stack trace begins with.
+// goroutineID returns the number with which a stack trace of this goroutine begins.
 func goroutineID() string {
 	var head [64]byte
 	return strings.Fields(string(head[:runtime.Stack(head[:], false)]))[1]
 }
 
-// Short tasks share goroutines; nothing else runs on a dedicated one.
+// Other short tasks share goroutines. No other task runs on the goroutine of a
+// dedicated one.
 func TestDedicatedTaskHasAGoroutineToItself(t *testing.T) {
 	const tasks = 200
 	var mu sync.Mutex
@@ -164,4 +199,86 @@ func TestDedicatedTaskHasAGoroutineToItself(t *testing.T) {
 		assert.NotContains(t, used, dedicated)
 		return nil
 	}))
+}
+
+func parkForLabels(release <-chan struct{}) { <-release }
+
+// parkedLabels counts the goroutines that are in parkForLabels, by their labels.
+func parkedLabels(t *testing.T) map[string]int {
+	t.Helper()
+	var profile strings.Builder
+	require.NoError(t, pprof.Lookup("goroutine").WriteTo(&profile, 1))
+	counts := map[string]int{}
+	for record := range strings.SplitSeq(profile.String(), "\n\n") {
+		if !strings.Contains(record, ".parkForLabels+") {
+			continue
+		}
+		n, labels := 0, ""
+		for line := range strings.Lines(record) {
+			if rest, ok := strings.CutPrefix(line, "# labels: "); ok {
+				labels = strings.TrimSpace(rest)
+			} else if strings.Contains(line, " @ ") {
+				_, err := fmt.Sscanf(line, "%d @", &n)
+				require.NoError(t, err)
+			}
+		}
+		counts[labels] += n
+	}
+	return counts
+}
+
+func TestTaskBeginsWithTheLabelsOfItsContext(t *testing.T) {
+	who := func(who string) context.Context {
+		if who == "" {
+			return context.Background()
+		}
+		return pprof.WithLabels(context.Background(), pprof.Labels("who", who))
+	}
+	rows := []struct {
+		name  string
+		scope string // label of its context
+		opts  []traigo.TaskOption
+		want  string
+	}{
+		{"no labels", "", nil, ""},
+		{"the scope's", "scope", nil, `{"who":"scope"}`},
+		{"Values'", "scope", []traigo.TaskOption{traigo.Values(who("values"))}, `{"who":"values"}`},
+		{"Values' in a scope without", "", []traigo.TaskOption{traigo.Values(who("values"))}, `{"who":"values"}`},
+		{"Values without", "scope", []traigo.TaskOption{traigo.Values(who(""))}, ""},
+		{"a goroutine's own", "scope", []traigo.TaskOption{traigo.Dedicated()}, `{"who":"scope"}`},
+	}
+	for _, row := range rows {
+		t.Run(row.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				const n = 30
+				// A goroutine that a go statement starts inherits these.
+				pprof.SetGoroutineLabels(who("spawner"))
+				defer pprof.SetGoroutineLabels(context.Background())
+
+				s := traigo.New(who(row.scope))
+				stain := func(context.Context) error { pprof.SetGoroutineLabels(who("another task")); return nil }
+				release := make(chan struct{})
+				park := func(context.Context) error { parkForLabels(release); return nil }
+				for range n {
+					s.Spawn(stain, row.opts...)
+				}
+				synctest.Wait()
+				for range n {
+					s.Spawn(stain, row.opts...)
+					s.Spawn(park, row.opts...)
+				}
+				// Spawned by a task, whose goroutine may run the new task itself.
+				for range n {
+					s.Spawn(func(ctx context.Context) error {
+						s.Spawn(park, row.opts...)
+						return stain(ctx)
+					}, row.opts...)
+				}
+				synctest.Wait()
+				assert.Equal(t, map[string]int{row.want: 2 * n}, parkedLabels(t))
+				close(release)
+				require.NoError(t, s.Wait())
+			})
+		})
+	}
 }

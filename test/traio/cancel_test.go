@@ -101,22 +101,15 @@ func TestTraioCancelCancellingGoingBad(t *testing.T) {
 }
 
 func TestTraioCancelJoinCancel(t *testing.T) {
-	for name, wait := range map[string]func(*traigo.Scope) error{
-		"wait":        (*traigo.Scope).Wait,
-		"wait within": func(s *traigo.Scope) error { return waitWithin(s, time.Second) },
-	} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				start := time.Now()
-				s := traigo.New(t.Context())
-				s.Spawn(traioLong)
-				time.Sleep(100 * ms)
-				s.Cancel(nil)
-				assert.NoError(t, wait(s))
-				assertTook(t, 100*ms, start)
-			})
-		})
-	}
+	eachWait(t, func(t *testing.T, wait func(*traigo.Scope) error) {
+		start := time.Now()
+		s := traigo.New(t.Context())
+		s.Spawn(traioLong)
+		time.Sleep(100 * ms)
+		s.Cancel(nil)
+		assert.NoError(t, wait(s))
+		assertTook(t, 100*ms, start)
+	})
 }
 
 func TestTraioCancelNotJoinedYet(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -12,9 +13,9 @@ import (
 	"github.com/traigo/traigo"
 )
 
-// The tests of traio, told again in Go: one for each, in files named after
-// traio's. docs/traio.md has the table. traio's clock is real and its limits
-// are loose; here the clock is fake, and elapsed times are exact.
+// The tests of traio, written again in Go: one for each, in files named after traio's.
+// docs/traio.md has the table. In traio the clock is real, and times are compared within
+// limits. Here the clock is that of a bubble, and elapsed times are exact.
 
 const ms = time.Millisecond
 
@@ -111,13 +112,26 @@ func assertOthers(t *testing.T, err error, want ...error) {
 	}
 }
 
-// waitWithin is asyncio.wait_for for a scope, but for one thing: a scope that
-// takes too long is not canceled by it.
+// waitWithin waits for a scope as asyncio.wait_for does, except that it does not cancel a
+// scope that takes too long.
 func waitWithin(s *traigo.Scope, d time.Duration) error {
 	select {
 	case <-s.Done():
 		return s.Err()
 	case <-time.After(d):
 		return context.DeadlineExceeded
+	}
+}
+
+// eachWait runs f in a bubble for each way to wait for a scope.
+func eachWait(t *testing.T, f func(t *testing.T, wait func(*traigo.Scope) error)) {
+	t.Helper()
+	for name, wait := range map[string]func(*traigo.Scope) error{
+		"wait":        (*traigo.Scope).Wait,
+		"wait within": func(s *traigo.Scope) error { return waitWithin(s, time.Second) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { f(t, wait) })
+		})
 	}
 }

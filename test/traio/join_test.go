@@ -105,7 +105,7 @@ func TestTraioJoinTaskRaises(t *testing.T) {
 	})
 }
 
-// Where a waiter gives up, its task runs on, and the error is not lost.
+// When the time of a waiter is over, the task runs on, and its error is not lost.
 func TestTraioJoinTaskRaisesWaitFor(t *testing.T) {
 	for _, row := range []struct {
 		patience time.Duration
@@ -293,7 +293,7 @@ func TestTraioJoinNotWaitedWithTimeout(t *testing.T) {
 	})
 }
 
-// traio's task ends at the very moment of the timeout; here either is first.
+// In traio the task ends at the very moment of the timeout. Here there is a row for each order.
 func TestTraioJoinNotWaitedButClean(t *testing.T) {
 	for _, row := range []struct {
 		name       string

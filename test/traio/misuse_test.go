@@ -10,8 +10,8 @@ import (
 	"github.com/traigo/traigo"
 )
 
-// A number or a string does not compile where a function belongs: what is left
-// to get wrong at run time is a nil one.
+// The compiler rejects a number or a string in place of a function. Only a nil function
+// can be passed, which is wrong at run time.
 func TestTraioMisuseTaskNotAwaitable(t *testing.T) {
 	for name, misuse := range map[string]func(s *traigo.Scope){
 		"Spawn":    func(s *traigo.Scope) { s.Spawn(nil) },

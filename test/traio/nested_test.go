@@ -145,30 +145,23 @@ func TestTraioNestedForkRaisesCatch(t *testing.T) {
 }
 
 func TestTraioNestedCancelJoin(t *testing.T) {
-	for name, wait := range map[string]func(*traigo.Scope) error{
-		"wait":        (*traigo.Scope).Wait,
-		"wait within": func(s *traigo.Scope) error { return waitWithin(s, time.Second) },
-	} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				start := time.Now()
-				parent := traigo.New(t.Context())
-				child := parent.Fork()
-				child.Spawn(traioLong)
-				time.Sleep(100 * ms)
+	eachWait(t, func(t *testing.T, wait func(*traigo.Scope) error) {
+		start := time.Now()
+		parent := traigo.New(t.Context())
+		child := parent.Fork()
+		child.Spawn(traioLong)
+		time.Sleep(100 * ms)
 
-				child.Cancel(nil)
-				parent.Cancel(nil)
-				assert.NoError(t, wait(parent))
-				assert.NoError(t, child.Err(), "it ended quietly, before the parent did")
-				assertTook(t, 100*ms, start)
-			})
-		})
-	}
+		child.Cancel(nil)
+		parent.Cancel(nil)
+		assert.NoError(t, wait(parent))
+		assert.NoError(t, child.Err(), "it ended quietly, before the parent did")
+		assertTook(t, 100*ms, start)
+	})
 }
 
-// Whoever stops waiting for a scope has not canceled it: traio needs a shield
-// for that.
+// A caller that stops waiting for a scope does not cancel it. traio needs a shield for
+// that.
 func TestTraioNestedCancelWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()
