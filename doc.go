@@ -33,11 +33,39 @@
 // does not: the scope waits for it, says so in the log after ten seconds, and
 // goes on without it only if there is a [CancelTimeout].
 //
-// A scope hands itself down by the context: [Current] returns it. Functions
+// A scope is found by the context: [Current] returns it. Functions
 // that are given a context can so spawn into the scope they run in.
 //
-// A panic of a task cancels its scope at once and is raised again where the
+// A panic of a task cancels its scope at once, is logged, and is raised again where the
 // scope is waited for; see [PanicError] and [PanicAsError].
+//
+// # The files
+//
+// The source is meant to be read in this order; each file is a chapter.
+//
+//	scope.go     the type Scope, its invariants, and what can be asked of it
+//	open.go      Run, New and Fork: the tree, and the body of Run
+//	task.go      the type Task: its state, its result, and waiting for it
+//	spawn.go     Spawn, TrySpawn, Async and Start, until a task is accepted
+//	workers.go   how accepted tasks get goroutines, run, and are retired
+//	options.go   every option, and what a wrong call says
+//	state.go     the states of scopes and tasks, as a table
+//	end.go       how a scope ends, and what follows from that
+//	cause.go     why it ended, and which errors say no more than that
+//	failure.go   the error of a task finds its owner
+//	outcome.go   what a scope collects, and its outcome
+//	errors.go    the types of errors, and their texts
+//	context.go   scopes and tasks as contexts, and Current
+//	timeout.go   Timeout, SetTimeout, MoveOnAfter, FailAfter, Shield, Sleep, and the clock
+//	wait.go      waiting for a scope, Shutdown and Stopping
+//	limit.go     Limit and AdmitBefore
+//	stuck.go     tasks that do not end: CancelTimeout and warnings
+//	blocking.go  Blocking
+//	observe.go   observers and logging
+//	wrap.go      Wrap
+//	snapshot.go  Snapshot and Dump
+//	join.go      All, Race, Settle and Map
+//	stream.go    AsCompleted
 //
 // Why things are as they are is in docs/design.md and docs/adr.
 package traigo

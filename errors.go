@@ -12,9 +12,9 @@ import (
 )
 
 var (
-	// ErrRefused is the error of a task or a fork that was not let in, and of
-	// which nothing was run: its scope was being canceled already (or, for
-	// TrySpawn, full). It comes wrapped with the cause.
+	// ErrRefused is the error of a task or a fork that was not accepted, and of which
+	// nothing was run: its scope had been canceled, or it got no slot under a [Limit]. The
+	// error wraps the cause as well.
 	ErrRefused = errors.New("traigo: refused")
 
 	// ErrGoexit is the error of a task that ended by runtime.Goexit, as
@@ -30,20 +30,19 @@ var (
 const maxKept = 16
 
 // An Error is the outcome of a scope that failed, whatever the number of
-// errors: Err is what ended it (or, where it ended quietly, the first error
-// that must not be lost), Others are what failed after that.
-//
-// errors.Is and errors.As look into all of them. The error of a task is in it
+// errors. errors.Is and errors.As look into all of them. The error of a task is in it
 // as a [*TaskError], the body's own as it was returned, a timeout as a
 // [*TimeoutError], the end of the parent as a [*Cancellation].
 type Error struct {
-	Scope  string // path of the scope
+	Scope string // path of the scope
+
+	// Err ended the scope. Where the scope ended quietly, by Cancel(nil), say, it is the
+	// first error that is kept all the same: the body's own, a panic, a StuckError.
 	Err    error
-	Others []error // at most 16, in the order in which they came
+	Others []error // errors that came after Err: at most 16, in their order
+	More   int     // how many came after those
 
-	More int // how many came after those
-
-	panicked *PanicError // what Run, Wait and Close raise instead
+	panicked *PanicError // the panic that Run, Wait and Close raise in place of the error
 }
 
 func (e *Error) Error() string {
@@ -89,9 +88,10 @@ func (e *TaskError) Error() string {
 // Unwrap returns the error that the task's function returned.
 func (e *TaskError) Unwrap() error { return e.Err }
 
-// A TimeoutError says that a deadline set through this package has passed. It
-// is told from a deadline further out by its identity. errors.Is finds
-// context.DeadlineExceeded in it.
+// A TimeoutError says that a deadline set through this package has passed. errors.Is finds
+// context.DeadlineExceeded in it, as in the error of any deadline; errors.As finds a
+// TimeoutError only where the time of a scope, of a task, or of FailAfter and Shield is
+// up, and Scope says whose.
 type TimeoutError struct {
 	Scope string        // path of the scope, or of the task, that ran out of time
 	After time.Duration // how long it was given

@@ -715,3 +715,89 @@ func ExampleNameOf() {
 	// Output:
 	// waitForEnd
 }
+
+// A wrapper is called around each task: here it logs how long each has taken, or would, if
+// an Example had a clock.
+func ExampleWrap() {
+	timed := func(ctx context.Context, next func(context.Context) error) error {
+		err := next(ctx)
+		fmt.Println(traigo.CurrentTask(ctx).Name(), "has taken 12ms:", err)
+		return err
+	}
+	s := traigo.New(context.Background(), traigo.Wrap(timed))
+	s.Spawn(func(context.Context) error { return nil }, traigo.Name("load"))
+	fmt.Println(s.Wait())
+	// Output:
+	// load has taken 12ms: <nil>
+	// <nil>
+}
+
+type requestID struct{}
+
+// A wrapper may add values to the context of a function, and replace its error. What it
+// does in any case it does by defer.
+func ExampleWrapper() {
+	var withID traigo.Wrapper = func(ctx context.Context, next func(context.Context) error) error {
+		defer fmt.Println("done")
+		if err := next(context.WithValue(ctx, requestID{}, "r-17")); err != nil {
+			return fmt.Errorf("request r-17: %w", err)
+		}
+		return nil
+	}
+	err := traigo.Run(context.Background(), func(_ context.Context, s *traigo.Scope) error {
+		s.Spawn(func(ctx context.Context) error {
+			fmt.Println("serving", ctx.Value(requestID{}))
+			return errors.New("not found")
+		}, traigo.Name("serve"))
+		return nil
+	}, traigo.Name("handler"), traigo.Wrap(func(ctx context.Context, next func(context.Context) error) error {
+		if traigo.CurrentTask(ctx) == nil {
+			return next(ctx) // the body
+		}
+		return withID(ctx, next)
+	}))
+	fmt.Println(err)
+	// Output:
+	// serving r-17
+	// done
+	// scope "handler": task "serve": request r-17: not found
+}
+
+// A request that has to wait for a slot waits no longer than its client does.
+func ExampleAdmitBefore() {
+	s := traigo.New(context.Background(), traigo.Name("requests"), traigo.Limit(1))
+	s.Spawn(waitForEnd) // has the only slot
+
+	client, hangUp := context.WithCancelCause(context.Background())
+	hangUp(errors.New("the client has hung up"))
+	task := s.Spawn(func(context.Context) error { return nil }, traigo.AdmitBefore(client))
+	fmt.Println(task.Err())
+	fmt.Println(errors.Is(task.Err(), traigo.ErrRefused))
+	_ = s.Close()
+	// Output:
+	// traigo: refused: the limit of 1 of scope "requests" is reached: the client has hung up
+	// true
+}
+
+// A task that spawns into its own full scope waits for a slot that it holds itself. Spawn
+// says so in the log after ten seconds, with the task that is blocked in it; here the
+// limit is shown by TrySpawn, which does not block. Recursive work takes its limit from
+// package capacity, or opens a scope below for each step.
+func ExampleLimit_nested() {
+	err := traigo.Run(context.Background(), func(_ context.Context, s *traigo.Scope) error {
+		s.Spawn(func(ctx context.Context) error {
+			_, ok := traigo.Current(ctx).TrySpawn(func(context.Context) error { return nil })
+			fmt.Println("into its own full scope:", ok)
+			return traigo.Run(ctx, func(_ context.Context, below *traigo.Scope) error {
+				below.Spawn(func(context.Context) error { fmt.Println("into a scope below: true"); return nil })
+				return nil
+			}, traigo.Limit(1))
+		})
+		return nil
+	}, traigo.Limit(1))
+	fmt.Println(err)
+	// Output:
+	// into its own full scope: false
+	// into a scope below: true
+	// <nil>
+}

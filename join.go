@@ -7,7 +7,6 @@ import (
 	"iter"
 	"log/slog"
 	"slices"
-	"sync"
 	"sync/atomic"
 )
 
@@ -15,28 +14,17 @@ import (
 // and has ended when it returns.
 
 // All runs the functions at once and returns their results in the order of the
-// arguments. The first failure cancels the others; All returns nothing then but
-// the error: an [*Error] that names the function, by its place. It panics as
-// [Run] does if a function panics.
+// arguments. The first failure cancels the others; All then returns the error alone: an
+// [*Error] that names the function by its place. It panics as [Run] does if a function
+// panics, and at the call if a function is nil.
 //
-// The context of the functions ends when All returns: what hangs on it, the body of
-// a response say, has to be read inside. That is so in all joins.
-//
-// Like all joins it returns when everything it has started has ended, and it
-// panics if a function is nil.
+// Like all joins, All returns when everything that it has started has ended. The context
+// of the functions has ended then too: a value that depends on it, the body of a
+// response say, has to be read inside.
 func All[T any](ctx context.Context, fns ...func(context.Context) (T, error)) ([]T, error) {
 	mustBeJoinable("All", ctx, fns)
-	futures := make([]*Future[T], len(fns))
-	var path string
-	err := Run(ctx, func(_ context.Context, s *Scope) error {
-		path = s.Path()
-		for i, fn := range fns {
-			futures[i] = part(s, pcOf(fn), i, ownScope, fn)
-			s.accept(&futures[i].task, true)
-		}
-		return nil
-	}, allName)
-	return values(path, err, futures)
+	s, futures, err := runAll(ctx, allName, ownScope, fns)
+	return values(s.Path(), err, futures)
 }
 
 // A Result is what a function has returned.
@@ -46,24 +34,16 @@ type Result[T any] struct {
 }
 
 // Settle runs the functions at once and returns what each has returned, in the
-// order of the arguments. A failure cancels nothing. What ctx has ended before it
-// could start has [ErrRefused]; what was given up has a [*StuckError].
+// order of the arguments. A failure cancels nothing. The Err of a function that did not
+// start because ctx had ended is [ErrRefused], that of one that was given up is a
+// [*StuckError].
 //
 // The idea is JavaScript's Promise.allSettled.
 func Settle[T any](ctx context.Context, fns ...func(context.Context) (T, error)) []Result[T] {
 	mustBeJoinable("Settle", ctx, fns)
-	futures := make([]*Future[T], len(fns))
-	var scope *Scope
-	err := Run(ctx, func(_ context.Context, s *Scope) error {
-		scope = s
-		for i, fn := range fns {
-			futures[i] = part(s, pcOf(fn), i, ownCallback, fn)
-			s.accept(&futures[i].task, true)
-		}
-		return nil
-	}, settleName)
+	s, futures, err := runAll(ctx, settleName, ownCallback, fns)
 	if isForeign(err) {
-		scope.log(slog.LevelError, "error of something else that was spawned in the scope of Settle", nil, err)
+		s.log(slog.LevelError, "error of something else that was spawned in the scope of Settle", nil, err)
 	}
 	results := make([]Result[T], len(fns))
 	for i, f := range futures {
@@ -80,6 +60,20 @@ var (
 	mapName         = Name("Map")
 	asCompletedName = Name("AsCompleted")
 )
+
+// runAll runs the functions as tasks of a scope, and returns when all have ended.
+func runAll[T any](ctx context.Context, name Option, own owner, fns []func(context.Context) (T, error)) (s *Scope, futures []*Future[T], err error) {
+	futures = make([]*Future[T], len(fns))
+	err = Run(ctx, func(_ context.Context, opened *Scope) error {
+		s = opened
+		for i, fn := range fns {
+			futures[i] = part(s, pcOf(fn), i, own, fn)
+			s.accept(&futures[i].task, true)
+		}
+		return nil
+	}, name)
+	return s, futures, err
+}
 
 // part is fn, whose code is at pc, as a task of a join that is to be accepted.
 func part[T any](s *Scope, pc uintptr, i int, own owner, fn func(context.Context) (T, error)) *Future[T] {
@@ -118,24 +112,16 @@ func values[T any](path string, outcome error, futures []*Future[T]) ([]T, error
 	return all, nil
 }
 
-func mustBeJoinable[T any](call string, ctx context.Context, fns []func(context.Context) (T, error)) {
-	mustHaveContext(call, ctx)
-	for _, fn := range fns {
-		mustHaveFunc(call, fn != nil, "functions to run")
-	}
-}
-
 // Race runs the functions at once and returns the result of the first that
-// succeeds; the others are canceled, and what they return is dropped. Whoever
-// gets hold of something that has to be closed looks at its ctx before it returns
-// it: canceled, it has lost.
+// succeeds. The others are canceled, and their results are dropped: a function that has
+// opened something must close it itself if its ctx is done.
 //
 // If none succeeds, Race returns all of their errors, in the order of the
-// arguments: an [*Error] with the first as Err and the others in Others. With no
-// functions at all it returns an error too. If ctx ends before one has succeeded,
-// or if one that has lost does not end within its [CancelTimeout], it returns that
-// as well; where one has won, its result comes with the error. It panics as [Run]
-// does if a function panics.
+// arguments: an [*Error] with the first as Err and the others in Others. Race of no
+// functions is an error too. The end of ctx before one has succeeded, and a function that
+// has lost and does not end within its [CancelTimeout], are in the error as well; if one
+// has won, its result comes with that error. Race panics as [Run] does if a function
+// panics.
 func Race[T any](ctx context.Context, fns ...func(context.Context) (T, error)) (T, error) {
 	mustBeJoinable("Race", ctx, fns)
 	if len(fns) == 0 {
@@ -199,10 +185,10 @@ func allOf(path string, outcome error, failures []error) *Error {
 	return all
 }
 
-// Map calls fn for every item of in (of a slice: slices.Values(items)), at once or as many at a time as opts limit,
-// and returns the results in the order of the items. The first failure cancels
-// the rest, and nothing more is pulled; Map then returns nothing but the error: an
-// [*Error] that names the item by its place. It panics as [Run] does if fn panics.
+// Map calls fn for every item of in (of a slice: slices.Values(items)), at once or as many
+// at a time as opts limit, and returns the results in the order of the items. The first
+// failure cancels the rest, and no more items are pulled; Map then returns the error alone:
+// an [*Error] that names the item by its place. It panics as [Run] does if fn panics.
 //
 // in runs on the goroutine of the caller. With a [Limit] the next item is pulled
 // when there is room for it, and none after ctx has ended. It panics if in or fn is
@@ -231,15 +217,6 @@ func Map[In, Out any](ctx context.Context, in iter.Seq[In], fn func(context.Cont
 		err = short // a function has ended the scope quietly
 	}
 	return values(path, err, futures)
-}
-
-func mustBeFeedable(call string, ctx context.Context, hasItems, hasFunc bool, opts []ScopeOption) {
-	mustHaveContext(call, ctx)
-	mustHaveFunc(call, hasItems, "the items")
-	mustHaveFunc(call, hasFunc, "the function for each item")
-	for _, o := range opts {
-		mustHaveOption(call, o != nil)
-	}
 }
 
 // withName puts the name of a join before the options, one of which may be another.
@@ -293,187 +270,4 @@ func feed[In any](ctx context.Context, w window, in iter.Seq[In], spawn func(i i
 		}
 	}
 	return true
-}
-
-// AsCompleted calls fn for every item of in (of a slice: slices.Values(items)), at
-// once or as many at a time as opts limit, and yields what fn returns, in the order
-// in which the calls end. The error of an item is yielded with it, as fn has returned
-// it, and cancels nothing. To leave the loop cancels the rest, and waits for it; its
-// errors are dropped.
-//
-// Everything runs within the loop: nothing before it, and nothing of it is left
-// after it. A result that the loop has not taken keeps its place under the limit. If the
-// scope itself ends before all items have, by ctx or a [Timeout], say, its outcome is
-// yielded last, with a zero value: it is an [*Error], and so it can be told from the
-// error of an item. A panic of fn, or of the loop's body, continues when the rest has
-// ended.
-//
-// in runs on a goroutine of its own, and is not pulled further than the limit
-// allows, without one as fast as it goes; fn is not called for an item that comes as
-// the loop is left. An in that blocks should end with ctx, or leaving the loop has
-// to wait for it. It panics if in or fn is nil.
-func AsCompleted[In, Out any](ctx context.Context, in iter.Seq[In], fn func(context.Context, In) (Out, error), opts ...ScopeOption) iter.Seq2[Out, error] {
-	mustBeFeedable("AsCompleted", ctx, in != nil, fn != nil, opts)
-	return func(yield func(Out, error) bool) {
-		c := &consumer[Out]{yield: yield, total: -1, wake: make(chan struct{}, 1)}
-		err := Run(ctx, func(ctx context.Context, s *Scope) error {
-			c.scope, c.window = s, newWindow(s)
-			spawnFeeder(c, in, fn)
-			c.consume(ctx)
-			return nil
-		}, withName(asCompletedName, opts)...)
-		c.finish(err)
-	}
-}
-
-// spawnFeeder spawns the task that pulls the items and spawns a task for each. It takes no
-// slot under the limit, and the loop does not wait for it.
-func spawnFeeder[In, Out any](c *consumer[Out], in iter.Seq[In], fn func(context.Context, In) (Out, error)) {
-	s, pc := c.scope, pcOf(fn)
-	feeder := &Task{scope: s, flags: bubbles}
-	feeder.ownExt().pc = pcOf(in)
-	feeder.fn = func(ctx context.Context) error {
-		n := 0
-		feed(ctx, c.window, in, func(i int, item In) {
-			n++
-			f := part(s, pc, i, ownCallback, func(ctx context.Context) (Out, error) { return fn(ctx, item) })
-			f.ext.onDone = func(error) { c.add(f) }
-			s.accept(&f.task, true)
-		})
-		c.setTotal(n)
-		return nil
-	}
-	s.accept(feeder, true)
-}
-
-// A consumer is the loop over what AsCompleted yields.
-type consumer[Out any] struct {
-	yield   func(Out, error) bool
-	scope   *Scope
-	window  window
-	hasLeft bool // it wants no more
-	inLoop  bool // the body of the loop has not returned
-
-	wake  chan struct{} // something below has changed
-	mu    sync.Mutex
-	ended []*Future[Out] // items that have ended and have not been taken
-	taken int
-	total int // of the items; -1 until that is known
-}
-
-// add is called at the end of an item.
-func (c *consumer[Out]) add(f *Future[Out]) {
-	c.mu.Lock()
-	c.ended = append(c.ended, f)
-	c.mu.Unlock()
-	c.signal()
-}
-
-func (c *consumer[Out]) setTotal(n int) {
-	c.mu.Lock()
-	c.total = n
-	c.mu.Unlock()
-	c.signal()
-}
-
-func (c *consumer[Out]) signal() {
-	select {
-	case c.wake <- struct{}{}:
-	default: // the loop has not yet seen the last change
-	}
-}
-
-// take returns the next item that has ended; nil if there is none, and then whether there
-// will be others.
-func (c *consumer[Out]) take() (f *Future[Out], more bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if len(c.ended) == 0 {
-		return nil, c.taken != c.total
-	}
-	f = c.ended[0]
-	c.ended = c.ended[1:]
-	c.taken++
-	return f, true
-}
-
-// consume yields the results of all items, until the consumer leaves or the scope ends.
-func (c *consumer[Out]) consume(ctx context.Context) {
-	for ctx.Err() == nil {
-		f, more := c.take()
-		switch {
-		case !more:
-			return
-		case f == nil:
-			select {
-			case <-c.wake:
-			case <-ctx.Done():
-			}
-			continue
-		}
-		c.window.leave()
-		if f.task.has(givenUp) {
-			continue // the outcome of the scope names it
-		}
-		c.inLoop = true
-		more = c.yield(f.value, f.task.result())
-		c.inLoop = false
-		if !more {
-			c.hasLeft = true
-			c.scope.Cancel(nil)
-		}
-	}
-}
-
-// finish yields or logs the outcome of the scope, and the errors of items that the loop
-// has not taken.
-func (c *consumer[Out]) finish(outcome error) {
-	first, _ := outcome.(*Error)
-	if c.inLoop { // with PanicAsError Run has made an error of the loop's own panic
-		panic(first.ofTheBody())
-	}
-	var failures []error
-	for _, f := range c.ended {
-		t := &f.task
-		switch {
-		case !t.has(hasFailed) || t.has(givenUp):
-		case c.hasLeft:
-			c.scope.log(slog.LevelDebug, "error ignored: it came after the loop was left", t, t.result())
-		case first == nil:
-			c.scope.logFate(suppressed, t, t.result())
-		default:
-			failures = append(failures, &TaskError{Task: t.Name(), Err: t.result()})
-		}
-	}
-	switch {
-	case first == nil:
-	case !c.hasLeft:
-		var none Out
-		if len(failures) > 0 {
-			outcome = capped(allOf(first.Scope, outcome, failures))
-		}
-		c.yield(none, outcome)
-	case !first.onlyParentCanceled():
-		c.scope.log(slog.LevelError, "error after the loop was left, so that nobody has it", nil, outcome)
-	}
-}
-
-// capped is e with no more than maxKept errors in Others: the rest is counted.
-func capped(e *Error) *Error {
-	if more := len(e.Others) - maxKept; more > 0 {
-		e.Others, e.More = e.Others[:maxKept], e.More+more
-	}
-	return e
-}
-
-// ofTheBody is the value with which the body panicked: the panic of a task is inside
-// a TaskError. If so many errors came before it that it is only counted, the outcome
-// stands for it.
-func (e *Error) ofTheBody() any {
-	for _, err := range e.Unwrap() {
-		if p, ok := err.(*PanicError); ok {
-			return p.Recovered.Value
-		}
-	}
-	return e
 }

@@ -12,6 +12,39 @@ import (
 // it is accepted, and keeps it until it has ended or is given up, and until the calls
 // of Blocking that it has abandoned have ended. Tasks with Awaited(false) take none.
 
+type limitOption int
+
+// Limit lets at most n awaited tasks of the scope run at once. Spawn then blocks until
+// there is a slot or the scope is canceled; slots are given out in the order of the
+// calls. A task with Awaited(false), a heartbeat beside the work say, takes no slot. A
+// task that spawns into its own full scope waits for itself: use TrySpawn there, or a
+// fork. The limit is not inherited: forks have limits of their own. It panics if n is
+// less than 1.
+//
+// For a limit that several scopes share, or that a task holds for a part of its work,
+// there is package capacity.
+func Limit(n int) ScopeOption {
+	if n < 1 {
+		panic(fmt.Sprintf("traigo: Limit(%d): a limit is at least 1; leave the option out for none", n))
+	}
+	return limitOption(n)
+}
+
+func (o limitOption) applyScope(s *Scope) { s.ownExtLocked().limit = int(o) }
+
+type admitBeforeOption struct{ ctx context.Context }
+
+// AdmitBefore bounds the time for which Spawn blocks in a scope with a [Limit]: if it has
+// to wait for a slot, it waits no longer than ctx is alive. Then the task is refused: its
+// error, which Err, Wait and Await return, wraps [ErrRefused] and the cause of ctx. A
+// task that finds a slot at once is accepted, whatever ctx says.
+func AdmitBefore(ctx context.Context) TaskOption {
+	mustHaveContext("AdmitBefore", ctx)
+	return admitBeforeOption{ctx}
+}
+
+func (o admitBeforeOption) applyTask(t *Task) { t.ownExt().admitBefore = o.ctx }
+
 // slots are those of one scope, under its mu. A Spawn that finds none waits, first
 // come first served: a slot that becomes free goes to the first that waits, and who
 // comes meanwhile waits behind it.

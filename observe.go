@@ -48,23 +48,24 @@ type Event struct {
 	Err   error // see the kinds
 }
 
-// An Observer is shown every [Event] of a scope, and of all below it, as it
+// An Observer is told every [Event] of a scope, and of all scopes below it, as it
 // happens: see [Observe].
 //
 // Observe is called on the goroutine that makes the step, with no lock held,
 // and the step waits for it: it should be quick. Events of different scopes and
-// tasks come at the same time, from many goroutines. Those of one scope come in
+// tasks come at the same time, from many goroutines. The events of one scope come in
 // the order of its states, those of one task in the order of its life, and all
-// of them before Run, Wait or Done tell the end. (A task that was given up is
-// the exception: its end comes when it comes.)
+// of them before Run or Wait returns and Done is closed. The end of a task that was given
+// up is the exception: it comes when the task ends.
 //
-// An observer may call methods of the scope: what it decides takes effect when
-// it has returned. One that panics is logged and does no other harm.
+// An observer may call methods of the scope: their effects are applied when
+// it has returned. Its panic is logged and does no other harm. It must not call
+// runtime.Goexit, as t.FailNow of package testing does: that ends the program.
 //
 // The idea is Trio's Instrument.
 type Observer interface{ Observe(Event) }
 
-// emit shows an event to the logger and the observers.
+// emit tells the logger and the observers of an event.
 func (s *Scope) emit(kind EventKind, t *Task, err error) {
 	if !s.watched {
 		return
@@ -83,7 +84,7 @@ func (s *Scope) observe(o Observer, e Event) {
 	returned = true
 }
 
-// emitEnding tells why the scope has ended.
+// emitEnding tells the logger and the observers why the scope has ended.
 func (s *Scope) emitEnding() {
 	e := s.ending()
 	if e.kind == TimedOut {
@@ -94,8 +95,8 @@ func (s *Scope) emitEnding() {
 	}
 }
 
-// logTaskCanceled tells that a task has been ended alone: no event, since its
-// end will be one.
+// logTaskCanceled logs that a task has been canceled alone. There is no event for that: the
+// end of the task will be one.
 func (s *Scope) logTaskCanceled(t *Task, e *ending) {
 	if e.kind == TimedOut {
 		s.log(slog.LevelInfo, "task timed out", t, e.err)

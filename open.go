@@ -6,9 +6,9 @@ import (
 	"sync/atomic"
 )
 
-// How a scope comes to be, and finds its place in the tree.
+// Run, New and Fork, and the tree that they make.
 
-// An opening is how a scope came to be, and so what its parent owes it.
+// An opening is how a scope was opened, and so what its parent owes it.
 type opening uint8
 
 const (
@@ -27,10 +27,13 @@ var lastScopeID atomic.Uint64
 // Run returns nil, or an [*Error] that holds what ended the scope and what
 // failed besides. It panics with a [*PanicError] if a task panicked, and lets
 // the body's own panic or runtime.Goexit continue, in each case after all has
-// ended. Under a ctx that carries a scope, the new one is its child in the
-// tree and ends with it. It is part of the task that calls Run: the scope above
-// waits for that task. On a goroutine that is no task (of a net/http handler,
-// say) nobody above waits for it.
+// ended.
+//
+// Under a ctx that carries a scope, the new scope is a child of that in the
+// tree, and is canceled with it. It is part of the task that calls Run: the scope above
+// waits for that task. On a goroutine that is no task of the scope above (a handler of
+// net/http, say) nobody above waits for the new scope. ctx may have ended already: then
+// the body gets a context that is done.
 func Run(ctx context.Context, body func(ctx context.Context, s *Scope) error, opts ...ScopeOption) error {
 	mustHaveFunc("Run", body != nil, "the body that is to run in the scope")
 	s := newScope("Run", ctx, ran, opts)
@@ -42,26 +45,28 @@ func Run(ctx context.Context, body func(ctx context.Context, s *Scope) error, op
 	return s.returnOutcome()
 }
 
-// New opens a scope that has no body, for an owner that keeps it: whoever
-// calls New calls [Scope.Wait] or [Scope.Close] (by defer, most often), which
-// return its outcome.
+// New opens a scope that has no body, for an owner that keeps it: the caller of New
+// calls [Scope.Wait] or [Scope.Close] too, which return the outcome. If the scope
+// fails and nobody has asked for its outcome 10 s after it has closed, the outcome is
+// logged at ERROR.
 //
-// Under a ctx that carries a scope, the new one is its child in the tree. That
+// Under a ctx that carries a scope, the new scope is a child of that in the tree. The
 // parent does not wait for it while finalizing, but cancels and joins it at
-// its end.
+// its end; then it also logs an outcome that nobody has asked for, and raises a panic.
 func New(ctx context.Context, opts ...ScopeOption) *Scope {
 	s := newScope("New", ctx, made, opts)
 	s.begin()
 	return s
 }
 
-// Fork opens a scope below s, which waits for it as for an awaited task and
-// cancels it when it is canceled itself. A failure of the fork does not cancel
-// s: it belongs to whoever asks the fork for it, by Wait, Close or Err. If
-// nobody has by the time s closes, it is logged as an error, and a panic in it
-// is raised by s.
+// Fork opens a scope below s. s waits for the fork as for an awaited task, and
+// cancels it when s is canceled itself. A failure of the fork does not cancel
+// s: it belongs to whoever asks the fork for its outcome, by Wait, Close or Err. If
+// nobody has asked 10 s after the fork has closed, or when s closes, the outcome is
+// logged at ERROR; a panic that nobody has received is raised by s.
 //
-// Forking a scope that is canceled or closed gives one that is already closed;
+// The caller of Fork finalizes it, by Finalize, Wait or Close: until then s waits for it.
+// Forking a scope that is canceled or closed gives a scope that is already closed;
 // its outcome is [ErrRefused] with the cause.
 func (s *Scope) Fork(opts ...ScopeOption) *Scope {
 	s.check("Fork")
@@ -253,8 +258,9 @@ func (s *Scope) refuse() {
 	s.mu.Unlock()
 }
 
-// runBody calls body and takes account of how it ended. When body panics or
-// calls Goexit it waits for the scope itself, since Run will not return.
+// runBody calls the body, on the goroutine of the caller of Run, and accounts for its end.
+// If the body panics or calls Goexit, runBody waits for the scope itself, since Run will
+// not return.
 func (s *Scope) runBody(body func(context.Context, *Scope) error) {
 	returned := false
 	defer func() {

@@ -21,8 +21,8 @@ type Option interface {
 	TaskOption
 }
 
-// settings are what a scope hands down to the scopes below it. They are shared
-// while nothing differs, and never written once a scope uses them.
+// settings are what a scope passes on to the scopes below it. Scopes share one value as
+// long as no option differs, and nobody writes it once a scope uses it.
 type settings struct {
 	logger        *slog.Logger
 	observers     []Observer
@@ -33,7 +33,8 @@ type settings struct {
 
 var noSettings = &settings{}
 
-// change gives s settings of its own, once, while it is being opened.
+// change gives s settings of its own. It is called while s is being opened, before anybody
+// else knows s.
 func (s *Scope) change(f func(*settings)) {
 	mine := *s.settings
 	f(&mine)
@@ -81,24 +82,25 @@ func (o *nameOption) String() string {
 type timeoutOption time.Duration
 
 // Timeout ends the scope, or cancels the task, when d has passed since it was
-// opened or spawned; 0 means no timeout. The outcome is a [*TimeoutError]. It
-// panics if d is negative.
+// opened or spawned; 0 means no timeout. The scope then fails with a [*TimeoutError],
+// inside its [*Error]; a task fails with one unless its function returns nil. It panics
+// if d is negative.
 func Timeout(d time.Duration) Option {
 	mustNotBeNegative("Timeout", d)
 	return timeoutOption(d)
 }
 
 func (o timeoutOption) applyScope(s *Scope) { s.ownExtLocked().timeout = time.Duration(o) } // begin sets the clock
-
-func (o timeoutOption) applyTask(t *Task) { t.ownExt().timeout = time.Duration(o) }
+func (o timeoutOption) applyTask(t *Task)   { t.ownExt().timeout = time.Duration(o) }
 
 type cancelTimeoutOption time.Duration
 
-// CancelTimeout says how long the scope waits for a task that has been
-// canceled: one that has not ended d later is given up and named in a
-// [*StuckError]. The first CancelTimeout from the task up through its scopes
-// applies; with none, or with 0, the scope waits for ever. It panics if d is
-// negative.
+// CancelTimeout bounds how long the scope waits for a task that has been canceled,
+// with its scope or alone: if the task has not ended d later it is given up, and named in
+// a [*StuckError] in the outcome of its scope. The first CancelTimeout from the task up
+// through its scopes applies; with none, or with 0, the scope waits for ever. A task that
+// waits in Run for a scope below is not given up before the tasks of that. CancelTimeout
+// panics if d is negative.
 func CancelTimeout(d time.Duration) Option {
 	mustNotBeNegative("CancelTimeout", d)
 	return cancelTimeoutOption(d)
@@ -115,10 +117,11 @@ func (o cancelTimeoutOption) applyTask(t *Task) {
 
 type loggerOption struct{ logger *slog.Logger }
 
-// Logger logs the life of the scope, and of all below it, to l: each step at
-// DEBUG, timeouts at INFO, errors that the outcome does not contain at WARN,
-// lost ones at ERROR. It replaces the parent's. Without a logger, WARN and
-// above go to slog.Default().
+// Logger logs the life of the scope, and of all scopes below it, to l: each step at
+// DEBUG, timeouts at INFO, errors that the outcome does not contain at WARN, panics and
+// errors that nobody receives at ERROR. It replaces the logger of the parent. Without a
+// Logger, records at WARN and above go to slog.Default(). Handlers of l must not call
+// runtime.Goexit.
 func Logger(l *slog.Logger) ScopeOption {
 	if l == nil {
 		panic("traigo: Logger: nil *slog.Logger; leave the option out to log to slog.Default()")
@@ -132,8 +135,8 @@ func (o loggerOption) applyScope(s *Scope) {
 
 type observeOption struct{ observer Observer }
 
-// Observe shows o every [Event] of the scope and of all below it, beside the
-// observers of its parents.
+// Observe tells o every [Event] of the scope and of all scopes below it. Observers of the
+// parents are told first, then those of the scope in the order of the options.
 func Observe(o Observer) ScopeOption {
 	if o == nil {
 		panic("traigo: Observe: nil Observer; leave the option out to have none")
@@ -165,44 +168,11 @@ func (o wrapOption) applyScope(s *Scope) {
 	})
 }
 
-type limitOption int
-
-// Limit lets at most n awaited tasks of the scope run at once. Spawn then blocks until
-// there is a slot or the scope is canceled; slots are given out in the order of the
-// calls. A task with Awaited(false), a heartbeat beside the work say, takes no slot. A
-// task that spawns into its own full scope waits for itself: use TrySpawn there, or a
-// fork. The limit is not inherited: forks have limits of their own. It panics if n is
-// less than 1.
-//
-// For a limit that several scopes share, or that a task holds for a part of its work,
-// there is package capacity.
-func Limit(n int) ScopeOption {
-	if n < 1 {
-		panic(fmt.Sprintf("traigo: Limit(%d): a limit is at least 1; leave the option out for none", n))
-	}
-	return limitOption(n)
-}
-
-func (o limitOption) applyScope(s *Scope) { s.ownExtLocked().limit = int(o) }
-
-type admitBeforeOption struct{ ctx context.Context }
-
-// AdmitBefore bounds the time for which Spawn blocks in a scope with a [Limit]: if it has
-// to wait for a slot, it waits no longer than ctx is alive. Then the task is refused: its
-// error, which Err, Wait and Await return, wraps [ErrRefused] and the cause of ctx. A
-// task that finds a slot at once is accepted, whatever ctx says.
-func AdmitBefore(ctx context.Context) TaskOption {
-	mustHaveContext("AdmitBefore", ctx)
-	return admitBeforeOption{ctx}
-}
-
-func (o admitBeforeOption) applyTask(t *Task) { t.ownExt().admitBefore = o.ctx }
-
 type panicAsErrorOption struct{}
 
-// PanicAsError makes a panic of a task or of the body, here and below, an
-// ordinary failure: a [*PanicError] in the outcome instead of a panic of
-// whoever waits.
+// PanicAsError makes a panic of a task or of the body, in the scope and in all scopes
+// below it, an ordinary failure: a [*PanicError] in the outcome, and no panic of Run, Wait
+// and Close.
 func PanicAsError() ScopeOption { return panicAsErrorOption{} }
 
 func (panicAsErrorOption) applyScope(s *Scope) {
@@ -249,21 +219,24 @@ func Bubble(b bool) TaskOption { return either(b, bubbleOn, bubbleOff) }
 // default is false.
 func Master(b bool) TaskOption { return either(b, masterOn, masterOff) }
 
-// Awaited says whether the task keeps a finalizing scope alive. One that does
-// not is canceled, and joined, when all that do have ended. The default is true.
+// Awaited says whether the task keeps a finalizing scope alive. A task that does
+// not is canceled, and joined, when all tasks and forks that do have ended. It takes no
+// slot under a [Limit]. The default is true.
 func Awaited(b bool) TaskOption { return either(b, awaitedOn, awaitedOff) }
 
 // Dedicated gives the task a goroutine that no other task uses. Short tasks
-// otherwise share goroutines: code that calls runtime.LockOSThread, or that
-// leaves something else behind on its goroutine, needs this.
+// otherwise share goroutines: code needs Dedicated if it calls runtime.LockOSThread, or
+// leaves anything else behind on its goroutine.
 func Dedicated() TaskOption { return dedicatedOn }
 
 type onDoneOption func(error)
 
-// OnDone calls f with the task's error, nil if it has none, once the task has
-// ended and before its scope closes. The error is f's: it does not bubble,
-// unless Bubble(true) is given as well. A task that is refused does not call it:
-// the one that Spawn returns says why.
+// OnDone calls f once, with the error of the task, nil if it has none, when the task has
+// ended and before its scope closes: on the goroutine of the task. The error belongs to f:
+// it does not bubble, unless Bubble(true) is given as well. If the task is given up, f is
+// called with the [*StuckError], on another goroutine, and what the task returns after all
+// is logged. For a task that is refused f is not called: the handle that Spawn returns has
+// the error. Of several OnDone the last one counts. A panic of f is logged.
 func OnDone(f func(err error)) TaskOption {
 	mustHaveFunc("OnDone", f != nil, "the function that is to have the error")
 	return onDoneOption(f)
@@ -273,9 +246,9 @@ func (o onDoneOption) applyTask(t *Task) { t.ownExt().onDone = o }
 
 type valuesOption struct{ ctx context.Context }
 
-// Values lets the task's context find values in ctx as well, before those of
-// the scope: request ids, spans, pprof labels. The cancellation and the
-// deadline of ctx are not taken.
+// Values lets the task's context find the values of ctx, before those of the scope:
+// request ids, spans, pprof labels. The cancellation and the deadline of ctx have no
+// effect on the task. Of several Values the last one counts.
 func Values(ctx context.Context) TaskOption {
 	mustHaveContext("Values", ctx)
 	return valuesOption{context.WithoutCancel(ctx)}
@@ -329,5 +302,21 @@ func mustHaveOption(call string, there bool) {
 func mustNotBeNegative(call string, d time.Duration) {
 	if d < 0 {
 		panic(fmt.Sprintf("traigo: %s(%v): negative duration", call, d))
+	}
+}
+
+func mustBeJoinable[T any](call string, ctx context.Context, fns []func(context.Context) (T, error)) {
+	mustHaveContext(call, ctx)
+	for _, fn := range fns {
+		mustHaveFunc(call, fn != nil, "functions to run")
+	}
+}
+
+func mustBeFeedable(call string, ctx context.Context, hasItems, hasFunc bool, opts []ScopeOption) {
+	mustHaveContext(call, ctx)
+	mustHaveFunc(call, hasItems, "the items")
+	mustHaveFunc(call, hasFunc, "the function for each item")
+	for _, o := range opts {
+		mustHaveOption(call, o != nil)
 	}
 }

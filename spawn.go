@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// From the call of Spawn to the moment in which a task is accepted. How an accepted
-// task gets a goroutine is in workers.go.
+// From the call of Spawn, Async or Start to the moment in which a task is accepted. How an
+// accepted task gets a goroutine is in workers.go.
 
 // Spawn runs fn as a task of the scope, as if by a go statement: it starts
 // without waiting for any other task, on a goroutine that short tasks share
@@ -133,6 +133,61 @@ func refusal(s *Scope) error {
 	}
 	return ErrRefused
 }
+
+// A Future is the result of a function that runs as a task: see [Async].
+type Future[T any] struct {
+	task  Task
+	ext   taskExt // of task: most futures need one, and so it costs no allocation
+	value T       // written by the task, read after its end
+}
+
+// Async runs fn as a task of s, as [Scope.Spawn] does, and returns its result to
+// whoever awaits it.
+//
+// The error of fn belongs to whoever awaits: it does not cancel the scope,
+// unless Bubble(true) is given. If fn fails, and nobody has received the error
+// by the time the end of the scope is decided, it joins the outcome. A failure
+// after that which nobody receives is logged at WARN. A scope keeps at most 16 such
+// errors for whoever comes; when there are more, the oldest is logged at once.
+func Async[T any](s *Scope, fn func(ctx context.Context) (T, error), opts ...TaskOption) *Future[T] {
+	s.check("Async")
+	mustHaveFunc("Async", fn != nil, "the function whose result is wanted")
+	f := newFuture(s, pcOf(fn), forAwait, fn)
+	f.task.configure("Async", opts)
+	s.accept(&f.task, true)
+	return f
+}
+
+// newFuture makes a future whose task is yet to be accepted. pc is the code of fn.
+func newFuture[T any](s *Scope, pc uintptr, set flags, fn func(context.Context) (T, error)) *Future[T] {
+	f := &Future[T]{}
+	t := &f.task
+	t.scope, t.flags = s, bubbles|awaited|set
+	f.ext.pc = pc
+	t.ext.Store(&f.ext)
+	t.fn = func(ctx context.Context) (err error) {
+		f.value, err = fn(ctx)
+		return err
+	}
+	return f
+}
+
+// Await waits until the function has ended and returns what it returned: the error
+// as it is, without the name of the task. If ctx ends first it returns the cause of
+// that, and the task is not touched. It may be called any number of times, from any
+// number of goroutines.
+func (f *Future[T]) Await(ctx context.Context) (T, error) {
+	mustHaveContext("Await", ctx)
+	ended, err := f.task.wait(ctx)
+	if !ended {
+		var none T
+		return none, err
+	}
+	return f.value, err
+}
+
+// Task returns the task that computes the result.
+func (f *Future[T]) Task() *Task { return &f.task }
 
 // A starting is what Start waits for besides the end of the task.
 type starting struct {

@@ -6,10 +6,12 @@ import (
 )
 
 // SetTimeout gives the scope d from now on, in place of the time it had; 0
-// removes the limit. On a scope that has ended it does nothing. A context
-// that package context has derived with a deadline later than the scope's had no
-// timer made for it: when the scope is given more time, it ends with the scope
-// all the same. It panics if d is negative.
+// removes the limit. On a scope that has ended it does nothing. It panics if d is
+// negative.
+//
+// A context that package context has derived with a deadline later than that of the scope
+// has no timer of its own: if the scope is given more time afterwards, that context still
+// ends no earlier than the scope.
 func (s *Scope) SetTimeout(d time.Duration) {
 	s.check("SetTimeout")
 	mustNotBeNegative("SetTimeout", d)
