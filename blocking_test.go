@@ -121,3 +121,93 @@ func TestBlockingCallThatPanicsAfterItWasAbandonedIsLogged(t *testing.T) {
 		})
 	}
 }
+
+func TestBlockingDoesNotBeginUnderAContextThatIsDone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := traigo.New(t.Context())
+		begun := 0
+		call := traigo.Blocking(func() error { begun++; return nil })
+		task := s.Spawn(func(ctx context.Context) error {
+			<-ctx.Done()
+			return call(ctx)
+		})
+		synctest.Wait()
+		s.Cancel(errBoom)
+		require.ErrorIs(t, s.Wait(), errBoom)
+		require.ErrorIs(t, task.Err(), errBoom, "the cause")
+		canceled, cancel := context.WithCancelCause(t.Context())
+		cancel(errOuter)
+		assert.Equal(t, errOuter, call(canceled), "outside of any scope")
+		synctest.Wait()
+		assert.Zero(t, begun)
+	})
+}
+
+// Otherwise more calls would run at once than the limit says.
+func TestBlockingKeepsTheSlotOfItsTaskUntilTheCallHasEnded(t *testing.T) {
+	inside := map[string]func(call func(context.Context) error) func(context.Context) error{
+		"in the task": func(call func(context.Context) error) func(context.Context) error { return call },
+		"in a Run of the task": func(call func(context.Context) error) func(context.Context) error {
+			return func(ctx context.Context) error {
+				return traigo.Run(ctx, func(ctx context.Context, _ *traigo.Scope) error { return call(ctx) })
+			}
+		},
+	}
+	for name, wrapped := range inside {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				release, free := newRelease()
+				defer free()
+				s := traigo.New(t.Context(), traigo.Limit(1))
+				task := s.Spawn(wrapped(traigo.Blocking(func() error { deafTo(release); return nil })))
+				synctest.Wait()
+				task.Cancel(nil)
+				synctest.Wait()
+				assert.Error(t, task.Err(), "the task has ended")
+				assert.Equal(t, traigo.Abandoned, task.State())
+				_, ok := s.TrySpawn(succeed)
+				assert.False(t, ok, "and its call still runs")
+				assert.Equal(t, 1, s.Snapshot().Limit)
+
+				spawned := make(chan *traigo.Task, 1)
+				go func() { spawned <- s.Spawn(succeed) }()
+				synctest.Wait()
+				assert.Empty(t, spawned)
+				free()
+				require.NoError(t, (<-spawned).Wait(t.Context()))
+				assert.Equal(t, traigo.Ended, task.State())
+				require.NoError(t, s.Wait())
+				require.NoError(t, s.CheckInvariants())
+			})
+		})
+	}
+}
+
+// A closed scope stays in the snapshot of its parent as long as a call of it runs.
+func TestBlockingThatIsAbandonedIsInTheSnapshotOfItsOwnScope(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		release, free := newRelease()
+		defer free()
+		root := traigo.New(t.Context(), traigo.Name("root"))
+		middle := root.Fork(traigo.Name("middle"))
+		below := middle.Fork(traigo.Name("below"))
+		below.Spawn(traigo.Blocking(func() error { deafTo(release); return nil }), traigo.Name("call"))
+		synctest.Wait()
+		require.NoError(t, middle.Close())
+
+		shot := root.Snapshot()
+		require.Len(t, shot.Scopes, 1)
+		require.Len(t, shot.Scopes[0].Scopes, 1, "%s", shot)
+		assert.Equal(t, traigo.Closed, shot.Scopes[0].State)
+		shot = shot.Scopes[0].Scopes[0]
+		assert.Equal(t, traigo.Closed, shot.State)
+		require.Len(t, shot.Tasks, 1)
+		assert.Equal(t, "abandoned", shot.Tasks[0].State)
+		assert.Equal(t, "root/middle/below/call", shot.Tasks[0].Path)
+
+		free()
+		synctest.Wait()
+		assert.Empty(t, root.Snapshot().Scopes)
+		require.NoError(t, root.Wait())
+	})
+}

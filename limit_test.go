@@ -2,6 +2,7 @@ package traigo_test
 
 import (
 	"context"
+	"log/slog"
 	"runtime"
 	"sync/atomic"
 	"testing"
@@ -280,5 +281,118 @@ func TestLimitServesMoreThanOneWaiterInTurn(t *testing.T) {
 		close(free)
 		require.NoError(t, s.Wait())
 		assert.Equal(t, []int{0, 1, 2}, order)
+	})
+}
+
+func TestLimitDoesNotCountTasksThatAreNotAwaited(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := traigo.New(t.Context(), traigo.Limit(1))
+		for range 3 {
+			_, ok := s.TrySpawn(untilCanceled, traigo.Awaited(false))
+			require.True(t, ok, "a heartbeat beside the work")
+		}
+		_, ok := s.TrySpawn(untilCanceled)
+		require.True(t, ok, "the only slot is free")
+		_, ok = s.TrySpawn(succeed)
+		require.False(t, ok)
+		_, ok = s.TrySpawn(succeed, traigo.Awaited(false))
+		require.True(t, ok)
+		require.NoError(t, s.Close())
+	})
+}
+
+func TestAdmitBeforeBoundsTheWaitForASlot(t *testing.T) {
+	spawns := map[string]func(ctx context.Context, s *traigo.Scope, opts ...traigo.TaskOption) error{
+		"Spawn, Err": func(_ context.Context, s *traigo.Scope, opts ...traigo.TaskOption) error {
+			return s.Spawn(succeed, opts...).Err()
+		},
+		"Spawn, Wait": func(ctx context.Context, s *traigo.Scope, opts ...traigo.TaskOption) error {
+			return s.Spawn(succeed, opts...).Wait(ctx)
+		},
+		"Async, Await": func(ctx context.Context, s *traigo.Scope, opts ...traigo.TaskOption) error {
+			_, err := traigo.Async(s, answer, opts...).Await(ctx)
+			return err
+		},
+		"Start": func(ctx context.Context, s *traigo.Scope, opts ...traigo.TaskOption) error {
+			_, err := s.Start(ctx, func(_ context.Context, ready func()) error { ready(); return nil }, opts...)
+			return err
+		},
+	}
+	for name, spawn := range spawns {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ran := false
+				s := traigo.New(t.Context(), traigo.Limit(1), traigo.Wrap(func(ctx context.Context, next func(context.Context) error) error {
+					ran = ran || traigo.CurrentTask(ctx).ID() > 1
+					return next(ctx)
+				}))
+				s.Spawn(untilCanceled)
+				client, cancel := context.WithTimeoutCause(t.Context(), time.Second, errOuter)
+				defer cancel()
+				start := time.Now()
+				err := spawn(t.Context(), s, traigo.AdmitBefore(client))
+				assert.Equal(t, time.Second, time.Since(start))
+				require.ErrorIs(t, err, traigo.ErrRefused)
+				require.ErrorIs(t, err, errOuter)
+
+				err = spawn(t.Context(), s, traigo.AdmitBefore(client))
+				require.ErrorIs(t, err, errOuter, "a context that has ended already")
+				assert.Equal(t, time.Second, time.Since(start))
+				assert.False(t, ran, "a refused task never runs")
+				require.NoError(t, s.Close())
+			})
+		})
+	}
+}
+
+func TestAdmitBeforeDoesNotMatterWhereThereIsASlot(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		over, cancel := context.WithCancel(t.Context())
+		cancel()
+		for _, opts := range [][]traigo.ScopeOption{nil, {traigo.Limit(1)}} {
+			s := traigo.New(t.Context(), opts...)
+			require.NoError(t, s.Spawn(succeed, traigo.AdmitBefore(over)).Wait(t.Context()))
+			require.NoError(t, s.Wait())
+		}
+	})
+}
+
+// Who gives up waiting leaves its place to those behind it, and takes no slot with it.
+func TestAdmitBeforeLeavesTheQueueInOrder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := traigo.New(t.Context(), traigo.Limit(1))
+		s.Spawn(lasting(10 * time.Second))
+		client, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		var order []string
+		note := func(name string) func(context.Context) error {
+			return func(context.Context) error { order = append(order, name); return nil }
+		}
+		go s.Spawn(note("first"))
+		synctest.Wait()
+		go s.Spawn(note("leaves"), traigo.AdmitBefore(client))
+		synctest.Wait()
+		go s.Spawn(note("third"))
+		synctest.Wait()
+		assert.Equal(t, 3, s.Snapshot().Waiting)
+		require.NoError(t, s.Wait())
+		assert.Equal(t, []string{"first", "third"}, order)
+	})
+}
+
+func TestLimitWarningNamesTheTaskThatIsBlocked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		book := newRecords()
+		s := traigo.New(t.Context(), traigo.Name("crawl"), traigo.Limit(1), traigo.Logger(book.logger()))
+		s.Spawn(func(context.Context) error {
+			s.Spawn(succeed)
+			return nil
+		}, traigo.Name("page"))
+		time.Sleep(time.Minute)
+		warned := book.at(slog.LevelWarn)
+		require.Len(t, warned, 1, "once")
+		assert.Equal(t, "crawl/page", warned[0].Attrs["spawner"])
+		assert.True(t, mentions(warned[0].Text, "Spawn has been blocked for 10s", "crawl"), warned[0].Text)
+		require.NoError(t, s.Close())
 	})
 }

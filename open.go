@@ -198,6 +198,7 @@ func (s *Scope) leave(c *Scope) {
 	var oldest *Scope
 	s.mu.Lock()
 	c.hook.removeLocked()
+	c.hasLeft = true
 	if c.siblingLink != nil {
 		oldest = s.keepUnseenLocked(c)
 		s.countLocked(c, -1)

@@ -33,6 +33,7 @@ type Scope struct {
 	hook        hook    // in the hooks of opener, or of parent
 	sibling     *Scope  // the next in parent.children
 	siblingLink **Scope // the pointer to this scope in that list; nil if it is not in it
+	hasLeft     bool    // it has closed, and parent knows; it may linger in the list: see stuck.go
 
 	// Why the scope has ended; nil while it has not. Set once, under mu; read
 	// without it.

@@ -122,9 +122,17 @@ func (s *Scope) reap() {
 	late, slow, slowBody, again := s.stragglersLocked(now)
 	if len(late) > 0 {
 		s.mu.Unlock()
-		late = slices.DeleteFunc(late, (*Task).isInRun)
-		below := len(late) > 0 && s.dueBelow(now)
+		var waiting []*Task
+		for _, t := range late {
+			if t.isInRun() {
+				waiting = append(waiting, t)
+			}
+		}
+		below := len(waiting) < len(late) && s.dueBelow(now)
 		s.mu.Lock()
+		// Once more: a Run may have returned meanwhile, which gives its task more time.
+		late, slow, slowBody, again = s.stragglersLocked(now)
+		late = slices.DeleteFunc(late, func(t *Task) bool { return slices.Contains(waiting, t) })
 		if below {
 			late, again = nil, now.Add(lookAgain)
 		}
@@ -180,21 +188,23 @@ func (s *Scope) dueBelow(now time.Time) bool {
 }
 
 // isInRun reports whether t is waiting in a Run: the body has returned, and the scope has
-// not closed. Then the tasks of that scope are what does not end, and their CancelTimeout
-// applies. The time of t begins when the scope has closed: see restartPatienceLocked.
+// not left its parent. Then the tasks of that scope are what does not end, and their
+// CancelTimeout applies. The time of t begins when the scope leaves: see
+// restartPatienceLocked.
 func (t *Task) isInRun() bool {
-	for _, c := range t.scope.below() {
-		if c.how != ran || c.opener != t {
-			continue
-		}
-		c.mu.Lock()
-		waiting := !c.inBody && c.state != Closed
-		c.mu.Unlock()
-		if waiting {
-			return true
+	var runs []*Scope
+	t.scope.mu.Lock()
+	for c := t.scope.children; c != nil; c = c.sibling {
+		if c.how == ran && c.opener == t && !c.hasLeft {
+			runs = append(runs, c)
 		}
 	}
-	return false
+	t.scope.mu.Unlock()
+	return slices.ContainsFunc(runs, func(c *Scope) bool {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		return !c.inBody
+	})
 }
 
 // restartPatienceLocked is called when a child has closed. If a canceled task has been
@@ -207,7 +217,7 @@ func (s *Scope) restartPatienceLocked(c *Scope) {
 		return
 	}
 	since := s.canceledAtLocked(t)
-	if since.IsZero() || !c.opened.date().Before(since) {
+	if since.IsZero() || c.opened.date().After(since) {
 		return
 	}
 	wait := patience

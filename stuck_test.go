@@ -738,3 +738,69 @@ func TestTaskThatWaitsInRunHasTheTimeOfTheScopeBelow(t *testing.T) {
 		})
 	}
 }
+
+// The owner of an error decides also when the task is given up: here its own time is up.
+func TestGivenUpTaskLeavesItsErrorToItsOwner(t *testing.T) {
+	late := []traigo.TaskOption{traigo.Timeout(time.Second), traigo.CancelTimeout(time.Second)}
+	rows := map[string]struct {
+		spawn func(s *traigo.Scope, fn func(context.Context) error, heard *[]error)
+		heard int
+	}{
+		"OnDone": {func(s *traigo.Scope, fn func(context.Context) error, heard *[]error) {
+			s.Spawn(fn, append(late, traigo.OnDone(func(err error) { *heard = append(*heard, err) }))...)
+		}, 1},
+		"Async": {func(s *traigo.Scope, fn func(context.Context) error, heard *[]error) {
+			f := traigo.Async(s, func(ctx context.Context) (int, error) { return 0, fn(ctx) }, late...)
+			go func() {
+				_, err := f.Await(context.Background())
+				*heard = append(*heard, err)
+			}()
+		}, 1},
+		"nobody": {func(s *traigo.Scope, fn func(context.Context) error, _ *[]error) {
+			s.Spawn(fn, append(late, traigo.Bubble(false))...)
+		}, 0},
+	}
+	for name, row := range rows {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				release, free := newRelease()
+				defer free()
+				s := traigo.New(t.Context(), discard())
+				var heard []error
+				row.spawn(s, deaf(release), &heard)
+				sibling := s.Spawn(lasting(time.Minute))
+				time.Sleep(10 * time.Second)
+				synctest.Wait()
+				assert.Equal(t, traigo.Open, s.State(), "the scope is not canceled")
+				require.Len(t, heard, row.heard)
+				for _, err := range heard {
+					require.NotEmpty(t, stuckTasks(err))
+				}
+				free()
+				synctest.Wait()
+				assert.Len(t, heard, row.heard, "once")
+				err := s.Wait()
+				require.Len(t, stuckTasks(err), 1, "the outcome names it all the same")
+				require.NoError(t, sibling.Err())
+			})
+		})
+	}
+}
+
+func TestGivenUpTaskThatPanicsWhileItsScopeIsOpenIsRaised(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := traigo.New(t.Context(), traigo.CancelTimeout(time.Second), discard())
+		task := s.Spawn(func(context.Context) error {
+			time.Sleep(10 * time.Second)
+			panicOnPurpose("late")
+			return nil
+		}, traigo.Name("work"))
+		synctest.Wait()
+		task.Cancel(nil)
+		time.Sleep(5 * time.Second)
+		assert.Equal(t, traigo.GivenUp, task.State())
+		time.Sleep(6 * time.Second)
+		assert.Equal(t, traigo.Ended, task.State())
+		requirePanic(t, "work", func() { _ = s.Wait() })
+	})
+}
