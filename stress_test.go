@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"os"
 	"runtime"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -23,6 +25,9 @@ func TestStressRandomTrees(t *testing.T) {
 	runs := 400
 	if testing.Short() {
 		runs = 50
+	}
+	if more, err := strconv.Atoi(os.Getenv("TRAIGO_SEEDS")); err == nil { // for a long run by hand
+		runs = more
 	}
 	quiet := traigo.Logger(slog.New(slog.DiscardHandler))
 	for seed := range runs {
