@@ -125,6 +125,9 @@ func (p *program) fork(in, name, flags string) {
 	if strings.Contains(flags, "limit") {
 		opts = append(opts, traigo.Limit(4))
 	}
+	if strings.Contains(flags, "impatient") {
+		opts = append(opts, traigo.CancelTimeout(time.Millisecond))
+	}
 	s := p.scope(in).Fork(opts...)
 	p.mu.Lock()
 	defer p.mu.Unlock()

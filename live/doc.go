@@ -58,7 +58,8 @@
 //
 //	version   1
 //	taken     when the snapshot was taken
-//	scopes, tasks, canceling    how many there are; canceling counts scopes and tasks
+//	scopes, tasks, canceling    how many there are, without scopes that have closed;
+//	                            canceling counts scopes and tasks
 //	warnings  [{lint, level, count, since, says, do, at: [up to five paths]}]
 //	recheck   how many scopes and tasks may soon have a warning: ask again
 //	cut       how many lines were left out
@@ -73,7 +74,9 @@
 //	id        unique in the process for a scope, in its scope for a task
 //	scope     of a task: the ID of its scope
 //	name, path, state, cause, deadline, limit, waiting, unawaited, stack
-//	          as in traigo.Snapshot and traigo.TaskSnapshot
+//	          as in traigo.Snapshot and traigo.TaskSnapshot. A scope stays with the state
+//	          "closed" as long as tasks that it has given up, or calls that were abandoned
+//	          in it, still run
 //	since     when the scope was opened, the task spawned, or the call abandoned
 //	flags     what differs from the default: "master", "not awaited", "no bubble", "ready"
 //	warnings  the names of the lints that found something here

@@ -52,6 +52,12 @@ func canceled(names ...string) traigo.Snapshot {
 	return s
 }
 
+// closed returns a scope that has closed, with a task that it has given up.
+func closed(name string) traigo.Snapshot {
+	givenUp := with(task(1, name), func(t *traigo.TaskSnapshot) { t.State = "given up" })
+	return with(scope(8, "billing", givenUp), func(s *traigo.Snapshot) { s.State, s.Cause = traigo.Closed, "requested" })
+}
+
 // forks returns n scopes, each with the tasks.
 func forks(state traigo.State, n int, tasks ...traigo.TaskSnapshot) (scopes []traigo.Snapshot) {
 	for i := range n {

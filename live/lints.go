@@ -78,7 +78,7 @@ var lints = []lint{
 		do: "A task that spawns into its own full scope waits for itself: let it open a scope of its own, or use TrySpawn. " +
 			"Otherwise see in the stacks of its tasks what they wait for, or raise the Limit.",
 		check: func(n, _ *node, now time.Time) (time.Time, bool) {
-			return time.Time{}, n.Kind == kindScope && n.Waiting > 0 && now.Sub(n.childStats().youngest) >= reportAfter
+			return time.Time{}, n.Kind == kindScope && n.Waiting > 0 && now.Sub(n.childStats().accepted) >= reportAfter
 		},
 	},
 	{
@@ -145,10 +145,22 @@ var lints = []lint{
 // a canceled scope of which only the body still runs. A task that has opened a scope
 // waits for that scope, so it is what runs in there that ignores the cancellation.
 func ignoresCancel(n, scope *node) bool {
-	if len(n.Below) > 0 || !isCanceled(n) && !isCanceled(scope) {
+	if !isCanceled(n) && !isCanceled(scope) || n.waitsForSomethingBelow() {
 		return false
 	}
 	return n.Kind == kindScope || n.State == stateCanceling || n.State == stateRunning
+}
+
+// waitsForSomethingBelow reports whether anything below n has to end before n can.
+func (n *node) waitsForSomethingBelow() bool {
+	return slices.ContainsFunc(n.Below, (*node).isWaitedFor)
+}
+
+// isWaitedFor reports whether n has to end before its scope can: a task that was given up
+// has not, nor has a call that was abandoned, or a scope that has closed and in which one of
+// these still runs.
+func (n *node) isWaitedFor() bool {
+	return n.State != stateGivenUp && n.State != stateAbandoned && n.State != "closed"
 }
 
 // isCanceled reports whether n was canceled or has closed.
@@ -169,24 +181,27 @@ func cancelTimeOf(n, scope *node) time.Time {
 }
 
 // waitsForIdleForks reports whether nothing awaited is in the scope except forks that are
-// open and empty.
+// open and wait for nothing.
 func waitsForIdleForks(n *node) bool {
+	forks := 0
 	for _, below := range n.Below {
 		switch {
+		case !below.isWaitedFor():
 		case below.Kind == kindTask && !below.awaited:
-		case below.Kind == kindScope && below.State == "open" && len(below.Below) == 0:
+		case below.Kind == kindScope && below.State == "open" && !below.waitsForSomethingBelow():
+			forks++
 		default:
 			return false
 		}
 	}
-	return n.childStats().scopes > 0
+	return forks > 0
 }
 
 // childStats count the tasks of a scope and the scopes below it, also those that its tasks
 // have opened.
 type childStats struct {
 	tasks, scopes, running, unnamed int
-	youngest                        time.Time // when the latest task was spawned
+	accepted                        time.Time // when the latest task that takes a slot under a Limit was spawned
 }
 
 // childStats returns the statistics of scope n, which are made once.
@@ -219,8 +234,8 @@ func (s *childStats) add(n *node) {
 	if n.State == stateRunning || n.State == stateCanceling {
 		s.running++
 	}
-	if n.Since.After(s.youngest) {
-		s.youngest = n.Since
+	if n.awaited && n.State != stateAbandoned && n.Since.After(s.accepted) {
+		s.accepted = n.Since
 	}
 }
 

@@ -31,6 +31,12 @@ var lintCases = []struct {
 	{"ignored-cancel", "not a task that waits for the scope that it has opened", with(canceled("accept"), func(s *traigo.Snapshot) {
 		s.Scopes = []traigo.Snapshot{with(scope(9, "conn", task(1, "read")), func(s *traigo.Snapshot) { s.Task, s.State, s.Cause = 1, traigo.Canceling, "parent canceled" })}
 	}), 10 * time.Second, 1},
+	{"ignored-cancel", "a body, above a scope that has closed", with(canceled(), func(s *traigo.Snapshot) {
+		s.Scopes = []traigo.Snapshot{closed("charge")}
+	}), 10 * time.Second, 1},
+	{"ignored-cancel", "a task, above the scope that it has opened, which has closed", with(canceled("accept"), func(s *traigo.Snapshot) {
+		s.Scopes = []traigo.Snapshot{with(closed("read"), func(s *traigo.Snapshot) { s.Task = 1 })}
+	}), 10 * time.Second, 1},
 	{"ignored-cancel", "a task that was canceled alone", scope(3, "server", with(task(1, "fetch"), func(t *traigo.TaskSnapshot) {
 		t.State, t.Cause = "canceling", "requested"
 	})), 10 * time.Second, 1},
@@ -42,6 +48,9 @@ var lintCases = []struct {
 	}), 0, 2},
 	{"ignored-cancel", "what runs and is not canceled", scope(3, "server", task(1, "fetch")), time.Hour, 0},
 	{"given-up", "a task", scope(3, "server", with(task(1, "fetch"), func(t *traigo.TaskSnapshot) { t.State = "given up" })), 0, 1},
+	{"given-up", "a task of a scope that has closed", with(scope(3, "server"), func(s *traigo.Snapshot) {
+		s.Scopes = []traigo.Snapshot{closed("charge")}
+	}), 0, 1},
 	{"abandoned-call", "a call", scope(3, "server", with(task(1, "fetch"), func(t *traigo.TaskSnapshot) {
 		t.State, t.Age = "abandoned", 11*time.Second
 	})), 0, 1},
@@ -49,6 +58,13 @@ var lintCases = []struct {
 		t.State, t.Age = "abandoned", 8*time.Second
 	})), 0, 0},
 	{"limit-blocked", "spawns", with(scope(3, "server", with(task(1, "fetch"), func(t *traigo.TaskSnapshot) { t.Spawned = ago(time.Minute) })),
+		func(s *traigo.Snapshot) { s.Limit, s.Waiting = 1, 3 }), 10 * time.Second, 1},
+	{"limit-blocked", "spawns, beside a task that takes no slot", with(scope(3, "server",
+		with(task(1, "fetch"), func(t *traigo.TaskSnapshot) { t.Spawned = ago(time.Minute) }),
+		with(task(2, "tick"), func(t *traigo.TaskSnapshot) { t.Awaited, t.Spawned = false, at.Add(time.Hour) })),
+		func(s *traigo.Snapshot) { s.Limit, s.Waiting = 1, 3 }), 10 * time.Second, 1},
+	{"limit-blocked", "spawns, after a call was abandoned, which keeps the slot", with(scope(3, "server",
+		with(task(1, "fetch"), func(t *traigo.TaskSnapshot) { t.State, t.Age = "abandoned", time.Second })),
 		func(s *traigo.Snapshot) { s.Limit, s.Waiting = 1, 3 }), 10 * time.Second, 1},
 	{"limit-blocked", "nobody waits", with(scope(3, "server", with(task(1, "fetch"), func(t *traigo.TaskSnapshot) { t.Spawned = ago(time.Minute) })),
 		func(s *traigo.Snapshot) { s.Limit = 1 }), time.Hour, 0},
@@ -58,6 +74,12 @@ var lintCases = []struct {
 	{"unfinalized-forks", "beside a task that nobody awaits", with(scope(3, "server", with(task(1, "metrics"), func(t *traigo.TaskSnapshot) { t.Awaited = false })), func(s *traigo.Snapshot) {
 		s.State, s.Scopes = traigo.Finalizing, forks(traigo.Open, 1)
 	}), 10 * time.Second, 1},
+	{"unfinalized-forks", "beside a fork that has closed, and a task that was given up", with(scope(3, "server", with(task(1, "fetch"), func(t *traigo.TaskSnapshot) { t.State = "given up" })), func(s *traigo.Snapshot) {
+		s.State, s.Scopes = traigo.Finalizing, append(forks(traigo.Open, 1), closed("charge"))
+	}), 10 * time.Second, 1},
+	{"unfinalized-forks", "only one that has closed", with(scope(3, "server"), func(s *traigo.Snapshot) {
+		s.State, s.Scopes = traigo.Finalizing, []traigo.Snapshot{closed("charge")}
+	}), time.Hour, 0},
 	{"unfinalized-forks", "one in which something runs", with(scope(3, "server"), func(s *traigo.Snapshot) {
 		s.State, s.Scopes = traigo.Finalizing, append(forks(traigo.Open, 2), forks(traigo.Open, 1, task(1, "read"))...)
 	}), time.Hour, 0},

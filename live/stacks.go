@@ -143,54 +143,48 @@ func (h *handler) stackOf(r *http.Request) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	root, found := s.rootOf(q.scope)
-	if !found {
+	roots := s.rootsOf(s.find(query{scope: q.scope}))
+	if len(roots) == 0 {
 		return "", statusError{http.StatusNotFound, "the scope has closed"}
 	}
-	dumps, err := h.dumps.get(r.Context(), rootIDs{root})
+	dumps, err := h.dumps.get(r.Context(), rootIDs{roots[0].ID})
 	if err != nil {
 		return "", err
 	}
-	stack := stackIn(dumps, q.scope, task, values.Has("call"))
-	if stack == "" {
-		return "", statusError{http.StatusNotFound, "it has no stack of its own: it has ended, has not started, or never had one"}
+	if scope := scopeIn(dumps, q.scope); scope != nil {
+		if stack := stackIn(scope, task, values.Has("call")); stack != "" {
+			return stack, nil
+		}
 	}
-	return stack, nil
+	return "", statusError{http.StatusNotFound, "it has no stack of its own: it has ended, has not started, or never had one"}
+}
+
+// scopeIn returns the snapshot of the scope with this ID; nil if there is none.
+func scopeIn(shots []traigo.Snapshot, id uint64) *traigo.Snapshot {
+	for i := range shots {
+		if shots[i].ID == id {
+			return &shots[i]
+		}
+		if found := scopeIn(shots[i].Scopes, id); found != nil {
+			return found
+		}
+	}
+	return nil
 }
 
 // stackIn returns the stack of a task of the scope, or that of the scope's body if task is
-// 0; if ofCalls is set, the stacks of the calls that the task has abandoned. It compares
-// the scope of each task, since a task that was given up may be in a scope above its own.
-func stackIn(dumps []traigo.Snapshot, scope, task uint64, ofCalls bool) string {
+// 0; if ofCalls is set, the stacks of the calls that the task, or the body, has abandoned.
+func stackIn(s *traigo.Snapshot, task uint64, ofCalls bool) string {
+	if task == 0 && !ofCalls {
+		return s.Stack
+	}
 	var stacks []string
-	for _, s := range dumps {
-		if s.ID == scope && task == 0 && !ofCalls {
-			return s.Stack
-		}
-		for _, t := range s.Tasks {
-			if t.Scope == scope && t.ID == task && (t.State == stateAbandoned) == ofCalls && t.Stack != "" {
-				stacks = append(stacks, userFrames(t.Stack))
-			}
-		}
-		if stack := stackIn(s.Scopes, scope, task, ofCalls); stack != "" {
-			stacks = append(stacks, stack)
+	for _, t := range s.Tasks {
+		if t.ID == task && (t.State == stateAbandoned) == ofCalls && t.Stack != "" {
+			stacks = append(stacks, userFrames(t.Stack))
 		}
 	}
 	return strings.Join(stacks, "\n")
-}
-
-// rootOf returns the ID of the root that contains the scope, or a task of the scope that
-// was given up.
-func (s *snapshot) rootOf(scope uint64) (root uint64, found bool) {
-	i := slices.IndexFunc(s.roots, func(root *node) bool {
-		has := false
-		root.walk(nil, func(n, _ *node) { has = has || n.nodeID.scope == scope })
-		return has
-	})
-	if i < 0 {
-		return 0, false
-	}
-	return s.roots[i].ID, true
 }
 
 // stackShape returns the stack without numbers of goroutines, times, addresses and

@@ -69,11 +69,13 @@ func (t *Tracker) Observe(e traigo.Event) {
 	}
 }
 
-// opened adds s to the roots, unless a scope above it is one.
+// opened adds s to the roots, unless it is shown below one: that may have closed, since a
+// task that was given up can open scopes.
 func (t *Tracker) opened(s *traigo.Scope) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if hasAncestor(s, func(above *traigo.Scope) bool { return t.roots[above] }) {
+	isRoot := func(s *traigo.Scope) bool { return t.roots[s] || slices.Contains(t.closedRoots, s) }
+	if hasAncestor(s, isRoot) {
 		return
 	}
 	if t.roots == nil {

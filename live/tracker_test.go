@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -99,6 +100,30 @@ func TestATrackerShowsWhatRunsOnInARootThatHasClosed(t *testing.T) {
 		x := getJSON(t, &scopes, "")
 		assert.Equal(t, 50, x.Tasks, "the last ones")
 		assert.Zero(t, x.Scopes)
+		close(end)
+		synctest.Wait()
+		assert.Contains(t, getText(&scopes), "0 scopes, 0 tasks\n")
+	})
+}
+
+// A task that was given up can open a scope when its own has closed. The scope is shown
+// once: below the root of the task.
+func TestATrackerShowsAScopeInARootThatHasClosedOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var scopes live.Tracker
+		run, end := make(chan struct{}), make(chan struct{})
+		root := opened(t, traigo.Observe(&scopes), traigo.CancelTimeout(time.Second))
+		root.Spawn(func(ctx context.Context) error {
+			<-run
+			return traigo.Run(ctx, func(context.Context, *traigo.Scope) error { return deafWork(end) }, traigo.Name("late"))
+		}, traigo.Name("stuck"))
+		require.Error(t, root.Close())
+		close(run)
+		synctest.Wait()
+		body := getText(&scopes)
+		assert.Contains(t, body, "server (closed, ")
+		assert.Contains(t, body, "└─ • stuck (given up, ")
+		assert.Equal(t, 1, strings.Count(body, "late (canceling, "), body)
 		close(end)
 		synctest.Wait()
 		assert.Contains(t, getText(&scopes), "0 scopes, 0 tasks\n")

@@ -1,7 +1,7 @@
 package live
 
 import (
-	"cmp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -74,7 +74,7 @@ func newTree(s traigo.Snapshot, now time.Time) *node {
 	openers := openersOf(s, n.Below)
 	for _, below := range s.Scopes {
 		parent := n
-		if opener := openers[nodeID{scope: cmp.Or(below.Parent, s.ID), task: below.Task}]; opener != nil {
+		if opener := openers[below.Task]; opener != nil {
 			parent = opener
 		}
 		parent.Below = append(parent.Below, newTree(below, now))
@@ -94,19 +94,15 @@ func escapeAll(names []string) []string {
 	return all
 }
 
-// openersOf returns the tasks by ID, if any of them may have opened a scope. The ID has
-// the scope of the task in it, since tasks that were given up may be shown in a scope
-// above their own, where a task of that scope can have the same number.
-func openersOf(s traigo.Snapshot, tasks []*node) map[nodeID]*node {
-	var openers map[nodeID]*node
-	for _, below := range s.Scopes {
-		if below.Task != 0 && openers == nil {
-			openers = make(map[nodeID]*node, len(tasks))
-			for _, t := range tasks {
-				if t.State != stateAbandoned { // an abandoned call has the ID of its task
-					openers[nodeID{scope: t.Scope, task: t.ID}] = t
-				}
-			}
+// openersOf returns the tasks of s by ID, if any of them may have opened a scope.
+func openersOf(s traigo.Snapshot, tasks []*node) map[uint64]*node {
+	if !slices.ContainsFunc(s.Scopes, func(below traigo.Snapshot) bool { return below.Task != 0 }) {
+		return nil
+	}
+	openers := make(map[uint64]*node, len(tasks))
+	for _, t := range tasks {
+		if t.State != stateAbandoned { // an abandoned call has the ID of its task
+			openers[t.ID] = t
 		}
 	}
 	return openers
@@ -121,12 +117,11 @@ const (
 	stateAbandoned = "abandoned"
 )
 
-// setTask makes n the node of task t, which is shown in the scope in.
-func (n *node) setTask(t *traigo.TaskSnapshot, in *node, now time.Time) {
-	scope := cmp.Or(t.Scope, in.ID)
+// setTask makes n the node of task t of a scope.
+func (n *node) setTask(t *traigo.TaskSnapshot, scope *node, now time.Time) {
 	*n = node{
-		nodeID: nodeID{scope: scope, task: t.ID}, Kind: kindTask,
-		ID: t.ID, Scope: scope, Name: escape(t.Name, maxNameLen), Path: t.Path, State: t.State,
+		nodeID: nodeID{scope: scope.ID, task: t.ID}, Kind: kindTask,
+		ID: t.ID, Scope: scope.ID, Name: escape(t.Name, maxNameLen), Path: t.Path, State: t.State,
 		Since: t.Spawned, Deadline: t.Deadline, Cause: escape(firstLine(t.Cause), maxNameLen),
 		Stack: userFrames(t.Stack), awaited: t.Awaited,
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -15,8 +16,8 @@ import (
 	"github.com/traigo/traigo/live"
 )
 
-// A task that a fork has given up is shown in the scope above the fork, where another task
-// may have the same ID. It must not get the scopes or the stack of that task.
+// A task that a fork has given up is shown in the fork, which has closed. A task of the
+// scope above, which has the same ID, keeps its own scopes and its own stack.
 func TestATaskThatWasGivenUpIsNotTakenForAnother(t *testing.T) {
 	s := opened(t)
 	h := live.Handler(s)
@@ -36,22 +37,25 @@ func TestATaskThatWasGivenUpIsNotTakenForAnother(t *testing.T) {
 	fork.Cancel(errors.New("reset"))
 	require.Error(t, fork.Wait())
 	x := getJSON(t, h, "")
-	for _, b := range x.Roots[0].Below {
-		switch b.Name {
-		case "charge":
-			assert.Empty(t, b.Below)
-			assert.Equal(t, fork.ID(), b.Scope)
-			w := get(h, fmt.Sprintf("/stack?scope=%d&task=%d", b.Scope, b.ID))
-			assert.Contains(t, w.Body.String(), "deafWork")
-		case "supervisor":
-			require.Len(t, b.Below, 1)
-			assert.Equal(t, "nested", b.Below[0].Name)
-			w := get(h, fmt.Sprintf("/stack?scope=%d&task=%d", b.Scope, b.ID))
-			assert.NotContains(t, w.Body.String(), "deafWork")
-		default:
-			t.Error(b.Name)
-		}
-	}
+	assert.Equal(t, []int{2, 2}, []int{x.Scopes, x.Tasks}, "scopes that have closed are not counted")
+	require.Len(t, x.Roots[0].Below, 2)
+	supervisor, billing := x.Roots[0].Below[0], x.Roots[0].Below[1]
+	assert.Equal(t, "supervisor", supervisor.Name)
+	require.Len(t, supervisor.Below, 1)
+	assert.Equal(t, "nested", supervisor.Below[0].Name)
+	w := get(h, fmt.Sprintf("/stack?scope=%d&task=%d", supervisor.Scope, supervisor.ID))
+	assert.NotContains(t, w.Body.String(), "deafWork")
+
+	assert.Equal(t, "scope billing closed requested: reset", strings.Join([]string{billing.Kind, billing.Name, billing.State, billing.Cause}, " "))
+	require.Len(t, billing.Below, 1)
+	charge := billing.Below[0]
+	assert.Equal(t, "charge given up", charge.Name+" "+charge.State)
+	assert.Equal(t, []string{"given-up"}, charge.Warnings)
+	assert.Empty(t, charge.Below)
+	assert.Equal(t, fork.ID(), charge.Scope)
+	assert.Equal(t, supervisor.ID, charge.ID)
+	w = get(h, fmt.Sprintf("/stack?scope=%d&task=%d", charge.Scope, charge.ID))
+	assert.Contains(t, w.Body.String(), "deafWork")
 }
 
 // The key of an abandoned call does not depend on the other tasks of the scope.
@@ -63,6 +67,7 @@ func TestTheKeyOfAnAbandonedCallStays(t *testing.T) {
 		end := make(chan struct{})
 		defer close(end)
 		c := s.Spawn(traigo.Blocking(func() error { <-end; return nil }), traigo.Name("call"))
+		synctest.Wait() // for the call to begin
 		c.Cancel(nil)
 		synctest.Wait()
 		key := func() (key string) {
@@ -99,8 +104,57 @@ func TestATaskThatWasGivenUpHasItsScopes(t *testing.T) {
 	require.Error(t, fork.Wait())
 	x := getJSON(t, live.Handler(s), "")
 	require.Len(t, x.Roots[0].Below, 1)
-	charge := x.Roots[0].Below[0]
-	assert.Equal(t, "charge", charge.Name)
+	billing := x.Roots[0].Below[0]
+	assert.Equal(t, "billing closed", billing.Name+" "+billing.State)
+	require.Len(t, billing.Below, 1)
+	charge := billing.Below[0]
+	assert.Equal(t, "charge given up", charge.Name+" "+charge.State)
 	require.Len(t, charge.Below, 1)
-	assert.Equal(t, "nested", charge.Below[0].Name)
+	assert.Equal(t, "nested canceling", charge.Below[0].Name+" "+charge.Below[0].State)
+}
+
+// A task that its scope has given up, and a call that was abandoned, keep their place and
+// their keys when the scope closes: the page shows them in the same rows as before.
+func TestWhatRunsOnKeepsItsPlaceWhenItsScopeCloses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := opened(t)
+		h := live.Handler(s)
+		end := make(chan struct{})
+		fork := s.Fork(traigo.Name("billing"), traigo.CancelTimeout(time.Second))
+		fork.Spawn(ignoringCancel(end), traigo.Name("charge"))
+		fork.Spawn(traigo.Blocking(func() error { return deafWork(end) }), traigo.Name("call"))
+		synctest.Wait()
+		fork.Cancel(nil)
+		synctest.Wait()
+		keys := func() map[string]string {
+			keys := map[string]string{}
+			for _, billing := range getJSON(t, h, "").Roots[0].Below {
+				keys[billing.Name] = billing.Key
+				for _, b := range billing.Below {
+					keys[b.Name] = b.Key
+				}
+			}
+			return keys
+		}
+		before := keys()
+		assert.Len(t, before, 3)
+		assert.Contains(t, getText(h), "└─ billing (canceling, ")
+		time.Sleep(time.Second)
+		require.Error(t, fork.Wait())
+		assert.Equal(t, before, keys())
+		assert.Contains(t, getText(h), "└─ billing (closed, ")
+
+		// The stack of the call is found in the scope that has closed.
+		call := getJSON(t, h, "").Roots[0].Below[0].Below[1]
+		assert.Equal(t, "abandoned", call.State)
+		w := get(h, fmt.Sprintf("/stack?scope=%d&task=%d&call=1", call.Scope, call.ID))
+		assert.Contains(t, w.Body.String(), "deafWork")
+		x := getJSON(t, h, fmt.Sprintf("&scope=%d", fork.ID()))
+		require.Len(t, x.Roots, 1)
+		assert.Equal(t, "server/billing", x.Roots[0].Path)
+
+		close(end)
+		synctest.Wait()
+		assert.Empty(t, getJSON(t, h, "").Roots[0].Below)
+	})
 }

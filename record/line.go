@@ -169,8 +169,7 @@ func appendString(b []byte, key, text string) []byte {
 	return appendText(b, text)
 }
 
-// describe fills in the details of an event that is about a scope or has an error. The text
-// of an error is asked for last: its Error method is foreign code and may not return.
+// describe fills in the details of an event that is about a scope or has an error.
 func (r *Recorder) describe(e traigo.Event, d *details) {
 	switch e.Kind {
 	case traigo.ScopeOpened:

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
-	"runtime"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -105,7 +104,6 @@ func TestErrorsThatMisbehave(t *testing.T) {
 				return badError(func() string { _ = s.Fork().Close(); return "called back" })
 			}, traigo.Name("calls back"), alone)
 			s.Spawn(func(context.Context) error { return (*traigo.Error)(nil) }, traigo.Name("nil pointer"), alone)
-			s.Spawn(func(context.Context) error { return badError(func() string { runtime.Goexit(); return "" }) }, traigo.Name("exits"), alone)
 			time.Sleep(time.Second)
 			assert.Equal(t, history.TaskFailed, taskOf(read(t, out.log()), "s/panics").State, "though another blocks")
 			close(free)
@@ -117,7 +115,6 @@ func TestErrorsThatMisbehave(t *testing.T) {
 			assert.Equal(t, "freed", taskOf(h, "s/blocks").Err)
 			assert.Equal(t, "called back", taskOf(h, "s/calls back").Err)
 			assert.Equal(t, history.TaskFailed, taskOf(h, "s/nil pointer").State)
-			assert.Equal(t, history.TaskFailed, taskOf(h, "s/exits").State)
 		})
 	}
 }

@@ -41,7 +41,8 @@ func settingsOf(opts []Option) settings {
 // power failure can lose what the operating system has not put on disk yet.
 //
 // A Durable recorder has no goroutine. A writer given to [New] is called by the goroutines
-// of the program and must not use scopes that the recorder observes: it would deadlock.
+// of the program, from within Observe. It must not use scopes that the recorder observes,
+// which would deadlock, nor call runtime.Goexit, which no observer may.
 func Durable() Option { return func(s *settings) { s.durable = true } }
 
 // Buffer sets the number of bytes of memory for lines that are not written yet; the default

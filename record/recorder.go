@@ -126,32 +126,21 @@ func start(s settings, out output) *Recorder {
 // does nothing.
 func (r *Recorder) Observe(e traigo.Event) {
 	var d details
-	added := false
-	defer func() {
-		if !added { // the Error method of the event's error has called runtime.Goexit
-			r.add(e, &d)
-		}
-	}()
 	switch {
 	case e.Kind <= traigo.ScopeClosed || e.Err != nil:
 		r.describe(e, &d)
 	case e.Kind == traigo.TaskEnded:
 		d.state = "ok"
 	}
-	added = true
-	r.add(e, &d)
-}
-
-func (r *Recorder) add(e traigo.Event, d *details) {
 	var scratch [256]byte
 	t := r.since(e.Time)
-	line := appendEvent(scratch[:0], t, e, d)
+	line := appendEvent(scratch[:0], t, e, &d)
 	switch {
 	case len(line) == 0: // an event of a later version of traigo
 	case r.durable:
-		r.writeDurable(line, t, e, d)
+		r.writeDurable(line, t, e, &d)
 	default:
-		r.enqueue(line, t, e, d)
+		r.enqueue(line, t, e, &d)
 	}
 }
 

@@ -161,15 +161,8 @@ func (r *Recorder) flush() {
 	r.mu.Unlock()
 	ready := r.prepareOutput()
 	b := r.takeBatch(ready)
-	returned := false
-	defer func() {
-		if !returned { // the writer has called runtime.Goexit
-			r.addLoss(countLines(b.lines)+b.dropped, errGoexit)
-		}
-		r.endFlush(b)
-	}()
 	r.writeBatch(ready, b)
-	returned = true
+	r.endFlush(b)
 }
 
 func (r *Recorder) writeBatch(ready bool, b batch) {
@@ -277,8 +270,8 @@ func (r *Recorder) writeDurable(line []byte, t int64, e traigo.Event, d *details
 	r.buf = append(r.buf, line...)
 	r.alive.apply(t, e, d)
 	r.mu.Unlock()
-	defer r.unlockOut() // also if the writer calls runtime.Goexit
 	r.flush()
+	r.unlockOut()
 }
 
 // finishDurable completes the log of a Durable recorder. It runs on a goroutine of its
@@ -293,12 +286,9 @@ func (r *Recorder) finishDurable() {
 	r.finish()
 }
 
-var (
-	// errWriterGone is the result of Close if finish has not been reached.
-	errWriterGone = errors.New("record: the writer has called runtime.Goexit: the log ends there")
-	// errGoexit is the cause of the losses of a flush that has not returned.
-	errGoexit = errors.New("the writer has called runtime.Goexit")
-)
+// errWriterGone is the result of Close if the goroutine that calls the writer has not
+// reached finish.
+var errWriterGone = errors.New("record: the writer has called runtime.Goexit: the log ends there")
 
 // stop releases all memory and everyone who waits for a flush, as there will be none. A
 // long-lived scope may keep the recorder as its observer; it must not keep what was alive.

@@ -49,6 +49,17 @@ func (b *book) logger() supervise.LoggerOption {
 	})))
 }
 
+// saying returns the lines with a message of package traigo's that begin with these
+// attributes.
+func (b *book) saying(message, attrs string) (lines []string) {
+	for _, line := range b.lines() {
+		if strings.Contains(line, ` msg="traigo: `+message+`" `+attrs) {
+			lines = append(lines, line)
+		}
+	}
+	return lines
+}
+
 func (b *book) lines() []string {
 	b.mu.Lock()
 	defer b.mu.Unlock()

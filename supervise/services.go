@@ -181,8 +181,8 @@ func (s *Services) ended(sv *service) {
 	c, ok := context.Cause(sv.scope.Context()).(*traigo.Cancellation) //nolint:errorlint // the one of this scope, and not one that it wraps
 	switch {
 	case !ok || c.Kind == traigo.ParentCanceled || isStop(c.Err):
+		return
 	case c.Err == nil:
-		s.removeLater(sv)
 	case sv.scope == s.tasks && (c.Kind == traigo.Panicked || c.Kind == traigo.BodyFailed && c.Err == traigo.ErrGoexit): //nolint:errorlint // the body may return an error that wraps ErrGoexit
 		// It unwinds the body of the block, which ends the block. If the block were
 		// canceled here, the panic would come second, and be logged as a lost error.
@@ -191,6 +191,7 @@ func (s *Services) ended(sv *service) {
 	default:
 		s.block.Cancel(&failure{sv.scope, c})
 	}
+	s.removeLater(sv)
 }
 
 // removeLater removes a service that has ended by itself, when its scope has closed. It
@@ -205,7 +206,9 @@ func (s *Services) removeLater(sv *service) {
 }
 
 // remove waits until the scope of a service has closed, and takes the service off the
-// list. If the scope has failed it stays there, for stop to collect the error.
+// list. If the scope has failed it stays there, for stop to collect the error: that may be
+// much later, and the call of Err keeps package traigo from logging, until then, that nobody
+// has asked for the outcome.
 func (s *Services) remove(sv *service) {
 	<-sv.scope.Done()
 	if sv.scope.Err() != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -553,24 +554,25 @@ func TestStuckServiceIsGivenUpAndTheRestStopped(t *testing.T) {
 
 func TestPanicInABlockStopsServicesInOrder(t *testing.T) {
 	rows := []struct {
-		name string
-		body blockBody
+		name   string
+		logged int // a panic of a task is logged at once, one of the body goes to the caller at once
+		body   blockBody
 	}{
-		{"of the body", func(context.Context, *traigo.Scope, *supervise.Services) error { panic("oh") }},
-		{"of a task", func(ctx context.Context, s *traigo.Scope, _ *supervise.Services) error {
+		{"of the body", 0, func(context.Context, *traigo.Scope, *supervise.Services) error { panic("oh") }},
+		{"of a task", 1, func(ctx context.Context, s *traigo.Scope, _ *supervise.Services) error {
 			s.Spawn(func(context.Context) error { panic("oh") })
 			return untilCanceled(ctx)
 		}},
-		{"of a service", func(ctx context.Context, _ *traigo.Scope, services *supervise.Services) error {
+		{"of a service", 1, func(ctx context.Context, _ *traigo.Scope, services *supervise.Services) error {
 			services.Spawn(func(context.Context) error { panic("oh") })
 			return untilCanceled(ctx)
 		}},
-		{"of a service that is stopped", func(ctx context.Context, _ *traigo.Scope, services *supervise.Services) error {
+		{"of a service that is stopped", 1, func(ctx context.Context, _ *traigo.Scope, services *supervise.Services) error {
 			services.Spawn(func(ctx context.Context) error { <-ctx.Done(); panic("oh") })
 			synctest.Wait()
 			return nil
 		}},
-		{"of a service that starts", func(ctx context.Context, _ *traigo.Scope, services *supervise.Services) error {
+		{"of a service that starts", 1, func(ctx context.Context, _ *traigo.Scope, services *supervise.Services) error {
 			_, err := services.Start(ctx, func(context.Context, func()) error { panic("oh") })
 			return err
 		}},
@@ -592,14 +594,19 @@ func TestPanicInABlockStopsServicesInOrder(t *testing.T) {
 				value := raised(t, func() { _ = block(t.Context(), &log, body) })
 				assert.Equal(t, 1, strings.Count(fmt.Sprint(value), "oh"), "%v", value)
 				assert.Equal(t, inOrder, d.read())
+				panics := log.saying("a task has panicked", "")
+				assert.Len(t, panics, row.logged)
 				for _, line := range log.lines() {
-					// Package traigo takes the cause of the stop for an error that the panic hides.
-					assert.Contains(t, line, "the tasks that needed the service have ended")
+					if !slices.Contains(panics, line) {
+						// Package traigo takes the cause of the stop for an error that the panic hides.
+						assert.Contains(t, line, "the tasks that needed the service have ended")
+					}
 				}
 
-				d = diary{}
+				d, log = diary{}, book{}
 				require.ErrorContains(t, block(t.Context(), &log, body, traigo.PanicAsError()), "oh")
 				assert.Equal(t, inOrder, d.read())
+				assert.Empty(t, log.lines())
 			})
 		})
 	}
@@ -617,10 +624,12 @@ func TestErrorsHiddenByAPanicAreLogged(t *testing.T) {
 			})
 		})
 		assert.Equal(t, "first", value)
-		text := strings.Join(log.lines(), "\n")
-		assert.Contains(t, text, `level=ERROR msg="traigo: errors hidden by a panic or a Goexit" scope=app`)
-		assert.Contains(t, text, "bang")
-		assert.Contains(t, text, "second")
+		assert.Len(t, log.saying("a task has panicked", "scope=app/b task=app/b/b panic=second "), 1)
+		hidden := log.saying("errors hidden by a panic or a Goexit", "scope=app ")
+		require.Len(t, hidden, 1)
+		assert.Contains(t, hidden[0], "level=ERROR")
+		assert.Contains(t, hidden[0], "bang")
+		assert.Contains(t, hidden[0], "second")
 	})
 }
 
@@ -636,10 +645,50 @@ func TestSecondPanicOfServicesIsLogged(t *testing.T) {
 			})
 		})
 		assert.Contains(t, fmt.Sprint(value), "first")
-		text := strings.Join(log.lines(), "\n")
-		assert.Contains(t, text, "second")
-		assert.Contains(t, text, "boom")
+		assert.Len(t, log.saying("a task has panicked", ""), 2)
+		hidden := log.saying("errors hidden by a panic or a Goexit", "scope=app ")
+		require.NotEmpty(t, hidden)
+		assert.Contains(t, hidden[0], "second")
+		assert.Contains(t, hidden[0], "boom")
 	})
+}
+
+// The outcome of a service that has failed belongs to the caller of WithServices, and is not
+// logged, however long the tasks and the other services take to end.
+func TestFailureOfAServiceIsNotLoggedWhileOthersEnd(t *testing.T) {
+	for name, slow := range map[string]func(s *traigo.Scope, services *supervise.Services){
+		"a task":          func(s *traigo.Scope, _ *supervise.Services) { s.Spawn(after(time.Minute, nil)) },
+		"another service": func(_ *traigo.Scope, services *supervise.Services) { services.Spawn(after(time.Minute, nil)) },
+	} {
+		for _, panics := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s ends late, panics: %v", name, panics), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					var log book
+					run := func() error {
+						return block(t.Context(), &log, func(_ context.Context, s *traigo.Scope, services *supervise.Services) error {
+							services.Spawn(func(context.Context) error {
+								time.Sleep(time.Second)
+								if panics {
+									panic(errBoom)
+								}
+								return errBoom
+							})
+							slow(s, services)
+							return traigo.Sleep(s.Context(), time.Hour)
+						})
+					}
+					start := time.Now()
+					if panics {
+						assert.Contains(t, fmt.Sprint(raised(t, func() { _ = run() })), "boom")
+					} else {
+						require.ErrorIs(t, run(), errBoom)
+					}
+					assert.Equal(t, time.Minute, time.Since(start))
+					assert.Empty(t, log.saying("failed, and nobody has asked for the outcome", ""))
+				})
+			})
+		}
+	}
 }
 
 func TestGoexitOfTheBodyStopsServicesInOrder(t *testing.T) {

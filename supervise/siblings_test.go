@@ -242,7 +242,8 @@ func TestPanicOfASiblingIsRaised(t *testing.T) {
 		p, ok := raised(t, func() { _ = family(t.Context(), &log, body) }).(*traigo.PanicError)
 		require.True(t, ok)
 		require.ErrorIs(t, p, errBoom)
-		assert.Empty(t, log.lines(), "it is raised, and not logged")
+		require.Len(t, log.lines(), 1, "it is logged when it happens, and then only raised")
+		assert.Contains(t, log.lines()[0], `level=ERROR msg="traigo: a task has panicked" scope=app task=app/a panic=boom `)
 	})
 }
 

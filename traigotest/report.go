@@ -2,6 +2,7 @@ package traigotest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -11,7 +12,7 @@ import (
 )
 
 // The report of a test whose scope has closed: the errors in the outcome of the scope,
-// each with its path, and the errors that the scope has logged as lost.
+// each with its path, and the errors and panics that the scope has logged as lost.
 
 // A verdict is the result of a scope that has closed.
 type verdict struct {
@@ -27,8 +28,8 @@ func (w *watch) verdict() (v verdict) {
 	lost, leavers := w.lost, w.leavers
 	w.mu.Unlock()
 
-	r := reader{watch: w, explained: map[string]bool{w.scope.Path(): true}}
-	r.read(w.scope.Err(), w.scope.Path())
+	r := reader{watch: w, outcome: w.scope.Err(), explained: map[string]bool{w.scope.Path(): true}}
+	r.read(r.outcome, w.scope.Path())
 	for _, l := range lost {
 		r.readLost(l)
 	}
@@ -89,6 +90,7 @@ func tasks(names []string) string {
 type reader struct {
 	*watch
 
+	outcome      error // of the scope of the test
 	found        []string
 	explained    map[string]bool // paths of the scopes for which a message says why they ended
 	bodyPanicked bool
@@ -162,10 +164,16 @@ func (r *reader) readTask(err error, path string) {
 	}
 }
 
-// readLost adds the messages for an error that the scope has logged. When body calls
-// t.FailNow the outcome of the whole scope is logged, which has been read already.
+// readLost adds the messages for an error that the scope has logged, unless it is in the
+// outcome of the scope of the test, which has been read already. When body calls t.FailNow
+// that whole outcome is logged. The outcome of a scope that has been logged because nobody
+// had asked for it may be asked for later, and be the error of a task.
 func (r *reader) readLost(l lostError) {
-	if _, is := any(l.err).(*traigo.Error); is && l.scope == r.scope.Path() {
+	if e, is := any(l.err).(*traigo.Error); is && (l.scope == r.scope.Path() || errors.Is(r.outcome, e)) {
+		return
+	}
+	if l.panicked {
+		r.addf("%s: %s: %v\n%s", l.who(), l.why, l.value, indent(ofCallback(l.stack)))
 		return
 	}
 	before := len(r.found)
@@ -227,11 +235,23 @@ func (e *lateError) describe(elsewhere map[*traigo.Task]bool) string {
 // test, and keeps lost errors for the verdict.
 type testLog struct{ w *watch }
 
-// A lostError is an error that the scope has logged at level ERROR, because nothing
-// else reports it.
+// A lostError is an error or a panic that the scope has logged at level ERROR, because
+// nothing else reports it.
 type lostError struct {
-	scope, why string
-	err        error
+	scope, task string // the paths; task may be empty
+	why         string // the message of the record
+	err         error
+
+	panicked bool // it is a panic: of value, with stack
+	value    any
+	stack    string
+}
+
+func (l lostError) who() string {
+	if l.task != "" {
+		return fmt.Sprintf("task %q", l.task)
+	}
+	return fmt.Sprintf("scope %q", l.scope)
 }
 
 func (testLog) Enabled(_ context.Context, level slog.Level) bool { return level >= slog.LevelWarn }
@@ -243,17 +263,19 @@ func (h testLog) WithGroup(string) slog.Handler { return h }
 func (h testLog) Handle(ctx context.Context, r slog.Record) error {
 	text, lost := r.Message, lostError{why: strings.TrimPrefix(r.Message, "traigo: ")}
 	r.Attrs(func(a slog.Attr) bool {
-		switch v := a.Value.Any().(type) {
-		case error:
-			lost.err = v
-		case string:
-			switch a.Key {
-			case "scope":
-				lost.scope = v
-			case "stack":
-				text += "\n" + indent(ofTask(v))
-				return true
-			}
+		switch a.Key {
+		case "scope":
+			lost.scope = a.Value.String()
+		case "task":
+			lost.task = a.Value.String()
+		case "err":
+			lost.err, _ = a.Value.Any().(error)
+		case "panic":
+			lost.panicked, lost.value = true, a.Value.Any()
+		case "stack":
+			lost.stack = a.Value.String()
+			text += "\n" + indent(ofTask(lost.stack))
+			return true
 		}
 		text += fmt.Sprintf("\n%s: %v", a.Key, a.Value)
 		return true
@@ -263,7 +285,7 @@ func (h testLog) Handle(ctx context.Context, r slog.Record) error {
 	switch {
 	case h.w.finished:
 		return slog.Default().Handler().Handle(ctx, r)
-	case r.Level < slog.LevelError || lost.err == nil:
+	case r.Level < slog.LevelError || lost.err == nil && !lost.panicked:
 		h.w.write(text)
 	default:
 		h.w.lost = append(h.w.lost, lost)

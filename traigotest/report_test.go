@@ -176,17 +176,107 @@ func TestRunReportsLostErrors(t *testing.T) {
 		f := s.Fork(traigo.Name("conn"))
 		f.Spawn(fail, traigo.Name("reader"))
 		<-f.Done()
-		s.Spawn(func(context.Context) error { return nil }, traigo.Name("writer"), traigo.OnDone(func(error) { panic("oops") }))
+		s.Spawn(func(context.Context) error { return nil }, traigo.Name("writer"), traigo.OnDone(func(error) { panicOnPurpose("oops") }))
 	}
 	f, _ := run(t, body)
 	require.Len(t, f.errors, 2)
-	assert.Contains(t, f.errors[0], "oops")
-	assert.Contains(t, f.errors[0], `(scope "TestIt": OnDone of task "TestIt/writer" panicked)`)
+	assert.True(t, strings.HasPrefix(f.errors[0], `task "TestIt/writer": OnDone panicked: oops`+"\n\tgoroutine "), f.errors[0])
 	assert.Equal(t, `task "TestIt/conn/reader" failed: connection reset`+"\n"+
 		`(scope "TestIt/conn": failed, and nobody has asked for the outcome)`, f.errors[1])
 
 	f, _ = run(t, body, traigo.Logger(slog.New(slog.DiscardHandler)))
 	assert.Empty(t, f.errors, "the Logger has them")
+}
+
+// observing makes an observer of a function.
+type observing func(traigo.Event)
+
+func (f observing) Observe(e traigo.Event) { f(e) }
+
+// Each panic fails the test, once, whatever its value, and wherever it is raised.
+func TestRunReportsEachPanicOnce(t *testing.T) {
+	boom := func() { panicOnPurpose(errBoom) }
+	once := func(kind traigo.EventKind) traigo.ScopeOption {
+		return traigo.Observe(observing(func(e traigo.Event) {
+			if e.Kind == kind {
+				boom()
+			}
+		}))
+	}
+	for name, row := range map[string]struct {
+		body func(ctx context.Context, s *traigo.Scope)
+		opt  traigo.ScopeOption
+		want string
+	}{
+		"of a task": {func(_ context.Context, s *traigo.Scope) {
+			s.Spawn(func(context.Context) error { boom(); return nil }, traigo.Name("job"))
+		}, traigo.Name("TestIt"), `task "TestIt/job" panicked: `},
+		"of a task in a Run": {func(_ context.Context, s *traigo.Scope) {
+			s.Spawn(func(ctx context.Context) error {
+				return traigo.Run(ctx, func(_ context.Context, s *traigo.Scope) error {
+					s.Spawn(func(context.Context) error { boom(); return nil }, traigo.Name("job"))
+					return nil
+				}, traigo.Name("inner"))
+			})
+		}, traigo.Name("TestIt"), `task "TestIt/inner/job" panicked: `},
+		"of a task that does not bubble": {func(_ context.Context, s *traigo.Scope) {
+			s.Spawn(func(context.Context) error { boom(); return nil }, traigo.Name("job"), traigo.Bubble(false))
+		}, traigo.Name("TestIt"), `task "TestIt/job" panicked: `},
+		"of a future": {func(_ context.Context, s *traigo.Scope) {
+			traigo.Async(s, func(context.Context) (int, error) { boom(); return 0, nil }, traigo.Name("job"))
+		}, traigo.Name("TestIt"), `task "TestIt/job" panicked: `},
+		"of OnDone": {func(_ context.Context, s *traigo.Scope) {
+			s.Spawn(func(context.Context) error { return nil }, traigo.Name("job"), traigo.OnDone(func(error) { boom() }))
+		}, traigo.Name("TestIt"), `task "TestIt/job": OnDone panicked: `},
+		"of a function given to the AfterFunc of the context": {func(ctx context.Context, _ *traigo.Scope) {
+			ctx.(interface{ AfterFunc(f func()) func() bool }).AfterFunc(boom)
+		}, traigo.Name("TestIt"), `scope "TestIt": a function given to AfterFunc panicked: `},
+		"of an observer":                {func(context.Context, *traigo.Scope) {}, once(traigo.ScopeFinalized), `scope "TestIt": an observer panicked: `},
+		"of an observer, after the end": {func(context.Context, *traigo.Scope) {}, once(traigo.ScopeClosed), `scope "TestIt": an observer panicked: `},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f, _ := run(t, func(_ testing.TB, ctx context.Context, s *traigo.Scope) { row.body(ctx, s) }, row.opt)
+			assert.True(t, f.ended)
+			text := f.onlyError(t)
+			assert.True(t, strings.HasPrefix(text, row.want+"connection reset\n\tgoroutine "), text)
+			assert.Equal(t, 1, strings.Count(text, "panicOnPurpose("), text)
+			assert.NotContains(t, text, "traigo.(*", "what the library does around it")
+			assert.Empty(t, f.out.String(), "it is not written besides")
+		})
+	}
+}
+
+// The outcome of a fork that nobody has asked for in time is reported once, also if somebody
+// asks for it later.
+func TestRunReportsTheErrorOfAForkOnce(t *testing.T) {
+	for name, row := range map[string]struct {
+		pause  time.Duration
+		use    func(err error) error
+		errors []string
+	}{
+		"asked for in time": {9 * time.Second, func(error) error { return nil }, nil},
+		"asked for late": {11 * time.Second, func(error) error { return nil }, []string{
+			`task "TestIt/conn/reader" failed: connection reset` + "\n" + `(scope "TestIt/conn": failed, and nobody has asked for the outcome)`,
+		}},
+		"returned late": {11 * time.Second, func(err error) error { return err }, []string{
+			`task "TestIt/conn/reader" failed: connection reset`,
+		}},
+		"wrapped late": {11 * time.Second, func(err error) error { return fmt.Errorf("in vain: %w", err) }, []string{
+			`task "TestIt/owner" failed: in vain: scope "TestIt/conn": task "reader": connection reset`,
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f, _ := run(t, func(_ testing.TB, ctx context.Context, s *traigo.Scope) {
+				fork := s.Fork(traigo.Name("conn"))
+				fork.Spawn(fail, traigo.Name("reader"))
+				_ = s.Spawn(func(ctx context.Context) error {
+					assert.NoError(t, traigo.Sleep(ctx, row.pause))
+					return row.use(fork.Wait())
+				}, traigo.Name("owner")).Wait(ctx)
+			})
+			assert.Equal(t, row.errors, f.errors)
+		})
+	}
 }
 
 func TestRunLogsWarningsToTheTest(t *testing.T) {

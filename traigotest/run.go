@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -31,9 +32,11 @@ const (
 // The test fails
 //   - for each error in the outcome of the scope. The message has the path of the
 //     task. The same holds for an error that the scope would otherwise log as lost,
-//     such as the error of a fork whose Wait, Close and Err were never called;
-//   - if a task or body panics. The message has the stack of the panic. Other tests
-//     go on. After a panic of body Run does not return: it calls t.FailNow;
+//     such as the error of a fork of which nobody has called Wait, Close or Err within
+//     10 seconds, or before the end;
+//   - if a task or body panics, or a function of [traigo.OnDone], or an observer. The
+//     message has the stack of the panic. Other tests go on. After a panic of body Run
+//     does not return: it calls t.FailNow;
 //   - if tasks or forks that the scope waits for have not ended 10 seconds after body
 //     has returned, or after the time set by [Patience], or shortly before the
 //     deadline of the test. The message has the tree of the scope and the stacks, and
@@ -47,7 +50,8 @@ const (
 //
 // The body, and tasks of any kind, may call t.FailNow and t.SkipNow, and therefore
 // the functions of package require. The scope is then canceled, and when everything
-// in it has ended, the test ends.
+// in it has ended, the test ends. Observers and loggers may not: package traigo ends the
+// program then.
 //
 // The options opts are applied after those of Run itself. Run sets a [traigo.Logger]
 // that writes warnings to the log of the test, and turns lost errors into failures;
@@ -293,10 +297,6 @@ func (w *watch) close() (abandoned bool) {
 }
 
 func hasAbandoned(shot traigo.Snapshot) bool {
-	for _, t := range shot.Tasks {
-		if t.State == "abandoned" {
-			return true
-		}
-	}
-	return false
+	isCall := func(t traigo.TaskSnapshot) bool { return t.State == "abandoned" }
+	return slices.ContainsFunc(shot.Tasks, isCall) || slices.ContainsFunc(shot.Scopes, hasAbandoned)
 }

@@ -345,6 +345,18 @@ func TestRunWaitsForAbandonedCalls(t *testing.T) {
 	assert.False(t, f.failed)
 	assert.Equal(t, 7*time.Second, took)
 
+	f, took = run(t, func(_ testing.TB, ctx context.Context, s *traigo.Scope) {
+		fork := s.Fork(traigo.Name("conn"))
+		fork.Spawn(traigo.Blocking(func() error {
+			time.Sleep(6995 * time.Millisecond)
+			return nil
+		}))
+		synctest.Wait()
+		assert.NoError(t, fork.Close())
+	})
+	assert.False(t, f.failed)
+	assert.Equal(t, 7*time.Second, took, "also for those of a scope that has closed")
+
 	synctest.Test(t, func(t *testing.T) {
 		free := make(chan struct{})
 		began := time.Now()

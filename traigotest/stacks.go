@@ -21,6 +21,14 @@ const (
 	callFrame = "github.com/traigo/traigo.(*call).run("
 )
 
+// callbackFrames are the frames by which package traigo calls functions of the user that
+// are no tasks: those given to OnDone, to Observe, and to the AfterFunc of its contexts.
+var callbackFrames = []string{
+	"github.com/traigo/traigo.(*Scope).callBack(",
+	"github.com/traigo/traigo.(*Scope).observe(",
+	"github.com/traigo/traigo.(*Scope).callHook(",
+}
+
 // A stack is that of a task, or of the body if task is nil.
 type stack struct {
 	task *traigo.Task
@@ -112,6 +120,18 @@ func ofPanic(text string) string {
 		_, below, _ = strings.Cut(rest, "\n") // and its line in the runtime
 	}
 	return ofTask(head + "\n" + below)
+}
+
+// ofCallback returns the stack of a panic, from the function that has panicked to the
+// function that package traigo has called.
+func ofCallback(text string) string {
+	text = ofPanic(text)
+	for _, frame := range callbackFrames {
+		if own, ok := above(text, frame); ok {
+			text = own
+		}
+	}
+	return text
 }
 
 func indent(text string) string { return "\t" + strings.ReplaceAll(text, "\n", "\n\t") }

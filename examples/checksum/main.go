@@ -76,10 +76,6 @@ type job struct {
 
 // digestAll digests all files. The first error cancels the rest and is returned.
 func (j *job) digestAll(ctx context.Context) error {
-	slots := j.limit
-	if j.out.terminal {
-		slots++ // for the task that draws the progress line
-	}
 	return traigo.Run(ctx, func(ctx context.Context, s *traigo.Scope) error {
 		if j.out.terminal {
 			s.Spawn(j.out.progress, traigo.Name("progress"), traigo.Awaited(false))
@@ -100,7 +96,7 @@ func (j *job) digestAll(ctx context.Context) error {
 		}
 		return nil
 	},
-		traigo.Name("checksum"), traigo.Limit(slots), traigo.Timeout(j.total),
+		traigo.Name("checksum"), traigo.Limit(j.limit), traigo.Timeout(j.total),
 		// A read from a disk that hangs does not return when ctx is canceled.
 		traigo.CancelTimeout(time.Second))
 }

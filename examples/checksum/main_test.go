@@ -225,6 +225,19 @@ func TestProgressIsOneLineBelowTheDigests(t *testing.T) {
 	})
 }
 
+// The task that draws the progress line is not awaited, and is not one of the n files.
+func TestProgressTakesNoSlot(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		j, out, screen := newJob(t, disk{"1": hello(150 * time.Millisecond), "2": hello(150 * time.Millisecond)})
+		j.out.terminal, j.limit = true, 1
+		start := time.Now()
+		assert.Zero(t, j.out.conclude(j.digestAll(t.Context())))
+		assert.Equal(t, 300*time.Millisecond, time.Since(start), "one file after the other")
+		assert.Equal(t, helloSum+"  1\n"+helloSum+"  2\n", out.String())
+		assert.Contains(t, screen.String(), "1 of 2 files")
+	})
+}
+
 func TestNumbersReadWell(t *testing.T) {
 	assert.Equal(t, "0 files", counted(0))
 	assert.Equal(t, "1 file", counted(1))

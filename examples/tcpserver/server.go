@@ -75,7 +75,7 @@ func (srv *server) host(ctx context.Context, conn net.Conn) error {
 	scope := traigo.Current(ctx).Fork(
 		traigo.Name("conn "+peer),
 		traigo.Timeout(srv.idle),
-		traigo.Limit(3+maxSlow), // talk, hang up, write
+		traigo.Limit(1+maxSlow), // talk, and the slow commands
 		traigo.PanicAsError(),   // a bug in one conversation does not end the others
 	)
 	g := &guest{name: peer, conn: conn, srv: srv, scope: scope, queue: make(chan string, srv.queue)}

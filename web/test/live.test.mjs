@@ -50,6 +50,23 @@ test('a failure is shown with its cause', async () => {
   });
 });
 
+test('a scope that has closed is shown while a task that it has given up runs', async () => {
+  await withPage(url, {}, async (page) => {
+    await live(page);
+    await make('fork', { name: 'refunds', flags: 'impatient' });
+    await make('spawn', { in: 'refunds', name: 'deaf two', flags: 'uncancelable' });
+    await row(page, 'deaf two').waitFor();
+    await make('cancel', { in: 'refunds' });
+    await page.locator('.row[data-state="closed"]', { hasText: 'refunds' }).waitFor();
+    assert.equal(await row(page, 'deaf two').locator('.state').textContent(), 'given up');
+    assert.equal(await row(page, 'deaf two').getAttribute('aria-level'), '3', 'below its own scope');
+    await row(page, 'deaf two').click();
+    await page.locator('#details pre', { hasText: 'waitFor' }).waitFor();
+    await make('end', { name: 'deaf two' });
+    await row(page, 'refunds').waitFor({ state: 'detached' });
+  });
+});
+
 test('a node that may have ended since the last state does not look late', async () => {
   await withPage(url, {}, async (page) => {
     await live(page);
