@@ -13,10 +13,10 @@ import (
 // the size, and the scope answers for the upload.
 func Example() {
 	err := traigo.Run(context.Background(), func(ctx context.Context, s *traigo.Scope) error {
-		// Beats until the rest is done, then it is canceled and joined.
+		// The heartbeat runs until the rest has ended. Then it is canceled and joined.
 		s.Spawn(heartbeat, traigo.Awaited(false))
 
-		// Ours to wait for: its error comes out of Await, and cancels nothing.
+		// An error of measure comes out of Await, and cancels nothing.
 		size := traigo.Async(s, func(ctx context.Context) (int, error) {
 			return measure(ctx, "photos")
 		})
@@ -26,7 +26,7 @@ func Example() {
 		}
 		fmt.Println("uploading", n, "bytes")
 
-		// The scope's: if it fails, everything in here is canceled.
+		// If upload fails, everything in the scope is canceled.
 		s.Spawn(func(ctx context.Context) error {
 			return upload(ctx, "photos")
 		}, traigo.Name("upload"))
