@@ -43,6 +43,7 @@ var mayImport = map[string][]string{
 	"supervise":  {rootPkg, backoffPkg}, // see docs/adr/0007
 	"record":     {rootPkg, "record/history", "record/export"},
 	"live":       {rootPkg},
+	"diag":       {rootPkg},
 	"proc":       {rootPkg},
 	"traigotest": {rootPkg},
 	"view":       {"record/history"},
