@@ -234,7 +234,8 @@ func (h hostile) Value(key any) any {
 // An accepted task runs exactly once, whatever it takes to find its labels.
 func TestContextThatCannotBeAskedForLabelsKeepsNoTaskFromRunning(t *testing.T) {
 	for name, misbehave := range map[string]func(){
-		"panic": func() { panic("no labels for you") },
+		"panic":  func() { panic("no labels for you") },
+		"Goexit": runtime.Goexit,
 	} {
 		for where, open := range map[string]func(ctx context.Context, book *records) (*traigo.Scope, []traigo.TaskOption){
 			"scope": func(ctx context.Context, book *records) (*traigo.Scope, []traigo.TaskOption) {

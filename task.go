@@ -64,6 +64,7 @@ const (
 	givenUp                            // it has not ended in time, and its scope goes on without it
 	warned                             // a warning about it has been logged
 	received                           // somebody has its error
+	unlabeled                          // its context could not be asked for pprof labels
 	hasSlot                            // of the limit of its scope; cleared when it gives the slot back
 )
 

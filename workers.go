@@ -133,12 +133,18 @@ func (s *Scope) workOn(t *Task, more uint8) {
 
 // runTask runs t to its end, whatever that is, and takes the next.
 func (s *Scope) runTask(t *Task) (next *Task, more uint8) {
+	labeled := false
 	defer func() {
-		if t != nil {
+		switch {
+		case t == nil:
+		case !labeled:
+			s.retryUnlabeled(t, recover())
+		default:
 			s.rescue(t, recover())
 		}
 	}()
 	t.label()
+	labeled = true
 	if s.watched {
 		s.emit(TaskStarted, t, nil)
 	}
@@ -186,6 +192,16 @@ func (s *Scope) rescue(t *Task, value any) {
 	}
 }
 
+// retryUnlabeled is for a context that cannot be asked for labels, because its Value panics
+// or calls Goexit. This goroutine ends; another runs the task, without labels.
+func (s *Scope) retryUnlabeled(t *Task, value any) {
+	t.set(unlabeled)
+	if value != nil {
+		s.logRecovered("Value of the context whose pprof labels the task is to have", t, value)
+	}
+	go s.workOn(t, 0)
+}
+
 // call runs the task's function. A dump of all goroutines shows the address of
 // t in the frame of this method: so the stack of a task is found without a cost for
 // those that nobody looks for.
@@ -205,17 +221,14 @@ func (t *Task) call() error {
 // label gives the goroutine the pprof labels of the scope's context or of
 // Values: none if those have none, never those that another task has left on it.
 func (t *Task) label() {
-	defer func() {
-		if value := recover(); value != nil {
-			pprof.SetGoroutineLabels(context.Background())
-			t.scope.logRecovered("Value of the context whose pprof labels the task is to have", t, value)
-		}
-	}()
+	ctx := t.scope.outer
 	if x := t.ext.Load(); x != nil && x.values != nil {
-		pprof.SetGoroutineLabels(x.values)
-		return
+		ctx = x.values
 	}
-	pprof.SetGoroutineLabels(t.scope.outer)
+	if t.has(unlabeled) {
+		ctx = context.Background()
+	}
+	pprof.SetGoroutineLabels(ctx)
 }
 
 // needsNothing reports whether a task that returned nil can skip endTask: nobody is to be
