@@ -329,7 +329,7 @@ func TestFuturesBeyondSixteenAreLoggedAtOnce(t *testing.T) {
 		book := newRecords()
 		s := traigo.New(t.Context(), traigo.Logger(book.logger()))
 		failed := func(i int) *traigo.Future[int] {
-			return traigo.Async(s, func(context.Context) (int, error) { return 0, fmt.Errorf("error %d.", i) })
+			return traigo.Async(s, func(context.Context) (int, error) { return 0, fmt.Errorf("error <%d>", i) })
 		}
 		var futures []*traigo.Future[int]
 		for i := range 20 {
@@ -338,17 +338,17 @@ func TestFuturesBeyondSixteenAreLoggedAtOnce(t *testing.T) {
 		}
 		const logged = "nobody has awaited"
 		assert.Len(t, book.at(slog.LevelWarn, logged), 4, "the oldest, before the scope ends")
-		assert.Len(t, book.at(slog.LevelWarn, "error 0."), 1)
-		assert.Empty(t, book.at(slog.LevelWarn, "error 4."))
+		assert.Len(t, book.at(slog.LevelWarn, "error <0>"), 1)
+		assert.Empty(t, book.at(slog.LevelWarn, "error <4>"))
 		_, err := futures[5].Await(t.Context())
-		require.ErrorContains(t, err, "error 5.")
+		require.ErrorContains(t, err, "error <5>")
 		_, err = futures[1].Await(t.Context())
-		require.ErrorContains(t, err, "error 1.", "what was logged is still there")
+		require.ErrorContains(t, err, "error <1>", "what was logged is still there")
 
 		e := outcome(t, s.Close())
 		assert.Zero(t, e.More)
 		for i := range 20 {
-			isIn := strings.Contains(e.Error(), fmt.Sprintf("error %d.", i))
+			isIn := strings.Contains(e.Error(), fmt.Sprintf("error <%d>", i))
 			assert.Equal(t, i > 3 && i != 5, isIn, i)
 		}
 		assert.Len(t, book.at(slog.LevelWarn, logged), 4)

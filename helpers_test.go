@@ -436,27 +436,3 @@ func heap() int64 {
 	runtime.ReadMemStats(&stats)
 	return int64(stats.HeapAlloc)
 }
-
-// Old names: labels_test.go, tracing_test.go, stuck_test.go and the tests of
-// runtime.Goexit in foreign_test.go still use them. New tests use what is named in the
-// list at the top. Each goes with its last use.
-
-// itself is as, and checks that it is err itself.
-func itself[T error](t *testing.T, err error) T {
-	t.Helper()
-	e, ok := any(err).(T)
-	require.True(t, ok, "%T: %v", err, err)
-	return e
-}
-
-// logbook is newRecords as a ScopeOption.
-type logbook struct{ *records }
-
-func (b *logbook) logger() traigo.ScopeOption {
-	b.records = newRecords()
-	return traigo.Logger(b.records.logger())
-}
-
-func (b *logbook) count(level slog.Level, text string) int { return len(b.at(level, text)) }
-
-var nobody = emptyBody

@@ -116,24 +116,25 @@ func (s *Scope) log(level slog.Level, message string, t *Task, err error, more .
 			exitForGoexit("a logger")
 		}
 	}()
-	returned = s.write(level, message, t, err, more)
+	s.write(level, message, t, err, more)
+	returned = true
 }
 
-// write is log without protection. It returns true.
-func (s *Scope) write(level slog.Level, message string, t *Task, err error, more []slog.Attr) bool {
+// write is log without protection.
+func (s *Scope) write(level slog.Level, message string, t *Task, err error, more []slog.Attr) {
 	var logger *slog.Logger
 	if s != nil {
 		logger = s.settings.logger
 	}
 	if logger == nil {
 		if level < slog.LevelWarn {
-			return true
+			return
 		}
 		logger = slog.Default()
 	}
 	ctx := context.Background()
 	if !logger.Enabled(ctx, level) {
-		return true
+		return
 	}
 	attrs := make([]slog.Attr, 0, 3)
 	if s != nil {
@@ -146,7 +147,6 @@ func (s *Scope) write(level slog.Level, message string, t *Task, err error, more
 		attrs = append(attrs, slog.Any("err", err))
 	}
 	logger.LogAttrs(ctx, level, "traigo: "+message, append(attrs, more...)...)
-	return true
 }
 
 // returnedOrPanicked is deferred around a function of the user's that must not call

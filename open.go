@@ -310,7 +310,7 @@ func (s *Scope) callBody(body func(context.Context, *Scope) error) error {
 // of Run in place of the outcome, if anything does.
 func (s *Scope) bodyEnded(err error, panicked *PanicError, shown error) {
 	e := s.ended()
-	isOwn := err != nil && (e == nil || !e.isConsequence(err) && !(e.kind == TaskFailed && same(err, e.err)))
+	follows := e != nil && (e.isConsequence(err) || e.kind == TaskFailed && same(err, e.err))
 	s.lock()
 	if shown != nil {
 		s.ownExtLocked().bodyEnd = shown
@@ -324,7 +324,7 @@ func (s *Scope) bodyEnded(err error, panicked *PanicError, shown error) {
 			s.keepLocked(nil, panicked)
 		}
 	case err == nil:
-	case !s.endLocked(reason{kind: BodyFailed, err: err}) && isOwn:
+	case !s.endLocked(reason{kind: BodyFailed, err: err}) && !follows:
 		s.keepLocked(nil, err)
 	}
 	s.moveLocked(inFinalize)

@@ -324,7 +324,7 @@ func TestGivenUpTaskReleasesThoseWhoWaitForIt(t *testing.T) {
 				defer release()
 				s := traigo.New(t.Context(), traigo.CancelTimeout(time.Second), discard())
 				err := wait(t.Context(), s, fn)
-				stuck := itself[*traigo.StuckError](t, err)
+				stuck := as[*traigo.StuckError](t, err)
 				require.Len(t, stuck.Tasks, 1)
 				assert.Contains(t, stuck.Tasks[0].Stack, "hanging.func1")
 				require.ErrorContains(t, s.Close(), "1 task did not end after cancel")
@@ -360,8 +360,8 @@ func TestGivenUpMasterEndsItsScope(t *testing.T) {
 			s.Spawn(func(ctx context.Context) error { <-ctx.Done(); cause = context.Cause(ctx); return nil })
 			return nil
 		}, discard())
-		_ = itself[*traigo.StuckError](t, outcome(t, err).Err)
-		require.Equal(t, traigo.MasterEnded, itself[*traigo.Cancellation](t, cause).Kind)
+		_ = as[*traigo.StuckError](t, outcome(t, err).Err)
+		require.Equal(t, traigo.MasterEnded, as[*traigo.Cancellation](t, cause).Kind)
 	})
 }
 
@@ -377,10 +377,10 @@ func TestGivenUpAfterItsOwnTimeoutATaskHasFailed(t *testing.T) {
 		}, traigo.CancelTimeout(time.Second), discard())
 		assert.Equal(t, 2*time.Second, time.Since(begin))
 		e := outcome(t, err)
-		assert.Equal(t, "hangs", itself[*traigo.TaskError](t, e.Err).Task)
+		assert.Equal(t, "hangs", as[*traigo.TaskError](t, e.Err).Task)
 		require.ErrorIs(t, e.Err, context.DeadlineExceeded)
 		require.Len(t, e.Others, 1)
-		_ = itself[*traigo.StuckError](t, e.Others[0])
+		_ = as[*traigo.StuckError](t, e.Others[0])
 	})
 }
 
@@ -428,14 +428,14 @@ func TestGivenUpTaskThatFailsAfterAllIsLogged(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				var book logbook
+				book := newRecords()
 				release := make(chan struct{})
-				s := traigo.New(t.Context(), traigo.CancelTimeout(time.Second), book.logger())
+				s := traigo.New(t.Context(), traigo.CancelTimeout(time.Second), traigo.Logger(book.logger()))
 				s.Spawn(func(context.Context) error { <-release; return row.end() })
 				require.NotErrorIs(t, s.Close(), errLate)
 				close(release)
 				synctest.Wait()
-				assert.Equal(t, 1, book.count(row.level, "late"))
+				assert.Len(t, book.at(row.level, "late"), 1)
 			})
 		})
 	}
@@ -561,7 +561,7 @@ func TestWaiterThatComesAsTheTaskIsGivenUpHearsOfIt(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
 		defer cancel()
 		begin := time.Now()
-		_ = itself[*traigo.StuckError](t, task.Wait(slowToTell{ctx}))
+		_ = as[*traigo.StuckError](t, task.Wait(slowToTell{ctx}))
 		assert.Equal(t, time.Second, time.Since(begin))
 		require.Error(t, s.Wait())
 	})
@@ -590,7 +590,7 @@ func TestStuckErrorSurvivesAQuietEnd(t *testing.T) {
 				synctest.Wait()
 				end(s)
 				e := outcome(t, s.Wait())
-				assert.Equal(t, "caller", itself[*traigo.TaskError](t, e.Err).Task)
+				assert.Equal(t, "caller", as[*traigo.TaskError](t, e.Err).Task)
 				assert.Empty(t, e.Others)
 				stuck := as[*traigo.StuckError](t, e)
 				require.Len(t, stuck.Tasks, 1)
@@ -801,6 +801,6 @@ func TestGivenUpTaskThatPanicsWhileItsScopeIsOpenIsRaised(t *testing.T) {
 		assert.Equal(t, traigo.GivenUp, task.State())
 		time.Sleep(6 * time.Second)
 		assert.Equal(t, traigo.Ended, task.State())
-		requirePanic(t, "work", func() { _ = s.Wait() })
+		_ = requirePanic(t, "work", func() { _ = s.Wait() })
 	})
 }

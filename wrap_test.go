@@ -125,7 +125,7 @@ func TestWrapSeesPanicAndGoexitByDefer(t *testing.T) {
 				}))
 				s.Spawn(func(context.Context) error { leave(); return nil }, traigo.Name("work"))
 				if name == "panic" {
-					requirePanic(t, "work", func() { _ = s.Wait() })
+					_ = requirePanic(t, "work", func() { _ = s.Wait() })
 				} else {
 					require.ErrorIs(t, s.Wait(), traigo.ErrGoexit)
 				}
