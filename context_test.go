@@ -163,8 +163,9 @@ func TestContextOfAForeignMakeEndsTheScope(t *testing.T) {
 	})
 }
 
-// The outer context has a deadline, but does not end when it has passed. The scope then
-// ends a second after its own deadline.
+// The outer context has a deadline, but does not end when it has passed: then it has none,
+// and only the deadline of the scope counts. Package context is given a moment to end a
+// context of its own.
 func TestContextThatBreaksItsDeadlineDoesNotStopTheClock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		begin := time.Now()
@@ -172,11 +173,10 @@ func TestContextThatBreaksItsDeadlineDoesNotStopTheClock(t *testing.T) {
 		err := traigo.Run(outer, func(ctx context.Context, s *traigo.Scope) error {
 			task := s.Spawn(untilCanceled, traigo.Timeout(2*time.Second))
 			assert.ErrorIs(t, task.Wait(context.Background()), context.DeadlineExceeded)
-			assert.Equal(t, 3*time.Second, time.Since(begin))
 			return nil
 		}, traigo.Timeout(2*time.Second))
-		require.ErrorIs(t, err, context.DeadlineExceeded)
-		assert.Equal(t, 3*time.Second, time.Since(begin))
+		assert.IsType(t, (*traigo.TimeoutError)(nil), outcome(t, err).Err)
+		assert.Less(t, time.Since(begin)-2*time.Second, time.Microsecond)
 	})
 }
 

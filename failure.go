@@ -43,6 +43,9 @@ func (s *Scope) endTask(t *Task, err error, panicked *PanicError) {
 	if panicked != nil {
 		err = panicked
 	}
+	if err != nil {
+		s.expire(t) // a deadline that has passed comes before the failure
+	}
 	failed, err := t.verdict(err)
 	if s.settings.panicAsError {
 		panicked = nil

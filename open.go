@@ -309,6 +309,9 @@ func (s *Scope) callBody(body func(context.Context, *Scope) error) error {
 // the outcome, also of a scope that ended quietly before. shown is what comes out
 // of Run in place of the outcome, if anything does.
 func (s *Scope) bodyEnded(err error, panicked *PanicError, shown error) {
+	if err != nil {
+		s.expire(nil)
+	}
 	e := s.ended()
 	follows := e != nil && (e.isConsequence(err) || e.kind == TaskFailed && same(err, e.err))
 	s.lock()

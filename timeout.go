@@ -2,6 +2,7 @@ package traigo
 
 import (
 	"context"
+	"slices"
 	"time"
 )
 
@@ -15,6 +16,7 @@ import (
 func (s *Scope) SetTimeout(d time.Duration) {
 	s.check("SetTimeout")
 	mustNotBeNegative("SetTimeout", d)
+	s.expire(nil) // what has passed has passed, whether or not its timer has been served
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.state >= Canceling {
@@ -22,12 +24,10 @@ func (s *Scope) SetTimeout(d time.Duration) {
 	}
 	a := &s.ownExtLocked().alarm
 	a.stopTimer()
-	a.turn++
 	a.timeout, a.deadline = d, time.Time{}
 	if d > 0 {
 		a.deadline = time.Now().Add(d)
-		turn := a.turn
-		a.timer = time.AfterFunc(d, func() { s.timeUp(turn, false) })
+		a.timer = time.AfterFunc(d, func() { s.onTimer(nil, 0) })
 	}
 }
 
@@ -35,8 +35,7 @@ func (s *Scope) SetTimeout(d time.Duration) {
 type alarm struct {
 	timeout  time.Duration
 	deadline time.Time
-	timer    *time.Timer
-	turn     uint64 // counts the times it was set: a timer that fires late is void
+	timer    *time.Timer // calls onTimer
 }
 
 func (a *alarm) stopTimer() {
@@ -46,50 +45,132 @@ func (a *alarm) stopTimer() {
 	}
 }
 
-// timeUp is what the timer of a scope calls.
-func (s *Scope) timeUp(turn uint64, again bool) {
-	path := s.Path()
-	outer, outerOK := time.Time{}, false
-	if !again {
-		outer, outerOK = s.outer.Deadline()
-	}
-	s.lock()
-	a := &s.ext.alarm
-	switch {
-	case a.turn != turn || s.state >= Canceling:
-	case outerOK && !outer.After(a.deadline):
-		a.timer = time.AfterFunc(grace, func() { s.timeUp(turn, true) })
-	default:
-		s.endLocked(reason{kind: TimedOut, err: &TimeoutError{Scope: path, After: a.timeout}})
-	}
-	s.settle()
-}
-
-// grace is how long a timer that finds a deadline further out due as well
-// leaves the decision to that: of two that are due at the same instant the
-// ancestor's wins, whichever timer runs first. It is there for contexts that
-// announce a deadline and do not keep it.
-const grace = time.Second
-
 // startClock starts the timer of a task.
 func (t *Task) startClock(x *taskExt) {
 	t.scope.mu.Lock()
 	defer t.scope.mu.Unlock()
 	if !t.has(hasEnded) {
-		x.timer = time.AfterFunc(time.Until(x.deadline), func() { t.timeUp(x, false) })
+		x.timer = time.AfterFunc(time.Until(x.deadline), func() { t.scope.onTimer(t, 0) })
 	}
 }
 
-func (t *Task) timeUp(x *taskExt, again bool) {
-	if outer, ok := t.scope.context().Deadline(); ok && !again && !outer.After(x.deadline) && t.scope.ended() == nil {
-		t.scope.mu.Lock()
-		defer t.scope.mu.Unlock()
-		if !t.has(hasEnded) {
-			x.timer = time.AfterFunc(grace, func() { t.timeUp(x, true) })
+// onTimer is what the timer of the scope, or of a task, calls. Package context serves a
+// timer that is due on another goroutine: if the end of a context of its own is due as
+// well, onTimer comes back a few times, and leaves the decision to that.
+func (s *Scope) onTimer(t *Task, times int) {
+	isForeignDue := times < foreignTries && s.isForeignDue()
+	s.mu.Lock()
+	switch {
+	case s.state >= Canceling:
+		s.mu.Unlock()
+		return
+	case isForeignDue:
+		timer := &s.ext.timer
+		if t != nil {
+			timer = &t.ownExt().timer
 		}
+		*timer = time.AfterFunc(1, func() { s.onTimer(t, times+1) })
+		s.mu.Unlock()
 		return
 	}
-	t.cancelFor(reason{kind: TimedOut, task: t, err: &TimeoutError{Scope: t.Path(), After: x.timeout}})
+	s.live++ // the scope waits for this
+	s.mu.Unlock()
+	s.timeOutPassed(t)
+	s.mu.Lock()
+	s.live--
+	s.settle()
+}
+
+// expire lets every deadline that has passed by now take effect: that of t, if it is not
+// nil, of s, and of the tasks and scopes above. So deadlines are decided by the clock, and
+// not by the order in which timers are served: everything that is about to decide a failure
+// calls expire.
+func (s *Scope) expire(t *Task) {
+	for i := 0; i < foreignTries && s.isForeignDue(); i++ {
+		time.Sleep(1)
+	}
+	s.timeOutPassed(t)
+}
+
+// foreignTries is how often the end of a context that is not ours is waited for when its
+// deadline has passed, a nanosecond each. In a synctest bubble once is enough: time goes on
+// when all goroutines have done what they had to do. The real clock knows no such moment. A
+// context that keeps a deadline, but not its end, has no deadline after that.
+const foreignTries = 8
+
+// isForeignDue reports whether the deadline of an outer context that is not ours, of s or
+// of a scope above, has passed, and no later than that of the scope, but the context has
+// not ended.
+func (s *Scope) isForeignDue() bool {
+	for p := s; p != nil; p = p.parent {
+		if p.together || p.outer.Done() == nil {
+			continue
+		}
+		at, ok := p.outer.Deadline()
+		if !ok || !isPassed(at) || p.outer.Err() != nil {
+			continue
+		}
+		p.mu.Lock()
+		own := p.ext.deadline
+		p.mu.Unlock()
+		if own.IsZero() || !own.Before(at) {
+			return true
+		}
+	}
+	return false
+}
+
+// A passed deadline is that of a scope, or of a task of a scope.
+type passed struct {
+	at    time.Time
+	scope *Scope
+	task  *Task
+}
+
+// timeOutPassed ends what has run out of time: the earliest deadline comes first, of equals
+// the outermost.
+func (s *Scope) timeOutPassed(t *Task) {
+	var due []passed
+	for p := s; p != nil; t, p = p.opener, p.parent {
+		if t != nil && t.isOverdue() {
+			due = append(due, passed{t.ext.Load().deadline, p, t})
+		}
+		p.mu.Lock()
+		at := p.ext.deadline
+		alive := p.state < Canceling
+		p.mu.Unlock()
+		if alive && isPassed(at) {
+			due = append(due, passed{at, p, nil})
+		}
+	}
+	slices.Reverse(due) // the outermost first, for those that are equal
+	slices.SortStableFunc(due, func(a, b passed) int { return a.at.Compare(b.at) })
+	for _, d := range due {
+		if t := d.task; t != nil {
+			t.cancelFor(reason{kind: TimedOut, task: t, err: &TimeoutError{Scope: t.Path(), After: t.ext.Load().timeout}})
+		} else {
+			d.scope.timeOut(d.at)
+		}
+	}
+}
+
+// isOverdue reports whether the time of t is up, and nothing has canceled it so far.
+func (t *Task) isOverdue() bool {
+	x := t.ext.Load()
+	return x != nil && isPassed(x.deadline) && !t.has(hasEnded) && t.alone() == nil
+}
+
+// isPassed reads the clock only if there is a deadline.
+func isPassed(at time.Time) bool { return !at.IsZero() && !time.Now().Before(at) }
+
+// timeOut ends the scope if its deadline is still the one that has passed.
+func (s *Scope) timeOut(at time.Time) {
+	path := s.Path()
+	s.lock()
+	if a := &s.ext.alarm; a.deadline.Equal(at) {
+		s.endLocked(reason{kind: TimedOut, err: &TimeoutError{Scope: path, After: a.timeout}})
+	}
+	s.settle()
 }
 
 // Cancel scopes around a block, in Trio's sense: they limit the time of a
@@ -102,8 +183,7 @@ func (t *Task) timeUp(x *taskExt, again bool) {
 // once. It panics if d is negative.
 func MoveOnAfter(ctx context.Context, d time.Duration, fn func(ctx context.Context) error) (expired bool, err error) {
 	b := newBlock("MoveOnAfter", ctx, d, fn)
-	err = b.call(fn)
-	e := b.expired()
+	e, err := b.call(fn)
 	if e == nil {
 		return false, err
 	}
@@ -141,13 +221,31 @@ func Sleep(ctx context.Context, d time.Duration) error {
 	if d == 0 {
 		return nil
 	}
+	end := time.Now().Add(d)
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
-		return nil
 	case <-ctx.Done():
 		return context.Cause(ctx)
+	}
+	// A deadline at the same instant comes first, whichever timer was served first.
+	if at, ok := ctx.Deadline(); ok && !at.After(end) {
+		expireContext(ctx)
+	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return nil
+}
+
+// expireContext is expire for the scope and task that ctx is in.
+func expireContext(ctx context.Context) {
+	switch n := ctx.Value(nodeKey{}).(type) {
+	case *Scope:
+		n.expire(nil)
+	case *Task:
+		n.scope.expire(n)
 	}
 }
 
@@ -176,26 +274,25 @@ func newBlock(call string, ctx context.Context, d time.Duration, fn func(context
 // Deadline is the current one, also where the scope's is moved meanwhile.
 func (b *block) Deadline() (time.Time, bool) { return earlier(b.deadline, b.outer) }
 
-func (b *block) call(fn func(context.Context) error) error {
+// call calls fn, and returns the ending of the block by its own deadline; nil if that has
+// not passed when fn returns, or something further out has come first, or at the same
+// instant.
+func (b *block) call(fn func(context.Context) error) (expired *ending, err error) {
 	defer b.cancel()
-	return fn(b)
-}
-
-// expired is the ending of the block by its own deadline; nil if that has not
-// passed, or something further out has come first, or at the same instant.
-func (b *block) expired() *ending {
-	if context.Cause(b.Context) != error(b.late) {
-		return nil
+	err = fn(b)
+	if !isPassed(b.deadline) || b.Context.Err() != nil && context.Cause(b.Context) != error(b.late) {
+		return nil, err
 	}
-	if d, ok := b.outer.Deadline(); ok && !d.After(b.deadline) {
-		return nil
+	expireContext(b.outer)
+	if d, ok := b.outer.Deadline(); ok && !d.After(b.deadline) && b.outer.Err() != nil {
+		return nil, err
 	}
-	return &ending{reason: reason{kind: TimedOut, err: b.late}}
+	return &ending{reason: reason{kind: TimedOut, err: b.late}}, err
 }
 
 func (b *block) callOrFail(fn func(context.Context) error) error {
-	err := b.call(fn)
-	if e := b.expired(); e != nil && err != nil {
+	e, err := b.call(fn)
+	if e != nil && err != nil {
 		return joined(e, err)
 	}
 	return err

@@ -3,6 +3,9 @@ package traigo_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"net"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -604,4 +607,105 @@ func TestBlockErrorThatContainsItsTimeoutIsNotDoubled(t *testing.T) {
 		require.ErrorIs(t, err, errBoom)
 		assert.Equal(t, "traigo: timed out after 1s\nboom", err.Error())
 	})
+}
+
+// Deadlines are decided by the clock, not by the order in which timers are served.
+func TestTimeoutIsDecidedByTheClock(t *testing.T) {
+	type program = func(ctx context.Context, s *traigo.Scope) error
+	read := func(ctx context.Context) error {
+		here, there := net.Pipe()
+		defer there.Close()
+		deadline, _ := ctx.Deadline()
+		_ = here.SetDeadline(deadline)
+		_, err := here.Read(make([]byte, 1))
+		return err
+	}
+	sleep := func(ctx context.Context) error { return traigo.Sleep(ctx, time.Second) }
+	inBody := func(fn func(context.Context) error) program {
+		return func(ctx context.Context, _ *traigo.Scope) error { return fn(ctx) }
+	}
+	inTask := func(fn func(context.Context) error, opts ...traigo.TaskOption) program {
+		return func(_ context.Context, s *traigo.Scope) error { s.Spawn(fn, opts...); return nil }
+	}
+	rows := map[string]program{
+		"a connection, in the body":  inBody(read),
+		"a connection, in a task":    inTask(read),
+		"a connection, in a Run":     inTask(func(ctx context.Context) error { return traigo.Run(ctx, inBody(read)) }),
+		"a connection, in a wrapper": inTask(func(ctx context.Context) error { return fmt.Errorf("reading: %w", read(ctx)) }),
+		"Sleep, in the body":         inBody(sleep),
+		"Sleep, in a task":           inTask(sleep),
+		"Sleep, in a Run":            inTask(func(ctx context.Context) error { return traigo.Run(ctx, inBody(sleep)) }),
+		"an error at that instant":   inTask(failing(time.Second, errBoom)),
+		"a scope further in with the same time": inTask(func(ctx context.Context) error {
+			return traigo.Run(ctx, inBody(read), traigo.Timeout(time.Second))
+		}),
+		"a task with the same time": inTask(read, traigo.Timeout(time.Second)),
+	}
+	for name, body := range rows {
+		t.Run(name, func(t *testing.T) {
+			for range 20 {
+				synctest.Test(t, func(t *testing.T) {
+					err := traigo.Run(t.Context(), body, traigo.Timeout(time.Second), traigo.Name("s"))
+					timeout, ok := outcome(t, err).Err.(*traigo.TimeoutError)
+					require.True(t, ok, "%v", err)
+					assert.Equal(t, "s", timeout.Scope)
+				})
+			}
+		})
+	}
+}
+
+// What the function returned besides is kept.
+func TestTimeoutKeepsWhatTheFunctionReturned(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		err := traigo.Run(t.Context(), func(_ context.Context, s *traigo.Scope) error {
+			s.Spawn(failing(time.Second, errBoom))
+			return nil
+		}, traigo.Timeout(time.Second))
+		require.ErrorIs(t, err, errBoom)
+		assert.IsType(t, (*traigo.TimeoutError)(nil), outcome(t, err).Err)
+
+		err = traigo.Run(t.Context(), func(_ context.Context, s *traigo.Scope) error {
+			s.Spawn(lasting(time.Second), traigo.Timeout(time.Second))
+			return nil
+		})
+		require.NoError(t, err, "a function that returned nil has succeeded")
+	})
+}
+
+// What has passed has passed: an outer deadline cannot be moved any more at its instant.
+func TestTimeoutThatHasPassedIsNotMoved(t *testing.T) {
+	for range 20 {
+		synctest.Test(t, func(t *testing.T) {
+			outer := traigo.New(t.Context(), traigo.Name("outer"), traigo.Timeout(time.Second))
+			inner := outer.Fork(traigo.Name("inner"), traigo.Timeout(time.Second))
+			inner.Spawn(untilCanceled)
+			time.Sleep(time.Second)
+			outer.SetTimeout(time.Hour)
+			assert.Equal(t, &traigo.TimeoutError{Scope: "outer", After: time.Second}, outcome(t, outer.Wait()).Err)
+			c := as[*traigo.Cancellation](t, inner.Err())
+			assert.Equal(t, traigo.ParentCanceled, c.Kind)
+			assert.Equal(t, 1, strings.Count(c.Error(), "timed out"))
+		})
+	}
+}
+
+func TestFailAfterAndMoveOnAfterAreDecidedByTheClock(t *testing.T) {
+	for range 20 {
+		synctest.Test(t, func(t *testing.T) {
+			err := traigo.FailAfter(t.Context(), time.Second, failing(time.Second, errBoom))
+			assert.IsType(t, (*traigo.TimeoutError)(nil), as[*traigo.TimeoutError](t, err))
+			require.ErrorIs(t, err, errBoom)
+			expired, err := traigo.MoveOnAfter(t.Context(), time.Second, func(ctx context.Context) error {
+				return traigo.Sleep(ctx, time.Second)
+			})
+			assert.True(t, expired)
+			require.NoError(t, err)
+			expired, err = traigo.MoveOnAfter(t.Context(), 2*time.Second, func(ctx context.Context) error {
+				return traigo.Sleep(ctx, time.Second)
+			})
+			assert.False(t, expired)
+			require.NoError(t, err)
+		})
+	}
 }
