@@ -21,7 +21,7 @@ func Blocking(fn func() error) func(ctx context.Context) error {
 	mustHaveFunc("Blocking", fn != nil, "the call that blocks")
 	return func(ctx context.Context) error {
 		if ctx.Err() != nil {
-			return context.Cause(ctx)
+			return causeOf(ctx)
 		}
 		c := newCall(ctx, fn)
 		go c.run()
@@ -37,7 +37,7 @@ func Blocking(fn func() error) func(ctx context.Context) error {
 		if c.scope != nil {
 			c.scope.emit(TaskAbandoned, c.task, nil)
 		}
-		return context.Cause(ctx)
+		return causeOf(ctx)
 	}
 }
 

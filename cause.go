@@ -2,8 +2,8 @@ package traigo
 
 import (
 	"context"
-	"errors"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -51,7 +51,8 @@ type Cancellation struct {
 	Task  string // path of the task that was the reason; "" if none was
 	Err   error  // the error behind it; nil for a quiet end
 
-	ctxErr error // what Err of the context returns, when it does not follow from Kind
+	ctxErr error         // what Err of the context returns, when it does not follow from Kind
+	origin *Cancellation // the cause of a scope above, of which this is a copy: see withoutOthers
 }
 
 func (c *Cancellation) Error() string {
@@ -75,6 +76,9 @@ func (c *Cancellation) reason() string {
 
 // Is reports whether target is what Err of the canceled context returns.
 func (c *Cancellation) Is(target error) bool {
+	if c.origin != nil && target == error(c.origin) {
+		return true
+	}
 	if c.ctxErr != nil {
 		return same(target, c.ctxErr)
 	}
@@ -113,13 +117,14 @@ type ending struct {
 // An explanation is an ending in the form in which people and package context ask for it.
 type explanation struct {
 	cause  error           // what context.Cause returns
+	short  error           // the cause as the outcomes of scopes below hold it
 	std    context.Context // see standard
 	ctxErr error           // what Err of the contexts returns
 }
 
 // outerEnding is the end of a context that is not ours.
 func outerEnding(ctx context.Context, err error) *ending {
-	e := &ending{reason: reason{kind: ParentCanceled, err: context.Cause(ctx)}}
+	e := &ending{reason: reason{kind: ParentCanceled, err: causeOf(ctx)}}
 	e.made.Store(newExplanation(e.err, err))
 	return e
 }
@@ -155,7 +160,42 @@ func (e *ending) explain() *explanation {
 func newExplanation(cause, ctxErr error) *explanation {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	cancel(cause)
-	return &explanation{cause, ctx, ctxErr}
+	return &explanation{cause, withoutOthers(cause), ctx, ctxErr}
+}
+
+// withoutOthers is a cause without what its error holds besides: of the outcome of a nested scope
+// the error that began it is kept, and the errors that came later are not. Otherwise the
+// outcome of each scope that is canceled because of it would hold them all, and each of
+// those outcomes may be among the later errors of the next.
+func withoutOthers(cause error) error {
+	c, ok := cause.(*Cancellation)
+	if !ok {
+		return cause
+	}
+	err := c.Err
+	for {
+		if inner, ok := err.(*Error); ok && inner != nil && inner.Err != nil {
+			err = inner.Err
+		} else if inner, ok := err.(*TaskError); ok && inner != nil && isA[*Error](inner.Err) {
+			err = inner.Err
+		} else if inner, ok := err.(*Cancellation); ok && inner != nil && inner != c {
+			err = withoutOthers(inner)
+			break
+		} else {
+			break
+		}
+	}
+	if same(err, c.Err) {
+		return c
+	}
+	short := *c
+	short.Err, short.origin = err, c
+	return &short
+}
+
+func isA[E error](err error) bool {
+	_, is := err.(E)
+	return is
 }
 
 // ctxErr is what Err of the contexts returns.
@@ -170,7 +210,7 @@ func (e *ending) ctxErr() error {
 func (e *ending) cancellation() *Cancellation {
 	c := &Cancellation{Kind: e.kind, Scope: e.scope.Path(), Err: e.err, ctxErr: e.ctxErr()}
 	if e.kind == ParentCanceled && e.up != nil {
-		c.Err = e.up.Cause()
+		c.Err = e.explain().short
 	}
 	if e.task != nil {
 		c.Task = e.task.Path()
@@ -191,52 +231,100 @@ func (e *ending) failure() error {
 	}
 }
 
-// isConsequence reports whether err, returned after e had ended its scope or task, says
-// nothing but that: every leaf of its tree is what ctx.Err returned, a
-// *Cancellation, or the cause itself.
-func (e *ending) isConsequence(err error) (is bool) {
+// maxNodes is how many errors of a tree are looked at. A tree with more of them, or one that
+// contains itself, is a failure like any other.
+const maxNodes = 10_000
+
+// isConsequence reports whether err, returned in s after e had ended the scope or a task,
+// says nothing but that: every leaf of its tree is what ctx.Err returned, a
+// *Cancellation, or the cause itself, or a CanceledIf function says so. s may be nil. A
+// method of a user's error that panics makes it a failure.
+func (e *ending) isConsequence(err error, s *Scope) (is bool) {
+	if err == nil || same(err, e.ctxErr()) {
+		return true
+	}
 	defer func() {
-		if recover() != nil { // a method of a user's error has panicked
+		if recover() != nil {
 			is = false
 		}
 	}()
-	return e.explains(err)
+	pending := []branch{{err, err}}
+	for n := 0; len(pending) > 0; n++ {
+		b := pending[len(pending)-1]
+		pending = pending[:len(pending)-1]
+		if n == maxNodes || !e.explains(b, s, &pending) {
+			return false
+		}
+	}
+	return true
 }
 
-func (e *ending) explains(err error) bool {
-	if err == nil || same(err, e.ctxErr()) || same(err, e.callerErr()) {
+// A branch is an error in a tree, and the outermost of the errors that wrap it and nothing
+// else: a CanceledIf function is asked for both.
+type branch struct{ top, err error }
+
+// explains looks at one error. What it wraps is left to the caller.
+func (e *ending) explains(b branch, s *Scope, pending *[]branch) bool {
+	if b.err == nil || same(b.err, e.ctxErr()) || isCause(b.err, e.callerErr()) {
 		return true
 	}
-	switch x := err.(type) {
+	switch x := b.err.(type) {
 	case *Cancellation:
 		return true
-	case *PanicError:
-		return false // whatever its value is
+	case *PanicError, *TimeoutError:
+		return s.isCanceledIf(b) // whatever the value of the panic is
 	case interface{ Unwrap() error }:
-		inner := x.Unwrap()
-		return inner != nil && e.explains(inner)
+		if inner := x.Unwrap(); inner != nil {
+			*pending = append(*pending, branch{b.top, inner})
+			return true
+		}
 	case interface{ Unwrap() []error }:
 		inner := x.Unwrap()
 		for _, err := range inner {
-			if !e.explains(err) {
-				return false
-			}
+			*pending = append(*pending, branch{err, err})
 		}
-		return len(inner) > 0
+		if len(inner) > 0 {
+			return true
+		}
+	}
+	if x, ok := b.err.(interface{ Is(target error) bool }); ok && x.Is(e.ctxErr()) {
+		return true // the errors of package net, for instance
+	}
+	return s.isCanceledIf(b)
+}
+
+// isCanceledIf asks the CanceledIf functions, from the scope upward.
+func (s *Scope) isCanceledIf(b branch) bool {
+	if s == nil {
+		return false
+	}
+	for _, is := range slices.Backward(s.settings.canceledIf) {
+		if is(b.err) || !same(b.top, b.err) && is(b.top) {
+			return true
+		}
 	}
 	return false
 }
 
 // callerErr is the error as the caller passed it to Cancel, or the cause of an outer
-// context. It is nil for failures of tasks: another task that returns the same sentinel
-// has failed too.
+// context, also where that was derived from a context of ours. It is nil for failures of
+// tasks: another task that returns the same sentinel has failed too.
 func (e *ending) callerErr() error {
-	switch e = e.first(); e.kind {
+	e = e.first()
+	switch e.kind {
 	case Requested, TimedOut, ParentCanceled:
-		return e.err
 	default:
 		return nil
 	}
+	err := e.err
+	for range maxNodes {
+		c, ok := err.(*Cancellation)
+		if !ok || c == nil || c.Err == nil || c.Kind != Requested && c.Kind != TimedOut && c.Kind != ParentCanceled {
+			break
+		}
+		err = c.Err
+	}
+	return err
 }
 
 // text is the reason in words. Whoever looks at a tree must not fail by one bad error in
@@ -252,18 +340,55 @@ func (e *ending) text() (text string) {
 
 // same is ==, also for errors of types that == would panic for.
 func same(a, b error) bool {
-	return a != nil && b != nil && reflect.ValueOf(b).Comparable() && a == b
+	return a != nil && b != nil && reflect.ValueOf(b).Comparable() && reflect.ValueOf(a).Comparable() && a == b
 }
 
-// safeIs is errors.Is, and isStuck looks for a *StuckError, for trees in which a
-// method of a user's error may panic.
-func safeIs(err, target error) (is bool) {
-	defer func() { _ = recover() }()
-	return errors.Is(err, target)
+// isCause is same, and for errors of one type that == panics for: deeply equal.
+func isCause(a, b error) bool {
+	if a == nil || b == nil {
+		return false
+	}
+	if reflect.ValueOf(b).Comparable() {
+		return same(a, b)
+	}
+	return reflect.TypeOf(a) == reflect.TypeOf(b) && reflect.DeepEqual(a, b)
 }
 
-func isStuck(err error) (is bool) {
+// find reports whether is holds for an error in the tree of err. It is errors.Is or
+// errors.As for trees that may contain themselves, and whose methods may panic.
+func find(err error, is func(error) bool) (found bool) {
 	defer func() { _ = recover() }()
-	_, is = errors.AsType[*StuckError](err)
-	return is
+	pending := []error{err}
+	for n := 0; len(pending) > 0 && n < maxNodes; n++ {
+		err := pending[len(pending)-1]
+		pending = pending[:len(pending)-1]
+		if err == nil {
+			continue
+		}
+		if is(err) {
+			return true
+		}
+		switch x := err.(type) {
+		case interface{ Unwrap() error }:
+			pending = append(pending, x.Unwrap())
+		case interface{ Unwrap() []error }:
+			pending = append(pending, x.Unwrap()...)
+		}
+	}
+	return false
+}
+
+func safeIs(err, target error) bool {
+	return find(err, func(err error) bool { return same(err, target) })
+}
+
+func isStuck(err error) bool { return find(err, isA[*StuckError]) }
+
+// causeOf is context.Cause of a context that is done. One whose Err is nil again, because
+// it is used a second time, was canceled.
+func causeOf(ctx context.Context) error {
+	if cause := context.Cause(ctx); cause != nil {
+		return cause
+	}
+	return context.Canceled
 }

@@ -168,6 +168,9 @@ func (c *scopeContext) Deadline() (time.Time, bool) {
 	s.mu.Lock()
 	own := s.ext.deadline
 	s.mu.Unlock()
+	if s.together && s.opener != nil && s.opener.has(endedUncanceled) {
+		return earlier(own, s.opener.scope.context()) // a scope of New has outlived the task that opened it
+	}
 	return earlier(own, s.outer)
 }
 
@@ -242,7 +245,7 @@ func afterFunc(n node, f func()) (stop func() bool) {
 	e := n.addHookLocked(h)
 	s.mu.Unlock()
 	if e != nil {
-		go f()
+		go s.callHook(f)
 		return func() bool { return false }
 	}
 	return func() bool {

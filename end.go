@@ -74,7 +74,8 @@ const (
 	nothing         effect = iota
 	notifyFinalized        // observers
 	complete               // decide the normal end
-	finalizeForks          // those that Shutdown has not found
+	finalizeForks          // those that Shutdown has not found, if all are idle
+	notifyIdle             // the parent: Shutdown has begun, and the fork has become idle
 	watchForks             // only forks are left: are they going to end?
 	notifyCanceled         // observers, contexts, everything below
 	cancelNewScopes        // end the scopes of New that their contexts have not ended
@@ -105,6 +106,9 @@ func (s *Scope) dueLocked() effect {
 		case s.state == Finalizing && s.isStopping && s.awaited == s.forks && !s.finalizedForks:
 			s.finalizedForks = true
 			return finalizeForks
+		case s.state == Open && s.isStopping && s.how == forked && s.awaited == s.forks && !s.wasIdle:
+			s.wasIdle = true
+			return notifyIdle
 		case s.state == Finalizing && s.awaited == s.forks && !s.watchesForks:
 			s.watchesForks = true
 			return watchForks
@@ -157,7 +161,7 @@ func (s *Scope) settle() {
 
 // claimLocked returns what has become due, for the caller to apply.
 func (s *Scope) claimLocked() (due effect) {
-	if !s.settling && (s.state != Open || s.enteredStates != 0) {
+	if !s.settling && (s.state != Open || s.enteredStates != 0 || s.isStopping) {
 		due = s.dueLocked()
 		s.settling = due != nothing
 	}
@@ -175,6 +179,8 @@ func (s *Scope) apply(due effect) {
 			s.notifyCanceled()
 		case finalizeForks:
 			s.finalizeForks()
+		case notifyIdle:
+			s.parent.lookAtForks()
 		case watchForks:
 			s.watchForks()
 		case cancelNewScopes:
@@ -259,13 +265,25 @@ func (s *Scope) notifyTasks() (more bool) {
 }
 
 // finalizeForks finalizes the forks that were opened after Shutdown had passed, when
-// nobody is left in the scope who would.
+// nobody is left in the scope, or in one of them, who would: all are idle. A fork that
+// becomes idle later has its parent look again.
 func (s *Scope) finalizeForks() {
+	if idle, _ := s.idleForks(); idle == nil {
+		return
+	}
 	for _, c := range s.below() {
 		if c.how == forked {
 			c.Finalize()
 		}
 	}
+}
+
+// lookAtForks is called by a fork that has become idle.
+func (s *Scope) lookAtForks() {
+	s.mu.Lock()
+	s.finalizedForks = false
+	s.wasIdle = false // if s is idle too, its own parent is to look
+	s.settle()
 }
 
 // cancelNewScopes ends the scopes of New whose contexts did not end with that of

@@ -47,6 +47,7 @@ func (s *Scope) endTask(t *Task, err error, panicked *PanicError) {
 		s.expire(t) // a deadline that has passed comes before the failure
 	}
 	failed, err := t.verdict(err)
+	wasPanic := panicked != nil
 	if s.settings.panicAsError {
 		panicked = nil
 	}
@@ -55,7 +56,7 @@ func (s *Scope) endTask(t *Task, err error, panicked *PanicError) {
 	}
 	s.emit(TaskEnded, t, err)
 	s.logPanic(t, panicked)
-	s.decide(t, err, failed, panicked)
+	s.decide(t, err, failed, wasPanic, panicked)
 	if !t.has(givenUp) { // or the callback has been called with that
 		s.callBack(t, err)
 	}
@@ -81,19 +82,19 @@ func (t *Task) verdict(err error) (failed bool, result error) {
 	}
 	e := t.alone()
 	if e != nil && e.kind == TimedOut {
-		return true, joined(e, err)
+		return true, joined(e, err, t.scope)
 	}
-	if e != nil && e.isConsequence(err) {
+	if e != nil && e.isConsequence(err, t.scope) {
 		return false, err
 	}
 	e = t.scope.ended()
-	return e == nil || !e.isConsequence(err), err
+	return e == nil || !e.isConsequence(err, t.scope), err
 }
 
 // joined is the timeout of e, together with what else err has to say.
-func joined(e *ending, err error) error {
+func joined(e *ending, err error, s *Scope) error {
 	switch {
-	case e.isConsequence(err):
+	case e.isConsequence(err, s):
 		return e.err
 	case safeIs(err, e.err):
 		return err
@@ -132,8 +133,15 @@ func (s *Scope) logFate(f fate, t *Task, err error) {
 	}
 }
 
-// decide is where the error of an ended task finds its owner.
-func (s *Scope) decide(t *Task, err error, failed bool, panicked *PanicError) {
+func (s *Scope) logDisplaced(t *Task) {
+	if t != nil {
+		s.logFate(displaced, t, t.result())
+	}
+}
+
+// decide is where the error of an ended task finds its owner. panicked is a panic that is to
+// be raised; wasPanic says that there was one, also if it is to be an error.
+func (s *Scope) decide(t *Task, err error, failed, wasPanic bool, panicked *PanicError) {
 	stuckBelow := failed && isStuck(err)
 	var f fate
 	var oldest *Task
@@ -157,13 +165,11 @@ func (s *Scope) decide(t *Task, err error, failed bool, panicked *PanicError) {
 	s.settle()
 
 	s.callHooks(hooks)
-	if _, isPanic := err.(*PanicError); isPanic && f == ignored {
+	if wasPanic && f != owned {
 		f = lost
 	}
 	s.logFate(f, t, err)
-	if oldest != nil {
-		s.logFate(displaced, oldest, oldest.result())
-	}
+	s.logDisplaced(oldest)
 }
 
 // failedLocked hands the failure of t to its owner. stuckBelow says that a goroutine below
@@ -182,9 +188,12 @@ func (s *Scope) failedLocked(t *Task, err error, stuckBelow bool) (f fate, oldes
 		}
 		s.keepLocked(t, err)
 	case ownAwaiter:
-		if t.ownExt().waiters > 0 {
+		switch {
+		case t.ownExt().waiters > 0:
 			t.set(received)
-		} else {
+		case stuckBelow && s.state >= Canceling:
+			s.keepLocked(t, err)
+		default:
 			oldest = s.keepUnreceivedLocked(t)
 		}
 	case ownNobody:

@@ -24,7 +24,10 @@ import (
 func All[T any](ctx context.Context, fns ...func(context.Context) (T, error)) ([]T, error) {
 	mustBeJoinable("All", ctx, fns)
 	s, futures, err := runAll(ctx, allName, ownScope, fns)
-	return values(s.Path(), err, futures)
+	if err != nil {
+		return nil, err
+	}
+	return values(s.Path(), futures)
 }
 
 // A Result is what a function has returned.
@@ -42,11 +45,15 @@ type Result[T any] struct {
 func Settle[T any](ctx context.Context, fns ...func(context.Context) (T, error)) []Result[T] {
 	mustBeJoinable("Settle", ctx, fns)
 	s, futures, err := runAll(ctx, settleName, ownCallback, fns)
-	if isForeign(err) {
+	if s != nil && isForeign(err) {
 		s.log(slog.LevelError, "error of something else that was spawned in the scope of Settle", nil, err)
 	}
 	results := make([]Result[T], len(fns))
 	for i, f := range futures {
+		if f == nil { // a Wrapper has not let the body run
+			results[i].Err = err
+			continue
+		}
 		results[i].Value, results[i].Err = f.Await(context.Background())
 	}
 	return results
@@ -96,12 +103,9 @@ func isForeign(outcome error) bool {
 	})
 }
 
-// values are the results of a scope that has ended. If a function has ended it
+// values are the results of a scope that has ended without an error. If a function has ended it
 // quietly, the others have not done what they were there for.
-func values[T any](path string, outcome error, futures []*Future[T]) ([]T, error) {
-	if outcome != nil {
-		return nil, outcome
-	}
+func values[T any](path string, futures []*Future[T]) ([]T, error) {
 	all := make([]T, len(futures))
 	for i, f := range futures {
 		if err := f.task.Err(); err != nil {
@@ -156,6 +160,9 @@ func Race[T any](ctx context.Context, fns ...func(context.Context) (T, error)) (
 	}
 	var failures, all []error
 	for i, f := range futures {
+		if f == nil {
+			continue // a Wrapper has not let the body run: err says so
+		}
 		t := &f.task
 		if !t.has(hasEnded) {
 			continue // given up: err says so
@@ -216,7 +223,10 @@ func Map[In, Out any](ctx context.Context, in iter.Seq[In], fn func(context.Cont
 	if err == nil {
 		err = short // a function has ended the scope quietly
 	}
-	return values(path, err, futures)
+	if err != nil {
+		return nil, err
+	}
+	return values(path, futures)
 }
 
 // withName puts the name of a join before the options, one of which may be another.
@@ -229,10 +239,13 @@ func withName(name Option, opts []ScopeOption) []ScopeOption {
 type window chan struct{}
 
 func newWindow(s *Scope) window {
-	if s.ext.limit == 0 {
+	s.mu.Lock() // not for limit, which does not change, but for ext
+	n := s.ext.limit
+	s.mu.Unlock()
+	if n == 0 {
 		return nil
 	}
-	return make(window, s.ext.limit)
+	return make(window, n)
 }
 
 // enter waits until there is room for one more item. It reports false if ctx has ended.

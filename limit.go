@@ -60,8 +60,8 @@ type slotWaiter struct {
 	isGranted bool          // under the scope's mu
 }
 
-// needsSlot reports whether t takes one.
-func (s *Scope) needsSlot(t *Task) bool { return s.ext.limit > 0 && t.flags&awaited != 0 }
+// needsSlotLocked reports whether t takes one.
+func (s *Scope) needsSlotLocked(t *Task) bool { return s.ext.limit > 0 && t.flags&awaited != 0 }
 
 // takeSlotLocked gets a slot for t, and reports whether it did. If block is set it
 // waits for one until the scope has ended, or t.stops says that the caller gives up;
@@ -85,6 +85,8 @@ func (s *Scope) takeSlotLocked(t *Task, block bool) bool {
 
 	s.waitForSlot(t, w, ended)
 
+	caller, admit := t.stops()
+	gone := isDone(caller) || isDone(admit) // also if a slot has come as well: by then it was too late
 	s.lock()
 	s.live--
 	s.awaited--
@@ -93,7 +95,7 @@ func (s *Scope) takeSlotLocked(t *Task, block bool) bool {
 		return false
 	}
 	t.set(hasSlot)
-	return true
+	return !gone
 }
 
 // waitForSlot returns when w has a slot, the scope has ended, or the caller gives up.
@@ -140,8 +142,11 @@ func (s *Scope) warnOfFullScope() {
 	if t := s.Root().taskIn(ownStack()); t != nil {
 		attrs = append(attrs, slog.String("spawner", t.Path()))
 	}
+	s.mu.Lock()
+	n := s.ext.limit
+	s.mu.Unlock()
 	s.log(slog.LevelWarn, fmt.Sprintf("Spawn has been blocked for %v: the limit of %d is reached; a task that spawns into its own full scope waits for itself",
-		patience, s.ext.limit), nil, nil, attrs...)
+		patience, n), nil, nil, attrs...)
 }
 
 // releaseSlotLocked gives the slot of t back, if t has one and no call that it has
@@ -166,10 +171,19 @@ func (s *Scope) releaseSlotLocked(t *Task) {
 }
 
 // notAdmitted is the error of a task that has got no slot in a scope that goes on.
-func (t *Task) notAdmitted() error {
-	err := fmt.Errorf("%w: the limit of %d of scope %q is reached", ErrRefused, t.scope.ext.limit, t.scope.Path())
-	if x := t.ext.Load(); x != nil && x.admitBefore != nil && x.admitBefore.Err() != nil {
-		return fmt.Errorf("%w: %w", err, context.Cause(x.admitBefore))
+func (t *Task) notAdmitted(limit int) error {
+	err := fmt.Errorf("%w: the limit of %d of scope %q is reached", ErrRefused, limit, t.scope.Path())
+	if x := t.ext.Load(); x != nil && x.admitBefore != nil && isDone(x.admitBefore.Done()) {
+		return fmt.Errorf("%w: %w", err, causeOf(x.admitBefore))
 	}
 	return err
+}
+
+func isDone(done <-chan struct{}) bool {
+	select {
+	case <-done:
+		return true
+	default:
+		return false
+	}
 }

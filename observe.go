@@ -3,6 +3,7 @@ package traigo
 import (
 	"context"
 	"log/slog"
+	"strconv"
 	"time"
 )
 
@@ -110,9 +111,10 @@ func (s *Scope) logTaskCanceled(t *Task, e *ending) {
 func (s *Scope) log(level slog.Level, message string, t *Task, err error, more ...slog.Attr) {
 	returned := false
 	defer func() {
-		switch {
-		case recover() != nil: // a logger that panics cannot be reported to itself
-		case !returned:
+		switch value := recover(); {
+		case value != nil && s != nil && s.settings.logger != nil && s.settings.logger != slog.Default():
+			(*Scope)(nil).logRecovered("the Logger of scope "+strconv.Quote(s.Path()), nil, value) // it cannot be told itself
+		case value == nil && !returned:
 			exitForGoexit("a logger")
 		}
 	}()

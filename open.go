@@ -90,6 +90,7 @@ func newScope(call string, ctx context.Context, how opening, opts []ScopeOption)
 	}
 	if s.parent != nil {
 		s.settings = s.parent.settings
+		s.isShielded = !together && isShieldOf(ctx, n)
 	}
 	s.asked.Store(how == ran) // Run returns the outcome
 	for _, o := range opts {
@@ -154,7 +155,7 @@ func (s *Scope) admit(c *Scope) (found admission) {
 	if c.how == forked && s.state >= Canceling {
 		return admission{late: true}
 	}
-	found.stopping = s.isStopping
+	found.stopping = s.isStopping && !c.isShielded
 	switch {
 	case !c.together:
 	case c.opener != nil:
@@ -184,7 +185,7 @@ func (s *Scope) countLocked(c *Scope, n int32) {
 		s.live += n
 		s.awaited += n
 		s.forks += n
-		s.finalizedForks = s.finalizedForks && n < 0
+		s.finalizedForks = false
 	case made:
 		s.live += n
 		s.newScopes += n
@@ -202,12 +203,14 @@ func (s *Scope) leave(c *Scope) {
 	if c.siblingLink != nil {
 		oldest = s.keepUnseenLocked(c)
 		s.countLocked(c, -1)
-		s.restartPatienceLocked(c)
 	}
 	if !lingers {
 		s.unlistLocked(c)
 	}
 	s.settle()
+	if c.how == ran {
+		s.restartPatience(c)
+	}
 	if oldest != nil {
 		oldest.reportUnseen()
 	}
@@ -313,7 +316,7 @@ func (s *Scope) bodyEnded(err error, panicked *PanicError, shown error) {
 		s.expire(nil)
 	}
 	e := s.ended()
-	follows := e != nil && (e.isConsequence(err) || e.kind == TaskFailed && same(err, e.err))
+	follows := e != nil && e.isConsequence(err, s)
 	s.lock()
 	if shown != nil {
 		s.ownExtLocked().bodyEnd = shown
@@ -327,7 +330,7 @@ func (s *Scope) bodyEnded(err error, panicked *PanicError, shown error) {
 			s.keepLocked(nil, panicked)
 		}
 	case err == nil:
-	case !s.endLocked(reason{kind: BodyFailed, err: err}) && !follows:
+	case !s.endLocked(reason{kind: BodyFailed, err: err}) && !follows && !s.hasLocked(err):
 		s.keepLocked(nil, err)
 	}
 	s.moveLocked(inFinalize)

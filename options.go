@@ -29,6 +29,7 @@ type settings struct {
 	cancelTimeout time.Duration
 	panicAsError  bool
 	wrappers      []Wrapper // those of the scopes further out come first
+	canceledIf    []func(error) bool
 }
 
 var noSettings = &settings{}
@@ -165,6 +166,27 @@ func (o wrapOption) applyScope(s *Scope) {
 	s.change(func(set *settings) {
 		// A copy: the parent's other children append to the same array.
 		set.wrappers = append(slices.Clip(set.wrappers), o.wrapper)
+	})
+}
+
+type canceledIfOption func(error) bool
+
+// CanceledIf says which errors of tasks and of the body only tell of a cancellation,
+// although they are no context error: those of package os/exec ("signal: killed"), of
+// gRPC, of a connection that was closed. When a task of the scope, or of a scope below, has
+// been canceled and returns an error for which is returns true, the error is dropped like
+// ctx.Err(). is is called only after a cancellation, with each error in the tree of what
+// was returned that is no context error itself, and with the errors that wrap it. Those of
+// the parents are asked too, after the scope's own. CanceledIf panics if is is nil.
+func CanceledIf(is func(err error) bool) ScopeOption {
+	mustHaveFunc("CanceledIf", is != nil, "the function that knows errors of a cancellation")
+	return canceledIfOption(is)
+}
+
+func (o canceledIfOption) applyScope(s *Scope) {
+	s.change(func(set *settings) {
+		// A copy: the parent's other children append to the same array.
+		set.canceledIf = append(slices.Clip(set.canceledIf), o)
 	})
 }
 

@@ -58,6 +58,19 @@ func (s *Scope) keepLocked(t *Task, err error) {
 	x.later = append(x.later, later{t, err})
 }
 
+// hasLocked reports whether err is in the outcome already: a body that returns what it got
+// from waiting for a task adds nothing.
+func (s *Scope) hasLocked(err error) bool {
+	x := s.ext
+	if isCause(err, s.over.Load().err) || x.panicked != nil && same(err, x.panicked) {
+		return true
+	}
+	if stuck, ok := err.(*StuckError); ok && len(stuck.Tasks) == 1 {
+		return slices.Contains(x.stuck.Tasks, stuck.Tasks[0])
+	}
+	return slices.ContainsFunc(x.later, func(l later) bool { return isCause(err, l.err) })
+}
+
 // keepUnreceivedLocked keeps the error of a task of Async for whoever awaits it. It
 // returns the oldest such task, if that had to make room.
 func (s *Scope) keepUnreceivedLocked(t *Task) (oldest *Task) {
@@ -87,10 +100,11 @@ func (s *Scope) joinUnreceivedLocked() {
 	if x == noScopeExt {
 		return
 	}
-	for _, t := range x.unreceived {
-		x.later = append(x.later, later{t, t.result()})
-	}
+	unreceived := x.unreceived
 	x.unreceived = nil
+	for _, t := range unreceived {
+		s.keepLocked(t, t.result())
+	}
 }
 
 // keepUnseenLocked keeps a failed child, whose outcome nobody has asked for, until s
@@ -199,10 +213,14 @@ func (s *Scope) composeOutcome(x *scopeExt) *Error {
 		errs = append(errs, l.error())
 	}
 	more := x.laterMore
+	room := 1 + maxKept
 	if len(x.stuck.Tasks) > 0 {
-		if len(errs) > maxKept { // Others has no room for it
-			errs, more = errs[:maxKept], more+1
-		}
+		room--
+	}
+	if dropped := len(errs) - room; dropped > 0 {
+		errs, more = errs[:room], more+dropped
+	}
+	if len(x.stuck.Tasks) > 0 {
 		errs = append(errs, &x.stuck)
 	}
 	if len(errs) == 0 {
@@ -226,8 +244,11 @@ func (s *Scope) reportHidden(x *scopeExt) {
 		return
 	}
 	rest := slices.DeleteFunc(s.out.Unwrap(), func(err error) bool { return same(err, shown) })
-	if len(rest) > 0 {
-		hidden := &Error{Scope: s.out.Scope, Err: rest[0], Others: rest[1:], More: s.out.More}
+	if len(rest) == 0 {
+		return
+	}
+	hidden := &Error{Scope: s.out.Scope, Err: rest[0], Others: rest[1:], More: s.out.More}
+	if !hidden.onlyParentCanceled() {
 		s.log(slog.LevelError, "errors hidden by a panic or a Goexit", nil, hidden)
 	}
 }

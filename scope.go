@@ -17,17 +17,18 @@ import (
 // returns where there is none.
 type Scope struct {
 	// Set while the scope is opened, before anybody else knows it; then read-only.
-	id       uint64
-	name     *nameOption     // nil: the default name
-	pc       uintptr         // code of the body of Run, for the default name
-	settings *settings       // shared with the parent unless an option differs
-	opened   stamp           // when
-	parent   *Scope          // the scope above in the tree; nil for a root
-	outer    context.Context // the context that the scope was opened under
-	opener   *Task           // the task of parent that outer is in; nil if it is in parent's own context
-	together bool            // outer ends when the context of opener does or, without one, that of parent
-	how      opening         // by Run, New or Fork
-	watched  bool            // there is an observer or a logger to tell of each step
+	id         uint64
+	name       *nameOption     // nil: the default name
+	pc         uintptr         // code of the body of Run, for the default name
+	settings   *settings       // shared with the parent unless an option differs
+	opened     stamp           // when
+	parent     *Scope          // the scope above in the tree; nil for a root
+	outer      context.Context // the context that the scope was opened under
+	opener     *Task           // the task of parent that outer is in; nil if it is in parent's own context
+	together   bool            // outer ends when the context of opener does or, without one, that of parent
+	how        opening         // by Run, New or Fork
+	isShielded bool            // opened under a Shield: it does not hear of a Shutdown above
+	watched    bool            // there is an observer or a logger to tell of each step
 
 	// The places of this scope in lists of its parent. Under the mu of the parent.
 	hook        hook    // in the hooks of opener, or of parent
@@ -68,6 +69,7 @@ type Scope struct {
 	isStopping         bool  // Shutdown has begun here or above, or the context is done
 	isJoining          bool  // joiner counts one
 	finalizedForks     bool  // finalizeForks was due, and no fork has been opened since
+	wasIdle            bool  // notifyIdle was due, and nothing has been spawned since
 	canceledNew        bool  // cancelNewScopes was due, and no scope of New has been opened since
 	watchesForks       bool  // watchForks was due
 	lingers            bool  // closed, and still listed by its parent: see stuck.go

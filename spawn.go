@@ -61,11 +61,12 @@ func (t *Task) configure(call string, opts []TaskOption) {
 // it blocks, if block is set, until there is a slot.
 func (s *Scope) accept(t *Task, block bool) bool {
 	s.lock()
-	full := s.state < Canceling && s.needsSlot(t) && !s.takeSlotLocked(t, block)
+	full := s.state < Canceling && s.needsSlotLocked(t) && !s.takeSlotLocked(t, block)
 	if full || s.state >= Canceling {
-		s.releaseSlotLocked(t) // granted in the moment in which the scope ended
+		s.releaseSlotLocked(t) // it was granted too late
+		limit := s.ext.limit
 		s.settle()
-		t.refuse()
+		t.refuse(limit)
 		return false
 	}
 	s.reserveLocked(t)
@@ -89,6 +90,7 @@ func (s *Scope) accept(t *Task, block bool) bool {
 func (s *Scope) reserveLocked(t *Task) {
 	s.lastTask++
 	t.id = s.lastTask
+	s.wasIdle = false
 	if s.queue == nil || t.id%16 == 0 {
 		t.spawned = now()
 	} else {
@@ -114,10 +116,10 @@ func (s *Scope) scheduleLocked(x *taskExt) {
 }
 
 // refuse ends a task that was never run.
-func (t *Task) refuse() {
+func (t *Task) refuse(limit int) {
 	err := refusal(t.scope)
 	if t.scope.ended() == nil {
-		err = t.notAdmitted()
+		err = t.notAdmitted(limit)
 	}
 	t.scope.mu.Lock()
 	defer t.scope.mu.Unlock()
@@ -210,7 +212,7 @@ func (s *Scope) Start(ctx context.Context, fn func(ctx context.Context, ready fu
 	mustHaveFunc("Start", fn != nil, "the function that is to call ready")
 	mustHaveContext("Start", ctx)
 	if ctx.Err() != nil {
-		return nil, context.Cause(ctx)
+		return nil, causeOf(ctx)
 	}
 	t := &Task{scope: s, flags: bubbles | awaited | forStart}
 	t.fn = func(ctx context.Context) error {
@@ -224,32 +226,26 @@ func (s *Scope) Start(ctx context.Context, fn func(ctx context.Context, ready fu
 	x.pc, x.start = pcOf(fn), &starting{caller: ctx, ready: make(signal)}
 	t.configure("Start", opts)
 	if !s.accept(t, true) {
-		if s.ended() == nil && ctx.Err() != nil {
-			return nil, context.Cause(ctx) // while the scope was full
-		}
-		return nil, t.Err()
+		return t.startResult(ctx)
 	}
-
 	done, gaveUp := t.expect(0)
 	for {
 		select {
 		case <-x.start.ready:
-			return t, nil
+			return t.startResult(ctx)
 		case <-done:
-			return t.startedOr(nil)
+			return t.startResult(ctx)
 		case <-gaveUp:
 			if t.has(givenUp) {
-				return t.startedOr(nil)
+				return t.startResult(ctx)
 			}
 			_, gaveUp = t.expect(0)
 		case <-ctx.Done():
-			if !t.leaveStart() {
-				return t.startedOr(nil)
+			if t.leaveStart() {
+				t.Cancel(causeOf(ctx))
+				_ = t.Wait(context.Background())
 			}
-			late := context.Cause(ctx)
-			t.Cancel(late)
-			_ = t.Wait(context.Background())
-			return t.startedOr(late)
+			return t.startResult(ctx)
 		}
 	}
 }
@@ -266,28 +262,32 @@ func (t *Task) leaveStart() bool {
 	return true
 }
 
-// startedOr is the result of a Start whose task is ready, has ended, or was
-// given up. late is the end of the caller's context, if that came first.
-func (t *Task) startedOr(late error) (*Task, error) {
+// startResult is what Start returns when its task is ready, has ended, was given up or
+// refused. Of several things that are true at once the first of these counts, whichever
+// the caller has seen first: ready, a real error, the end of the caller's context, that of
+// the task or the scope, and that the function has not called ready.
+func (t *Task) startResult(ctx context.Context) (*Task, error) {
 	if t.has(isReady) {
 		return t, nil
 	}
-	err, failed := t.Err(), false
+	err := t.Err()
+	failed, _ := t.verdict(err)
+	ended := t.ended()
 	switch {
+	case t.has(givenUp) && isDone(ctx.Done()):
+		return nil, errors.Join(causeOf(ctx), t.stuckError())
 	case t.has(givenUp):
-		err, failed = t.stuckError(), true
-	case err == nil:
-		err = ErrNotReady
-	default:
-		failed, _ = t.verdict(err)
-	}
-	switch {
-	case late == nil:
+		return nil, t.stuckError()
+	case t.id != 0 && failed && !same(err, ErrNotReady):
 		return nil, err
-	case failed:
-		return nil, errors.Join(late, err)
+	case isDone(ctx.Done()):
+		return nil, causeOf(ctx)
+	case t.id == 0:
+		return nil, err // refused
+	case ended != nil:
+		return nil, ended.Cause()
 	default:
-		return nil, late
+		return nil, ErrNotReady
 	}
 }
 

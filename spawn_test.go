@@ -367,7 +367,7 @@ func TestStartIsNotReadyAfterItsCallerHasLeft(t *testing.T) {
 		want []error
 	}{
 		"canceled": {nil, []error{errOuter}},
-		"fails":    {errBoom, []error{errOuter, errBoom}},
+		"fails":    {errBoom, []error{errBoom}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -2,6 +2,7 @@ package traigo
 
 import (
 	"context"
+	"fmt"
 	"iter"
 	"log/slog"
 	"sync"
@@ -28,6 +29,7 @@ func AsCompleted[In, Out any](ctx context.Context, in iter.Seq[In], fn func(cont
 	mustBeFeedable("AsCompleted", ctx, in != nil, fn != nil, opts)
 	return func(yield func(Out, error) bool) {
 		c := &consumer[Out]{yield: yield, total: -1, wake: make(chan struct{}, 1)}
+		defer c.logUntaken() // if the loop panics; finish has done so otherwise
 		err := Run(ctx, func(ctx context.Context, s *Scope) error {
 			c.scope, c.window = s, newWindow(s)
 			spawnFeeder(c, in, fn)
@@ -144,26 +146,23 @@ func (c *consumer[Out]) finish(outcome error) {
 	if c.inLoop { // with PanicAsError Run has made an error of the loop's own panic
 		panic(first.ofTheBody())
 	}
-	var failures []error
-	for _, f := range c.ended {
-		t := &f.task
-		switch {
-		case !t.has(hasFailed) || t.has(givenUp):
-		case c.hasLeft:
-			c.scope.log(slog.LevelDebug, "error ignored: it came after the loop was left", t, t.result())
-		case first == nil:
-			c.scope.logFate(suppressed, t, t.result())
-		default:
-			failures = append(failures, &TaskError{Task: t.Name(), Err: t.result()})
-		}
+	if first == nil && !c.hasLeft && c.taken != c.total {
+		// An item has ended the scope quietly.
+		cause := c.scope.ending().Cause()
+		first = &Error{Scope: c.scope.Path(), Err: fmt.Errorf("not all items have ended: %w", cause)}
+		outcome = first
 	}
 	switch {
 	case first == nil:
 	case !c.hasLeft:
-		var none Out
+		var failures []error
+		for _, f := range c.untaken() {
+			failures = append(failures, &TaskError{Task: f.task.Name(), Err: f.task.result()})
+		}
 		if len(failures) > 0 {
 			outcome = capped(allOf(first.Scope, outcome, failures))
 		}
+		var none Out
 		c.yield(none, outcome)
 	case !first.onlyParentCanceled():
 		c.scope.log(slog.LevelError, "error after the loop was left, so that nobody has it", nil, outcome)
@@ -176,6 +175,30 @@ func capped(e *Error) *Error {
 		e.Others, e.More = e.Others[:maxKept], e.More+more
 	}
 	return e
+}
+
+// untaken returns the items that have failed and that the loop has not taken, once.
+func (c *consumer[Out]) untaken() (failed []*Future[Out]) {
+	for _, f := range c.ended {
+		if f.task.has(hasFailed) && !f.task.has(givenUp) {
+			failed = append(failed, f)
+		}
+	}
+	c.ended = nil
+	return failed
+}
+
+// logUntaken logs the errors that the loop has not taken, because it was left or has
+// panicked.
+func (c *consumer[Out]) logUntaken() {
+	for _, f := range c.untaken() {
+		t := &f.task
+		if c.hasLeft {
+			c.scope.log(slog.LevelDebug, "error ignored: it came after the loop was left", t, t.result())
+		} else {
+			c.scope.log(slog.LevelWarn, "error of an item that the loop has not taken", t, t.result())
+		}
+	}
 }
 
 // ofTheBody is the value with which the body panicked: the panic of a task is inside

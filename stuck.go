@@ -1,6 +1,7 @@
 package traigo
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -26,6 +27,8 @@ type stragglers struct {
 	reaper        *time.Timer   // calls reap
 	reapAt        time.Time     // when
 	bodyWarned    bool          // that the body takes long has been logged
+	forksAt       time.Time     // when warnOfForks is to look at the forks; zero if it is not
+	forksWork     uint64        // what had been spawned in them when it looked last
 	gaveUp        signal        // a task was given up; a new one after each
 	calls         []*call       // of Blocking, abandoned
 }
@@ -69,35 +72,74 @@ func (s *Scope) watchStragglers() {
 // watchForks has the reaper look at a scope that is finalizing and waits for
 // nothing but forks: one that nobody finalizes keeps it for ever.
 func (s *Scope) watchForks() {
+	_, work := s.idleForks()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.wakeReaperLocked(time.Now().Add(patience))
+	x := s.ownExtLocked()
+	x.forksAt, x.forksWork = time.Now().Add(patience), work
+	s.wakeReaperLocked(x.forksAt)
 }
 
-// warnOfForks logs, once, that all the forks that s waits for are open and have
-// nothing in them.
-func (s *Scope) warnOfForks() {
+// warnOfForks logs, once, that all the forks that s waits for are idle, and nothing has
+// been spawned in them since the last look. As long as s waits for forks alone it looks
+// again.
+func (s *Scope) warnOfForks(now time.Time) {
 	s.mu.Lock()
+	isDue := !s.ext.forksAt.IsZero() && !now.Before(s.ext.forksAt)
 	waiting := s.state == Finalizing && s.forks > 0 && s.awaited == s.forks
+	if isDue && !waiting {
+		s.ownExtLocked().forksAt, s.watchesForks = time.Time{}, false
+	}
 	s.mu.Unlock()
-	if !waiting {
+	if !isDue || !waiting {
 		return
 	}
-	var idle []string
-	for _, c := range s.below() {
-		c.mu.Lock()
-		open, empty := c.state == Open, c.awaited == 0
-		c.mu.Unlock()
-		switch {
-		case c.how != forked:
-		case open && empty:
-			idle = append(idle, c.Path())
-		default:
-			return // it may still end, and what works in it end the others
-		}
+	idle, work := s.idleForks()
+	s.mu.Lock()
+	x := s.ownExtLocked()
+	isSame := idle != nil && work == x.forksWork
+	x.forksAt, x.forksWork = time.Time{}, work
+	if !isSame {
+		x.forksAt = now.Add(patience)
+		s.wakeReaperLocked(x.forksAt)
 	}
-	s.log(slog.LevelWarn, "waits only for forks that nobody has finalized, and in which nothing runs: call Finalize, Wait or Close", nil, nil,
-		slog.Any("forks", idle[:min(len(idle), maxKept)]))
+	s.mu.Unlock()
+	if isSame {
+		s.log(slog.LevelWarn, "waits only for forks that nobody has finalized, and in which nothing runs: call Finalize, Wait or Close", nil, nil,
+			slog.Any("forks", idle[:min(len(idle), maxKept)]))
+	}
+}
+
+// idleForks returns the paths of the forks of s that are open, if all that s waits for is
+// forks in which nothing awaited is but other such forks; nil otherwise. work counts what
+// has been spawned in them.
+func (s *Scope) idleForks() (paths []string, work uint64) {
+	s.mu.Lock()
+	isIdle := s.state <= Finalizing && s.awaited == s.forks
+	isOpen, path := s.state == Open, ""
+	work = s.lastTask
+	children := s.belowLocked()
+	s.mu.Unlock()
+	if !isIdle {
+		return nil, work
+	}
+	paths = []string{}
+	if isOpen && s.how == forked {
+		path = s.Path()
+		paths = append(paths, path)
+	}
+	for _, c := range children {
+		if c.how != forked || c.State() == Closed {
+			continue
+		}
+		below, n := c.idleForks()
+		work += n
+		if below == nil {
+			return nil, work
+		}
+		paths = append(paths, below...)
+	}
+	return paths, work
 }
 
 // wakeReaperLocked makes sure that the reaper looks at the tasks by then.
@@ -115,8 +157,8 @@ func (s *Scope) wakeReaperLocked(at time.Time) {
 
 // reap gives up the tasks whose time is over and warns of those that take long.
 func (s *Scope) reap() {
-	s.warnOfForks()
 	now := time.Now()
+	s.warnOfForks(now)
 	s.mu.Lock()
 	s.ownExtLocked().reapAt = time.Time{}
 	late, slow, slowBody, again := s.stragglersLocked(now)
@@ -180,6 +222,7 @@ func (s *Scope) dueBelow(now time.Time) bool {
 		c.mu.Lock()
 		late, _, _, _ := c.stragglersLocked(now)
 		c.mu.Unlock()
+		late = slices.DeleteFunc(late, (*Task).isInRun)
 		if len(late) > 0 || c.dueBelow(now) {
 			return true
 		}
@@ -187,46 +230,63 @@ func (s *Scope) dueBelow(now time.Time) bool {
 	return false
 }
 
-// isInRun reports whether t is waiting in a Run: the body has returned, and the scope has
-// not left its parent. Then the tasks of that scope are what does not end, and their
-// CancelTimeout applies. The time of t begins when the scope leaves: see
-// restartPatienceLocked.
+// isInRun reports whether t is waiting in a Run: the body has returned, or is itself
+// waiting in a Run, and the scope has not left its parent. Then the tasks of that scope are
+// what does not end, and their CancelTimeout applies. The time of t begins when the scope
+// leaves: see restartPatience.
 func (t *Task) isInRun() bool {
-	var runs []*Scope
-	t.scope.mu.Lock()
-	for c := t.scope.children; c != nil; c = c.sibling {
+	return slices.ContainsFunc(t.scope.runsOf(t), (*Scope).isWaitedForInRun)
+}
+
+func (s *Scope) isWaitedForInRun() bool {
+	s.mu.Lock()
+	inBody := s.inBody
+	s.mu.Unlock()
+	return !inBody || slices.ContainsFunc(s.runsOf(nil), (*Scope).isWaitedForInRun)
+}
+
+// runsOf returns the scopes that t, or the body of s if t is nil, has opened by Run and
+// that have not left.
+func (s *Scope) runsOf(t *Task) (runs []*Scope) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for c := s.children; c != nil; c = c.sibling {
 		if c.how == ran && c.opener == t && !c.hasLeft {
 			runs = append(runs, c)
 		}
 	}
-	t.scope.mu.Unlock()
-	return slices.ContainsFunc(runs, func(c *Scope) bool {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		return !c.inBody
-	})
+	return runs
 }
 
-// restartPatienceLocked is called when a child has closed. If a canceled task has been
-// waiting for it in Run, the time that the task has to end begins now. A scope that was
+// restartPatience is called when a scope of Run, c, has left s. If a canceled task has been
+// waiting for it, the time that the task has to end begins now. A scope that was
 // opened after the cancellation gives its task no more time: the task could go on for
 // ever by opening one after the other.
-func (s *Scope) restartPatienceLocked(c *Scope) {
+func (s *Scope) restartPatience(c *Scope) {
 	t := c.opener
-	if c.how != ran || t == nil || t.has(hasEnded|givenUp) {
-		return
+	for ; t == nil; s = s.parent { // the body of s has called Run
+		if s.how != ran || s.parent == nil {
+			return
+		}
+		t = s.opener
 	}
+	s = t.scope
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	since := s.canceledAtLocked(t)
-	if since.IsZero() || c.opened.date().After(since) {
-		return
+	switch {
+	case since.IsZero() || t.has(hasEnded|givenUp):
+	case c.opened.date().After(since):
+		s.wakeReaperLocked(time.Now()) // it may have been passed over while it was in Run
+	default:
+		wait := patience
+		if d := t.patience(); d > 0 {
+			wait = min(wait, d)
+		}
+		now := time.Now()
+		t.ownExt().endedAt = now
+		s.wakeReaperLocked(now.Add(wait))
 	}
-	wait := patience
-	if d := t.patience(); d > 0 {
-		wait = min(wait, d)
-	}
-	now := time.Now()
-	t.ownExt().endedAt = now
-	s.wakeReaperLocked(now.Add(wait))
 }
 
 // canceledAtLocked is when t was canceled, alone or with the scope; zero if it was not.
@@ -283,10 +343,13 @@ func (s *Scope) giveUp(t *Task, stuck StuckTask) {
 	x.stuck = stuckErr
 	s.keepStuckLocked(stuck)
 	s.releaseLocked(t)
+	var late error
 	if e := t.alone(); e != nil && e.kind == TimedOut {
-		x.err = e.err
-		f, oldest = s.failedLocked(t, e.err, false)
+		late = e.err
+		x.err, x.stuck = late, errors.Join(late, stuckErr)
+		f, oldest = s.failedLocked(t, late, false)
 	}
+	stuckOrLate := x.stuck
 	if t.flags&master != 0 {
 		s.endLocked(reason{kind: MasterEnded, task: t})
 	}
@@ -300,12 +363,10 @@ func (s *Scope) giveUp(t *Task, stuck StuckTask) {
 	}
 	s.emit(TaskStuck, t, stuckErr)
 	if x.onDone != nil {
-		s.callBackApart(t, stuckErr)
+		s.callBackApart(t, stuckOrLate)
 	}
-	s.logFate(f, t, x.err)
-	if oldest != nil {
-		s.logFate(displaced, oldest, oldest.result())
-	}
+	s.logFate(f, t, late)
+	s.logDisplaced(oldest)
 }
 
 func (s *Scope) keepStuckLocked(stuck StuckTask) {

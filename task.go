@@ -101,8 +101,8 @@ type taskExt struct {
 	waiters   int32         // callers of Wait and Await
 	abandoned int32         // calls of Blocking that it has abandoned and that still run
 	timer     *time.Timer
-	endedAt   time.Time   // when it was canceled alone, or when a Run that it then waited in has returned
-	stuck     *StuckError // set when the task is given up
+	endedAt   time.Time // when it was canceled alone, or when a Run that it then waited in has returned
+	stuck     error     // set when the task is given up: a *StuckError, with a TimeoutError of its own if that came first
 }
 
 // ownExt returns t's extension, allocating it. Before spawn: no lock. After: scope.mu.
@@ -141,10 +141,13 @@ func (t *Task) contextEnded() *ending {
 	if e := t.alone(); e != nil {
 		return e
 	}
+	isOver := s.over.Load() != nil // before the bit: a task that ends after it does not set that
 	if !t.has(endedUncanceled) {
-		e := s.ended()
-		if e == nil || s.over.Load() != nil {
-			return e
+		if isOver {
+			return s.ending()
+		}
+		if s.outerEnded() == nil {
+			return nil
 		}
 	}
 	s.lock()
@@ -238,10 +241,13 @@ func (t *Task) wait(ctx context.Context) (ended bool, err error) {
 		case <-ctx.Done():
 			t.expect(-1)
 			// The end of the task may be what has ended ctx: its result comes first.
-			if t.has(hasEnded) {
+			switch {
+			case t.has(hasEnded):
 				return true, t.receive()
+			case t.has(givenUp):
+				return false, t.stuckError()
 			}
-			return false, context.Cause(ctx)
+			return false, causeOf(ctx)
 		}
 	}
 }

@@ -187,7 +187,7 @@ func MoveOnAfter(ctx context.Context, d time.Duration, fn func(ctx context.Conte
 	if e == nil {
 		return false, err
 	}
-	if e.isConsequence(err) {
+	if e.isConsequence(err, Current(ctx)) {
 		return true, nil
 	}
 	return true, err
@@ -207,7 +207,20 @@ func FailAfter(ctx context.Context, d time.Duration, fn func(ctx context.Context
 // if d is negative.
 func Shield(ctx context.Context, d time.Duration, fn func(ctx context.Context) error) error {
 	mustHaveContext("Shield", ctx)
-	return newBlock("Shield", context.WithoutCancel(ctx), d, fn).callOrFail(fn)
+	n, _ := ctx.Value(nodeKey{}).(node)
+	shielded := context.WithValue(context.WithoutCancel(ctx), shieldKey{}, n)
+	return newBlock("Shield", shielded, d, fn).callOrFail(fn)
+}
+
+// shieldKey finds in a context the node that the innermost Shield around it protects its
+// code from.
+type shieldKey struct{}
+
+// isShieldOf reports whether nothing lies between the node that ctx is in and a Shield: a
+// scope that is opened under ctx does not hear of what happens to n.
+func isShieldOf(ctx context.Context, n node) bool {
+	from, ok := ctx.Value(shieldKey{}).(node)
+	return ok && from == n
 }
 
 // Sleep returns nil after d, or the cause of the end of ctx if that comes first.
@@ -216,7 +229,7 @@ func Sleep(ctx context.Context, d time.Duration) error {
 	mustHaveContext("Sleep", ctx)
 	mustNotBeNegative("Sleep", d)
 	if err := ctx.Err(); err != nil {
-		return context.Cause(ctx)
+		return causeOf(ctx)
 	}
 	if d == 0 {
 		return nil
@@ -227,14 +240,14 @@ func Sleep(ctx context.Context, d time.Duration) error {
 	select {
 	case <-timer.C:
 	case <-ctx.Done():
-		return context.Cause(ctx)
+		return causeOf(ctx)
 	}
 	// A deadline at the same instant comes first, whichever timer was served first.
 	if at, ok := ctx.Deadline(); ok && !at.After(end) {
 		expireContext(ctx)
 	}
 	if ctx.Err() != nil {
-		return context.Cause(ctx)
+		return causeOf(ctx)
 	}
 	return nil
 }
@@ -293,7 +306,7 @@ func (b *block) call(fn func(context.Context) error) (expired *ending, err error
 func (b *block) callOrFail(fn func(context.Context) error) error {
 	e, err := b.call(fn)
 	if e != nil && err != nil {
-		return joined(e, err)
+		return joined(e, err, Current(b.outer))
 	}
 	return err
 }

@@ -131,7 +131,7 @@ func (s *Scope) Shutdown(ctx context.Context) error {
 	}
 	s.asked.Store(true)
 	if !s.await(ctx.Done()) {
-		s.cancelFor(reason{kind: Requested, err: context.Cause(ctx)})
+		s.cancelFor(reason{kind: Requested, err: causeOf(ctx)})
 		s.await(nil)
 	}
 	return s.returnOutcome()
@@ -148,7 +148,9 @@ func (s *Scope) softStop(finalize bool) {
 	below := s.belowLocked() // those of now: one that is opened later is told when it is
 	s.settle()
 	for _, c := range below {
-		c.softStop(c.how == forked)
+		if !c.isShielded {
+			c.softStop(c.how == forked)
+		}
 	}
 }
 

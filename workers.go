@@ -151,18 +151,14 @@ func (s *Scope) runTask(t *Task) (next *Task, more uint8) {
 	if err := t.call(); err != nil || !s.needsNothing(t) {
 		s.endTask(t, err, nil)
 	}
-	s.mu.Lock()
-	next, more, hooks := s.retireLocked(t)
-	due := s.claimLocked()
-	s.mu.Unlock()
+	next, more, due := s.retire(t)
 	t = nil
-	if next != nil && (hooks != nil || due != nothing) {
-		go s.workOn(next, more) // the functions that are called now may take long
-		next = nil
-	}
-	s.callHooks(hooks)
 	if due != nothing {
+		if next != nil {
+			go s.workOn(next, more) // the functions that are called now may take long
+		}
 		s.apply(due)
+		return nil, 0
 	}
 	return next, more
 }
@@ -171,17 +167,11 @@ func (s *Scope) runTask(t *Task) (next *Task, more uint8) {
 // the next task.
 func (s *Scope) rescue(t *Task, value any) {
 	defer func() { // a callback of OnDone may call Goexit too
-		s.mu.Lock()
-		next, more, hooks := s.retireLocked(t)
+		next, more, due := s.retire(t)
 		if next != nil {
 			go s.workOn(next, more)
 		}
-		due := s.claimLocked()
-		s.mu.Unlock()
-		s.callHooks(hooks)
-		if due != nothing {
-			s.apply(due)
-		}
+		s.apply(due)
 	}()
 	switch {
 	case t.has(hasEnded): // in OnDone
@@ -238,11 +228,16 @@ func (s *Scope) needsNothing(t *Task) bool {
 	return (x == nil || x.onDone == nil) && t.flags&master == 0 && !s.watched
 }
 
-// retireLocked takes an ended task off the list and gives its worker the next
-// one. The hooks that it returns are to be called.
-func (s *Scope) retireLocked(t *Task) (next *Task, more uint8, hooks *hook) {
+// retire takes an ended task off the list and gives its worker the next one. The effect
+// that it returns is to be applied.
+func (s *Scope) retire(t *Task) (next *Task, more uint8, due effect) {
+	s.mu.Lock()
 	if !t.has(hasEnded) {
-		hooks = t.finishLocked()
+		if hooks := t.finishLocked(); hooks != nil {
+			s.mu.Unlock() // t counts as live until they have been called
+			s.callHooks(hooks)
+			s.mu.Lock()
+		}
 	}
 	s.unlinkLocked(t)
 	if !t.has(givenUp) {
@@ -252,7 +247,9 @@ func (s *Scope) retireLocked(t *Task) (next *Task, more uint8, hooks *hook) {
 		s.inARow = 0
 		next, more = s.takeLocked()
 	}
-	return next, more, hooks
+	due = s.claimLocked()
+	s.mu.Unlock()
+	return next, more, due
 }
 
 // releaseLocked takes back what an accepted task counts for.
