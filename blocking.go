@@ -9,14 +9,15 @@ import (
 	"github.com/traigo/traigo/internal/hold"
 )
 
-// Blocking makes a task function of a call that knows no context. When the
-// context is done the task stops waiting for the call and returns the cause; the
-// call itself cannot be stopped. It is then reported as abandoned, to observers and in
-// every Snapshot, until it ends. Until then it also keeps the slot that its task has under
-// a [Limit]. An error that it then has is logged at WARN, a panic at ERROR. If the context
-// is done before the call begins, the call does not begin. Blocking panics if fn is nil.
+// Blocking returns a task function that calls fn, a function without a context, on a new
+// goroutine, and returns its error. A panic of fn is a panic of the task. If the context
+// is done first, the task function abandons fn, which cannot be stopped: it returns the
+// cause at once. Observers get the event [TaskAbandoned], and snapshots list the call
+// until fn returns. Until then the slot of the task under a [Limit] is not released. An
+// error that an abandoned fn returns is logged at WARN, a panic at ERROR. If the context
+// is done at the start, fn is not called. Blocking panics if fn is nil.
 //
-// Work that must be stoppable belongs in a process of its own.
+// To be able to stop such work, run it in another process.
 func Blocking(fn func() error) func(ctx context.Context) error {
 	mustHaveFunc("Blocking", fn != nil, "the call that blocks")
 	return func(ctx context.Context) error {
@@ -41,22 +42,22 @@ func Blocking(fn func() error) func(ctx context.Context) error {
 	}
 }
 
-// A call is a blocking function under way.
+// A call is a running call of the function passed to Blocking.
 type call struct {
 	fn    func() error
-	scope *Scope // where it is called; nil for none
-	task  *Task  // likewise: in scope, or in a scope further out
+	scope *Scope // the scope of the caller's context; nil if it carries none
+	task  *Task  // the task of the caller's context, which may be in a scope above; nil if it carries none
 	done  chan struct{}
-	err   error // written before done is closed, read after
+	err   error // written before done is closed, read afterwards
 
-	// The call and its caller agree under mu who of them is first. It is the mu of scope,
-	// and own where there is none.
+	// mu decides whether the call ends first or is abandoned first. It points to scope.mu
+	// or, if scope is nil, to own.
 	mu          *sync.Mutex
 	own         sync.Mutex
 	hasEnded    bool
 	isAbandoned bool
-	since       stamp  // when it was abandoned
-	release     func() // gives back what it holds for its caller; set when it is abandoned
+	since       stamp  // when the call was abandoned
+	release     func() // releases what hold.Keep has kept for the call; set when the call is abandoned
 }
 
 func newCall(ctx context.Context, fn func() error) *call {
@@ -69,7 +70,8 @@ func newCall(ctx context.Context, fn func() error) *call {
 	return c
 }
 
-// run is on the stack of the call, and a Dump finds it there: see Task.call.
+// run calls the function. Its frame in a goroutine dump shows the address of c: see
+// Task.call.
 //
 //go:noinline
 func (c *call) run() {
@@ -90,8 +92,8 @@ func (c *call) run() {
 	c.err = c.fn()
 }
 
-// result is what the task makes of the end of the call: a panic of the call is a panic
-// of the task.
+// result returns the error of the call, or panics if the call has panicked. It is called
+// on the goroutine of the task.
 func (c *call) result() error {
 	if p, ok := c.err.(*PanicError); ok {
 		panic(p)
@@ -99,9 +101,10 @@ func (c *call) result() error {
 	return c.err
 }
 
-// abandon lets the call go on without its caller. It reports false if the call has ended
-// after all. What the caller holds for the time of the call it goes on holding, from
-// before the caller returns.
+// abandon marks the call as abandoned, so that the caller can return. It reports false if
+// the call has ended meanwhile. Units that the caller has acquired for the call, such as
+// those of a capacity.Limiter, stay acquired until the call ends: hold.Keep is called
+// before the caller can release them.
 func (c *call) abandon(ctx context.Context) bool {
 	release := hold.Keep(ctx)
 	c.task.countAbandoned(+1)
@@ -121,7 +124,8 @@ func (c *call) abandon(ctx context.Context) bool {
 	return true
 }
 
-// end reports whether the call had been abandoned.
+// end records that the call has ended, releases what it kept if it was abandoned, and
+// reports whether it was.
 func (c *call) end() bool {
 	c.mu.Lock()
 	c.hasEnded = true
@@ -140,8 +144,8 @@ func (c *call) end() bool {
 	return abandoned
 }
 
-// countAbandoned counts the calls that t, if there is one, has abandoned and that still
-// run. With the last of them a task that has ended gives its slot back.
+// countAbandoned adds n to the number of abandoned calls of t that are running. If t has
+// ended and the number becomes 0, the slot of t is released. t may be nil.
 func (t *Task) countAbandoned(n int32) {
 	if t == nil {
 		return
@@ -156,7 +160,7 @@ func (t *Task) countAbandoned(n int32) {
 	s.mu.Unlock()
 }
 
-// reportLate logs how an abandoned call has ended.
+// reportLate logs the result of an abandoned call.
 func (c *call) reportLate() {
 	switch _, panicked := c.err.(*PanicError); {
 	case panicked:

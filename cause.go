@@ -9,17 +9,17 @@ import (
 	"sync/atomic"
 )
 
-// A CancelKind says what ended a scope, or a task alone.
+// A CancelKind says what canceled a scope, or a single task.
 type CancelKind uint8
 
 const (
 	TaskFailed     CancelKind = iota // a task failed and its error bubbled
 	BodyFailed                       // the body of Run returned an error
-	Requested                        // somebody called Cancel
+	Requested                        // Cancel, Close or Shutdown was called
 	TimedOut                         // a Timeout expired
-	ParentCanceled                   // the context it was opened under is done
+	ParentCanceled                   // the context that the scope was opened under is done
 	MasterEnded                      // a master task ended
-	Completed                        // nothing awaited was left
+	Completed                        // the scope was finalized, and nothing awaited was left in it
 	Panicked                         // a task or the body panicked
 )
 
@@ -31,25 +31,24 @@ var cancelKindNames = [...]string{
 // String returns the kind in words, such as "task failed".
 func (k CancelKind) String() string { return nameOf(cancelKindNames[:], k, "CancelKind") }
 
-// MarshalText makes a CancelKind its words in JSON.
+// MarshalText returns the words, as [CancelKind.String] does.
 func (k CancelKind) MarshalText() ([]byte, error) { return []byte(k.String()), nil }
 
-// UnmarshalText reads the words back.
+// UnmarshalText is the inverse of MarshalText. It returns an error for unknown words.
 func (k *CancelKind) UnmarshalText(text []byte) error {
 	return named(cancelKindNames[:], k, text, "CancelKind")
 }
 
-// A Cancellation says why a scope, or one task of it, was canceled: what
-// happened, where, and the error behind it. It is what [context.Cause] returns
-// for the contexts of the scope and of everything below it.
+// A Cancellation says why a scope, or a single task, was canceled. [context.Cause]
+// returns it for the contexts of the scope or task and for all contexts below.
 //
-// errors.Is finds in it what Err of the canceled context returns
-// (context.Canceled or context.DeadlineExceeded), and the error behind it.
+// errors.Is matches a Cancellation with what Err of the canceled context returns, that is
+// context.Canceled or context.DeadlineExceeded, and with the errors that Err wraps.
 type Cancellation struct {
 	Kind  CancelKind
 	Scope string // path of the scope that was canceled
-	Task  string // path of the task that was the reason; "" if none was
-	Err   error  // the error behind it; nil for a quiet end
+	Task  string // path of the task that failed, panicked, was a master, or was canceled alone; "" if no task was the reason
+	Err   error  // the error that canceled the scope; nil for a quiet end
 
 	ctxErr error         // what Err of the context returns, when it does not follow from Kind
 	origin *Cancellation // the cause of a scope above, of which this is a copy: see withoutOthers
@@ -59,7 +58,7 @@ func (c *Cancellation) Error() string {
 	return "scope " + strconv.Quote(c.Scope) + " canceled: " + c.reason()
 }
 
-// reason is the text without the scope, for errors that have named it already.
+// reason returns the text of c without the scope, for callers that have named the scope.
 func (c *Cancellation) reason() string {
 	var b strings.Builder
 	b.WriteString(c.Kind.String())
@@ -85,7 +84,7 @@ func (c *Cancellation) Is(target error) bool {
 	return target == ctxErrOf(c.Kind)
 }
 
-// Unwrap returns the error behind the cancellation.
+// Unwrap returns c.Err.
 func (c *Cancellation) Unwrap() error { return c.Err }
 
 func ctxErrOf(k CancelKind) error {
@@ -95,26 +94,27 @@ func ctxErrOf(k CancelKind) error {
 	return context.Canceled
 }
 
-// A reason is what can end a scope, or one task of it.
+// A reason is a possible cause of the cancellation of a scope or a task.
 type reason struct {
 	kind CancelKind
-	task *Task   // the task that failed, panicked, or was canceled alone
-	err  error   // the error behind it; for an outer context its cause
-	up   *ending // the ending of the scope or task above, for ParentCanceled
+	task *Task   // the task that failed, panicked, ended as a master, or was canceled alone; or nil
+	err  error   // the error of the task, the body or the caller of Cancel; the cause of a foreign context; or nil
+	up   *ending // for ParentCanceled: why the scope or task above was canceled; nil if that is a foreign context
 }
 
-// An ending is the reason that came first. It is recorded once, under the lock
-// of the scope and before anything is canceled, and is read without that lock.
+// An ending is the first reason, for which the scope or task was canceled. It is recorded
+// with mu held, before any context is done. It is then immutable, except for made, and
+// read without a lock.
 type ending struct {
 	reason
 	scope *Scope
 
-	// Made when somebody asks why: most scopes end because they are complete, and nobody
-	// does. A text with paths and a standard context are five allocations.
+	// Made when it is first needed. It costs five allocations, and for most scopes, which
+	// end complete, it is never needed.
 	made atomic.Pointer[explanation]
 }
 
-// An explanation is an ending in the form in which people and package context ask for it.
+// An explanation is the part of an ending that other packages see.
 type explanation struct {
 	cause  error           // what context.Cause returns
 	short  error           // the cause as the outcomes of scopes below hold it
@@ -122,17 +122,18 @@ type explanation struct {
 	ctxErr error           // what Err of the contexts returns
 }
 
-// outerEnding is the end of a context that is not ours.
+// outerEnding returns the ending for a scope whose outer context is foreign and done. err
+// is what Err of that context returned.
 func outerEnding(ctx context.Context, err error) *ending {
 	e := &ending{reason: reason{kind: ParentCanceled, err: causeOf(ctx)}}
 	e.made.Store(newExplanation(e.err, err))
 	return e
 }
 
-// below is the reason that e is for a scope or task under it.
+// below returns the reason for a scope or task that is canceled because of e.
 func (e *ending) below() reason { return reason{kind: ParentCanceled, up: e} }
 
-// first is the ending further out from which e follows; e itself if it follows from none.
+// first follows e.up to the outermost ending and returns it; e itself if e.up is nil.
 func (e *ending) first() *ending {
 	for e.up != nil {
 		e = e.up
@@ -140,14 +141,15 @@ func (e *ending) first() *ending {
 	return e
 }
 
-// Cause is what context.Cause returns below: the first cause, the same value everywhere.
+// Cause returns what context.Cause returns for the contexts that e canceled: the same
+// value for all of them.
 func (e *ending) Cause() error { return e.explain().cause }
 
-// standard is a canceled context of package context that carries the cause:
-// context.Cause asks a context for the nearest one of its own kind.
+// standard returns a context, made by package context, that was canceled with the cause.
+// context.Cause finds it by Value: see valueOf.
 func (e *ending) standard() context.Context { return e.explain().std }
 
-// explain returns the explanation that was made first.
+// explain returns the explanation of e.first, and makes it on the first call.
 func (e *ending) explain() *explanation {
 	e = e.first()
 	if x := e.made.Load(); x != nil {
@@ -198,7 +200,7 @@ func isA[E error](err error) bool {
 	return is
 }
 
-// ctxErr is what Err of the contexts returns.
+// ctxErr returns what Err of the canceled contexts returns.
 func (e *ending) ctxErr() error {
 	e = e.first()
 	if e.kind == ParentCanceled {
@@ -218,8 +220,7 @@ func (e *ending) cancellation() *Cancellation {
 	return c
 }
 
-// failure is the error that the ending gives to the outcome of its scope: nil
-// for a quiet one.
+// failure returns the error that e adds to the outcome of its scope; nil if e is quiet.
 func (e *ending) failure() error {
 	switch e.kind {
 	case ParentCanceled:
@@ -327,8 +328,8 @@ func (e *ending) callerErr() error {
 	return err
 }
 
-// text is the reason in words. Whoever looks at a tree must not fail by one bad error in
-// it, and a log record each time would not help.
+// text returns the reason in words, for snapshots. It recovers from a panic of an error's
+// Error method, so that one bad error does not break a snapshot.
 func (e *ending) text() (text string) {
 	defer func() {
 		if recover() != nil {
@@ -338,7 +339,8 @@ func (e *ending) text() (text string) {
 	return e.cancellation().reason()
 }
 
-// same is ==, also for errors of types that == would panic for.
+// same reports whether a and b are the same error. Unlike == it does not panic if their
+// type is not comparable. It returns false for nil.
 func same(a, b error) bool {
 	return a != nil && b != nil && reflect.ValueOf(b).Comparable() && reflect.ValueOf(a).Comparable() && a == b
 }

@@ -6,21 +6,22 @@ import (
 	"time"
 )
 
-// A scope and a task are their own contexts: the same memory under another
-// method set. A task therefore needs no context of its own to be made, and one
-// that never asks for Done pays nothing for being cancelable.
+// scopeContext and taskContext are the contexts of a scope and a task: the same struct
+// with another method set. So a context costs no allocation, and a task that never calls
+// Done pays nothing for being cancelable.
 //
-// What package context derives from them it attaches by AfterFunc, without a
-// goroutine; their cause it asks for by Value.
+// Package context attaches derived contexts by the AfterFunc methods, without a
+// goroutine, and finds the cause by Value.
 type (
 	scopeContext Scope
 	taskContext  Task
 )
 
-// A node is a scope or a task, as something whose end ends other contexts.
+// A node is a *Scope or a *Task, as the owner of a context that other contexts and scopes
+// derive from.
 type node interface {
-	home() *Scope                  // under whose lock its hooks are
-	addHookLocked(h *hook) *ending // what has ended it; nil if h is in the list
+	home() *Scope                  // the scope whose mu protects the hooks
+	addHookLocked(h *hook) *ending // adds h and returns nil or, if the context is done, returns why
 	context() context.Context
 }
 
@@ -29,14 +30,15 @@ func (t *Task) home() *Scope              { return t.scope }
 func (s *Scope) context() context.Context { return (*scopeContext)(s) }
 func (t *Task) context() context.Context  { return (*taskContext)(t) }
 
-// nodeKey finds the nearest node of a context.
+// nodeKey is the key for which Value of a context returns its nearest node.
 type nodeKey struct{}
 
-// Current returns the scope that ctx is in: that of the task or body that ctx
-// was given to. It returns nil if ctx carries none.
+// Current returns the innermost scope that ctx carries: that of the task or body to which
+// ctx, or the context it derives from, was passed. It returns nil if ctx carries no
+// scope, and panics if ctx is nil.
 //
-// The idea is traio's get_current: code deep in a call tree can spawn into the
-// scope it runs in without having it passed along.
+// The idea is from traio's get_current: code deep in a call tree can spawn tasks without
+// being passed the scope.
 func Current(ctx context.Context) *Scope {
 	mustHaveContext("Current", ctx)
 	switch n := ctx.Value(nodeKey{}).(type) {
@@ -49,15 +51,16 @@ func Current(ctx context.Context) *Scope {
 	}
 }
 
-// CurrentTask returns the task that ctx is in. Within Run called by a task
-// that is still this task. It returns nil if ctx carries none.
+// CurrentTask returns the innermost task that ctx carries. In the body of a Run that a
+// task calls, it returns that task. It returns nil if ctx carries no task, and panics if
+// ctx is nil.
 func CurrentTask(ctx context.Context) *Task {
 	mustHaveContext("CurrentTask", ctx)
 	_, t := where(ctx)
 	return t
 }
 
-// where is Current and CurrentTask.
+// where returns Current(ctx) and CurrentTask(ctx).
 func where(ctx context.Context) (*Scope, *Task) {
 	switch n := ctx.Value(nodeKey{}).(type) {
 	case *Scope:
@@ -70,7 +73,7 @@ func where(ctx context.Context) (*Scope, *Task) {
 	}
 }
 
-// pathOf is the path of the task or scope that ctx is in; "" if it carries none.
+// pathOf returns the path of the innermost task or scope that ctx carries, or "".
 func pathOf(ctx context.Context) string {
 	switch n := ctx.Value(nodeKey{}).(type) {
 	case *Scope:
@@ -82,8 +85,9 @@ func pathOf(ctx context.Context) string {
 	}
 }
 
-// nodeOf returns the node that ctx is in, and whether ctx ends together with it:
-// it may be the node's context, or derived from that by values alone.
+// nodeOf returns the innermost node that ctx carries, or nil. together reports whether
+// ctx is done exactly when the context of the node is: ctx is that context or derives
+// from it by values only.
 func nodeOf(ctx context.Context) (n node, together bool) {
 	switch c := ctx.(type) {
 	case *scopeContext:
@@ -99,8 +103,8 @@ func nodeOf(ctx context.Context) (n node, together bool) {
 	return n, together
 }
 
-// attach makes the end of an outer context that is no node end the scope. Where
-// it is one, admit has done so.
+// attach registers the scope with its outer context, so that the scope is canceled when
+// that is done. It does nothing if s.together: admit has added a hook then.
 func (s *Scope) attach() {
 	if s.together || s.outer.Done() == nil {
 		return
@@ -112,14 +116,14 @@ func (s *Scope) attach() {
 	closed := s.state == Closed
 	s.mu.Unlock()
 	switch {
-	case closed: // by its parent, meanwhile: nobody else will undo it
+	case closed: // the parent closed the scope meanwhile, when s.detach was nil
 		detach()
 	case s.outer.Err() != nil:
-		ended() // now, and not when the goroutine of AfterFunc runs
+		ended() // at once, and not when the goroutine of AfterFunc runs
 	}
 }
 
-// upEnded is what has ended the node whose hook s is.
+// upEnded returns why the context that has the hook of s is done.
 func (s *Scope) upEnded() *ending {
 	if s.opener != nil {
 		return s.opener.contextEnded()
@@ -134,8 +138,8 @@ func (c *scopeContext) Done() <-chan struct{} {
 	return s.ctxDone.waitLocked(s.isCtxDone)
 }
 
-// Done of a task is a channel of its own, so that Cancel can end it alone. It
-// is made when somebody asks for it first, and closed if the context has ended by then.
+// Done returns a channel per task, so that Task.Cancel can close it alone. It makes the
+// channel on the first call, closed if the context is done already.
 func (c *taskContext) Done() <-chan struct{} {
 	t := (*Task)(c)
 	t.scope.mu.Lock()
@@ -183,7 +187,8 @@ func (c *taskContext) Deadline() (time.Time, bool) {
 	return earlier(own, t.scope.context())
 }
 
-// earlier is own, or the deadline of the context further out if that is earlier.
+// earlier returns the earlier of own, if it is not zero, and the deadline of outer, if it
+// has one.
 func earlier(own time.Time, outer context.Context) (time.Time, bool) {
 	d, ok := outer.Deadline()
 	if !own.IsZero() && (!ok || own.Before(d)) {
@@ -217,8 +222,9 @@ func (c *taskContext) Value(key any) any {
 	return valueOf(key, own, t.scope.context())
 }
 
-// valueOf looks in outer, but lets package context find the cause of e where
-// it looks for its own kind: the standard context of e has no other values.
+// valueOf returns outer.Value(key). If e is not nil, the private keys by which package
+// context finds its own contexts are answered by e.standard first, so that context.Cause
+// returns the cause of e. e.standard has no other values.
 func valueOf(key any, e *ending, outer context.Context) any {
 	if e != nil {
 		if v := e.standard().Value(key); v != nil {
@@ -228,14 +234,15 @@ func valueOf(key any, e *ending, outer context.Context) any {
 	return outer.Value(key)
 }
 
-// AfterFunc is how package context attaches the contexts that it derives: f is called
-// once the context is done. If that is already so, f gets a goroutine of its own,
-// because package context holds a lock of its own during this call. Otherwise
-// whoever ends the scope or task calls f, so that a derived context is canceled
-// when Cancel returns. f must not block, and must not call runtime.Goexit.
+// AfterFunc implements an optional interface of package context, which uses it to cancel
+// derived contexts. f is called once, after the context is done. If the context is done
+// already, f runs on a new goroutine, since package context holds a lock during this
+// call. Otherwise the goroutine that applies the effects of the cancellation calls f;
+// usually that is the caller of Cancel. f must not block or call runtime.Goexit. stop
+// reports whether it prevented the call of f.
 func (c *scopeContext) AfterFunc(f func()) (stop func() bool) { return afterFunc((*Scope)(c), f) }
 
-// AfterFunc is as for the scope's context.
+// AfterFunc is like scopeContext.AfterFunc.
 func (c *taskContext) AfterFunc(f func()) (stop func() bool) { return afterFunc((*Task)(c), f) }
 
 func afterFunc(n node, f func()) (stop func() bool) {
@@ -258,13 +265,13 @@ func afterFunc(n node, f func()) (stop func() bool) {
 func (c *scopeContext) String() string { return fmt.Sprintf("traigo.Scope(%q)", (*Scope)(c).Path()) }
 func (c *taskContext) String() string  { return fmt.Sprintf("traigo.Task(%q)", (*Task)(c).Path()) }
 
-// A hook is called when the context of a node ends. It is in a list of that node, under
-// the lock of the node's scope.
+// A hook is a function to call, or a scope to cancel, when the context of a node is done.
+// It is an element of the node's list, which the mu of the node's scope protects.
 type hook struct {
 	next  *hook
-	link  **hook // the pointer to this hook; nil when it is in no list
+	link  **hook // the pointer that points to this hook; nil if the hook is in no list
 	f     func()
-	scope *Scope // in place of f: a scope to end
+	scope *Scope // if not nil: a scope to cancel; f is nil then
 }
 
 func (h *hook) addLocked(list **hook) {
@@ -287,7 +294,8 @@ func (h *hook) removeLocked() bool {
 	return true
 }
 
-// takeHooksLocked empties the list: from now on nobody can stop its hooks.
+// takeHooksLocked empties the list and returns its hooks for callHooks. They can no
+// longer be removed.
 func takeHooksLocked(list **hook) *hook {
 	first := *list
 	*list = nil
@@ -297,7 +305,7 @@ func takeHooksLocked(list **hook) *hook {
 	return first
 }
 
-// callHooks calls the hooks of a list that was taken.
+// callHooks calls the hooks that takeHooksLocked has returned. mu must not be held.
 func (s *Scope) callHooks(h *hook) {
 	for h != nil {
 		this := h

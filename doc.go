@@ -1,6 +1,6 @@
-// Package traigo is structured concurrency: a [Scope] is a place where tasks
-// live. Nothing that is started in it outlives it, every error has an owner,
-// and a cancellation says who caused it and why.
+// Package traigo provides structured concurrency. A [Scope] runs tasks and waits for
+// them. No task outlives its scope, unless a [CancelTimeout] allows it, every error has
+// an owner that receives it, and every cancellation records its cause.
 //
 //	err := traigo.Run(ctx, func(ctx context.Context, s *traigo.Scope) error {
 //		s.Spawn(fetch)
@@ -10,56 +10,57 @@
 //
 // # Words
 //
-// A scope is opened by [Run] around a function, its body, or by [New] for an
-// owner that keeps it, or by [Scope.Fork] below another. It is open until it is
-// finalized: from then on it ends when nothing awaited is left in it. When it
-// has ended, for whatever reason, it is canceled: its contexts are done, it
-// refuses new tasks, and it waits for those that still run. Then it is closed.
+// [Run] opens a scope for the duration of one function, its body. [New] opens a scope
+// that the caller closes. [Scope.Fork] opens a scope below another one. A scope is open
+// until it is finalized. A finalizing scope still accepts tasks, and is canceled when no
+// awaited task or fork is left in it. When a scope is canceled, for this or any other
+// reason, its contexts are done, it refuses new tasks, and it waits for the tasks that
+// are still running. When the last of them has returned, the scope is closed.
 //
-// A task is a function that [Scope.Spawn] runs. Its failure bubbles: it cancels
-// the scope and becomes the scope's outcome, an [*Error]. [Bubble] says
-// otherwise for a task that may fail alone; [Master] marks one with which the
-// scope ends; [Awaited] says of one whether the scope stays for it. A function
-// whose result is wanted is spawned by [Async], and its error belongs to
-// whoever awaits it.
+// A task is a function started by [Scope.Spawn]. By default its error bubbles: the error
+// cancels the scope and becomes the scope's outcome, an [*Error]. With Bubble(false) the
+// error of the task does not cancel the scope. With Master(true) the scope is canceled
+// when the task returns. With Awaited(false) a finalizing scope does not wait for the
+// task to return by itself. [Async] starts a function that returns a value; its error
+// belongs to the caller of [Future.Await].
 //
-// What ends a scope first is its cause. It decides the outcome, and everything
-// below learns it from [context.Cause]: a [*Cancellation] that names the kind,
-// the scope, the task, and the error behind it.
+// The first event that cancels a scope is its cause. The cause decides the outcome.
+// [context.Cause] returns it for the contexts of the scope and of all scopes below: a
+// [*Cancellation] that names the kind of the event, the scope, the task and the error.
 //
 // # Rules
 //
-// A task must return when its context is done. Go has no way to stop one that
-// does not: the scope waits for it, says so in the log after ten seconds, and
-// goes on without it only if there is a [CancelTimeout].
+// A task must return when its context is done. Go cannot stop a goroutine, so the scope
+// waits for the task, logs a warning after ten seconds, and stops waiting only if a
+// [CancelTimeout] is set.
 //
-// A scope is found by the context: [Current] returns it. Functions
-// that are given a context can so spawn into the scope they run in.
+// A context carries its scope: [Current] returns it. A function that has only a context
+// can therefore spawn tasks in the scope it runs in.
 //
-// A panic of a task cancels its scope at once, is logged, and is raised again where the
-// scope is waited for; see [PanicError] and [PanicAsError].
+// A panic in a task is logged and cancels its scope at once. When the scope is closed,
+// Run, Wait, Close and Shutdown panic with it again; see [PanicError] and [PanicAsError].
 //
 // # The files
 //
-// The source is meant to be read in this order; each file is a chapter.
+// The source is meant to be read in this order.
 //
-//	scope.go     the type Scope, its invariants, and what can be asked of it
-//	open.go      Run, New and Fork: the tree, and the body of Run
+//	scope.go     the type Scope, its invariants and its methods
+//	open.go      Run, New and Fork; the tree of scopes; the body of Run
 //	task.go      the type Task: its state, its result, and waiting for it
-//	spawn.go     Spawn, TrySpawn, Async and Start, until a task is accepted
-//	workers.go   how accepted tasks get goroutines, run, and are retired
-//	options.go   every option, and what a wrong call says
-//	state.go     the states of scopes and tasks, as a table
-//	end.go       how a scope ends, and what follows from that
-//	cause.go     why it ended, and which errors say no more than that
-//	failure.go   the error of a task finds its owner
-//	outcome.go   what a scope collects, and its outcome
-//	errors.go    the types of errors, and their texts
+//	spawn.go     Spawn, TrySpawn, Async and Start, up to the acceptance of a task
+//	workers.go   the queue of accepted tasks, and the goroutines that run them
+//	options.go   the options, except those of limit.go, and the checks of arguments
+//	state.go     the states of scopes and tasks; the transition table of scopes
+//	end.go       how a scope is canceled and closed, and the effects of both
+//	cause.go     why a scope or task was canceled; which errors only repeat that
+//	failure.go   the end of a task: the owner of its error, Master, OnDone
+//	outcome.go   the errors that a scope collects, and its outcome
+//	errors.go    the exported error types
 //	context.go   scopes and tasks as contexts, and Current
-//	timeout.go   Timeout, SetTimeout, MoveOnAfter, FailAfter, Shield, Sleep, and the clock
+//	timeout.go   timers: SetTimeout, MoveOnAfter, FailAfter, Shield, Sleep
 //	wait.go      waiting for a scope, Shutdown and Stopping
-//	limit.go     Limit and AdmitBefore
-//	stuck.go     tasks that do not end: CancelTimeout and warnings
+//	limit.go     Limit, AdmitBefore, and the queue of Spawns that wait for a slot
+//	stuck.go     tasks that do not return after cancellation
 //	blocking.go  Blocking
 //	observe.go   observers and logging
 //	wrap.go      Wrap
@@ -67,5 +68,5 @@
 //	join.go      All, Race, Settle and Map
 //	stream.go    AsCompleted
 //
-// Why things are as they are is in docs/design.md and docs/adr.
+// The reasons for the design are in docs/design.md and docs/adr.
 package traigo

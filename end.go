@@ -1,9 +1,10 @@
 package traigo
 
-// How a scope ends. The first half decides, under the lock; the second applies what
-// follows from the decisions, without it.
+// How a scope is canceled and closed. The first half of the file changes the state, with
+// mu held. The second half applies the effects of the changes, with mu released.
 
-// moveLocked is the only place that assigns the state.
+// moveLocked changes the state as the table next says, and records that the new state was
+// entered. Nothing else assigns s.state.
 func (s *Scope) moveLocked(in input) {
 	if to := next[s.state][in]; to != s.state {
 		s.state = to
@@ -11,8 +12,9 @@ func (s *Scope) moveLocked(in input) {
 	}
 }
 
-// endLocked ends the scope, and reports whether it did: false if something has ended
-// it before. Callers lock by lock, so that the end of a parent comes first.
+// endLocked cancels the scope for why and reports true, or reports false if the scope is
+// canceled already. Callers lock by s.lock, not s.mu.Lock, so that a canceled parent
+// takes precedence.
 func (s *Scope) endLocked(why reason) bool {
 	if s.state >= Canceling {
 		return false
@@ -27,14 +29,15 @@ func (s *Scope) endLocked(why reason) bool {
 	return true
 }
 
-// completed is the ending of all scopes that have come to their normal end, as
-// long as nobody asks for it. Most scopes end like that, and an ending of their own
-// would be an allocation for each.
+// completed stands for the ending of every scope that was canceled because it was
+// complete, until s.ending is called and replaces it. Most scopes end like that:
+// completed saves each of them an allocation.
 var completed = &ending{reason: reason{kind: Completed}}
 
-// ending returns what has ended the scope; nil if nothing has.
+// ending returns why the scope was canceled; nil if it was not, or if only its outer
+// context is done and the scope has not recorded that yet.
 func (s *Scope) ending() *ending {
-	e := s.over.Load() // once: a second load may return completed where the first returned nil
+	e := s.over.Load() // loaded once: between two loads over may change from nil to completed
 	if e == completed {
 		s.over.CompareAndSwap(completed, &ending{scope: s, reason: completed.reason})
 		e = s.over.Load()
@@ -42,8 +45,8 @@ func (s *Scope) ending() *ending {
 	return e
 }
 
-// ended returns what has ended the scope or anything its context depends on; nil
-// while that is alive.
+// ended returns why the context of the scope is done; nil if it is not. Unlike ending it
+// also checks the outer context. It must not be called with a lock held.
 func (s *Scope) ended() *ending {
 	if e := s.ending(); e != nil {
 		return e
@@ -51,9 +54,9 @@ func (s *Scope) ended() *ending {
 	return s.outerEnded()
 }
 
-// outerEnded returns what has ended the outer context; nil while it is alive. It asks
-// the context itself, since the hook that announces its end is called by another
-// goroutine, later. It must not be called under a lock: the context may be foreign.
+// outerEnded returns why the outer context is done; nil if it is not. It checks the
+// context itself, since the hook that reports it may not have run yet. It must not be
+// called with a lock held: the context may be foreign code.
 func (s *Scope) outerEnded() *ending {
 	switch {
 	case s.together && s.opener != nil:
@@ -67,7 +70,7 @@ func (s *Scope) outerEnded() *ending {
 	return nil
 }
 
-// An effect is something that a decision has made due.
+// An effect is work that follows from a change of the state and is done with mu released.
 type effect uint8
 
 const (
@@ -84,11 +87,11 @@ const (
 	unlist                 // the parent still lists the scope, and nothing is left to be seen in it
 )
 
-// dueLocked returns the next effect that is to be applied without the lock. The
-// order of the cases is the order in which an observer is told of the states. Most
-// scopes end with nobody left in them and nobody watching: for those the effects on
-// the scope itself are applied right here. Without that a scope with one task costs 2.3
-// times as much time and two allocations more.
+// dueLocked returns the next effect for the caller to apply with mu released, or nothing.
+// The order of the cases is the order in which observers see the states. Most scopes are
+// empty when they are canceled, and have no observer. Their effects need no foreign code,
+// so dueLocked applies them itself. Without that a scope with one task takes 2.3 times as
+// long and two more allocations.
 func (s *Scope) dueLocked() effect {
 	for {
 		switch {
@@ -134,22 +137,24 @@ func (s *Scope) dueLocked() effect {
 	}
 }
 
-// isUnheardLocked reports whether a scope that closes has no outcome to make, no
-// observer to tell, and nothing to undo.
+// isUnheardLocked reports whether a scope that closes has no outcome, no observer, and
+// nothing to detach, so that notifyClosed is not needed.
 func (s *Scope) isUnheardLocked() bool {
 	return !s.watched && s.detach == nil && s.ext == noScopeExt && s.over.Load().quiet()
 }
 
-// enteredLocked reports, once, that the scope has come into a state.
+// enteredLocked reports whether the scope has entered state since the last call for that
+// state.
 func (s *Scope) enteredLocked(state State) bool {
 	is := s.enteredStates&(1<<state) != 0
 	s.enteredStates &^= 1 << state
 	return is
 }
 
-// settle releases mu and applies what has become due. While one goroutine does
-// that, others leave their decisions to it: so effects come in order, a scope
-// closes only after all of them, and an observer or a hook may call methods of
+// settle releases mu and applies the effects that are due. At most one goroutine applies
+// effects of a scope at a time (settling). If another one is doing so, settle just
+// unlocks, and that goroutine applies the new effects too. So effects are applied in
+// order, a scope closes after all of them, and an observer or a hook may call methods of
 // the scope.
 func (s *Scope) settle() {
 	due := s.claimLocked()
@@ -159,7 +164,9 @@ func (s *Scope) settle() {
 	}
 }
 
-// claimLocked returns what has become due, for the caller to apply.
+// claimLocked returns the effect that is due, and sets settling if there is one: the
+// caller must then call apply. It returns nothing if another goroutine is applying
+// effects.
 func (s *Scope) claimLocked() (due effect) {
 	if !s.settling && (s.state != Open || s.enteredStates != 0 || s.isStopping) {
 		due = s.dueLocked()
@@ -171,10 +178,10 @@ func (s *Scope) claimLocked() (due effect) {
 func (s *Scope) apply(due effect) {
 	for due != nothing {
 		switch due {
-		case nothing: // the loop ends
+		case nothing: // not reached
 		case notifyFinalized:
 			s.emit(ScopeFinalized, nil, nil)
-		case complete: // below, with the lock
+		case complete: // handled below: it needs lock
 		case notifyCanceled:
 			s.notifyCanceled()
 		case finalizeForks:
@@ -194,7 +201,7 @@ func (s *Scope) apply(due effect) {
 		}
 		if due == complete {
 			s.lock()
-			if s.state == Finalizing && s.awaited == 0 { // nothing has come while the parent was asked
+			if s.state == Finalizing && s.awaited == 0 { // still so, although lock had released mu
 				s.endLocked(reason{kind: Completed})
 			}
 		} else {
@@ -206,8 +213,9 @@ func (s *Scope) apply(due effect) {
 	}
 }
 
-// notifyCanceled tells observers that the scope was canceled, then cancels its
-// contexts, the contexts derived from them, its tasks and the scopes below.
+// notifyCanceled tells observers that the scope is canceled. It then ends the context of
+// the scope and of its tasks, calls their hooks, which cancel derived contexts and the
+// scopes below, and sets the reaper's timer.
 func (s *Scope) notifyCanceled() {
 	s.emitEnding()
 	s.mu.Lock()
@@ -220,8 +228,8 @@ func (s *Scope) notifyCanceled() {
 	s.watchStragglers()
 }
 
-// endContextLocked ends the context of the scope itself. The hooks that it returns are
-// to be called.
+// endContextLocked ends the context of the scope. The caller must call the returned hooks
+// after it has released mu.
 func (s *Scope) endContextLocked() (hooks *hook) {
 	if s.ext.timer != nil {
 		s.ext.stopTimer()
@@ -232,9 +240,9 @@ func (s *Scope) endContextLocked() (hooks *hook) {
 	return takeHooksLocked(&s.hooks)
 }
 
-// notifyTasks ends the contexts of a few tasks and reports whether more are left. Many
-// goroutines may wait for them, and to wake these takes time: so it does that in
-// batches, and not under the lock that those goroutines need to end.
+// notifyTasks ends the contexts of the next tasks and reports whether there are more.
+// Closing a channel wakes its receivers, which takes time, and they then need mu to end.
+// So it works in batches and closes the channels with mu released.
 func (s *Scope) notifyTasks() (more bool) {
 	const few, many = 64, 1024
 	var waiting [few]chan struct{}
@@ -296,9 +304,9 @@ func (s *Scope) cancelNewScopes() {
 	}
 }
 
-// notifyClosed is the last that happens in a scope: when done is closed the
-// outcome stands and observers have been told everything. The parent, which has
-// counted this scope as live until now, is told after that.
+// notifyClosed is the last effect of a scope. It makes the outcome and tells observers
+// before it closes done. It then tells the parent, in whose live the scope was counted
+// until now.
 func (s *Scope) notifyClosed() {
 	s.mu.Lock()
 	detach, plain := s.detach, s.ext == noScopeExt && s.over.Load().quiet()
@@ -323,7 +331,8 @@ func (s *Scope) notifyClosed() {
 	}
 }
 
-// closeLocked is the last that happens under the lock.
+// closeLocked releases the waiters: it sets isDone and closes done. out must have been
+// set.
 func (s *Scope) closeLocked() {
 	s.isDone = true
 	s.done.closeLocked()

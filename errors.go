@@ -12,37 +12,38 @@ import (
 )
 
 var (
-	// ErrRefused is the error of a task or a fork that was not accepted, and of which
-	// nothing was run: its scope had been canceled, or it got no slot under a [Limit]. The
-	// error wraps the cause as well.
+	// ErrRefused is wrapped by the error of a task or fork that was not accepted: its
+	// function was not called. The scope had been canceled, and the error wraps the cause
+	// too, or the task got no slot under a [Limit].
 	ErrRefused = errors.New("traigo: refused")
 
-	// ErrGoexit is the error of a task that ended by runtime.Goexit, as
-	// t.FailNow of package testing does.
+	// ErrGoexit is the error of a task or body that called runtime.Goexit, directly or
+	// through t.FailNow of package testing.
 	ErrGoexit = errors.New("traigo: the function called runtime.Goexit")
 
-	// ErrNotReady is what Start returns for a function that returned without
-	// an error and without having called ready.
+	// ErrNotReady is returned by [Scope.Start] if the function returned nil without
+	// having called ready.
 	ErrNotReady = errors.New("traigo: the function returned without calling ready")
 )
 
-// maxKept is how many errors of one sort a scope keeps; of more it keeps the count.
+// maxKept is the maximum number of errors of one kind that a scope stores.
 const maxKept = 16
 
-// An Error is the outcome of a scope that failed, whatever the number of
-// errors. errors.Is and errors.As look into all of them. The error of a task is in it
-// as a [*TaskError], the body's own as it was returned, a timeout as a
-// [*TimeoutError], the end of the parent as a [*Cancellation].
+// An Error is the outcome of a scope that failed. It has one or more errors; errors.Is
+// and errors.As examine all of them. An error of a task is wrapped in a [*TaskError]; an
+// error of the body is unchanged; a timeout is a [*TimeoutError], the cancellation of the
+// parent a [*Cancellation], and tasks that were given up are in a [*StuckError].
 type Error struct {
 	Scope string // path of the scope
 
-	// Err ended the scope. Where the scope ended quietly, by Cancel(nil), say, it is the
-	// first error that is kept all the same: the body's own, a panic, a StuckError.
+	// Err is the error that canceled the scope. If the scope ended quietly, by
+	// Cancel(nil) for example, Err is the first error that is reported nevertheless: an
+	// error of the body or of Async, a panic, or a StuckError.
 	Err    error
-	Others []error // errors that came after Err: at most 16, in their order
-	More   int     // how many came after those
+	Others []error // errors after Err, in the order of arrival; at most 16, but Race returns all
+	More   int     // number of errors after those in Others, which are not stored
 
-	panicked *PanicError // the panic that Run, Wait and Close raise in place of the error
+	panicked *PanicError // the value with which Run, Wait and Close panic instead of returning the Error; or nil
 }
 
 func (e *Error) Error() string {
@@ -74,7 +75,7 @@ type TaskError struct {
 
 func (e *TaskError) Error() string {
 	if p, ok := e.Err.(*PanicError); ok && strings.HasSuffix(p.Task, "/"+e.Task) {
-		return p.Error() // it names the task itself
+		return p.Error() // the text of p names the task
 	}
 	text := ""
 	if late, ok := e.Err.(*TimeoutError); ok {
@@ -85,16 +86,15 @@ func (e *TaskError) Error() string {
 	return "task " + strconv.Quote(e.Task) + ": " + text
 }
 
-// Unwrap returns the error that the task's function returned.
+// Unwrap returns e.Err.
 func (e *TaskError) Unwrap() error { return e.Err }
 
-// A TimeoutError says that a deadline set through this package has passed. errors.Is finds
-// context.DeadlineExceeded in it, as in the error of any deadline; errors.As finds a
-// TimeoutError only where the time of a scope, of a task, or of FailAfter and Shield is
-// up, and Scope says whose.
+// A TimeoutError says that a timeout set by [Timeout], [Scope.SetTimeout], [MoveOnAfter],
+// [FailAfter] or [Shield] has expired. errors.Is(err, context.DeadlineExceeded) is true
+// for it. Deadlines of other contexts do not cause a TimeoutError.
 type TimeoutError struct {
-	Scope string        // path of the scope, or of the task, that ran out of time
-	After time.Duration // how long it was given
+	Scope string        // path of the scope or task that timed out or called FailAfter or Shield; "" if none
+	After time.Duration // the timeout
 }
 
 func (e *TimeoutError) Error() string {
@@ -109,18 +109,18 @@ func (e *TimeoutError) brief() string { return "timed out after " + e.After.Stri
 // Is reports whether target is context.DeadlineExceeded.
 func (e *TimeoutError) Is(target error) bool { return target == context.DeadlineExceeded }
 
-// Timeout returns true, as net.Error has it.
+// Timeout returns true. It implements the method of net.Error.
 func (e *TimeoutError) Timeout() bool { return true }
 
-// A PanicError is a panic of a task on its way to whoever waits for the scope.
-// It is the value with which Run, Wait and Close panic, or, with
-// [PanicAsError], an error like any other. Its text has the stack of the panic
-// once, however many scopes it has crossed.
+// A PanicError is a recovered panic of a task or a body. Run, Wait, Close and Shutdown
+// panic with it or, with [PanicAsError], return it in the outcome. A PanicError that
+// passes through several scopes is not wrapped again. Its text ends with the stack of the
+// original panic.
 type PanicError struct {
 	Task      string // path of the task; "" for the body of Run
 	Recovered *panics.Recovered
 
-	logged uint32 // 1 once it has been logged; atomic, and no atomic.Bool, so that a PanicError can be copied
+	logged uint32 // 1 once logged; accessed atomically. A uint32, so that a PanicError can be copied
 }
 
 func (e *PanicError) Error() string {
@@ -134,7 +134,7 @@ func (e *PanicError) Error() string {
 	return fmt.Sprintf("%s panicked: %v\n\n%s", who, e.Recovered.Value, e.Recovered.Stack)
 }
 
-// Unwrap returns the value of the panic if it is an error.
+// Unwrap returns the value of the panic if that is an error, and nil otherwise.
 func (e *PanicError) Unwrap() error {
 	if e.Recovered == nil {
 		return nil
@@ -143,8 +143,8 @@ func (e *PanicError) Unwrap() error {
 	return err
 }
 
-// newPanicError wraps what a deferred function has recovered: once, so that a
-// panic that comes up through a nested scope stays the one it was.
+// newPanicError returns a PanicError for a value that its caller's deferred function has
+// recovered. If value is a *PanicError, from a scope below, it is returned unchanged.
 func newPanicError(task string, value any) *PanicError {
 	if e, ok := value.(*PanicError); ok {
 		return e
@@ -153,19 +153,19 @@ func newPanicError(task string, value any) *PanicError {
 	return &PanicError{Task: task, Recovered: &recovered}
 }
 
-// A StuckError names the tasks that a scope gave up waiting for. Their
-// goroutines are still running: Go has no way to stop one.
+// A StuckError names the tasks that a scope has given up: see [CancelTimeout]. Their
+// goroutines were still running at that time.
 type StuckError struct {
 	Tasks []StuckTask // at most 1,000
 
-	more int // how many came after those
+	more int // number of tasks after those, which are not stored
 }
 
-// A StuckTask is a task that did not end in time after it was canceled.
+// A StuckTask is a task that did not end within its [CancelTimeout].
 type StuckTask struct {
 	Path  string
-	Age   time.Duration // since it was spawned
-	Stack string        // of its goroutine, when it was given up
+	Age   time.Duration // time from the acceptance of the task until it was given up
+	Stack string        // stack of its goroutine when it was given up; "" if that was not found
 }
 
 func (e *StuckError) Error() string {
@@ -177,7 +177,7 @@ func (e *StuckError) Error() string {
 	return b.String()
 }
 
-// String returns the path and the age of the task, and its stack below them.
+// String returns the path and the age of the task, and then its stack on indented lines.
 func (t StuckTask) String() string {
 	head := fmt.Sprintf("task %q, age %v", t.Path, t.Age.Round(time.Millisecond))
 	if t.Stack == "" {
@@ -193,8 +193,8 @@ func count(n int, noun string) string {
 	return fmt.Sprintf("%d %ss", n, noun)
 }
 
-// within is the text of an error behind the words `scope "path": `, which the
-// error then need not say again.
+// within returns the text of err, to be written after `scope "path": `, without a
+// repetition of the scope.
 func within(path string, err error) string {
 	switch e := err.(type) {
 	case nil:

@@ -6,20 +6,23 @@ import (
 	"sync/atomic"
 )
 
-// An error of a task finds its owner when the task ends. The errors that the scope owns,
-// and those that nobody has received, are collected in outcome.go.
+// The end of a task: its result goes to the owner of its error, a master cancels the
+// scope, and OnDone is called. outcome.go collects the errors that the scope owns and
+// those of Async that no caller has received.
 
-// An owner is settled at spawn, never by a race.
+// An owner is who receives the error of a task. It is fixed when the task is spawned, so
+// that it does not depend on scheduling.
 type owner uint8
 
 const (
-	ownScope    owner = iota // it bubbles
-	ownCallback              // of OnDone, or of a join that reports the error itself
-	ownAwaiter               // of Async
+	ownScope    owner = iota // the scope: the error bubbles
+	ownCallback              // the function of OnDone, or a join that returns the error itself
+	ownAwaiter               // the caller of Await, Wait or Err of a task of Async
 	ownNobody
 )
 
-// settleOwner is the table in the documentation of the options.
+// settleOwner sets t.owner from the flags and options, as documented at Bubble, OnDone
+// and Async.
 func (t *Task) settleOwner() {
 	x := t.ext.Load()
 	switch {
@@ -36,9 +39,9 @@ func (t *Task) settleOwner() {
 	}
 }
 
-// endTask makes the result of t visible and lets it have its consequences. t
-// counts as live until it is retired. Observers are told first, so that the
-// failure comes before what it causes.
+// endTask handles the result of t: it tells observers, records the result, cancels the
+// scope if need be, and calls OnDone. Observers are told first, so that they see the end
+// of t before its effects. t stays counted in live until it is retired.
 func (s *Scope) endTask(t *Task, err error, panicked *PanicError) {
 	if panicked != nil {
 		err = panicked
@@ -73,9 +76,9 @@ func (s *Scope) callBack(t *Task, err error) {
 	}
 }
 
-// verdict says whether err, which the task's function returned, is a failure
-// and not just a consequence of a cancellation. A task that has run out of its own
-// time has failed with that.
+// verdict reports whether err, the error of the task's function, is a failure and not a
+// consequence of a cancellation, and returns the result of the task: err, or a
+// TimeoutError if the task's Timeout has expired.
 func (t *Task) verdict(err error) (failed bool, result error) {
 	if err == nil {
 		return false, nil
@@ -103,16 +106,17 @@ func joined(e *ending, err error, s *Scope) error {
 	}
 }
 
-// A fate is what becomes of the error of a task.
+// A fate says what is done with the error of a task. Errors that are not owned are
+// logged.
 type fate uint8
 
 const (
-	owned      fate = iota // it has an owner
-	ignored                // it belongs to nobody
-	suppressed             // it came after a quiet end
-	late                   // its task had been given up
-	lost                   // a panic that nobody raises
-	displaced              // another error had to make room for it
+	owned      fate = iota // an owner receives it
+	ignored                // the task has Bubble(false) and no other owner
+	suppressed             // the scope had ended quietly before
+	late                   // the task had been given up before
+	lost                   // it is a panic, and otherwise like ignored
+	displaced              // dropped from the unreceived errors of Async, because there were too many
 )
 
 var fates = [...]struct {
@@ -126,7 +130,7 @@ var fates = [...]struct {
 	displaced:  {slog.LevelWarn, "error that nobody has awaited"},
 }
 
-// logFate logs what the outcome of s does not contain.
+// logFate logs an error of t that is not owned.
 func (s *Scope) logFate(f fate, t *Task, err error) {
 	if f != owned {
 		s.log(fates[f].level, fates[f].text, t, err)
@@ -150,7 +154,7 @@ func (s *Scope) decide(t *Task, err error, failed, wasPanic bool, panicked *Pani
 		t.ownExt().err = err
 	}
 	switch gone := t.has(givenUp); {
-	case panicked != nil && gone && s.state == Closed: // it has been logged, and nobody is left to raise it
+	case panicked != nil && gone && s.state == Closed: // logPanic has logged it; no caller is left to panic with it
 	case panicked != nil:
 		s.panickedLocked(t, panicked)
 	case failed && gone:
@@ -172,11 +176,12 @@ func (s *Scope) decide(t *Task, err error, failed, wasPanic bool, panicked *Pani
 	s.logDisplaced(oldest)
 }
 
-// failedLocked hands the failure of t to its owner. stuckBelow says that a goroutine below
-// was left behind: a quiet end does not silence that.
+// failedLocked passes the failure of t to its owner. It returns what to log: f for t, and
+// displaced for oldest if that is not nil. stuckBelow says that err wraps a *StuckError,
+// which goes into the outcome even after a quiet end.
 func (s *Scope) failedLocked(t *Task, err error, stuckBelow bool) (f fate, oldest *Task) {
 	if t.flags&forStart != 0 && !t.has(isReady) {
-		return owned, nil // Start returns it
+		return owned, nil // Start returns the error
 	}
 	switch t.owner {
 	case ownScope:
@@ -203,7 +208,8 @@ func (s *Scope) failedLocked(t *Task, err error, stuckBelow bool) (f fate, oldes
 	return owned, oldest
 }
 
-// panickedLocked records a panic: it ends the scope and is always raised.
+// panickedLocked records a panic: it cancels the scope and, whatever canceled the scope
+// before, Run, Wait and Close panic.
 func (s *Scope) panickedLocked(t *Task, p *PanicError) {
 	first := s.endLocked(reason{kind: Panicked, task: t, err: p})
 	if x := s.ownExtLocked(); x.panicked == nil {
@@ -214,14 +220,14 @@ func (s *Scope) panickedLocked(t *Task, p *PanicError) {
 	}
 }
 
-// finishLocked makes the result of t visible. It must run before settle cancels
-// anything, so that a waiter that is canceled by this end still finds the result. The
-// context of t ends with it, and so do the contexts derived from that: the hooks that it
-// returns are to be called. A scope of New may outlive the task that opened it, and
-// passes to the task's scope.
+// finishLocked makes the result of t visible and ends the context of t. It must be called
+// before settle cancels other contexts, so that a waiter that is canceled because of t
+// still finds the result. The caller must call the returned hooks after it has released
+// mu; they cancel derived contexts. A scope that t has opened by New may outlive t: if t
+// ended uncanceled, its hook moves to the hooks of the scope.
 //
-// The bits are set before the channels are closed: whoever finds Done closed finds Err
-// set.
+// The bits are set before the channels are closed, so that Err is valid once Done is
+// closed.
 func (t *Task) finishLocked() (hooks *hook) {
 	s, x, before := t.scope, t.ext.Load(), t.bits.Load()
 	bits := hasEnded | isCtxDone
@@ -240,7 +246,7 @@ func (t *Task) finishLocked() (hooks *hook) {
 		close(x.done)
 	}
 	if x.timer != nil {
-		x.timer.Stop() // or it would keep t
+		x.timer.Stop() // else the timer would keep t reachable
 	}
 	for h := x.hooks; h != nil; {
 		this := h
@@ -253,9 +259,9 @@ func (t *Task) finishLocked() (hooks *hook) {
 	return takeHooksLocked(&x.hooks)
 }
 
-// logPanic logs the panic of a task at once: until everything in the scope has ended
-// it is raised nowhere. A panic that comes up through a nested scope has been logged
-// there.
+// logPanic logs the panic of a task at once, since Run or Wait panics with it only when
+// the scope is closed. A panic that comes from a scope below was logged there and is not
+// logged again.
 func (s *Scope) logPanic(t *Task, p *PanicError) {
 	if p == nil || !atomic.CompareAndSwapUint32(&p.logged, 0, 1) {
 		return

@@ -10,17 +10,19 @@ import (
 	"sync/atomic"
 )
 
-// Joins: several functions, run at once in a scope that is named after the join
-// and has ended when it returns.
+// Joins: All, Settle, Race, Map, and in stream.go AsCompleted. A join runs several
+// functions concurrently in a scope that is named after the join, and returns when that
+// scope is closed.
 
-// All runs the functions at once and returns their results in the order of the
-// arguments. The first failure cancels the others; All then returns the error alone: an
-// [*Error] that names the function by its place. It panics as [Run] does if a function
-// panics, and at the call if a function is nil.
+// All runs the functions concurrently and returns their results in the order of the
+// arguments. If a function fails, All cancels the others and returns nil and an [*Error],
+// which names the function by its index. Without functions it returns an empty slice. It
+// panics with a [*PanicError], when all functions have returned, if one panics, and at
+// once if ctx or a function is nil.
 //
-// Like all joins, All returns when everything that it has started has ended. The context
-// of the functions has ended then too: a value that depends on it, the body of a
-// response say, has to be read inside.
+// Like all joins, All returns when all functions have returned. Their context is done
+// then, so a result must not depend on it: read the body of an HTTP response, for
+// example, inside the function.
 func All[T any](ctx context.Context, fns ...func(context.Context) (T, error)) ([]T, error) {
 	mustBeJoinable("All", ctx, fns)
 	s, futures, err := runAll(ctx, allName, ownScope, fns)
@@ -30,18 +32,18 @@ func All[T any](ctx context.Context, fns ...func(context.Context) (T, error)) ([
 	return values(s.Path(), futures)
 }
 
-// A Result is what a function has returned.
+// A Result is what a function of [Settle] has returned.
 type Result[T any] struct {
 	Value T
 	Err   error
 }
 
-// Settle runs the functions at once and returns what each has returned, in the
-// order of the arguments. A failure cancels nothing. The Err of a function that did not
-// start because ctx had ended is [ErrRefused], that of one that was given up is a
-// [*StuckError].
+// Settle runs the functions concurrently and returns what each of them has returned, in
+// the order of the arguments. A failure does not cancel the others. If a function was not
+// started, because ctx was done, its Err wraps [ErrRefused]; if it was given up, its Err
+// is a [*StuckError]. Settle panics like [All].
 //
-// The idea is JavaScript's Promise.allSettled.
+// The idea is from JavaScript's Promise.allSettled.
 func Settle[T any](ctx context.Context, fns ...func(context.Context) (T, error)) []Result[T] {
 	mustBeJoinable("Settle", ctx, fns)
 	s, futures, err := runAll(ctx, settleName, ownCallback, fns)
@@ -59,7 +61,7 @@ func Settle[T any](ctx context.Context, fns ...func(context.Context) (T, error))
 	return results
 }
 
-// One value each, so that they cost no allocation.
+// Variables, so that the joins do not allocate their names.
 var (
 	allName         = Name("All")
 	settleName      = Name("Settle")
@@ -68,7 +70,8 @@ var (
 	asCompletedName = Name("AsCompleted")
 )
 
-// runAll runs the functions as tasks of a scope, and returns when all have ended.
+// runAll runs the functions as tasks of a new scope and returns when that is closed. own
+// is the owner of their errors.
 func runAll[T any](ctx context.Context, name Option, own owner, fns []func(context.Context) (T, error)) (s *Scope, futures []*Future[T], err error) {
 	futures = make([]*Future[T], len(fns))
 	err = Run(ctx, func(_ context.Context, opened *Scope) error {
@@ -82,7 +85,8 @@ func runAll[T any](ctx context.Context, name Option, own owner, fns []func(conte
 	return s, futures, err
 }
 
-// part is fn, whose code is at pc, as a task of a join that is to be accepted.
+// part returns a future for the i-th function or item of a join. Its task is not yet
+// accepted. pc is the entry address of the user's function.
 func part[T any](s *Scope, pc uintptr, i int, own owner, fn func(context.Context) (T, error)) *Future[T] {
 	f := newFuture(s, pc, 0, fn)
 	f.task.owner = own
@@ -90,8 +94,8 @@ func part[T any](s *Scope, pc uintptr, i int, own owner, fn func(context.Context
 	return f
 }
 
-// isForeign reports that the outcome of Settle's scope has more to say than the
-// results do: they know of the end of ctx, and of what was given up.
+// isForeign reports whether outcome, of the scope of Settle, contains an error that no
+// Result has: other than the end of ctx and a *StuckError.
 func isForeign(outcome error) bool {
 	all, _ := outcome.(*Error)
 	return all != nil && slices.ContainsFunc(all.Unwrap(), func(err error) bool {
@@ -116,16 +120,16 @@ func values[T any](path string, futures []*Future[T]) ([]T, error) {
 	return all, nil
 }
 
-// Race runs the functions at once and returns the result of the first that
-// succeeds. The others are canceled, and their results are dropped: a function that has
-// opened something must close it itself if its ctx is done.
+// Race runs the functions concurrently and returns the result of the first one that
+// succeeds. It cancels the others, waits for them, and drops their results: a function
+// that returns a resource must release it if its ctx is done.
 //
-// If none succeeds, Race returns all of their errors, in the order of the
-// arguments: an [*Error] with the first as Err and the others in Others. Race of no
-// functions is an error too. The end of ctx before one has succeeded, and a function that
-// has lost and does not end within its [CancelTimeout], are in the error as well; if one
-// has won, its result comes with that error. Race panics as [Run] does if a function
-// panics.
+// If no function succeeds, Race returns the zero value and an [*Error] with all their
+// errors in the order of the arguments, the first as Err and the rest in Others. Without
+// functions it returns an error. The error also contains the cause of ctx, if ctx was
+// done before a function succeeded, and a [*StuckError] if a function did not return
+// within its [CancelTimeout]. If a function succeeded, its result is returned even if the
+// error is not nil. Race panics like [All].
 func Race[T any](ctx context.Context, fns ...func(context.Context) (T, error)) (T, error) {
 	mustBeJoinable("Race", ctx, fns)
 	if len(fns) == 0 {
@@ -133,7 +137,7 @@ func Race[T any](ctx context.Context, fns ...func(context.Context) (T, error)) (
 		return none, errors.New("traigo: Race: no functions, so none can succeed")
 	}
 	futures := make([]*Future[T], len(fns))
-	lost := make([]bool, len(fns)) // it has returned a consequence of its cancellation; each is written by its task
+	lost := make([]bool, len(fns)) // lost[i]: function i returned a consequence of its cancellation; set by its task
 	var path string
 	var winner atomic.Pointer[T]
 	err := Run(ctx, func(_ context.Context, s *Scope) error {
@@ -165,7 +169,7 @@ func Race[T any](ctx context.Context, fns ...func(context.Context) (T, error)) (
 		}
 		t := &f.task
 		if !t.has(hasEnded) {
-			continue // given up: err says so
+			continue // given up: err contains the StuckError
 		}
 		all = append(all, &TaskError{Task: t.Name(), Err: t.Err()})
 		if t.id != 0 && !lost[i] {
@@ -173,13 +177,14 @@ func Race[T any](ctx context.Context, fns ...func(context.Context) (T, error)) (
 		}
 	}
 	if err == nil && len(failures) == 0 {
-		failures = all // one of them has ended the scope quietly
+		failures = all // a function ended the scope quietly, and the errors of all are consequences of that
 	}
 	var none T
 	return none, allOf(path, err, failures)
 }
 
-// allOf is the outcome of a scope, nil or an *Error, with more failures.
+// allOf returns outcome, which is nil or an *Error, with failures added. One of the two
+// must not be empty.
 func allOf(path string, outcome error, failures []error) *Error {
 	all := &Error{Scope: path}
 	if first, ok := outcome.(*Error); ok {
@@ -192,19 +197,20 @@ func allOf(path string, outcome error, failures []error) *Error {
 	return all
 }
 
-// Map calls fn for every item of in (of a slice: slices.Values(items)), at once or as many
-// at a time as opts limit, and returns the results in the order of the items. The first
-// failure cancels the rest, and no more items are pulled; Map then returns the error alone:
-// an [*Error] that names the item by its place. It panics as [Run] does if fn panics.
+// Map calls fn for every item of in, concurrently, and returns the results in the order
+// of the items. For a slice, use slices.Values. A [Limit] in opts limits the number of
+// calls at once. If a call fails, Map cancels the others, pulls no more items, and
+// returns nil and an [*Error] that names the item by its index. It panics with a
+// [*PanicError], when all calls have returned, if fn panics.
 //
-// in runs on the goroutine of the caller. With a [Limit] the next item is pulled
-// when there is room for it, and none after ctx has ended. It panics if in or fn is
-// nil.
+// in runs on the goroutine of the caller. With a [Limit] an item is pulled only when fn
+// can be called for it. No item is pulled after ctx is done. Map panics at once if ctx,
+// in, fn or an option is nil.
 func Map[In, Out any](ctx context.Context, in iter.Seq[In], fn func(context.Context, In) (Out, error), opts ...ScopeOption) ([]Out, error) {
 	mustBeFeedable("Map", ctx, in != nil, fn != nil, opts)
 	var futures []*Future[Out]
 	var path string
-	var short error // it was ended before all items were pulled
+	var short error // set if ctx was done before all items were pulled
 	pc := pcOf(fn)
 	err := Run(ctx, func(ctx context.Context, s *Scope) error {
 		path = s.Path()
@@ -221,7 +227,7 @@ func Map[In, Out any](ctx context.Context, in iter.Seq[In], fn func(context.Cont
 		return nil
 	}, withName(mapName, opts)...)
 	if err == nil {
-		err = short // a function has ended the scope quietly
+		err = short // a function ended the scope quietly
 	}
 	if err != nil {
 		return nil, err
@@ -229,13 +235,13 @@ func Map[In, Out any](ctx context.Context, in iter.Seq[In], fn func(context.Cont
 	return values(path, futures)
 }
 
-// withName puts the name of a join before the options, one of which may be another.
+// withName returns opts with name before them, so that a Name in opts takes precedence.
 func withName(name Option, opts []ScopeOption) []ScopeOption {
 	return append([]ScopeOption{name}, opts...)
 }
 
-// A window bounds how many items of a join are under way, to the limit of its scope: so no
-// item is pulled before there is a slot for its task. It is nil where there is no limit.
+// A window is a semaphore with the Limit of the scope of a join. An item is pulled after
+// enter, so that Spawn does not block for it. It is nil if there is no limit.
 type window chan struct{}
 
 func newWindow(s *Scope) window {
@@ -248,7 +254,7 @@ func newWindow(s *Scope) window {
 	return make(window, n)
 }
 
-// enter waits until there is room for one more item. It reports false if ctx has ended.
+// enter waits until one more item may be pulled. It reports false if ctx is done.
 func (w window) enter(ctx context.Context) bool {
 	if w != nil {
 		select {
@@ -265,8 +271,8 @@ func (w window) leave() {
 	}
 }
 
-// feed pulls items while ctx is alive, each when there is room for it, and reports
-// whether it has pulled all of them.
+// feed pulls items from in and calls spawn for each, until in ends or ctx is done. It
+// reports whether in has ended.
 func feed[In any](ctx context.Context, w window, in iter.Seq[In], spawn func(i int, item In)) bool {
 	if !w.enter(ctx) {
 		return false

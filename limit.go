@@ -8,21 +8,22 @@ import (
 	"time"
 )
 
-// Limit(n): at most n awaited tasks of a scope run at once. A task takes a slot when
-// it is accepted, and keeps it until it has ended or is given up, and until the calls
-// of Blocking that it has abandoned have ended. Tasks with Awaited(false) take none.
+// Limit and AdmitBefore. An awaited task of a scope with a Limit takes a slot before it
+// is accepted. The slot is released when the task has ended or is given up, and all calls
+// of Blocking that it has abandoned have returned. Spawns that find no free slot wait in
+// a queue. This is not the queue of accepted tasks in workers.go.
 
 type limitOption int
 
-// Limit lets at most n awaited tasks of the scope run at once. Spawn then blocks until
-// there is a slot or the scope is canceled; slots are given out in the order of the
-// calls. A task with Awaited(false), a heartbeat beside the work say, takes no slot. A
-// task that spawns into its own full scope waits for itself: use TrySpawn there, or a
-// fork. The limit is not inherited: forks have limits of their own. It panics if n is
+// Limit sets the maximum number of awaited tasks of the scope that exist at once to n.
+// When n tasks exist, Spawn blocks until one has ended or the scope is canceled; blocked
+// calls proceed in the order in which they were made. A task with Awaited(false) does not
+// count. A task that spawns into its own full scope may wait for itself: it should use
+// TrySpawn or a fork. The limit is not inherited by child scopes. Limit panics if n is
 // less than 1.
 //
-// For a limit that several scopes share, or that a task holds for a part of its work,
-// there is package capacity.
+// Package capacity provides a limit that several scopes share, or that applies to a part
+// of a task.
 func Limit(n int) ScopeOption {
 	if n < 1 {
 		panic(fmt.Sprintf("traigo: Limit(%d): a limit is at least 1; leave the option out for none", n))
@@ -34,10 +35,11 @@ func (o limitOption) applyScope(s *Scope) { s.ownExtLocked().limit = int(o) }
 
 type admitBeforeOption struct{ ctx context.Context }
 
-// AdmitBefore bounds the time for which Spawn blocks in a scope with a [Limit]: if it has
-// to wait for a slot, it waits no longer than ctx is alive. Then the task is refused: its
-// error, which Err, Wait and Await return, wraps [ErrRefused] and the cause of ctx. A
-// task that finds a slot at once is accepted, whatever ctx says.
+// AdmitBefore limits how long Spawn blocks in a scope with a [Limit]. If ctx is done
+// before the task has a slot, the task is refused: its error, which Err, Wait and Await
+// return, wraps [ErrRefused] and the cause of ctx. If a slot is free at the call, the
+// task is accepted even if ctx is done. ctx has no other effect on the task. AdmitBefore
+// panics if ctx is nil.
 func AdmitBefore(ctx context.Context) TaskOption {
 	mustHaveContext("AdmitBefore", ctx)
 	return admitBeforeOption{ctx}
@@ -45,27 +47,27 @@ func AdmitBefore(ctx context.Context) TaskOption {
 
 func (o admitBeforeOption) applyTask(t *Task) { t.ownExt().admitBefore = o.ctx }
 
-// slots are those of one scope, under its mu. A Spawn that finds none waits, first
-// come first served: a slot that becomes free goes to the first that waits, and who
-// comes meanwhile waits behind it.
+// slots are the slots of a scope, protected by its mu. A slot that is released passes to
+// the first waiter. A Spawn that arrives while others wait waits behind them.
 type slots struct {
 	limit   int       // 0: no limit
 	taken   int       // ≤ limit
-	waiting list.List // of *slotWaiter, in the order in which they came
+	waiting list.List // of *slotWaiter, in order of arrival
 }
 
 // A slotWaiter is a Spawn that waits for a slot.
 type slotWaiter struct {
-	granted   chan struct{} // closed when it has one
-	isGranted bool          // under the scope's mu
+	granted   chan struct{} // closed when the waiter has been assigned a slot
+	isGranted bool          // protected by the scope's mu
 }
 
 // needsSlotLocked reports whether t takes one.
 func (s *Scope) needsSlotLocked(t *Task) bool { return s.ext.limit > 0 && t.flags&awaited != 0 }
 
-// takeSlotLocked gets a slot for t, and reports whether it did. If block is set it
-// waits for one until the scope has ended, or t.stops says that the caller gives up;
-// meanwhile it releases the lock, and a scope that is finalizing stays for it.
+// takeSlotLocked takes a slot for t and reports whether it did. If no slot is free and
+// block is set, it releases mu and waits until it has a slot, the scope is canceled, or a
+// channel of t.stops is closed. Meanwhile the call is counted in live and awaited, so
+// that a finalizing scope does not end. mu is held when it returns.
 func (s *Scope) takeSlotLocked(t *Task, block bool) bool {
 	l := &s.ext.slots
 	if l.waiting.Len() == 0 && l.taken < l.limit {
@@ -98,8 +100,8 @@ func (s *Scope) takeSlotLocked(t *Task, block bool) bool {
 	return !gone
 }
 
-// waitForSlot returns when w has a slot, the scope has ended, or the caller gives up.
-// It says so in the log if that takes long.
+// waitForSlot waits until w has a slot, ended is closed, or a channel of t.stops is
+// closed. It logs a warning after patience.
 func (s *Scope) waitForSlot(t *Task, w *slotWaiter, ended <-chan struct{}) {
 	caller, admit := t.stops()
 	long := time.NewTimer(patience)
@@ -118,8 +120,8 @@ func (s *Scope) waitForSlot(t *Task, w *slotWaiter, ended <-chan struct{}) {
 	}
 }
 
-// stops returns what ends the wait of a Spawn for a slot beside the end of the scope:
-// the context of the caller of Start, and that of AdmitBefore. Both may be nil.
+// stops returns the Done channels of the contexts that end the wait for a slot: that of
+// the caller of Start and that of AdmitBefore. Each is nil if there is no such context.
 func (t *Task) stops() (caller, admit <-chan struct{}) {
 	x := t.ext.Load()
 	if x == nil {
@@ -134,9 +136,8 @@ func (t *Task) stops() (caller, admit <-chan struct{}) {
 	return caller, admit
 }
 
-// warnOfFullScope names the task that is blocked in Spawn where that can be told from
-// the stack: most often it is a task of the full scope itself, which waits for a slot
-// that it holds.
+// warnOfFullScope logs that Spawn has been blocked for patience. If the calling goroutine
+// is running a task, the record names it: often that is a task of the full scope itself.
 func (s *Scope) warnOfFullScope() {
 	var attrs []slog.Attr
 	if t := s.Root().taskIn(ownStack()); t != nil {
@@ -149,8 +150,8 @@ func (s *Scope) warnOfFullScope() {
 		patience, n), nil, nil, attrs...)
 }
 
-// releaseSlotLocked gives the slot of t back, if t has one and no call that it has
-// abandoned still runs.
+// releaseSlotLocked releases the slot of t, or passes it to the first waiter. It does
+// nothing if t has no slot, or a call that t has abandoned is still running.
 func (s *Scope) releaseSlotLocked(t *Task) {
 	if !t.has(hasSlot) {
 		return

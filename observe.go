@@ -7,20 +7,20 @@ import (
 	"time"
 )
 
-// An EventKind says what an [Event] tells.
+// An EventKind is the kind of an [Event].
 type EventKind uint8
 
 const (
 	ScopeOpened    EventKind = iota
-	ScopeFinalized           // it ends when nothing awaited is left
-	ScopeCanceled            // it has ended, by Err: its contexts are about to be done
-	ScopeClosed              // everything in it has ended; Err is the outcome
-	TaskSpawned              // accepted; its function is going to run
-	TaskStarted              // its function is about to be called
-	TaskReady                // of Start: its function has called ready
-	TaskEnded                // its function has returned Err
-	TaskStuck                // given up: it has not ended after its CancelTimeout
-	TaskAbandoned            // it has stopped waiting for a call of Blocking
+	ScopeFinalized           // the scope is finalizing
+	ScopeCanceled            // the scope was canceled; Err is the [*Cancellation]; its contexts are about to be done
+	ScopeClosed              // the scope is closed; Err is the outcome
+	TaskSpawned              // the task was accepted
+	TaskStarted              // the function of the task is about to be called
+	TaskReady                // the function of a task of [Scope.Start] has called ready
+	TaskEnded                // the function of the task has returned; Err is the result
+	TaskStuck                // the task was given up after its CancelTimeout; Err is the [*StuckError]
+	TaskAbandoned            // the task, or the body if Task is nil, has abandoned a call of [Blocking]
 )
 
 var eventKindNames = [...]string{
@@ -32,41 +32,40 @@ var eventKindNames = [...]string{
 // String returns the kind in words, such as "task ended".
 func (k EventKind) String() string { return nameOf(eventKindNames[:], k, "EventKind") }
 
-// MarshalText makes an EventKind its words in JSON.
+// MarshalText returns the words, as [EventKind.String] does.
 func (k EventKind) MarshalText() ([]byte, error) { return []byte(k.String()), nil }
 
-// UnmarshalText reads the words back.
+// UnmarshalText is the inverse of MarshalText. It returns an error for unknown words.
 func (k *EventKind) UnmarshalText(text []byte) error {
 	return named(eventKindNames[:], k, text, "EventKind")
 }
 
-// An Event is one step in the life of a scope or a task.
+// An Event is a change of a scope or a task.
 type Event struct {
 	Kind  EventKind
 	Time  time.Time
 	Scope *Scope
-	Task  *Task // nil for events of scopes
-	Err   error // see the kinds
+	Task  *Task // nil for events of scopes, and for a call of Blocking that a body has abandoned
+	Err   error // as documented at the kinds; nil for the others
 }
 
-// An Observer is told every [Event] of a scope, and of all scopes below it, as it
-// happens: see [Observe].
+// An Observer is called for every [Event] of a scope and of all scopes below it: see
+// [Observe].
 //
-// Observe is called on the goroutine that makes the step, with no lock held,
-// and the step waits for it: it should be quick. Events of different scopes and
-// tasks come at the same time, from many goroutines. The events of one scope come in
-// the order of its states, those of one task in the order of its life, and all
-// of them before Run or Wait returns and Done is closed. The end of a task that was given
-// up is the exception: it comes when the task ends.
+// Observe is called synchronously, on the goroutine that makes the change, with no lock
+// held; it should be fast. It may be called by many goroutines at once. The events of one
+// scope come in the order of its states, and those of one task in the order of its
+// states. All of them come before Run or Wait returns and before Done is closed, with one
+// exception: the [TaskEnded] of a task that was given up comes when its function returns.
 //
-// An observer may call methods of the scope: their effects are applied when
-// it has returned. Its panic is logged and does no other harm. It must not call
-// runtime.Goexit, as t.FailNow of package testing does: that ends the program.
+// Observe may call methods of the scope that do not wait; their effects are applied after
+// it has returned. A panic of Observe is logged and otherwise ignored. If Observe calls
+// runtime.Goexit, directly or by t.FailNow of package testing, the program crashes.
 //
-// The idea is Trio's Instrument.
+// The idea is from Trio's Instrument.
 type Observer interface{ Observe(Event) }
 
-// emit tells the logger and the observers of an event.
+// emit logs an event and calls the observers. mu must not be held.
 func (s *Scope) emit(kind EventKind, t *Task, err error) {
 	if !s.watched {
 		return
@@ -85,7 +84,7 @@ func (s *Scope) observe(o Observer, e Event) {
 	returned = true
 }
 
-// emitEnding tells the logger and the observers why the scope has ended.
+// emitEnding logs a timeout and emits ScopeCanceled.
 func (s *Scope) emitEnding() {
 	e := s.ending()
 	if e.kind == TimedOut {
@@ -96,8 +95,7 @@ func (s *Scope) emitEnding() {
 	}
 }
 
-// logTaskCanceled logs that a task has been canceled alone. There is no event for that: the
-// end of the task will be one.
+// logTaskCanceled logs that a single task was canceled. There is no event for it.
 func (s *Scope) logTaskCanceled(t *Task, e *ending) {
 	if e.kind == TimedOut {
 		s.log(slog.LevelInfo, "task timed out", t, e.err)
@@ -106,8 +104,8 @@ func (s *Scope) logTaskCanceled(t *Task, e *ending) {
 	}
 }
 
-// log writes a record with the paths of the scope and the task: to the scope's
-// logger, or, from WARN on, to the default one. s may be nil.
+// log writes a record with the paths of s and t to the logger of s or, if it has none and
+// level is at least WARN, to slog.Default(). s and t may be nil. mu must not be held.
 func (s *Scope) log(level slog.Level, message string, t *Task, err error, more ...slog.Attr) {
 	returned := false
 	defer func() {
@@ -151,8 +149,9 @@ func (s *Scope) write(level slog.Level, message string, t *Task, err error, more
 	logger.LogAttrs(ctx, level, "traigo: "+message, append(attrs, more...)...)
 }
 
-// returnedOrPanicked is deferred around a function of the user's that must not call
-// runtime.Goexit, and whose panic must harm nobody else.
+// returnedOrPanicked must be deferred by the caller of a user's function. It logs a panic
+// of the function, and ends the program if the function called runtime.Goexit: *returned
+// is still false then.
 func (s *Scope) returnedOrPanicked(what string, returned *bool) {
 	value := recover()
 	switch {
@@ -163,13 +162,13 @@ func (s *Scope) returnedOrPanicked(what string, returned *bool) {
 	}
 }
 
-// logRecovered logs a panic that is raised nowhere. It is called while the stack of the
-// panic is still there.
+// logRecovered logs a recovered panic. It must be called by the deferred function that
+// has recovered it, so that the stack of the panic is still there.
 func (s *Scope) logRecovered(what string, t *Task, value any) {
 	s.log(slog.LevelError, what+" panicked", t, nil, panicAttrs(newPanicError("", value))...)
 }
 
-// panicAttrs are the value and the stack of a panic, apart from each other.
+// panicAttrs returns the value and the stack of a panic as two attributes.
 func panicAttrs(p *PanicError) []slog.Attr {
 	if p.Recovered == nil {
 		return nil
@@ -177,10 +176,9 @@ func panicAttrs(p *PanicError) []slog.Attr {
 	return []slog.Attr{slog.Any("panic", p.Recovered.Value), slog.String("stack", string(p.Recovered.Stack))}
 }
 
-// exitForGoexit ends the program: a callback that is called in the middle of a step of a
-// scope has called runtime.Goexit, as t.FailNow of package testing does. The goroutine
-// that would have finished the step is lost. A panic on a goroutine of its own ends the
-// program whatever is deferred here.
+// exitForGoexit ends the program, because a callback has called runtime.Goexit. The
+// goroutine was applying effects of a scope, which nothing else would complete. It panics
+// on a new goroutine, so that no deferred function here can recover. It does not return.
 func exitForGoexit(what string) {
 	go panic("traigo: " + what + " has called runtime.Goexit (t.FailNow does so), and the goroutine of the scope that called it is lost")
 	select {}

@@ -6,34 +6,35 @@ import (
 	"sync/atomic"
 )
 
-// Run, New and Fork, and the tree that they make.
+// Run, New and Fork, the tree of scopes, and the body of Run.
 
-// An opening is how a scope was opened, and so what its parent owes it.
+// An opening says which function opened a scope. It determines whether the parent waits
+// for the scope and cancels it.
 type opening uint8
 
 const (
-	ran    opening = iota // by Run: part of the task that calls it
-	made                  // by New: canceled and joined when the parent ends
-	forked                // by Fork: an awaited participant of the parent
+	ran    opening = iota // by Run: the calling task waits for it
+	made                  // by New: the canceled parent cancels it and waits for it
+	forked                // by Fork: the parent waits for it as for an awaited task
 )
 
 var lastScopeID atomic.Uint64
 
-// Run opens a scope, calls body with it, and returns when everything in the
-// scope has ended: the body, every task, every fork. The scope finalizes when
-// the body returns, and is canceled when the body fails or panics. ctx of the
-// body is the scope's: it is done as soon as the scope is canceled.
+// Run opens a scope, calls body on the calling goroutine, and returns when the scope is
+// closed: the body, every task and every fork have returned. The scope is finalized when
+// the body returns nil, and canceled when the body returns an error or panics. The
+// context passed to body is [Scope.Context].
 //
-// Run returns nil, or an [*Error] that holds what ended the scope and what
-// failed besides. It panics with a [*PanicError] if a task panicked, and lets
-// the body's own panic or runtime.Goexit continue, in each case after all has
-// ended.
+// Run returns nil, or an [*Error] with the cause and the failures that came after it. If
+// a task panicked, Run panics with a [*PanicError]. A panic or a runtime.Goexit of the
+// body continues. In each of these cases Run first waits until the scope is closed. Run
+// panics at once if ctx, body or an option is nil.
 //
-// Under a ctx that carries a scope, the new scope is a child of that in the
-// tree, and is canceled with it. It is part of the task that calls Run: the scope above
-// waits for that task. On a goroutine that is no task of the scope above (a handler of
-// net/http, say) nobody above waits for the new scope. ctx may have ended already: then
-// the body gets a context that is done.
+// If ctx carries a scope, that scope is the parent of the new one, and the new one is
+// canceled when ctx is. The parent does not wait for the new scope itself but for the
+// task that calls Run. On a goroutine that is not a task of the parent, such as an HTTP
+// handler, the parent does not wait. If ctx is already done, body is called nevertheless,
+// with a context that is done.
 func Run(ctx context.Context, body func(ctx context.Context, s *Scope) error, opts ...ScopeOption) error {
 	mustHaveFunc("Run", body != nil, "the body that is to run in the scope")
 	s := newScope("Run", ctx, ran, opts)
@@ -45,29 +46,31 @@ func Run(ctx context.Context, body func(ctx context.Context, s *Scope) error, op
 	return s.returnOutcome()
 }
 
-// New opens a scope that has no body, for an owner that keeps it: the caller of New
-// calls [Scope.Wait] or [Scope.Close] too, which return the outcome. If the scope
-// fails and nobody has asked for its outcome 10 s after it has closed, the outcome is
-// logged at ERROR.
+// New opens a scope without a body. The caller must call [Scope.Wait], [Scope.Close] or
+// [Scope.Shutdown], which return the outcome. If the scope failed and 10 s after it has
+// closed none of them, nor Err, has been called, the outcome is logged at ERROR. New
+// panics if ctx or an option is nil.
 //
-// Under a ctx that carries a scope, the new scope is a child of that in the tree. The
-// parent does not wait for it while finalizing, but cancels and joins it at
-// its end; then it also logs an outcome that nobody has asked for, and raises a panic.
+// If ctx carries a scope, that scope is the parent of the new one. The parent does not
+// wait for the new scope while finalizing. When the parent is canceled, it cancels the
+// new scope and waits for it. When the parent closes, it logs an outcome of the new scope
+// that no call has returned, or, if that is a panic, panics with it.
 func New(ctx context.Context, opts ...ScopeOption) *Scope {
 	s := newScope("New", ctx, made, opts)
 	s.begin()
 	return s
 }
 
-// Fork opens a scope below s. s waits for the fork as for an awaited task, and
-// cancels it when s is canceled itself. A failure of the fork does not cancel
-// s: it belongs to whoever asks the fork for its outcome, by Wait, Close or Err. If
-// nobody has asked 10 s after the fork has closed, or when s closes, the outcome is
-// logged at ERROR; a panic that nobody has received is raised by s.
+// Fork opens a scope below s. A finalizing s waits for the fork as for an awaited task,
+// and a canceled s cancels it. A failure of the fork does not cancel s. It is returned by
+// Wait, Close, Shutdown or Err of the fork. If none of them has been called 10 s after
+// the fork has closed, or when s closes, the outcome is logged at ERROR; a panic becomes
+// a panic of s instead.
 //
-// The caller of Fork finalizes it, by Finalize, Wait or Close: until then s waits for it.
-// Forking a scope that is canceled or closed gives a scope that is already closed;
-// its outcome is [ErrRefused] with the cause.
+// The caller of Fork must call Finalize, Wait, Close or Shutdown on the fork: otherwise a
+// finalizing s waits forever, which is logged after 10 s. If s has been canceled, the
+// returned scope is already closed, and its outcome wraps [ErrRefused] and the cause.
+// Fork panics if an option is nil.
 func (s *Scope) Fork(opts ...ScopeOption) *Scope {
 	s.check("Fork")
 	c := newScope("Fork", (*scopeContext)(s), forked, opts)
@@ -75,7 +78,8 @@ func (s *Scope) Fork(opts ...ScopeOption) *Scope {
 	return c
 }
 
-// newScope makes a scope that nobody else knows yet.
+// newScope returns a scope that is not yet in the tree: no other goroutine can reach it.
+// call names the exported function, for panics.
 func newScope(call string, ctx context.Context, how opening, opts []ScopeOption) *Scope {
 	mustHaveContext(call, ctx)
 	s := &Scope{id: lastScopeID.Add(1), how: how, outer: ctx, settings: noSettings, opened: now(), ext: noScopeExt}
@@ -92,7 +96,7 @@ func newScope(call string, ctx context.Context, how opening, opts []ScopeOption)
 		s.settings = s.parent.settings
 		s.isShielded = !together && isShieldOf(ctx, n)
 	}
-	s.asked.Store(how == ran) // Run returns the outcome
+	s.asked.Store(how == ran) // the outcome of Run is always received
 	for _, o := range opts {
 		mustHaveOption(call, o != nil)
 		o.applyScope(s)
@@ -101,13 +105,13 @@ func newScope(call string, ctx context.Context, how opening, opts []ScopeOption)
 	return s
 }
 
-// begin gives a new scope its place in the tree, the end of its outer context,
-// and its clock. Any of them may end it at once: until observers have been told that it
-// is open, its end is only recorded.
+// begin inserts a new scope into the tree, connects it to its outer context, and sets its
+// timer. Each of these may cancel it at once. settling is set meanwhile, so that the
+// effects of the cancellation come after the event ScopeOpened.
 func (s *Scope) begin() {
 	timeout := s.ext.timeout
 	if s.parent == nil && !s.watched && timeout == 0 && s.outer.Done() == nil {
-		return // nothing can end it from outside, and nobody is to be told
+		return // no parent, no timer, no cancelable context, no observer
 	}
 	s.settling = s.watched
 	var found admission
@@ -138,17 +142,17 @@ func (s *Scope) begin() {
 	}
 }
 
-// An admission is what a new scope finds at its parent.
+// An admission is the result of admit.
 type admission struct {
-	late     bool    // a fork is refused: the parent has ended
-	stopping bool    // Shutdown of the parent has begun
-	ended    *ending // what has ended the scope already
+	late     bool    // the fork is refused: the parent has been canceled
+	stopping bool    // isStopping of the parent
+	ended    *ending // if not nil: why the new scope must be canceled at once
 }
 
-// admit takes c among the children of s, and into the hooks of what ends with c's outer
-// context. In a scope that has closed nothing counts any more: a scope that New opens
-// there must not live. Run counts nowhere: a task that was given up may call it there,
-// and its scope is listed to be seen.
+// admit adds c to the children of s and, if c.together, to the hooks that cancel c. A
+// closed s cannot wait for c any more, so a scope opened by New is not added but
+// canceled. A scope opened by Run is added to a closed s too, for snapshots: a task that
+// was given up may call Run, and s does not wait for such a scope anyway.
 func (s *Scope) admit(c *Scope) (found admission) {
 	s.lock()
 	defer s.settle()
@@ -176,8 +180,8 @@ func (s *Scope) admit(c *Scope) (found admission) {
 	return found
 }
 
-// countLocked counts n children more, of the kind of c. One of Run is part of the task
-// that called it.
+// countLocked adds n to the counts in which c takes part. A scope opened by Run is in
+// none: its task is counted.
 func (s *Scope) countLocked(c *Scope, n int32) {
 	switch c.how {
 	case ran:
@@ -193,9 +197,10 @@ func (s *Scope) countLocked(c *Scope, n int32) {
 	}
 }
 
-// leave is called by a child that has closed.
+// leave records in s that its child c has closed. It is called by the goroutine that
+// applies the effects of c.
 func (s *Scope) leave(c *Scope) {
-	lingers := c.lingers // only this goroutine, which applies the effects of c, writes it
+	lingers := c.lingers // without c.mu: only the calling goroutine writes c.lingers
 	var oldest *Scope
 	s.mu.Lock()
 	c.hook.removeLocked()
@@ -216,7 +221,7 @@ func (s *Scope) leave(c *Scope) {
 	}
 }
 
-// unlist is called by a child that has lingered, when nothing is left to be seen in it.
+// unlist removes c, a closed child that lingered, from the children of s.
 func (s *Scope) unlist(c *Scope) {
 	s.mu.Lock()
 	s.unlistLocked(c)
@@ -234,7 +239,7 @@ func (s *Scope) unlistLocked(c *Scope) {
 	c.siblingLink, c.sibling = nil, nil
 }
 
-// below returns the scopes right below that s lists, the youngest first.
+// below returns the children of s, most recently opened first.
 func (s *Scope) below() []*Scope {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -249,7 +254,7 @@ func (s *Scope) belowLocked() []*Scope {
 	return all
 }
 
-// refuse closes a fork that was opened too late; nobody else knows it.
+// refuse closes a fork that its parent has refused. No other goroutine can reach it yet.
 func (s *Scope) refuse() {
 	s.lock()
 	s.moveLocked(inDrained)
@@ -262,9 +267,9 @@ func (s *Scope) refuse() {
 	s.mu.Unlock()
 }
 
-// runBody calls the body, on the goroutine of the caller of Run, and accounts for its end.
-// If the body panics or calls Goexit, runBody waits for the scope itself, since Run will
-// not return.
+// runBody calls the body, on the goroutine of the caller of Run, and records its result.
+// If the body panics or calls Goexit, runBody also waits until the scope is closed, since
+// control does not return to Run.
 func (s *Scope) runBody(body func(context.Context, *Scope) error) {
 	returned := false
 	defer func() {
@@ -276,7 +281,7 @@ func (s *Scope) runBody(body func(context.Context, *Scope) error) {
 			s.bodyEnded(ErrGoexit, nil, ErrGoexit)
 			s.join()
 			if p := s.raised(); p != nil {
-				panic(p) // of a task: always raised
+				panic(p) // a panic of a task takes precedence over the Goexit
 			}
 		case s.settings.panicAsError:
 			s.bodyEnded(newPanicError("", value), nil, nil)
@@ -284,8 +289,8 @@ func (s *Scope) runBody(body func(context.Context, *Scope) error) {
 			panicked := newPanicError("", value)
 			s.bodyEnded(nil, panicked, panicked)
 			s.join()
-			// The frames of the first panic are still on the stack: a crash
-			// prints them.
+			// The deferred call runs on top of the frames of the original panic, so a
+			// crash prints them.
 			panic(value)
 		}
 	}()
@@ -294,7 +299,8 @@ func (s *Scope) runBody(body func(context.Context, *Scope) error) {
 	s.bodyEnded(err, nil, nil)
 }
 
-// callBody runs the body in a frame that names the scope: see Task.call.
+// callBody calls the body. Its frame in a goroutine dump shows the address of s: see
+// Task.call.
 //
 //go:noinline
 func (s *Scope) callBody(body func(context.Context, *Scope) error) error {
@@ -308,9 +314,9 @@ func (s *Scope) callBody(body func(context.Context, *Scope) error) error {
 	return err
 }
 
-// bodyEnded accounts for the end of the body: an error of its own is always in
-// the outcome, also of a scope that ended quietly before. shown is what comes out
-// of Run in place of the outcome, if anything does.
+// bodyEnded records the result of the body. An error that is not a consequence of the
+// cancellation is always part of the outcome, even if the scope ended quietly before.
+// shown, if not nil, is what Run propagates instead of the outcome: a panic or ErrGoexit.
 func (s *Scope) bodyEnded(err error, panicked *PanicError, shown error) {
 	if err != nil {
 		s.expire(nil)

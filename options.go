@@ -9,20 +9,21 @@ import (
 	"time"
 )
 
-// A ScopeOption sets up a scope: see [Run], [New] and [Scope.Fork].
+// A ScopeOption configures a scope. It is an argument of [Run], [New] and [Scope.Fork].
 type ScopeOption interface{ applyScope(*Scope) }
 
-// A TaskOption sets up a task: see [Scope.Spawn], [Scope.Start] and [Async].
+// A TaskOption configures a task. It is an argument of [Scope.Spawn], [Scope.TrySpawn],
+// [Scope.Start] and [Async].
 type TaskOption interface{ applyTask(*Task) }
 
-// An Option fits scopes and tasks.
+// An Option configures a scope or a task.
 type Option interface {
 	ScopeOption
 	TaskOption
 }
 
-// settings are what a scope passes on to the scopes below it. Scopes share one value as
-// long as no option differs, and nobody writes it once a scope uses it.
+// settings are the options that child scopes inherit. A scope shares the value of its
+// parent unless an option changes it. A value is immutable once a scope uses it.
 type settings struct {
 	logger        *slog.Logger
 	observers     []Observer
@@ -34,29 +35,28 @@ type settings struct {
 
 var noSettings = &settings{}
 
-// change gives s settings of its own. It is called while s is being opened, before anybody
-// else knows s.
+// change replaces s.settings by a copy that f has modified. It is called by options while
+// s is being opened.
 func (s *Scope) change(f func(*settings)) {
 	mine := *s.settings
 	f(&mine)
 	s.settings = &mine
 }
 
-// A nameOption is a name as text, or the code of a function to name after.
+// A nameOption is a name: text or, if pc is not 0, the name of the function at pc.
 type nameOption struct {
 	text string
 	pc   uintptr
 }
 
-// Name names the scope or task. Without it a task, and the scope of Run, are
-// named after their function, other scopes "scope#ID". Tasks that are spawned in a
-// loop have the same function, and so the same name: give them others.
+// Name names the scope or task. The default name of a task, and of a scope opened by Run,
+// is the name of its function; that of other scopes is "scope#ID". Name("") selects the
+// default. Tasks spawned in a loop have the same default name, so name them.
 func Name(name string) Option { return &nameOption{text: name} }
 
-// NameOf names the scope or task after fn, as it would be named if fn were its
-// function. It is for functions that wrap another: the name of the wrapper says
-// nothing. The name is worked out when somebody asks for it. It panics if fn is
-// not a function, or nil.
+// NameOf names the scope or task after fn, as it would be named if fn were its function.
+// It is meant for code that spawns a wrapper around fn. The name is computed when it is
+// needed. NameOf panics if fn is nil or not a function.
 func NameOf(fn any) Option {
 	v := reflect.ValueOf(fn)
 	if v.Kind() != reflect.Func || v.IsNil() {
@@ -68,7 +68,7 @@ func NameOf(fn any) Option {
 func (o *nameOption) applyScope(s *Scope) { s.name = o }
 func (o *nameOption) applyTask(t *Task)   { t.name = o }
 
-// String returns the name, "" for the default one.
+// String returns the name, or "" for the default name.
 func (o *nameOption) String() string {
 	switch {
 	case o == nil:
@@ -82,26 +82,27 @@ func (o *nameOption) String() string {
 
 type timeoutOption time.Duration
 
-// Timeout ends the scope, or cancels the task, when d has passed since it was
-// opened or spawned; 0 means no timeout. The scope then fails with a [*TimeoutError],
-// inside its [*Error]; a task fails with one unless its function returns nil. It panics
-// if d is negative.
+// Timeout cancels the scope or the task when d has passed since the scope was opened or
+// the task was accepted; time that Spawn waits for a slot does not count. 0 means no
+// timeout. The outcome of the scope is then an [*Error] whose Err is a [*TimeoutError].
+// The task fails with a [*TimeoutError] if its function returns an error, and does not
+// fail if it returns nil. Timeout panics if d is negative.
 func Timeout(d time.Duration) Option {
 	mustNotBeNegative("Timeout", d)
 	return timeoutOption(d)
 }
 
-func (o timeoutOption) applyScope(s *Scope) { s.ownExtLocked().timeout = time.Duration(o) } // begin sets the clock
+func (o timeoutOption) applyScope(s *Scope) { s.ownExtLocked().timeout = time.Duration(o) } // the timer is set by begin
 func (o timeoutOption) applyTask(t *Task)   { t.ownExt().timeout = time.Duration(o) }
 
 type cancelTimeoutOption time.Duration
 
-// CancelTimeout bounds how long the scope waits for a task that has been canceled,
-// with its scope or alone: if the task has not ended d later it is given up, and named in
-// a [*StuckError] in the outcome of its scope. The first CancelTimeout from the task up
-// through its scopes applies; with none, or with 0, the scope waits for ever. A task that
-// waits in Run for a scope below is not given up before the tasks of that. CancelTimeout
-// panics if d is negative.
+// CancelTimeout limits how long the scope waits for a task after the task, or the whole
+// scope, was canceled. A task that has not ended after d is given up: the scope no longer
+// waits for it, and its outcome contains a [*StuckError] that names the task. The
+// CancelTimeout of the task applies, or else that of the nearest scope that has one.
+// Without one, or with 0, the scope waits forever. A task in Run whose body has returned
+// is not given up before the tasks of that scope. CancelTimeout panics if d is negative.
 func CancelTimeout(d time.Duration) Option {
 	mustNotBeNegative("CancelTimeout", d)
 	return cancelTimeoutOption(d)
@@ -118,10 +119,12 @@ func (o cancelTimeoutOption) applyTask(t *Task) {
 
 type loggerOption struct{ logger *slog.Logger }
 
-// Logger logs the life of the scope, and of all scopes below it, to l: each step at
-// DEBUG, timeouts at INFO, errors that the outcome does not contain at WARN, panics and
-// errors that nobody receives at ERROR. It replaces the logger of the parent. Without a
-// Logger, records at WARN and above go to slog.Default(). Handlers of l must not call
+// Logger sets the logger of the scope and of all scopes below it, in place of that of the
+// parent. Every [Event] is logged at DEBUG, and so are errors of tasks with
+// Bubble(false); timeouts at INFO; other errors that are not in an outcome at WARN;
+// panics, and outcomes that no call has returned, at ERROR. Without a Logger, records at
+// WARN and above go to slog.Default(). Logger panics if l is nil. The handler of l is
+// called with no lock held, on the goroutine that makes the step, and must not call
 // runtime.Goexit.
 func Logger(l *slog.Logger) ScopeOption {
 	if l == nil {
@@ -136,8 +139,9 @@ func (o loggerOption) applyScope(s *Scope) {
 
 type observeOption struct{ observer Observer }
 
-// Observe tells o every [Event] of the scope and of all scopes below it. Observers of the
-// parents are told first, then those of the scope in the order of the options.
+// Observe calls o for every [Event] of the scope and of all scopes below it: see
+// [Observer]. Observers of the parent are called first, then those of the scope in the
+// order of the options. Observe panics if o is nil.
 func Observe(o Observer) ScopeOption {
 	if o == nil {
 		panic("traigo: Observe: nil Observer; leave the option out to have none")
@@ -147,16 +151,16 @@ func Observe(o Observer) ScopeOption {
 
 func (o observeOption) applyScope(s *Scope) {
 	s.change(func(set *settings) {
-		// A copy: the parent's other children append to the same array.
+		// Clip forces a copy: siblings append to the slice of the parent too.
 		set.observers = append(slices.Clip(set.observers), o.observer)
 	})
 }
 
 type wrapOption struct{ wrapper Wrapper }
 
-// Wrap calls w around the function of each task, and around the body of each Run,
-// in the scope and in all below it: inside the wrappers of its parents, and inside
-// those that are given before it.
+// Wrap calls w around the function of each task and the body of each Run in the scope and
+// in all scopes below it. Wrappers of the parent, and those of earlier options, are
+// outside of w. Wrap panics if w is nil.
 func Wrap(w Wrapper) ScopeOption {
 	mustHaveFunc("Wrap", w != nil, "the function to call around tasks and bodies")
 	return wrapOption{w}
@@ -164,7 +168,7 @@ func Wrap(w Wrapper) ScopeOption {
 
 func (o wrapOption) applyScope(s *Scope) {
 	s.change(func(set *settings) {
-		// A copy: the parent's other children append to the same array.
+		// Clip forces a copy: siblings append to the slice of the parent too.
 		set.wrappers = append(slices.Clip(set.wrappers), o.wrapper)
 	})
 }
@@ -192,9 +196,9 @@ func (o canceledIfOption) applyScope(s *Scope) {
 
 type panicAsErrorOption struct{}
 
-// PanicAsError makes a panic of a task or of the body, in the scope and in all scopes
-// below it, an ordinary failure: a [*PanicError] in the outcome, and no panic of Run, Wait
-// and Close.
+// PanicAsError turns a panic of a task or of the body, in the scope and in all scopes
+// below it, into an ordinary failure with a [*PanicError]: it has the owner that an error
+// would have, and Run, Wait, Close and Shutdown do not panic. A Goexit is not affected.
 func PanicAsError() ScopeOption { return panicAsErrorOption{} }
 
 func (panicAsErrorOption) applyScope(s *Scope) {
@@ -216,7 +220,7 @@ func (o flagOption) applyTask(t *Task) {
 	}
 }
 
-// One value each, so that a flag costs no allocation.
+// Variables, so that the options do not allocate.
 var (
 	bubbleOn, bubbleOff   TaskOption = flagOption{bubbles, true}, flagOption{bubbles, false}
 	masterOn, masterOff   TaskOption = flagOption{master, true}, flagOption{master, false}
@@ -231,34 +235,37 @@ func either(b bool, yes, no TaskOption) TaskOption {
 	return no
 }
 
-// Bubble says whether a failure of the task cancels its scope and becomes the
-// scope's outcome. True is the default of Spawn and Start; tasks of Async and
-// those with OnDone bubble only if it is given.
+// Bubble sets whether a failure of the task cancels its scope and becomes the scope's
+// outcome. The default is true for Spawn and Start, and false for Async and for tasks
+// with OnDone. With Bubble(false) and no other owner the error is logged at DEBUG and
+// dropped.
 func Bubble(b bool) TaskOption { return either(b, bubbleOn, bubbleOff) }
 
-// Master says whether the end of the task, however it comes, ends the scope:
-// with the task's error if it failed and bubbles, quietly otherwise. The
-// default is false.
+// Master sets whether the scope is canceled when the task ends or is given up. If the
+// task failed and bubbles, its error is the cause, as for any task. Otherwise the scope
+// ends quietly, even if the task failed. The default is false.
 func Master(b bool) TaskOption { return either(b, masterOn, masterOff) }
 
-// Awaited says whether the task keeps a finalizing scope alive. A task that does
-// not is canceled, and joined, when all tasks and forks that do have ended. It takes no
-// slot under a [Limit]. The default is true.
+// Awaited sets whether a finalizing scope waits for the task to end by itself. A task
+// with Awaited(false) is canceled, and then waited for, when all awaited tasks and forks
+// have ended. It needs no slot under a [Limit]. The default is true.
 func Awaited(b bool) TaskOption { return either(b, awaitedOn, awaitedOff) }
 
-// Dedicated gives the task a goroutine that no other task uses. Short tasks
-// otherwise share goroutines: code needs Dedicated if it calls runtime.LockOSThread, or
-// leaves anything else behind on its goroutine.
+// Dedicated runs the task on a goroutine that no other task uses before or after it. A
+// task needs it if it changes the state of its goroutine, for example by
+// runtime.LockOSThread.
 func Dedicated() TaskOption { return dedicatedOn }
 
 type onDoneOption func(error)
 
-// OnDone calls f once, with the error of the task, nil if it has none, when the task has
-// ended and before its scope closes: on the goroutine of the task. The error belongs to f:
-// it does not bubble, unless Bubble(true) is given as well. If the task is given up, f is
-// called with the [*StuckError], on another goroutine, and what the task returns after all
-// is logged. For a task that is refused f is not called: the handle that Spawn returns has
-// the error. Of several OnDone the last one counts. A panic of f is logged.
+// OnDone calls f once, with the error of the task or nil, after the task has ended and
+// before its scope closes. f runs on the goroutine of the task. Task.Done is closed
+// before f is called. The error belongs to f: it does not bubble unless Bubble(true) is
+// set too. If the task is given up, f is called on another goroutine with the
+// [*StuckError], and an error that the task returns later is logged. If the task is
+// refused, f is not called; the Task that Spawn returns has the error. If OnDone is given
+// more than once, the last one applies. A panic of f is logged. OnDone panics if f is
+// nil.
 func OnDone(f func(err error)) TaskOption {
 	mustHaveFunc("OnDone", f != nil, "the function that is to have the error")
 	return onDoneOption(f)
@@ -268,9 +275,10 @@ func (o onDoneOption) applyTask(t *Task) { t.ownExt().onDone = o }
 
 type valuesOption struct{ ctx context.Context }
 
-// Values lets the task's context find the values of ctx, before those of the scope:
-// request ids, spans, pprof labels. The cancellation and the deadline of ctx have no
-// effect on the task. Of several Values the last one counts.
+// Values makes the values of ctx visible in the task's context, before those of the
+// scope: request IDs, spans, pprof labels. The cancellation and the deadline of ctx have
+// no effect. If Values is given more than once, the last one applies. It panics if ctx is
+// nil.
 func Values(ctx context.Context) TaskOption {
 	mustHaveContext("Values", ctx)
 	return valuesOption{context.WithoutCancel(ctx)}
@@ -278,10 +286,10 @@ func Values(ctx context.Context) TaskOption {
 
 func (o valuesOption) applyTask(t *Task) { t.ownExt().values = o.ctx }
 
-// Misuse panics at the call, with a message that says what to do instead: it is
-// a mistake of the program, and no outcome would be the right place for it.
+// Checks of arguments. A wrong call panics at once, with a message that says what to do
+// instead, since it is a bug in the caller.
 
-// check is the first line of every method of a scope.
+// check panics if s is nil or a zero Scope. Every exported method calls it first.
 func (s *Scope) check(method string) {
 	if s == nil {
 		panic("traigo: " + method + " on a nil *Scope: there is no current scope here; open one with Run or New")
@@ -291,7 +299,7 @@ func (s *Scope) check(method string) {
 	}
 }
 
-// check is the first line of every method of a task.
+// check panics if t is nil or a zero Task. Every exported method calls it first.
 func (t *Task) check(method string) {
 	if t == nil {
 		panic("traigo: " + method + " on a nil *Task: there is no current task here; Scope.Spawn returns one")
@@ -307,8 +315,8 @@ func mustHaveContext(call string, ctx context.Context) {
 	}
 }
 
-// mustHaveFunc is told whether the function is there, since a nil one of some
-// type is not nil as an any.
+// mustHaveFunc takes a bool instead of the function, since a nil func in an any is not
+// nil.
 func mustHaveFunc(call string, there bool, what string) {
 	if !there {
 		panic("traigo: " + call + ": nil function; pass " + what)

@@ -6,29 +6,29 @@ import (
 	"time"
 )
 
-// The outcome of a scope: what ended it, and the other errors that must not be lost.
+// The outcome of a scope: its cause, and the errors that were collected besides.
 
-// collected is what a scope collects for its outcome. Of the errors in later it keeps
-// maxKept, and counts the rest; of the tasks in unreceived and the scopes in unseen it
-// keeps maxKept, and logs the oldest of more.
+// collected holds what a scope collects for its outcome. later has at most maxKept errors
+// (one more after a quiet end), and the rest is counted. unreceived and unseen have at
+// most maxKept elements; if there are more, the oldest is logged and removed.
 type collected struct {
-	later     []later // errors beside the ending, in the order in which they came
+	later     []later // errors other than the cause, in the order of arrival
 	laterMore int
 
-	unreceived []*Task  // failed tasks of Async whose error nobody has received
-	unseen     []*Scope // failed forks and scopes of New whose outcome nobody has asked for
+	unreceived []*Task  // failed tasks of Async whose error no caller has received
+	unseen     []*Scope // closed child scopes whose outcome no call has returned: see isUnseen
 
 	stuck    StuckError
-	panicked *PanicError // of a task, or of a scope in unseen: Run, Wait and Close panic with it
-	bodyEnd  error       // what comes out of Run in place of the outcome: the body's panic, or ErrGoexit
+	panicked *PanicError // the first panic of a task, or of a scope in unseen: Run, Wait and Close panic with it
+	bodyEnd  error       // what Run propagates instead of the outcome: a panic of the body, or ErrGoexit; or nil
 
-	unseenTimer *time.Timer // of s itself: see watchUnseen
-	isReported  bool        // the outcome has been logged because nobody had asked for it
+	unseenTimer *time.Timer // timer of this scope itself: see watchUnseen
+	isReported  bool        // reportUnseen has been called
 }
 
-// A later is an error that came after the ending, or that is no ending.
+// A later is an error of the outcome other than the cause.
 type later struct {
-	task *Task // nil if the error is the body's
+	task *Task // nil for an error of the body and for a panic
 	err  error
 }
 
@@ -39,16 +39,17 @@ func (l later) error() error {
 	return &TaskError{Task: l.task.Name(), Err: l.err}
 }
 
-// quiet reports whether the ending, as such, is no failure.
+// quiet reports whether e is not an error by itself: the scope was complete, a master
+// ended, or Cancel(nil) was called.
 func (e *ending) quiet() bool {
 	return e.kind == Completed || e.kind == MasterEnded || e.kind == Requested && e.err == nil
 }
 
-// keepLocked puts an error into the outcome, whatever the ending was.
+// keepLocked adds an error to the outcome. t is the task that err comes from, or nil.
 func (s *Scope) keepLocked(t *Task, err error) {
 	room := maxKept
 	if s.state >= Canceling && s.over.Load().quiet() {
-		room++ // the first becomes Err
+		room++ // after a quiet end the first of them becomes Error.Err, the others Error.Others
 	}
 	x := s.ownExtLocked()
 	if len(x.later) >= room {
@@ -84,8 +85,8 @@ func (s *Scope) keepUnreceivedLocked(t *Task) (oldest *Task) {
 	return oldest
 }
 
-// receivedLocked records that somebody has received the error of t. What has joined
-// the outcome stays there.
+// receivedLocked records that a caller has received the error of t. An error that is in
+// the outcome already stays there.
 func (s *Scope) receivedLocked(t *Task) {
 	t.set(received)
 	if i := slices.Index(s.ext.unreceived, t); i >= 0 {
@@ -93,8 +94,8 @@ func (s *Scope) receivedLocked(t *Task) {
 	}
 }
 
-// joinUnreceivedLocked runs as the end of the scope is decided: the errors of Async that
-// nobody has received by now join the outcome.
+// joinUnreceivedLocked adds to the outcome the errors of Async that no caller has
+// received. It is called when the scope is canceled.
 func (s *Scope) joinUnreceivedLocked() {
 	x := s.ext
 	if x == noScopeExt {
@@ -107,8 +108,9 @@ func (s *Scope) joinUnreceivedLocked() {
 	}
 }
 
-// keepUnseenLocked keeps a failed child, whose outcome nobody has asked for, until s
-// closes. It returns the oldest such child, if that had to make room.
+// keepUnseenLocked adds the closed child c to unseen, if c.isUnseen. If there are too
+// many it removes the oldest and returns it, for the caller to log, unless the oldest
+// panicked.
 func (s *Scope) keepUnseenLocked(c *Scope) (oldest *Scope) {
 	if !c.isUnseen() {
 		return nil
@@ -125,8 +127,8 @@ func (s *Scope) keepUnseenLocked(c *Scope) (oldest *Scope) {
 	return oldest
 }
 
-// raiseLocked makes the panic of a child whose outcome nobody has asked for the panic of
-// s: a record in a log is not enough for a panic. It reports false if c has none.
+// raiseLocked makes the panic of the closed child c a panic of s, and reports whether it
+// did. It does nothing if c has not panicked or a call has returned the outcome of c.
 func (s *Scope) raiseLocked(c *Scope) bool {
 	p := c.raised()
 	if p == nil || !c.asked.CompareAndSwap(false, true) {
@@ -139,14 +141,14 @@ func (s *Scope) raiseLocked(c *Scope) bool {
 	return true
 }
 
-// isUnseen reports whether a closed scope has failed and nobody has asked for its
-// outcome. That its parent was canceled is no outcome of its own.
+// isUnseen reports whether a closed scope has failed and no call has returned its
+// outcome. An outcome that only reports the cancellation of the parent does not count.
 func (s *Scope) isUnseen() bool {
 	return s.out != nil && !s.asked.Load() && !s.out.onlyParentCanceled()
 }
 
-// watchUnseen logs the outcome of a scope that has closed, when it has been there for
-// some time and nobody has asked for it.
+// watchUnseen sets a timer that logs the outcome of a closed scope, unless a call has
+// returned the outcome by then.
 func (s *Scope) watchUnseen() {
 	if !s.isUnseen() {
 		return
@@ -158,7 +160,8 @@ func (s *Scope) watchUnseen() {
 	}
 }
 
-// reportUnseen logs the outcome of a scope, once, if nobody has asked for it.
+// reportUnseen logs the outcome of a closed scope if no call has returned it. Calls after
+// the first do nothing.
 func (s *Scope) reportUnseen() {
 	s.mu.Lock()
 	x := s.ownExtLocked()
@@ -173,14 +176,14 @@ func (s *Scope) reportUnseen() {
 	}
 }
 
-// onlyParentCanceled reports an outcome that says no more than that the parent has ended.
+// onlyParentCanceled reports whether e only reports the cancellation of the parent.
 func (e *Error) onlyParentCanceled() bool {
 	c, ok := e.Err.(*Cancellation)
 	return ok && c.Kind == ParentCanceled && len(e.Others) == 0
 }
 
-// makeOutcome makes the outcome, and logs what is not in it. Nothing lives in the scope
-// any more, so that what it reads does not change.
+// makeOutcome sets s.out and logs the errors that are not in it. It is called when live
+// is 0, so that the fields it reads no longer change.
 func (s *Scope) makeOutcome() {
 	s.mu.Lock()
 	x := s.ext
@@ -203,7 +206,8 @@ func (s *Scope) makeOutcome() {
 	s.reportHidden(x)
 }
 
-// composeOutcome makes one error of what ended the scope and what came besides.
+// composeOutcome returns the cause and the collected errors as one Error, or nil if there
+// are none.
 func (s *Scope) composeOutcome(x *scopeExt) *Error {
 	var errs []error
 	if err := s.ending().failure(); err != nil {
@@ -233,8 +237,8 @@ func (s *Scope) composeOutcome(x *scopeExt) *Error {
 	return out
 }
 
-// reportHidden logs the part of the outcome that nobody gets to see, because a panic or
-// a Goexit comes out of the scope in its place.
+// reportHidden logs the errors of the outcome that Run or Wait does not return, because
+// it panics or calls Goexit instead.
 func (s *Scope) reportHidden(x *scopeExt) {
 	shown := x.bodyEnd
 	if x.panicked != nil && (shown == nil || same(shown, ErrGoexit)) {
@@ -253,7 +257,7 @@ func (s *Scope) reportHidden(x *scopeExt) {
 	}
 }
 
-// outcome is the outcome as an error: nil, or an *Error.
+// outcome returns s.out as an error, which is nil if s.out is nil.
 func (s *Scope) outcome() error {
 	if s.out == nil {
 		return nil
@@ -261,7 +265,8 @@ func (s *Scope) outcome() error {
 	return s.out
 }
 
-// raised is the panic that a closed scope raises; nil for none.
+// raised returns the value with which Run, Wait and Close of a closed scope panic, or
+// nil.
 func (s *Scope) raised() *PanicError {
 	if s.out == nil {
 		return nil
@@ -269,7 +274,7 @@ func (s *Scope) raised() *PanicError {
 	return s.out.panicked
 }
 
-// returnOutcome gives the outcome to whoever waited: a panic as a panic.
+// returnOutcome returns the outcome of a closed scope, or panics with raised.
 func (s *Scope) returnOutcome() error {
 	if p := s.raised(); p != nil {
 		panic(p)

@@ -9,12 +9,13 @@ import (
 	"sync/atomic"
 )
 
-// A Scope is a place where tasks live. Nothing that is started in it outlives
-// it, every error of a task has an owner, and its end has one recorded cause.
+// A Scope runs tasks and waits for them. No task outlives its scope, unless a
+// [CancelTimeout] allows it, every error of a task has an owner, and a canceled scope has
+// exactly one cause.
 //
-// A scope is opened by [Run], [New] or [Scope.Fork]. All methods may be called
-// from any goroutine; they panic on a nil *Scope, which is what [Current]
-// returns where there is none.
+// A scope is opened by [Run], [New] or [Scope.Fork]. All methods may be called from any
+// goroutine. They panic on the zero Scope and on a nil *Scope, which is what [Current]
+// returns for a context without a scope.
 type Scope struct {
 	// Set while the scope is opened, before anybody else knows it; then read-only.
 	id         uint64
@@ -30,39 +31,38 @@ type Scope struct {
 	isShielded bool            // opened under a Shield: it does not hear of a Shutdown above
 	watched    bool            // there is an observer or a logger to tell of each step
 
-	// The places of this scope in lists of its parent. Under the mu of the parent.
-	hook        hook    // in the hooks of opener, or of parent
+	// Links of this scope in lists of its parent. Protected by the mu of the parent.
+	hook        hook    // element of the hooks of opener or, if opener is nil, of parent
 	sibling     *Scope  // the next in parent.children
-	siblingLink **Scope // the pointer to this scope in that list; nil if it is not in it
-	hasLeft     bool    // it has closed, and parent knows; it may linger in the list: see stuck.go
+	siblingLink **Scope // the pointer in parent.children that points to this scope; nil if none does
+	hasLeft     bool    // parent has recorded that this scope is closed; it may still be listed: see lingers
 
-	// Why the scope has ended; nil while it has not. Set once, under mu; read
-	// without it.
+	// Why the scope was canceled; nil before. Set once, with mu held; read without mu.
 	over atomic.Pointer[ending]
 
-	// mu protects the fields below. It is a leaf: while it is held nothing foreign
-	// is called (no function of a user, no method of a context or an error, no
-	// observer, no logger) and no other scope's lock is taken. A method whose name
-	// ends in Locked expects it to be held. Decisions are made under mu; settle
-	// applies what follows from them after mu is released, on one goroutine at a
-	// time and in the order of the states.
+	// mu protects the fields below. It is a leaf lock: code that holds mu calls no
+	// foreign code (user functions, methods of contexts and errors, observers, loggers)
+	// and takes no other scope's lock. A method whose name ends in Locked expects mu to
+	// be held. The state is changed with mu held; settle then releases mu and applies the
+	// effects of the change, on one goroutine at a time and in the order of the states.
 	//
-	//  I1  over is set ⇔ state ≥ Canceling.
+	//  I1  over ≠ nil ⇔ state ≥ Canceling.
 	//  I2  live counts the tasks that have neither ended nor been given up, the
-	//      forks and the scopes of New that have not closed, the body, the calls
-	//      whose effects are under way, and the Spawns that wait for a slot.
-	//      awaited counts those of them that keep a finalizing scope alive.
-	//  I3  state = Closed ⇒ live = 0, for ever. Tasks that were given up, and calls
-	//      that were abandoned, may still be listed.
-	//  I4  In the list of tasks, those from queue on have not started; those
-	//      before it have.
-	//  I5  queue ≠ nil ⇒ starting > 0, and one of those goroutines will take queue.
+	//      forks and the scopes opened by New that are not closed, the running
+	//      body, the operations whose effects are being applied, and the Spawns
+	//      that wait for a slot. awaited counts those of them that a finalizing
+	//      scope waits for.
+	//  I3  state = Closed ⇒ live = 0, permanently. Tasks that were given up and
+	//      abandoned calls may still be listed.
+	//  I4  In the list of tasks, those before queue have a goroutine; those from
+	//      queue on, and no others, wait for one.
+	//  I5  queue ≠ nil ⇒ starting > 0: a starting goroutine will take queue.
 	mu                 sync.Mutex
 	state              State
-	enteredStates      uint8 // a bit for each state that was entered and has not been notified
+	enteredStates      uint8 // bit 1<<st: the scope has entered st, and the effects of that are not yet applied
 	settling           bool  // a goroutine is applying effects
-	starting           uint8 // goroutines that were started and have not taken a task
-	inARow             uint8 // how many in a row have taken their first task since a task ended
+	starting           uint8 // how many goroutines have been launched and have not yet taken their first task
+	inARow             uint8 // how many goroutines have taken their first task since a task last ended
 	inBody             bool  // the body of Run has not returned
 	isDone             bool  // everything has ended, and the outcome is known
 	isCtxDone          bool  // the context is done
@@ -75,45 +75,47 @@ type Scope struct {
 	lingers            bool  // closed, and still listed by its parent: see stuck.go
 	live               int32
 	awaited            int32
-	forks              int32       // scopes of Fork that have not closed: in live and in awaited
-	newScopes          int32       // scopes of New that have not closed: in live, not in awaited
-	lastTask           uint64      // the ID of the task that was accepted last
-	first, last, queue *Task       // the tasks, in the order in which they were spawned; the first that has not started
-	children           *Scope      // the scopes below that are listed, the youngest first
-	hooks              *hook       // what the end of the context calls
-	done               signal      // isDone
-	ctxDone            signal      // isCtxDone
-	worker             func()      // s.work, as a value
-	detach             func() bool // undoes attach
-	ext                *scopeExt   // what few scopes have; noScopeExt until something is written there
+	forks              int32       // open forks; counted in live and in awaited
+	newScopes          int32       // child scopes opened by New that are not closed; counted in live, not in awaited
+	lastTask           uint64      // ID of the last accepted task
+	first, last, queue *Task       // the list of tasks, and in it the first that waits for a goroutine (see I4)
+	children           *Scope      // the list of child scopes, most recently opened first
+	hooks              *hook       // functions to call, and scopes to cancel, when the context is done
+	done               signal      // closed when isDone is set
+	ctxDone            signal      // closed when isCtxDone is set
+	worker             func()      // the method value s.work; nil until the first launch
+	detach             func() bool // detaches the scope from outer; nil if attach registered nothing
+	ext                *scopeExt   // fields that few scopes need; noScopeExt until one of them is written
 
-	// Written by the goroutine that closes the scope, before isDone is set; read after.
+	// Written by the goroutine that closes the scope, before isDone is set; read-only
+	// afterwards.
 	out *Error // the outcome; nil for none
 
-	// isDone, for callers of Run and Wait who wait for nothing else: see join.
+	// Released when isDone is set. Used by callers that need no channel: see join.
 	joiner sync.WaitGroup
 
-	// Somebody has received the outcome, or will. Read and written without mu.
+	// A call of Run, Wait, Close, Shutdown or Err has returned the outcome or will return
+	// it. Not protected by mu.
 	asked atomic.Bool
 }
 
-// scopeExt is what few scopes have: failures, a clock, tasks to be canceled, a limit.
-// All of it is under mu, except that the fields that options set are read-only once
-// the scope is open.
+// scopeExt holds the fields that few scopes need: collected errors, canceled tasks, the
+// timer, the limit. They are protected by mu; those set by options are read-only once the
+// scope is open.
 type scopeExt struct {
 	collected
 	stragglers
 	alarm
 	slots
-	stopping signal // isStopping
-	cursor   *Task  // the next task that notifyTasks is to tell of the ending
+	stopping signal // closed when isStopping is set
+	cursor   *Task  // the task at which notifyTasks continues
 }
 
-// noScopeExt is the extension, empty for ever, of all scopes that have none. An
-// extension of their own would be an allocation for each of them.
+// noScopeExt is shared by all scopes that have written none of these fields. It is never
+// written. It saves an allocation per scope.
 var noScopeExt = &scopeExt{}
 
-// ownExtLocked returns the extension of s for writing.
+// ownExtLocked returns s.ext for writing: it replaces noScopeExt by a new scopeExt.
 func (s *Scope) ownExtLocked() *scopeExt {
 	if s.ext == noScopeExt {
 		s.ext = new(scopeExt)
@@ -121,10 +123,11 @@ func (s *Scope) ownExtLocked() *scopeExt {
 	return s.ext
 }
 
-// lock locks mu for a decision. If the context that the scope was opened under has
-// ended, the scope ends by that first: a parent that has ended wins over any reason
-// of the scope's own, so that the outcome does not depend on how fast the hook of the
-// parent is called. The context is asked before mu is taken, since it may be foreign.
+// lock locks mu for a method that may cancel the scope or accept something into it. If
+// s.outer is done, lock first cancels the scope for that reason. So a canceled parent
+// takes precedence over every other reason, and the outcome does not depend on when the
+// hook of the parent runs. s.outer is checked before mu is locked, since it may be
+// foreign code.
 func (s *Scope) lock() {
 	up := s.outerEnded()
 	s.mu.Lock()
@@ -133,8 +136,9 @@ func (s *Scope) lock() {
 	}
 }
 
-// Finalize lets the scope end as soon as nothing awaited is left in it: tasks,
-// forks, and the body of Run. Until then it accepts new ones. It does not wait.
+// Finalize lets the scope end as soon as it contains no awaited task, no fork and no
+// running body of Run. Until then the scope accepts new tasks and forks. Finalize does
+// not wait. On a scope that has been finalized or canceled it does nothing.
 func (s *Scope) Finalize() {
 	s.check("Finalize")
 	s.mu.Lock()
@@ -142,26 +146,31 @@ func (s *Scope) Finalize() {
 	s.settle()
 }
 
-// Cancel ends the scope: its contexts are done, it accepts nothing more, and
-// the tasks in it are expected to return. The outcome is cause; if cause is nil, the
-// scope ends quietly and has no outcome of its own. Only what ends a scope first counts:
-// a later Cancel does nothing. It does not wait: see [Scope.Close].
+// Cancel cancels the scope: it refuses new tasks and forks, its contexts are done, and
+// its tasks should return. The outcome is an [*Error] whose Err is cause. If cause is nil
+// the scope ends quietly: the cancellation is not an error, and later failures of tasks
+// that bubble are logged at WARN instead of returned. If the scope has been canceled
+// before, Cancel does nothing. Cancel does not wait; see [Scope.Close]. When it returns,
+// Err of the scope's contexts is not nil; if another goroutine is applying effects of the
+// scope (it is in an observer, for example), that goroutine closes the Done channels and
+// cancels derived contexts afterwards.
 func (s *Scope) Cancel(cause error) {
 	s.check("Cancel")
 	s.cancelFor(reason{kind: Requested, err: cause})
 }
 
-// cancelFor ends the scope for a reason, unless something has ended it before.
+// cancelFor cancels the scope for why, unless it is canceled already.
 func (s *Scope) cancelFor(why reason) {
 	s.lock()
 	s.endLocked(why)
 	s.settle()
 }
 
-// Wait finalizes the scope, waits until it is done, and returns its outcome:
-// nil or an [*Error]. It panics with a [*PanicError] if a task panicked. It may
-// be called any number of times. A task of the scope, or its body, must not
-// call it: it would wait for itself, which is logged after 10 s.
+// Wait finalizes the scope, waits until it is closed, and returns its outcome: nil or an
+// [*Error]. It panics with a [*PanicError] if a task panicked, or if a fork or a scope
+// opened by New below panicked and no one received that. It may be called any number of
+// times. A task of the scope, or its body, must not call Wait: it would wait for itself
+// forever. This is logged at WARN after 10 s.
 func (s *Scope) Wait() error {
 	s.check("Wait")
 	s.asked.Store(true)
@@ -172,9 +181,10 @@ func (s *Scope) Wait() error {
 	return s.returnOutcome()
 }
 
-// Close cancels the scope quietly, waits until it is done, and returns, or
-// panics with, its outcome like [Scope.Wait]. It is made for defer, which drops
-// the outcome: where a failure matters, use Wait or look at the error of Close.
+// Close cancels the scope like Cancel(nil), waits until it is closed, and returns, or
+// panics with, its outcome like [Scope.Wait]. Like Wait it must not be called by a task
+// of the scope. A deferred Close discards the outcome; where a failure matters, call Wait
+// or check the error of Close.
 func (s *Scope) Close() error {
 	s.check("Close")
 	s.asked.Store(true)
@@ -183,8 +193,8 @@ func (s *Scope) Close() error {
 	return s.returnOutcome()
 }
 
-// Done returns a channel that is closed when everything in the scope has ended
-// and its outcome is known.
+// Done returns a channel that is closed when the scope is closed and its outcome is
+// known. To receive from it does not count as asking for the outcome: see [Scope.Err].
 func (s *Scope) Done() <-chan struct{} {
 	s.check("Done")
 	s.mu.Lock()
@@ -192,8 +202,8 @@ func (s *Scope) Done() <-chan struct{} {
 	return s.done.waitLocked(s.isDone)
 }
 
-// Err returns nil before the scope is done, and its outcome after: nil or an
-// [*Error]. Unlike Wait it does not panic: a panic is a [*PanicError] in it.
+// Err returns nil before Done is closed, and the outcome afterwards: nil or an [*Error].
+// Unlike Wait it does not panic: if a task panicked, the error wraps a [*PanicError].
 func (s *Scope) Err() error {
 	s.check("Err")
 	s.mu.Lock()
@@ -205,15 +215,15 @@ func (s *Scope) Err() error {
 	return s.outcome()
 }
 
-// Context returns the scope's context: it carries the scope as the current
-// one, is done when the scope is canceled, and has the values of the context
-// that the scope was opened under.
+// Context returns the context of the scope. It is done when the scope is canceled, and
+// [Current] returns the scope for it. It has the values of the context that the scope was
+// opened under, and the earlier of that context's deadline and the scope's.
 func (s *Scope) Context() context.Context {
 	s.check("Context")
 	return (*scopeContext)(s)
 }
 
-// State returns where in its life the scope is.
+// State returns the current state of the scope.
 func (s *Scope) State() State {
 	s.check("State")
 	s.mu.Lock()
@@ -221,14 +231,14 @@ func (s *Scope) State() State {
 	return s.state
 }
 
-// ID returns the number of the scope, unique in the process.
+// ID returns the number of the scope, which is unique in the process and at least 1.
 func (s *Scope) ID() uint64 {
 	s.check("ID")
 	return s.id
 }
 
-// Name returns the name given by [Name] or [NameOf], or the default one: the
-// name of the body's function for Run, "scope#ID" for others.
+// Name returns the name set by [Name] or [NameOf]. The default is the name of the body
+// for a scope opened by Run, and "scope#ID" for others.
 func (s *Scope) Name() string {
 	s.check("Name")
 	name := s.name.String()
@@ -249,8 +259,8 @@ func (s *Scope) Path() string {
 	if s.parent == nil {
 		return s.Name()
 	}
-	// Joined once. With a text for each scope on the way, the paths of all scopes of a
-	// tree of depth n, as a snapshot wants them, would cost n³.
+	// The names are joined once. Concatenating parent.Path() would make the paths of all
+	// scopes in a chain of depth n cost O(n³).
 	names := make([]string, 0, 8)
 	for ; s != nil; s = s.parent {
 		names = append(names, s.Name())
@@ -265,7 +275,7 @@ func (s *Scope) Parent() *Scope {
 	return s.parent
 }
 
-// Root returns the scope at the top of the tree that s is in: s itself if it has no
+// Root returns the root of the tree of scopes that contains s. It returns s if s has no
 // parent.
 func (s *Scope) Root() *Scope {
 	s.check("Root")
@@ -275,17 +285,16 @@ func (s *Scope) Root() *Scope {
 	return s
 }
 
-// Opener returns the task of the parent whose context s was opened under, by Run or
-// New. It returns nil if no task of the parent has opened s: that is so for a fork,
-// for a root, and for a scope that was opened by the parent's body.
+// Opener returns the task of the parent whose context s was opened under, by Run or New.
+// It returns nil for a fork, for a root, and for a scope that the parent's body opened.
 func (s *Scope) Opener() *Task {
 	s.check("Opener")
 	return s.opener
 }
 
-// CanceledBy returns the task that ended the scope: by failing, by panicking, or
-// as its master. It is nil while the scope has not ended, and if something else
-// has ended it.
+// CanceledBy returns the task that canceled the scope: it failed, it panicked, or it was
+// a master and returned. It returns nil if the scope is not canceled or was canceled
+// otherwise.
 func (s *Scope) CanceledBy() *Task {
 	s.check("CanceledBy")
 	if e := s.over.Load(); e != nil {
@@ -294,9 +303,9 @@ func (s *Scope) CanceledBy() *Task {
 	return nil
 }
 
-// A signal is a channel that is closed once, and made only when somebody wants
-// to wait for it. Its owner knows, under the lock of the scope, whether it has been
-// closed.
+// A signal is a channel that is made when a caller first waits for it, and closed at most
+// once. Whether it counts as closed is kept in a bool beside it. Both are protected by
+// the mu of the scope.
 type signal chan struct{}
 
 func (g *signal) waitLocked(isClosed bool) <-chan struct{} {

@@ -9,69 +9,69 @@ import (
 	"github.com/traigo/traigo/internal/stackdump"
 )
 
-// A Snapshot is a scope, and all that lives below it, at one moment. It is
-// plain data: it can be kept, compared, and encoded as JSON.
+// A Snapshot describes a scope, its tasks and the scopes below it. It is plain data
+// without references to the scope, and can be encoded as JSON.
 type Snapshot struct {
 	ID       uint64        `json:"id"`
 	Name     string        `json:"name"`
 	Path     string        `json:"path"`
-	Parent   uint64        `json:"parent,omitempty"` // ID of its parent: further down than here, if that has closed
-	Task     uint64        `json:"task,omitempty"`   // ID of the parent's task that opened it: see [Scope.Opener]
+	Parent   uint64        `json:"parent,omitempty"` // ID of the parent of the scope; 0 for a root
+	Task     uint64        `json:"task,omitempty"`   // ID of the task that opened the scope, or 0: see [Scope.Opener]
 	State    State         `json:"state"`
 	Opened   time.Time     `json:"opened"`
-	Age      time.Duration `json:"age"` // since it was opened, in nanoseconds
+	Age      time.Duration `json:"age"` // time since Opened, in nanoseconds
 	Deadline time.Time     `json:"deadline,omitzero"`
-	Cause    string        `json:"cause,omitempty"` // why it was canceled
+	Cause    string        `json:"cause,omitempty"` // why the scope was canceled; "" if it was not
 	Limit    int           `json:"limit,omitempty"`
-	Waiting  int           `json:"waiting,omitempty"` // spawns blocked on the limit
-	Stack    string        `json:"stack,omitempty"`   // of the body of Run: only in a Dump
+	Waiting  int           `json:"waiting,omitempty"` // number of calls of Spawn that wait for a slot
+	Stack    string        `json:"stack,omitempty"`   // stack of the body of Run; only in a Dump
 
-	// Unawaited are the names of tasks of [Async] that have failed, and whose error
-	// nobody has received so far: at most 16.
+	// Unawaited has the names of the tasks of [Async] that have failed and whose error no
+	// caller has received yet: at most 16.
 	Unawaited []string `json:"unawaited,omitempty"`
 
-	Tasks  []TaskSnapshot `json:"tasks,omitempty"`  // in the order of their spawning
-	Scopes []Snapshot     `json:"scopes,omitempty"` // in the order of their opening
+	Tasks  []TaskSnapshot `json:"tasks,omitempty"`  // in order of spawning, except [Dedicated] tasks; then abandoned calls
+	Scopes []Snapshot     `json:"scopes,omitempty"` // in the order of opening
 }
 
-// A TaskSnapshot is a task in a [Snapshot].
+// A TaskSnapshot describes a task, or an abandoned call of [Blocking], in a [Snapshot].
 type TaskSnapshot struct {
 	ID       uint64        `json:"id"`
-	Scope    uint64        `json:"scope"` // ID of its scope: further down than here, if that has closed
+	Scope    uint64        `json:"scope"` // ID of the task's scope; that of an abandoned call may be above the scope that lists it
 	Name     string        `json:"name"`
 	Path     string        `json:"path"`
 	State    string        `json:"state"` // "queued", "running", "canceling", "ended", "given up" or "abandoned"
 	Spawned  time.Time     `json:"spawned"`
-	Age      time.Duration `json:"age"` // since it was spawned (or abandoned), in nanoseconds
+	Age      time.Duration `json:"age"` // nanoseconds since Spawned or, for an abandoned call, since it was abandoned
 	Deadline time.Time     `json:"deadline,omitzero"`
-	Cause    string        `json:"cause,omitempty"` // why it was canceled alone
+	Cause    string        `json:"cause,omitempty"` // why this task alone was canceled; "" if it was not
 	Bubble   bool          `json:"bubble"`
 	Master   bool          `json:"master"`
 	Awaited  bool          `json:"awaited"`
-	Ready    bool          `json:"ready,omitempty"` // of Start: it has called ready
-	Stack    string        `json:"stack,omitempty"` // only in a Dump
+	Ready    bool          `json:"ready,omitempty"` // the function of a task of [Scope.Start] has called ready
+	Stack    string        `json:"stack,omitempty"` // stack of the task; only in a Dump
 }
 
-// Snapshot returns the live tree below s. Each scope is looked at under its own
-// lock, one after the other: the scopes of one snapshot may be a moment apart.
-// Tasks and scopes that have ended are not in it. Calls that were abandoned and tasks that
-// were given up are, each in its own scope, as long as they run; a scope that has closed
-// is there as long as it has one.
+// Snapshot returns the tree of scopes and tasks from s down. The scopes are read one
+// after the other, each under its own lock, so they may differ by a moment. Tasks that
+// have ended and scopes that are closed are not included. Tasks that were given up and
+// calls that were abandoned are included until they return, and so is a closed scope that
+// contains one.
 func (s *Scope) Snapshot() Snapshot {
 	s.check("Snapshot")
 	return s.snapshot(s.Path(), nil)
 }
 
-// Dump is [Scope.Snapshot] with the stack of each task, of each body of Run, and of each
-// call that was abandoned, as far as it has one at that moment. It stops the whole program
-// while the stacks are written: some 4 ms for each 1,000 goroutines.
+// Dump is like [Scope.Snapshot], but includes the stacks of tasks, bodies of Run and
+// abandoned calls that are running. It stops all goroutines of the program while the
+// stacks are written, for about 4 ms per 1,000 goroutines.
 func (s *Scope) Dump() Snapshot {
 	s.check("Dump")
 	return s.snapshot(s.Path(), findStacks(stackdump.All()))
 }
 
-// snapshot is given the path of s: to go up for each would take long in a deep tree. Of
-// stacks, nil in a mere Snapshot, it takes those of its tasks.
+// snapshot implements Snapshot and Dump. path is s.Path(), a parameter since computing it
+// for each scope takes quadratic time in a deep tree. stacks is nil for Snapshot.
 func (s *Scope) snapshot(path string, stacks stackdump.Stacks) Snapshot {
 	shot := Snapshot{ID: s.id, Name: s.Name(), Path: path, Opened: s.opened.date(), Age: s.opened.age(), Stack: stacks.Of(s)}
 	if s.parent != nil {
@@ -129,8 +129,9 @@ func (t *Task) snapshot(scope string, state TaskState, stack string) TaskSnapsho
 	return shot
 }
 
-// snapshot shows an abandoned call as the task that has abandoned it. A body that has
-// done so is in no task of its scope: then the name is that of the scope.
+// snapshot describes an abandoned call by the task that abandoned it. If c.task is nil,
+// because a body without a task around it has abandoned the call, Name is that of the
+// scope.
 func (c *call) snapshot(scope, stack string) TaskSnapshot {
 	shot := TaskSnapshot{Scope: c.scope.id, Name: c.scope.Name(), Path: scope}
 	if t := c.task; t != nil {
@@ -140,15 +141,15 @@ func (c *call) snapshot(scope, stack string) TaskSnapshot {
 	return shot
 }
 
-// String draws the tree, a line for each scope and task.
+// String returns the tree as text, with one line per scope and task.
 func (shot Snapshot) String() string {
 	var b strings.Builder
 	shot.draw(&b, "", "")
 	return b.String()
 }
 
-// draw writes the scope with the branch that leads to it, and what is below it
-// with the stem that goes past it.
+// draw writes the line of the scope, prefixed by branch, and the lines of its tasks and
+// scopes, prefixed by stem.
 func (shot Snapshot) draw(b *strings.Builder, branch, stem string) {
 	fmt.Fprintf(b, "%s%s (%v, %s", branch, shot.Name, shot.State, brief(shot.Age))
 	if !shot.Deadline.IsZero() {
@@ -184,7 +185,8 @@ func (shot Snapshot) draw(b *strings.Builder, branch, stem string) {
 	}
 }
 
-// String returns the task's name and what there is to say of it.
+// String returns a line with the name, the state, the age and the properties of the task
+// that differ from the default.
 func (t TaskSnapshot) String() string {
 	notes := []string{t.State, brief(t.Age)}
 	if t.Master {

@@ -7,23 +7,22 @@ import (
 	"time"
 )
 
-// From the call of Spawn, Async or Start to the moment in which a task is accepted. How an
-// accepted task gets a goroutine is in workers.go.
+// Spawn, TrySpawn, Async and Start, up to the acceptance of the task. For what comes next
+// see workers.go.
 
-// Spawn runs fn as a task of the scope, as if by a go statement: it starts
-// without waiting for any other task, on a goroutine that short tasks share
-// (see [Dedicated] for code that needs one to itself). ctx of fn is done when
-// the scope, or the task alone, is canceled.
+// Spawn runs fn as a task of the scope, like a go statement: fn does not wait for another
+// task to end. Short tasks may run one after the other on the same goroutine; see
+// [Dedicated]. ctx is the context of the task: it is done when the scope or the task is
+// canceled, and when fn has returned.
 //
-// The error of fn is the scope's: unless options say otherwise it cancels the
-// scope and becomes its outcome. The returned handle may be ignored. Spawn may
-// be called from anywhere, tasks of the scope included.
+// By default the error of fn belongs to the scope: it cancels the scope and becomes its
+// outcome. The returned Task may be ignored. Spawn may be called from any goroutine,
+// including the tasks of the scope.
 //
-// If the scope has been canceled or closed, fn is not run: the task that Spawn
-// returns is done, and its error is [ErrRefused] with the cause. Where fn
-// would release something, use [Scope.TrySpawn]. In a scope with a [Limit],
-// Spawn blocks until there is a slot or the scope is canceled. It panics if fn
-// is nil.
+// If the scope has been canceled, fn is not called: Spawn returns a task that has ended,
+// with an error that wraps [ErrRefused] and the cause. If fn would release a resource,
+// use [Scope.TrySpawn]. In a scope with a [Limit], Spawn of an awaited task blocks until
+// it has a slot or the scope is canceled. Spawn panics if fn or an option is nil.
 func (s *Scope) Spawn(fn func(ctx context.Context) error, opts ...TaskOption) *Task {
 	s.check("Spawn")
 	mustHaveFunc("Spawn", fn != nil, "the function that the task is to run")
@@ -33,10 +32,9 @@ func (s *Scope) Spawn(fn func(ctx context.Context) error, opts ...TaskOption) *T
 	return t
 }
 
-// TrySpawn is Spawn for callers that must know whether fn runs: it returns false, and
-// does not run fn, if the scope has been canceled or its [Limit] is reached. It does not
-// block. The task that it then returns is done, with an error that wraps [ErrRefused]
-// and says why.
+// TrySpawn is like [Scope.Spawn], but never blocks and reports whether fn will run. If
+// the scope has been canceled, or its [Limit] is reached, TrySpawn does not run fn, and
+// returns false and a task that has ended with an error that wraps [ErrRefused].
 func (s *Scope) TrySpawn(fn func(ctx context.Context) error, opts ...TaskOption) (*Task, bool) {
 	s.check("TrySpawn")
 	mustHaveFunc("TrySpawn", fn != nil, "the function that the task is to run")
@@ -48,7 +46,7 @@ func (s *Scope) TrySpawn(fn func(ctx context.Context) error, opts ...TaskOption)
 
 func (t *Task) configure(call string, opts []TaskOption) {
 	if len(opts) == 0 && t.flags&forAwait == 0 {
-		return // it belongs to the scope
+		return // t.owner is ownScope, the zero value
 	}
 	for _, o := range opts {
 		mustHaveOption(call, o != nil)
@@ -57,8 +55,8 @@ func (t *Task) configure(call string, opts []TaskOption) {
 	t.settleOwner()
 }
 
-// accept takes a new task in and has it started, or refuses it. In a full scope
-// it blocks, if block is set, until there is a slot.
+// accept adds t to the scope and has it started, or refuses it, and reports which. If no
+// slot is free it waits for one if block is set, and refuses t otherwise.
 func (s *Scope) accept(t *Task, block bool) bool {
 	s.lock()
 	full := s.state < Canceling && s.needsSlotLocked(t) && !s.takeSlotLocked(t, block)
@@ -72,7 +70,7 @@ func (s *Scope) accept(t *Task, block bool) bool {
 	s.reserveLocked(t)
 	if s.watched {
 		s.mu.Unlock()
-		s.emit(TaskSpawned, t, nil) // before it can start; it counts as live, so the scope stays open
+		s.emit(TaskSpawned, t, nil) // before the task can start; it is counted in live, so the scope cannot close
 		s.mu.Lock()
 	}
 	launch := s.enqueueLocked(t)
@@ -81,12 +79,10 @@ func (s *Scope) accept(t *Task, block bool) bool {
 	return true
 }
 
-// reserveLocked is the moment in which a task is accepted: from here on it
-// counts as live.
+// reserveLocked accepts t: it gets an ID and is counted in live.
 //
-// Reading the clock is a fifth of what a short task costs. While tasks are
-// waiting to start, as in a crowd, it is read for one in sixteen: that is exact
-// enough for ages.
+// Reading the clock is a fifth of the cost of a short task. While tasks wait in the queue
+// it is read for every sixteenth task only, which is exact enough for TaskSnapshot.Age.
 func (s *Scope) reserveLocked(t *Task) {
 	s.lastTask++
 	t.id = s.lastTask
@@ -105,7 +101,8 @@ func (s *Scope) reserveLocked(t *Task) {
 	}
 }
 
-// scheduleLocked notes what the options of a task ask of the clock.
+// scheduleLocked computes the deadline of a task from its Timeout, and updates the
+// shortest CancelTimeout.
 func (s *Scope) scheduleLocked(x *taskExt) {
 	if x.timeout > 0 {
 		x.deadline = time.Now().Add(x.timeout)
@@ -124,11 +121,11 @@ func (t *Task) refuse(limit int) {
 	t.scope.mu.Lock()
 	defer t.scope.mu.Unlock()
 	t.ownExt().err = err
-	t.set(received) // by the caller of Spawn
+	t.set(received) // the caller of Spawn has the handle
 	t.finishLocked()
 }
 
-// refusal is ErrRefused with the cause of the end of s.
+// refusal returns ErrRefused, with the cause if s is canceled.
 func refusal(s *Scope) error {
 	if e := s.ended(); e != nil {
 		return fmt.Errorf("%w: %w", ErrRefused, e.Cause())
@@ -139,18 +136,18 @@ func refusal(s *Scope) error {
 // A Future is the result of a function that runs as a task: see [Async].
 type Future[T any] struct {
 	task  Task
-	ext   taskExt // of task: most futures need one, and so it costs no allocation
-	value T       // written by the task, read after its end
+	ext   taskExt // the taskExt of task, here to save an allocation
+	value T       // written by the task; read after hasEnded is set
 }
 
-// Async runs fn as a task of s, as [Scope.Spawn] does, and returns its result to
-// whoever awaits it.
+// Async runs fn as a task of s, like [Scope.Spawn], and returns a [Future] for its
+// result. It panics if s, fn or an option is nil.
 //
-// The error of fn belongs to whoever awaits: it does not cancel the scope,
-// unless Bubble(true) is given. If fn fails, and nobody has received the error
-// by the time the end of the scope is decided, it joins the outcome. A failure
-// after that which nobody receives is logged at WARN. A scope keeps at most 16 such
-// errors for whoever comes; when there are more, the oldest is logged at once.
+// The error of fn belongs to the caller of [Future.Await], [Task.Wait] or [Task.Err]. It
+// does not cancel the scope unless Bubble(true) is set. If none of them has returned the
+// error when the scope is canceled, it is added to the outcome. A failure after that is
+// logged at WARN when the scope closes, if none of them has returned it. A scope stores
+// at most 16 such errors; if there are more, the oldest is logged at once and dropped.
 func Async[T any](s *Scope, fn func(ctx context.Context) (T, error), opts ...TaskOption) *Future[T] {
 	s.check("Async")
 	mustHaveFunc("Async", fn != nil, "the function whose result is wanted")
@@ -160,7 +157,8 @@ func Async[T any](s *Scope, fn func(ctx context.Context) (T, error), opts ...Tas
 	return f
 }
 
-// newFuture makes a future whose task is yet to be accepted. pc is the code of fn.
+// newFuture returns a future whose task is not yet accepted. pc is the entry address of
+// the user's function, set are flags beyond the default.
 func newFuture[T any](s *Scope, pc uintptr, set flags, fn func(context.Context) (T, error)) *Future[T] {
 	f := &Future[T]{}
 	t := &f.task
@@ -174,10 +172,12 @@ func newFuture[T any](s *Scope, pc uintptr, set flags, fn func(context.Context) 
 	return f
 }
 
-// Await waits until the function has ended and returns what it returned: the error
-// as it is, without the name of the task. If ctx ends first it returns the cause of
-// that, and the task is not touched. It may be called any number of times, from any
-// number of goroutines.
+// Await waits until the task has ended and returns the value of the function and the
+// error as [Task.Wait] returns it, not wrapped in a [*TaskError]. If ctx is done first,
+// Await returns the zero value and the cause of ctx, and does not cancel the task. If the
+// task was refused or given up, it returns the zero value and an error that wraps
+// [ErrRefused], or a [*StuckError]. Await may be called any number of times and by
+// several goroutines at once. It panics if ctx is nil.
 func (f *Future[T]) Await(ctx context.Context) (T, error) {
 	mustHaveContext("Await", ctx)
 	ended, err := f.task.wait(ctx)
@@ -188,25 +188,27 @@ func (f *Future[T]) Await(ctx context.Context) (T, error) {
 	return f.value, err
 }
 
-// Task returns the task that computes the result.
+// Task returns the task that runs the function.
 func (f *Future[T]) Task() *Task { return &f.task }
 
-// A starting is what Start waits for besides the end of the task.
+// A starting is the part of a call of Start that its task shares.
 type starting struct {
-	caller context.Context // of the caller of Start
-	ready  signal          // isReady of the task
+	caller context.Context // the ctx argument of Start
+	ready  signal          // closed when isReady is set and observers have been told
 }
 
-// Start spawns fn and returns when fn has called ready, with the task running
-// on; a second call of ready has no effect. From then on the task is as one of
-// [Scope.Spawn].
+// Start spawns fn and returns its task when fn has called ready; fn keeps running. From
+// then on the task is like a task of [Scope.Spawn]. ready may be called from any
+// goroutine; calls after the first do nothing.
 //
-// If fn returns before that, Start returns its error, or [ErrNotReady], and the
-// scope is not touched. If ctx ends before that, the task is canceled and
-// joined, and Start returns the cause. Where Start returns an error the task is
-// nil. It panics if fn is nil.
+// If fn returns before it calls ready, Start returns a nil task and the error of fn, or
+// [ErrNotReady] if that is nil; the error does not cancel the scope. If ctx is done
+// before fn calls ready, Start cancels the task, waits for it, and returns nil and the
+// cause of ctx, joined with the error of fn if fn failed. If ctx is done at the call, or
+// the scope has been canceled, fn is not called, and Start returns nil and the cause of
+// ctx or an error that wraps [ErrRefused]. It panics if ctx, fn or an option is nil.
 //
-// The idea is Trio's nursery.start.
+// The idea is from Trio's nursery.start.
 func (s *Scope) Start(ctx context.Context, fn func(ctx context.Context, ready func()) error, opts ...TaskOption) (*Task, error) {
 	s.check("Start")
 	mustHaveFunc("Start", fn != nil, "the function that is to call ready")
@@ -250,8 +252,8 @@ func (s *Scope) Start(ctx context.Context, fn func(ctx context.Context, ready fu
 	}
 }
 
-// leaveStart records that the caller of Start leaves because its context has ended:
-// unless the task is ready or has ended already, ready has no effect from now on.
+// leaveStart makes ready have no effect from now on, because the ctx of Start is done. It
+// reports false if the task is ready or has ended already.
 func (t *Task) leaveStart() bool {
 	t.scope.mu.Lock()
 	defer t.scope.mu.Unlock()
@@ -291,7 +293,7 @@ func (t *Task) startResult(ctx context.Context) (*Task, error) {
 	}
 }
 
-// ready is what the function of Start calls.
+// ready is passed to the function of Start.
 func (t *Task) ready() {
 	s := t.scope
 	s.mu.Lock()
@@ -300,7 +302,7 @@ func (t *Task) ready() {
 		return
 	}
 	t.set(isReady)
-	s.live++ // until observers have been told
+	s.live++ // keeps the scope from closing until observers have been told
 	s.mu.Unlock()
 	s.emit(TaskReady, t, nil)
 	s.mu.Lock()

@@ -5,30 +5,33 @@ import (
 	"slices"
 )
 
-// A State is where a [Scope] is in its life. It only ever moves forward.
+// A State is the state of a [Scope]. It never goes back to an earlier one.
 type State uint8
 
 const (
-	// Open: the scope accepts tasks and forks and does not end by itself.
+	// Open: the scope accepts tasks and forks, and is not canceled for being empty.
 	Open State = iota
-	// Finalizing: it still accepts, and ends when nothing awaited is left.
+	// Finalizing: the scope accepts tasks and forks, and is canceled when no awaited
+	// task, no fork and no body is left.
 	Finalizing
-	// Canceling: its contexts are done, it refuses, and waits for what still runs.
+	// Canceling: the contexts are done, the scope refuses tasks and forks, and waits for
+	// those that are still running.
 	Canceling
-	// Closed: everything in it has ended.
+	// Closed: all tasks, except those given up, have ended, and the forks and scopes
+	// opened by New below are closed.
 	Closed
 )
 
-// An input is what can happen to a scope as a whole.
+// An input is an event that may change the state of a scope.
 type input uint8
 
 const (
-	inFinalize input = iota // Finalize was called, or the body of Run has returned
-	inCancel                // something ended the scope: see CancelKind
-	inDrained               // nothing is left in it
+	inFinalize input = iota // Finalize, Wait or Shutdown was called, or the body of Run has returned
+	inCancel                // the scope was canceled: see CancelKind
+	inDrained               // live and starting are 0
 )
 
-// next is the life of a scope. docs/states.md is made from it.
+// next is the transition table of a scope. docs/states.md is generated from it.
 var next = [...][3]State{
 	//           inFinalize  inCancel   inDrained
 	Open:       {Finalizing, Canceling, Open},
@@ -45,22 +48,22 @@ var (
 // String returns "open", "finalizing", "canceling" or "closed".
 func (s State) String() string { return nameOf(stateNames[:], s, "State") }
 
-// MarshalText makes a State its name in JSON.
+// MarshalText returns the name, as [State.String] does.
 func (s State) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
-// UnmarshalText reads the name back.
+// UnmarshalText is the inverse of MarshalText. It returns an error for an unknown name.
 func (s *State) UnmarshalText(text []byte) error { return named(stateNames[:], s, text, "State") }
 
-// A TaskState is where a [Task] is in its life.
+// A TaskState is the state of a [Task].
 type TaskState uint8
 
 const (
-	Queued        TaskState = iota // accepted, and its function has not been called
-	Running                        // its function runs
-	TaskCanceling                  // its context is done, and its function has not returned
-	Ended                          // its function has returned, or was never called: the task was refused
-	GivenUp                        // it has not ended within its [CancelTimeout], and still runs
-	Abandoned                      // its function has returned, but a call of [Blocking] that it made still runs
+	Queued        TaskState = iota // the task is accepted, and no goroutine has taken it yet
+	Running                        // its function is running
+	TaskCanceling                  // its context is done, and its function is still running
+	Ended                          // its function has returned, or the task was refused
+	GivenUp                        // its [CancelTimeout] has passed, and its function is still running
+	Abandoned                      // its function has returned, and a call of [Blocking] that it made is still running
 )
 
 var taskStateNames = [...]string{"queued", "running", "canceling", "ended", "given up", "abandoned"}
@@ -68,10 +71,10 @@ var taskStateNames = [...]string{"queued", "running", "canceling", "ended", "giv
 // String returns "queued", "running", "canceling", "ended", "given up" or "abandoned".
 func (s TaskState) String() string { return nameOf(taskStateNames[:], s, "TaskState") }
 
-// MarshalText makes a TaskState its name in JSON.
+// MarshalText returns the name, as [TaskState.String] does.
 func (s TaskState) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
-// UnmarshalText reads the name back.
+// UnmarshalText is the inverse of MarshalText. It returns an error for an unknown name.
 func (s *TaskState) UnmarshalText(text []byte) error {
 	return named(taskStateNames[:], s, text, "TaskState")
 }

@@ -8,23 +8,22 @@ import (
 	"sync"
 )
 
-// AsCompleted calls fn for every item of in (of a slice: slices.Values(items)), at
-// once or as many at a time as opts limit, and yields what fn returns, in the order
-// in which the calls end. The error of an item is yielded with it, as fn has returned
-// it, and cancels nothing. To leave the loop cancels the rest, and waits for it; its
-// errors are dropped.
+// AsCompleted calls fn for every item of in, concurrently, and yields the results of the
+// calls in the order in which they return. For a slice, use slices.Values. A [Limit] in
+// opts limits the number of calls at once. An error of fn is yielded unchanged, and does
+// not cancel other calls. When the loop is left, the calls that are running are canceled
+// and waited for; their errors are logged at DEBUG and dropped.
 //
-// Everything runs within the loop: nothing before it, and nothing of it is left
-// after it. A result that the loop has not taken keeps its place under the limit. If the
-// scope itself ends before all items have, by ctx or a [Timeout], say, its outcome is
-// yielded last, with a zero value: it is an [*Error], and so it can be told from the
-// error of an item. A panic of fn, or of the loop's body, continues when the rest has
-// ended.
+// No goroutine is started before the loop, and none is left after it. A result that has
+// not been yielded still counts for the limit. If the scope is canceled before all calls
+// have returned, by ctx or a [Timeout] for example, its outcome is yielded last, with a
+// zero value. It is always an [*Error]. A panic of fn or of the loop body continues when
+// all calls have returned.
 //
-// in runs on a goroutine of its own, and is not pulled further than the limit
-// allows, without one as fast as it goes; fn is not called for an item that comes as
-// the loop is left. An in that blocks should end with ctx, or leaving the loop has
-// to wait for it. It panics if in or fn is nil.
+// in runs on a goroutine of its own. An item is pulled when fn can be called for it, so
+// without a limit all items are pulled at once. fn is not called for an item that is
+// pulled while the loop is being left. If in blocks, it should end when ctx is done: the
+// loop waits for it. AsCompleted panics if ctx, in, fn or an option is nil.
 func AsCompleted[In, Out any](ctx context.Context, in iter.Seq[In], fn func(context.Context, In) (Out, error), opts ...ScopeOption) iter.Seq2[Out, error] {
 	mustBeFeedable("AsCompleted", ctx, in != nil, fn != nil, opts)
 	return func(yield func(Out, error) bool) {
@@ -40,8 +39,8 @@ func AsCompleted[In, Out any](ctx context.Context, in iter.Seq[In], fn func(cont
 	}
 }
 
-// spawnFeeder spawns the task that pulls the items and spawns a task for each. It takes no
-// slot under the limit, and the loop does not wait for it.
+// spawnFeeder spawns a task, not awaited and so without a slot, that pulls the items and
+// spawns a task for each.
 func spawnFeeder[In, Out any](c *consumer[Out], in iter.Seq[In], fn func(context.Context, In) (Out, error)) {
 	s, pc := c.scope, pcOf(fn)
 	feeder := &Task{scope: s, flags: bubbles}
@@ -60,22 +59,22 @@ func spawnFeeder[In, Out any](c *consumer[Out], in iter.Seq[In], fn func(context
 	s.accept(feeder, true)
 }
 
-// A consumer is the loop over what AsCompleted yields.
+// A consumer is the state of one loop over an AsCompleted.
 type consumer[Out any] struct {
 	yield   func(Out, error) bool
 	scope   *Scope
 	window  window
-	hasLeft bool // it wants no more
-	inLoop  bool // the body of the loop has not returned
+	hasLeft bool // yield has returned false: the loop was left
+	inLoop  bool // yield is being called
 
-	wake  chan struct{} // something below has changed
+	wake  chan struct{} // receives when a field below has changed
 	mu    sync.Mutex
-	ended []*Future[Out] // items that have ended and have not been taken
+	ended []*Future[Out] // items whose calls have ended, in that order, without those that were taken
 	taken int
-	total int // of the items; -1 until that is known
+	total int // number of items; -1 until in has ended
 }
 
-// add is called at the end of an item.
+// add appends f to ended. It is the OnDone of each item.
 func (c *consumer[Out]) add(f *Future[Out]) {
 	c.mu.Lock()
 	c.ended = append(c.ended, f)
@@ -93,12 +92,12 @@ func (c *consumer[Out]) setTotal(n int) {
 func (c *consumer[Out]) signal() {
 	select {
 	case c.wake <- struct{}{}:
-	default: // the loop has not yet seen the last change
+	default: // a signal is pending
 	}
 }
 
-// take returns the next item that has ended; nil if there is none, and then whether there
-// will be others.
+// take returns the next item that has ended, or nil if there is none. more is false if no
+// item is left.
 func (c *consumer[Out]) take() (f *Future[Out], more bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -111,7 +110,8 @@ func (c *consumer[Out]) take() (f *Future[Out], more bool) {
 	return f, true
 }
 
-// consume yields the results of all items, until the consumer leaves or the scope ends.
+// consume yields the results of the items until all are yielded, the loop is left, or ctx
+// is done.
 func (c *consumer[Out]) consume(ctx context.Context) {
 	for ctx.Err() == nil {
 		f, more := c.take()
@@ -127,7 +127,7 @@ func (c *consumer[Out]) consume(ctx context.Context) {
 		}
 		c.window.leave()
 		if f.task.has(givenUp) {
-			continue // the outcome of the scope names it
+			continue // it is in the StuckError of the outcome
 		}
 		c.inLoop = true
 		more = c.yield(f.value, f.task.result())
@@ -139,11 +139,11 @@ func (c *consumer[Out]) consume(ctx context.Context) {
 	}
 }
 
-// finish yields or logs the outcome of the scope, and the errors of items that the loop
-// has not taken.
+// finish is called when the scope is closed. It yields the outcome, with the errors of
+// the items that were not yielded, or logs both if the loop was left.
 func (c *consumer[Out]) finish(outcome error) {
 	first, _ := outcome.(*Error)
-	if c.inLoop { // with PanicAsError Run has made an error of the loop's own panic
+	if c.inLoop { // the loop body panicked, and PanicAsError made an error of that in Run
 		panic(first.ofTheBody())
 	}
 	if first == nil && !c.hasLeft && c.taken != c.total {
@@ -169,7 +169,7 @@ func (c *consumer[Out]) finish(outcome error) {
 	}
 }
 
-// capped is e with no more than maxKept errors in Others: the rest is counted.
+// capped moves all but maxKept errors of e.Others into the count e.More, and returns e.
 func capped(e *Error) *Error {
 	if more := len(e.Others) - maxKept; more > 0 {
 		e.Others, e.More = e.Others[:maxKept], e.More+more

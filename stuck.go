@@ -10,20 +10,20 @@ import (
 	"github.com/traigo/traigo/internal/stackdump"
 )
 
-// Tasks that do not end after they were canceled. A scope waits for them. With a
-// CancelTimeout it gives them up when that has passed, and says so in its outcome;
-// without one it says so in the log.
+// Tasks that do not end after they were canceled (stragglers). A scope waits for them and
+// logs a warning. If a CancelTimeout is set and has passed, the scope gives the task up:
+// it no longer waits for the task, and adds a StuckError to its outcome.
 //
-// A task that was given up stays in the list of its scope until its function returns,
-// and a call that was abandoned likewise: so both are seen in snapshots. They count no
-// more. A scope that has closed with some of them left lingers: its parent lists it, for
-// snapshots only, until the last of them has ended.
+// A task that was given up stays in the list of its scope until its function returns, so
+// that snapshots show it, and so does an abandoned call of Blocking. Neither is counted
+// in live. A closed scope that still has such tasks or calls lingers: its parent keeps it
+// in the list of children, for snapshots only, until the last of them has ended.
 
-// stragglers is what a scope knows of canceled tasks that still run, and of when to look
-// at them again.
+// stragglers holds what a scope needs to warn of canceled tasks that are still running,
+// and to give them up.
 type stragglers struct {
-	leastPatience time.Duration // the shortest CancelTimeout of any task
-	endedAt       time.Time     // about when the scope was canceled
+	leastPatience time.Duration // the shortest CancelTimeout that any task set for itself; 0 for none
+	endedAt       time.Time     // when watchStragglers was first called after the scope was canceled
 	reaper        *time.Timer   // calls reap
 	reapAt        time.Time     // when
 	bodyWarned    bool          // that the body takes long has been logged
@@ -33,15 +33,17 @@ type stragglers struct {
 	calls         []*call       // of Blocking, abandoned
 }
 
-// maxStuck is how many stuck tasks a scope names; of more it keeps the count.
+// maxStuck is the maximum number of tasks in a StuckError. The rest is counted.
 const maxStuck = 1000
 
-// isEmptyLocked reports whether nothing of the scope is left to be seen.
+// isEmptyLocked reports whether a snapshot of the scope would show no task, call or scope
+// below.
 func (s *Scope) isEmptyLocked() bool {
 	return s.first == nil && s.children == nil && len(s.ext.calls) == 0
 }
 
-// patience is how long t is waited for once it has been canceled; 0 is for ever.
+// patience returns the CancelTimeout that applies to t; 0 means none. It is unrelated to
+// the constant of the same name.
 func (t *Task) patience() time.Duration {
 	if x := t.ext.Load(); x != nil && x.hasCancelTimeout {
 		return x.cancelTimeout
@@ -49,7 +51,8 @@ func (t *Task) patience() time.Duration {
 	return t.scope.settings.cancelTimeout
 }
 
-// watchStragglers sets the reaper's clock when something has been canceled.
+// watchStragglers sets the timer for reap. It is called after the scope, or a task alone,
+// was canceled.
 func (s *Scope) watchStragglers() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -69,8 +72,9 @@ func (s *Scope) watchStragglers() {
 	s.wakeReaperLocked(now.Add(wait))
 }
 
-// watchForks has the reaper look at a scope that is finalizing and waits for
-// nothing but forks: one that nobody finalizes keeps it for ever.
+// watchForks sets the timer for reap, which calls warnOfForks. It is called when a
+// finalizing scope waits only for forks: a fork that is never finalized would keep it
+// from ending.
 func (s *Scope) watchForks() {
 	_, work := s.idleForks()
 	s.mu.Lock()
@@ -142,7 +146,7 @@ func (s *Scope) idleForks() (paths []string, work uint64) {
 	return paths, work
 }
 
-// wakeReaperLocked makes sure that the reaper looks at the tasks by then.
+// wakeReaperLocked sets the timer for reap to at, unless it is set to an earlier time.
 func (s *Scope) wakeReaperLocked(at time.Time) {
 	x := s.ownExtLocked()
 	if !x.reapAt.IsZero() && !at.Before(x.reapAt) {
@@ -155,7 +159,8 @@ func (s *Scope) wakeReaperLocked(at time.Time) {
 	x.reaper = time.AfterFunc(time.Until(at), s.reap)
 }
 
-// reap gives up the tasks whose time is over and warns of those that take long.
+// reap is called by the timer. It gives up the tasks whose CancelTimeout has passed, logs
+// the others that have been canceled for patience, and sets the timer again.
 func (s *Scope) reap() {
 	now := time.Now()
 	s.warnOfForks(now)
@@ -172,7 +177,8 @@ func (s *Scope) reap() {
 		}
 		below := len(waiting) < len(late) && s.dueBelow(now)
 		s.mu.Lock()
-		// Once more: a Run may have returned meanwhile, which gives its task more time.
+		// Computed again: a Run may have returned while mu was released, and then its
+		// task has more time.
 		late, slow, slowBody, again = s.stragglersLocked(now)
 		late = slices.DeleteFunc(late, func(t *Task) bool { return slices.Contains(waiting, t) })
 		if below {
@@ -190,7 +196,7 @@ func (s *Scope) reap() {
 		t.set(warned)
 	}
 	s.ownExtLocked().bodyWarned = s.ext.bodyWarned || slowBody
-	s.live++ // the scope stays open while stacks are looked for
+	s.live++ // keeps the scope from closing while mu is released
 	s.mu.Unlock()
 
 	stacks := findStacks(stackdump.All())
@@ -211,12 +217,12 @@ func (s *Scope) reap() {
 	s.settle()
 }
 
-// lookAgain is when a task is looked at again that is due, while a task below it is due
-// as well.
+// lookAgain is how long reap waits before it considers a task again that is due, but must
+// not be given up yet.
 const lookAgain = 10 * time.Millisecond
 
-// dueBelow reports whether a scope below s is about to give tasks up: it comes
-// first, for a task of s may be waiting for nothing but that.
+// dueBelow reports whether a scope below s has tasks to give up. They are given up first,
+// since a task of s may only be waiting for that scope.
 func (s *Scope) dueBelow(now time.Time) bool {
 	for _, c := range s.below() {
 		c.mu.Lock()
@@ -289,7 +295,8 @@ func (s *Scope) restartPatience(c *Scope) {
 	}
 }
 
-// canceledAtLocked is when t was canceled, alone or with the scope; zero if it was not.
+// canceledAtLocked returns when t was canceled, alone or with the scope, or when its
+// CancelTimeout was restarted. It returns the zero time if t is not canceled.
 func (s *Scope) canceledAtLocked(t *Task) time.Time {
 	if x := t.ext.Load(); x != nil && !x.endedAt.IsZero() {
 		return x.endedAt
@@ -297,8 +304,8 @@ func (s *Scope) canceledAtLocked(t *Task) time.Time {
 	return s.ext.endedAt
 }
 
-// stragglersLocked sorts the canceled tasks that still run: those to give up,
-// those to warn of, and when to look again.
+// stragglersLocked returns the canceled tasks to give up (late) and to warn of (slow),
+// whether to warn of the body, and when to look again, or the zero time.
 func (s *Scope) stragglersLocked(now time.Time) (late, slow []*Task, slowBody bool, again time.Time) {
 	due := func(at time.Time) bool {
 		if !at.After(now) {
@@ -314,7 +321,7 @@ func (s *Scope) stragglersLocked(now time.Time) (late, slow []*Task, slowBody bo
 		switch {
 		case since.IsZero() || t.has(hasEnded|givenUp):
 		case !t.started:
-			due(now.Add(max(wait, lookAgain))) // the machine is busy: it has not had its chance
+			due(now.Add(max(wait, lookAgain))) // a task that has not started is not given up
 		case wait > 0 && due(since.Add(wait)):
 			late = append(late, t)
 		case !t.has(warned) && due(since.Add(patience)):
@@ -325,9 +332,10 @@ func (s *Scope) stragglersLocked(now time.Time) (late, slow []*Task, slowBody bo
 	return late, slow, slowBody, again
 }
 
-// giveUp lets the scope go on without t, unless t has ended after all. What
-// would have followed from the end of t follows now: a task that has run out of
-// its own time has failed, its error goes to its owner, and a master is a master.
+// giveUp makes the scope stop waiting for t, unless t has ended meanwhile. It has the
+// effects of the end of t: if the Timeout of t has expired, t has failed with that, and
+// the error goes to its owner; if t is a master, the scope is canceled; the slot is
+// released.
 func (s *Scope) giveUp(t *Task, stuck StuckTask) {
 	stuckErr := &StuckError{Tasks: []StuckTask{stuck}}
 	var f fate
@@ -354,9 +362,9 @@ func (s *Scope) giveUp(t *Task, stuck StuckTask) {
 		s.endLocked(reason{kind: MasterEnded, task: t})
 	}
 	s.ownExtLocked().gaveUp.closeLocked()
-	s.ext.gaveUp = nil // the next is for the next
+	s.ext.gaveUp = nil // a closed signal is used once
 	s.releaseSlotLocked(t)
-	s.mu.Unlock() // reap settles, when observers have been told
+	s.mu.Unlock() // no settle: reap holds a count in live and settles after observers have been told
 
 	if isAlone {
 		s.log(slog.LevelWarn, "a task that was canceled has not ended and is given up", t, nil)
@@ -378,8 +386,8 @@ func (s *Scope) keepStuckLocked(stuck StuckTask) {
 	}
 }
 
-// callBackApart calls OnDone of a task that was given up on a goroutine of its own, for
-// which the scope waits: the callback may call runtime.Goexit.
+// callBackApart calls OnDone of a task that was given up, on a new goroutine, since the
+// function may call runtime.Goexit. The scope waits for that goroutine.
 func (s *Scope) callBackApart(t *Task, err error) {
 	s.mu.Lock()
 	s.live++
@@ -394,8 +402,8 @@ func (s *Scope) callBackApart(t *Task, err error) {
 	}()
 }
 
-// The methods by whose frames a stack is told to be that of a task, of a body, or of a
-// call of Blocking.
+// The frames by which the stack of a task, of a body, or of a call of Blocking is
+// recognized in a dump. They must name Task.call, Scope.callBody and call.run.
 const (
 	taskFrame = "traigo.(*Task).call("
 	bodyFrame = "traigo.(*Scope).callBody("
@@ -406,10 +414,11 @@ func findStacks(dump []byte) stackdump.Stacks {
 	return stackdump.Find(dump, taskFrame, bodyFrame, callFrame)
 }
 
-// ownStack is the stack of the calling goroutine.
+// ownStack returns the stack of the calling goroutine.
 func ownStack() stackdump.Stacks { return findStacks(stackdump.Own()) }
 
-// taskIn returns the first task of s, or below s, that is on one of these stacks.
+// taskIn returns a task of s, or of a scope below, whose frame is in stacks; nil if there
+// is none.
 func (s *Scope) taskIn(stacks stackdump.Stacks) *Task {
 	if len(stacks) == 0 {
 		return nil
@@ -430,8 +439,8 @@ func (s *Scope) taskIn(stacks stackdump.Stacks) *Task {
 	return t
 }
 
-// partIn names the part of s, a body or a task of it or of a scope below, that is on one
-// of these stacks; "" if there is none.
+// partIn describes the body or task of s, or of a scope below, whose frame is in stacks;
+// "" if there is none.
 func (s *Scope) partIn(stacks stackdump.Stacks) string {
 	if stacks.Of(s) != "" {
 		return fmt.Sprintf("the body of %q", s.Path())

@@ -11,35 +11,36 @@ import (
 	"time"
 )
 
-// A Task is one function running in a [Scope]: the handle that Spawn returns.
-// It may be ignored; the scope waits for the function in any case. All methods may
-// be called from any goroutine; they panic on a nil *Task, which is what
-// [CurrentTask] returns where there is none.
+// A Task is a function that runs in a [Scope]. [Scope.Spawn] returns it as a handle; a
+// caller that does not need the handle may ignore it. All methods may be called from any
+// goroutine. They panic on the zero Task and on a nil *Task, which is what [CurrentTask]
+// returns for a context without a task.
 type Task struct {
-	// A Task is small because most tasks are short: to allocate and to collect one
-	// is half of what such a task costs. What only some tasks need is in ext.
+	// A Task is kept small, since allocating and collecting it is half the cost of a
+	// short task. Fields that few tasks need are in taskExt.
 
-	// Set at spawn, then read-only.
+	// Set before the task is accepted; read-only afterwards.
 	scope   *Scope
 	fn      func(context.Context) error
 	name    *nameOption // nil: the name of the function
 	id      uint64      // 0 if the task was refused
-	spawned stamp       // when
+	spawned stamp       // when it was accepted; approximate: see reserveLocked
 	flags   flags
 	owner   owner
 
-	started bool // a goroutine has taken it to run fn. Under scope.mu
+	started bool // a goroutine has taken the task from the queue; protected by scope.mu
 
-	// Written under scope.mu, read without it.
+	// Written with scope.mu held, read without.
 	bits atomic.Uint32
 	ext  atomic.Pointer[taskExt]
 
-	// Under scope.mu.
+	// Protected by scope.mu.
 	prev, next *Task         // in the list of the scope
-	ctxDone    chan struct{} // Done of the task's context; made when somebody asks for it
+	ctxDone    chan struct{} // the channel of the context's Done; nil until Done is called
 }
 
-// flags are what the options of Spawn have fixed.
+// flags are the properties of a task that its options and the function that spawned it
+// determine. For the owner of the error see owner.
 type flags uint16
 
 const (
@@ -48,11 +49,11 @@ const (
 	master
 	awaited
 	dedicated
-	forAwait // of Async: the error belongs to whoever awaits
-	forStart // of Start: until ready is called the error belongs to the caller
+	forAwait // spawned by Async
+	forStart // spawned by Start: until ready is called, Start returns the error
 )
 
-// Bits are what has happened to a task. Each is set once, unless it says otherwise.
+// The bits of a task record its history. A bit is never cleared, except hasSlot.
 const (
 	introduced      uint32 = 1 << iota // observers were told that it starts
 	hasEnded                           // the result stands
@@ -72,14 +73,14 @@ func (t *Task) has(bit uint32) bool { return t.bits.Load()&bit != 0 }
 func (t *Task) set(bit uint32)      { t.bits.Or(bit) }
 func (t *Task) clear(bit uint32)    { t.bits.And(^bit) }
 
-// taskExt is what few tasks have: those that fail, that somebody waits for, from whose
-// context another was derived, or that were spawned with rare options.
+// taskExt holds the fields that few tasks need: tasks that fail, that a caller waits for,
+// whose context has derived contexts, or that have rare options.
 type taskExt struct {
-	// Set at spawn, then read-only.
-	pc               uintptr         // code of the user's function, where fn wraps it
-	nth              int             // of a join: its place among the functions or items, from 1
-	values           context.Context // of Values
-	admitBefore      context.Context // of AdmitBefore
+	// Set before the task is accepted; read-only afterwards.
+	pc               uintptr         // entry address of the user's function, if fn is a wrapper around it
+	nth              int             // index of the function or item in a join, counted from 1; 0 outside of joins
+	values           context.Context // set by Values
+	admitBefore      context.Context // set by AdmitBefore
 	onDone           func(error)
 	timeout          time.Duration
 	deadline         time.Time // set when the task is accepted
@@ -87,25 +88,26 @@ type taskExt struct {
 	hasCancelTimeout bool
 	start            *starting
 
-	// Written under scope.mu before hasEnded is set, read after it.
+	// Written with scope.mu held, before hasEnded is set; read after it is set.
 	err error
 
-	// The ending of this task alone: by its Cancel, by its Timeout, or, where somebody
-	// asks after the task has ended, by its own end. Set once under scope.mu, read
-	// without it.
+	// Why this task alone was canceled: by Cancel or by its Timeout. For a task that
+	// ended uncanceled, an ending of kind Completed, made on demand. Set once, with
+	// scope.mu held; read without.
 	over atomic.Pointer[ending]
 
-	// Under scope.mu.
-	hooks     *hook         // what the end of the task's context calls
-	done      chan struct{} // Done of the task; made when somebody asks for it
-	waiters   int32         // callers of Wait and Await
-	abandoned int32         // calls of Blocking that it has abandoned and that still run
+	// Protected by scope.mu.
+	hooks     *hook         // functions to call, and scopes to cancel, when the context is done
+	done      chan struct{} // the channel of Task.Done; nil until a caller needs it
+	waiters   int32         // how many callers are in Wait or Await
+	abandoned int32         // how many calls of Blocking the task has abandoned that are still running
 	timer     *time.Timer
 	endedAt   time.Time // when it was canceled alone, or when a Run that it then waited in has returned
 	stuck     error     // set when the task is given up: a *StuckError, with a TimeoutError of its own if that came first
 }
 
-// ownExt returns t's extension, allocating it. Before spawn: no lock. After: scope.mu.
+// ownExt returns t.ext, which it allocates if it is nil. Once the task is accepted,
+// scope.mu must be held.
 func (t *Task) ownExt() *taskExt {
 	x := t.ext.Load()
 	if x == nil {
@@ -115,7 +117,8 @@ func (t *Task) ownExt() *taskExt {
 	return x
 }
 
-// alone returns what has ended the context of this task and of no other.
+// alone returns why the context of this task alone is done; nil if it is not, or if the
+// whole scope is canceled.
 func (t *Task) alone() *ending {
 	if x := t.ext.Load(); x != nil {
 		return x.over.Load()
@@ -123,8 +126,8 @@ func (t *Task) alone() *ending {
 	return nil
 }
 
-// ended returns what has canceled the task: it alone, or something further out; nil if
-// nothing has.
+// ended returns why the task is canceled, alone or with a scope above; nil if it is not.
+// It does not say whether the function has returned: that is hasEnded.
 func (t *Task) ended() *ending {
 	if e := t.alone(); e != nil && e.kind != Completed {
 		return e
@@ -132,10 +135,11 @@ func (t *Task) ended() *ending {
 	return t.scope.ended()
 }
 
-// contextEnded returns what has ended the context of the task: what has canceled it, or,
-// if it has ended before anything did, its own end. The answer does not change once it is
-// not nil: if the scope is yet to be told that something further out has ended, that is
-// decided here, and the effects are left to the hook that is about to be called.
+// contextEnded returns why the context of the task is done: because the task was
+// canceled, or because it ended before that. It returns nil if the context is not done.
+// Once the result is not nil it does not change. If an outer context is done and the
+// scope has not yet recorded that, contextEnded records it (s.lock); the effects are
+// applied by the hook of the outer context, which runs soon.
 func (t *Task) contextEnded() *ending {
 	s := t.scope
 	if e := t.alone(); e != nil {
@@ -158,8 +162,8 @@ func (t *Task) contextEnded() *ending {
 	return s.ending()
 }
 
-// ownEndLocked returns the ending that the end of t itself is for its context. It is
-// made when somebody asks.
+// ownEndLocked returns the ending of the context of a task that ended uncanceled. It
+// makes it on the first call.
 func (t *Task) ownEndLocked() *ending {
 	x := t.ownExt()
 	if x.over.Load() == nil {
@@ -168,10 +172,11 @@ func (t *Task) ownEndLocked() *ending {
 	return x.over.Load()
 }
 
-// Cancel ends this task alone: its context is done, with a [*Cancellation]
-// that names the task as the cause. What the task then returns because of that is no
-// failure. cause may be nil. A task that has ended, or whose scope has been canceled,
-// is left as it is. It does not wait: see [Task.Wait].
+// Cancel cancels this task alone: its context is done, and [context.Cause] returns a
+// [*Cancellation] that names the task and wraps cause, which may be nil. An error that
+// the task then returns is not a failure if it only reports the cancellation. Cancel does
+// nothing if the task has ended, has been canceled, or its scope has been canceled. It
+// does not wait; see [Task.Wait].
 func (t *Task) Cancel(cause error) {
 	t.check("Cancel")
 	t.cancelFor(reason{kind: Requested, task: t, err: cause})
@@ -190,7 +195,7 @@ func (t *Task) cancelFor(why reason) {
 	x.over.Store(e)
 	t.set(isCtxDone)
 	waiting, hooks := t.ctxDone, takeHooksLocked(&x.hooks)
-	s.live++ // until the effects have been applied
+	s.live++ // keeps the scope from closing until the effects have been applied
 	s.mu.Unlock()
 
 	if waiting != nil {
@@ -205,11 +210,11 @@ func (t *Task) cancelFor(why reason) {
 	s.settle()
 }
 
-// Wait waits until the task has ended and returns the error of its function,
-// as it was returned. If ctx ends first it returns the cause of that, and the
-// task is not touched; if the task is given up, it returns a [*StuckError]. A task that
-// waits for itself, or for one that waits for it by way of Run, gets an error at
-// once.
+// Wait waits until the task has ended and returns what [Task.Err] returns then. If ctx is
+// done first, Wait returns the cause of ctx and does not cancel the task. If the task is
+// given up, Wait returns a [*StuckError]. If the caller is the task itself, or runs in a
+// scope opened by Run that the task waits for, Wait returns an error at once. It panics
+// if ctx is nil.
 func (t *Task) Wait(ctx context.Context) error {
 	t.check("Wait")
 	mustHaveContext("Wait", ctx)
@@ -217,7 +222,8 @@ func (t *Task) Wait(ctx context.Context) error {
 	return err
 }
 
-// wait is Wait. It also reports whether the error is what the function returned.
+// wait implements Wait. ended reports whether the task has ended, so that err is its
+// result.
 func (t *Task) wait(ctx context.Context) (ended bool, err error) {
 	if t.has(hasEnded) {
 		return true, t.receive()
@@ -252,9 +258,9 @@ func (t *Task) wait(ctx context.Context) (ended bool, err error) {
 	}
 }
 
-// expect counts n more callers who wait, so that a task that ends knows that its error
-// will be received. It returns two channels: done is closed at the end of t, gaveUp
-// when some task of the scope is given up.
+// expect adds n to the number of callers that wait for t, so that a failure of t is known
+// to be received. It returns two channels: done is closed when t ends, gaveUp when any
+// task of the scope is given up; the caller then checks whether that was t.
 func (t *Task) expect(n int32) (done, gaveUp <-chan struct{}) {
 	s := t.scope
 	s.mu.Lock()
@@ -271,14 +277,16 @@ func (t *Task) expect(n int32) (done, gaveUp <-chan struct{}) {
 	return t.doneLocked(), s.ownExtLocked().gaveUp.waitLocked(false)
 }
 
-// stuckError is what a task that was given up has instead of a result.
+// stuckError returns the result of waiting for a task that was given up.
 func (t *Task) stuckError() error {
 	t.scope.mu.Lock()
 	defer t.scope.mu.Unlock()
 	return t.ownExt().stuck
 }
 
-// Done returns a channel that is closed when the task's function has returned.
+// Done returns a channel that is closed when the task has ended: its function has
+// returned, or the task was refused. For a task that was given up that is when the
+// function returns after all. Done is closed before the function of [OnDone] is called.
 func (t *Task) Done() <-chan struct{} {
 	t.check("Done")
 	t.scope.mu.Lock()
@@ -297,9 +305,11 @@ func (t *Task) doneLocked() <-chan struct{} {
 	return x.done
 }
 
-// Err returns nil before the task is done, and the error of its function after:
-// as it was returned, or a [*TimeoutError], a [*PanicError], [ErrGoexit], or
-// [ErrRefused] with the cause.
+// Err returns nil before Done is closed. Afterwards it returns the error that the
+// function returned, unchanged, with these exceptions: a [*TimeoutError], joined with the
+// error if that says more, if the Timeout of the task expired and the function returned
+// an error; a [*PanicError] if it panicked; [ErrGoexit] if it called runtime.Goexit; an
+// error that wraps [ErrRefused] if the task was refused.
 func (t *Task) Err() error {
 	t.check("Err")
 	if !t.has(hasEnded) {
@@ -308,7 +318,7 @@ func (t *Task) Err() error {
 	return t.receive()
 }
 
-// receive returns the result to a caller who asked for it.
+// receive returns the result and records that a caller has received it.
 func (t *Task) receive() error {
 	err := t.result()
 	if err != nil && t.flags&forAwait != 0 && !t.has(received) {
@@ -319,7 +329,7 @@ func (t *Task) receive() error {
 	return err
 }
 
-// result is the error of a task that has ended.
+// result returns the error of a task that has ended.
 func (t *Task) result() error {
 	if x := t.ext.Load(); x != nil {
 		return x.err
@@ -327,15 +337,15 @@ func (t *Task) result() error {
 	return nil
 }
 
-// Failed reports whether the task has ended by an error of its own, or a panic: not
-// by one that its cancellation explains. A task that was refused has not failed, for it
-// never ran. It is known when observers are told [TaskEnded].
+// Failed reports whether the task has ended with an error or a panic that is not a
+// consequence of its cancellation. It returns false before the task has ended and for a
+// task that was refused. The result is valid from the event [TaskEnded] on.
 func (t *Task) Failed() bool {
 	t.check("Failed")
 	return t.has(hasFailed)
 }
 
-// State returns where in its life the task is.
+// State returns the current state of the task.
 func (t *Task) State() TaskState {
 	t.check("State")
 	t.scope.mu.Lock()
@@ -361,9 +371,9 @@ func (t *Task) stateLocked() TaskState {
 	}
 }
 
-// Cause returns why the context of the task is done: what [context.Cause] returns
-// there. It returns nil while the context is not done, and after an end of the task
-// that no cancellation came before.
+// Cause returns why the task was canceled, as [context.Cause] returns it for the task's
+// context. It returns nil if the task is not canceled, and if it ended before it was
+// canceled.
 func (t *Task) Cause() error {
 	t.check("Cause")
 	if t.has(endedUncanceled) {
@@ -375,34 +385,34 @@ func (t *Task) Cause() error {
 	return nil
 }
 
-// TaskFlags are what the options [Bubble], [Master] and [Awaited] have fixed when a
-// task was spawned.
+// TaskFlags are the properties of a task that [Bubble], [Master] and [Awaited] set.
 type TaskFlags struct {
-	Bubble  bool // a failure of the task ends its scope
-	Master  bool // its end ends its scope
-	Awaited bool // a finalizing scope stays for it
+	Bubble  bool // a failure of the task cancels its scope
+	Master  bool // the scope is canceled when the task ends
+	Awaited bool // a finalizing scope waits for the task
 }
 
-// Flags returns what the options have fixed when the task was spawned.
+// Flags returns the properties with which the task was spawned, including defaults.
 func (t *Task) Flags() TaskFlags {
 	t.check("Flags")
 	return TaskFlags{Bubble: t.owner == ownScope, Master: t.flags&master != 0, Awaited: t.flags&awaited != 0}
 }
 
-// Scope returns the scope that the task lives in.
+// Scope returns the scope of the task.
 func (t *Task) Scope() *Scope {
 	t.check("Scope")
 	return t.scope
 }
 
-// ID returns the number of the task, unique in its scope; 0 if it was refused.
+// ID returns the number of the task, which is unique in its scope and at least 1. It is 0
+// if the task was refused.
 func (t *Task) ID() uint64 {
 	t.check("ID")
 	return t.id
 }
 
-// Name returns the name given by [Name] or [NameOf], or that of the task's function:
-// in joins with its place among the functions or items, as in "fetch[2]".
+// Name returns the name set by [Name] or [NameOf]. The default is the name of the task's
+// function. In joins an index is appended, counted from 0, as in "fetch[2]".
 func (t *Task) Name() string {
 	t.check("Name")
 	if name := t.name.String(); name != "" {
@@ -426,10 +436,10 @@ func (t *Task) Path() string {
 	return t.scope.Path() + "/" + t.Name()
 }
 
-// pcOf is where the code of a function begins.
+// pcOf returns the entry address of the function fn.
 func pcOf(fn any) uintptr { return reflect.ValueOf(fn).Pointer() }
 
-// funcName is the name of a function without its package.
+// funcName returns the name, without the package, of the function at pc.
 func funcName(pc uintptr) string {
 	f := runtime.FuncForPC(pc)
 	if f == nil {

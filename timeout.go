@@ -6,13 +6,13 @@ import (
 	"time"
 )
 
-// SetTimeout gives the scope d from now on, in place of the time it had; 0
-// removes the limit. On a scope that has ended it does nothing. It panics if d is
+// SetTimeout sets the timeout of the scope to d from now, replacing the previous one; 0
+// removes it. If the scope has been canceled, SetTimeout does nothing. It panics if d is
 // negative.
 //
-// A context that package context has derived with a deadline later than that of the scope
-// has no timer of its own: if the scope is given more time afterwards, that context still
-// ends no earlier than the scope.
+// context.WithDeadline sets no timer if the scope's deadline at that moment is earlier
+// than the new one. If SetTimeout extends the scope's timeout afterwards, the derived
+// context does not expire by itself, only with the scope.
 func (s *Scope) SetTimeout(d time.Duration) {
 	s.check("SetTimeout")
 	mustNotBeNegative("SetTimeout", d)
@@ -31,7 +31,8 @@ func (s *Scope) SetTimeout(d time.Duration) {
 	}
 }
 
-// An alarm is the clock of a scope.
+// An alarm is the timeout of a scope and its timer. It is protected by the mu of the
+// scope.
 type alarm struct {
 	timeout  time.Duration
 	deadline time.Time
@@ -173,14 +174,15 @@ func (s *Scope) timeOut(at time.Time) {
 	s.settle()
 }
 
-// Cancel scopes around a block, in Trio's sense: they limit the time of a
-// function that runs here and now. They open no Scope; the current one stays.
+// MoveOnAfter, FailAfter and Shield limit the time of a function that runs on the calling
+// goroutine. They correspond to Trio's cancel scopes, but open no Scope: Current(ctx) is
+// unchanged in the function.
 
-// MoveOnAfter calls fn with a context that expires after d, and says whether
-// it had expired when fn returned. If so, an error of fn that only says that it
-// was canceled is dropped: the caller moves on. Any other error, and an outer
-// cancellation or deadline, comes through as it is. A d of 0 has expired at
-// once. It panics if d is negative.
+// MoveOnAfter calls fn, on the calling goroutine, with a context that expires after d. It
+// reports whether the context had expired when fn returned. If so, and the error of fn
+// only reports that, err is nil; otherwise err is the error of fn. If ctx was done first,
+// or at the same instant, expired is false. If d is 0 the context has expired when fn is
+// called. MoveOnAfter panics if ctx or fn is nil or d is negative.
 func MoveOnAfter(ctx context.Context, d time.Duration, fn func(ctx context.Context) error) (expired bool, err error) {
 	b := newBlock("MoveOnAfter", ctx, d, fn)
 	e, err := b.call(fn)
@@ -193,18 +195,18 @@ func MoveOnAfter(ctx context.Context, d time.Duration, fn func(ctx context.Conte
 	return true, err
 }
 
-// FailAfter calls fn with a context that expires after d. If it has expired and
-// fn returns an error, FailAfter returns a [*TimeoutError] of its own, joined
-// with what else fn had to say. An outer cancellation or deadline comes through
-// as it is. A d of 0 has expired at once. It panics if d is negative.
+// FailAfter calls fn, on the calling goroutine, with a context that expires after d. If
+// the context has expired and fn returns an error, FailAfter returns a [*TimeoutError],
+// joined with the error of fn if that says more. If ctx was done first, or fn returns
+// nil, FailAfter returns what fn returned. If d is 0 the context has expired when fn is
+// called. FailAfter panics if ctx or fn is nil or d is negative.
 func FailAfter(ctx context.Context, d time.Duration, fn func(ctx context.Context) error) error {
 	return newBlock("FailAfter", ctx, d, fn).callOrFail(fn)
 }
 
-// Shield calls fn with a context that has the values of ctx but does not hear
-// its cancellation: for cleanup that must be done although the scope has ended.
-// It has d for that, and fails with a [*TimeoutError] like FailAfter. It panics
-// if d is negative.
+// Shield is like [FailAfter], but the context of fn is not canceled when ctx is; it has
+// the values of ctx. It is meant for cleanup that must run after the scope has been
+// canceled.
 func Shield(ctx context.Context, d time.Duration, fn func(ctx context.Context) error) error {
 	mustHaveContext("Shield", ctx)
 	n, _ := ctx.Value(nodeKey{}).(node)
@@ -223,8 +225,8 @@ func isShieldOf(ctx context.Context, n node) bool {
 	return ok && from == n
 }
 
-// Sleep returns nil after d, or the cause of the end of ctx if that comes first.
-// It panics if d is negative.
+// Sleep waits for d and returns nil. If ctx is done before, or at the call, it returns
+// the cause of ctx at once. It panics if ctx is nil or d is negative.
 func Sleep(ctx context.Context, d time.Duration) error {
 	mustHaveContext("Sleep", ctx)
 	mustNotBeNegative("Sleep", d)
@@ -262,9 +264,9 @@ func expireContext(ctx context.Context) {
 	}
 }
 
-// A block is the context of a limited function.
+// A block is the context of a function that MoveOnAfter, FailAfter or Shield calls.
 type block struct {
-	context.Context // with a deadline of its own
+	context.Context // expires at deadline
 	cancel          context.CancelFunc
 	outer           context.Context
 	late            *TimeoutError
@@ -278,13 +280,14 @@ func newBlock(call string, ctx context.Context, d time.Duration, fn func(context
 	b := &block{outer: ctx, late: &TimeoutError{Scope: pathOf(ctx), After: d}, deadline: time.Now().Add(d)}
 	at := b.deadline
 	if outer, ok := ctx.Deadline(); ok && outer.Equal(at) {
-		at = at.Add(1) // of two at the same instant the outer one wins
+		at = at.Add(1) // if both expire at the same instant, the outer one must be first
 	}
 	b.Context, b.cancel = context.WithDeadlineCause(undated{ctx}, at, b.late)
 	return b
 }
 
-// Deadline is the current one, also where the scope's is moved meanwhile.
+// Deadline returns the earlier of b.deadline and the outer deadline, which SetTimeout may
+// move.
 func (b *block) Deadline() (time.Time, bool) { return earlier(b.deadline, b.outer) }
 
 // call calls fn, and returns the ending of the block by its own deadline; nil if that has
@@ -311,14 +314,13 @@ func (b *block) callOrFail(fn func(context.Context) error) error {
 	return err
 }
 
-// undated hides a deadline, so that package context sets a timer for a later
-// one too: the earlier may be that of a scope, and be moved.
+// undated hides the deadline of a context, so that context.WithDeadline sets a timer even
+// for a later deadline: SetTimeout may move the earlier one.
 type undated struct{ context.Context }
 
 func (undated) Deadline() (time.Time, bool) { return time.Time{}, false }
 
-// AfterFunc keeps package context from starting a goroutine for a wrapper it
-// does not know.
+// AfterFunc is implemented so that package context needs no goroutine for this type.
 func (u undated) AfterFunc(f func()) (stop func() bool) {
 	if c, ok := u.Context.(interface{ AfterFunc(func()) func() bool }); ok {
 		return c.AfterFunc(f)
@@ -326,18 +328,18 @@ func (u undated) AfterFunc(f func()) (stop func() bool) {
 	return context.AfterFunc(u.Context, f)
 }
 
-// A stamp is a moment on the monotonic clock, in nanoseconds since the program
-// began; in a synctest bubble, which has a clock of its own, it may be negative.
-// It takes half as long to read as time.Now, which asks for the date too.
+// A stamp is a reading of the monotonic clock, in nanoseconds since the program started.
+// It may be negative in a synctest bubble, which has its own clock. A stamp takes half
+// the time of time.Now, which reads the wall clock too.
 type stamp time.Duration
 
 var epoch = time.Now()
 
 func now() stamp { return stamp(time.Since(epoch)) }
 
-// age is how long ago that was.
+// age returns the time since at.
 func (at stamp) age() time.Duration { return time.Duration(now() - at) }
 
-// date is when it was. It is worked out from now on backwards: so the clock of
-// a synctest bubble, which has an epoch of its own, tells the date too.
+// date returns at as a wall clock time. It is computed from the current time, not from
+// epoch, which is wrong in a synctest bubble.
 func (at stamp) date() time.Time { return time.Now().Add(-at.age()) }

@@ -7,16 +7,17 @@ import (
 	"time"
 )
 
-// Waiting for a scope, and the soft stop.
+// Waiting for a scope, Shutdown and Stopping.
 
-// patience is how long this package watches something that may never end
-// before it says so in the log, once.
+// patience is how long a wait takes before this package logs a warning that it may never
+// end.
 const patience = 10 * time.Second
 
-// join waits until everything in the scope has ended.
+// join waits until the scope is closed.
 //
-// A WaitGroup costs an allocation of 112 B less than a channel. It is told to wait only
-// by the first caller, since it then belongs to the synctest bubble of that.
+// It uses a WaitGroup, since a channel would be an allocation of 112 B. The first caller
+// of join calls Add, and not newScope, since a WaitGroup belongs to the synctest bubble
+// of the goroutine that first calls Add.
 func (s *Scope) join() {
 	s.mu.Lock()
 	done := s.isDone
@@ -30,9 +31,10 @@ func (s *Scope) join() {
 	}
 }
 
-// await is join for a caller who may be a task of the scope, and then waits for
-// itself. That can be told only from its stack, so the stack is looked at when the
-// wait has taken long. If stop is closed first, await returns false.
+// await waits until the scope is closed and reports true, or until stop is closed and
+// reports false. A nil stop is never closed. The caller may be a task of the scope and so
+// wait for itself, which only its stack tells: after patience, await examines the stack
+// and logs a warning.
 func (s *Scope) await(stop <-chan struct{}) bool {
 	s.mu.Lock()
 	if s.isDone {
@@ -41,7 +43,7 @@ func (s *Scope) await(stop <-chan struct{}) bool {
 	}
 	if stop == nil && s.first == s.queue && s.children == nil && !s.inBody {
 		s.mu.Unlock()
-		s.join() // nothing in the scope has started: the caller is no part of it
+		s.join() // no task has started, so the caller is not a part of the scope
 		return true
 	}
 	done := s.done.waitLocked(false)
@@ -63,7 +65,8 @@ func (s *Scope) await(stop <-chan struct{}) bool {
 	}
 }
 
-// waitsFor reports whether t cannot end before the code that holds ctx returns.
+// waitsFor reports whether t cannot end before the code that runs with ctx returns: t is
+// the task of that code, or is in the Run that contains it.
 func (t *Task) waitsFor(ctx context.Context) bool {
 	_, by := callerOf(ctx)
 	for ; by != nil; by = by.scope.heldBy() {
@@ -74,8 +77,9 @@ func (t *Task) waitsFor(ctx context.Context) bool {
 	return false
 }
 
-// callerOf returns the scope and task in which code holding ctx runs. Scope.Context of a
-// scope from New or Fork may be held by any code, so it gives nothing.
+// callerOf returns the scope and task that code with the context ctx must be a part of;
+// nil if ctx does not tell, as for Scope.Context of a scope opened by New or Fork, which
+// any code may use.
 func callerOf(ctx context.Context) (*Scope, *Task) {
 	s, t := where(ctx)
 	if s != nil && s.how != ran && (t == nil || t.scope != s) {
@@ -84,7 +88,7 @@ func callerOf(ctx context.Context) (*Scope, *Task) {
 	return s, t
 }
 
-// heldBy returns the task that cannot end before s has.
+// heldBy returns the task that is in the Run that waits for s; nil if there is none.
 func (s *Scope) heldBy() *Task {
 	for s.how == forked {
 		s = s.parent
@@ -96,10 +100,10 @@ func (s *Scope) heldBy() *Task {
 	return caller
 }
 
-// Stopping returns a channel that is closed when the scope of ctx is to come to an
-// end: by [Scope.Shutdown] of it or of a scope above, or by its cancellation. A task
-// that serves should then take no new work. It returns nil, a channel that is never
-// closed, if ctx carries no scope.
+// Stopping returns a channel that is closed when [Scope.Shutdown] is called on the scope
+// of ctx or on a scope above, or when the scope of ctx is canceled. A server should then
+// accept no new work. If ctx carries no scope, Stopping returns nil, a channel that is
+// never closed. It panics if ctx is nil.
 func Stopping(ctx context.Context) <-chan struct{} {
 	mustHaveContext("Stopping", ctx)
 	s := Current(ctx)
@@ -111,17 +115,17 @@ func Stopping(ctx context.Context) <-chan struct{} {
 	return s.ownExtLocked().stopping.waitLocked(s.isStopping)
 }
 
-// Shutdown ends the scope in two steps. First softly: it finalizes the scope
-// and every scope forked below it, closes [Stopping] for every task below, and
-// waits. When ctx is done before all have ended, it cancels the scope, with the
-// cause of ctx, and waits for that. It returns, or panics with, what Wait would.
+// Shutdown finalizes the scope and all forks below it, closes the channels of [Stopping]
+// for the scope and all scopes below, and waits until the scope is closed. If ctx is done
+// before, Shutdown cancels the scope with the cause of ctx and keeps waiting. It returns,
+// or panics with, the outcome like [Scope.Wait].
 //
-// A fork that has nothing awaited in it at that moment ends at once, and refuses
-// what its owner spawns then: so spawn first what keeps it alive. A fork that is
-// opened below later is finalized when nothing else is left in its parent.
+// A fork without an awaited task ends at once and then refuses tasks. A fork that is
+// opened after Shutdown was called is finalized when only forks are left in its parent.
 //
-// A task of the scope must not call it, since it would wait for itself; where
-// ctx tells, Shutdown then returns an error instead of waiting.
+// A task of the scope, or its body, must not call Shutdown: it would wait for itself. If
+// ctx is the context of such a task, Shutdown returns an error after it has finalized the
+// scope. Shutdown panics if ctx is nil.
 func (s *Scope) Shutdown(ctx context.Context) error {
 	s.check("Shutdown")
 	mustHaveContext("Shutdown", ctx)
@@ -137,15 +141,15 @@ func (s *Scope) Shutdown(ctx context.Context) error {
 	return s.returnOutcome()
 }
 
-// softStop goes down the tree. Scopes opened by New or Run below end as their
-// owners decide; Stopping is closed for their tasks.
+// softStop closes Stopping for s and all scopes below, and finalizes s, if finalize is
+// set, and the forks below. Scopes opened by Run or New below are not finalized.
 func (s *Scope) softStop(finalize bool) {
 	s.mu.Lock()
 	s.signalStoppingLocked()
 	if finalize {
 		s.moveLocked(inFinalize)
 	}
-	below := s.belowLocked() // those of now: one that is opened later is told when it is
+	below := s.belowLocked() // a scope that is opened later gets isStopping from admit
 	s.settle()
 	for _, c := range below {
 		if !c.isShielded {
@@ -154,7 +158,7 @@ func (s *Scope) softStop(finalize bool) {
 	}
 }
 
-// signalStoppingLocked closes Stopping: by Shutdown, or when the context is done.
+// signalStoppingLocked closes the channel of Stopping.
 func (s *Scope) signalStoppingLocked() {
 	if !s.isStopping {
 		s.isStopping = true
@@ -162,8 +166,8 @@ func (s *Scope) signalStoppingLocked() {
 	}
 }
 
-// isCalledBy reports whether the code that holds ctx is a task, or the body, of s or of a
-// scope below: then s waits for it.
+// isCalledBy reports whether the code that runs with ctx is part of a task or body of s
+// or of a scope below, so that s waits for it.
 func (s *Scope) isCalledBy(ctx context.Context) bool {
 	in, _ := callerOf(ctx)
 	for in != nil && in != s {

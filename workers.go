@@ -6,30 +6,33 @@ import (
 	"runtime/pprof"
 )
 
-// How accepted tasks get goroutines. The tasks that have been accepted and have not
-// started are the tail of the scope's list, from queue on. A goroutine is starting
-// when it exists and has not taken its first task. Having taken one, it makes sure,
-// before it runs it, that another is starting if tasks are left; having ended it, it
-// takes the next instead of exiting. So every task starts without waiting for another
-// to end, tasks that block have a goroutine each, and short ones share a few.
+// The goroutines that run accepted tasks. The queue, the accepted tasks that have not
+// started, is the tail of the scope's list from s.queue on. A goroutine counts as
+// starting from its launch until it takes its first task. A goroutine that has taken a
+// task first makes sure that another one is starting if the queue is not empty, and then
+// runs the task. When the task has ended it takes the next one instead of exiting. So
+// every task starts without waiting for another task to end, tasks that block have a
+// goroutine each, and short tasks share a few goroutines.
 //
-// The way of a task, without options and observers: Spawn, accept, reserveLocked,
-// enqueueLocked, launch; on the other goroutine work, runTask, call, and retireLocked.
+// Without options and observers a task passes through Spawn, accept, reserveLocked,
+// enqueueLocked and launch on the goroutine of the caller, and through work, workOn,
+// runTask, call and retireLocked on its own.
 
-// maxStarters is how many goroutines may be starting at once. One is enough while
-// tasks are short: it comes back for the next, and more of them would only contend
-// with each other. If none comes back the tasks are long, or block; then their number
-// grows, so that a crowd starts on all processors.
+// maxStarters is the maximum number of goroutines that are starting at once. One is
+// enough while tasks are short: it soon takes the next task, and others would only
+// contend for mu. If goroutines keep taking their first task without any task ending
+// (inARow), the tasks are long or block, and takeLocked launches more, so that many tasks
+// start on all processors.
 const maxStarters = 32
 
-// enqueueLocked appends an accepted task to the list and reports whether a
-// goroutine is to be launched.
+// enqueueLocked adds an accepted task to the list and reports whether the caller must
+// launch a goroutine.
 func (s *Scope) enqueueLocked(t *Task) bool {
 	if s.state >= Canceling {
-		t.set(isCtxDone) // accepted before the ending, listed after the tasks were told of it
+		t.set(isCtxDone) // canceled between reserveLocked and here: notifyTasks may have passed
 	}
 	if t.flags&dedicated != 0 {
-		s.linkLocked(t, s.queue) // before the queue: it does not wait in it
+		s.linkLocked(t, s.queue) // before the queue: it has a goroutine at once
 		t.started = true
 		return true
 	}
@@ -42,12 +45,13 @@ func (s *Scope) enqueueLocked(t *Task) bool {
 		s.starting = 1
 	}
 	if s.worker == nil {
-		s.worker = s.work // once: each `go s.work()` would allocate it again
+		s.worker = s.work // once per scope: each `go s.work()` would allocate the method value
 	}
 	return launch
 }
 
-// launch is called without the lock after enqueueLocked.
+// launch starts the timer of t, if it has one, and the goroutine that enqueueLocked asked
+// for. mu must not be held.
 func (s *Scope) launch(t *Task, launch bool) {
 	if x := t.ext.Load(); x != nil && x.timeout > 0 {
 		t.startClock(x)
@@ -60,7 +64,8 @@ func (s *Scope) launch(t *Task, launch bool) {
 	}
 }
 
-// linkLocked puts t before another task, or last.
+// linkLocked inserts t into the list before the task before, or at the end if before is
+// nil.
 func (s *Scope) linkLocked(t, before *Task) {
 	t.next = before
 	if before != nil {
@@ -92,8 +97,8 @@ func (s *Scope) unlinkLocked(t *Task) {
 	t.prev, t.next = nil, nil
 }
 
-// takeLocked takes the first task of the queue, and says how many goroutines the
-// taker has to start before it runs that task.
+// takeLocked removes the first task from the queue. The caller must launch more
+// goroutines before it runs the task.
 func (s *Scope) takeLocked() (t *Task, more uint8) {
 	t = s.queue
 	if t == nil {
@@ -108,7 +113,7 @@ func (s *Scope) takeLocked() (t *Task, more uint8) {
 	return t, more
 }
 
-// work is a goroutine that was starting, and runs tasks until none is left.
+// work is the function of a goroutine that launch or workOn started.
 func (s *Scope) work() {
 	s.mu.Lock()
 	s.starting--
@@ -118,7 +123,7 @@ func (s *Scope) work() {
 		s.settle()
 		return
 	}
-	s.mu.Unlock() // nothing can be due: t is live, and one goroutine less that starts changes nothing
+	s.mu.Unlock() // no settle: t is live, so the change of starting cannot make an effect due
 	s.workOn(t, more)
 }
 
@@ -131,7 +136,8 @@ func (s *Scope) workOn(t *Task, more uint8) {
 	}
 }
 
-// runTask runs t to its end, whatever that is, and takes the next.
+// runTask runs t, retires it, and returns the next task for this goroutine. If the
+// function of t panics or calls Goexit, runTask does not return: see rescue.
 func (s *Scope) runTask(t *Task) (next *Task, more uint8) {
 	labeled := false
 	defer func() {
@@ -163,8 +169,8 @@ func (s *Scope) runTask(t *Task) (next *Task, more uint8) {
 	return next, more
 }
 
-// rescue is for the panic or the Goexit of a task. This goroutine ends; another takes
-// the next task.
+// rescue ends a task whose function, or whose OnDone, has panicked (value is not nil) or
+// called Goexit. This goroutine exits; the next task gets a new one.
 func (s *Scope) rescue(t *Task, value any) {
 	defer func() { // a callback of OnDone may call Goexit too
 		next, more, due := s.retire(t)
@@ -174,7 +180,7 @@ func (s *Scope) rescue(t *Task, value any) {
 		s.apply(due)
 	}()
 	switch {
-	case t.has(hasEnded): // in OnDone
+	case t.has(hasEnded): // OnDone panicked or called Goexit: the result is recorded already
 	case value != nil:
 		s.endTask(t, nil, newPanicError(t.Path(), value))
 	default:
@@ -208,8 +214,9 @@ func (t *Task) call() error {
 	return err
 }
 
-// label gives the goroutine the pprof labels of the scope's context or of
-// Values: none if those have none, never those that another task has left on it.
+// label sets the pprof labels of the goroutine to those of Values or, without Values, of
+// the scope's outer context. It also removes labels that the previous task on this
+// goroutine set.
 func (t *Task) label() {
 	ctx := t.scope.outer
 	if x := t.ext.Load(); x != nil && x.values != nil {
@@ -221,8 +228,8 @@ func (t *Task) label() {
 	pprof.SetGoroutineLabels(ctx)
 }
 
-// needsNothing reports whether a task that returned nil can skip endTask: nobody is to be
-// called, and it ends nothing.
+// needsNothing reports whether endTask can be skipped for a task that returned nil: it
+// has no OnDone, is no master, and has no observers.
 func (s *Scope) needsNothing(t *Task) bool {
 	x := t.ext.Load()
 	return (x == nil || x.onDone == nil) && t.flags&master == 0 && !s.watched
@@ -252,7 +259,7 @@ func (s *Scope) retire(t *Task) (next *Task, more uint8, due effect) {
 	return next, more, due
 }
 
-// releaseLocked takes back what an accepted task counts for.
+// releaseLocked undoes the counting of reserveLocked.
 func (s *Scope) releaseLocked(t *Task) {
 	s.live--
 	if t.flags&awaited != 0 {

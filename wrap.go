@@ -6,18 +6,18 @@ import (
 	"sync/atomic"
 )
 
-// A Wrapper is code around the function of each task, and around the body of each
-// Run: for a span, labels, a time measurement. It runs on the goroutine of the
-// function, with the context that the function is to get; [Current] and
-// [CurrentTask] of that say what is about to run. It calls next exactly once, with
-// that context or one derived from it that adds values and nothing else, and
-// returns the error of next or another in its place. A Wrapper that does not call
-// next exactly once fails the task.
+// A Wrapper is called in place of the function of a task or the body of a Run, which it
+// calls as next: see [Wrap]. It can add a span, labels or a time measurement. It runs on
+// the goroutine of the task or of the caller of Run. ctx is the context of the task or
+// scope; [Current] and [CurrentTask] return them. A Wrapper must call next exactly once,
+// before it returns, with ctx or a context that adds only values to ctx. What it returns
+// is the error of the task or body. If it does not call next, calls it twice, or returns
+// before next has returned, the task or body fails with an error that says so.
 //
-// If the function panics or calls runtime.Goexit, next does not return: what is to
-// be done in any case is done by defer.
+// If the function panics or calls runtime.Goexit, next does not return. Code that must
+// run in any case must be deferred.
 //
-// The idea is that of middleware, as package net/http has it.
+// The idea is that of HTTP middleware.
 type Wrapper func(ctx context.Context, next func(context.Context) error) error
 
 var (
@@ -26,7 +26,7 @@ var (
 	errLeftEarly   = errors.New("traigo: a Wrapper has returned before next did: the function still runs")
 )
 
-// wrap calls fn inside the wrappers, the first of them outside.
+// wrap calls fn inside the wrappers. wrappers[0] is the outermost.
 func wrap(ctx context.Context, wrappers []Wrapper, fn func(context.Context) error) error {
 	if len(wrappers) == 0 {
 		return fn(ctx)
@@ -46,8 +46,9 @@ func wrap(ctx context.Context, wrappers []Wrapper, fn func(context.Context) erro
 	return err
 }
 
-// A wrappedCall counts the calls of next of one Wrapper. A wrapper may call it from
-// another goroutine, and after it has returned itself; neither runs the function.
+// A wrappedCall counts the calls of the next function of one call of a Wrapper. A wrong
+// Wrapper may call next on another goroutine, or after it has returned; only the first
+// call before that runs the function.
 type wrappedCall struct {
 	begun    atomic.Int32
 	returned atomic.Bool
@@ -57,8 +58,8 @@ const wrapperLeft = 1 << 20
 
 func (c *wrappedCall) begin() bool { return c.begun.Add(1) == 1 }
 
-// end is called when the wrapper has returned: a call of next from then on counts as
-// the second.
+// end is called when the Wrapper has returned, and returns its mistake, if any. Calls of
+// next after end do not run the function.
 func (c *wrappedCall) end() error {
 	switch n := c.begun.Add(wrapperLeft) - wrapperLeft; {
 	case n == 0:
