@@ -3,6 +3,7 @@ package traigo
 import (
 	"context"
 	"fmt"
+	"reflect"
 	"time"
 )
 
@@ -109,8 +110,12 @@ func (s *Scope) attach() {
 	if s.together || s.outer.Done() == nil {
 		return
 	}
-	ended := func() { s.cancelFor(reason{kind: ParentCanceled}) }
-	detach := context.AfterFunc(s.outer, ended)
+	outer := s.outer
+	if !isStandard(outer) {
+		outer = steady{outer}
+	}
+	ended := func() { s.cancelFor(outerEnding(s.outer, outer.Err()).below()) }
+	detach := context.AfterFunc(outer, ended)
 	s.mu.Lock()
 	s.detach = detach
 	closed := s.state == Closed
@@ -118,10 +123,44 @@ func (s *Scope) attach() {
 	switch {
 	case closed: // the parent closed the scope meanwhile, when s.detach was nil
 		detach()
-	case s.outer.Err() != nil:
+	case outer.Err() != nil:
 		ended() // at once, and not when the goroutine of AfterFunc runs
 	}
 }
+
+// A steady context has been canceled if it is done and its Err is nil again, as that of a
+// context that is used a second time: package context panics over one.
+type steady struct{ context.Context }
+
+func (c steady) Err() error {
+	err := c.Context.Err()
+	if err == nil && isDone(c.Done()) {
+		err = context.Canceled
+	}
+	return err
+}
+
+// AfterFunc keeps package context from starting a goroutine for a wrapper it
+// does not know.
+func (c steady) AfterFunc(f func()) (stop func() bool) {
+	if a, ok := c.Context.(interface{ AfterFunc(func()) func() bool }); ok {
+		return a.AfterFunc(f)
+	}
+	return context.AfterFunc(foreign{c}, f)
+}
+
+// isStandard reports whether package context has made ctx by WithCancel, WithDeadline and
+// their like: its Err does not change.
+func isStandard(ctx context.Context) bool {
+	switch reflect.TypeOf(ctx).String() {
+	case "*context.cancelCtx", "*context.timerCtx":
+		return true
+	}
+	return false
+}
+
+// A foreign context has no method AfterFunc, so that package context does not call it again.
+type foreign struct{ context.Context }
 
 // upEnded returns why the context that has the hook of s is done.
 func (s *Scope) upEnded() *ending {

@@ -140,8 +140,8 @@ func (t *Task) stops() (caller, admit <-chan struct{}) {
 // is running a task, the record names it: often that is a task of the full scope itself.
 func (s *Scope) warnOfFullScope() {
 	var attrs []slog.Attr
-	if t := s.Root().taskIn(ownStack()); t != nil {
-		attrs = append(attrs, slog.String("spawner", t.Path()))
+	if who := s.Root().partIn(ownStack()); who != "" {
+		attrs = append(attrs, slog.String("spawner", who))
 	}
 	s.mu.Lock()
 	n := s.ext.limit

@@ -391,7 +391,7 @@ func TestLimitWarningNamesTheTaskThatIsBlocked(t *testing.T) {
 		time.Sleep(time.Minute)
 		warned := book.at(slog.LevelWarn)
 		require.Len(t, warned, 1, "once")
-		assert.Equal(t, "crawl/page", warned[0].Attrs["spawner"])
+		assert.Equal(t, `task "crawl/page"`, warned[0].Attrs["spawner"])
 		assert.True(t, mentions(warned[0].Text, "Spawn has been blocked for 10s", "crawl"), warned[0].Text)
 		require.NoError(t, s.Close())
 	})

@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"log/slog"
 	"reflect"
+	"runtime"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -78,6 +80,23 @@ func (o *nameOption) String() string {
 	default:
 		return o.text
 	}
+}
+
+// pcOf returns the entry address of the function fn.
+func pcOf(fn any) uintptr { return reflect.ValueOf(fn).Pointer() }
+
+// funcName returns the name, without the package, of the function at pc.
+func funcName(pc uintptr) string {
+	f := runtime.FuncForPC(pc)
+	if f == nil {
+		return "func"
+	}
+	name := f.Name()
+	name = name[strings.LastIndexByte(name, '/')+1:]
+	if _, after, ok := strings.Cut(name, "."); ok {
+		name = after
+	}
+	return strings.TrimSuffix(name, "-fm")
 }
 
 type timeoutOption time.Duration

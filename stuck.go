@@ -417,28 +417,6 @@ func findStacks(dump []byte) stackdump.Stacks {
 // ownStack returns the stack of the calling goroutine.
 func ownStack() stackdump.Stacks { return findStacks(stackdump.Own()) }
 
-// taskIn returns a task of s, or of a scope below, whose frame is in stacks; nil if there
-// is none.
-func (s *Scope) taskIn(stacks stackdump.Stacks) *Task {
-	if len(stacks) == 0 {
-		return nil
-	}
-	s.mu.Lock()
-	t := s.first
-	for t != nil && stacks.Of(t) == "" {
-		t = t.next
-	}
-	children := s.belowLocked()
-	s.mu.Unlock()
-	for _, c := range children {
-		if t != nil {
-			break
-		}
-		t = c.taskIn(stacks)
-	}
-	return t
-}
-
 // partIn describes the body or task of s, or of a scope below, whose frame is in stacks;
 // "" if there is none.
 func (s *Scope) partIn(stacks stackdump.Stacks) string {

@@ -2,11 +2,7 @@ package traigo
 
 import (
 	"context"
-	"fmt"
-	"reflect"
-	"runtime"
 	"strconv"
-	"strings"
 	"sync/atomic"
 	"time"
 )
@@ -99,6 +95,7 @@ type taskExt struct {
 	// Protected by scope.mu.
 	hooks     *hook         // functions to call, and scopes to cancel, when the context is done
 	done      chan struct{} // the channel of Task.Done; nil until a caller needs it
+	waiting   []*Task       // the tasks that it waits for, itself or in a Run; under waitsMu
 	waiters   int32         // how many callers are in Wait or Await
 	abandoned int32         // how many calls of Blocking the task has abandoned that are still running
 	timer     *time.Timer
@@ -231,9 +228,11 @@ func (t *Task) wait(ctx context.Context) (ended bool, err error) {
 	if t.has(givenUp) {
 		return false, t.stuckError()
 	}
-	if t.waitsFor(ctx) {
-		return false, fmt.Errorf("traigo: task %q waits for itself", t.Path())
+	stopWaiting, err := t.waitFor(ctx)
+	if err != nil {
+		return false, err
 	}
+	defer stopWaiting()
 	done, gaveUp := t.expect(+1)
 	for {
 		select {
@@ -434,21 +433,4 @@ func (t *Task) Name() string {
 func (t *Task) Path() string {
 	t.check("Path")
 	return t.scope.Path() + "/" + t.Name()
-}
-
-// pcOf returns the entry address of the function fn.
-func pcOf(fn any) uintptr { return reflect.ValueOf(fn).Pointer() }
-
-// funcName returns the name, without the package, of the function at pc.
-func funcName(pc uintptr) string {
-	f := runtime.FuncForPC(pc)
-	if f == nil {
-		return "func"
-	}
-	name := f.Name()
-	name = name[strings.LastIndexByte(name, '/')+1:]
-	if _, after, ok := strings.Cut(name, "."); ok {
-		name = after
-	}
-	return strings.TrimSuffix(name, "-fm")
 }

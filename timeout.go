@@ -282,7 +282,7 @@ func newBlock(call string, ctx context.Context, d time.Duration, fn func(context
 	if outer, ok := ctx.Deadline(); ok && outer.Equal(at) {
 		at = at.Add(1) // if both expire at the same instant, the outer one must be first
 	}
-	b.Context, b.cancel = context.WithDeadlineCause(undated{ctx}, at, b.late)
+	b.Context, b.cancel = context.WithDeadlineCause(undated{steady{ctx}}, at, b.late)
 	return b
 }
 
@@ -314,19 +314,11 @@ func (b *block) callOrFail(fn func(context.Context) error) error {
 	return err
 }
 
-// undated hides the deadline of a context, so that context.WithDeadline sets a timer even
-// for a later deadline: SetTimeout may move the earlier one.
-type undated struct{ context.Context }
+// undated hides a deadline, so that package context sets a timer for a later
+// one too: the earlier may be that of a scope, and be moved.
+type undated struct{ steady }
 
 func (undated) Deadline() (time.Time, bool) { return time.Time{}, false }
-
-// AfterFunc is implemented so that package context needs no goroutine for this type.
-func (u undated) AfterFunc(f func()) (stop func() bool) {
-	if c, ok := u.Context.(interface{ AfterFunc(func()) func() bool }); ok {
-		return c.AfterFunc(f)
-	}
-	return context.AfterFunc(u.Context, f)
-}
 
 // A stamp is a reading of the monotonic clock, in nanoseconds since the program started.
 // It may be negative in a synctest bubble, which has its own clock. A stamp takes half

@@ -2,8 +2,12 @@ package traigo
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
+	"strings"
+	"sync"
 	"time"
 )
 
@@ -65,16 +69,90 @@ func (s *Scope) await(stop <-chan struct{}) bool {
 	}
 }
 
-// waitsFor reports whether t cannot end before the code that runs with ctx returns: t is
-// the task of that code, or is in the Run that contains it.
-func (t *Task) waitsFor(ctx context.Context) bool {
-	_, by := callerOf(ctx)
-	for ; by != nil; by = by.scope.heldBy() {
-		if by == t {
-			return true
+// waitsMu guards the waiting fields of all tasks: a circle of tasks that wait for each
+// other may go through several scopes, and their locks are not held together.
+var waitsMu sync.Mutex
+
+// waitFor records that the code that holds ctx waits for t, until done is called. Where the
+// task that waits is known by ctx, and t cannot end before that does, it returns an error
+// that names the tasks of the circle.
+func (t *Task) waitFor(ctx context.Context) (done func(), err error) {
+	waiters := waitersOf(ctx)
+	if len(waiters) == 0 {
+		return func() {}, nil
+	}
+	for _, w := range waiters {
+		w.scope.mu.Lock()
+		w.ownExt()
+		w.scope.mu.Unlock()
+	}
+	waitsMu.Lock()
+	defer waitsMu.Unlock()
+	if circle := t.pathTo(waiters, nil); circle != nil {
+		return nil, circleError(circle)
+	}
+	for _, w := range waiters {
+		x := w.ext.Load()
+		x.waiting = append(x.waiting, t)
+	}
+	return func() {
+		waitsMu.Lock()
+		defer waitsMu.Unlock()
+		for _, w := range waiters {
+			x := w.ext.Load()
+			if i := slices.Index(x.waiting, t); i >= 0 {
+				x.waiting = slices.Delete(x.waiting, i, i+1)
+			}
+		}
+	}, nil
+}
+
+// waitersOf returns the tasks that cannot end before the code that holds ctx goes on: the
+// task that ctx is in, and the tasks further up that are in a Run for it. A Run does not wait
+// for a task with Awaited(false), but cancels it.
+func waitersOf(ctx context.Context) (tasks []*Task) {
+	_, t := callerOf(ctx)
+	for ; t != nil; t = t.scope.heldBy() {
+		tasks = append(tasks, t)
+		if t.flags&awaited == 0 {
+			break
 		}
 	}
-	return false
+	return tasks
+}
+
+// pathTo returns the tasks from t to one of goals, each of which waits for the next; nil if
+// there is no such path. path are the tasks before t. waitsMu is held.
+func (t *Task) pathTo(goals, path []*Task) []*Task {
+	path = append(path, t)
+	if slices.Contains(goals, t) {
+		return path
+	}
+	x := t.ext.Load()
+	if x == nil {
+		return nil
+	}
+	for _, next := range x.waiting {
+		if slices.Contains(path, next) {
+			continue
+		}
+		if found := next.pathTo(goals, path); found != nil {
+			return found
+		}
+	}
+	return nil
+}
+
+func circleError(circle []*Task) error {
+	if len(circle) == 1 {
+		return fmt.Errorf("traigo: task %q waits for itself", circle[0].Path())
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "traigo: tasks wait for each other: %q", circle[len(circle)-1].Path())
+	for _, t := range circle {
+		fmt.Fprintf(&b, " for %q", t.Path())
+	}
+	return errors.New(b.String())
 }
 
 // callerOf returns the scope and task that code with the context ctx must be a part of;
