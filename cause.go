@@ -54,21 +54,30 @@ type Cancellation struct {
 	origin *Cancellation // the cause of a scope above, of which this is a copy: see withoutOthers
 }
 
+// Error returns one line: of a scope, or of a task that was canceled alone, with the reason.
 func (c *Cancellation) Error() string {
+	if c.isOfTask() {
+		return "task " + strconv.Quote(c.Task) + " canceled: " + c.reason()
+	}
 	return "scope " + strconv.Quote(c.Scope) + " canceled: " + c.reason()
 }
 
-// reason returns the text of c without the scope, for callers that have named the scope.
+// isOfTask reports whether one task was canceled, and not its scope.
+func (c *Cancellation) isOfTask() bool {
+	return c.Task != "" && (c.Kind == Requested || c.Kind == TimedOut)
+}
+
+// reason is the text without the scope or task, for errors that have named it already.
 func (c *Cancellation) reason() string {
 	var b strings.Builder
 	b.WriteString(c.Kind.String())
-	if c.Task != "" {
+	if c.Task != "" && !c.isOfTask() {
 		b.WriteString(": task ")
 		b.WriteString(strconv.Quote(c.Task))
 	}
 	if c.Err != nil {
 		b.WriteString(": ")
-		b.WriteString(c.Err.Error())
+		b.WriteString(textOf(c.Err))
 	}
 	return b.String()
 }
@@ -328,16 +337,8 @@ func (e *ending) callerErr() error {
 	return err
 }
 
-// text returns the reason in words, for snapshots. It recovers from a panic of an error's
-// Error method, so that one bad error does not break a snapshot.
-func (e *ending) text() (text string) {
-	defer func() {
-		if recover() != nil {
-			text = e.kind.String() + ": an error whose Error panics"
-		}
-	}()
-	return e.cancellation().reason()
-}
+// text is the reason in words.
+func (e *ending) text() string { return e.cancellation().reason() }
 
 // same reports whether a and b are the same error. Unlike == it does not panic if their
 // type is not comparable. It returns false for nil.

@@ -4,11 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"log/slog"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/sourcegraph/conc/panics"
+
+	"github.com/traigo/traigo/internal/stackdump"
 )
 
 var (
@@ -46,20 +51,41 @@ type Error struct {
 	panicked *PanicError // the value with which Run, Wait and Close panic instead of returning the Error; or nil
 }
 
+// Error returns one line. Of scopes that have failed because of each other it names the
+// innermost: the text is that of the error that began it, and then, after "; also: ", the
+// errors that came later in any of them. The format %+v and [slog.LogValuer] give the rest.
 func (e *Error) Error() string {
+	at, others, more := e.innermost()
 	var b strings.Builder
 	b.WriteString("scope ")
-	b.WriteString(strconv.Quote(e.Scope))
+	b.WriteString(strconv.Quote(at.Scope))
 	b.WriteString(": ")
-	b.WriteString(within(e.Scope, e.Err))
-	for _, err := range e.Others {
+	b.WriteString(within(at.Scope, at.Err))
+	for _, err := range others {
 		b.WriteString("; also: ")
-		b.WriteString(within(e.Scope, err))
+		b.WriteString(within(at.Scope, err))
 	}
-	if e.More > 0 {
-		fmt.Fprintf(&b, "; and %d more", e.More)
+	if more > 0 {
+		fmt.Fprintf(&b, "; and %d more", more)
 	}
 	return b.String()
+}
+
+// innermost follows the errors that canceled e and the scopes below it to the first of
+// them. It returns the errors that came later as well, and how many more there were.
+func (e *Error) innermost() (at *Error, others []error, more int) {
+	for at = e; ; {
+		others, more = append(at.Others[:len(at.Others):len(at.Others)], others...), more+at.More
+		err := at.Err
+		if t, ok := err.(*TaskError); ok && t != nil {
+			err = t.Err
+		}
+		below, ok := err.(*Error)
+		if !ok || below == nil || len(others) > maxNodes {
+			return at, others, more
+		}
+		at = below
+	}
 }
 
 // Unwrap returns Err and Others.
@@ -74,16 +100,17 @@ type TaskError struct {
 }
 
 func (e *TaskError) Error() string {
-	if p, ok := e.Err.(*PanicError); ok && strings.HasSuffix(p.Task, "/"+e.Task) {
-		return p.Error() // the text of p names the task
+	switch inner := e.Err.(type) {
+	case *PanicError:
+		if inner != nil && strings.HasSuffix(inner.Task, "/"+e.Task) {
+			return inner.line() // it names the task itself
+		}
+	case *TimeoutError:
+		if inner != nil {
+			return "task " + strconv.Quote(e.Task) + ": " + inner.brief()
+		}
 	}
-	text := ""
-	if late, ok := e.Err.(*TimeoutError); ok {
-		text = late.brief()
-	} else if e.Err != nil {
-		text = e.Err.Error()
-	}
-	return "task " + strconv.Quote(e.Task) + ": " + text
+	return "task " + strconv.Quote(e.Task) + ": " + textOf(e.Err)
 }
 
 // Unwrap returns e.Err.
@@ -114,16 +141,24 @@ func (e *TimeoutError) Timeout() bool { return true }
 
 // A PanicError is a recovered panic of a task or a body. Run, Wait, Close and Shutdown
 // panic with it or, with [PanicAsError], return it in the outcome. A PanicError that
-// passes through several scopes is not wrapped again. Its text ends with the stack of the
-// original panic.
+// passes through several scopes is not wrapped again.
 type PanicError struct {
 	Task      string // path of the task; "" for the body of Run
 	Recovered *panics.Recovered
 
-	logged uint32 // 1 once logged; accessed atomically. A uint32, so that a PanicError can be copied
+	state uint32 // bits; accessed atomically. No atomic.Uint32, so that a PanicError can be copied
 }
 
+// Error returns one line, without the stack; or with it, once Run, Wait or Close has
+// panicked with e: a crash shows no more than this text.
 func (e *PanicError) Error() string {
+	if atomic.LoadUint32(&e.state)&isRaised == 0 || e.Recovered == nil {
+		return e.line()
+	}
+	return e.line() + "\n\n" + stackdump.Fold(string(e.Recovered.Stack))
+}
+
+func (e *PanicError) line() string {
 	who := "the body"
 	if e.Task != "" {
 		who = "task " + strconv.Quote(e.Task)
@@ -131,7 +166,18 @@ func (e *PanicError) Error() string {
 	if e.Recovered == nil {
 		return who + " panicked"
 	}
-	return fmt.Sprintf("%s panicked: %v\n\n%s", who, e.Recovered.Value, e.Recovered.Stack)
+	return who + " panicked: " + oneLine(fmt.Sprint(e.Recovered.Value))
+}
+
+// The bits of the state of a PanicError.
+const (
+	isLogged uint32 = 1 << iota
+	isRaised
+)
+
+// mark sets a bit of the state, and reports whether it was not set before.
+func (e *PanicError) mark(bit uint32) bool {
+	return atomic.OrUint32(&e.state, bit)&bit == 0
 }
 
 // Unwrap returns the value of the panic if that is an error, and nil otherwise.
@@ -168,23 +214,28 @@ type StuckTask struct {
 	Stack string        // stack of its goroutine when it was given up; "" if that was not found
 }
 
+// Error returns one line that names each task and its age. Where they are comes with %+v.
 func (e *StuckError) Error() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s did not end after cancel:", count(len(e.Tasks)+e.more, "task"))
-	for _, t := range e.Tasks {
-		fmt.Fprintf(&b, "\n%s", t)
+	fmt.Fprintf(&b, "%s did not end after cancel: ", count(len(e.Tasks)+e.more, "task"))
+	for i, t := range e.Tasks {
+		if i > 0 {
+			b.WriteString("; ")
+		}
+		b.WriteString(t.line())
+	}
+	if e.more > 0 {
+		fmt.Fprintf(&b, "; and %d more", e.more)
 	}
 	return b.String()
 }
 
-// String returns the path and the age of the task, and then its stack on indented lines.
-func (t StuckTask) String() string {
-	head := fmt.Sprintf("task %q, age %v", t.Path, t.Age.Round(time.Millisecond))
-	if t.Stack == "" {
-		return head
-	}
-	return head + "\n\t" + strings.ReplaceAll(strings.TrimSpace(t.Stack), "\n", "\n\t")
+func (t StuckTask) line() string {
+	return fmt.Sprintf("task %q, age %v", t.Path, t.Age.Round(time.Millisecond))
 }
+
+// String returns the path and the age of the task, and then its stack on indented lines.
+func (t StuckTask) String() string { return t.line() + indented(stackdump.Fold(t.Stack)) }
 
 func count(n int, noun string) string {
 	if n == 1 {
@@ -200,13 +251,166 @@ func within(path string, err error) string {
 	case nil:
 		return "no error"
 	case *TimeoutError:
-		if e.Scope == path {
+		if e != nil && e.Scope == path {
 			return e.brief()
 		}
 	case *Cancellation:
-		if e.Scope == path {
+		if e != nil && e.Scope == path && !e.isOfTask() {
 			return e.reason()
 		}
 	}
-	return err.Error()
+	return textOf(err)
 }
+
+// textOf returns the text of any error as one line. A method of the error may panic: that
+// of a typed nil, for example.
+func textOf(err error) (text string) {
+	defer func() {
+		if value := recover(); value != nil {
+			text = fmt.Sprintf("%T, whose Error panics: %s", err, oneLine(fmt.Sprint(value)))
+		}
+	}()
+	switch e := err.(type) {
+	case nil:
+		return "no error"
+	case *PanicError:
+		return e.line()
+	default:
+		return oneLine(err.Error())
+	}
+}
+
+// oneLine joins the lines of a text.
+func oneLine(text string) string {
+	if !strings.ContainsAny(text, "\n\r") {
+		return text
+	}
+	var lines []string
+	for line := range strings.FieldsFuncSeq(text, func(r rune) bool { return r == '\n' || r == '\r' }) {
+		if line = strings.TrimSpace(line); line != "" {
+			lines = append(lines, line)
+		}
+	}
+	return strings.Join(lines, "; ")
+}
+
+// detail returns a text of several lines, if there is more to say than textOf does: each
+// error of an outcome, or of errors.Join, on a line of its own, and the stacks.
+func detail(err error) string {
+	switch e := err.(type) {
+	case *Error:
+		if e == nil {
+			break
+		}
+		text := "scope " + strconv.Quote(e.Scope) + ":" + indented(detail(e.Err))
+		for _, other := range e.Others {
+			text += indented(detail(other))
+		}
+		if e.More > 0 {
+			text += indented(fmt.Sprintf("and %d more", e.More))
+		}
+		return text
+	case *TaskError:
+		if e == nil || isA[*PanicError](e.Err) {
+			break
+		}
+		inner := detail(e.Err)
+		if strings.Contains(inner, "\n") {
+			return "task " + strconv.Quote(e.Task) + ":" + indented(inner)
+		}
+	case *PanicError:
+		if e != nil && e.Recovered != nil {
+			return e.line() + indented(stackdump.Fold(string(e.Recovered.Stack)))
+		}
+	case *StuckError:
+		if e == nil {
+			break
+		}
+		text := count(len(e.Tasks)+e.more, "task") + " did not end after cancel:"
+		for _, t := range e.Tasks {
+			text += indented(t.String())
+		}
+		return text
+	case *Cancellation:
+		if e == nil || e.Err == nil {
+			break
+		}
+		if inner := detail(e.Err); strings.Contains(inner, "\n") {
+			short := *e
+			short.Err = nil
+			return short.Error() + ":" + indented(inner)
+		}
+	case interface{ Unwrap() []error }:
+		var lines []string
+		for _, inner := range e.Unwrap() {
+			lines = append(lines, detail(inner))
+		}
+		return strings.Join(lines, "\n")
+	}
+	if t, ok := err.(*TaskError); ok && t != nil && isA[*PanicError](t.Err) {
+		return detail(t.Err)
+	}
+	return textOf(err)
+}
+
+// indented is text on lines of its own, further in.
+func indented(text string) string {
+	text = strings.TrimSpace(text)
+	if text == "" {
+		return ""
+	}
+	return "\n\t" + strings.ReplaceAll(text, "\n", "\n\t")
+}
+
+// safeDetail is detail for a tree that may contain itself, or whose methods may panic.
+func safeDetail(err error) (text string) {
+	defer func() {
+		if recover() != nil {
+			text = textOf(err)
+		}
+	}()
+	if nodes := 0; find(err, func(error) bool { nodes++; return nodes == maxNodes }) {
+		return textOf(err)
+	}
+	return detail(err)
+}
+
+// format implements fmt.Formatter for the errors of this package: %+v is the detail.
+func format(f fmt.State, verb rune, err error) {
+	switch {
+	case verb == 'v' && f.Flag('+'):
+		_, _ = io.WriteString(f, safeDetail(err))
+	case verb == 'q':
+		_, _ = io.WriteString(f, strconv.Quote(err.Error()))
+	default:
+		_, _ = io.WriteString(f, err.Error())
+	}
+}
+
+// Format writes the error as Error does or, with %+v, with each error on a line of its own,
+// and the stacks.
+func (e *Error) Format(f fmt.State, verb rune) { format(f, verb, e) }
+
+// LogValue returns the text of the format %+v.
+func (e *Error) LogValue() slog.Value { return slog.StringValue(safeDetail(e)) }
+
+// Format writes the error as Error does or, with %+v, with each error on a line of its own,
+// and the stacks.
+func (e *TaskError) Format(f fmt.State, verb rune) { format(f, verb, e) }
+
+// LogValue returns the text of the format %+v.
+func (e *TaskError) LogValue() slog.Value { return slog.StringValue(safeDetail(e)) }
+
+// Format writes the error as Error does or, with %+v, with each error on a line of its own,
+// and the stacks.
+func (e *PanicError) Format(f fmt.State, verb rune) { format(f, verb, e) }
+
+// LogValue returns the text of the format %+v.
+func (e *PanicError) LogValue() slog.Value { return slog.StringValue(safeDetail(e)) }
+
+// Format writes the error as Error does or, with %+v, with each error on a line of its own,
+// and the stacks.
+func (e *StuckError) Format(f fmt.State, verb rune) { format(f, verb, e) }
+
+// LogValue returns the text of the format %+v.
+func (e *StuckError) LogValue() slog.Value { return slog.StringValue(safeDetail(e)) }

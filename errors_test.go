@@ -1,10 +1,17 @@
 package traigo_test
 
 import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 
 	"github.com/traigo/traigo"
 )
@@ -18,10 +25,116 @@ func TestErrorsOfAnyMakeHaveTexts(t *testing.T) {
 		`"s" timed out after 1s`:       &traigo.TimeoutError{Scope: "s", After: time.Second},
 		`task "t" panicked`:            &traigo.PanicError{Task: "t"},
 		`the body panicked`:            &traigo.PanicError{},
-		"2 tasks did not end after cancel:\ntask \"a\", age 0s\ntask \"b\", age 0s": &traigo.StuckError{Tasks: []traigo.StuckTask{{Path: "a"}, {Path: "b"}}},
-		`scope "s" canceled: task failed: task "s/t": boom`:                         &traigo.Cancellation{Kind: traigo.TaskFailed, Scope: "s", Task: "s/t", Err: errBoom},
+		`2 tasks did not end after cancel: task "a", age 0s; task "b", age 0s`: &traigo.StuckError{Tasks: []traigo.StuckTask{{Path: "a"}, {Path: "b"}}},
+		`scope "s" canceled: task failed: task "s/t": boom`:                    &traigo.Cancellation{Kind: traigo.TaskFailed, Scope: "s", Task: "s/t", Err: errBoom},
 	} {
 		assert.EqualError(t, err, want)
 	}
 	assert.NoError(t, (&traigo.PanicError{}).Unwrap())
+}
+
+// typedNil is an error whose method panics on its nil value.
+type typedNil struct{ text string }
+
+func (e *typedNil) Error() string { return e.text }
+
+func TestErrorsAreOneLineWithTheInnermostPathOnce(t *testing.T) {
+	inner := &traigo.Error{
+		Scope: "server/conn 7/session", Err: &traigo.TaskError{Task: "read", Err: errors.New("connection\nreset")},
+		Others: []error{errLate}, More: 2,
+	}
+	middle := &traigo.Error{Scope: "server/conn 7", Err: &traigo.TaskError{Task: "session", Err: inner}, Others: []error{errBoom}}
+	outer := &traigo.Error{Scope: "server", Err: middle, More: 1}
+	assert.EqualError(t, outer, `scope "server/conn 7/session": task "read": connection; reset; also: late; also: boom; and 3 more`)
+	for name, err := range map[string]error{
+		"typed nil":             &traigo.Error{Scope: "s", Err: errBoom, Others: []error{(*typedNil)(nil), errLate}},
+		"typed nil of a task":   &traigo.TaskError{Task: "t", Err: (*typedNil)(nil)},
+		"typed nil as a reason": &traigo.Cancellation{Kind: traigo.Requested, Scope: "s", Err: (*typedNil)(nil)},
+		"nil Error":             &traigo.Error{Scope: "s", Err: (*traigo.Error)(nil)},
+		"nil PanicError":        &traigo.TaskError{Task: "t", Err: (*traigo.PanicError)(nil)},
+		"joined":                &traigo.TaskError{Task: "t", Err: errors.Join(errBoom, errLate)},
+		"the panic of an error": &traigo.Error{Scope: "s", Err: &traigo.PanicError{Task: "s/t"}},
+	} {
+		assert.NotContains(t, err.Error(), "\n", name)
+		assert.NotPanics(t, func() { _ = fmt.Sprintf("%+v", err) }, name)
+	}
+	assert.Contains(t, (&traigo.Error{Scope: "s", Err: errBoom, Others: []error{(*typedNil)(nil), errLate}}).Error(), "late", "nothing is lost")
+	assert.EqualError(t, &traigo.Cancellation{Kind: traigo.Requested, Scope: "s", Task: "s/t", Err: errBoom}, `task "s/t" canceled: requested: boom`)
+}
+
+func TestErrorsHaveTheRestInDetail(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		err := traigo.Run(t.Context(), func(_ context.Context, s *traigo.Scope) error {
+			s.Spawn(func(ctx context.Context) error {
+				<-ctx.Done()
+				panicOnPurpose("oops")
+				return nil
+			}, traigo.Name("late"))
+			s.Spawn(func(context.Context) error { return errors.Join(errBoom, errOuter) }, traigo.Name("first"))
+			return nil
+		}, traigo.Name("s"), traigo.PanicAsError(), discard())
+		text := fmt.Sprintf("%+v", err)
+		lines := strings.Split(text, "\n")
+		assert.Equal(t, []string{`scope "s":`, `	task "first":`, "\t\tboom", "\t\touter", `	task "s/late" panicked: oops`}, lines[:5], text)
+		assert.Equal(t, 1, strings.Count(text, "panicOnPurpose("))
+		assert.Contains(t, text, "frames of traigo and the runtime")
+		assert.NotContains(t, text, "(*Scope).runTask")
+		assert.Equal(t, text, outcome(t, err).LogValue().String())
+		assert.Equal(t, err.Error(), fmt.Sprintf("%v", err))
+		assert.Equal(t, strconv.Quote(err.Error()), fmt.Sprintf("%q", err))
+	})
+}
+
+// The size of what a failure says grows with the number of errors, not with the ways to
+// reach them: in each of these scopes three siblings fail as they are canceled.
+func TestErrorsOfNestedScopesGrowWithTheirNumber(t *testing.T) {
+	var nest func(ctx context.Context, depth int) error
+	nest = func(ctx context.Context, depth int) error {
+		return traigo.Run(ctx, func(_ context.Context, s *traigo.Scope) error {
+			for range 3 {
+				s.Spawn(func(ctx context.Context) error {
+					return traigo.Run(ctx, func(_ context.Context, below *traigo.Scope) error {
+						below.Spawn(func(ctx context.Context) error { <-ctx.Done(); return errLate })
+						return nil
+					})
+				})
+			}
+			s.Spawn(func(ctx context.Context) error {
+				time.Sleep(time.Millisecond)
+				if depth > 0 {
+					return nest(ctx, depth-1)
+				}
+				return errBoom
+			})
+			return nil
+		}, traigo.Name("s"), discard())
+	}
+	size := func(depth int) (text, nodes int) {
+		synctest.Test(t, func(t *testing.T) {
+			err := nest(t.Context(), depth)
+			require.ErrorIs(t, err, errBoom)
+			require.ErrorIs(t, err, errLate)
+			text = len(err.Error())
+			var walk func(err error)
+			walk = func(err error) {
+				nodes++
+				switch x := err.(type) { //nolint:errorlint // it walks the tree itself
+				case interface{ Unwrap() error }:
+					if inner := x.Unwrap(); inner != nil {
+						walk(inner)
+					}
+				case interface{ Unwrap() []error }:
+					for _, inner := range x.Unwrap() {
+						walk(inner)
+					}
+				}
+			}
+			walk(err)
+		})
+		return text, nodes
+	}
+	text4, nodes4 := size(4)
+	text8, nodes8 := size(8)
+	assert.Less(t, text8, 3*text4)
+	assert.Less(t, nodes8, 3*nodes4)
 }

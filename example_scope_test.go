@@ -55,7 +55,7 @@ func ExampleRun_nested() {
 	}, traigo.Name("server"))
 
 	fmt.Println(err)
-	// Output: scope "server": task "handle": scope "server/query": server/query: no such table
+	// Output: scope "server/query": server/query: no such table
 }
 
 // pageCache refreshes itself for as long as it is open: it owns the scope that its

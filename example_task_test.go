@@ -106,7 +106,7 @@ func ExampleTask_Cancel() {
 	}, traigo.Name("query"))
 	fmt.Println(err)
 	// Output:
-	// scope "query" canceled: requested: task "query/search": found it elsewhere
+	// task "query/search" canceled: requested: found it elsewhere
 	// scope: open
 	// <nil>
 }

@@ -3,7 +3,6 @@ package traigo
 import (
 	"errors"
 	"log/slog"
-	"sync/atomic"
 )
 
 // The end of a task: its result goes to the owner of its error, a master cancels the
@@ -263,7 +262,7 @@ func (t *Task) finishLocked() (hooks *hook) {
 // the scope is closed. A panic that comes from a scope below was logged there and is not
 // logged again.
 func (s *Scope) logPanic(t *Task, p *PanicError) {
-	if p == nil || !atomic.CompareAndSwapUint32(&p.logged, 0, 1) {
+	if p == nil || !p.mark(isLogged) {
 		return
 	}
 	s.log(slog.LevelError, "a task has panicked", t, nil, panicAttrs(p)...)

@@ -5,6 +5,8 @@ import (
 	"log/slog"
 	"strconv"
 	"time"
+
+	"github.com/traigo/traigo/internal/stackdump"
 )
 
 // An EventKind is the kind of an [Event].
@@ -173,7 +175,7 @@ func panicAttrs(p *PanicError) []slog.Attr {
 	if p.Recovered == nil {
 		return nil
 	}
-	return []slog.Attr{slog.Any("panic", p.Recovered.Value), slog.String("stack", string(p.Recovered.Stack))}
+	return []slog.Attr{slog.Any("panic", p.Recovered.Value), slog.String("stack", stackdump.Fold(string(p.Recovered.Stack)))}
 }
 
 // exitForGoexit ends the program, because a callback has called runtime.Goexit. The

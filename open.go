@@ -281,6 +281,7 @@ func (s *Scope) runBody(body func(context.Context, *Scope) error) {
 			s.bodyEnded(ErrGoexit, nil, ErrGoexit)
 			s.join()
 			if p := s.raised(); p != nil {
+				p.mark(isRaised)
 				panic(p) // a panic of a task takes precedence over the Goexit
 			}
 		case s.settings.panicAsError:

@@ -277,6 +277,7 @@ func (s *Scope) raised() *PanicError {
 // returnOutcome returns the outcome of a closed scope, or panics with raised.
 func (s *Scope) returnOutcome() error {
 	if p := s.raised(); p != nil {
+		p.mark(isRaised)
 		panic(p)
 	}
 	return s.outcome()

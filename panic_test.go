@@ -3,6 +3,7 @@ package traigo_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"os/exec"
@@ -196,7 +197,8 @@ func TestPanicAsErrorMakesItAnOrdinaryFailure(t *testing.T) {
 		assert.Equal(t, "work", as[*traigo.TaskError](t, err).Task)
 		assert.Equal(t, "work", path.Base(as[*traigo.PanicError](t, err).Task))
 		require.ErrorIs(t, err, errBoom)
-		assert.Equal(t, 1, strings.Count(err.Error(), "panicOnPurpose"), err.Error())
+		assert.NotContains(t, err.Error(), "\n")
+		assert.Equal(t, 1, strings.Count(fmt.Sprintf("%+v", err), "panicOnPurpose"), "%+v", err)
 		assert.Equal(t, traigo.TaskFailed, as[*traigo.Cancellation](t, cause).Kind)
 
 		err = traigo.Run(t.Context(), func(_ context.Context, s *traigo.Scope) error {
@@ -206,7 +208,8 @@ func TestPanicAsErrorMakesItAnOrdinaryFailure(t *testing.T) {
 		}, traigo.PanicAsError())
 		_ = as[*traigo.PanicError](t, err)
 		require.ErrorIs(t, err, errBoom)
-		assert.Equal(t, 1, strings.Count(err.Error(), "panicOnPurpose"), err.Error())
+		assert.NotContains(t, err.Error(), "\n")
+		assert.Equal(t, 1, strings.Count(fmt.Sprintf("%+v", err), "panicOnPurpose"), "%+v", err)
 		assert.Equal(t, traigo.BodyFailed, as[*traigo.Cancellation](t, cause).Kind)
 	})
 }

@@ -3,6 +3,7 @@ package traigo
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -148,10 +149,11 @@ func (shot Snapshot) String() string {
 	return b.String()
 }
 
-// draw writes the line of the scope, prefixed by branch, and the lines of its tasks and
-// scopes, prefixed by stem.
+// draw writes the scope with the branch that leads to it, and what is below it
+// with the stem that goes past it. A scope stands below the task that opened it, if that
+// still runs.
 func (shot Snapshot) draw(b *strings.Builder, branch, stem string) {
-	fmt.Fprintf(b, "%s%s (%v, %s", branch, shot.Name, shot.State, brief(shot.Age))
+	fmt.Fprintf(b, "%s%s (%v, %s", branch, escaped(shot.Name), shot.State, brief(shot.Age))
 	if !shot.Deadline.IsZero() {
 		fmt.Fprintf(b, ", %s left", brief(shot.Deadline.Sub(shot.Opened)-shot.Age))
 	}
@@ -162,13 +164,25 @@ func (shot Snapshot) draw(b *strings.Builder, branch, stem string) {
 		fmt.Fprintf(b, ", %d waiting", shot.Waiting)
 	}
 	if len(shot.Unawaited) > 0 {
-		fmt.Fprintf(b, ", failed and not awaited: %s", strings.Join(shot.Unawaited, ", "))
+		fmt.Fprintf(b, ", failed and not awaited: %s", escaped(strings.Join(shot.Unawaited, ", ")))
 	}
 	if shot.Cause != "" {
-		fmt.Fprintf(b, ", %s", firstLine(shot.Cause))
+		fmt.Fprintf(b, ", %s", escaped(firstLine(shot.Cause)))
 	}
 	b.WriteString(")\n")
-	left := len(shot.Tasks) + len(shot.Scopes)
+	openers := map[uint64]bool{}
+	for _, t := range shot.Tasks {
+		openers[t.ID] = true
+	}
+	opened := map[uint64][]Snapshot{}
+	for _, c := range shot.Scopes {
+		by := c.Task
+		if !openers[by] {
+			by = 0
+		}
+		opened[by] = append(opened[by], c)
+	}
+	left := len(shot.Tasks) + len(opened[0])
 	turn := func() (branch, below string) {
 		if left--; left == 0 {
 			return stem + "└─ ", stem + "   "
@@ -176,17 +190,25 @@ func (shot Snapshot) draw(b *strings.Builder, branch, stem string) {
 		return stem + "├─ ", stem + "│  "
 	}
 	for _, t := range shot.Tasks {
-		branch, _ := turn()
+		branch, below := turn()
 		fmt.Fprintf(b, "%s%s\n", branch, t)
+		inner := opened[t.ID]
+		delete(opened, t.ID) // an abandoned call has the ID of its task
+		for i, c := range inner {
+			if i == len(inner)-1 {
+				c.draw(b, below+"└─ ", below+"   ")
+			} else {
+				c.draw(b, below+"├─ ", below+"│  ")
+			}
+		}
 	}
-	for _, c := range shot.Scopes {
+	for _, c := range opened[0] {
 		branch, below := turn()
 		c.draw(b, branch, below)
 	}
 }
 
-// String returns a line with the name, the state, the age and the properties of the task
-// that differ from the default.
+// String returns the task's name and what there is to say of it, as one line.
 func (t TaskSnapshot) String() string {
 	notes := []string{t.State, brief(t.Age)}
 	if t.Master {
@@ -195,13 +217,34 @@ func (t TaskSnapshot) String() string {
 	if !t.Awaited {
 		notes = append(notes, "not awaited")
 	}
+	if !t.Bubble {
+		notes = append(notes, "no bubble")
+	}
 	if t.Ready {
 		notes = append(notes, "ready")
 	}
 	if t.Cause != "" {
-		notes = append(notes, firstLine(t.Cause))
+		notes = append(notes, escaped(firstLine(t.Cause)))
 	}
-	return fmt.Sprintf("• %s (%s)", t.Name, strings.Join(notes, ", "))
+	return fmt.Sprintf("• %s (%s)", escaped(t.Name), strings.Join(notes, ", "))
+}
+
+// escaped is text for a terminal: control characters, and others that are not seen, are
+// written as Go writes them in a string.
+func escaped(text string) string {
+	if strings.IndexFunc(text, func(r rune) bool { return !strconv.IsPrint(r) }) < 0 {
+		return text
+	}
+	var b strings.Builder
+	for _, r := range text {
+		if strconv.IsPrint(r) {
+			b.WriteRune(r)
+		} else {
+			quoted := strconv.QuoteRune(r)
+			b.WriteString(quoted[1 : len(quoted)-1])
+		}
+	}
+	return b.String()
 }
 
 func brief(d time.Duration) string {

@@ -330,3 +330,28 @@ func TestDumpHasTheStacks(t *testing.T) {
 
 //go:noinline
 func deepIn(free chan struct{}) { <-free }
+
+func TestSnapshotDrawsAScopeBelowTheTaskThatOpenedIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := traigo.New(t.Context(), traigo.Name("server"))
+		s.Spawn(func(ctx context.Context) error {
+			return traigo.Run(ctx, func(_ context.Context, below *traigo.Scope) error {
+				below.Spawn(untilCanceled, traigo.Name("read"), traigo.Bubble(false))
+				return nil
+			}, traigo.Name("conn"))
+		}, traigo.Name("accept"))
+		s.Spawn(untilCanceled, traigo.Name("evil\x1b[31m\u202e"))
+		s.Fork(traigo.Name("fork"))
+		synctest.Wait()
+		assert.Equal(t, strings.Join([]string{
+			"server (open, 0s)",
+			"├─ • accept (running, 0s)",
+			"│  └─ conn (finalizing, 0s)",
+			"│     └─ • read (running, 0s, no bubble)",
+			`├─ • evil\x1b[31m\u202e (running, 0s)`,
+			"└─ fork (open, 0s)",
+			"",
+		}, "\n"), s.Snapshot().String())
+		require.NoError(t, s.Close())
+	})
+}

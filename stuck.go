@@ -202,11 +202,11 @@ func (s *Scope) reap() {
 	stacks := findStacks(stackdump.All())
 	for _, t := range slow {
 		s.log(slog.LevelWarn, fmt.Sprintf("a task has not ended %v after it was canceled", patience), t, nil,
-			slog.String("stack", stacks.Of(t)))
+			slog.String("stack", stackdump.Fold(stacks.Of(t))))
 	}
 	if slowBody {
 		s.log(slog.LevelWarn, fmt.Sprintf("the body has not returned %v after the scope was canceled", patience), nil, nil,
-			slog.String("stack", stacks.Of(s)))
+			slog.String("stack", stackdump.Fold(stacks.Of(s))))
 	}
 	for _, t := range late {
 		s.giveUp(t, StuckTask{Path: t.Path(), Age: t.spawned.age(), Stack: stacks.Of(t)})

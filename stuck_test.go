@@ -65,7 +65,9 @@ func TestStuckTaskIsGivenUp(t *testing.T) {
 				assert.Equal(t, "s/stuck", stuck[0].Path)
 				assert.Equal(t, 7*time.Second, stuck[0].Age)
 				assert.Contains(t, stuck[0].Stack, "deafTo")
-				assert.True(t, mentions(err.Error(), "s/stuck", "7s", "deafTo"), err.Error())
+				assert.True(t, mentions(err.Error(), "s/stuck", "7s"), err.Error())
+				assert.NotContains(t, err.Error(), "\n")
+				assert.True(t, mentions(fmt.Sprintf("%+v", err), "s/stuck", "7s", "deafTo"), "%+v", err)
 
 				events := seen.events(traigo.TaskStuck)
 				require.Len(t, events, 1)

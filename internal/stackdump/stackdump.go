@@ -68,3 +68,52 @@ func frames(stack []byte) []byte {
 func endOfAddress(text []byte) int {
 	return max(0, bytes.IndexFunc(text, func(r rune) bool { return !strings.ContainsRune("0123456789abcdefx", r) }))
 }
+
+// Fold returns a stack with the frames of the user. Each run of frames of this module's
+// packages, of the package that recovers panics for them, and of the runtime becomes one
+// line.
+func Fold(stack string) string {
+	var b strings.Builder
+	folded := 0
+	flush := func() {
+		if folded > 0 {
+			fmt.Fprintf(&b, "… %d frames of traigo and the runtime\n", folded)
+		}
+		folded = 0
+	}
+	lines := strings.Split(strings.TrimSpace(stack), "\n")
+	for i := 0; i < len(lines); i++ {
+		line := lines[i]
+		hasPlace := i+1 < len(lines) && strings.HasPrefix(lines[i+1], "\t")
+		switch {
+		case hasPlace && isFolded(line):
+			folded++
+			i++
+		case hasPlace:
+			flush()
+			fmt.Fprintf(&b, "%s\n%s\n", line, lines[i+1])
+			i++
+		default:
+			flush()
+			fmt.Fprintln(&b, line)
+		}
+	}
+	flush()
+	return b.String()
+}
+
+// isFolded reports whether a frame is one that a user does not look for. line is the first
+// of its two: the function with its arguments.
+func isFolded(line string) bool {
+	name := strings.TrimPrefix(line, "created by ")
+	for _, pkg := range []string{
+		"runtime.", "runtime/debug.", "internal/", "panic(", "testing.", "github.com/sourcegraph/conc/panics.",
+		"github.com/traigo/traigo.", "github.com/traigo/traigo/errgroup.", "github.com/traigo/traigo/supervise.",
+		"github.com/traigo/traigo/capacity.", "github.com/traigo/traigo/diag.", "github.com/traigo/traigo/traigotest.",
+	} {
+		if strings.HasPrefix(name, pkg) {
+			return true
+		}
+	}
+	return false
+}
