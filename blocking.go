@@ -21,7 +21,7 @@ import (
 func Blocking(fn func() error) func(ctx context.Context) error {
 	mustHaveFunc("Blocking", fn != nil, "the call that blocks")
 	return func(ctx context.Context) error {
-		if ctx.Err() != nil {
+		if ctx.Err() != nil || isDone(ctx.Done()) {
 			return causeOf(ctx)
 		}
 		c := newCall(ctx, fn)

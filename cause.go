@@ -84,7 +84,7 @@ func (c *Cancellation) reason() string {
 
 // Is reports whether target is what Err of the canceled context returns.
 func (c *Cancellation) Is(target error) bool {
-	if c.origin != nil && target == error(c.origin) {
+	if c.origin != nil && c.origin.began(target) {
 		return true
 	}
 	if c.ctxErr != nil {
@@ -174,34 +174,57 @@ func newExplanation(cause, ctxErr error) *explanation {
 	return &explanation{cause, withoutOthers(cause), ctx, ctxErr}
 }
 
-// withoutOthers is a cause without what its error holds besides: of the outcome of a nested scope
-// the error that began it is kept, and the errors that came later are not. Otherwise the
-// outcome of each scope that is canceled because of it would hold them all, and each of
+// withoutOthers is a cause without what its error holds besides: of the outcome of a nested
+// scope the error that began it is kept, and the errors that came later are not. Otherwise
+// the outcome of each scope that is canceled because of it would hold them all, and each of
 // those outcomes may be among the later errors of the next.
 func withoutOthers(cause error) error {
 	c, ok := cause.(*Cancellation)
-	if !ok {
+	if !ok || c == nil || c.Err == nil {
 		return cause
 	}
-	err := c.Err
-	for {
-		if inner, ok := err.(*Error); ok && inner != nil && inner.Err != nil {
-			err = inner.Err
-		} else if inner, ok := err.(*TaskError); ok && inner != nil && isA[*Error](inner.Err) {
-			err = inner.Err
-		} else if inner, ok := err.(*Cancellation); ok && inner != nil && inner != c {
-			err = withoutOthers(inner)
-			break
-		} else {
-			break
-		}
+	first := c.Err
+	for inner := begunBy(first); inner != nil; inner = begunBy(first) {
+		first = inner
 	}
-	if same(err, c.Err) {
+	if first = withoutOthers(first); same(first, c.Err) {
 		return c
 	}
 	short := *c
-	short.Err, short.origin = err, c
+	short.Err, short.origin = first, c
 	return &short
+}
+
+// begunBy returns the error that began err, if err is the outcome of a scope, or that of a
+// task whose error is such an outcome; nil otherwise.
+func begunBy(err error) error {
+	switch e := err.(type) {
+	case *Error:
+		if e != nil {
+			return e.Err
+		}
+	case *TaskError:
+		if e != nil && isA[*Error](e.Err) {
+			return e.Err
+		}
+	}
+	return nil
+}
+
+// began reports whether target is c, or one of the errors through which its Err led to the
+// one that began it: they are still found in a copy without the others.
+func (c *Cancellation) began(target error) bool {
+	for err, n := error(c), 0; err != nil && n < maxNodes; n++ {
+		if same(err, target) {
+			return true
+		}
+		if inner, ok := err.(*Cancellation); ok && inner != nil {
+			err = inner.Err
+		} else {
+			err = begunBy(err)
+		}
+	}
+	return false
 }
 
 func isA[E error](err error) bool {
@@ -249,7 +272,7 @@ const maxNodes = 10_000
 // says nothing but that: every leaf of its tree is what ctx.Err returned, a
 // *Cancellation, or the cause itself, or a CanceledIf function says so. s may be nil. A
 // method of a user's error that panics makes it a failure.
-func (e *ending) isConsequence(err error, s *Scope) (is bool) {
+func (e *ending) isConsequence(err error, s *Scope, or ...*ending) (is bool) {
 	if err == nil || same(err, e.ctxErr()) {
 		return true
 	}
@@ -262,7 +285,7 @@ func (e *ending) isConsequence(err error, s *Scope) (is bool) {
 	for n := 0; len(pending) > 0; n++ {
 		b := pending[len(pending)-1]
 		pending = pending[:len(pending)-1]
-		if n == maxNodes || !e.explains(b, s, &pending) {
+		if n == maxNodes || !e.explains(b, s, or, &pending) {
 			return false
 		}
 	}
@@ -274,8 +297,8 @@ func (e *ending) isConsequence(err error, s *Scope) (is bool) {
 type branch struct{ top, err error }
 
 // explains looks at one error. What it wraps is left to the caller.
-func (e *ending) explains(b branch, s *Scope, pending *[]branch) bool {
-	if b.err == nil || same(b.err, e.ctxErr()) || isCause(b.err, e.callerErr()) {
+func (e *ending) explains(b branch, s *Scope, or []*ending, pending *[]branch) bool {
+	if b.err == nil || e.says(b.err) || slices.ContainsFunc(or, func(e *ending) bool { return e.says(b.err) }) {
 		return true
 	}
 	switch x := b.err.(type) {
@@ -302,6 +325,9 @@ func (e *ending) explains(b branch, s *Scope, pending *[]branch) bool {
 	}
 	return s.isCanceledIf(b)
 }
+
+// says reports whether err is what Err of the contexts returns, or the cause.
+func (e *ending) says(err error) bool { return same(err, e.ctxErr()) || isCause(err, e.callerErr()) }
 
 // isCanceledIf asks the CanceledIf functions, from the scope upward.
 func (s *Scope) isCanceledIf(b branch) bool {

@@ -344,6 +344,36 @@ func takeHooksLocked(list **hook) *hook {
 	return first
 }
 
+// cancelDerived calls the hooks through which the outer context of s, derived by package
+// context from that of a task or scope of ours, is to be canceled, if that has ended and
+// they have not been called: an observer that is told of the end first may take its time.
+// It reports whether it has called any. Otherwise it would depend on that time whether a
+// failure in s comes before or after the end of its parent.
+func (s *Scope) cancelDerived() bool {
+	p, t := s.parent, s.opener
+	if t != nil && t.ended() == nil || t == nil && p.ended() == nil {
+		return false
+	}
+	p.lock()
+	list := &p.hooks
+	if t != nil {
+		list = &t.ownExt().hooks
+	}
+	var taken *hook
+	for h := *list; h != nil; {
+		this := h
+		h = h.next
+		if this.f != nil {
+			this.removeLocked()
+			this.addLocked(&taken)
+		}
+	}
+	taken = takeHooksLocked(&taken)
+	p.mu.Unlock()
+	p.callHooks(taken)
+	return taken != nil
+}
+
 // callHooks calls the hooks that takeHooksLocked has returned. mu must not be held.
 func (s *Scope) callHooks(h *hook) {
 	for h != nil {

@@ -64,7 +64,11 @@ func (s *Scope) outerEnded() *ending {
 	case s.together:
 		return s.parent.ended()
 	}
-	if err := s.outer.Err(); err != nil {
+	err := s.outer.Err()
+	if err == nil && s.parent != nil && s.cancelDerived() {
+		err = s.outer.Err()
+	}
+	if err != nil {
 		return outerEnding(s.outer, err)
 	}
 	return nil

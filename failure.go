@@ -86,10 +86,13 @@ func (t *Task) verdict(err error) (failed bool, result error) {
 	if e != nil && e.kind == TimedOut {
 		return true, joined(e, err, t.scope)
 	}
-	if e != nil && e.isConsequence(err, t.scope) {
-		return false, err
+	scope := t.scope.ended()
+	switch {
+	case e != nil && scope != nil:
+		return !e.isConsequence(err, t.scope, scope), err
+	case scope != nil:
+		e = scope
 	}
-	e = t.scope.ended()
 	return e == nil || !e.isConsequence(err, t.scope), err
 }
 

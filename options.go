@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/traigo/traigo/internal/hold"
 )
 
 // A ScopeOption configures a scope. It is an argument of [Run], [New] and [Scope.Fork].
@@ -300,7 +302,7 @@ type valuesOption struct{ ctx context.Context }
 // nil.
 func Values(ctx context.Context) TaskOption {
 	mustHaveContext("Values", ctx)
-	return valuesOption{context.WithoutCancel(ctx)}
+	return valuesOption{context.WithoutCancel(hold.Without(ctx))}
 }
 
 func (o valuesOption) applyTask(t *Task) { t.ownExt().values = o.ctx }

@@ -213,7 +213,7 @@ func (s *Scope) Start(ctx context.Context, fn func(ctx context.Context, ready fu
 	s.check("Start")
 	mustHaveFunc("Start", fn != nil, "the function that is to call ready")
 	mustHaveContext("Start", ctx)
-	if ctx.Err() != nil {
+	if ctx.Err() != nil || isDone(ctx.Done()) {
 		return nil, causeOf(ctx)
 	}
 	t := &Task{scope: s, flags: bubbles | awaited | forStart}

@@ -163,9 +163,11 @@ func (s *Scope) wakeReaperLocked(at time.Time) {
 // the others that have been canceled for patience, and sets the timer again.
 func (s *Scope) reap() {
 	now := time.Now()
-	s.warnOfForks(now)
 	s.mu.Lock()
 	s.ownExtLocked().reapAt = time.Time{}
+	s.mu.Unlock()
+	s.warnOfForks(now)
+	s.mu.Lock()
 	late, slow, slowBody, again := s.stragglersLocked(now)
 	if len(late) > 0 {
 		s.mu.Unlock()

@@ -230,7 +230,7 @@ func isShieldOf(ctx context.Context, n node) bool {
 func Sleep(ctx context.Context, d time.Duration) error {
 	mustHaveContext("Sleep", ctx)
 	mustNotBeNegative("Sleep", d)
-	if err := ctx.Err(); err != nil {
+	if ctx.Err() != nil || isDone(ctx.Done()) {
 		return causeOf(ctx)
 	}
 	if d == 0 {

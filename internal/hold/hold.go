@@ -40,3 +40,12 @@ func Keep(ctx context.Context) (release func()) {
 		}
 	}
 }
+
+// Without returns a context that nobody holds anything in: for a ctx whose values are taken,
+// and not its code.
+func Without(ctx context.Context) context.Context {
+	if first, _ := ctx.Value(key{}).(*link); first == nil {
+		return ctx
+	}
+	return context.WithValue(ctx, key{}, (*link)(nil))
+}
