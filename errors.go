@@ -302,7 +302,11 @@ func detail(err error) string {
 		if e == nil {
 			break
 		}
-		text := "scope " + strconv.Quote(e.Scope) + ":" + indented(detail(e.Err))
+		first := detail(e.Err)
+		if len(e.Others)+e.More == 0 && !strings.Contains(first, "\n") {
+			return e.Error() // there is no more to say
+		}
+		text := "scope " + strconv.Quote(e.Scope) + ":" + indented(first)
 		for _, other := range e.Others {
 			text += indented(detail(other))
 		}

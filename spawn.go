@@ -286,7 +286,7 @@ func (t *Task) startResult(ctx context.Context) (*Task, error) {
 		return nil, causeOf(ctx)
 	case t.id == 0:
 		return nil, err // refused
-	case ended != nil:
+	case ended != nil && !same(err, ErrNotReady): // that was so when the function returned
 		return nil, ended.Cause()
 	default:
 		return nil, ErrNotReady

@@ -83,7 +83,7 @@ func TestAnErrorThatPanicsHidesNothing(t *testing.T) {
 		fork.Spawn(ignoringCancel(end), traigo.Name("stuck"))
 		fork.Cancel(badError{})
 		body := getText(live.Handler(s))
-		assert.Contains(t, body, "fork (canceling, 0s, requested: an error whose Error panics)")
+		assert.Contains(t, body, "fork (canceling, 0s, requested: live_test.badError, whose Error panics: bad Error)")
 		assert.Contains(t, body, "stuck")
 		close(end)
 		synctest.Wait()

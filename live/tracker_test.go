@@ -36,8 +36,8 @@ func TestATrackerKnowsTheRootsThatAreOpen(t *testing.T) {
 		assert.Equal(t, `0 scopes, 0 tasks
 
 ended:
-  4s ago, after 3.25s: unseen/second: scope "unseen/second": task "writer": disk full
-  4s ago, after 3.25s: unseen/second/inner: scope "unseen/second/inner": parent canceled: scope "unseen/second" canceled: task failed: task "unseen/second/writer": disk full
+  4s ago, after 3.25s: unseen/second: scope "unseen/second": task "writer": disk full; really
+  4s ago, after 3.25s: unseen/second/inner: scope "unseen/second/inner": parent canceled: scope "unseen/second" canceled: task failed: task "unseen/second/writer": disk full; really
   7s ago, after 250ms: first
 `, getText(&scopes))
 	})

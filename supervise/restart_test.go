@@ -103,7 +103,7 @@ func TestRestartKeepsOtherErrorsOfTheLastAttempt(t *testing.T) {
 			}, traigo.Name("part"))
 			return supervise.Permanent(errBoom)
 		}))
-		require.EqualError(t, err, `scope "app": task "job": scope "app/job attempt 1": boom; also: task "part": bang`)
+		require.EqualError(t, err, `scope "app/job attempt 1": boom; also: task "part": bang`)
 	})
 }
 

@@ -203,7 +203,7 @@ func TestErrorOfAServiceThatWasStoppedIsKept(t *testing.T) {
 			}
 		}
 		require.EqualError(t, block(t.Context(), &log, body(nil)),
-			`scope "app": scope "app/b": task "part": boom; also: task "b": bang; also: task "a": boom`)
+			`scope "app/b": task "part": boom; also: task "b": bang; also: task "a": boom`)
 		require.EqualError(t, block(t.Context(), &log, body(errOuter)),
 			`scope "app": outer; also: scope "app/b": task "part": boom; also: task "b": bang; also: task "a": boom`)
 	})

@@ -25,8 +25,7 @@ func TestCompareShowsWhatIsLostAndWhatIsKept(t *testing.T) {
 Is there any page that fails? Two of four do:
   before  <one error>
           (requests still running: 0)
-  after   scope "check": task "/jobs": 404 Not Found
-          task "/prices": 500 Internal Server Error
+  after   scope "check": task "/jobs": 404 Not Found; task "/prices": 500 Internal Server Error
           (requests still running: 0)
 `, text)
 }
