@@ -185,7 +185,8 @@ func (s *Scope) apply(due effect) {
 		case nothing: // not reached
 		case notifyFinalized:
 			s.emit(ScopeFinalized, nil, nil)
-		case complete: // handled below: it needs lock
+		case complete:
+			s.complete()
 		case notifyCanceled:
 			s.notifyCanceled()
 		case finalizeForks:
@@ -203,18 +204,21 @@ func (s *Scope) apply(due effect) {
 		case unlist:
 			s.parent.unlist(s)
 		}
-		if due == complete {
-			s.lock()
-			if s.state == Finalizing && s.awaited == 0 { // still so, although lock had released mu
-				s.endLocked(reason{kind: Completed})
-			}
-		} else {
-			s.mu.Lock()
-		}
+		s.mu.Lock()
 		due = s.dueLocked()
 		s.settling = due != nothing
 		s.mu.Unlock()
 	}
+}
+
+// complete ends a scope that has nothing awaited left, unless something has come, or the
+// parent has ended, since that was found.
+func (s *Scope) complete() {
+	s.lock()
+	if s.state == Finalizing && s.awaited == 0 {
+		s.endLocked(reason{kind: Completed})
+	}
+	s.mu.Unlock()
 }
 
 // notifyCanceled tells observers that the scope is canceled. It then ends the context of

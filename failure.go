@@ -139,9 +139,9 @@ func (s *Scope) logFate(f fate, t *Task, err error) {
 	}
 }
 
-func (s *Scope) logDisplaced(t *Task) {
-	if t != nil {
-		s.logFate(displaced, t, t.result())
+func (s *Scope) logDisplaced(l later) {
+	if l.task != nil {
+		s.logFate(displaced, l.task, l.err)
 	}
 }
 
@@ -150,22 +150,20 @@ func (s *Scope) logDisplaced(t *Task) {
 func (s *Scope) decide(t *Task, err error, failed, wasPanic bool, panicked *PanicError) {
 	stuckBelow := failed && isStuck(err)
 	var f fate
-	var oldest *Task
+	var oldest later
 	s.lock()
 	if err != nil {
 		t.ownExt().err = err
 	}
-	switch gone := t.has(givenUp); {
-	case panicked != nil && gone && s.state == Closed: // logPanic has logged it; no caller is left to panic with it
+	switch {
+	case !t.has(givenUp):
+		f, oldest = s.endedLocked(t, err, failed, panicked, stuckBelow)
 	case panicked != nil:
-		s.panickedLocked(t, panicked)
-	case failed && gone:
-		f = late
+		if s.state != Closed { // else it has been logged, and nobody is left to raise it
+			s.panickedLocked(t, panicked)
+		}
 	case failed:
-		f, oldest = s.failedLocked(t, err, stuckBelow)
-	}
-	if t.flags&master != 0 && !t.has(givenUp) {
-		s.endLocked(reason{kind: MasterEnded, task: t})
+		f = late
 	}
 	hooks := t.finishLocked()
 	s.settle()
@@ -178,20 +176,35 @@ func (s *Scope) decide(t *Task, err error, failed, wasPanic bool, panicked *Pani
 	s.logDisplaced(oldest)
 }
 
+// endedLocked decides what follows from the end of t, or from its being given up: its
+// failure comes before its being a master.
+func (s *Scope) endedLocked(t *Task, err error, failed bool, panicked *PanicError, stuckBelow bool) (f fate, oldest later) {
+	switch {
+	case panicked != nil:
+		s.panickedLocked(t, panicked)
+	case failed:
+		f, oldest = s.failedLocked(t, err, stuckBelow)
+	}
+	if t.flags&master != 0 {
+		s.endLocked(reason{kind: MasterEnded, task: t})
+	}
+	return f, oldest
+}
+
 // failedLocked passes the failure of t to its owner. It returns what to log: f for t, and
 // displaced for oldest if that is not nil. stuckBelow says that err wraps a *StuckError,
 // which goes into the outcome even after a quiet end.
-func (s *Scope) failedLocked(t *Task, err error, stuckBelow bool) (f fate, oldest *Task) {
+func (s *Scope) failedLocked(t *Task, err error, stuckBelow bool) (f fate, oldest later) {
 	if t.flags&forStart != 0 && !t.has(isReady) {
-		return owned, nil // Start returns the error
+		return owned, later{} // Start returns the error
 	}
 	switch t.owner {
 	case ownScope:
 		if s.endLocked(reason{kind: TaskFailed, task: t, err: err}) {
-			return owned, nil
+			return owned, later{}
 		}
 		if s.over.Load().quiet() && !stuckBelow {
-			return suppressed, nil
+			return suppressed, later{}
 		}
 		s.keepLocked(t, err)
 	case ownAwaiter:
@@ -201,10 +214,10 @@ func (s *Scope) failedLocked(t *Task, err error, stuckBelow bool) (f fate, oldes
 		case stuckBelow && s.state >= Canceling:
 			s.keepLocked(t, err)
 		default:
-			oldest = s.keepUnreceivedLocked(t)
+			oldest = s.keepUnreceivedLocked(t, err)
 		}
 	case ownNobody:
-		return ignored, nil
+		return ignored, later{}
 	case ownCallback:
 	}
 	return owned, oldest

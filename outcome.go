@@ -15,7 +15,7 @@ type collected struct {
 	later     []later // errors other than the cause, in the order of arrival
 	laterMore int
 
-	unreceived []*Task  // failed tasks of Async whose error no caller has received
+	unreceived []later  // failed tasks of Async whose error no caller has received
 	unseen     []*Scope // closed child scopes whose outcome no call has returned: see isUnseen
 
 	stuck    StuckError
@@ -72,24 +72,24 @@ func (s *Scope) hasLocked(err error) bool {
 	return slices.ContainsFunc(x.later, func(l later) bool { return isCause(err, l.err) })
 }
 
-// keepUnreceivedLocked keeps the error of a task of Async for whoever awaits it. It
-// returns the oldest such task, if that had to make room.
-func (s *Scope) keepUnreceivedLocked(t *Task) (oldest *Task) {
+// keepUnreceivedLocked stores the error of a task of Async until somebody receives it. It
+// returns the oldest such error, if that had to make room.
+func (s *Scope) keepUnreceivedLocked(t *Task, err error) (oldest later) {
 	x := s.ownExtLocked()
 	if len(x.unreceived) >= maxKept {
 		oldest = x.unreceived[0]
-		oldest.set(received)
+		oldest.task.set(received)
 		x.unreceived = slices.Delete(x.unreceived, 0, 1)
 	}
-	x.unreceived = append(x.unreceived, t)
+	x.unreceived = append(x.unreceived, later{t, err})
 	return oldest
 }
 
-// receivedLocked records that a caller has received the error of t. An error that is in
-// the outcome already stays there.
+// receivedLocked records that somebody has received the error of t. An error that has
+// joined the outcome stays there.
 func (s *Scope) receivedLocked(t *Task) {
 	t.set(received)
-	if i := slices.Index(s.ext.unreceived, t); i >= 0 {
+	if i := slices.IndexFunc(s.ext.unreceived, func(l later) bool { return l.task == t }); i >= 0 {
 		s.ext.unreceived = slices.Delete(s.ext.unreceived, i, i+1)
 	}
 }
@@ -103,8 +103,8 @@ func (s *Scope) joinUnreceivedLocked() {
 	}
 	unreceived := x.unreceived
 	x.unreceived = nil
-	for _, t := range unreceived {
-		s.keepLocked(t, t.result())
+	for _, l := range unreceived {
+		s.keepLocked(l.task, l.err)
 	}
 }
 
@@ -200,8 +200,8 @@ func (s *Scope) makeOutcome() {
 	for _, c := range unseen {
 		c.reportUnseen()
 	}
-	for _, t := range unreceived {
-		s.log(slog.LevelWarn, "error after the end was decided, and nobody has awaited it", t, t.result())
+	for _, l := range unreceived {
+		s.log(slog.LevelWarn, "error after the end was decided, and nobody has awaited it", l.task, l.err)
 	}
 	s.reportHidden(x)
 }

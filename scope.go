@@ -123,6 +123,15 @@ func (s *Scope) ownExtLocked() *scopeExt {
 	return s.ext
 }
 
+// pinLocked keeps the scope from closing until unpin is called.
+func (s *Scope) pinLocked() { s.live++ }
+
+func (s *Scope) unpin() {
+	s.mu.Lock()
+	s.live--
+	s.settle()
+}
+
 // lock locks mu for a method that may cancel the scope or accept something into it. If
 // s.outer is done, lock first cancels the scope for that reason. So a canceled parent
 // takes precedence over every other reason, and the outcome does not depend on when the

@@ -95,8 +95,8 @@ func (s *Scope) snapshot(path string, stacks stackdump.Stacks) Snapshot {
 	if e := s.ending(); e != nil {
 		shot.Cause = e.text()
 	}
-	for _, t := range unawaited {
-		shot.Unawaited = append(shot.Unawaited, t.Name())
+	for _, l := range unawaited {
+		shot.Unawaited = append(shot.Unawaited, l.task.Name())
 	}
 	for i, t := range tasks {
 		shot.Tasks = append(shot.Tasks, t.snapshot(path, states[i], stacks.Of(t)))

@@ -194,7 +194,7 @@ func (f *Future[T]) Task() *Task { return &f.task }
 // A starting is the part of a call of Start that its task shares.
 type starting struct {
 	caller context.Context // the ctx argument of Start
-	ready  signal          // closed when isReady is set and observers have been told
+	ready  chan struct{}   // closed when isReady is set and observers have been told
 }
 
 // Start spawns fn and returns its task when fn has called ready; fn keeps running. From
@@ -225,7 +225,7 @@ func (s *Scope) Start(ctx context.Context, fn func(ctx context.Context, ready fu
 		return err
 	}
 	x := t.ownExt()
-	x.pc, x.start = pcOf(fn), &starting{caller: ctx, ready: make(signal)}
+	x.pc, x.start = pcOf(fn), &starting{caller: ctx, ready: make(chan struct{})}
 	t.configure("Start", opts)
 	if !s.accept(t, true) {
 		return t.startResult(ctx)
@@ -302,11 +302,9 @@ func (t *Task) ready() {
 		return
 	}
 	t.set(isReady)
-	s.live++ // keeps the scope from closing until observers have been told
+	s.pinLocked() // until observers have been told
 	s.mu.Unlock()
 	s.emit(TaskReady, t, nil)
-	s.mu.Lock()
-	t.ext.Load().start.ready.closeLocked()
-	s.live--
-	s.settle()
+	close(t.ext.Load().start.ready)
+	s.unpin()
 }

@@ -198,8 +198,9 @@ func (s *Scope) reap() {
 		t.set(warned)
 	}
 	s.ownExtLocked().bodyWarned = s.ext.bodyWarned || slowBody
-	s.live++ // keeps the scope from closing while mu is released
+	s.pinLocked() // while stacks are looked for
 	s.mu.Unlock()
+	defer s.unpin()
 
 	stacks := findStacks(stackdump.All())
 	for _, t := range slow {
@@ -213,10 +214,6 @@ func (s *Scope) reap() {
 	for _, t := range late {
 		s.giveUp(t, StuckTask{Path: t.Path(), Age: t.spawned.age(), Stack: stacks.Of(t)})
 	}
-
-	s.mu.Lock()
-	s.live--
-	s.settle()
 }
 
 // lookAgain is how long reap waits before it considers a task again that is due, but must
@@ -340,8 +337,6 @@ func (s *Scope) stragglersLocked(now time.Time) (late, slow []*Task, slowBody bo
 // released.
 func (s *Scope) giveUp(t *Task, stuck StuckTask) {
 	stuckErr := &StuckError{Tasks: []StuckTask{stuck}}
-	var f fate
-	var oldest *Task
 	s.lock()
 	if t.has(hasEnded | givenUp) {
 		s.settle()
@@ -357,12 +352,9 @@ func (s *Scope) giveUp(t *Task, stuck StuckTask) {
 	if e := t.alone(); e != nil && e.kind == TimedOut {
 		late = e.err
 		x.err, x.stuck = late, errors.Join(late, stuckErr)
-		f, oldest = s.failedLocked(t, late, false)
 	}
+	f, oldest := s.endedLocked(t, late, late != nil, nil, false)
 	stuckOrLate := x.stuck
-	if t.flags&master != 0 {
-		s.endLocked(reason{kind: MasterEnded, task: t})
-	}
 	s.ownExtLocked().gaveUp.closeLocked()
 	s.ext.gaveUp = nil // a closed signal is used once
 	s.releaseSlotLocked(t)
@@ -392,14 +384,10 @@ func (s *Scope) keepStuckLocked(stuck StuckTask) {
 // function may call runtime.Goexit. The scope waits for that goroutine.
 func (s *Scope) callBackApart(t *Task, err error) {
 	s.mu.Lock()
-	s.live++
+	s.pinLocked()
 	s.mu.Unlock()
 	go func() {
-		defer func() {
-			s.mu.Lock()
-			s.live--
-			s.settle()
-		}()
+		defer s.unpin()
 		s.callBack(t, err)
 	}()
 }

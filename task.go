@@ -192,7 +192,7 @@ func (t *Task) cancelFor(why reason) {
 	x.over.Store(e)
 	t.set(isCtxDone)
 	waiting, hooks := t.ctxDone, takeHooksLocked(&x.hooks)
-	s.live++ // keeps the scope from closing until the effects have been applied
+	s.pinLocked() // until the effects have been applied
 	s.mu.Unlock()
 
 	if waiting != nil {
@@ -201,10 +201,7 @@ func (t *Task) cancelFor(why reason) {
 	s.callHooks(hooks)
 	s.watchStragglers()
 	s.logTaskCanceled(t, e)
-
-	s.mu.Lock()
-	s.live--
-	s.settle()
+	s.unpin()
 }
 
 // Wait waits until the task has ended and returns what [Task.Err] returns then. If ctx is

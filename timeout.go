@@ -74,12 +74,10 @@ func (s *Scope) onTimer(t *Task, times int) {
 		s.mu.Unlock()
 		return
 	}
-	s.live++ // the scope waits for this
+	s.pinLocked()
 	s.mu.Unlock()
 	s.timeOutPassed(t)
-	s.mu.Lock()
-	s.live--
-	s.settle()
+	s.unpin()
 }
 
 // expire lets every deadline that has passed by now take effect: that of t, if it is not
