@@ -59,6 +59,7 @@ var mayImport = map[string][]string{
 	"internal/stackdump":      {}, // a leaf: stacks in a dump, found by address
 	"internal/policy":         {},
 	"test/traio":              {},
+	"test/reports":            {},
 
 	"examples/...":    {rootPkg},
 	"examples/mirror": {rootPkg, "supervise"}, // what a program of a new user's needs, in one place
