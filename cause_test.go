@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
+	"net"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -286,6 +289,11 @@ var afterCancellation = []struct {
 	{"joined twice", func(ctx context.Context) error {
 		return errors.Join(fmt.Errorf("read: %w", errors.Join(ctx.Err(), errCause)), fmt.Errorf("%w, %w", ctx.Err(), context.Cause(ctx)))
 	}, false},
+	{"says so by Is", func(context.Context) error { return leafThatIs{context.Canceled} }, false},
+	{"says so by Is, wrapped", func(context.Context) error {
+		return &net.OpError{Op: "dial", Net: "tcp", Err: leafThatIs{context.Canceled}}
+	}, false},
+	{"a wide tree", func(ctx context.Context) error { return errors.Join(slices.Repeat([]error{ctx.Err()}, 1000)...) }, false},
 	{"outcome of a Run", func(ctx context.Context) error {
 		return traigo.Run(ctx, func(ctx context.Context, s *traigo.Scope) error {
 			s.Spawn(untilCanceled)
@@ -305,9 +313,34 @@ var afterCancellation = []struct {
 	{"within the cause", func(context.Context) error { return errWithin }, true},
 	{"text of the cause", func(context.Context) error { return errors.New(errCause.Error()) }, true},
 	{"not what ctx.Err() returned", func(context.Context) error { return context.DeadlineExceeded }, true},
+	{"says by Is that it is another", func(context.Context) error { return leafThatIs{context.DeadlineExceeded} }, true},
+	{"contains itself", func(context.Context) error { return &containsItself{} }, true},
+	{"contains itself twice", func(context.Context) error { return &containsItselfTwice{} }, true},
+	{"a timeout elsewhere", func(context.Context) error { return &traigo.TimeoutError{Scope: "elsewhere", After: time.Second} }, true},
 	{"uncomparable", func(context.Context) error { return uncomparable{"real"} }, true},
 	{"uncomparable, joined", func(ctx context.Context) error { return errors.Join(ctx.Err(), uncomparable{"real"}) }, true},
 }
+
+// leafThatIs wraps nothing, and says what it is by Is, as the errors of package net do.
+type leafThatIs struct{ target error }
+
+func (leafThatIs) Error() string { return "operation was canceled" }
+
+func (e leafThatIs) Is(target error) bool { return target == e.target }
+
+// containsItself is an error whose tree has no end.
+type containsItself struct{ _ int }
+
+func (*containsItself) Error() string { return "contains itself" }
+
+func (e *containsItself) Unwrap() error { return e }
+
+// containsItselfTwice is one with more nodes at each depth.
+type containsItselfTwice struct{ _ int }
+
+func (*containsItselfTwice) Error() string { return "contains itself twice" }
+
+func (e *containsItselfTwice) Unwrap() []error { return []error{e, e} }
 
 // spawnOne spawns a task that, a second after it has been canceled, returns what its row
 // says. So it ends when the end of its scope has been decided.
@@ -393,8 +426,12 @@ func TestConsequencesOfATimeoutAreDropped(t *testing.T) {
 		{"the constant", func(context.Context) error { return context.DeadlineExceeded }, false},
 		{"context.Cause", context.Cause, false},
 		{"joined", func(ctx context.Context) error { return errors.Join(ctx.Err(), context.Cause(ctx)) }, false},
+		{"says so by Is", func(context.Context) error { return leafThatIs{context.DeadlineExceeded} }, false},
 		{"real", fail, true},
 		{"not what ctx.Err() returned", func(context.Context) error { return context.Canceled }, true},
+		{"says by Is that it is another", func(context.Context) error { return leafThatIs{context.Canceled} }, true},
+		{"a timeout elsewhere", func(context.Context) error { return &traigo.TimeoutError{Scope: "elsewhere", After: time.Second} }, true},
+		{"contains itself", func(context.Context) error { return &containsItself{} }, true},
 	}
 	for _, row := range rows {
 		t.Run(row.name, func(t *testing.T) {
@@ -478,4 +515,324 @@ func TestCancellationIsWhatTheContextReturned(t *testing.T) {
 	timedOut := &traigo.Cancellation{Kind: traigo.TimedOut}
 	require.ErrorIs(t, timedOut, context.DeadlineExceeded)
 	require.NotErrorIs(t, timedOut, context.Canceled)
+}
+
+// An error whose tree has no end, or too many ways through it, is a failure like any other,
+// also where nobody has canceled anything.
+func TestErrorWithAnEndlessTreeDoesNoHarm(t *testing.T) {
+	wide := context.Canceled
+	for range 40 {
+		wide = errors.Join(wide, wide)
+	}
+	for name, err := range map[string]error{
+		"contains itself":       &containsItself{},
+		"contains itself twice": &containsItselfTwice{},
+		"two to the 40 ways":    wide,
+	} {
+		for how, row := range map[string]struct {
+			task func(context.Context) error
+			opts []traigo.TaskOption
+			end  func(task *traigo.Task)
+		}{
+			"at once":         {func(context.Context) error { return err }, nil, func(*traigo.Task) {}},
+			"own cancel":      {cleaning(0, err), nil, func(task *traigo.Task) { task.Cancel(nil) }},
+			"own timeout":     {cleaning(0, err), []traigo.TaskOption{traigo.Timeout(time.Second)}, func(*traigo.Task) {}},
+			"scope is failed": {cleaning(0, err), nil, func(task *traigo.Task) { task.Scope().Cancel(errBoom) }},
+		} {
+			t.Run(name+"/"+how, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					s := traigo.New(t.Context(), discard())
+					task := s.Spawn(row.task, row.opts...)
+					synctest.Wait()
+					row.end(task)
+					<-s.Done()
+					assert.True(t, task.Failed())
+					_ = outcome(t, s.Err())
+				})
+			})
+		}
+	}
+}
+
+// What == cannot compare is the cause if it is equal to it in depth.
+func TestUncomparableCauseIsKnownByItsContent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := traigo.New(t.Context())
+		task := s.Spawn(cleaning(0, uncomparable{"cause"}))
+		synctest.Wait()
+		task.Cancel(uncomparable{"cause"})
+		require.NoError(t, s.Wait())
+		assert.False(t, task.Failed())
+
+		ctx, cancel := context.WithCancelCause(t.Context())
+		err := traigo.Run(ctx, func(ctx context.Context, _ *traigo.Scope) error {
+			cancel(uncomparable{"cause"})
+			<-ctx.Done()
+			return context.Cause(ctx)
+		})
+		assert.Empty(t, outcome(t, err).Others)
+	})
+}
+
+// The errors of a real connection, whose deadline and dial are of a context that is done.
+func TestErrorsOfPackageNetAreConsequences(t *testing.T) {
+	s := traigo.New(t.Context())
+	task := s.Spawn(func(ctx context.Context) error {
+		<-ctx.Done()
+		_, err := (&net.Dialer{}).DialContext(ctx, "tcp", "127.0.0.1:1")
+		return err
+	})
+	task.Cancel(nil)
+	require.NoError(t, s.Wait())
+	assert.False(t, task.Failed())
+	assert.IsType(t, (*net.OpError)(nil), task.Err(), "as it was returned")
+}
+
+// A context that the user derives from a task's has its cause, and a scope below has it too.
+func TestCauseIsTheSameThroughDerivedContexts(t *testing.T) {
+	cleanup := func(ctx context.Context, err error) error {
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel()
+		return traigo.Run(ctx, func(_ context.Context, s *traigo.Scope) error {
+			s.Spawn(cleaning(0, err))
+			return nil
+		})
+	}
+	for name, row := range map[string]struct {
+		task   func(ctx context.Context) error
+		end    func(s *traigo.Scope)
+		others int
+	}{
+		"the cause":         {func(ctx context.Context) error { return cleanup(ctx, errBoom) }, func(s *traigo.Scope) { s.Cancel(errBoom) }, 0},
+		"another error":     {func(ctx context.Context) error { return cleanup(ctx, errLate) }, func(s *traigo.Scope) { s.Cancel(errBoom) }, 1},
+		"the same sentinel": {func(ctx context.Context) error { return cleanup(ctx, errBoom) }, func(s *traigo.Scope) { s.Spawn(fail) }, 1},
+		"a cause of its own": {func(ctx context.Context) error {
+			derived, cancel := context.WithCancelCause(ctx)
+			cancel(errLate)
+			<-ctx.Done()
+			return context.Cause(derived)
+		}, func(s *traigo.Scope) { s.Cancel(errBoom) }, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := traigo.New(t.Context())
+				s.Spawn(row.task)
+				synctest.Wait()
+				row.end(s)
+				assert.Len(t, outcome(t, s.Wait()).Others, row.others)
+			})
+		})
+	}
+}
+
+func TestSecondTaskWithTheSameSentinelHasFailedToo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := traigo.New(t.Context())
+		second := s.Spawn(cleaning(0, errBoom), traigo.Name("second"))
+		synctest.Wait()
+		s.Spawn(fail, traigo.Name("first"))
+		e := outcome(t, s.Wait())
+		assert.Equal(t, []error{&traigo.TaskError{Task: "first", Err: errBoom}, &traigo.TaskError{Task: "second", Err: errBoom}}, e.Unwrap())
+		assert.True(t, second.Failed())
+	})
+}
+
+// Two cancellations explain the error of the task: its own, and that of its scope.
+func TestConsequencesOfTwoCancellationsAreDropped(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := traigo.New(t.Context())
+		task := s.Spawn(cleaning(time.Second, errors.Join(errLate, errOuter)))
+		synctest.Wait()
+		task.Cancel(errLate)
+		s.Cancel(errOuter)
+		assert.Empty(t, outcome(t, s.Wait()).Others)
+		assert.False(t, task.Failed())
+	})
+}
+
+// A body that returns what it got from waiting adds nothing if the outcome has that error,
+// and is what tells of it if the outcome does not.
+func TestBodyThatReturnsWhatItGotFromWaiting(t *testing.T) {
+	wait := func(task *traigo.Task) error { return task.Wait(context.Background()) }
+	await := func(f *traigo.Future[int]) error {
+		_, err := f.Await(context.Background())
+		return err
+	}
+	for name, row := range map[string]struct {
+		body func(s *traigo.Scope, cancelOuter func()) error
+		errs []error // each in the outcome, once
+	}{
+		"the first failure": {func(s *traigo.Scope, _ func()) error { return wait(s.Spawn(fail)) }, []error{errBoom}},
+		"a second failure": {func(s *traigo.Scope, _ func()) error {
+			s.Spawn(failing(time.Second, errBoom))
+			return wait(s.Spawn(failing(2*time.Second, errLate)))
+		}, []error{errBoom, errLate}},
+		"a second, of its cleanup": {func(s *traigo.Scope, _ func()) error { s.Spawn(fail); return wait(s.Spawn(cleaning(0, errLate))) }, []error{errBoom, errLate}},
+		"after the parent's end": {func(s *traigo.Scope, cancelOuter func()) error {
+			task := s.Spawn(cleaning(0, errLate))
+			cancelOuter()
+			return wait(task)
+		}, []error{errOuter, errLate}},
+		"a future that bubbles": {func(s *traigo.Scope, _ func()) error { return await(traigo.Async(s, noAnswer, traigo.Bubble(true))) }, []error{errBoom}},
+		"a future":              {func(s *traigo.Scope, _ func()) error { return await(traigo.Async(s, noAnswer)) }, []error{errBoom}},
+		"a future that joined the outcome": {func(s *traigo.Scope, _ func()) error {
+			f := traigo.Async(s, noAnswer)
+			synctest.Wait()
+			s.Cancel(nil)
+			return await(f)
+		}, []error{errBoom}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ctx, cancel := context.WithCancelCause(t.Context())
+				defer cancel(nil)
+				err := traigo.Run(ctx, func(_ context.Context, s *traigo.Scope) error {
+					return row.body(s, func() { cancel(errOuter) })
+				}, discard())
+				e := outcome(t, err)
+				assert.Len(t, e.Others, len(row.errs)-1, "%v", err)
+				for _, want := range row.errs {
+					require.ErrorIs(t, err, want)
+				}
+			})
+		})
+	}
+}
+
+func TestBodyThatReturnsAnUncomparableErrorOrAPanicAddsNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, fn := range []func(context.Context) error{failing(0, uncomparable{"a"}), panicking("on purpose")} {
+			var s *traigo.Scope
+			raised(func() {
+				_ = traigo.Run(t.Context(), func(_ context.Context, own *traigo.Scope) error {
+					s = own
+					return own.Spawn(fn).Wait(context.Background())
+				}, discard())
+			})
+			assert.Empty(t, outcome(t, s.Err()).Others)
+		}
+	})
+}
+
+func TestBodyThatReturnsAStuckErrorAddsNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		release, free := newRelease()
+		defer free()
+		err := traigo.Run(t.Context(), func(_ context.Context, s *traigo.Scope) error {
+			task := s.Spawn(deaf(release))
+			s.Cancel(errBoom)
+			return task.Wait(context.Background())
+		}, traigo.CancelTimeout(time.Second), discard())
+		assert.Len(t, outcome(t, err).Others, 1, "%v", err)
+		assert.Len(t, stuckTasks(err), 1)
+	})
+}
+
+// Errors as other packages make them when they are told to stop.
+
+// likeExitError has the shape of *exec.ExitError: the process was killed, and nothing that
+// it wraps says why.
+type likeExitError struct{ signal string }
+
+func (e *likeExitError) Error() string { return "signal: " + e.signal }
+
+// likeStatusError has the shape of an error of gRPC: a code that is read by a function.
+type likeStatusError struct{ code uint32 }
+
+func (e *likeStatusError) Error() string { return fmt.Sprintf("rpc error: code = %d", e.code) }
+
+func (e *likeStatusError) Code() uint32 { return e.code }
+
+// A CanceledIf function knows errors that nothing else tells to be consequences.
+func TestCanceledIfDropsErrorsAfterACancellationOnly(t *testing.T) {
+	isClosed := func(err error) bool { return err == net.ErrClosed } //nolint:errorlint // a leaf
+	isKilled := func(err error) bool {
+		exit, ok := err.(*likeExitError) //nolint:errorlint // a leaf
+		return ok && exit.signal == "killed"
+	}
+	isStatus := func(err error) bool {
+		status, ok := err.(interface{ Code() uint32 }) //nolint:errorlint // a leaf
+		return ok && status.Code() == 1
+	}
+	for name, row := range map[string]struct {
+		is          func(error) bool
+		told, other error // what is a consequence, what is not
+	}{
+		"closed connection": {isClosed, &net.OpError{Op: "read", Net: "tcp", Err: net.ErrClosed}, &net.OpError{Op: "read", Net: "tcp", Err: io.ErrUnexpectedEOF}},
+		"process":           {isKilled, fmt.Errorf("convert: %w", &likeExitError{"killed"}), &likeExitError{"segmentation fault"}},
+		"status":            {isStatus, &likeStatusError{1}, &likeStatusError{13}},
+	} {
+		option := traigo.CanceledIf(row.is)
+		others := func(t *testing.T, err error, opts ...traigo.ScopeOption) []error {
+			t.Helper()
+			s := traigo.New(t.Context(), opts...)
+			s.Spawn(cleaning(0, err))
+			synctest.Wait()
+			s.Cancel(errBoom)
+			return outcome(t, s.Wait()).Others
+		}
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				assert.Len(t, others(t, row.told), 1, "nobody knows it")
+				assert.Empty(t, others(t, row.told, option))
+				assert.Empty(t, others(t, errors.Join(row.told, context.Canceled), option), "as one of several")
+				assert.Len(t, others(t, row.other, option), 1)
+				assert.Len(t, others(t, errors.Join(row.told, row.other), option), 1, "a real error among them")
+
+				s := traigo.New(t.Context(), option)
+				task := s.Spawn(cleaning(0, row.told))
+				synctest.Wait()
+				task.Cancel(nil)
+				require.NoError(t, s.Wait(), "canceled alone")
+				assert.False(t, task.Failed())
+				assert.Equal(t, row.told, task.Err(), "as it was returned")
+
+				err := traigo.Run(t.Context(), func(ctx context.Context, s *traigo.Scope) error {
+					s.Cancel(nil)
+					<-ctx.Done()
+					return row.told
+				}, option)
+				require.NoError(t, err, "the body's")
+
+				asked := false
+				s = traigo.New(t.Context(), traigo.CanceledIf(func(err error) bool { asked = true; return row.is(err) }))
+				s.Spawn(failing(0, row.told))
+				require.ErrorIs(t, s.Wait(), row.told, "nobody has canceled it")
+				assert.False(t, asked)
+			})
+		})
+	}
+}
+
+// The functions of the scope and of those above are asked, the scope's own first, and not
+// those of scopes below.
+func TestCanceledIfIsAskedFromTheScopeUpward(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var asked []string
+		know := func(name string, answer bool) traigo.ScopeOption {
+			return traigo.CanceledIf(func(error) bool { asked = append(asked, name); return answer })
+		}
+		root := traigo.New(t.Context(), know("root", true))
+		below := root.Fork(know("below", false))
+		_ = below.Fork(know("further below", true))
+		task := below.Spawn(cleaning(0, errLate))
+		synctest.Wait()
+		below.Cancel(errBoom)
+		<-task.Done()
+		assert.False(t, task.Failed())
+		assert.Equal(t, []string{"below", "root"}, slices.Compact(asked)[:2])
+		assert.NotContains(t, asked, "further below")
+		assert.Empty(t, outcome(t, below.Wait()).Others)
+		require.NoError(t, root.Close())
+	})
+}
+
+func TestCanceledIfThatPanicsMakesAFailure(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := traigo.New(t.Context(), traigo.CanceledIf(func(error) bool { panic("on purpose") }))
+		s.Spawn(cleaning(0, errLate))
+		synctest.Wait()
+		s.Cancel(errBoom)
+		require.Len(t, outcome(t, s.Wait()).Others, 1)
+	})
 }

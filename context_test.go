@@ -495,3 +495,260 @@ func TestCurrentIsFoundInDerivedContexts(t *testing.T) {
 		require.NoError(t, s.Wait())
 	})
 }
+
+// Contexts that are used a second time: Done is closed, and Err is nil again.
+
+// usedAgain is a context whose Err tells of its end left times, and then is nil.
+type usedAgain struct {
+	context.Context //nolint:containedctx // it is one
+	done            chan struct{}
+	left            atomic.Int32
+}
+
+func newUsedAgain(left int32) *usedAgain {
+	c := &usedAgain{Context: context.Background(), done: make(chan struct{})}
+	c.left.Store(left)
+	return c
+}
+
+func (c *usedAgain) Done() <-chan struct{} { return c.done }
+
+func (c *usedAgain) Err() error {
+	if closed(c.done) && c.left.Add(-1) >= 0 {
+		return context.Canceled
+	}
+	return nil
+}
+
+// usedAgainWithHooks is one that package context lets call functions at its end.
+type usedAgainWithHooks struct{ *usedAgain }
+
+func (c usedAgainWithHooks) AfterFunc(f func()) (stop func() bool) {
+	go func() { <-c.done; f() }()
+	return func() bool { return true }
+}
+
+func TestContextWhoseErrIsNilAgainIsCanceled(t *testing.T) {
+	later := func(ctx *usedAgain) { time.AfterFunc(time.Second, func() { close(ctx.done) }) }
+	forever := traigo.Blocking(func() error { time.Sleep(time.Minute); return nil })
+	for name, use := range map[string]func(t *testing.T, ctx *usedAgain, s *traigo.Scope) error{
+		"Run": func(_ *testing.T, ctx *usedAgain, _ *traigo.Scope) error {
+			later(ctx)
+			return traigo.Run(ctx, func(ctx context.Context, _ *traigo.Scope) error { return untilCanceled(ctx) })
+		},
+		"Run of a done one": func(_ *testing.T, ctx *usedAgain, _ *traigo.Scope) error {
+			close(ctx.done)
+			return traigo.Run(ctx, func(ctx context.Context, _ *traigo.Scope) error { return untilCanceled(ctx) })
+		},
+		"New": func(t *testing.T, ctx *usedAgain, _ *traigo.Scope) error {
+			s := traigo.New(ctx)
+			later(ctx)
+			<-s.Context().Done()
+			assert.Equal(t, context.Canceled, s.Context().Err())
+			derived, cancel := context.WithCancel(s.Context())
+			defer cancel()
+			assert.Equal(t, context.Canceled, derived.Err())
+			return s.Wait()
+		},
+		"New, with hooks": func(t *testing.T, ctx *usedAgain, _ *traigo.Scope) error {
+			s := traigo.New(usedAgainWithHooks{ctx})
+			later(ctx)
+			<-s.Context().Done()
+			assert.Equal(t, context.Canceled, s.Context().Err())
+			return s.Wait()
+		},
+		"Wait": func(_ *testing.T, ctx *usedAgain, s *traigo.Scope) error {
+			later(ctx)
+			return s.Spawn(untilCanceled).Wait(ctx)
+		},
+		"Await": func(_ *testing.T, ctx *usedAgain, s *traigo.Scope) error {
+			later(ctx)
+			_, err := traigo.Async(s, func(ctx context.Context) (int, error) { return 0, untilCanceled(ctx) }).Await(ctx)
+			return err
+		},
+		"Start": func(_ *testing.T, ctx *usedAgain, s *traigo.Scope) error {
+			later(ctx)
+			_, err := s.Start(ctx, func(ctx context.Context, _ func()) error { return untilCanceled(ctx) })
+			return err
+		},
+		"Shutdown": func(_ *testing.T, ctx *usedAgain, s *traigo.Scope) error {
+			later(ctx)
+			s.Spawn(untilCanceled)
+			return s.Shutdown(ctx)
+		},
+		"AdmitBefore": func(_ *testing.T, ctx *usedAgain, s *traigo.Scope) error {
+			s = s.Fork(traigo.Limit(1))
+			hold := s.Spawn(untilCanceled)
+			defer hold.Cancel(nil)
+			later(ctx)
+			return s.Spawn(succeed, traigo.AdmitBefore(ctx)).Err()
+		},
+		"Blocking": func(_ *testing.T, ctx *usedAgain, _ *traigo.Scope) error { later(ctx); return forever(ctx) },
+		"Sleep": func(_ *testing.T, ctx *usedAgain, _ *traigo.Scope) error {
+			later(ctx)
+			return traigo.Sleep(ctx, time.Hour)
+		},
+		"FailAfter": func(_ *testing.T, ctx *usedAgain, _ *traigo.Scope) error {
+			later(ctx)
+			return traigo.FailAfter(ctx, time.Hour, untilCanceled)
+		},
+	} {
+		for _, left := range []int32{0, 1} {
+			t.Run(fmt.Sprintf("%s/%d", name, left), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					s := traigo.New(t.Context())
+					require.ErrorIs(t, use(t, newUsedAgain(left), s), context.Canceled)
+					s.Cancel(nil)
+					<-s.Done()
+					time.Sleep(time.Hour) // what was abandoned
+				})
+			})
+		}
+	}
+}
+
+// A scope of New outlives the task that has opened it, and forgets its deadline and end.
+func TestContextOfANewOutlivesItsOpenerInAllItSays(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := traigo.New(t.Context(), discard())
+		var own *traigo.Scope
+		task := s.Spawn(func(ctx context.Context) error {
+			own = traigo.New(ctx, traigo.Timeout(5*time.Second))
+			return nil
+		}, traigo.Timeout(time.Second))
+		<-task.Done()
+		start := time.Now()
+		time.Sleep(2 * time.Second)
+		ctx := own.Context()
+		require.NoError(t, ctx.Err())
+		require.NoError(t, context.Cause(ctx), "of a living context")
+		deadline, ok := ctx.Deadline()
+		assert.True(t, ok)
+		assert.Equal(t, start.Add(5*time.Second), deadline)
+		derived, cancel := context.WithTimeout(ctx, time.Second)
+		defer cancel()
+		time.Sleep(2 * time.Second)
+		require.Error(t, derived.Err())
+		<-own.Done()
+		assert.Equal(t, 5*time.Second, time.Since(start))
+		_ = s.Close()
+	})
+}
+
+// pausing is a customContext whose Err calls a function once, before it answers.
+type pausing struct {
+	customContext
+
+	pause atomic.Pointer[func()]
+}
+
+func (c *pausing) Err() error {
+	if f := c.pause.Swap(nil); f != nil {
+		(*f)()
+	}
+	return c.customContext.Err()
+}
+
+// While the context of a task is asking the outer one, its scope is canceled, the outer one
+// ends otherwise, and perhaps the task ends.
+func TestContextOfATaskDoesNotChangeItsMindWhileItIsAsked(t *testing.T) {
+	for _, ends := range []bool{true, false} {
+		t.Run(fmt.Sprint(ends), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				outer := &pausing{customContext: customContext{Context: context.Background(), done: make(chan struct{})}}
+				s := traigo.New(outer, discard())
+				contexts := make(chan context.Context, 1)
+				release, free := newRelease()
+				free = sync.OnceFunc(free)
+				s.Spawn(func(ctx context.Context) error { contexts <- ctx; deafTo(release); return nil })
+				ctx := <-contexts
+				synctest.Wait()
+				pause := func() {
+					if ends {
+						free()
+					}
+					synctest.Wait()
+					s.Cancel(errBoom)
+					outer.end(context.DeadlineExceeded)
+				}
+				outer.pause.Store(&pause)
+				first := ctx.Err()
+				assert.Equal(t, first, ctx.Err())
+				free()
+				_ = s.Close()
+				if first != nil {
+					assert.Equal(t, first, ctx.Err())
+				}
+			})
+		})
+	}
+}
+
+// The task may end before or after its scope is canceled: whichever Cause tells first, it
+// tells again.
+func TestStressCauseOfATaskIsTheSameWhenAskedAgain(t *testing.T) {
+	rounds := 5000
+	if testing.Short() {
+		rounds = 500
+	}
+	for range rounds {
+		s := traigo.New(context.Background(), discard())
+		end, contexts := make(chan struct{}), make(chan context.Context, 1)
+		s.Spawn(func(ctx context.Context) error { contexts <- ctx; <-end; return nil })
+		ctx := <-contexts
+		var asking sync.WaitGroup
+		for range 4 {
+			asking.Go(func() {
+				for {
+					if cause := context.Cause(ctx); cause != nil {
+						assert.Equal(t, cause, context.Cause(ctx))
+						return
+					}
+					runtime.Gosched()
+				}
+			})
+		}
+		close(end)
+		s.Cancel(errBoom)
+		asking.Wait()
+		require.ErrorIs(t, s.Wait(), errBoom)
+	}
+}
+
+// When a scope has closed, every context that was derived in it is done.
+func TestStressContextsDerivedInAClosedScopeAreDone(t *testing.T) {
+	const tasks = 8
+	rounds := 5000
+	if testing.Short() {
+		rounds = 500
+	}
+	derive := func(s *traigo.Scope, derived []context.Context, started, end chan struct{}) {
+		for i := range tasks {
+			s.Spawn(func(ctx context.Context) error {
+				var cancel context.CancelFunc
+				derived[i], cancel = context.WithCancel(ctx)
+				context.AfterFunc(derived[i], cancel) // which is not called before that
+				started <- struct{}{}
+				<-end
+				return nil
+			})
+		}
+		for range tasks {
+			<-started
+		}
+		close(end)
+	}
+	for name, end := range map[string]func(s *traigo.Scope) error{"Close": (*traigo.Scope).Close, "Wait": (*traigo.Scope).Wait} {
+		t.Run(name, func(t *testing.T) {
+			for range rounds {
+				s := traigo.New(context.Background())
+				derived := make([]context.Context, tasks)
+				derive(s, derived, make(chan struct{}, tasks), make(chan struct{}))
+				require.NoError(t, end(s))
+				for _, ctx := range derived {
+					require.Error(t, ctx.Err())
+				}
+			}
+		})
+	}
+}

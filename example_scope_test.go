@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"os"
+	"os/exec"
 	"runtime"
 	"sync/atomic"
 	"time"
@@ -800,4 +802,87 @@ func ExampleLimit_nested() {
 	// into its own full scope: false
 	// into a scope below: true
 	// <nil>
+}
+
+// A server closes its listener when it is canceled, so that an Accept that blocks returns.
+// What Accept returns then is no context error: it only tells of the end all the same.
+func ExampleCanceledIf() {
+	isClosed := func(err error) bool { return errors.Is(err, net.ErrClosed) }
+	s := traigo.New(context.Background(), traigo.Name("server"), traigo.CanceledIf(isClosed))
+	task, err := s.Start(context.Background(), func(ctx context.Context, ready func()) error {
+		listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
+		if err != nil {
+			return err
+		}
+		context.AfterFunc(ctx, func() { _ = listener.Close() })
+		ready()
+		_, err = listener.Accept()
+		return err
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	s.Cancel(errors.New("out of memory"))
+	fmt.Println(s.Wait())
+	fmt.Println(task.Failed(), errors.Is(task.Err(), net.ErrClosed))
+	// Output:
+	// scope "server": out of memory
+	// false true
+}
+
+// A process that its context has killed says so by its signal only.
+func ExampleCanceledIf_exec() {
+	isKilled := func(err error) bool {
+		exit, ok := errors.AsType[*exec.ExitError](err)
+		return ok && exit.String() == "signal: killed"
+	}
+	s := traigo.New(context.Background(), traigo.Name("convert"), traigo.CanceledIf(isKilled))
+	task, err := s.Start(context.Background(), func(ctx context.Context, ready func()) error {
+		sleep := exec.CommandContext(ctx, "sleep", "60")
+		if err := sleep.Start(); err != nil {
+			return err
+		}
+		ready()
+		return sleep.Wait()
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	s.Cancel(errors.New("out of memory"))
+	fmt.Println(s.Wait())
+	fmt.Println(task.Failed(), task.Err())
+	// Output:
+	// scope "convert": out of memory
+	// false signal: killed
+}
+
+// rpcError has the shape of an error of gRPC: what it tells is a code, to be read with
+// status.Code.
+type rpcError struct{ code uint32 }
+
+func (e *rpcError) Error() string { return fmt.Sprintf("rpc error: code = %d", e.code) }
+
+func (e *rpcError) Code() uint32 { return e.code }
+
+// With gRPC the function is
+//
+//	func(err error) bool { return status.Code(err) == codes.Canceled }
+func ExampleCanceledIf_grpc() {
+	const canceled, internal = 1, 13 // of package codes
+	s := traigo.New(context.Background(), traigo.Name("client"), traigo.CanceledIf(func(err error) bool {
+		rpc, ok := err.(interface{ Code() uint32 })
+		return ok && rpc.Code() == canceled
+	}))
+	for _, code := range []uint32{canceled, internal} {
+		s.Spawn(func(ctx context.Context) error {
+			<-ctx.Done()
+			return fmt.Errorf("call: %w", &rpcError{code})
+		}, traigo.Name(fmt.Sprintf("code %d", code)))
+	}
+	s.Cancel(errors.New("out of memory"))
+	fmt.Println(s.Wait())
+	// Output:
+	// scope "client": out of memory; also: task "code 13": call: rpc error: code = 13
 }

@@ -435,3 +435,150 @@ func TestPanicWithTheErrorOfTheContextIsKept(t *testing.T) {
 		})
 	}
 }
+
+// Failures that nobody has received and panics of forks come before what fits into Others.
+func TestOthersAreAtMostSixteenHoweverTheyCome(t *testing.T) {
+	for name, row := range map[string]struct {
+		futures, forks int
+		stuck          bool
+	}{
+		"futures, then panics of forks":          {16, 48, false},
+		"futures, panics of forks and one stuck": {16, 32, true},
+		"panics of forks alone":                  {0, 33, false},
+		"panics of forks and one stuck":          {0, 33, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				release, free := newRelease()
+				defer free()
+				s := traigo.New(t.Context(), traigo.CancelTimeout(time.Second), discard())
+				for range row.futures {
+					traigo.Async(s, noAnswer)
+				}
+				synctest.Wait()
+				for range row.forks {
+					s.Fork().Spawn(panicking("on purpose"))
+					synctest.Wait()
+				}
+				want := row.futures + row.forks
+				if row.stuck {
+					s.Spawn(deaf(release))
+					synctest.Wait()
+					want++
+				}
+				s.Cancel(nil)
+				<-s.Done()
+				e := outcome(t, s.Err())
+				assert.LessOrEqual(t, len(e.Others), 16)
+				assert.Equal(t, want, 1+len(e.Others)+e.More, "none is lost from the count")
+				if row.stuck {
+					last := e.Others[len(e.Others)-1]
+					require.Same(t, last, as[*traigo.StuckError](t, last))
+				}
+			})
+		})
+	}
+}
+
+// Async owns its error by itself: Bubble(false) takes nothing from it.
+func TestFutureThatDoesNotBubbleIsAFutureLikeAnyOther(t *testing.T) {
+	for name, opts := range map[string][]traigo.TaskOption{"by default": nil, "Bubble(false)": {traigo.Bubble(false)}} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				book := newRecords()
+				s := traigo.New(t.Context(), traigo.Logger(book.logger()))
+				received := traigo.Async(s, noAnswer, opts...)
+				_, err := received.Await(t.Context())
+				assert.Equal(t, errBoom, err)
+				synctest.Wait()
+				assert.Equal(t, traigo.Open, s.State())
+				traigo.Async(s, func(context.Context) (int, error) { return 0, errOuter }, append(opts, traigo.Name("f"))...)
+				traigo.Async(s, func(ctx context.Context) (int, error) { <-ctx.Done(); return 0, errLate }, opts...)
+				synctest.Wait()
+				e := outcome(t, s.Close())
+				assert.Equal(t, []error{&traigo.TaskError{Task: "f", Err: errOuter}}, e.Unwrap(), "that nobody received in time")
+				assert.Len(t, book.at(slog.LevelWarn, "late"), 1, "and later it is logged")
+			})
+		})
+	}
+}
+
+// held opens a scope "outer" whose end has been recorded, and has not come down to the
+// scope "inner" below it yet, when end is called: an observer holds the news for 2 s. Body
+// is that of inner, which is opened under a context made by derive. held returns the
+// outcome of inner and what was logged.
+func held(t *testing.T, derive func(context.Context) (context.Context, context.CancelFunc), body func(s *traigo.Scope, ended <-chan struct{}) error) (inner error, book *records) {
+	t.Helper()
+	book = newRecords()
+	ended, end := newRelease()
+	s := traigo.New(t.Context(), traigo.Name("outer"), traigo.Logger(book.logger()), traigo.Observe(seeing(func(e traigo.Event) {
+		if e.Kind == traigo.ScopeCanceled && e.Scope.Name() == "outer" {
+			end()
+			time.Sleep(2 * time.Second)
+		}
+	})))
+	s.Spawn(func(ctx context.Context) error {
+		ctx, cancel := derive(ctx)
+		defer cancel()
+		inner = traigo.Run(ctx, func(_ context.Context, s *traigo.Scope) error { return body(s, ended) }, traigo.Name("inner"))
+		return inner
+	})
+	synctest.Wait()
+	s.Cancel(errOuter)
+	_ = s.Wait()
+	return inner, book
+}
+
+// derivations are ways to make a context from that of a scope or task.
+var derivations = map[string]func(context.Context) (context.Context, context.CancelFunc){
+	"direct":     func(ctx context.Context) (context.Context, context.CancelFunc) { return ctx, func() {} },
+	"WithCancel": context.WithCancel,
+	"WithValue": func(ctx context.Context) (context.Context, context.CancelFunc) {
+		type key struct{}
+		return context.WithValue(ctx, key{}, 1), func() {}
+	},
+}
+
+// A parent that has ended has decided, whether or not the news has come down: a failure
+// that comes then is no first cause.
+func TestFailureBelowAParentThatHasEndedIsTheParentsEnd(t *testing.T) {
+	for name, derive := range derivations {
+		for where, body := range map[string]func(s *traigo.Scope, ended <-chan struct{}) error{
+			"body": func(_ *traigo.Scope, ended <-chan struct{}) error { deafTo(ended); return errBoom },
+			"task": func(s *traigo.Scope, ended <-chan struct{}) error {
+				s.Spawn(func(context.Context) error { deafTo(ended); return errBoom })
+				return nil
+			},
+		} {
+			t.Run(name+"/"+where, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					inner, _ := held(t, derive, body)
+					e := outcome(t, inner)
+					require.Same(t, e.Err, as[*traigo.Cancellation](t, e.Err))
+					assert.Equal(t, traigo.ParentCanceled, as[*traigo.Cancellation](t, e.Err).Kind)
+					require.ErrorIs(t, e.Err, errOuter)
+					require.Len(t, e.Others, 1, "and the failure is kept")
+					require.ErrorIs(t, e.Others[0], errBoom)
+				})
+			})
+		}
+	}
+}
+
+// The same for a future that nobody receives: that end was decided, so it is logged.
+func TestFutureThatFailsBelowAParentThatHasEndedIsLogged(t *testing.T) {
+	for name, derive := range derivations {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				inner, book := held(t, derive, func(s *traigo.Scope, ended <-chan struct{}) error {
+					traigo.Async(s, func(context.Context) (int, error) { deafTo(ended); return 0, errLate })
+					return nil
+				})
+				require.ErrorIs(t, inner, errOuter)
+				require.NotErrorIs(t, inner, errLate)
+				assert.Empty(t, outcome(t, inner).Others)
+				assert.Len(t, book.at(slog.LevelWarn, "late"), 1)
+			})
+		})
+	}
+}

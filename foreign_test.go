@@ -268,3 +268,84 @@ func TestContextThatCannotBeAskedForLabelsKeepsNoTaskFromRunning(t *testing.T) {
 		}
 	}
 }
+
+// panickingHandler is a slog.Handler that panics.
+type panickingHandler struct{ slog.Handler }
+
+func (panickingHandler) Enabled(context.Context, slog.Level) bool { return true }
+
+func (panickingHandler) Handle(context.Context, slog.Record) error { panic("of the handler") }
+
+func (h panickingHandler) WithAttrs([]slog.Attr) slog.Handler { return h }
+
+func (h panickingHandler) WithGroup(string) slog.Handler { return h }
+
+func TestPanicOfALoggerIsLoggedElsewhere(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		book := defaultLog(t)
+		s := traigo.New(t.Context(), traigo.Logger(slog.New(panickingHandler{})))
+		s.Spawn(succeed)
+		require.NoError(t, s.Wait())
+		assert.NotEmpty(t, book.at(slog.LevelError, "of the handler"))
+	})
+}
+
+// Whether the context is done already or not.
+func TestPanicOfAnAfterFuncIsLogged(t *testing.T) {
+	for name, open := range map[string]func(s *traigo.Scope){
+		"before the end": func(*traigo.Scope) {},
+		"after the end":  func(s *traigo.Scope) { _ = s.Close() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				book := newRecords()
+				s := traigo.New(t.Context(), traigo.Logger(book.logger()))
+				open(s)
+				s.Context().(interface{ AfterFunc(f func()) func() bool }).AfterFunc(func() { panic("oops") })
+				require.NoError(t, s.Close())
+				synctest.Wait()
+				assert.Len(t, book.at(slog.LevelError, "oops"), 1)
+			})
+		})
+	}
+}
+
+// Every callback misbehaves at once, and the scope closes all the same.
+func TestTasksEndThoughEveryCallbackMisbehaves(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := traigo.New(t.Context(), discard(), traigo.Observe(seeing(func(traigo.Event) { panic("of an observer") })))
+		var heard error
+		task := s.Spawn(func(context.Context) error { runtime.Goexit(); return nil }, traigo.OnDone(func(err error) {
+			heard = err
+			panic("of OnDone")
+		}))
+		s.Spawn(panicking("of a task"), traigo.OnDone(func(error) { runtime.Goexit() }))
+		synctest.Wait()
+		s.Cancel(nil)
+		synctest.Wait()
+		assert.True(t, closed(s.Done()))
+		require.ErrorIs(t, task.Err(), traigo.ErrGoexit)
+		require.ErrorIs(t, heard, traigo.ErrGoexit)
+	})
+}
+
+// A typed nil, whose Error panics, is an error: it can be logged and be the cause.
+func TestTypedNilIsAnErrorLikeAnyOther(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		book := newRecords()
+		s := traigo.New(t.Context(), traigo.Logger(book.logger()))
+		s.Spawn(cleaning(0, (*typedNil)(nil)))
+		synctest.Wait()
+		require.NoError(t, s.Close())
+		assert.Len(t, book.from(slog.LevelWarn), 1)
+
+		s = traigo.New(t.Context())
+		s.Spawn(failing(0, (*typedNil)(nil)), traigo.Name("work"))
+		err := s.Wait()
+		assert.NotPanics(t, func() { assert.Contains(t, err.Error(), "work") })
+
+		s = traigo.New(t.Context(), traigo.Name("s"))
+		s.Cancel((*typedNil)(nil))
+		assert.NotPanics(t, func() { assert.Contains(t, context.Cause(s.Context()).Error(), "s") })
+	})
+}

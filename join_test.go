@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"runtime"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -463,4 +464,64 @@ func TestMapLetsThePanicOfItsItemsThrough(t *testing.T) {
 			_, _ = traigo.Map(t.Context(), items, func(ctx context.Context, _ int) (int, error) { return 0, untilCanceled(ctx) })
 		}))
 	})
+}
+
+// A Wrapper that does not call next keeps the functions of a join from running: the join
+// fails with what the Wrapper has returned, or with its panic.
+func TestJoinsUnderAWrapperThatDoesNotCallNext(t *testing.T) {
+	one := func(context.Context) (int, error) { return 1, nil }
+	item := func(_ context.Context, n int) (int, error) { return n, nil }
+	joins := map[string]func(ctx context.Context) error{
+		"All":    func(ctx context.Context) error { _, err := traigo.All(ctx, one); return err },
+		"Race":   func(ctx context.Context) error { _, err := traigo.Race(ctx, one); return err },
+		"Settle": func(ctx context.Context) error { return traigo.Settle(ctx, one)[0].Err },
+		"Map":    func(ctx context.Context) error { _, err := traigo.Map(ctx, slices.Values([]int{1}), item); return err },
+		"AsCompleted": func(ctx context.Context) error {
+			for _, err := range traigo.AsCompleted(ctx, slices.Values([]int{1}), item) {
+				return err
+			}
+			return nil
+		},
+	}
+	for name, join := range joins {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := traigo.New(t.Context(), traigo.Wrap(func(context.Context, func(context.Context) error) error { return errBoom }), discard())
+				require.ErrorIs(t, join(s.Context()), errBoom)
+				require.NoError(t, s.Close())
+
+				s = traigo.New(t.Context(), traigo.PanicAsError(), discard(), traigo.Wrap(func(context.Context, func(context.Context) error) error {
+					panic("of the wrapper")
+				}))
+				var err error
+				require.Nil(t, raised(func() { err = join(s.Context()) }))
+				require.ErrorContains(t, err, "of the wrapper")
+				require.NoError(t, s.Close())
+			})
+		})
+	}
+}
+
+// Several goroutines open their first join below one scope at once.
+func TestStressJoinsOfManyTasks(t *testing.T) {
+	rounds := 300
+	if testing.Short() {
+		rounds = 50
+	}
+	for range rounds {
+		s := traigo.New(context.Background(), discard())
+		var begun sync.WaitGroup
+		for range 4 {
+			begun.Add(1)
+			s.Spawn(func(ctx context.Context) error {
+				begun.Done()
+				for ctx.Err() == nil {
+					_, _ = traigo.Map(ctx, slices.Values([]int{1}), func(context.Context, int) (int, error) { return 0, nil })
+				}
+				return nil
+			})
+		}
+		begun.Wait()
+		require.NoError(t, s.Close())
+	}
 }

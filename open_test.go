@@ -744,25 +744,90 @@ func TestForkRulesAreNotForRun(t *testing.T) {
 // A parent waits for ever for a fork that nobody finalizes, and says so in the log.
 func TestForkThatNobodyFinalizesIsLogged(t *testing.T) {
 	for name, row := range map[string]struct {
-		busy bool
-		want int
-	}{"idle": {false, 1}, "busy": {true, 0}} {
+		open  func(s *traigo.Scope) (forgotten *traigo.Scope)
+		fork  string
+		after time.Duration // since nothing is awaited but idle forks
+	}{
+		"idle": {func(s *traigo.Scope) *traigo.Scope { return s.Fork(traigo.Name("forgotten")) }, "main/forgotten", 10 * time.Second},
+		"busy for a time": {func(s *traigo.Scope) *traigo.Scope {
+			fork := s.Fork(traigo.Name("forgotten"))
+			fork.Spawn(lasting(15 * time.Second))
+			return fork
+		}, "main/forgotten", 30 * time.Second},
+		"beside one that ends": {func(s *traigo.Scope) *traigo.Scope {
+			busy := s.Fork()
+			busy.Spawn(lasting(11 * time.Second))
+			busy.Finalize()
+			return s.Fork(traigo.Name("forgotten"))
+		}, "main/forgotten", 30 * time.Second},
+		"only background in it": {func(s *traigo.Scope) *traigo.Scope {
+			fork := s.Fork(traigo.Name("forgotten"))
+			fork.Spawn(untilCanceled, traigo.Awaited(false))
+			return fork
+		}, "main/forgotten", 10 * time.Second},
+		"one in another": {func(s *traigo.Scope) *traigo.Scope {
+			fork := s.Fork(traigo.Name("forgotten"))
+			time.AfterFunc(time.Hour, fork.Fork(traigo.Name("below")).Finalize)
+			return fork
+		}, "main/forgotten", 10 * time.Second},
+	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				book, begin := newRecords(), time.Now()
 				require.NoError(t, traigo.Run(t.Context(), func(_ context.Context, s *traigo.Scope) error {
-					forgotten := s.Fork(traigo.Name("forgotten"))
-					if row.busy {
-						forgotten.Spawn(func(ctx context.Context) error { return traigo.Sleep(ctx, time.Minute) })
-					}
-					time.AfterFunc(time.Hour, forgotten.Finalize)
+					time.AfterFunc(time.Hour, row.open(s).Finalize)
+					time.AfterFunc(row.after+time.Second, func() {
+						assert.Len(t, book.at(slog.LevelWarn, row.fork), 1, "in time")
+					})
 					return nil
 				}, traigo.Name("main"), traigo.Logger(book.logger())))
 				assert.Equal(t, time.Hour, time.Since(begin))
-				assert.Len(t, book.at(slog.LevelWarn, "main/forgotten"), row.want)
+				assert.Len(t, book.at(slog.LevelWarn, row.fork), 1, "once")
 			})
 		})
 	}
+}
+
+func TestForkThatIsFinalizedInTimeIsNotLogged(t *testing.T) {
+	for name, opts := range map[string][]traigo.ScopeOption{"": nil, "with CancelTimeout": {traigo.CancelTimeout(time.Millisecond)}} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				book := newRecords()
+				s := traigo.New(t.Context(), append(opts, traigo.Logger(book.logger()))...)
+				fork, task := s.Fork(), s.Spawn(untilCanceled)
+				s.Finalize()
+				time.Sleep(time.Minute) // not only idle forks are waited for
+				task.Cancel(nil)
+				time.Sleep(9 * time.Second)
+				synctest.Wait()
+				fork.Finalize()
+				require.NoError(t, s.Wait())
+				assert.Empty(t, book.from(slog.LevelWarn))
+			})
+		})
+	}
+}
+
+// On a goroutine that is no task of the parent nobody above waits for a Run; it is canceled
+// with the parent.
+func TestRunOfAForeignGoroutineIsCanceledAndNotWaitedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := traigo.New(t.Context())
+		ended := make(chan error, 1)
+		go func() {
+			ended <- traigo.Run(s.Context(), func(ctx context.Context, _ *traigo.Scope) error {
+				return cleaning(time.Minute, nil)(ctx)
+			})
+		}()
+		synctest.Wait()
+		begin := time.Now()
+		s.Cancel(errBoom)
+		require.ErrorIs(t, s.Wait(), errBoom)
+		assert.Zero(t, time.Since(begin))
+		assert.Empty(t, ended)
+		require.ErrorIs(t, <-ended, errBoom)
+		assert.Equal(t, time.Minute, time.Since(begin))
+	})
 }
 
 // The parent keeps the outcomes of 16 failed forks. A panic is kept beyond that.

@@ -483,3 +483,72 @@ func TestPanicThatNobodyRecoversCrashesTheProcess(t *testing.T) {
 		})
 	}
 }
+
+// A Goexit of the body continues, unless a task has panicked.
+func TestGoexitOfTheBodyRaisesThePanicOfATask(t *testing.T) {
+	for name, body := range map[string]func(ctx context.Context, s *traigo.Scope){
+		"before": func(ctx context.Context, s *traigo.Scope) {
+			s.Spawn(panicking("oops"), traigo.Name("work"))
+			<-ctx.Done()
+		},
+		"after": func(_ context.Context, s *traigo.Scope) {
+			s.Spawn(func(ctx context.Context) error { <-ctx.Done(); panicOnPurpose("oops"); return nil }, traigo.Name("work"))
+			synctest.Wait()
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				value := make(chan any, 1)
+				go func() {
+					defer func() { value <- recover() }()
+					_ = traigo.Run(t.Context(), func(ctx context.Context, s *traigo.Scope) error {
+						body(ctx, s)
+						runtime.Goexit()
+						return nil
+					}, discard())
+				}()
+				got := <-value
+				require.IsType(t, (*traigo.PanicError)(nil), got)
+				require.ErrorContains(t, got.(error), "oops")
+			})
+		})
+	}
+}
+
+// Where PanicAsError leaves a panic to nobody, it is logged as an error, once.
+func TestPanicAsErrorThatIsLeftToNobodyIsLogged(t *testing.T) {
+	late := func(ctx context.Context) error { <-ctx.Done(); panicOnPurpose("oops"); return nil }
+	for name, spawn := range map[string]func(s *traigo.Scope){
+		"Bubble(false)":                  func(s *traigo.Scope) { s.Spawn(panicking("oops"), traigo.Bubble(false)) },
+		"Bubble(false), its own timeout": func(s *traigo.Scope) { s.Spawn(late, traigo.Bubble(false), traigo.Timeout(time.Second)) },
+		"after a quiet end": func(s *traigo.Scope) {
+			s.Spawn(late)
+			synctest.Wait()
+			s.Cancel(nil)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				book := newRecords()
+				s := traigo.New(t.Context(), traigo.PanicAsError(), traigo.Logger(book.logger()))
+				spawn(s)
+				require.NoError(t, s.Wait())
+				assert.Len(t, book.at(slog.LevelError, "oops"), 1)
+			})
+		})
+	}
+}
+
+// A mere end of the parent is nothing that a panic could hide.
+func TestPanicHidesNoEndOfTheParent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		book := newRecords()
+		ctx, cancel := context.WithCancelCause(t.Context())
+		s := traigo.New(ctx, traigo.Logger(book.logger()))
+		s.Spawn(func(ctx context.Context) error { <-ctx.Done(); panicOnPurpose("oops"); return nil }, traigo.Name("work"))
+		cancel(errOuter)
+		_ = requirePanic(t, "work", func() { _ = s.Wait() })
+		assert.Empty(t, book.at(slog.LevelError, "hidden"))
+		assert.Len(t, book.at(slog.LevelError, "oops"), 1, "at once")
+	})
+}

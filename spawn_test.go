@@ -396,3 +396,152 @@ func TestStartIsNotReadyAfterItsCallerHasLeft(t *testing.T) {
 		})
 	}
 }
+
+// Several things are true at once when Start returns: whichever it has seen first, it tells
+// the first of these.
+func TestStartTellsTheFirstOfSeveralThingsThatAreTrue(t *testing.T) {
+	nothing := func(context.Context) error { return nil }
+	notReady := func(context.Context) error { return traigo.ErrNotReady }
+	late := func(context.Context) error { return errLate }
+	rows := map[string]struct {
+		returns       func(ctx context.Context) error // when the task is canceled
+		caller, scope bool                            // ends with errOuter, with errBoom
+		alone         bool                            // the task is canceled with errBoom
+		full          bool                            // there is no slot
+		want          error
+		exactly       bool
+	}{
+		"real error, caller and scope": {returns: late, caller: true, scope: true, want: errLate, exactly: true},
+		"real error and caller":        {returns: late, caller: true, want: errLate, exactly: true},
+		"real error and scope":         {returns: late, scope: true, want: errLate, exactly: true},
+		"caller and scope":             {returns: nothing, caller: true, scope: true, want: errOuter, exactly: true},
+		"caller and scope, ctx.Err()":  {returns: context.Context.Err, caller: true, scope: true, want: errOuter, exactly: true},
+		"caller and scope, no slot":    {returns: nothing, caller: true, scope: true, full: true, want: errOuter, exactly: true},
+		"caller, returns nil":          {returns: nothing, caller: true, want: errOuter, exactly: true},
+		"caller, ErrNotReady":          {returns: notReady, caller: true, want: errOuter, exactly: true},
+		"scope, returns nil":           {returns: nothing, scope: true, want: errBoom},
+		"scope, ctx.Err()":             {returns: context.Context.Err, scope: true, want: errBoom},
+		"scope, the cause":             {returns: context.Cause, scope: true, want: errBoom},
+		"scope, no slot":               {returns: nothing, scope: true, full: true, want: traigo.ErrRefused},
+		"task alone, returns nil":      {returns: nothing, alone: true, want: errBoom},
+		"task alone, ctx.Err()":        {returns: context.Context.Err, alone: true, want: errBoom},
+	}
+	for name, row := range rows {
+		t.Run(name, func(t *testing.T) {
+			for range 20 {
+				synctest.Test(t, func(t *testing.T) {
+					s := traigo.New(t.Context(), traigo.Limit(2))
+					s.Spawn(untilCanceled)
+					if row.full {
+						s.Spawn(untilCanceled)
+					}
+					ctx, cancel := context.WithCancelCause(t.Context())
+					defer cancel(nil)
+					go func() {
+						synctest.Wait()
+						if row.caller {
+							cancel(errOuter)
+						}
+						if row.scope {
+							s.Cancel(errBoom)
+						}
+					}()
+					task, err := s.Start(ctx, func(ctx context.Context, _ func()) error {
+						if row.alone {
+							traigo.CurrentTask(ctx).Cancel(errBoom)
+						}
+						<-ctx.Done()
+						return row.returns(ctx)
+					})
+					require.Nil(t, task)
+					require.ErrorIs(t, err, row.want)
+					if row.exactly {
+						require.Equal(t, row.want, err)
+					}
+					s.Cancel(nil)
+					<-s.Done()
+				})
+			}
+		})
+	}
+}
+
+func TestStartIsReadyWhateverElseIsTrue(t *testing.T) {
+	for range 20 {
+		synctest.Test(t, func(t *testing.T) {
+			s := traigo.New(t.Context())
+			ctx, cancel := context.WithCancelCause(t.Context())
+			task, err := s.Start(ctx, func(_ context.Context, ready func()) error {
+				ready()
+				cancel(errOuter)
+				s.Cancel(errBoom)
+				return errLate
+			})
+			require.NoError(t, err)
+			require.NotNil(t, task)
+			require.Equal(t, errLate, task.Wait(t.Context()))
+			require.ErrorIs(t, s.Wait(), errBoom)
+		})
+	}
+}
+
+// The caller is a task of the scope, so that both end with one cancellation.
+func TestStartByATaskOfTheScopeTellsItsCause(t *testing.T) {
+	for range 20 {
+		synctest.Test(t, func(t *testing.T) {
+			s := traigo.New(t.Context())
+			var err error
+			s.Spawn(func(ctx context.Context) error {
+				_, err = s.Start(ctx, func(ctx context.Context, _ func()) error { return untilCanceled(ctx) })
+				return nil
+			})
+			synctest.Wait()
+			s.Cancel(errBoom)
+			require.ErrorIs(t, s.Wait(), errBoom)
+			require.ErrorIs(t, err, errBoom)
+			require.NotErrorIs(t, err, traigo.ErrNotReady)
+			require.NotNil(t, cancellation(err, traigo.Requested))
+		})
+	}
+}
+
+// On the real scheduler Start sees the end of the task and that of its caller in any order.
+func TestStressStartTellsTheSameEachTime(t *testing.T) {
+	rounds := 3000
+	if testing.Short() {
+		rounds = 300
+	}
+	for name, row := range map[string]struct{ returns, want error }{
+		"nothing":    {nil, errOuter},
+		"real error": {errBoom, errBoom},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for range rounds {
+				s := traigo.New(context.Background(), discard())
+				ctx, cancel := context.WithCancelCause(context.Background())
+				in := make(chan struct{})
+				go func() { <-in; cancel(errOuter) }()
+				_, err := s.Start(ctx, func(ctx context.Context, _ func()) error {
+					close(in)
+					<-ctx.Done()
+					return row.returns
+				})
+				require.Equal(t, row.want, err)
+				require.NoError(t, s.Close())
+			}
+		})
+	}
+	t.Run("the scope is the caller's", func(t *testing.T) {
+		for range rounds {
+			s := traigo.New(context.Background(), discard())
+			_, err := s.Start(s.Context(), func(ctx context.Context, _ func()) error {
+				go s.Cancel(errOuter)
+				<-ctx.Done()
+				return nil
+			})
+			require.ErrorIs(t, err, errOuter)
+			require.NotErrorIs(t, err, traigo.ErrNotReady)
+			require.ErrorIs(t, s.Close(), errOuter)
+		}
+	})
+}

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"runtime"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -319,5 +320,27 @@ func TestAsCompletedIsSilentWhenItIsLeftAsItsContextEnds(t *testing.T) {
 			break
 		}
 		assert.Empty(t, book.from(slog.LevelWarn))
+	})
+}
+
+// What the items had failed with when the loop panics is in no result.
+func TestAsCompletedLogsTheFailuresThatThePanicOfItsLoopHides(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		book := newRecords()
+		require.Equal(t, "of the loop", raised(func() {
+			for range traigo.AsCompleted(t.Context(), slices.Values([]int{1, 2, 3}), func(_ context.Context, n int) (int, error) {
+				return n, fmt.Errorf("lost <%d>", n)
+			}, traigo.Logger(book.logger())) {
+				synctest.Wait()
+				panic("of the loop")
+			}
+		}))
+		logged := 0
+		for _, r := range book.from(slog.LevelWarn) {
+			for n := range 4 {
+				logged += strings.Count(r.Text, fmt.Sprintf("lost <%d>", n))
+			}
+		}
+		assert.Equal(t, 2, logged, "all but the one that the loop had got")
 	})
 }

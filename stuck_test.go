@@ -806,3 +806,207 @@ func TestGivenUpTaskThatPanicsWhileItsScopeIsOpenIsRaised(t *testing.T) {
 		_ = requirePanic(t, "work", func() { _ = s.Wait() })
 	})
 }
+
+// A task that is in a Run as its time is up is given that one's time, and is given up when
+// it does not end after that.
+func TestTaskThatWaitedInARunIsGivenUpAllTheSame(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		release, free := newRelease()
+		defer free()
+		s := traigo.New(t.Context(), traigo.CancelTimeout(time.Second), discard())
+		task := s.Spawn(func(ctx context.Context) error {
+			<-ctx.Done()
+			time.Sleep(time.Millisecond)
+			_ = traigo.Shield(ctx, time.Minute, func(ctx context.Context) error {
+				return traigo.Run(ctx, func(_ context.Context, s *traigo.Scope) error {
+					s.Spawn(lasting(2 * time.Second))
+					return nil
+				})
+			})
+			deafTo(release)
+			return nil
+		})
+		synctest.Wait()
+		start := time.Now()
+		require.Len(t, stuckTasks(s.Close()), 1)
+		assert.Equal(t, traigo.GivenUp, task.State())
+		assert.Less(t, time.Since(start), time.Minute)
+	})
+}
+
+// A task of a fork that waits in a Run for longer does not hold up those that wait for nothing.
+func TestTaskIsGivenUpWhateverTheTimeOfAForkBesideIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		release, free := newRelease()
+		defer free()
+		s := traigo.New(t.Context(), traigo.CancelTimeout(time.Second), discard())
+		task := s.Spawn(deaf(release))
+		s.Fork().Spawn(func(ctx context.Context) error {
+			return traigo.Run(ctx, func(_ context.Context, s *traigo.Scope) error {
+				s.Spawn(deaf(release))
+				return nil
+			}, traigo.CancelTimeout(time.Hour))
+		})
+		synctest.Wait()
+		start := time.Now()
+		s.Cancel(nil)
+		require.Error(t, task.Wait(t.Context()))
+		assert.Equal(t, time.Second, time.Since(start))
+		assert.Equal(t, traigo.GivenUp, task.State())
+		require.Len(t, stuckTasks(s.Close()), 1)
+		assert.Equal(t, time.Hour, time.Since(start))
+	})
+}
+
+// Only the one at the bottom is named, however many Runs lie above, one in the body of another.
+func TestStuckTaskBelowRunsInBodiesIsTheOneThatIsGivenUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		release, free := newRelease()
+		defer free()
+		s := traigo.New(t.Context(), traigo.Name("s"), traigo.CancelTimeout(time.Second), discard())
+		s.Spawn(func(ctx context.Context) error {
+			return traigo.Run(ctx, func(ctx context.Context, _ *traigo.Scope) error {
+				return traigo.Run(ctx, func(_ context.Context, s *traigo.Scope) error {
+					s.Spawn(deaf(release), traigo.Name("deaf"))
+					return nil
+				}, traigo.Name("b"))
+			}, traigo.Name("a"), traigo.CancelTimeout(5*time.Second))
+		})
+		synctest.Wait()
+		start := time.Now()
+		stuck := stuckTasks(s.Close())
+		require.Len(t, stuck, 1)
+		assert.Equal(t, "s/a/b/deaf", stuck[0].Path)
+		assert.Equal(t, 5*time.Second, time.Since(start))
+	})
+}
+
+// The TimeoutError of a task that is given up is not lost, whoever owns its error.
+func TestGivenUpAfterItsOwnTimeoutATaskTellsOfBoth(t *testing.T) {
+	late := []traigo.TaskOption{traigo.Name("hangs"), traigo.Timeout(time.Second), traigo.CancelTimeout(time.Second)}
+	for name, spawn := range map[string]func(s *traigo.Scope, fn func(context.Context) error) error{
+		"the scope": func(s *traigo.Scope, fn func(context.Context) error) error { s.Spawn(fn, late...); return nil },
+		"a master": func(s *traigo.Scope, fn func(context.Context) error) error {
+			s.Spawn(fn, append(late, traigo.Master(true))...)
+			return nil
+		},
+		"OnDone": func(s *traigo.Scope, fn func(context.Context) error) (heard error) {
+			_ = s.Spawn(fn, append(late, traigo.OnDone(func(err error) { heard = err }))...).Wait(context.Background())
+			synctest.Wait()
+			return heard
+		},
+		"Async": func(s *traigo.Scope, fn func(context.Context) error) error {
+			_, err := traigo.Async(s, func(ctx context.Context) (int, error) { return 0, fn(ctx) }, late...).Await(context.Background())
+			return err
+		},
+		"Start": func(s *traigo.Scope, fn func(context.Context) error) error {
+			_, err := s.Start(context.Background(), func(ctx context.Context, _ func()) error { return fn(ctx) }, late...)
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				release, free := newRelease()
+				defer free()
+				s := traigo.New(t.Context(), discard())
+				told := spawn(s, deaf(release))
+				all := errors.Join(told, s.Wait())
+				require.ErrorIs(t, all, context.DeadlineExceeded)
+				assert.Equal(t, s.Path()+"/hangs", as[*traigo.TimeoutError](t, all).Scope)
+				assert.NotEmpty(t, stuckTasks(all))
+			})
+		})
+	}
+}
+
+// A master that is given up after its own timeout ends its scope with that.
+func TestGivenUpMasterFailsItsScopeWithItsTimeout(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		release, free := newRelease()
+		defer free()
+		err := traigo.Run(t.Context(), func(_ context.Context, s *traigo.Scope) error {
+			s.Spawn(deaf(release), traigo.Name("hangs"), traigo.Master(true), traigo.Timeout(time.Second), traigo.CancelTimeout(time.Second))
+			return nil
+		}, discard())
+		e := outcome(t, err)
+		require.ErrorIs(t, e.Err, context.DeadlineExceeded, "the first cause")
+		assert.Equal(t, time.Second, as[*traigo.TimeoutError](t, e.Err).After)
+		require.Len(t, e.Others, 1)
+		require.Len(t, stuckTasks(e.Others[0]), 1)
+	})
+}
+
+// Its own time is up first, and then the scope fails, before the task is given up.
+func TestGivenUpTaskKeepsItsTimeoutWhenItsScopeFailsMeanwhile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		release, free := newRelease()
+		defer free()
+		s := traigo.New(t.Context(), traigo.CancelTimeout(5*time.Second), discard())
+		s.Spawn(deaf(release), traigo.Timeout(time.Second))
+		time.Sleep(2 * time.Second)
+		s.Cancel(errBoom)
+		e := outcome(t, s.Wait())
+		assert.Equal(t, errBoom, e.Err)
+		_ = as[*traigo.TimeoutError](t, e)
+		assert.Len(t, stuckTasks(e), 1)
+	})
+}
+
+// Those whose errors come after it included.
+func TestStuckErrorIsTheLastOfTheOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		release, free := newRelease()
+		defer free()
+		s := traigo.New(t.Context(), discard())
+		s.Spawn(deaf(release), traigo.CancelTimeout(time.Second))
+		s.Spawn(cleaning(0, errLate))
+		s.Spawn(cleaning(time.Minute, errLate))
+		synctest.Wait()
+		s.Cancel(errBoom)
+		e := outcome(t, s.Wait())
+		assert.Equal(t, errBoom, e.Err)
+		require.Len(t, e.Others, 3)
+		for _, err := range e.Others[:2] {
+			require.ErrorIs(t, err, errLate)
+		}
+		require.Same(t, e.Others[2], as[*traigo.StuckError](t, e.Others[2]))
+	})
+}
+
+// A StuckError from a scope below is raised after a quiet end whoever owns the error that
+// holds it, if nobody has received it.
+func TestStuckErrorOfAFutureSurvivesAQuietEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		release, free := newRelease()
+		defer free()
+		s := traigo.New(t.Context(), discard())
+		traigo.Async(s, func(ctx context.Context) (int, error) {
+			return 0, traigo.Run(ctx, func(_ context.Context, s *traigo.Scope) error {
+				s.Spawn(deaf(release))
+				return nil
+			}, traigo.CancelTimeout(time.Second))
+		})
+		synctest.Wait()
+		require.Len(t, stuckTasks(s.Close()), 1)
+	})
+}
+
+// The task ends while observers are being told that it was given up.
+func TestTaskThatEndsAsItIsGivenUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		release, free := newRelease()
+		free = sync.OnceFunc(free)
+		s := traigo.New(t.Context(), discard(), traigo.CancelTimeout(time.Second), traigo.Observe(seeing(func(e traigo.Event) {
+			if e.Kind == traigo.TaskStuck {
+				free()
+				time.Sleep(time.Second)
+			}
+		})))
+		task := s.Spawn(func(context.Context) error { deafTo(release); return errLate })
+		synctest.Wait()
+		s.Cancel(nil)
+		require.Len(t, stuckTasks(s.Wait()), 1)
+		require.ErrorIs(t, task.Err(), errLate, "what it returned after all")
+		require.NoError(t, s.CheckInvariants())
+	})
+}

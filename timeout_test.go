@@ -709,3 +709,103 @@ func TestFailAfterAndMoveOnAfterAreDecidedByTheClock(t *testing.T) {
 		})
 	}
 }
+
+// Of several deadlines that have passed when a task fails, the earliest decides; of equal
+// ones the outermost.
+func TestTimeoutOfTheEarliestDeadlineDecides(t *testing.T) {
+	for name, row := range map[string]struct {
+		own, scope   time.Duration
+		first, tasks string // paths in the TimeoutErrors of the outcome and of the task
+	}{
+		"the task's":                 {time.Second, 2 * time.Second, "s", "s/t"},
+		"the scope's":                {2 * time.Second, time.Second, "s", ""},
+		"the scope's, of equal ones": {time.Second, time.Second, "s", ""},
+		"the task's alone":           {3 * time.Second, time.Hour, "s/t", "s/t"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for range 20 {
+				synctest.Test(t, func(t *testing.T) {
+					s := traigo.New(t.Context(), traigo.Timeout(row.scope), traigo.Name("s"))
+					task := s.Spawn(failing(3*time.Second, errBoom), traigo.Timeout(row.own), traigo.Name("t"))
+					e := outcome(t, s.Wait())
+					require.ErrorIs(t, e, errBoom, "kept")
+					require.Equal(t, row.first, as[*traigo.TimeoutError](t, e.Err).Scope)
+					if row.tasks != "" {
+						require.Equal(t, row.tasks, as[*traigo.TimeoutError](t, task.Err()).Scope)
+					}
+				})
+			}
+		})
+	}
+}
+
+// The deadline of an outer context is at the instant at which the body fails.
+func TestTimeoutOfAForeignContextIsDecidedByTheClock(t *testing.T) {
+	for name, opts := range map[string][]traigo.ScopeOption{"alone": nil, "with the same timeout": {traigo.Timeout(time.Second)}} {
+		t.Run(name, func(t *testing.T) {
+			for range 20 {
+				synctest.Test(t, func(t *testing.T) {
+					ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+					defer cancel()
+					err := traigo.Run(ctx, func(context.Context, *traigo.Scope) error {
+						time.Sleep(time.Second)
+						return errBoom
+					}, opts...)
+					e := outcome(t, err)
+					require.Same(t, e.Err, as[*traigo.Cancellation](t, e.Err))
+					require.ErrorIs(t, e.Err, context.DeadlineExceeded)
+					require.ErrorIs(t, err, errBoom)
+				})
+			}
+		})
+	}
+}
+
+// detached was detached from its end by hand, and has kept its deadline, which is none then.
+type detached struct {
+	context.Context //nolint:containedctx // it is one
+	deadline        time.Time
+}
+
+func (d detached) Deadline() (time.Time, bool) { return d.deadline, true }
+
+func TestTimeoutUnderADetachedContextIsTheOwn(t *testing.T) {
+	for name, use := range map[string]func(ctx context.Context) error{
+		"scope": func(ctx context.Context) error {
+			return traigo.Run(ctx, func(ctx context.Context, _ *traigo.Scope) error { return untilCanceled(ctx) }, traigo.Timeout(2*time.Second))
+		},
+		"task": func(ctx context.Context) error {
+			s := traigo.New(ctx)
+			s.Spawn(untilCanceled, traigo.Timeout(2*time.Second))
+			return s.Wait()
+		},
+		"FailAfter": func(ctx context.Context) error { return traigo.FailAfter(ctx, 2*time.Second, untilCanceled) },
+		"MoveOnAfter": func(ctx context.Context) error {
+			expired, err := traigo.MoveOnAfter(ctx, 2*time.Second, untilCanceled)
+			if expired && err == nil {
+				return &traigo.TimeoutError{}
+			}
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				begin := time.Now()
+				_ = as[*traigo.TimeoutError](t, use(detached{context.Background(), begin.Add(time.Second)}))
+				assert.Less(t, time.Since(begin)-2*time.Second, time.Microsecond)
+				assert.GreaterOrEqual(t, time.Since(begin), 2*time.Second)
+			})
+		})
+	}
+}
+
+func TestMoveOnAfterTakesAnErrorThatSaysItIsTheDeadline(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		expired, err := traigo.MoveOnAfter(t.Context(), time.Second, func(ctx context.Context) error {
+			<-ctx.Done()
+			return &net.OpError{Op: "dial", Net: "tcp", Err: leafThatIs{context.DeadlineExceeded}}
+		})
+		assert.True(t, expired)
+		require.NoError(t, err)
+	})
+}

@@ -394,3 +394,175 @@ func TestLoggingOfWaitsOfOthersIsSilent(t *testing.T) {
 		assert.Empty(t, book.from(slog.LevelWarn))
 	})
 }
+
+// Tasks that wait for each other do so for ever: the one that closes the circle gets an
+// error that names it.
+func TestWaitingInACircleIsAnError(t *testing.T) {
+	type waiters = func(wait func(ctx context.Context) error) func(context.Context) error
+	plain := func(wait func(context.Context) error) func(context.Context) error { return wait }
+	for name, through := range map[string]waiters{
+		"directly": plain,
+		"in a Run": func(wait func(context.Context) error) func(context.Context) error {
+			return func(ctx context.Context) error {
+				return traigo.Run(ctx, func(ctx context.Context, _ *traigo.Scope) error { return wait(ctx) })
+			}
+		},
+		"in a task of a Run": func(wait func(context.Context) error) func(context.Context) error {
+			return func(ctx context.Context) error {
+				return traigo.Run(ctx, func(_ context.Context, s *traigo.Scope) error {
+					s.Spawn(wait)
+					return nil
+				})
+			}
+		},
+		"with a derived context": func(wait func(context.Context) error) func(context.Context) error {
+			return func(ctx context.Context) error {
+				ctx, cancel := context.WithTimeout(ctx, time.Hour)
+				defer cancel()
+				return wait(ctx)
+			}
+		},
+	} {
+		for _, n := range []int{2, 3} {
+			t.Run(fmt.Sprintf("%s/%d", name, n), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					start := time.Now()
+					ctx, cancel := context.WithTimeoutCause(t.Context(), time.Hour, errLate)
+					defer cancel()
+					s := traigo.New(ctx, traigo.Name("s"))
+					tasks := make([]*traigo.Future[int], n)
+					begin, begun := newRelease()
+					for i := range tasks {
+						wait := func(ctx context.Context) error {
+							deafTo(begin)
+							_, err := tasks[(i+1)%n].Await(ctx)
+							return err
+						}
+						if i == 0 {
+							wait = through(wait)
+						}
+						tasks[i] = traigo.Async(s, func(ctx context.Context) (int, error) { return 0, wait(ctx) }, traigo.Name(fmt.Sprintf("t%d", i)), traigo.Bubble(true))
+					}
+					begun()
+					err := s.Wait()
+					assert.Zero(t, time.Since(start))
+					require.Error(t, err)
+					require.NotErrorIs(t, err, errLate)
+					assert.True(t, mentions(err.Error(), "s/t0", "s/t1"), err.Error())
+				})
+			})
+		}
+	}
+}
+
+// Of the forks that a task opens during a Shutdown one may spawn into another, or into one
+// that is opened beside it.
+func TestShutdownLetsInTheSpawnOnTheNextLine(t *testing.T) {
+	for name, use := range map[string]func(ctx context.Context, s *traigo.Scope) error{
+		"beside it": func(ctx context.Context, s *traigo.Scope) error {
+			return s.Fork().Spawn(succeed).Wait(ctx)
+		},
+		"later": func(ctx context.Context, s *traigo.Scope) error {
+			time.Sleep(time.Second)
+			fork := s.Fork()
+			defer fork.Finalize()
+			return fork.Spawn(succeed).Wait(ctx)
+		},
+		"of a fork that works": func(_ context.Context, s *traigo.Scope) (err error) {
+			works, idle := s.Fork(), s.Fork()
+			works.Spawn(func(ctx context.Context) error {
+				time.Sleep(time.Second)
+				return idle.Spawn(succeed).Wait(ctx)
+			})
+			return nil
+		},
+	} {
+		for where, open := range map[string]func(s *traigo.Scope) *traigo.Scope{
+			"a task":           func(s *traigo.Scope) *traigo.Scope { return s },
+			"a task of a fork": func(s *traigo.Scope) *traigo.Scope { return s.Fork() },
+		} {
+			t.Run(name+"/"+where, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					var st story
+					s := traigo.New(t.Context(), traigo.Observe(&st))
+					var err error
+					open(s).Spawn(func(ctx context.Context) error {
+						<-traigo.Stopping(ctx)
+						synctest.Wait()
+						err = use(ctx, s)
+						return nil
+					})
+					synctest.Wait()
+					require.NoError(t, s.Shutdown(t.Context()))
+					require.NoError(t, err)
+					for _, e := range st.events(traigo.TaskEnded) {
+						require.NoError(t, e.Err)
+					}
+				})
+			})
+		}
+	}
+}
+
+// Below the Runs and News of a scope there are forks too.
+func TestShutdownReachesForksBelowRunsAndNews(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := traigo.New(t.Context())
+		inNew := traigo.New(s.Context()).Fork()
+		inNew.Spawn(serving(0))
+		var inRun *traigo.Scope
+		s.Spawn(func(ctx context.Context) error {
+			return traigo.Run(ctx, func(_ context.Context, below *traigo.Scope) error {
+				inRun = below.Fork()
+				inRun.Spawn(serving(0))
+				return nil
+			})
+		})
+		synctest.Wait()
+		ctx, cancel := context.WithTimeoutCause(t.Context(), time.Hour, errLate)
+		defer cancel()
+		require.NoError(t, s.Shutdown(ctx))
+		for _, fork := range []*traigo.Scope{inNew, inRun} {
+			assert.True(t, closed(fork.Done()))
+			require.NoError(t, fork.Err(), "it had ended by itself")
+		}
+	})
+}
+
+// What opens inside a Shield, to clean up with, has not heard of the end of its scope.
+func TestShutdownIsNotHeardOfInsideAShield(t *testing.T) {
+	for name, row := range map[string]struct {
+		told func(ctx context.Context) <-chan struct{}
+		end  func(s *traigo.Scope) error
+	}{
+		"Shutdown": {traigo.Stopping, func(s *traigo.Scope) error { return s.Shutdown(context.Background()) }},
+		"Close":    {context.Context.Done, (*traigo.Scope).Close},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := traigo.New(t.Context())
+				shielded := false
+				s.Spawn(func(ctx context.Context) error {
+					<-row.told(ctx)
+					return traigo.Shield(ctx, time.Minute, func(ctx context.Context) error {
+						return traigo.Run(ctx, func(ctx context.Context, s *traigo.Scope) error {
+							shielded = true
+							assert.False(t, closed(traigo.Stopping(ctx)))
+							works, idle := s.Fork(), s.Fork()
+							works.Spawn(func(ctx context.Context) error {
+								time.Sleep(time.Second)
+								defer idle.Finalize()
+								return idle.Spawn(succeed).Wait(ctx)
+							})
+							works.Finalize()
+							return works.Wait()
+						})
+					})
+				})
+				synctest.Wait()
+				require.NoError(t, row.end(s))
+				assert.True(t, shielded)
+			})
+		})
+	}
+}
