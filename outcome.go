@@ -3,6 +3,7 @@ package traigo
 import (
 	"log/slog"
 	"slices"
+	"sync/atomic"
 	"time"
 )
 
@@ -22,8 +23,8 @@ type collected struct {
 	panicked *PanicError // the first panic of a task, or of a scope in unseen: Run, Wait and Close panic with it
 	bodyEnd  error       // what Run propagates instead of the outcome: a panic of the body, or ErrGoexit; or nil
 
-	unseenTimer *time.Timer // timer of this scope itself: see watchUnseen
-	isReported  bool        // reportUnseen has been called
+	watch      *unseenWatch // of s itself; nil if there is none
+	isReported bool         // reportUnseen has been called
 }
 
 // A later is an error of the outcome other than the cause.
@@ -147,29 +148,49 @@ func (s *Scope) isUnseen() bool {
 	return s.out != nil && !s.asked.Load() && !s.out.onlyParentCanceled()
 }
 
-// watchUnseen sets a timer that logs the outcome of a closed scope, unless a call has
-// returned the outcome by then.
+// An unseenWatch has the outcome of a scope logged after some time. It forgets the scope
+// when it is stopped: the runtime keeps a stopped timer, and its function, for a while.
+type unseenWatch struct {
+	scope atomic.Pointer[Scope]
+	timer *time.Timer
+}
+
+func (w *unseenWatch) stop() {
+	if w != nil {
+		w.timer.Stop()
+		w.scope.Store(nil)
+	}
+}
+
+// watchUnseen has the outcome of a closed scope logged, if it has been there for some time
+// and nobody has asked for it.
 func (s *Scope) watchUnseen() {
 	if !s.isUnseen() {
 		return
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if x := s.ownExtLocked(); !x.isReported {
-		x.unseenTimer = time.AfterFunc(patience, s.reportUnseen)
+	x := s.ownExtLocked()
+	if x.isReported {
+		return
 	}
+	w := new(unseenWatch)
+	w.scope.Store(s)
+	w.timer = time.AfterFunc(patience, func() {
+		if s := w.scope.Load(); s != nil {
+			s.reportUnseen()
+		}
+	})
+	x.watch = w
 }
 
-// reportUnseen logs the outcome of a closed scope if no call has returned it. Calls after
-// the first do nothing.
+// reportUnseen logs the outcome of a scope, once, if nobody has asked for it.
 func (s *Scope) reportUnseen() {
 	s.mu.Lock()
 	x := s.ownExtLocked()
 	first := !x.isReported && !s.asked.Load()
 	x.isReported = true
-	if x.unseenTimer != nil {
-		x.unseenTimer.Stop()
-	}
+	x.watch.stop()
 	s.mu.Unlock()
 	if first {
 		s.log(slog.LevelError, "failed, and nobody has asked for the outcome", nil, s.out)
@@ -276,6 +297,11 @@ func (s *Scope) raised() *PanicError {
 
 // returnOutcome returns the outcome of a closed scope, or panics with raised.
 func (s *Scope) returnOutcome() error {
+	if s.out != nil {
+		s.mu.Lock()
+		s.ext.watch.stop()
+		s.mu.Unlock()
+	}
 	if p := s.raised(); p != nil {
 		p.mark(isRaised)
 		panic(p)

@@ -220,6 +220,7 @@ func (s *Scope) Err() error {
 	if !s.isDone {
 		return nil
 	}
+	s.ext.watch.stop()
 	s.asked.Store(true)
 	return s.outcome()
 }

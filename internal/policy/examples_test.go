@@ -15,7 +15,7 @@ import (
 // shownByItsType are methods that other packages call: package errors, package
 // fmt, encoders. They are seen at work in the Example of their type.
 var shownByItsType = map[string]bool{
-	"As": true, "Error": true, "Is": true, "MarshalText": true, "UnmarshalText": true,
+	"As": true, "Error": true, "Format": true, "Is": true, "LogValue": true, "MarshalText": true, "UnmarshalText": true,
 	"String": true, "Timeout": true, "Unwrap": true,
 }
 
