@@ -380,7 +380,7 @@ func isCause(a, b error) bool {
 	if reflect.ValueOf(b).Comparable() {
 		return same(a, b)
 	}
-	return reflect.TypeOf(a) == reflect.TypeOf(b) && reflect.DeepEqual(a, b)
+	return reflect.TypeOf(a) == reflect.TypeOf(b) && reflect.DeepEqual(a, b) //nolint:govet // == panics for them, and their methods are not asked
 }
 
 // find reports whether is holds for an error in the tree of err. It is errors.Is or

@@ -175,7 +175,7 @@ func TestContextThatBreaksItsDeadlineDoesNotStopTheClock(t *testing.T) {
 			assert.ErrorIs(t, task.Wait(context.Background()), context.DeadlineExceeded)
 			return nil
 		}, traigo.Timeout(2*time.Second))
-		assert.IsType(t, (*traigo.TimeoutError)(nil), outcome(t, err).Err)
+		_ = as[*traigo.TimeoutError](t, outcome(t, err).Err)
 		assert.Less(t, time.Since(begin)-2*time.Second, time.Microsecond)
 	})
 }
@@ -726,8 +726,8 @@ func TestStressContextsDerivedInAClosedScopeAreDone(t *testing.T) {
 		for i := range tasks {
 			s.Spawn(func(ctx context.Context) error {
 				var cancel context.CancelFunc
-				derived[i], cancel = context.WithCancel(ctx)
-				context.AfterFunc(derived[i], cancel) // which is not called before that
+				derived[i], cancel = context.WithCancel(ctx) //nolint:fatcontext // each task has one
+				context.AfterFunc(derived[i], cancel)        // which is not called before that
 				started <- struct{}{}
 				<-end
 				return nil

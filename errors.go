@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -75,7 +76,7 @@ func (e *Error) Error() string {
 // them. It returns the errors that came later as well, and how many more there were.
 func (e *Error) innermost() (at *Error, others []error, more int) {
 	for at = e; ; {
-		others, more = append(at.Others[:len(at.Others):len(at.Others)], others...), more+at.More
+		others, more = append(slices.Clip(at.Others), others...), more+at.More
 		err := at.Err
 		if t, ok := err.(*TaskError); ok && t != nil {
 			err = t.Err
@@ -306,14 +307,15 @@ func detail(err error) string {
 		if len(e.Others)+e.More == 0 && !strings.Contains(first, "\n") {
 			return e.Error() // there is no more to say
 		}
-		text := "scope " + strconv.Quote(e.Scope) + ":" + indented(first)
+		var b strings.Builder
+		b.WriteString("scope " + strconv.Quote(e.Scope) + ":" + indented(first))
 		for _, other := range e.Others {
-			text += indented(detail(other))
+			b.WriteString(indented(detail(other)))
 		}
 		if e.More > 0 {
-			text += indented(fmt.Sprintf("and %d more", e.More))
+			b.WriteString(indented(fmt.Sprintf("and %d more", e.More)))
 		}
-		return text
+		return b.String()
 	case *TaskError:
 		if e == nil || isA[*PanicError](e.Err) {
 			break
@@ -330,11 +332,12 @@ func detail(err error) string {
 		if e == nil {
 			break
 		}
-		text := count(len(e.Tasks)+e.more, "task") + " did not end after cancel:"
+		var b strings.Builder
+		b.WriteString(count(len(e.Tasks)+e.more, "task") + " did not end after cancel:")
 		for _, t := range e.Tasks {
-			text += indented(t.String())
+			b.WriteString(indented(t.String()))
 		}
-		return text
+		return b.String()
 	case *Cancellation:
 		if e == nil || e.Err == nil {
 			break

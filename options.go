@@ -199,13 +199,13 @@ type canceledIfOption func(error) bool
 // CanceledIf says which errors of tasks and of the body only tell of a cancellation,
 // although they are no context error: those of package os/exec ("signal: killed"), of
 // gRPC, of a connection that was closed. When a task of the scope, or of a scope below, has
-// been canceled and returns an error for which is returns true, the error is dropped like
-// ctx.Err(). is is called only after a cancellation, with each error in the tree of what
-// was returned that is no context error itself, and with the errors that wrap it. Those of
-// the parents are asked too, after the scope's own. CanceledIf panics if is is nil.
-func CanceledIf(is func(err error) bool) ScopeOption {
-	mustHaveFunc("CanceledIf", is != nil, "the function that knows errors of a cancellation")
-	return canceledIfOption(is)
+// been canceled and returns an error that f knows, the error is dropped like ctx.Err(). f is
+// called only after a cancellation, with each error in the tree of the returned one that
+// wraps no other, and with the outermost error that wraps it alone. The functions of the
+// scopes above are asked too, after the scope's own. CanceledIf panics if f is nil.
+func CanceledIf(f func(err error) bool) ScopeOption {
+	mustHaveFunc("CanceledIf", f != nil, "the function that knows errors of a cancellation")
+	return canceledIfOption(f)
 }
 
 func (o canceledIfOption) applyScope(s *Scope) {

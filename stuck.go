@@ -120,7 +120,7 @@ func (s *Scope) warnOfForks(now time.Time) {
 func (s *Scope) idleForks() (paths []string, work uint64) {
 	s.mu.Lock()
 	isIdle := s.state <= Finalizing && s.awaited == s.forks
-	isOpen, path := s.state == Open, ""
+	isOpen := s.state == Open
 	work = s.lastTask
 	children := s.belowLocked()
 	s.mu.Unlock()
@@ -129,8 +129,7 @@ func (s *Scope) idleForks() (paths []string, work uint64) {
 	}
 	paths = []string{}
 	if isOpen && s.how == forked {
-		path = s.Path()
-		paths = append(paths, path)
+		paths = append(paths, s.Path())
 	}
 	for _, c := range children {
 		if c.how != forked || c.State() == Closed {

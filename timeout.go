@@ -70,7 +70,7 @@ func (s *Scope) onTimer(t *Task, times int) {
 		if t != nil {
 			timer = &t.ownExt().timer
 		}
-		*timer = time.AfterFunc(1, func() { s.onTimer(t, times+1) })
+		*timer = time.AfterFunc(time.Nanosecond, func() { s.onTimer(t, times+1) })
 		s.mu.Unlock()
 		return
 	}
@@ -86,7 +86,7 @@ func (s *Scope) onTimer(t *Task, times int) {
 // calls expire.
 func (s *Scope) expire(t *Task) {
 	for i := 0; i < foreignTries && s.isForeignDue(); i++ {
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 	}
 	s.timeOutPassed(t)
 }
@@ -294,7 +294,7 @@ func (b *block) Deadline() (time.Time, bool) { return earlier(b.deadline, b.oute
 func (b *block) call(fn func(context.Context) error) (expired *ending, err error) {
 	defer b.cancel()
 	err = fn(b)
-	if !isPassed(b.deadline) || b.Context.Err() != nil && context.Cause(b.Context) != error(b.late) {
+	if !isPassed(b.deadline) || b.Err() != nil && context.Cause(b.Context) != error(b.late) {
 		return nil, err
 	}
 	expireContext(b.outer)

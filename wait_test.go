@@ -510,6 +510,7 @@ func TestShutdownReachesForksBelowRunsAndNews(t *testing.T) {
 		s := traigo.New(t.Context())
 		inNew := traigo.New(s.Context()).Fork()
 		inNew.Spawn(serving(0))
+		s.Spawn(lasting(time.Second)) // or s would cancel the scope of New as soon as its own tasks had ended
 		var inRun *traigo.Scope
 		s.Spawn(func(ctx context.Context) error {
 			return traigo.Run(ctx, func(_ context.Context, below *traigo.Scope) error {
