@@ -175,7 +175,8 @@ func TestContextThatBreaksItsDeadlineDoesNotStopTheClock(t *testing.T) {
 			assert.ErrorIs(t, task.Wait(context.Background()), context.DeadlineExceeded)
 			return nil
 		}, traigo.Timeout(2*time.Second))
-		assert.IsType(t, (*traigo.TimeoutError)(nil), outcome(t, err).Err)
+		first := outcome(t, err).Err
+		assert.Same(t, first, as[*traigo.TimeoutError](t, first))
 		assert.Less(t, time.Since(begin)-2*time.Second, time.Microsecond)
 	})
 }
@@ -725,9 +726,9 @@ func TestStressContextsDerivedInAClosedScopeAreDone(t *testing.T) {
 	derive := func(s *traigo.Scope, derived []context.Context, started, end chan struct{}) {
 		for i := range tasks {
 			s.Spawn(func(ctx context.Context) error {
-				var cancel context.CancelFunc
-				derived[i], cancel = context.WithCancel(ctx)
-				context.AfterFunc(derived[i], cancel) // which is not called before that
+				here, cancel := context.WithCancel(ctx)
+				context.AfterFunc(here, cancel) // which is not called before that
+				derived[i] = here
 				started <- struct{}{}
 				<-end
 				return nil

@@ -504,10 +504,10 @@ func TestFutureThatDoesNotBubbleIsAFutureLikeAnyOther(t *testing.T) {
 }
 
 // held opens a scope "outer" whose end has been recorded, and has not come down to the
-// scope "inner" below it yet, when end is called: an observer holds the news for 2 s. Body
-// is that of inner, which is opened under a context made by derive. held returns the
-// outcome of inner and what was logged.
-func held(t *testing.T, derive func(context.Context) (context.Context, context.CancelFunc), body func(s *traigo.Scope, ended <-chan struct{}) error) (inner error, book *records) {
+// scope "inner" below it yet, when ended is closed: an observer holds the news for 2 s. body
+// is that of inner, which is opened under a context made by derive. held returns what
+// was logged and the outcome of inner.
+func held(t *testing.T, derive func(context.Context) (context.Context, context.CancelFunc), body func(s *traigo.Scope, ended <-chan struct{}) error) (book *records, inner error) {
 	t.Helper()
 	book = newRecords()
 	ended, end := newRelease()
@@ -526,7 +526,7 @@ func held(t *testing.T, derive func(context.Context) (context.Context, context.C
 	synctest.Wait()
 	s.Cancel(errOuter)
 	_ = s.Wait()
-	return inner, book
+	return book, inner
 }
 
 // derivations are ways to make a context from that of a scope or task.
@@ -552,7 +552,7 @@ func TestFailureBelowAParentThatHasEndedIsTheParentsEnd(t *testing.T) {
 		} {
 			t.Run(name+"/"+where, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
-					inner, _ := held(t, derive, body)
+					_, inner := held(t, derive, body)
 					e := outcome(t, inner)
 					require.Same(t, e.Err, as[*traigo.Cancellation](t, e.Err))
 					assert.Equal(t, traigo.ParentCanceled, as[*traigo.Cancellation](t, e.Err).Kind)
@@ -570,7 +570,7 @@ func TestFutureThatFailsBelowAParentThatHasEndedIsLogged(t *testing.T) {
 	for name, derive := range derivations {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				inner, book := held(t, derive, func(s *traigo.Scope, ended <-chan struct{}) error {
+				book, inner := held(t, derive, func(s *traigo.Scope, ended <-chan struct{}) error {
 					traigo.Async(s, func(context.Context) (int, error) { deafTo(ended); return 0, errLate })
 					return nil
 				})

@@ -328,9 +328,10 @@ func TestAsCompletedLogsTheFailuresThatThePanicOfItsLoopHides(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		book := newRecords()
 		require.Equal(t, "of the loop", raised(func() {
-			for range traigo.AsCompleted(t.Context(), slices.Values([]int{1, 2, 3}), func(_ context.Context, n int) (int, error) {
+			for _, err := range traigo.AsCompleted(t.Context(), slices.Values([]int{1, 2, 3}), func(_ context.Context, n int) (int, error) {
 				return n, fmt.Errorf("lost <%d>", n)
 			}, traigo.Logger(book.logger())) {
+				assert.Error(t, err)
 				synctest.Wait()
 				panic("of the loop")
 			}
