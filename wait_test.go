@@ -514,7 +514,7 @@ func TestShutdownReachesForksBelowRunsAndNews(t *testing.T) {
 		s.Spawn(func(ctx context.Context) error {
 			return traigo.Run(ctx, func(_ context.Context, below *traigo.Scope) error {
 				inRun = below.Fork()
-				inRun.Spawn(serving(0))
+				inRun.Spawn(serving(time.Second)) // so that the end of s does not cancel the New
 				return nil
 			})
 		})
