@@ -728,7 +728,7 @@ func TestStressContextsDerivedInAClosedScopeAreDone(t *testing.T) {
 			s.Spawn(func(ctx context.Context) error {
 				here, cancel := context.WithCancel(ctx)
 				context.AfterFunc(here, cancel) // which is not called before that
-				derived[i] = here //nolint:fatcontext // to be used when the scope has closed
+				derived[i] = here               //nolint:fatcontext // to be used when the scope has closed
 				started <- struct{}{}
 				<-end
 				return nil
