@@ -175,7 +175,8 @@ func TestContextThatBreaksItsDeadlineDoesNotStopTheClock(t *testing.T) {
 			assert.ErrorIs(t, task.Wait(context.Background()), context.DeadlineExceeded)
 			return nil
 		}, traigo.Timeout(2*time.Second))
-		_ = as[*traigo.TimeoutError](t, outcome(t, err).Err)
+		first := outcome(t, err).Err
+		assert.Same(t, first, as[*traigo.TimeoutError](t, first))
 		assert.Less(t, time.Since(begin)-2*time.Second, time.Microsecond)
 	})
 }
@@ -709,9 +710,9 @@ func TestStressCauseOfATaskIsTheSameWhenAskedAgain(t *testing.T) {
 			})
 		}
 		close(end)
-		s.Cancel(errBoom)
+		s.Cancel(nil) // a failure that is asked for later leaves a timer for 10 s
 		asking.Wait()
-		require.ErrorIs(t, s.Wait(), errBoom)
+		require.NoError(t, s.Wait())
 	}
 }
 
@@ -725,9 +726,9 @@ func TestStressContextsDerivedInAClosedScopeAreDone(t *testing.T) {
 	derive := func(s *traigo.Scope, derived []context.Context, started, end chan struct{}) {
 		for i := range tasks {
 			s.Spawn(func(ctx context.Context) error {
-				var cancel context.CancelFunc
-				derived[i], cancel = context.WithCancel(ctx) //nolint:fatcontext // each task has one
-				context.AfterFunc(derived[i], cancel)        // which is not called before that
+				here, cancel := context.WithCancel(ctx)
+				context.AfterFunc(here, cancel) // which is not called before that
+				derived[i] = here               //nolint:fatcontext // to be used when the scope has closed
 				started <- struct{}{}
 				<-end
 				return nil

@@ -33,10 +33,10 @@ func TestErrorsOfAnyMakeHaveTexts(t *testing.T) {
 	assert.NoError(t, (&traigo.PanicError{}).Unwrap())
 }
 
-// nilError is an error whose method panics on its nil value.
-type nilError struct{ text string }
+// typedNilError is an error whose method panics on its nil value.
+type typedNilError struct{ text string }
 
-func (e *nilError) Error() string { return e.text }
+func (e *typedNilError) Error() string { return e.text }
 
 func TestErrorsAreOneLineWithTheInnermostPathOnce(t *testing.T) {
 	inner := &traigo.Error{
@@ -47,9 +47,9 @@ func TestErrorsAreOneLineWithTheInnermostPathOnce(t *testing.T) {
 	outer := &traigo.Error{Scope: "server", Err: middle, More: 1}
 	assert.EqualError(t, outer, `scope "server/conn 7/session": task "read": connection; reset; also: late; also: boom; and 3 more`)
 	for name, err := range map[string]error{
-		"typed nil":             &traigo.Error{Scope: "s", Err: errBoom, Others: []error{(*nilError)(nil), errLate}},
-		"typed nil of a task":   &traigo.TaskError{Task: "t", Err: (*nilError)(nil)},
-		"typed nil as a reason": &traigo.Cancellation{Kind: traigo.Requested, Scope: "s", Err: (*nilError)(nil)},
+		"typed nil":             &traigo.Error{Scope: "s", Err: errBoom, Others: []error{(*typedNilError)(nil), errLate}},
+		"typed nil of a task":   &traigo.TaskError{Task: "t", Err: (*typedNilError)(nil)},
+		"typed nil as a reason": &traigo.Cancellation{Kind: traigo.Requested, Scope: "s", Err: (*typedNilError)(nil)},
 		"nil Error":             &traigo.Error{Scope: "s", Err: (*traigo.Error)(nil)},
 		"nil PanicError":        &traigo.TaskError{Task: "t", Err: (*traigo.PanicError)(nil)},
 		"joined":                &traigo.TaskError{Task: "t", Err: errors.Join(errBoom, errLate)},
@@ -58,7 +58,7 @@ func TestErrorsAreOneLineWithTheInnermostPathOnce(t *testing.T) {
 		assert.NotContains(t, err.Error(), "\n", name)
 		assert.NotPanics(t, func() { _ = fmt.Sprintf("%+v", err) }, name)
 	}
-	assert.Contains(t, (&traigo.Error{Scope: "s", Err: errBoom, Others: []error{(*nilError)(nil), errLate}}).Error(), "late", "nothing is lost")
+	assert.Contains(t, (&traigo.Error{Scope: "s", Err: errBoom, Others: []error{(*typedNilError)(nil), errLate}}).Error(), "late", "nothing is lost")
 	assert.EqualError(t, &traigo.Cancellation{Kind: traigo.Requested, Scope: "s", Task: "s/t", Err: errBoom}, `task "s/t" canceled: requested: boom`)
 }
 

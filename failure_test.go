@@ -504,9 +504,9 @@ func TestFutureThatDoesNotBubbleIsAFutureLikeAnyOther(t *testing.T) {
 }
 
 // held opens a scope "outer" whose end has been recorded, and has not come down to the
-// scope "inner" below it yet, when end is called: an observer holds the news for 2 s. Body
-// is that of inner, which is opened under a context made by derive. held returns the
-// outcome of inner and what was logged.
+// scope "inner" below it yet, when ended is closed: an observer holds the news for 2 s. body
+// is that of inner, which is opened under a context made by derive. held returns what
+// was logged and the outcome of inner.
 func held(t *testing.T, derive func(context.Context) (context.Context, context.CancelFunc), body func(s *traigo.Scope, ended <-chan struct{}) error) (book *records, inner error) {
 	t.Helper()
 	book = newRecords()

@@ -334,18 +334,18 @@ func TestTypedNilIsAnErrorLikeAnyOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		book := newRecords()
 		s := traigo.New(t.Context(), traigo.Logger(book.logger()))
-		s.Spawn(cleaning(0, (*nilError)(nil)))
+		s.Spawn(cleaning(0, (*typedNilError)(nil)))
 		synctest.Wait()
 		require.NoError(t, s.Close())
 		assert.Len(t, book.from(slog.LevelWarn), 1)
 
 		s = traigo.New(t.Context())
-		s.Spawn(failing(0, (*nilError)(nil)), traigo.Name("work"))
+		s.Spawn(failing(0, (*typedNilError)(nil)), traigo.Name("work"))
 		err := s.Wait()
 		assert.NotPanics(t, func() { assert.Contains(t, err.Error(), "work") })
 
 		s = traigo.New(t.Context(), traigo.Name("s"))
-		s.Cancel((*nilError)(nil))
+		s.Cancel((*typedNilError)(nil))
 		assert.NotPanics(t, func() { assert.Contains(t, context.Cause(s.Context()).Error(), "s") })
 	})
 }

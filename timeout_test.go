@@ -646,7 +646,9 @@ func TestTimeoutIsDecidedByTheClock(t *testing.T) {
 			for range 20 {
 				synctest.Test(t, func(t *testing.T) {
 					err := traigo.Run(t.Context(), body, traigo.Timeout(time.Second), traigo.Name("s"))
-					timeout := as[*traigo.TimeoutError](t, outcome(t, err).Err)
+					first := outcome(t, err).Err
+					timeout := as[*traigo.TimeoutError](t, first)
+					require.Same(t, first, timeout, "%v", err)
 					assert.Equal(t, "s", timeout.Scope)
 				})
 			}
@@ -662,7 +664,8 @@ func TestTimeoutKeepsWhatTheFunctionReturned(t *testing.T) {
 			return nil
 		}, traigo.Timeout(time.Second))
 		require.ErrorIs(t, err, errBoom)
-		_ = as[*traigo.TimeoutError](t, outcome(t, err).Err)
+		first := outcome(t, err).Err
+		assert.Same(t, first, as[*traigo.TimeoutError](t, first))
 
 		err = traigo.Run(t.Context(), func(_ context.Context, s *traigo.Scope) error {
 			s.Spawn(lasting(time.Second), traigo.Timeout(time.Second))
@@ -802,7 +805,7 @@ func TestMoveOnAfterTakesAnErrorThatSaysItIsTheDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		expired, err := traigo.MoveOnAfter(t.Context(), time.Second, func(ctx context.Context) error {
 			<-ctx.Done()
-			return &net.OpError{Op: "dial", Net: "tcp", Err: isError{context.DeadlineExceeded}}
+			return &net.OpError{Op: "dial", Net: "tcp", Err: leafError{context.DeadlineExceeded}}
 		})
 		assert.True(t, expired)
 		require.NoError(t, err)

@@ -515,7 +515,7 @@ func TestShutdownReachesForksBelowRunsAndNews(t *testing.T) {
 		s.Spawn(func(ctx context.Context) error {
 			return traigo.Run(ctx, func(_ context.Context, below *traigo.Scope) error {
 				inRun = below.Fork()
-				inRun.Spawn(serving(0))
+				inRun.Spawn(serving(time.Second)) // so that the end of s does not cancel the New
 				return nil
 			})
 		})
@@ -566,4 +566,26 @@ func TestShutdownIsNotHeardOfInsideAShield(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Neither has what had opened there before the Shutdown.
+func TestShutdownDoesNotReachIntoAShield(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := traigo.New(t.Context())
+		begin := time.Now()
+		s.Spawn(func(ctx context.Context) error {
+			return traigo.Shield(ctx, time.Hour, func(ctx context.Context) error {
+				return traigo.Run(ctx, func(ctx context.Context, below *traigo.Scope) error {
+					fork := below.Fork()
+					time.Sleep(time.Minute)
+					assert.False(t, closed(traigo.Stopping(ctx)))
+					assert.Equal(t, traigo.Open, fork.State())
+					return fork.Wait()
+				})
+			})
+		})
+		synctest.Wait()
+		require.NoError(t, s.Shutdown(t.Context()))
+		assert.Equal(t, time.Minute, time.Since(begin))
+	})
 }
