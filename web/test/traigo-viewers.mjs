@@ -90,8 +90,12 @@ test('the same spans, from when to when', async () => {
   const spans = theirs.slices.filter(([name]) => !name.startsWith('canceled: ')).sort(byPlace); // cancellations are instants
   assert.deepEqual(spans.map(([name]) => name), mine.map(([name]) => name));
   const shift = mine[0][1] - spans[0][1]; // the viewer's time begins with the first span
-  spans.forEach(([name, begin, end], i) => {
-    assert.ok(Math.abs(begin + shift - mine[i][1]) <= 2 && Math.abs(end + shift - mine[i][2]) <= 2, `${name}: ${begin} to ${end}, not ${mine[i]}`);
-  });
+  // Two of one name that begin within a microsecond may be sorted either way.
+  const left = [...mine];
+  for (const [name, begin, end] of spans) {
+    const i = left.findIndex(([n, b, e]) => n === name && Math.abs(begin + shift - b) <= 2 && Math.abs(end + shift - e) <= 2);
+    assert.ok(i >= 0, `${name}: ${begin} to ${end}, not in ours`);
+    left.splice(i, 1);
+  }
   assert.ok(theirs.flows.length > 0 && theirs.flows.every(([from, to]) => from && to), 'every arrow has two ends');
 });
