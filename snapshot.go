@@ -262,3 +262,18 @@ func firstLine(s string) string {
 	line, _, _ := strings.Cut(s, "\n")
 	return line
 }
+
+// The frames by which the stack of a task, of a body, or of a call of Blocking is
+// recognized in a dump. They must name Task.call, Scope.callBody and call.run.
+const (
+	taskFrame = "traigo.(*Task).call("
+	bodyFrame = "traigo.(*Scope).callBody("
+	callFrame = "traigo.(*call).run("
+
+	awaitFrame = "traigo.(*Scope).await("
+	joinFrame  = "traigo.(*Scope).join("
+)
+
+func findStacks(dump []byte) stackdump.Stacks {
+	return stackdump.Find(dump, taskFrame, bodyFrame, callFrame)
+}

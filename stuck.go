@@ -201,7 +201,8 @@ func (s *Scope) reap() {
 	s.mu.Unlock()
 	defer s.unpin()
 
-	stacks := findStacks(stackdump.All())
+	dump := stackdump.All()
+	stacks, waits := findStacks(dump), stackdump.Find(dump, awaitFrame, joinFrame)
 	for _, t := range slow {
 		s.log(slog.LevelWarn, fmt.Sprintf("a task has not ended %v after it was canceled", patience), t, nil,
 			slog.String("stack", stackdump.Fold(stacks.Of(t))))
@@ -211,6 +212,10 @@ func (s *Scope) reap() {
 			slog.String("stack", stackdump.Fold(stacks.Of(s))))
 	}
 	for _, t := range late {
+		if s.isWaitedForBelow(waits, stacks.Of(t)) {
+			s.restartPatienceOf(t)
+			continue
+		}
 		s.giveUp(t, StuckTask{Path: t.Path(), Age: t.spawned.age(), Stack: stacks.Of(t)})
 	}
 }
@@ -283,14 +288,33 @@ func (s *Scope) restartPatience(c *Scope) {
 	case c.opened.date().After(since):
 		s.wakeReaperLocked(time.Now()) // it may have been passed over while it was in Run
 	default:
-		wait := patience
-		if d := t.patience(); d > 0 {
-			wait = min(wait, d)
-		}
-		now := time.Now()
-		t.ownExt().endedAt = now
-		s.wakeReaperLocked(now.Add(wait))
+		s.restartPatienceLocked(t)
 	}
+}
+
+// restartPatienceOf gives t its time once more: it waits for a scope below, by Wait, Close
+// or Shutdown, and the tasks of that scope are what does not end.
+func (s *Scope) restartPatienceOf(t *Task) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.restartPatienceLocked(t)
+}
+
+func (s *Scope) restartPatienceLocked(t *Task) {
+	wait := patience
+	if d := t.patience(); d > 0 {
+		wait = min(wait, d)
+	}
+	now := time.Now()
+	t.ownExt().endedAt = now
+	s.wakeReaperLocked(now.Add(wait))
+}
+
+// isWaitedForBelow reports whether the goroutine with that stack waits for a scope below s.
+func (s *Scope) isWaitedForBelow(waits stackdump.Stacks, stack string) bool {
+	return stack != "" && slices.ContainsFunc(s.below(), func(c *Scope) bool {
+		return waits.Of(c) == stack && c.State() != Closed || c.isWaitedForBelow(waits, stack)
+	})
 }
 
 // canceledAtLocked returns when t was canceled, alone or with the scope, or when its
@@ -389,45 +413,4 @@ func (s *Scope) callBackApart(t *Task, err error) {
 		defer s.unpin()
 		s.callBack(t, err)
 	}()
-}
-
-// The frames by which the stack of a task, of a body, or of a call of Blocking is
-// recognized in a dump. They must name Task.call, Scope.callBody and call.run.
-const (
-	taskFrame = "traigo.(*Task).call("
-	bodyFrame = "traigo.(*Scope).callBody("
-	callFrame = "traigo.(*call).run("
-)
-
-func findStacks(dump []byte) stackdump.Stacks {
-	return stackdump.Find(dump, taskFrame, bodyFrame, callFrame)
-}
-
-// ownStack returns the stack of the calling goroutine.
-func ownStack() stackdump.Stacks { return findStacks(stackdump.Own()) }
-
-// partIn describes the body or task of s, or of a scope below, whose frame is in stacks;
-// "" if there is none.
-func (s *Scope) partIn(stacks stackdump.Stacks) string {
-	if stacks.Of(s) != "" {
-		return fmt.Sprintf("the body of %q", s.Path())
-	}
-	s.mu.Lock()
-	var own *Task
-	for t := s.first; t != nil && own == nil; t = t.next {
-		if stacks.Of(t) != "" {
-			own = t
-		}
-	}
-	children := s.belowLocked()
-	s.mu.Unlock()
-	if own != nil {
-		return fmt.Sprintf("task %q", own.Path())
-	}
-	for _, c := range children {
-		if who := c.partIn(stacks); who != "" {
-			return who
-		}
-	}
-	return ""
 }

@@ -1010,3 +1010,36 @@ func TestTaskThatEndsAsItIsGivenUp(t *testing.T) {
 		require.NoError(t, s.CheckInvariants())
 	})
 }
+
+// A task may wait for a scope below by its handle too: that is told from its stack.
+func TestTaskThatWaitsForAScopeBelowHasTheTimeOfThat(t *testing.T) {
+	opens := map[string]func(ctx context.Context, s *traigo.Scope) *traigo.Scope{
+		"New": func(ctx context.Context, _ *traigo.Scope) *traigo.Scope {
+			return traigo.New(ctx, traigo.Name("n"), traigo.CancelTimeout(5*time.Second))
+		},
+		"Fork": func(_ context.Context, s *traigo.Scope) *traigo.Scope {
+			return s.Fork(traigo.Name("n"), traigo.CancelTimeout(5*time.Second))
+		},
+	}
+	for name, open := range opens {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				release, free := newRelease()
+				defer free()
+				var inner error
+				s := traigo.New(t.Context(), traigo.Name("s"), traigo.CancelTimeout(time.Second), discard())
+				s.Spawn(func(ctx context.Context) error {
+					n := open(ctx, s)
+					n.Spawn(deaf(release), traigo.Name("deaf"))
+					inner = n.Wait()
+					return nil
+				}, traigo.Name("outer"))
+				synctest.Wait()
+				err := s.Close()
+				stuck := append(stuckTasks(err), stuckTasks(inner)...)
+				require.Len(t, stuck, 1)
+				assert.Equal(t, "s/n/deaf", stuck[0].Path)
+			})
+		})
+	}
+}

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/traigo/traigo/internal/stackdump"
 )
 
 // Waiting for a scope, Shutdown and Stopping.
@@ -22,6 +24,8 @@ const patience = 10 * time.Second
 // It uses a WaitGroup, since a channel would be an allocation of 112 B. The first caller
 // of join calls Add, and not newScope, since a WaitGroup belongs to the synctest bubble
 // of the goroutine that first calls Add.
+//
+//go:noinline
 func (s *Scope) join() {
 	s.mu.Lock()
 	done := s.isDone
@@ -39,6 +43,8 @@ func (s *Scope) join() {
 // reports false. A nil stop is never closed. The caller may be a task of the scope and so
 // wait for itself, which only its stack tells: after patience, await examines the stack
 // and logs a warning.
+//
+//go:noinline
 func (s *Scope) await(stop <-chan struct{}) bool {
 	s.mu.Lock()
 	if s.isDone {
@@ -252,4 +258,33 @@ func (s *Scope) isCalledBy(ctx context.Context) bool {
 		in = in.parent
 	}
 	return in == s
+}
+
+// ownStack returns the stack of the calling goroutine.
+func ownStack() stackdump.Stacks { return findStacks(stackdump.Own()) }
+
+// partIn describes the body or task of s, or of a scope below, whose frame is in stacks;
+// "" if there is none.
+func (s *Scope) partIn(stacks stackdump.Stacks) string {
+	if stacks.Of(s) != "" {
+		return fmt.Sprintf("the body of %q", s.Path())
+	}
+	s.mu.Lock()
+	var own *Task
+	for t := s.first; t != nil && own == nil; t = t.next {
+		if stacks.Of(t) != "" {
+			own = t
+		}
+	}
+	children := s.belowLocked()
+	s.mu.Unlock()
+	if own != nil {
+		return fmt.Sprintf("task %q", own.Path())
+	}
+	for _, c := range children {
+		if who := c.partIn(stacks); who != "" {
+			return who
+		}
+	}
+	return ""
 }
