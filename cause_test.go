@@ -676,7 +676,11 @@ func TestBodyThatReturnsWhatItGotFromWaiting(t *testing.T) {
 			s.Spawn(failing(time.Second, errBoom))
 			return wait(s.Spawn(failing(2*time.Second, errLate)))
 		}, []error{errBoom, errLate}},
-		"a second, of its cleanup": {func(s *traigo.Scope, _ func()) error { s.Spawn(fail); return wait(s.Spawn(cleaning(0, errLate))) }, []error{errBoom, errLate}},
+		"a second, of its cleanup": {func(s *traigo.Scope, _ func()) error {
+			second := s.Spawn(cleaning(0, errLate))
+			s.Spawn(fail)
+			return wait(second)
+		}, []error{errBoom, errLate}},
 		"after the parent's end": {func(s *traigo.Scope, cancelOuter func()) error {
 			task := s.Spawn(cleaning(0, errLate))
 			cancelOuter()
