@@ -204,9 +204,11 @@ type starting struct {
 // If fn returns before it calls ready, Start returns a nil task and the error of fn, or
 // [ErrNotReady] if that is nil; the error does not cancel the scope. If ctx is done
 // before fn calls ready, Start cancels the task, waits for it, and returns nil and the
-// cause of ctx, joined with the error of fn if fn failed. If ctx is done at the call, or
-// the scope has been canceled, fn is not called, and Start returns nil and the cause of
-// ctx or an error that wraps [ErrRefused]. It panics if ctx, fn or an option is nil.
+// cause of ctx. If ctx is done at the call, or the scope has been canceled, fn is not
+// called, and Start returns nil and the cause of ctx or an error that wraps [ErrRefused].
+// Where several of these are true at once, the first counts: ready; a real error of fn; the
+// cause of ctx; that of the end of the task or the scope; ErrNotReady. Start panics if ctx,
+// fn or an option is nil.
 //
 // The idea is from Trio's nursery.start.
 func (s *Scope) Start(ctx context.Context, fn func(ctx context.Context, ready func()) error, opts ...TaskOption) (*Task, error) {
