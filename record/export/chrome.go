@@ -90,12 +90,25 @@ func (c *chromeWriter) lane(l *lane, number int) {
 		c.flush()
 		c.facts(sl.facts())
 		c.out.text("}")
-		for _, m := range sl.marks {
+		for _, m := range sl.marksInside() {
 			c.mark(m, tid)
 		}
 		c.event("E", sl.kind(), quoted(name), tid, sl.end)
 		c.end()
 	}
+}
+
+// marksInside returns the marks in their order. An arrow that begins as the slice ends
+// begins a nanosecond earlier: the viewer finds no slice at the moment of its end.
+func (sl *slice) marksInside() []mark {
+	marks := slices.Clone(sl.marks)
+	for i, m := range marks {
+		if m.from && m.at >= sl.end {
+			marks[i].at = max(sl.begin, sl.end-time.Nanosecond)
+		}
+	}
+	slices.SortStableFunc(marks, func(a, b mark) int { return cmp.Compare(a.at, b.at) })
+	return marks
 }
 
 // color returns one of the names that Chrome's trace viewer has for colors, or "" for the

@@ -130,7 +130,7 @@ func TestChromeTraceTellsTheStory(t *testing.T) {
 		"1 B server 1", "1 s spawn 2.100", "1 i canceled: task failed: accept: too many open files 9.050",
 		"1 f cancel 9.050", "1 s cancel 9.050", "1 E server 9.900",
 		"2 M thread_name 0", "2 M thread_sort_index 0",
-		"2 B accept 2.100", "2 f spawn 2.100", "2 s spawn 2.900", "2 s cancel 9", "2 E accept 9",
+		"2 B accept 2.100", "2 f spawn 2.100", "2 s spawn 2.900", "2 s cancel 8.999", "2 E accept 9",
 		"3 M thread_name 0", "3 M thread_sort_index 0",
 		"3 B conn 2.900", "3 f spawn 2.900", "3 i canceled: parent canceled 9.051", "3 f cancel 9.051", "3 E conn 9.100",
 	}, story)
