@@ -355,3 +355,17 @@ func TestSnapshotDrawsAScopeBelowTheTaskThatOpenedIt(t *testing.T) {
 		require.NoError(t, s.Close())
 	})
 }
+
+// On the real clock the dates are worked out from a monotonic one, and must not move.
+func TestSnapshotTellsTheSameDatesEachTime(t *testing.T) {
+	s := traigo.New(t.Context())
+	s.Spawn(untilCanceled)
+	first := s.Snapshot()
+	for range 100 {
+		again := s.Snapshot()
+		require.Equal(t, first.Opened, again.Opened)
+		require.Equal(t, first.Tasks[0].Spawned, again.Tasks[0].Spawned)
+	}
+	assert.WithinDuration(t, time.Now(), first.Opened, time.Minute)
+	require.NoError(t, s.Close())
+}

@@ -330,6 +330,13 @@ func now() stamp { return stamp(time.Since(epoch)) }
 // age returns the time since at.
 func (at stamp) age() time.Duration { return time.Duration(now() - at) }
 
-// date returns at as a wall clock time. It is computed from the current time, not from
-// epoch, which is wrong in a synctest bubble.
-func (at stamp) date() time.Time { return time.Now().Add(-at.age()) }
+// date returns the date of the stamp. It is counted from the beginning of the program, so
+// that two snapshots tell the same; or, where that is not the date any more, because the
+// clock was set or because a synctest bubble has one of its own, from now on backwards.
+func (at stamp) date() time.Time {
+	date := time.Now().Add(-at.age())
+	if same := epoch.Add(time.Duration(at)); same.Round(0).Sub(date.Round(0)).Abs() < time.Second {
+		return same
+	}
+	return date
+}
