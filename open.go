@@ -4,6 +4,7 @@ import (
 	"context"
 	"runtime"
 	"sync/atomic"
+	"time"
 )
 
 // Run, New and Fork, the tree of scopes, and the body of Run.
@@ -205,6 +206,9 @@ func (s *Scope) leave(c *Scope) {
 	s.mu.Lock()
 	c.hook.removeLocked()
 	c.hasLeft = true
+	if !s.ext.endedAt.IsZero() {
+		s.ownExtLocked().childLeftAt = time.Now()
+	}
 	if c.siblingLink != nil {
 		oldest = s.keepUnseenLocked(c)
 		s.countLocked(c, -1)

@@ -27,6 +27,7 @@ type stragglers struct {
 	reaper        *time.Timer   // calls reap
 	reapAt        time.Time     // when
 	bodyWarned    bool          // that the body takes long has been logged
+	childLeftAt   time.Time     // when a scope below has closed, after the cancellation
 	forksAt       time.Time     // when warnOfForks is to look at the forks; zero if it is not
 	forksWork     uint64        // what had been spawned in them when it looked last
 	gaveUp        signal        // a task was given up; a new one after each
@@ -182,7 +183,7 @@ func (s *Scope) reap() {
 		// task has more time.
 		late, slow, slowBody, again = s.stragglersLocked(now)
 		late = slices.DeleteFunc(late, func(t *Task) bool { return slices.Contains(waiting, t) })
-		if below {
+		if below || now.Sub(s.ext.childLeftAt) < lookAgain { // a task that has waited for it may be about to return
 			late, again = nil, now.Add(lookAgain)
 		}
 	}
