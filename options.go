@@ -122,8 +122,9 @@ type cancelTimeoutOption time.Duration
 // scope, was canceled. A task that has not ended after d is given up: the scope no longer
 // waits for it, and its outcome contains a [*StuckError] that names the task. The
 // CancelTimeout of the task applies, or else that of the nearest scope that has one.
-// Without one, or with 0, the scope waits forever. A task in Run whose body has returned
-// is not given up before the tasks of that scope. CancelTimeout panics if d is negative.
+// Without one, or with 0, the scope waits forever. A task that waits for a scope below, in
+// Run, Wait, Close or Shutdown, is not given up before the tasks of that scope.
+// CancelTimeout panics if d is negative.
 func CancelTimeout(d time.Duration) Option {
 	mustNotBeNegative("CancelTimeout", d)
 	return cancelTimeoutOption(d)
