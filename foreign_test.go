@@ -42,7 +42,6 @@ func TestGoexitOfACallbackEndsTheProgram(t *testing.T) {
 			_ = traigo.New(context.Background(), traigo.Logger(slog.New(goexitHandler{})))
 		},
 		"a function given to AfterFunc": func(s *traigo.Scope) {
-			context.AfterFunc(s.Context(), func() { time.Sleep(0) }) // has a goroutine of its own
 			after := s.Context().(interface{ AfterFunc(f func()) func() bool })
 			after.AfterFunc(runtime.Goexit)
 			s.Cancel(nil)

@@ -51,8 +51,7 @@ const (
 
 // The bits of a task record its history. A bit is never cleared, except hasSlot.
 const (
-	introduced      uint32 = 1 << iota // observers were told that it starts
-	hasEnded                           // the result stands
+	hasEnded        uint32 = 1 << iota // the result stands
 	hasFailed                          // by an error that its cancellation does not explain
 	isCtxDone                          // its context is done; ctxDone, if it was made, is closed
 	endedUncanceled                    // it ended before its context was canceled, and its context ended with it
