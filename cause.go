@@ -112,11 +112,13 @@ type reason struct {
 }
 
 // An ending is the first reason, for which the scope or task was canceled. It is recorded
-// with mu held, before any context is done. It is then immutable, except for made, and
-// read without a lock.
+// with mu held, before any context is done. It is then immutable, except for at and made,
+// and read without a lock.
 type ending struct {
 	reason
 	scope *Scope
+
+	at stamp // when its tasks were notified, if there were any; protected by the mu of scope
 
 	// Made when it is first needed. It costs five allocations, and for most scopes, which
 	// end complete, it is never needed.
@@ -369,7 +371,15 @@ func (e *ending) text() string { return e.cancellation().reason() }
 // same reports whether a and b are the same error. Unlike == it does not panic if their
 // type is not comparable. It returns false for nil.
 func same(a, b error) bool {
-	return a != nil && b != nil && reflect.ValueOf(b).Comparable() && reflect.ValueOf(a).Comparable() && a == b
+	if a == nil || b == nil {
+		return false
+	}
+	if of := reflect.TypeOf(a); of != reflect.TypeOf(b) {
+		return false
+	} else if of.Kind() != reflect.Pointer && !reflect.ValueOf(a).Comparable() { // asked second: it allocates
+		return false
+	}
+	return a == b
 }
 
 // isCause is same, and for errors of one type that == panics for: deeply equal.

@@ -141,10 +141,11 @@ func (s *Scope) dueLocked() effect {
 	}
 }
 
-// isUnheardLocked reports whether a scope that closes has no outcome, no observer, and
-// nothing to detach, so that notifyClosed is not needed.
+// isUnheardLocked reports whether a scope that closes has no observer, nothing to detach, no
+// errors to report, and no failure that might remain unseen, so that notifyClosed is not
+// needed.
 func (s *Scope) isUnheardLocked() bool {
-	return !s.watched && s.detach == nil && s.ext == noScopeExt && s.over.Load().quiet()
+	return !s.watched && s.detach == nil && s.ext == noScopeExt && (s.over.Load().quiet() || s.asked.Load())
 }
 
 // enteredLocked reports whether the scope has entered state since the last call for that
@@ -228,7 +229,7 @@ func (s *Scope) notifyCanceled() {
 	s.emitEnding()
 	s.mu.Lock()
 	hooks := s.endContextLocked()
-	s.ownExtLocked().cursor = s.first
+	s.cursor = s.first
 	s.mu.Unlock()
 	s.callHooks(hooks)
 	for s.notifyTasks() {
@@ -252,11 +253,11 @@ func (s *Scope) endContextLocked() (hooks *hook) {
 // Closing a channel wakes its receivers, which takes time, and they then need mu to end.
 // So it works in batches and closes the channels with mu released.
 func (s *Scope) notifyTasks() (more bool) {
-	const few, many = 64, 1024
+	const few, many = 8, 1024 // the channels are on the stack, which may be that of a short task
 	var waiting [few]chan struct{}
 	var hooks *hook
 	s.mu.Lock()
-	n, t := 0, s.ext.cursor
+	n, t := 0, s.cursor
 	for seen := 0; t != nil && n < few && seen < many && hooks == nil; t = t.next {
 		seen++
 		if t.has(isCtxDone) {
@@ -271,7 +272,7 @@ func (s *Scope) notifyTasks() (more bool) {
 			hooks = takeHooksLocked(&x.hooks)
 		}
 	}
-	s.ext.cursor = t
+	s.cursor = t
 	s.mu.Unlock()
 	for _, c := range waiting[:n] {
 		close(c)
@@ -312,25 +313,21 @@ func (s *Scope) cancelNewScopes() {
 	}
 }
 
-// notifyClosed is the last effect of a scope. It makes the outcome and tells observers
-// before it closes done. It then tells the parent, in whose live the scope was counted
-// until now.
+// notifyClosed is the last effect of a scope. It logs the errors that nobody will return
+// and tells observers before it closes done. It then tells the parent, in whose live the
+// scope was counted until now.
 func (s *Scope) notifyClosed() {
 	s.mu.Lock()
-	detach, plain := s.detach, s.ext == noScopeExt && s.over.Load().quiet()
+	detach := s.detach
 	s.mu.Unlock()
 	if detach != nil {
 		detach()
 	}
-	if !plain {
-		s.makeOutcome()
+	s.reportCollected()
+	if s.watched {
+		s.emit(ScopeClosed, nil, s.outcome())
 	}
-	s.emit(ScopeClosed, nil, s.outcome())
-
 	s.mu.Lock()
-	if s.ext.reaper != nil {
-		s.ext.reaper.Stop()
-	}
 	s.closeLocked()
 	s.mu.Unlock()
 	s.watchUnseen()
@@ -339,9 +336,12 @@ func (s *Scope) notifyClosed() {
 	}
 }
 
-// closeLocked releases the waiters: it sets isDone and closes done. out must have been
-// set.
+// closeLocked releases the waiters: it sets isDone and closes done.
 func (s *Scope) closeLocked() {
+	if s.reaper != nil {
+		s.reaper.Stop()
+	}
+	s.hasFailed = s.hasFailedLocked()
 	s.isDone = true
 	s.done.closeLocked()
 	if s.isJoining {

@@ -134,7 +134,7 @@ var fates = [...]struct {
 
 // logFate logs an error of t that is not owned.
 func (s *Scope) logFate(f fate, t *Task, err error) {
-	if f != owned {
+	if f != owned && (s.logsSteps || fates[f].level > slog.LevelDebug) {
 		s.log(fates[f].level, fates[f].text, t, err)
 	}
 }
@@ -152,9 +152,6 @@ func (s *Scope) decide(t *Task, err error, failed, wasPanic bool, panicked *Pani
 	var f fate
 	var oldest later
 	s.lock()
-	if err != nil {
-		t.ownExt().err = err
-	}
 	switch {
 	case !t.has(givenUp):
 		f, oldest = s.endedLocked(t, err, failed, panicked, stuckBelow)
@@ -165,6 +162,7 @@ func (s *Scope) decide(t *Task, err error, failed, wasPanic bool, panicked *Pani
 	case failed:
 		f = late
 	}
+	t.keepResultLocked(err)
 	hooks := t.finishLocked()
 	s.settle()
 
@@ -174,6 +172,23 @@ func (s *Scope) decide(t *Task, err error, failed, wasPanic bool, panicked *Pani
 	}
 	s.logFate(f, t, err)
 	s.logDisplaced(oldest)
+}
+
+// keepResultLocked stores err, the result of t, where result finds it. The two errors that a
+// group of tasks most often ends with are found without a taskExt: that of the task which
+// has ended the scope, and ctx.Err() of one which was canceled.
+func (t *Task) keepResultLocked(err error) {
+	e := t.recorded()
+	switch {
+	case err == nil:
+	case t.ext.Load() != nil || e == nil:
+		t.ownExt().err = err
+	case e.task == t && e.kind == TaskFailed:
+	case same(err, e.ctxErr()):
+		t.set(gaveCtxErr)
+	default:
+		t.ownExt().err = err
+	}
 }
 
 // endedLocked decides what follows from the end of t, or from its being given up: its

@@ -72,7 +72,9 @@ func (s *Scope) emit(kind EventKind, t *Task, err error) {
 	if !s.watched {
 		return
 	}
-	s.log(slog.LevelDebug, kind.String(), t, err)
+	if s.logsSteps {
+		s.log(slog.LevelDebug, kind.String(), t, err)
+	}
 	e := Event{Kind: kind, Time: time.Now(), Scope: s, Task: t, Err: err}
 	for _, o := range s.settings.observers {
 		s.observe(o, e)
@@ -101,9 +103,19 @@ func (s *Scope) emitEnding() {
 func (s *Scope) logTaskCanceled(t *Task, e *ending) {
 	if e.kind == TimedOut {
 		s.log(slog.LevelInfo, "task timed out", t, e.err)
-	} else if s.settings.logger != nil {
+	} else if s.logsSteps {
 		s.log(slog.LevelDebug, "task canceled", t, e.Cause())
 	}
+}
+
+// takesDebug asks the logger whether it takes records at DEBUG. It is called once, when the
+// scope opens, so that the steps of a scope whose logger does not take them cost nothing.
+func (s *Scope) takesDebug() (is bool) {
+	returned := false
+	defer s.returnedOrPanicked("a logger", &returned)
+	is = s.settings.logger.Enabled(context.Background(), slog.LevelDebug)
+	returned = true
+	return is
 }
 
 // log writes a record with the paths of s and t to the logger of s or, if it has none and

@@ -4,7 +4,6 @@ import (
 	"context"
 	"runtime"
 	"sync/atomic"
-	"time"
 )
 
 // Run, New and Fork, the tree of scopes, and the body of Run.
@@ -102,7 +101,8 @@ func newScope(call string, ctx context.Context, how opening, opts []ScopeOption)
 		mustHaveOption(call, o != nil)
 		o.applyScope(s)
 	}
-	s.watched = s.settings.logger != nil || len(s.settings.observers) > 0
+	s.logsSteps = s.settings.logger != nil && s.takesDebug()
+	s.watched = s.logsSteps || len(s.settings.observers) > 0
 	return s
 }
 
@@ -206,8 +206,8 @@ func (s *Scope) leave(c *Scope) {
 	s.mu.Lock()
 	c.hook.removeLocked()
 	c.hasLeft = true
-	if !s.ext.endedAt.IsZero() {
-		s.ownExtLocked().childLeftAt = time.Now()
+	if s.canceledAtLocked(nil) != 0 {
+		s.ownExtLocked().childLeftAt = now()
 	}
 	if c.siblingLink != nil {
 		oldest = s.keepUnseenLocked(c)
@@ -264,7 +264,7 @@ func (s *Scope) refuse() {
 	s.moveLocked(inDrained)
 	s.enteredStates = 0
 	s.mu.Unlock()
-	s.out = &Error{Scope: s.Path(), Err: refusal(s)}
+	s.out.Store(&Error{Scope: s.Path(), Err: refusal(s)})
 	s.mu.Lock()
 	s.endContextLocked()
 	s.closeLocked()

@@ -145,7 +145,7 @@ func (s *Scope) raiseLocked(c *Scope) bool {
 // isUnseen reports whether a closed scope has failed and no call has returned its
 // outcome. An outcome that only reports the cancellation of the parent does not count.
 func (s *Scope) isUnseen() bool {
-	return s.out != nil && !s.asked.Load() && !s.out.onlyParentCanceled()
+	return s.hasFailed && !s.asked.Load() && !s.composed().onlyParentCanceled()
 }
 
 // An unseenWatch has the outcome of a scope logged after some time. It forgets the scope
@@ -193,7 +193,7 @@ func (s *Scope) reportUnseen() {
 	x.watch.stop()
 	s.mu.Unlock()
 	if first {
-		s.log(slog.LevelError, "failed, and nobody has asked for the outcome", nil, s.out)
+		s.log(slog.LevelError, "failed, and nobody has asked for the outcome", nil, s.composed())
 	}
 }
 
@@ -203,21 +203,22 @@ func (e *Error) onlyParentCanceled() bool {
 	return ok && c.Kind == ParentCanceled && len(e.Others) == 0
 }
 
-// makeOutcome sets s.out and logs the errors that are not in it. It is called when live
-// is 0, so that the fields it reads no longer change.
-func (s *Scope) makeOutcome() {
+// reportCollected logs the errors that are not in the outcome, and those that it hides. It is
+// called when live is 0, so that the fields it reads no longer change.
+func (s *Scope) reportCollected() {
 	s.mu.Lock()
 	x := s.ext
+	if x == noScopeExt {
+		s.mu.Unlock()
+		return
+	}
 	unseen, unreceived := x.unseen, x.unreceived
 	for _, c := range unseen {
 		s.raiseLocked(c)
 	}
-	if x = s.ext; x != noScopeExt {
-		x.unseen, x.unreceived = nil, nil
-	}
+	x.unseen, x.unreceived = nil, nil
 	s.mu.Unlock()
 
-	s.out = s.composeOutcome(x)
 	for _, c := range unseen {
 		c.reportUnseen()
 	}
@@ -227,9 +228,29 @@ func (s *Scope) makeOutcome() {
 	s.reportHidden(x)
 }
 
-// composeOutcome returns the cause and the collected errors as one Error, or nil if there
-// are none.
-func (s *Scope) composeOutcome(x *scopeExt) *Error {
+// hasFailedLocked reports whether the outcome of a scope with live = 0 is an error.
+func (s *Scope) hasFailedLocked() bool {
+	x := s.ext
+	return !s.over.Load().quiet() || len(x.later) > 0 || len(x.stuck.Tasks) > 0
+}
+
+// composed returns the outcome of a scope with live = 0; nil if there is none. It is composed
+// when it is first asked for: for many scopes that is in Run or Wait, by the goroutine that
+// has waited, and the worker that has ended last needs no stack for it. A parent that looks at
+// it with its own mu held finds it composed: watchUnseen comes before that.
+func (s *Scope) composed() *Error {
+	if out := s.out.Load(); out != nil {
+		return out
+	}
+	s.mu.Lock()
+	x := s.ext
+	s.mu.Unlock()
+	s.out.CompareAndSwap(nil, s.compose(x))
+	return s.out.Load()
+}
+
+// compose returns the cause and the collected errors as one Error, or nil if there are none.
+func (s *Scope) compose(x *scopeExt) *Error {
 	var errs []error
 	if err := s.ending().failure(); err != nil {
 		errs = append(errs, err)
@@ -265,43 +286,48 @@ func (s *Scope) reportHidden(x *scopeExt) {
 	if x.panicked != nil && (shown == nil || same(shown, ErrGoexit)) {
 		shown = x.panicked
 	}
-	if shown == nil || s.out == nil {
+	if shown == nil {
 		return
 	}
-	rest := slices.DeleteFunc(s.out.Unwrap(), func(err error) bool { return same(err, shown) })
+	out := s.composed()
+	if out == nil {
+		return
+	}
+	rest := slices.DeleteFunc(out.Unwrap(), func(err error) bool { return same(err, shown) })
 	if len(rest) == 0 {
 		return
 	}
-	hidden := &Error{Scope: s.out.Scope, Err: rest[0], Others: rest[1:], More: s.out.More}
+	hidden := &Error{Scope: out.Scope, Err: rest[0], Others: rest[1:], More: out.More}
 	if !hidden.onlyParentCanceled() {
 		s.log(slog.LevelError, "errors hidden by a panic or a Goexit", nil, hidden)
 	}
 }
 
-// outcome returns s.out as an error, which is nil if s.out is nil.
+// outcome returns composed as an error.
 func (s *Scope) outcome() error {
-	if s.out == nil {
-		return nil
+	if out := s.composed(); out != nil {
+		return out
 	}
-	return s.out
+	return nil
 }
 
 // raised returns the value with which Run, Wait and Close of a closed scope panic, or
 // nil.
 func (s *Scope) raised() *PanicError {
-	if s.out == nil {
-		return nil
+	if out := s.composed(); out != nil {
+		return out.panicked
 	}
-	return s.out.panicked
+	return nil
 }
 
 // returnOutcome returns the outcome of a closed scope, or panics with raised.
 func (s *Scope) returnOutcome() error {
-	if s.out != nil {
-		s.mu.Lock()
-		s.ext.watch.stop()
-		s.mu.Unlock()
+	if !s.hasFailed {
+		return nil
 	}
+	s.mu.Lock()
+	s.ext.watch.stop()
+	s.mu.Unlock()
 	if p := s.raised(); p != nil {
 		p.mark(isRaised)
 		panic(p)

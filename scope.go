@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // A Scope runs tasks and waits for them. No task outlives its scope, unless a
@@ -29,13 +30,14 @@ type Scope struct {
 	together   bool            // outer ends when the context of opener does or, without one, that of parent
 	how        opening         // by Run, New or Fork
 	isShielded bool            // opened under a Shield: it does not hear of a Shutdown above
-	watched    bool            // there is an observer or a logger to tell of each step
+	logsSteps  bool            // there is a logger that takes DEBUG: see takesDebug
+	watched    bool            // there is an observer, or logsSteps is set
+	hasLeft    bool            // parent has recorded that this scope is closed; it may still be listed: see lingers. Protected by the mu of the parent
 
 	// Links of this scope in lists of its parent. Protected by the mu of the parent.
 	hook        hook    // element of the hooks of opener or, if opener is nil, of parent
 	sibling     *Scope  // the next in parent.children
 	siblingLink **Scope // the pointer in parent.children that points to this scope; nil if none does
-	hasLeft     bool    // parent has recorded that this scope is closed; it may still be listed: see lingers
 
 	// Why the scope was canceled; nil before. Set once, with mu held; read without mu.
 	over atomic.Pointer[ending]
@@ -64,7 +66,8 @@ type Scope struct {
 	starting           uint8 // how many goroutines have been launched and have not yet taken their first task
 	inARow             uint8 // how many goroutines have taken their first task since a task last ended
 	inBody             bool  // the body of Run has not returned
-	isDone             bool  // everything has ended, and the outcome is known
+	isDone             bool  // everything has ended, and the outcome does not change any more
+	hasFailed          bool  // the outcome is an error; set before isDone, and then read without mu
 	isCtxDone          bool  // the context is done
 	isStopping         bool  // Shutdown has begun here or above, or the context is done
 	isJoining          bool  // joiner counts one
@@ -80,16 +83,18 @@ type Scope struct {
 	lastTask           uint64      // ID of the last accepted task
 	first, last, queue *Task       // the list of tasks, and in it the first that waits for a goroutine (see I4)
 	children           *Scope      // the list of child scopes, most recently opened first
+	cursor             *Task       // the task at which notifyTasks continues
 	hooks              *hook       // functions to call, and scopes to cancel, when the context is done
 	done               signal      // closed when isDone is set
 	ctxDone            signal      // closed when isCtxDone is set
 	worker             func()      // the method value s.work; nil until the first launch
 	detach             func() bool // detaches the scope from outer; nil if attach registered nothing
+	reaper             *time.Timer // calls reap: see stuck.go
+	reapAt             stamp       // when; 0 if it has been called
 	ext                *scopeExt   // fields that few scopes need; noScopeExt until one of them is written
 
-	// Written by the goroutine that closes the scope, before isDone is set; read-only
-	// afterwards.
-	out *Error // the outcome; nil for none
+	// The outcome, composed when it is first asked for: see outcome.
+	out atomic.Pointer[Error]
 
 	// Released when isDone is set. Used by callers that need no channel: see join.
 	joiner sync.WaitGroup
@@ -108,7 +113,6 @@ type scopeExt struct {
 	alarm
 	slots
 	stopping signal // closed when isStopping is set
-	cursor   *Task  // the task at which notifyTasks continues
 }
 
 // noScopeExt is shared by all scopes that have written none of these fields. It is never
@@ -216,12 +220,13 @@ func (s *Scope) Done() <-chan struct{} {
 func (s *Scope) Err() error {
 	s.check("Err")
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	if !s.isDone {
+		s.mu.Unlock()
 		return nil
 	}
 	s.ext.watch.stop()
 	s.asked.Store(true)
+	s.mu.Unlock()
 	return s.outcome()
 }
 

@@ -23,12 +23,9 @@ import (
 // and to give them up.
 type stragglers struct {
 	leastPatience time.Duration // the shortest CancelTimeout that any task set for itself; 0 for none
-	endedAt       time.Time     // when watchStragglers was first called after the scope was canceled
-	reaper        *time.Timer   // calls reap
-	reapAt        time.Time     // when
 	bodyWarned    bool          // that the body takes long has been logged
-	childLeftAt   time.Time     // when a scope below has closed, after the cancellation
-	forksAt       time.Time     // when warnOfForks is to look at the forks; zero if it is not
+	childLeftAt   stamp         // when a scope below has closed, after the cancellation
+	forksAt       stamp         // when warnOfForks is to look at the forks; 0 if it is not
 	forksWork     uint64        // what had been spawned in them when it looked last
 	gaveUp        signal        // a task was given up; a new one after each
 	calls         []*call       // of Blocking, abandoned
@@ -60,9 +57,9 @@ func (s *Scope) watchStragglers() {
 	if s.live == 0 {
 		return
 	}
-	now := time.Now()
-	if s.state >= Canceling && s.ext.endedAt.IsZero() {
-		s.ownExtLocked().endedAt = now
+	now := now()
+	if e := s.ending(); e != nil && e.at == 0 {
+		e.at = now
 	}
 	wait := patience
 	for _, d := range []time.Duration{s.ext.leastPatience, s.settings.cancelTimeout} {
@@ -70,7 +67,7 @@ func (s *Scope) watchStragglers() {
 			wait = min(wait, d)
 		}
 	}
-	s.wakeReaperLocked(now.Add(wait))
+	s.wakeReaperLocked(now, now.after(wait))
 }
 
 // watchForks sets the timer for reap, which calls warnOfForks. It is called when a
@@ -81,19 +78,20 @@ func (s *Scope) watchForks() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	x := s.ownExtLocked()
-	x.forksAt, x.forksWork = time.Now().Add(patience), work
-	s.wakeReaperLocked(x.forksAt)
+	now := now()
+	x.forksAt, x.forksWork = now.after(patience), work
+	s.wakeReaperLocked(now, x.forksAt)
 }
 
 // warnOfForks logs, once, that all the forks that s waits for are idle, and nothing has
 // been spawned in them since the last look. As long as s waits for forks alone it looks
 // again.
-func (s *Scope) warnOfForks(now time.Time) {
+func (s *Scope) warnOfForks(now stamp) {
 	s.mu.Lock()
-	isDue := !s.ext.forksAt.IsZero() && !now.Before(s.ext.forksAt)
+	isDue := s.ext.forksAt != 0 && now >= s.ext.forksAt
 	waiting := s.state == Finalizing && s.forks > 0 && s.awaited == s.forks
 	if isDue && !waiting {
-		s.ownExtLocked().forksAt, s.watchesForks = time.Time{}, false
+		s.ownExtLocked().forksAt, s.watchesForks = 0, false
 	}
 	s.mu.Unlock()
 	if !isDue || !waiting {
@@ -103,10 +101,10 @@ func (s *Scope) warnOfForks(now time.Time) {
 	s.mu.Lock()
 	x := s.ownExtLocked()
 	isSame := idle != nil && work == x.forksWork
-	x.forksAt, x.forksWork = time.Time{}, work
+	x.forksAt, x.forksWork = 0, work
 	if !isSame {
-		x.forksAt = now.Add(patience)
-		s.wakeReaperLocked(x.forksAt)
+		x.forksAt = now.after(patience)
+		s.wakeReaperLocked(now, x.forksAt)
 	}
 	s.mu.Unlock()
 	if isSame {
@@ -147,24 +145,24 @@ func (s *Scope) idleForks() (paths []string, work uint64) {
 }
 
 // wakeReaperLocked sets the timer for reap to at, unless it is set to an earlier time.
-func (s *Scope) wakeReaperLocked(at time.Time) {
-	x := s.ownExtLocked()
-	if !x.reapAt.IsZero() && !at.Before(x.reapAt) {
+func (s *Scope) wakeReaperLocked(now, at stamp) {
+	if s.reapAt != 0 && at >= s.reapAt {
 		return
 	}
-	x.reapAt = at
-	if x.reaper != nil {
-		x.reaper.Stop()
+	s.reapAt = at
+	if s.reaper == nil {
+		s.reaper = time.AfterFunc(time.Duration(at-now), s.reap)
+	} else {
+		s.reaper.Reset(time.Duration(at - now))
 	}
-	x.reaper = time.AfterFunc(time.Until(at), s.reap)
 }
 
 // reap is called by the timer. It gives up the tasks whose CancelTimeout has passed, logs
 // the others that have been canceled for patience, and sets the timer again.
 func (s *Scope) reap() {
-	now := time.Now()
+	now := now()
 	s.mu.Lock()
-	s.ownExtLocked().reapAt = time.Time{}
+	s.reapAt = 0
 	s.mu.Unlock()
 	s.warnOfForks(now)
 	s.mu.Lock()
@@ -183,12 +181,12 @@ func (s *Scope) reap() {
 		// task has more time.
 		late, slow, slowBody, again = s.stragglersLocked(now)
 		late = slices.DeleteFunc(late, func(t *Task) bool { return slices.Contains(waiting, t) })
-		if below || now.Sub(s.ext.childLeftAt) < lookAgain { // a task that has waited for it may be about to return
-			late, again = nil, now.Add(lookAgain)
+		if below || s.ext.childLeftAt != 0 && now < s.ext.childLeftAt.after(lookAgain) { // a task that has waited for it may be about to return
+			late, again = nil, now.after(lookAgain)
 		}
 	}
-	if !again.IsZero() {
-		s.wakeReaperLocked(again)
+	if again != 0 {
+		s.wakeReaperLocked(now, again)
 	}
 	if len(late)+len(slow) == 0 && !slowBody {
 		s.mu.Unlock()
@@ -227,7 +225,7 @@ const lookAgain = 10 * time.Millisecond
 
 // dueBelow reports whether a scope below s has tasks to give up. They are given up first,
 // since a task of s may only be waiting for that scope.
-func (s *Scope) dueBelow(now time.Time) bool {
+func (s *Scope) dueBelow(now stamp) bool {
 	for _, c := range s.below() {
 		c.mu.Lock()
 		late, _, _, _ := c.stragglersLocked(now)
@@ -285,9 +283,10 @@ func (s *Scope) restartPatience(c *Scope) {
 	defer s.mu.Unlock()
 	since := s.canceledAtLocked(t)
 	switch {
-	case since.IsZero() || t.has(hasEnded|givenUp):
-	case c.opened.date().After(since):
-		s.wakeReaperLocked(time.Now()) // it may have been passed over while it was in Run
+	case since == 0 || t.has(hasEnded|givenUp):
+	case c.opened > since:
+		now := now()
+		s.wakeReaperLocked(now, now) // it may have been passed over while it was in Run
 	default:
 		s.restartPatienceLocked(t)
 	}
@@ -306,9 +305,9 @@ func (s *Scope) restartPatienceLocked(t *Task) {
 	if d := t.patience(); d > 0 {
 		wait = min(wait, d)
 	}
-	now := time.Now()
+	now := now()
 	t.ownExt().endedAt = now
-	s.wakeReaperLocked(now.Add(wait))
+	s.wakeReaperLocked(now, now.after(wait))
 }
 
 // isWaitedForBelow reports whether the goroutine with that stack waits for a scope below s.
@@ -319,22 +318,27 @@ func (s *Scope) isWaitedForBelow(waits stackdump.Stacks, stack string) bool {
 }
 
 // canceledAtLocked returns when t was canceled, alone or with the scope, or when its
-// CancelTimeout was restarted. It returns the zero time if t is not canceled.
-func (s *Scope) canceledAtLocked(t *Task) time.Time {
-	if x := t.ext.Load(); x != nil && !x.endedAt.IsZero() {
-		return x.endedAt
+// CancelTimeout was restarted. It returns 0 if t is not canceled. t may be nil, for the body.
+func (s *Scope) canceledAtLocked(t *Task) stamp {
+	if t != nil {
+		if x := t.ext.Load(); x != nil && x.endedAt != 0 {
+			return x.endedAt
+		}
 	}
-	return s.ext.endedAt
+	if e := s.over.Load(); e != nil {
+		return e.at
+	}
+	return 0
 }
 
 // stragglersLocked returns the canceled tasks to give up (late) and to warn of (slow),
-// whether to warn of the body, and when to look again, or the zero time.
-func (s *Scope) stragglersLocked(now time.Time) (late, slow []*Task, slowBody bool, again time.Time) {
-	due := func(at time.Time) bool {
-		if !at.After(now) {
+// whether to warn of the body, and when to look again, or 0.
+func (s *Scope) stragglersLocked(now stamp) (late, slow []*Task, slowBody bool, again stamp) {
+	due := func(at stamp) bool {
+		if at <= now {
 			return true
 		}
-		if again.IsZero() || at.Before(again) {
+		if again == 0 || at < again {
 			again = at
 		}
 		return false
@@ -342,16 +346,17 @@ func (s *Scope) stragglersLocked(now time.Time) (late, slow []*Task, slowBody bo
 	for t := s.first; t != nil; t = t.next {
 		since, wait := s.canceledAtLocked(t), t.patience()
 		switch {
-		case since.IsZero() || t.has(hasEnded|givenUp):
+		case since == 0 || t.has(hasEnded|givenUp):
 		case !t.started:
-			due(now.Add(max(wait, lookAgain))) // a task that has not started is not given up
-		case wait > 0 && due(since.Add(wait)):
+			due(now.after(max(wait, lookAgain))) // a task that has not started is not given up
+		case wait > 0 && due(since.after(wait)):
 			late = append(late, t)
-		case !t.has(warned) && due(since.Add(patience)):
+		case !t.has(warned) && due(since.after(patience)):
 			slow = append(slow, t)
 		}
 	}
-	slowBody = s.inBody && !s.ext.endedAt.IsZero() && !s.ext.bodyWarned && due(s.ext.endedAt.Add(patience))
+	since := s.canceledAtLocked(nil)
+	slowBody = s.inBody && since != 0 && !s.ext.bodyWarned && due(since.after(patience))
 	return late, slow, slowBody, again
 }
 

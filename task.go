@@ -61,6 +61,7 @@ const (
 	warned                             // a warning about it has been logged
 	received                           // somebody has its error
 	unlabeled                          // its context could not be asked for pprof labels
+	gaveCtxErr                         // its function has returned what Err of its context does
 	hasSlot                            // of the limit of its scope; cleared when it gives the slot back
 )
 
@@ -98,8 +99,8 @@ type taskExt struct {
 	waiters   int32         // how many callers are in Wait or Await
 	abandoned int32         // how many calls of Blocking the task has abandoned that are still running
 	timer     *time.Timer
-	endedAt   time.Time // when it was canceled alone, or when a Run that it then waited in has returned
-	stuck     error     // set when the task is given up: a *StuckError, with a TimeoutError of its own if that came first
+	endedAt   stamp // when it was canceled alone, or when a Run that it then waited in has returned
+	stuck     error // set when the task is given up: a *StuckError, with a TimeoutError of its own if that came first
 }
 
 // ownExt returns t.ext, which it allocates if it is nil. Once the task is accepted,
@@ -187,7 +188,7 @@ func (t *Task) cancelFor(why reason) {
 	}
 	e := &ending{scope: s, reason: why}
 	x := t.ownExt()
-	x.endedAt = time.Now()
+	x.endedAt = now()
 	x.over.Store(e)
 	t.set(isCtxDone)
 	waiting, hooks := t.ctxDone, takeHooksLocked(&x.hooks)
@@ -326,10 +327,27 @@ func (t *Task) receive() error {
 
 // result returns the error of a task that has ended.
 func (t *Task) result() error {
-	if x := t.ext.Load(); x != nil {
+	if x := t.ext.Load(); x != nil && x.err != nil {
 		return x.err
 	}
+	e := t.recorded()
+	switch {
+	case e == nil:
+		return nil
+	case t.has(gaveCtxErr):
+		return e.ctxErr()
+	case e.task == t && e.kind == TaskFailed:
+		return e.err
+	}
 	return nil
+}
+
+// recorded returns the ending that has been recorded for the task alone or else for its scope.
+func (t *Task) recorded() *ending {
+	if e := t.alone(); e != nil {
+		return e
+	}
+	return t.scope.over.Load()
 }
 
 // Failed reports whether the task has ended with an error or a panic that is not a

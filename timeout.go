@@ -127,9 +127,16 @@ type passed struct {
 }
 
 // timeOutPassed ends what has run out of time: the earliest deadline comes first, of equals
-// the outermost.
+// the outermost. Mostly there is nothing, and then it needs little stack.
 func (s *Scope) timeOutPassed(t *Task) {
-	var due []passed
+	if due := s.passed(t); due != nil {
+		timeOutInOrder(due)
+	}
+}
+
+// passed returns the deadlines of t, of s, and of the tasks and scopes above that have
+// passed and have ended nothing yet, the innermost first.
+func (s *Scope) passed(t *Task) (due []passed) {
 	for p := s; p != nil; t, p = p.opener, p.parent {
 		if t != nil && t.isOverdue() {
 			due = append(due, passed{t.ext.Load().deadline, p, t})
@@ -142,6 +149,10 @@ func (s *Scope) timeOutPassed(t *Task) {
 			due = append(due, passed{at, p, nil})
 		}
 	}
+	return due
+}
+
+func timeOutInOrder(due []passed) {
 	slices.Reverse(due) // the outermost first, for those that are equal
 	slices.SortStableFunc(due, func(a, b passed) int { return a.at.Compare(b.at) })
 	for _, d := range due {
@@ -326,6 +337,9 @@ type stamp time.Duration
 var epoch = time.Now()
 
 func now() stamp { return stamp(time.Since(epoch)) }
+
+// after returns the stamp of d later.
+func (at stamp) after(d time.Duration) stamp { return at + stamp(d) }
 
 // age returns the time since at.
 func (at stamp) age() time.Duration { return time.Duration(now() - at) }

@@ -81,8 +81,8 @@ func (s *Scope) linkLocked(t, before *Task) {
 }
 
 func (s *Scope) unlinkLocked(t *Task) {
-	if s.ext.cursor == t {
-		s.ext.cursor = t.next
+	if s.cursor == t {
+		s.cursor = t.next
 	}
 	if t.prev != nil {
 		t.prev.next = t.next
