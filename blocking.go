@@ -151,13 +151,14 @@ func (t *Task) countAbandoned(n int32) {
 		return
 	}
 	s := t.scope
-	s.mu.Lock()
+	s.lock()
 	x := t.ownExt()
 	x.abandoned += n
 	if t.has(hasEnded | givenUp) {
 		s.releaseSlotLocked(t)
+		s.startLocked()
 	}
-	s.mu.Unlock()
+	s.settle()
 }
 
 // reportLate logs the result of an abandoned call.

@@ -246,6 +246,7 @@ func (s *Scope) endContextLocked() (hooks *hook) {
 	s.isCtxDone = true
 	s.ctxDone.closeLocked()
 	s.signalStoppingLocked()
+	s.refuseBlockedLocked()
 	return takeHooksLocked(&s.hooks)
 }
 
@@ -340,6 +341,9 @@ func (s *Scope) notifyClosed() {
 func (s *Scope) closeLocked() {
 	if s.reaper != nil {
 		s.reaper.Stop()
+	}
+	if s.ext.warner != nil {
+		s.ext.warner.Stop()
 	}
 	s.hasFailed = s.hasFailedLocked()
 	s.isDone = true

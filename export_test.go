@@ -71,7 +71,8 @@ func SpawnLater(s *Scope, fn func(context.Context) error, opts ...TaskOption) (t
 	t.configure("SpawnLater", opts)
 	s.mu.Lock()
 	s.reserveLocked(t)
-	due := s.enqueueLocked(t)
+	s.enqueueLocked(t)
+	due := s.needsStarterLocked()
 	s.mu.Unlock()
 	return t, func() { s.launch(t, due) }
 }

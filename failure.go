@@ -164,6 +164,7 @@ func (s *Scope) decide(t *Task, err error, failed, wasPanic bool, panicked *Pani
 	}
 	t.keepResultLocked(err)
 	hooks := t.finishLocked()
+	s.startLocked()
 	s.settle()
 
 	s.callHooks(hooks)

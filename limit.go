@@ -1,11 +1,13 @@
 package traigo
 
 import (
-	"container/list"
 	"context"
 	"fmt"
 	"log/slog"
+	"runtime"
 	"time"
+
+	"github.com/traigo/traigo/internal/stackdump"
 )
 
 // Limit and AdmitBefore. An awaited task of a scope with a Limit takes a slot before it
@@ -48,76 +50,98 @@ func AdmitBefore(ctx context.Context) TaskOption {
 func (o admitBeforeOption) applyTask(t *Task) { t.ownExt().admitBefore = o.ctx }
 
 // slots are the slots of a scope, protected by its mu. A slot that is released passes to
-// the first waiter. A Spawn that arrives while others wait waits behind them.
+// the first Spawn that waits. A Spawn that arrives while others wait waits behind them.
 type slots struct {
-	limit   int       // 0: no limit
-	taken   int       // ≤ limit
-	waiting list.List // of *slotWaiter, in order of arrival
+	limit       int      // 0: no limit
+	taken       int      // ≤ limit
+	first, last *blocked // the Spawns that wait, in order of arrival
+	waiting     int      // how many they are
+	spare       *blocked // of a Spawn that has waited, for the next one
+	warner      *time.Timer
+	isWarnerSet bool
 }
 
-// A slotWaiter is a Spawn that waits for a slot.
-type slotWaiter struct {
-	granted   chan struct{} // closed when the waiter has been assigned a slot
-	isGranted bool          // protected by the scope's mu
+// A blocked is a Spawn that waits for a slot. It is counted in live and in awaited, so that
+// a finalizing scope does not end. The fields are protected by the mu of the scope.
+//
+// The goroutine that releases a slot accepts the task, and if it is a worker, it takes the
+// task next. Otherwise the task would wait for its spawner to run, and then for a worker; in
+// a process with many runnable goroutines each of these takes milliseconds. But if observers
+// are to be told before the task starts, or it needs a goroutine of its own, its spawner
+// accepts it.
+type blocked struct {
+	task          *Task
+	caller, admit <-chan struct{} // see Task.stops
+	since         stamp
+	next          *blocked
+	over          chan struct{} // receives when the wait is over; its capacity is 1
+	hasSlot       bool
+	isAccepted    bool
+	isWarned      bool // that it takes long has been logged
 }
 
-// needsSlotLocked reports whether t takes one.
-func (s *Scope) needsSlotLocked(t *Task) bool { return s.ext.limit > 0 && t.flags&awaited != 0 }
+// needsSlotLocked reports whether t needs a slot and has none.
+func (s *Scope) needsSlotLocked(t *Task) bool {
+	return s.ext.limit > 0 && t.flags&awaited != 0 && !t.has(hasSlot)
+}
 
-// takeSlotLocked takes a slot for t and reports whether it did. If no slot is free and
-// block is set, it releases mu and waits until it has a slot, the scope is canceled, or a
-// channel of t.stops is closed. Meanwhile the call is counted in live and awaited, so
-// that a finalizing scope does not end. mu is held when it returns.
-func (s *Scope) takeSlotLocked(t *Task, block bool) bool {
+// takeSlotLocked takes a slot for t, if one is free and no Spawn waits.
+func (s *Scope) takeSlotLocked(t *Task) bool {
 	l := &s.ext.slots
-	if l.waiting.Len() == 0 && l.taken < l.limit {
-		l.taken++
-		t.set(hasSlot)
-		return true
-	}
-	if !block {
+	if l.first != nil || l.taken >= l.limit {
 		return false
 	}
-	w := &slotWaiter{granted: make(chan struct{})}
-	place := l.waiting.PushBack(w)
-	ended := s.ctxDone.waitLocked(s.isCtxDone)
+	l.taken++
+	t.set(hasSlot)
+	return true
+}
+
+// waitForSlot waits until t has a slot, the scope is canceled, or caller or admit is closed.
+// It reports whether t has also been accepted. mu is held at the call, and when it returns.
+func (s *Scope) waitForSlot(t *Task, caller, admit <-chan struct{}) (isAccepted bool) {
+	l := &s.ext.slots
+	w := l.appendLocked(t, caller, admit)
+	if !l.isWarnerSet {
+		s.setWarnerLocked(patience)
+	}
 	s.live++
 	s.awaited++
-	s.mu.Unlock()
-
-	s.waitForSlot(t, w, ended)
-
-	caller, admit := t.stops()
-	gone := isDone(caller) || isDone(admit) // also if a slot has come as well: by then it was too late
-	s.lock()
-	s.live--
-	s.awaited--
-	if !w.isGranted {
-		l.waiting.Remove(place)
-		return false
+	// The goroutines that count as starting may have to wait for a processor. The one that
+	// is launched last before this goroutine blocks runs next.
+	launch := s.queue != nil && s.starting < maxStarters
+	if launch {
+		s.starting++
 	}
-	t.set(hasSlot)
-	return !gone
+	s.mu.Unlock()
+	if launch {
+		go s.worker()
+	}
+	w.wait()
+	s.lock()
+	if isAccepted = w.isAccepted; !isAccepted {
+		s.live--
+		s.awaited--
+		l.removeLocked(w)
+	}
+	w.task, l.spare = nil, w
+	return isAccepted
 }
 
-// waitForSlot waits until w has a slot, ended is closed, or a channel of t.stops is
-// closed. It logs a warning after patience.
-func (s *Scope) waitForSlot(t *Task, w *slotWaiter, ended <-chan struct{}) {
-	caller, admit := t.stops()
-	long := time.NewTimer(patience)
-	defer long.Stop()
-	for {
+// wait returns when w is over, or caller or admit is closed. Its frame in a goroutine dump
+// shows the address of w: see Task.call.
+//
+//go:noinline
+func (w *blocked) wait() {
+	if w.caller == nil && w.admit == nil {
+		<-w.over // a select takes longer
+	} else {
 		select {
-		case <-w.granted:
-		case <-ended:
-		case <-caller:
-		case <-admit:
-		case <-long.C:
-			s.warnOfFullScope()
-			continue
+		case <-w.over:
+		case <-w.caller:
+		case <-w.admit:
 		}
-		return
 	}
+	runtime.KeepAlive(w)
 }
 
 // stops returns the Done channels of the contexts that end the wait for a slot: that of
@@ -136,22 +160,45 @@ func (t *Task) stops() (caller, admit <-chan struct{}) {
 	return caller, admit
 }
 
-// warnOfFullScope logs that Spawn has been blocked for patience. If the calling goroutine
-// is running a task, the record names it: often that is a task of the full scope itself.
-func (s *Scope) warnOfFullScope() {
-	var attrs []slog.Attr
-	if who := s.Root().partIn(ownStack()); who != "" {
-		attrs = append(attrs, slog.String("spawner", who))
+func (l *slots) appendLocked(t *Task, caller, admit <-chan struct{}) *blocked {
+	w := l.spare
+	if l.spare = nil; w == nil {
+		w = &blocked{over: make(chan struct{}, 1)}
 	}
-	s.mu.Lock()
-	n := s.ext.limit
-	s.mu.Unlock()
-	s.log(slog.LevelWarn, fmt.Sprintf("Spawn has been blocked for %v: the limit of %d is reached; a task that spawns into its own full scope waits for itself",
-		patience, n), nil, nil, attrs...)
+	*w = blocked{task: t, caller: caller, admit: admit, since: now(), over: w.over}
+	if l.last == nil {
+		l.first = w
+	} else {
+		l.last.next = w
+	}
+	l.last = w
+	l.waiting++
+	return w
 }
 
-// releaseSlotLocked releases the slot of t, or passes it to the first waiter. It does
-// nothing if t has no slot, or a call that t has abandoned is still running.
+// removeLocked removes w, if it is there.
+func (l *slots) removeLocked(w *blocked) {
+	var before *blocked
+	for at := l.first; at != nil; before, at = at, at.next {
+		if at != w {
+			continue
+		}
+		if before == nil {
+			l.first = w.next
+		} else {
+			before.next = w.next
+		}
+		if l.last == w {
+			l.last = before
+		}
+		l.waiting--
+		return
+	}
+}
+
+// releaseSlotLocked releases the slot of t and passes it on. It does nothing if t has no
+// slot, or a call that t has abandoned is still running. The queue may not be empty
+// afterwards: see I5 and startLocked.
 func (s *Scope) releaseSlotLocked(t *Task) {
 	if !t.has(hasSlot) {
 		return
@@ -160,15 +207,79 @@ func (s *Scope) releaseSlotLocked(t *Task) {
 		return
 	}
 	t.clear(hasSlot)
+	s.ext.taken--
+	for l := &s.ext.slots; l.first != nil && l.taken < l.limit && s.state < Canceling; {
+		w := l.first
+		l.removeLocked(w)
+		if !isDone(w.caller) && !isDone(w.admit) {
+			l.taken++
+			w.task.set(hasSlot)
+			w.isAccepted = !s.watched && w.task.flags&dedicated == 0
+		}
+		if w.isAccepted {
+			s.live--
+			s.awaited--
+			s.reserveLocked(w.task)
+			s.enqueueLocked(w.task)
+		}
+		w.over <- struct{}{}
+	}
+}
+
+// refuseBlockedLocked ends the waits for a slot, because the scope is canceled.
+func (s *Scope) refuseBlockedLocked() {
+	for l := &s.ext.slots; l.first != nil; {
+		w := l.first
+		l.removeLocked(w)
+		w.over <- struct{}{}
+	}
+}
+
+func (s *Scope) setWarnerLocked(d time.Duration) {
 	l := &s.ext.slots
-	first := l.waiting.Front()
-	if first == nil {
-		l.taken--
+	if l.isWarnerSet = true; l.warner == nil {
+		l.warner = time.AfterFunc(d, s.warnOfFullScope)
+	} else {
+		l.warner.Reset(d)
+	}
+}
+
+// warnOfFullScope logs, once for each, the Spawns that have been blocked for patience. If
+// the goroutine of one is running a task, the record names it: often that is a task of the
+// full scope itself.
+func (s *Scope) warnOfFullScope() {
+	now := now()
+	var long []*blocked
+	s.mu.Lock()
+	l := &s.ext.slots
+	l.isWarnerSet = false
+	for w := l.first; w != nil; w = w.next {
+		switch left := patience - time.Duration(now-w.since); {
+		case w.isWarned:
+		case left <= 0:
+			w.isWarned = true
+			long = append(long, w)
+		case !l.isWarnerSet:
+			s.setWarnerLocked(left)
+		}
+	}
+	limit := l.limit
+	s.pinLocked() // until they have been logged
+	s.mu.Unlock()
+	defer s.unpin()
+
+	if len(long) == 0 {
 		return
 	}
-	w, _ := l.waiting.Remove(first).(*slotWaiter)
-	w.isGranted = true
-	close(w.granted)
+	stacks := stackdump.Find(stackdump.All(), blockedFrame)
+	for _, w := range long {
+		var attrs []slog.Attr
+		if who := s.Root().partIn(findStacks([]byte(stacks.Of(w)))); who != "" {
+			attrs = append(attrs, slog.String("spawner", who))
+		}
+		s.log(slog.LevelWarn, fmt.Sprintf("Spawn has been blocked for %v: the limit of %d is reached; a task that spawns into its own full scope waits for itself",
+			patience, limit), nil, nil, attrs...)
+	}
 }
 
 // notAdmitted is the error of a task that has got no slot in a scope that goes on.

@@ -83,7 +83,7 @@ func (s *Scope) snapshot(path string, stacks stackdump.Stacks) Snapshot {
 	}
 	s.mu.Lock()
 	x := s.ext
-	shot.State, shot.Deadline, shot.Limit, shot.Waiting = s.state, x.deadline, x.limit, x.waiting.Len()
+	shot.State, shot.Deadline, shot.Limit, shot.Waiting = s.state, x.deadline, x.limit, x.waiting
 	tasks := make([]*Task, 0, s.live)
 	states := make([]TaskState, 0, s.live)
 	for t := s.first; t != nil; t = t.next {
@@ -269,6 +269,8 @@ const (
 	taskFrame = "traigo.(*Task).call("
 	bodyFrame = "traigo.(*Scope).callBody("
 	callFrame = "traigo.(*call).run("
+
+	blockedFrame = "traigo.(*blocked).wait("
 
 	awaitFrame = "traigo.(*Scope).await("
 	joinFrame  = "traigo.(*Scope).join("

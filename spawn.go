@@ -58,10 +58,18 @@ func (t *Task) configure(call string, opts []TaskOption) {
 // accept adds t to the scope and has it started, or refuses it, and reports which. If no
 // slot is free it waits for one if block is set, and refuses t otherwise.
 func (s *Scope) accept(t *Task, block bool) bool {
+	caller, admit := t.stops() // not under mu: their Done is foreign code
 	s.lock()
-	full := s.state < Canceling && s.needsSlotLocked(t) && !s.takeSlotLocked(t, block)
-	if full || s.state >= Canceling {
-		s.releaseSlotLocked(t) // it was granted too late
+	if s.needsSlotLocked(t) && s.state < Canceling && !s.takeSlotLocked(t) && block {
+		if s.waitForSlot(t, caller, admit) {
+			s.mu.Unlock()
+			s.launch(t, false)
+			return true
+		}
+	}
+	if s.needsSlotLocked(t) || s.state >= Canceling {
+		s.releaseSlotLocked(t) // it has come too late
+		s.startLocked()
 		limit := s.ext.limit
 		s.settle()
 		t.refuse(limit)
@@ -73,7 +81,8 @@ func (s *Scope) accept(t *Task, block bool) bool {
 		s.emit(TaskSpawned, t, nil) // before the task can start; it is counted in live, so the scope cannot close
 		s.mu.Lock()
 	}
-	launch := s.enqueueLocked(t)
+	s.enqueueLocked(t)
+	launch := s.needsStarterLocked()
 	s.mu.Unlock()
 	s.launch(t, launch)
 	return true

@@ -387,6 +387,7 @@ func (s *Scope) giveUp(t *Task, stuck StuckTask) {
 	s.ownExtLocked().gaveUp.closeLocked()
 	s.ext.gaveUp = nil // a closed signal is used once
 	s.releaseSlotLocked(t)
+	s.startLocked()
 	s.mu.Unlock() // no settle: reap holds a count in live and settles after observers have been told
 
 	if isAlone {

@@ -25,33 +25,44 @@ import (
 // start on all processors.
 const maxStarters = 32
 
-// enqueueLocked adds an accepted task to the list and reports whether the caller must
-// launch a goroutine.
-func (s *Scope) enqueueLocked(t *Task) bool {
+// enqueueLocked adds an accepted task to the list.
+func (s *Scope) enqueueLocked(t *Task) {
 	if s.state >= Canceling {
 		t.set(isCtxDone) // canceled between reserveLocked and here: notifyTasks may have passed
 	}
 	if t.flags&dedicated != 0 {
 		s.linkLocked(t, s.queue) // before the queue: it has a goroutine at once
 		t.started = true
-		return true
+		return
 	}
 	s.linkLocked(t, nil)
 	if s.queue == nil {
 		s.queue = t
 	}
-	launch := s.starting == 0
-	if launch {
-		s.starting = 1
-	}
 	if s.worker == nil {
 		s.worker = s.work // once per scope: each `go s.work()` would allocate the method value
 	}
-	return launch
 }
 
-// launch starts the timer of t, if it has one, and the goroutine that enqueueLocked asked
-// for. mu must not be held.
+// needsStarterLocked reports whether the caller must launch a goroutine for the queue: see
+// I5. It counts that as starting.
+func (s *Scope) needsStarterLocked() bool {
+	if s.queue == nil || s.starting > 0 {
+		return false
+	}
+	s.starting = 1
+	return true
+}
+
+// startLocked is for those who are not about to take a task themselves.
+func (s *Scope) startLocked() {
+	if s.needsStarterLocked() {
+		go s.worker()
+	}
+}
+
+// launch starts the timer of t, if it has one, and a goroutine if t is dedicated or launch is
+// set. mu must not be held.
 func (s *Scope) launch(t *Task, launch bool) {
 	if x := t.ext.Load(); x != nil && x.timeout > 0 {
 		t.startClock(x)
@@ -239,8 +250,13 @@ func (s *Scope) needsNothing(t *Task) bool {
 // that it returns is to be applied.
 func (s *Scope) retire(t *Task) (next *Task, more uint8, due effect) {
 	s.mu.Lock()
+	if s.ext.waiting > 0 {
+		s.mu.Unlock()
+		s.lock() // a Spawn that waits is not to be accepted if the parent has been canceled
+	}
 	if !t.has(hasEnded) {
 		if hooks := t.finishLocked(); hooks != nil {
+			s.startLocked()
 			s.mu.Unlock() // t counts as live until they have been called
 			s.callHooks(hooks)
 			s.mu.Lock()
@@ -253,6 +269,8 @@ func (s *Scope) retire(t *Task) (next *Task, more uint8, due effect) {
 	if t.flags&dedicated == 0 {
 		s.inARow = 0
 		next, more = s.takeLocked()
+	} else {
+		s.startLocked()
 	}
 	due = s.claimLocked()
 	s.mu.Unlock()
