@@ -58,7 +58,7 @@ func memory(weigh func(way string, n int) (float64, error)) Row {
 }
 
 func recording(e Effort) Row {
-	return Row{What: "an event, for a recorder", Target: 250, Unit: "ns", Measure: func() (Figure, error) {
+	return Row{What: "an event, for a recorder", Target: 250, Unit: "ns", measure: func() (Figure, error) {
 		var times []float64
 		for range e.AtLeast {
 			ns, _, err := RecordedEvent()
@@ -92,27 +92,31 @@ func Daily(e Effort) []Row {
 		versus("Async and Await, or the scope ends", "the same, and a select", Single("AsyncSelect"), "traigo", "go", none, e),
 		versus("MoveOnAfter", "context.WithTimeout", MoveOnAfter(), "traigo", "context", 1.35, e),
 	}
-	rows = append(rows, busyProcess(e.loaded())...)
+	atOnce, paused := e.loaded(), e.loaded().paused()
+	rows = append(rows, loaded("in a busy process", groupRows(atOnce, 1.5))...)
+	rows = append(rows, loaded("in a busy process", singleRows(atOnce))...)
+	rows = append(rows, loaded("in a busy process, after a pause", groupRows(paused, none))...)
 	return append(rows, watching(e)...)
 }
 
-// busyProcess returns the rows that are measured while other goroutines keep the process
-// busy.
-func busyProcess(e Effort) []Row {
-	rows := []Row{
-		versus("Map of 1,000 short items, Limit(8)", "errgroup, SetLimit(8)", Map(1000, 0, 8), "traigo", "errgroup", 1.5, e),
-		versus("64 short tasks, Limit(8)", "errgroup, SetLimit(8)", Limited(64, 8), "traigo", "errgroup", 1.5, e),
-		versus("Run with four tasks", "errgroup", Team(4), "traigo", "errgroup", 1.5, e),
+// groupRows returns rows about groups of tasks.
+func groupRows(e Effort, target float64) []Row {
+	return []Row{
+		versus("Map of 1,000 short items, Limit(8)", "errgroup, SetLimit(8)", Map(1000, 0, 8), "traigo", "errgroup", target, e),
+		versus("64 short tasks, Limit(8)", "errgroup, SetLimit(8)", Limited(64, 8), "traigo", "errgroup", target, e),
+		versus("Run with four tasks", "errgroup", Team(4), "traigo", "errgroup", target, e),
+	}
+}
+
+// singleRows returns a row for each way to start a task.
+func singleRows(e Effort) []Row {
+	return []Row{
 		versus("Spawn and Wait", "a goroutine and a channel", Single("Spawn"), "traigo", "go", none, e),
 		versus("TrySpawn and Wait", "a goroutine and a channel", Single("TrySpawn"), "traigo", "go", none, e),
 		versus("Async and Await", "a goroutine and a channel", Single("Async"), "traigo", "go", none, e),
 		versus("Start and Wait", "a goroutine and 2 channels", Single("Start"), "traigo", "go", none, e),
 		versus("errgroup drop-in, 1 function", "x/sync errgroup", Team(1), "dropin", "errgroup", none, e),
 	}
-	for i := range rows {
-		rows[i] = loaded(rows[i])
-	}
-	return rows
 }
 
 // watching returns the rows about snapshots, observers and loggers.
@@ -120,7 +124,7 @@ func watching(e Effort) []Row {
 	tasks := e.Large(100_000)
 	return []Row{
 		counted("Snapshot of 100,000 tasks, a task", "B", 200, func() (float64, error) { return SnapshotBytes(tasks), nil }),
-		{What: "Snapshot of 100,000 tasks, wait for the lock", Beside: "without", Target: 5, Unit: "ms", Measure: func() (Figure, error) {
+		{What: "Snapshot of 100,000 tasks, wait for the lock", Beside: "without", Target: 5, Unit: "ms", measure: func() (Figure, error) {
 			with, without := SnapshotStall(tasks, e.AtLeast)
 			return Figure{scaled(with, 1e-6), took(with.Center), took(without.Center)}, nil
 		}},

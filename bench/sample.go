@@ -45,18 +45,20 @@ func (s Sample) opsOf(batch time.Duration) int {
 }
 
 // time returns the nanoseconds that each of n operations takes.
-func (s Sample) time(n int, collect bool) float64 {
-	if collect {
+func (s Sample) time(n int, e Effort) float64 {
+	if e.Collect {
 		runtime.GC()
 	}
+	time.Sleep(e.Pause)
 	return float64(s.Op(n)) / float64(n)
 }
 
-// allocated returns the number of allocations of an operation, and their bytes. Those of
-// the preparation of a batch are shared by n operations.
-func (s Sample) allocated(n int) (times, bytes float64) {
-	times, bytes = allocatedBy(func() { s.Op(n) })
-	return times / float64(n), bytes / float64(n)
+// allocated returns the number of allocations of an operation, and their bytes. It compares
+// a batch of more operations with one of a single one, since a batch has to be prepared.
+func (s Sample) allocated(more int) (times, bytes float64) {
+	once, bytesOnce := allocatedBy(func() { s.Op(1) })
+	times, bytes = allocatedBy(func() { s.Op(1 + more) })
+	return (times - once) / float64(more), (bytes - bytesOnce) / float64(more)
 }
 
 // allocatedBy returns the number of allocations while f runs, and their bytes.

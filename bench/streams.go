@@ -62,7 +62,7 @@ var streams = []struct {
 
 func streamByHand(ctx context.Context, items []int, fn itemFunc, limit int, use func(int, error) bool) {
 	ctx, cancel := context.WithCancel(ctx)
-	todo, done := make(chan int), make(chan outcome)
+	todo, done := make(chan int, limit), make(chan outcome, limit)
 	var running sync.WaitGroup
 	running.Go(func() { feed(ctx, items, todo) })
 	for range limit {

@@ -13,6 +13,7 @@ type Effort struct {
 	Budget           time.Duration // no round begins later than this, beyond the fewest
 	AtLeast, AtMost  int           // rounds
 	Collect          bool          // collect the garbage before each batch
+	Pause            time.Duration // sleep before each batch
 	LargeWorksShrunk int           // what large works are divided by
 }
 
@@ -42,6 +43,12 @@ func (e Effort) loaded() Effort {
 	return e
 }
 
+// paused returns the effort for works that do not follow each other at once.
+func (e Effort) paused() Effort {
+	e.Pause = 300 * time.Microsecond
+	return e
+}
+
 // Large returns the size of a work that Thorough does with n tasks or scopes.
 func (e Effort) Large(n int) int { return n / e.LargeWorksShrunk }
 
@@ -64,7 +71,7 @@ func Take(samples []Sample, e Effort) Turns {
 	for r := 0; r < e.AtMost && (r < e.AtLeast || time.Since(begin) < e.Budget); r++ {
 		for i := range samples {
 			i := (i + r) % len(samples)
-			t[samples[i].Name] = append(t[samples[i].Name], samples[i].time(ops[i], e.Collect))
+			t[samples[i].Name] = append(t[samples[i].Name], samples[i].time(ops[i], e))
 		}
 	}
 	return t

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"runtime"
 	"runtime/debug"
 	"sync/atomic"
 	"time"
@@ -48,13 +49,14 @@ func SnapshotBytes(n int) (bytes float64) {
 // up at worst in the same time without a snapshot: by the machine, that is. Both are
 // medians of some tries, in nanoseconds.
 //
-// The garbage is not collected meanwhile, since the pauses for that have nothing to do with
-// the lock.
+// The garbage is collected before and not meanwhile: the pauses for that have nothing to do
+// with the lock.
 func SnapshotStall(n, tries int) (during, without benchmath.Summary) {
 	defer debug.SetGCPercent(debug.SetGCPercent(-1))
 	var with, control []float64
 	parked(n, func(s *traigo.Scope) {
 		for range tries {
+			runtime.GC()
 			var took time.Duration
 			with = append(with, longestStall(s, func() {
 				begin := time.Now()

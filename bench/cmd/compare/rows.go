@@ -12,25 +12,26 @@ import (
 	"github.com/traigo/traigo/bench"
 )
 
+const howMeasured = "Medians of pairs of batches, some 50 µs long, that were timed in turn, each row on its own. " +
+	"The last three columns are of one operation, ours / the other's. Few pairs meet the garbage collector, " +
+	"so the medians leave it out: the bytes tell how much work it gets."
+
 // promised measures the rows whose name matches, prints each one when it has been measured,
 // and returns them as tables.
 func promised(out io.Writer, names *regexp.Regexp, e bench.Effort) ([]table, error) {
-	note := "Medians of the ratios of pairs that were timed in turn, some 50 µs each; each row on its own. " +
-		"The last three columns are of one operation, ours / the other's. " +
-		"A collection of the garbage falls into few of the pairs, so the median leaves it out: what is allocated is paid for in addition."
 	var tables []table
 	for _, part := range []struct {
-		title string
-		rows  []bench.Row
+		title, note string
+		rows        []bench.Row
 	}{
-		{"What was promised", bench.Promises(e, weight)},
-		{"What users do all day", bench.Daily(e)},
+		{"What was promised", howMeasured, bench.Promises(e, weight)},
+		{"What users do all day", howMeasured + " [When it matters](#when-it-matters) is below.", bench.Daily(e)},
 	} {
 		rows := matching(part.rows, names)
 		if len(rows) == 0 {
 			continue
 		}
-		t := table{title: part.title, header: headings, note: note}
+		t := table{title: part.title, header: headings, note: part.note}
 		widths := widthsOf(rows)
 		fmt.Fprintf(out, "%s\n%s\n", t.title, aligned(headings, widths))
 		for _, r := range rows {

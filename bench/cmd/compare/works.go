@@ -128,6 +128,7 @@ func (r labeled) measure(e bench.Effort) []float64 {
 	if r.processors > 0 {
 		defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(r.processors))
 	}
+	bench.Forget()
 	turns := bench.Take(r.work.Samples(), e)
 	var times []float64
 	for _, way := range r.work.Ways {
