@@ -9,12 +9,12 @@ import (
 
 // An Effort says how much is measured.
 type Effort struct {
-	Batch            time.Duration // how long a batch takes; 0 for batches of one operation
-	Budget           time.Duration // no round begins later than this, beyond the fewest
-	AtLeast, AtMost  int           // rounds
-	Collect          bool          // collect the garbage before each batch
-	Pause            time.Duration // sleep before each batch
-	LargeWorksShrunk int           // what large works are divided by
+	Batch           time.Duration // how long a batch takes; 0 for batches of one operation
+	Budget          time.Duration // no round begins later than this, beyond the fewest
+	AtLeast, AtMost int           // rounds
+	Collect         bool          // collect the garbage before each batch
+	Pause           time.Duration // sleep before each batch
+	Shrink          int           // what large works are divided by
 }
 
 // Thorough is for figures that are to be believed, Quick for a look whether all works run.
@@ -23,8 +23,8 @@ type Effort struct {
 // two interruptions by other programs: most pairs are then undisturbed, and the median is
 // that of an idle machine.
 var (
-	Thorough = Effort{Batch: 50 * time.Microsecond, Budget: 2 * time.Second, AtLeast: 15, AtMost: 2000, LargeWorksShrunk: 1}
-	Quick    = Effort{Batch: 50 * time.Microsecond, Budget: 10 * time.Millisecond, AtLeast: 6, AtMost: 20, LargeWorksShrunk: 100}
+	Thorough = Effort{Batch: 50 * time.Microsecond, Budget: 2 * time.Second, AtLeast: 15, AtMost: 2000, Shrink: 1}
+	Quick    = Effort{Batch: 50 * time.Microsecond, Budget: 10 * time.Millisecond, AtLeast: 6, AtMost: 20, Shrink: 100}
 )
 
 // Heavy returns the effort for works with so many tasks that one operation takes long and
@@ -50,7 +50,7 @@ func (e Effort) paused() Effort {
 }
 
 // Large returns the size of a work that Thorough does with n tasks or scopes.
-func (e Effort) Large(n int) int { return n / e.LargeWorksShrunk }
+func (e Effort) Large(n int) int { return n / e.Shrink }
 
 // Turns are the times of samples, in nanoseconds per operation, by the name of the sample.
 // They are taken in turn: the i-th times of all samples are those of one round. Other load

@@ -71,7 +71,7 @@ func TestAllocationsAreCounted(t *testing.T) {
 
 // The least effort shows that every row can be measured.
 func TestEveryRowIsMeasured(t *testing.T) {
-	least := Effort{AtLeast: 1, AtMost: 1, LargeWorksShrunk: 1000}
+	least := Effort{AtLeast: 1, AtMost: 1, Shrink: 1000}
 	weigh := func(string, int) (float64, error) { return 1, nil }
 	for _, r := range append(Promises(least, weigh), Daily(least)...) {
 		f, err := r.Measure()
