@@ -19,14 +19,14 @@ const more = 10_000
 // Live is to spawn tasks that park, in a scope with n parked tasks.
 func Live(n int) Work {
 	return Work{Name: fmt.Sprintf("Live/tasks=%d", n), Units: more, Unit: "task", Ways: []Way{
-		{"traigo", func() (took time.Duration) {
+		{"traigo", summed(func() (took time.Duration) {
 			must(traigo.Run(context.Background(), func(_ context.Context, s *traigo.Scope) error {
 				took = among(n, func(l *lot) { s.Spawn(l.ctx) })
 				return nil
 			}))
 			return took
-		}},
-		{"go", func() (took time.Duration) {
+		})},
+		{"go", summed(func() (took time.Duration) {
 			var all sync.WaitGroup
 			took = among(n, func(l *lot) {
 				all.Add(1)
@@ -37,7 +37,7 @@ func Live(n int) Work {
 			})
 			all.Wait()
 			return took
-		}},
+		})},
 	}}
 }
 
@@ -73,7 +73,7 @@ func among(n int, start func(*lot)) time.Duration {
 // already. A bare goroutine has a context of its own instead of the fork.
 func LiveScopes(n int) Work {
 	return Work{Name: fmt.Sprintf("LiveScopes/scopes=%d", n), Units: more, Unit: "scope", Ways: []Way{
-		{"traigo", func() (took time.Duration) {
+		{"traigo", summed(func() (took time.Duration) {
 			must(traigo.Run(context.Background(), func(_ context.Context, s *traigo.Scope) error {
 				took = among(n, func(l *lot) {
 					f := s.Fork()
@@ -83,8 +83,8 @@ func LiveScopes(n int) Work {
 				return nil
 			}))
 			return took
-		}},
-		{"go", func() time.Duration {
+		})},
+		{"go", summed(func() time.Duration {
 			parent, cancel := context.WithCancel(context.Background())
 			defer cancel()
 			var all sync.WaitGroup
@@ -98,6 +98,6 @@ func LiveScopes(n int) Work {
 					_ = l.ctx(ctx)
 				}()
 			})
-		}},
+		})},
 	}}
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"runtime"
 	"sync"
-	"testing"
 
 	"github.com/traigo/traigo"
 )
@@ -51,15 +50,14 @@ func inUse() uint64 {
 // Allocations returns the number of allocations of a spawn of a short task, and their
 // bytes.
 func Allocations(opts ...traigo.ScopeOption) (times, bytes float64) {
-	task := func(context.Context) error { return nil }
-	r := testing.Benchmark(func(b *testing.B) {
-		b.ReportAllocs()
-		must(traigo.Run(context.Background(), func(_ context.Context, s *traigo.Scope) error {
-			for range b.N {
-				s.Spawn(task)
+	const tasks = 100_000
+	must(traigo.Run(context.Background(), func(_ context.Context, s *traigo.Scope) error {
+		times, bytes = allocatedBy(func() {
+			for range tasks {
+				s.Spawn(short.ctx)
 			}
-			return nil
-		}, opts...))
-	})
-	return float64(r.MemAllocs) / float64(r.N), float64(r.MemBytes) / float64(r.N)
+		})
+		return nil
+	}, opts...))
+	return times / tasks, bytes / tasks
 }

@@ -19,11 +19,14 @@ import (
 // of the cost, since package traigo takes them. The events come in bursts, and after each
 // burst the recorder writes them to its file: a processor that only makes events makes more
 // of them than the recorder can write.
-func RecordedEvent(dir string) (nanoseconds, allocations float64, err error) {
+func RecordedEvent() (nanoseconds, allocations float64, err error) {
 	const bursts = 200
-	log := filepath.Join(dir, "run.jsonl")
-	defer os.Remove(log)
-	rec, err := record.Create(log)
+	dir, err := os.MkdirTemp("", "traigo-bench-")
+	if err != nil {
+		return 0, 0, err
+	}
+	defer os.RemoveAll(dir)
+	rec, err := record.Create(filepath.Join(dir, "run.jsonl"))
 	if err != nil {
 		return 0, 0, err
 	}

@@ -2,94 +2,102 @@ package bench
 
 import (
 	"fmt"
-	"runtime"
-	"slices"
 	"time"
 
 	"golang.org/x/perf/benchmath"
 )
 
-// A Sample is one way of one work.
-type Sample struct {
-	Name  string // the name of the benchmark: "Spawn/tasks=1000/grain=0s/impl=traigo"
-	Units int
-	Op    func() time.Duration
+// An Effort says how much is measured.
+type Effort struct {
+	Batch           time.Duration // how long a batch takes; 0 for batches of one operation
+	Budget          time.Duration // no round begins later than this, beyond the fewest
+	AtLeast, AtMost int           // rounds
+	Collect         bool          // collect the garbage before each batch
+	Pause           time.Duration // sleep before each batch
+	Shrink          int           // what large works are divided by
 }
 
-// Samples returns the ways of a work that have the given names, or all ways if none is
-// given.
-func (w Work) Samples(ways ...string) []Sample {
-	var list []Sample
-	for _, way := range w.Ways {
-		if len(ways) == 0 || slices.Contains(ways, way.Name) {
-			list = append(list, Sample{w.Impl(way.Name), w.Units, way.Op})
-		}
-	}
-	return list
+// Thorough is for figures that are to be believed, Quick for a look whether all works run.
+//
+// A batch of 50 µs is long beside the reading of the clock, and short enough to fit between
+// two interruptions by other programs: most pairs are then undisturbed, and the median is
+// that of an idle machine.
+var (
+	Thorough = Effort{Batch: 50 * time.Microsecond, Budget: 2 * time.Second, AtLeast: 15, AtMost: 2000, Shrink: 1}
+	Quick    = Effort{Batch: 50 * time.Microsecond, Budget: 10 * time.Millisecond, AtLeast: 6, AtMost: 20, Shrink: 100}
+)
+
+// Heavy returns the effort for works with so many tasks that one operation takes long and
+// leaves much garbage.
+func (e Effort) Heavy() Effort {
+	e.Batch, e.Collect = 0, true
+	e.AtLeast, e.AtMost = 7, 7
+	return e
 }
 
-// Impl returns the name of the benchmark for one way of w.
-func (w Work) Impl(way string) string { return w.Name + "/impl=" + way }
+// loaded returns the effort for works in a busy process. The times of an operation differ
+// so much there that a number of operations for a batch could not be found.
+func (e Effort) loaded() Effort {
+	e.Batch = 0
+	e.Budget *= 2
+	return e
+}
 
-// Turns are the times of several samples in nanoseconds per unit, taken in turn. Other load
+// paused returns the effort for works that do not follow each other at once.
+func (e Effort) paused() Effort {
+	e.Pause = 300 * time.Microsecond
+	return e
+}
+
+// Large returns the size of a work that Thorough does with n tasks or scopes.
+func (e Effort) Large(n int) int { return n / e.Shrink }
+
+// Turns are the times of samples, in nanoseconds per operation, by the name of the sample.
+// They are taken in turn: the i-th times of all samples are those of one round. Other load
 // on the machine affects all samples of a round, so the ratios within a round vary less
 // than the times.
-type Turns struct {
-	Rounds []map[string]float64
-}
+type Turns map[string][]float64
 
-// Take times the samples in turn. It runs each sample once before that, because the first
-// one that uses a million stacks has their pages mapped. In each round Take collects the
-// garbage of the other samples, runs the sample for half of atLeast without timing it, so
-// that the heap has the size that the sample needs, and then times it for at least atLeast.
-func Take(samples []Sample, rounds int, atLeast time.Duration) Turns {
-	var t Turns
-	long := make(map[string]bool) // an operation takes longer than atLeast, and so needs no warm-up
-	for _, s := range samples {
-		begin := time.Now()
-		s.Op()
-		long[s.Name] = time.Since(begin) > atLeast
+// Take times a batch of each sample in each round. With each round another sample is the
+// first.
+func Take(samples []Sample, e Effort) Turns {
+	ops := make([]int, len(samples))
+	t := make(Turns, len(samples))
+	for i, s := range samples {
+		ops[i] = s.opsOf(e.Batch)
+		t[s.Name] = make([]float64, 0, e.AtMost)
 	}
-	for r := range rounds {
-		round := make(map[string]float64, len(samples))
+	begin := time.Now()
+	for r := 0; r < e.AtMost && (r < e.AtLeast || time.Since(begin) < e.Budget); r++ {
 		for i := range samples {
-			s := samples[(i+r)%len(samples)]
-			runtime.GC()
-			if !long[s.Name] {
-				repeat(s, atLeast/2)
-			}
-			round[s.Name] = repeat(s, atLeast) / float64(s.Units)
+			i := (i + r) % len(samples)
+			t[samples[i].Name] = append(t[samples[i].Name], samples[i].time(ops[i], e))
 		}
-		t.Rounds = append(t.Rounds, round)
 	}
 	return t
-}
-
-// repeat runs a sample for at least the given time, and returns the mean of the times that
-// its operations report, in nanoseconds.
-func repeat(s Sample, atLeast time.Duration) float64 {
-	var took time.Duration
-	ops := 0
-	for begin := time.Now(); ops == 0 || time.Since(begin) < atLeast; ops++ {
-		took += s.Op()
-	}
-	return float64(took) / float64(ops)
 }
 
 // Median returns the median of the results of f for all rounds, with its 95 % confidence
 // interval.
 func (t Turns) Median(f func(at func(name string) float64) float64) benchmath.Summary {
 	var values []float64
-	for _, round := range t.Rounds {
+	for r := range t.rounds() {
 		values = append(values, f(func(name string) float64 {
-			ns, ok := round[name]
+			times, ok := t[name]
 			if !ok {
 				panic(fmt.Sprintf("bench: %q was not measured", name))
 			}
-			return ns
+			return times[r]
 		}))
 	}
-	return benchmath.AssumeNothing.Summary(benchmath.NewSample(values, &benchmath.DefaultThresholds), 0.95)
+	return median(values)
+}
+
+func (t Turns) rounds() int {
+	for _, times := range t {
+		return len(times)
+	}
+	return 0
 }
 
 // Ratio returns the median of the ratios of a's time to b's.
@@ -97,7 +105,16 @@ func (t Turns) Ratio(a, b string) benchmath.Summary {
 	return t.Median(func(at func(string) float64) float64 { return at(a) / at(b) })
 }
 
+// Difference returns the median of the differences between a's time and b's.
+func (t Turns) Difference(a, b string) benchmath.Summary {
+	return t.Median(func(at func(string) float64) float64 { return at(a) - at(b) })
+}
+
 // Time returns the median of a's times.
-func (t Turns) Time(a string) benchmath.Summary {
-	return t.Median(func(at func(string) float64) float64 { return at(a) })
+func (t Turns) Time(a string) float64 {
+	return t.Median(func(at func(string) float64) float64 { return at(a) }).Center
+}
+
+func median(values []float64) benchmath.Summary {
+	return benchmath.AssumeNothing.Summary(benchmath.NewSample(values, &benchmath.DefaultThresholds), 0.95)
 }

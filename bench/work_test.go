@@ -52,12 +52,15 @@ func TestEveryFieldIsCanceled(t *testing.T) {
 }
 
 func TestEveryWorkIsDoneAndTakesTime(t *testing.T) {
-	for _, w := range []Work{
+	works := []Work{
 		Spawn(10, 0), Spawn(10, time.Microsecond), Park(10), ParkDone(10), Cancel(10),
 		Live(10), LiveScopes(10), Spawners(2, 10), Groups(2, 10), One(false), One(true),
-	} {
+		Team(4), Limited(10, 2), Failing(4), All(3), Race(3), Map(10, 0, 2), AsCompleted(10, 2),
+		MoveOnAfter(), Watched(10),
+	}
+	for _, w := range append(works, Loaded()...) {
 		for _, s := range w.Samples() {
-			assert.Positive(t, s.Op(), s.Name)
+			assert.Positive(t, s.Op(2), s.Name)
 		}
 	}
 }
@@ -72,35 +75,6 @@ func TestBusyTakesAboutTheTimeItIsGiven(t *testing.T) {
 		best = min(best, time.Since(begin))
 	}
 	assert.Greater(t, best, 100*time.Microsecond)
-}
-
-func TestTurnsCompareWithinARound(t *testing.T) {
-	slow := 1.0 // the machine becomes slower and slower
-	way := func(ns float64) func() time.Duration {
-		return func() time.Duration { return time.Duration(1000 * ns * slow) }
-	}
-	var turns Turns
-	for range 9 {
-		turns.Rounds = append(turns.Rounds,
-			Take([]Sample{{"a", 10, way(2)}, {"b", 10, way(4)}}, 1, 0).Rounds...)
-		slow *= 2
-	}
-	assert.InDelta(t, 0.5, turns.Ratio("a", "b").Center, 0.001)
-	assert.InDelta(t, 0.5, turns.Ratio("a", "b").Hi, 0.001)
-	assert.InDelta(t, 200*16, turns.Time("a").Center, 1, "the median, per unit")
-	assert.Panics(t, func() { turns.Time("c") }, "it was not measured")
-}
-
-func TestRowsAreMeasurable(t *testing.T) {
-	for _, r := range Rows() {
-		require.NotEmpty(t, r.Samples, r.What)
-		turns := Turns{Rounds: []map[string]float64{{}}}
-		for i, s := range r.Samples {
-			turns.Rounds[0][s.Name] = float64(i + 1)
-		}
-		assert.Positive(t, r.Ratio(turns).Center, r.What)
-		assert.Positive(t, r.Target, r.What)
-	}
 }
 
 func TestWorksHaveNamesThatBenchstatReads(t *testing.T) {
@@ -129,12 +103,8 @@ func TestWeightIsCounted(t *testing.T) {
 }
 
 func TestRecordedEventsAreMeasured(t *testing.T) {
-	ns, allocations, err := RecordedEvent(t.TempDir())
+	ns, allocations, err := RecordedEvent()
 	require.NoError(t, err)
 	assert.Positive(t, ns)
 	assert.Less(t, allocations, 0.01)
 }
-
-type nobody struct{}
-
-func (nobody) Observe(traigo.Event) {}

@@ -16,7 +16,11 @@ const (
 	to   = "<!-- end of what was measured -->"
 )
 
-func write(doc string, tables []table, lines []line) error {
+func write(doc string, tables []table) error {
+	var lines []line
+	for _, t := range tables {
+		lines = append(lines, t.lines...)
+	}
 	page, err := os.ReadFile(doc)
 	if err != nil {
 		return err

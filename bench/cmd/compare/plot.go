@@ -2,14 +2,11 @@ package main
 
 import (
 	"image/color"
-	"strconv"
 
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/plotter"
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
-
-	"github.com/traigo/traigo/bench"
 )
 
 // A line shows the time per task of one way, by the number of tasks.
@@ -18,20 +15,8 @@ type line struct {
 	points plotter.XYs
 }
 
-func linesOf(t table, works []bench.Work) []line {
-	var all []line
-	for i, name := range t.header[1:] {
-		l := line{name: name}
-		for j, w := range works {
-			ns, err := strconv.ParseFloat(t.rows[j][i+1], 64)
-			if err != nil {
-				panic(err) // matrix has formatted the number
-			}
-			l.points = append(l.points, plotter.XY{X: float64(w.Units), Y: max(ns, 1)})
-		}
-		all = append(all, l)
-	}
-	return all
+func (l *line) add(tasks int, ns float64) {
+	l.points = append(l.points, plotter.XY{X: float64(tasks), Y: max(ns, 1)})
 }
 
 // colors can be distinguished by people with red-green color blindness.

@@ -5,8 +5,6 @@ import (
 	"strconv"
 	"strings"
 	"text/tabwriter"
-
-	"golang.org/x/perf/benchmath"
 )
 
 // A table is printed to the terminal and written to the page.
@@ -25,7 +23,7 @@ func (t table) text() string {
 	fmt.Fprintf(&b, "%s\n", t.title)
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	for _, row := range append([][]string{t.header}, t.rows...) {
-		fmt.Fprintln(w, strings.ReplaceAll(strings.Join(row, "\t"), "**", ""))
+		fmt.Fprintln(w, strings.Join(row, "\t"))
 	}
 	w.Flush()
 	return b.String()
@@ -44,8 +42,6 @@ func (t table) markdown() string {
 	fmt.Fprintf(&b, "\n%s\n", t.note)
 	return b.String()
 }
-
-func interval(s benchmath.Summary) string { return fmt.Sprintf("%.2f to %.2f", s.Lo, s.Hi) }
 
 // number formats 1000000 as 1,000,000.
 func number(n int) string {

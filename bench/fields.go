@@ -12,7 +12,7 @@ import (
 	"github.com/traigo/traigo"
 )
 
-// Works that need a context: to cancel tasks together, and to open a scope.
+// Works that need a context, to cancel tasks together.
 
 // A field starts n tasks with a context, calls between with the function that cancels the
 // context, and returns when all tasks have ended.
@@ -75,18 +75,18 @@ func concPoolField(n int, f func(context.Context) error, between func(func())) {
 
 // ParkDone is n tasks that are all parked on ctx.Done() when they are canceled.
 func ParkDone(n int) Work {
-	return fielded(fmt.Sprintf("ParkDone/tasks=%d", n), n, func(f field) func() time.Duration {
+	return fielded(fmt.Sprintf("ParkDone/tasks=%d", n), n, func(f field) func(int) time.Duration {
 		return timed(func() { parkDone(f, n) })
 	})
 }
 
 // Cancel is the part of ParkDone from the cancellation on.
 func Cancel(n int) Work {
-	return fielded(fmt.Sprintf("Cancel/tasks=%d", n), n, func(f field) func() time.Duration {
-		return func() time.Duration {
+	return fielded(fmt.Sprintf("Cancel/tasks=%d", n), n, func(f field) func(int) time.Duration {
+		return summed(func() time.Duration {
 			begin := parkDone(f, n)
 			return time.Since(begin)
-		}
+		})
 	})
 }
 
@@ -105,74 +105,10 @@ func parkDone(f field, n int) (canceled time.Time) {
 	return canceled
 }
 
-func fielded(name string, n int, op func(field) func() time.Duration) Work {
+func fielded(name string, n int, op func(field) func(int) time.Duration) Work {
 	w := Work{Name: name, Units: n, Unit: "task"}
 	for _, f := range fields {
 		w.Ways = append(w.Ways, Way{f.name, op(f.field)})
 	}
 	return w
-}
-
-// One is a scope with one task in it, under a context that can be canceled or
-// one that cannot.
-func One(cancelable bool) Work {
-	task := func(context.Context) error { return nil }
-	return Work{
-		Name: fmt.Sprintf("One/cancelable=%v", cancelable), Units: manyOnes, Unit: "scope",
-		Ways: []Way{
-			{"traigo", ones(cancelable, func(ctx context.Context, _ *traigo.Scope) {
-				must(traigo.Run(ctx, func(_ context.Context, s *traigo.Scope) error {
-					s.Spawn(task)
-					return nil
-				}))
-			})},
-			{"traigo-fork", ones(cancelable, func(_ context.Context, parent *traigo.Scope) {
-				s := parent.Fork()
-				s.Spawn(task)
-				must(s.Wait())
-			})},
-			{"go", ones(cancelable, func(ctx context.Context, _ *traigo.Scope) {
-				ctx, cancel := context.WithCancelCause(ctx)
-				var wg sync.WaitGroup
-				wg.Add(1)
-				go func() {
-					defer wg.Done()
-					_ = task(ctx)
-				}()
-				wg.Wait()
-				cancel(nil)
-			})},
-			{"errgroup", ones(cancelable, func(ctx context.Context, _ *traigo.Scope) {
-				g, ctx := errgroup.WithContext(ctx)
-				g.Go(func() error { return task(ctx) })
-				must(g.Wait())
-			})},
-			{"conc-pool", ones(cancelable, func(ctx context.Context, _ *traigo.Scope) {
-				p := pool.New().WithContext(ctx)
-				p.Go(task)
-				must(p.Wait())
-			})},
-		},
-	}
-}
-
-// manyOnes scopes are timed together, since one takes no longer than reading the clock.
-const manyOnes = 1000
-
-func ones(cancelable bool, f func(context.Context, *traigo.Scope)) func() time.Duration {
-	return func() time.Duration {
-		ctx := context.Background()
-		if cancelable {
-			cancelable, cancel := context.WithCancel(ctx)
-			defer cancel()
-			ctx = cancelable
-		}
-		parent := traigo.New(ctx)
-		defer parent.Close()
-		begin := time.Now()
-		for range manyOnes {
-			f(ctx, parent)
-		}
-		return time.Since(begin)
-	}
 }
