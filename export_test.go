@@ -37,7 +37,7 @@ func (s *Scope) CheckInvariants() error {
 	if (s.queue != nil) != queued || queued && s.starting == 0 {
 		return fmt.Errorf("I5: queue %v, starting %d", s.queue != nil, s.starting)
 	}
-	if l := s.ext.slots; l.taken > l.limit {
+	if l := &s.ext.slots; l.taken > l.limit {
 		return fmt.Errorf("%d of %d slots taken", l.taken, l.limit)
 	}
 	return nil

@@ -6,13 +6,15 @@ import (
 	"fmt"
 	"iter"
 	"log/slog"
+	"math/bits"
 	"slices"
+	"sync"
 	"sync/atomic"
 )
 
-// Joins: All, Settle, Race, Map, and in stream.go AsCompleted. A join runs several
-// functions concurrently in a scope that is named after the join, and returns when that
-// scope is closed.
+// Joins: All, Settle, Race, Map and ForEach, and in stream.go AsCompleted and Ordered. A
+// join runs several functions concurrently in a scope that is named after the join, and
+// returns when that scope is closed.
 
 // All runs the functions concurrently and returns their results in the order of the
 // arguments. If a function fails, All cancels the others and returns nil and an [*Error],
@@ -25,11 +27,21 @@ import (
 // example, inside the function.
 func All[T any](ctx context.Context, fns ...func(context.Context) (T, error)) ([]T, error) {
 	mustBeJoinable("All", ctx, fns)
-	s, futures, err := runAll(ctx, allName, ownScope, fns)
+	s, parts, err := runParts(ctx, allName, ownScope, fns, func(*part[T]) {})
 	if err != nil {
 		return nil, err
 	}
-	return values(s.Path(), futures)
+	all := make([]T, len(parts))
+	for i := range parts {
+		p := &parts[i]
+		if err := p.task.Err(); err != nil {
+			// A function has ended the scope quietly, and the others have not done what they
+			// were there for.
+			return nil, &Error{Scope: s.Path(), Err: &TaskError{Task: p.task.Name(), Err: err}}
+		}
+		all[i] = p.value
+	}
+	return all, nil
 }
 
 // A Result is what a function of [Settle] has returned.
@@ -46,17 +58,16 @@ type Result[T any] struct {
 // The idea is from JavaScript's Promise.allSettled.
 func Settle[T any](ctx context.Context, fns ...func(context.Context) (T, error)) []Result[T] {
 	mustBeJoinable("Settle", ctx, fns)
-	s, futures, err := runAll(ctx, settleName, ownCallback, fns)
+	s, parts, err := runParts(ctx, settleName, ownCallback, fns, func(*part[T]) {})
 	if s != nil && isForeign(err) {
 		s.log(slog.LevelError, "error of something else that was spawned in the scope of Settle", nil, err)
 	}
 	results := make([]Result[T], len(fns))
-	for i, f := range futures {
-		if f == nil { // a Wrapper has not let the body run
-			results[i].Err = err
-			continue
+	for i := range results {
+		results[i].Err = err // a Wrapper has not let the body run
+		if s != nil {
+			results[i].Value, results[i].Err = parts[i].result()
 		}
-		results[i].Value, results[i].Err = f.Await(context.Background())
 	}
 	return results
 }
@@ -67,31 +78,52 @@ var (
 	settleName      = Name("Settle")
 	raceName        = Name("Race")
 	mapName         = Name("Map")
+	forEachName     = Name("ForEach")
 	asCompletedName = Name("AsCompleted")
+	orderedName     = Name("Ordered")
 )
 
-// runAll runs the functions as tasks of a new scope and returns when that is closed. own
-// is the owner of their errors.
-func runAll[T any](ctx context.Context, name Option, own owner, fns []func(context.Context) (T, error)) (s *Scope, futures []*Future[T], err error) {
-	futures = make([]*Future[T], len(fns))
+// A part is a function of All, Settle or Race with its task. The parts of a join are one
+// allocation, so that none can be collected before the last handle of one is.
+type part[T any] struct {
+	task  Task
+	name  nameOption
+	value T // written by the task; read after hasEnded is set
+}
+
+// runParts runs the functions as tasks of a new scope and returns when that is closed. own
+// is the owner of their errors. won is called by the task of a function that succeeds.
+func runParts[T any](ctx context.Context, name Option, own owner, fns []func(context.Context) (T, error), won func(*part[T])) (s *Scope, parts []part[T], err error) {
+	parts = make([]part[T], len(fns))
+	run := func(ctx context.Context) (err error) {
+		i := CurrentTask(ctx).name.nth - 1
+		p := &parts[i]
+		if p.value, err = fns[i](ctx); err == nil {
+			won(p)
+		}
+		return err
+	}
 	err = Run(ctx, func(_ context.Context, opened *Scope) error {
 		s = opened
 		for i, fn := range fns {
-			futures[i] = part(s, pcOf(fn), i, own, fn)
-			s.accept(&futures[i].task, true)
+			p := &parts[i]
+			p.name.pc, p.name.nth = pcOf(fn), i+1
+			t := &p.task
+			t.scope, t.fn, t.name, t.flags, t.owner = s, run, &p.name, bubbles|awaited, own
+			s.accept(t, true)
 		}
 		return nil
 	}, name)
-	return s, futures, err
+	return s, parts, err
 }
 
-// part returns a future for the i-th function or item of a join. Its task is not yet
-// accepted. pc is the entry address of the user's function.
-func part[T any](s *Scope, pc uintptr, i int, own owner, fn func(context.Context) (T, error)) *Future[T] {
-	f := newFuture(s, pc, 0, fn)
-	f.task.owner = own
-	f.ext.nth = i + 1
-	return f
+// result is what the function of p has returned, once the scope is closed.
+func (p *part[T]) result() (T, error) {
+	if t := &p.task; !t.has(hasEnded) {
+		var none T // the function may still write the value
+		return none, t.stuckError()
+	}
+	return p.value, p.task.result()
 }
 
 // isForeign reports whether outcome, of the scope of Settle, contains an error that no
@@ -105,19 +137,6 @@ func isForeign(outcome error) bool {
 		}
 		return true
 	})
-}
-
-// values are the results of a scope that has ended without an error. If a function has ended it
-// quietly, the others have not done what they were there for.
-func values[T any](path string, futures []*Future[T]) ([]T, error) {
-	all := make([]T, len(futures))
-	for i, f := range futures {
-		if err := f.task.Err(); err != nil {
-			return nil, &Error{Scope: path, Err: &TaskError{Task: f.task.Name(), Err: err}}
-		}
-		all[i] = f.value
-	}
-	return all, nil
 }
 
 // Race runs the functions concurrently and returns the result of the first one that
@@ -136,51 +155,34 @@ func Race[T any](ctx context.Context, fns ...func(context.Context) (T, error)) (
 		var none T
 		return none, errors.New("traigo: Race: no functions, so none can succeed")
 	}
-	futures := make([]*Future[T], len(fns))
-	lost := make([]bool, len(fns)) // lost[i]: function i returned a consequence of its cancellation; set by its task
-	var path string
-	var winner atomic.Pointer[T]
-	err := Run(ctx, func(_ context.Context, s *Scope) error {
-		path = s.Path()
-		for i, fn := range fns {
-			futures[i] = part(s, pcOf(fn), i, ownCallback, func(ctx context.Context) (T, error) {
-				value, err := fn(ctx)
-				if err != nil {
-					failed, _ := futures[i].task.verdict(err)
-					lost[i] = !failed
-				} else if winner.Load() == nil {
-					if won := value; winner.CompareAndSwap(nil, &won) {
-						s.Cancel(nil)
-					}
-				}
-				return value, err
-			})
-			s.accept(&futures[i].task, true)
+	var winner atomic.Pointer[part[T]]
+	s, parts, err := runParts(ctx, raceName, ownCallback, fns, func(p *part[T]) {
+		if winner.CompareAndSwap(nil, p) {
+			p.task.scope.cancelFor(reason{kind: MasterEnded, task: &p.task})
 		}
-		return nil
-	}, raceName)
-	if value := winner.Load(); value != nil {
-		return *value, err
+	})
+	if p := winner.Load(); p != nil {
+		return p.value, err
+	}
+	var none T
+	if s == nil {
+		return none, err // a Wrapper has not let the body run
 	}
 	var failures, all []error
-	for i, f := range futures {
-		if f == nil {
-			continue // a Wrapper has not let the body run: err says so
-		}
-		t := &f.task
+	for i := range parts {
+		t := &parts[i].task
 		if !t.has(hasEnded) {
 			continue // given up: err contains the StuckError
 		}
 		all = append(all, &TaskError{Task: t.Name(), Err: t.Err()})
-		if t.id != 0 && !lost[i] {
+		if t.has(hasFailed) {
 			failures = append(failures, all[len(all)-1])
 		}
 	}
 	if err == nil && len(failures) == 0 {
 		failures = all // a function ended the scope quietly, and the errors of all are consequences of that
 	}
-	var none T
-	return none, allOf(path, err, failures)
+	return none, allOf(s.Path(), err, failures)
 }
 
 // allOf returns outcome, which is nil or an *Error, with failures added. One of the two
@@ -200,39 +202,49 @@ func allOf(path string, outcome error, failures []error) *Error {
 // Map calls fn for every item of in, concurrently, and returns the results in the order
 // of the items. For a slice, use slices.Values. A [Limit] in opts limits the number of
 // calls at once. If a call fails, Map cancels the others, pulls no more items, and
-// returns nil and an [*Error] that names the item by its index. It panics with a
-// [*PanicError], when all calls have returned, if fn panics.
+// returns an [*Error] that names the item by its index. Beside the error it returns what
+// has succeeded, and zero values elsewhere, for as many items as it has pulled. It panics
+// with a [*PanicError], when all calls have returned, if fn panics.
 //
-// in runs on the goroutine of the caller. With a [Limit] an item is pulled only when fn
-// can be called for it. No item is pulled after ctx is done. Map panics at once if ctx,
-// in, fn or an option is nil.
+// in runs on a goroutine of its own. A goroutine that has called fn for an item asks it for
+// the next one, so with a [Limit] an item is pulled only when fn can be called for it. No
+// item is pulled after ctx is done. If in blocks, it should return when ctx is done, since
+// Map waits for it. If it panics or calls runtime.Goexit, so does Map, when all calls have
+// returned. Map panics at once if ctx, in, fn or an option is nil.
 func Map[In, Out any](ctx context.Context, in iter.Seq[In], fn func(context.Context, In) (Out, error), opts ...ScopeOption) ([]Out, error) {
 	mustBeFeedable("Map", ctx, in != nil, fn != nil, opts)
-	var futures []*Future[Out]
+	var all cells[Out]
+	err := mapTo(&all, ctx, in, &crew[In, Out]{fn: fn, pc: pcOf(fn)}, withName(mapName, opts))
+	return all.list(), err
+}
+
+// ForEach is [Map] without results.
+func ForEach[In any](ctx context.Context, in iter.Seq[In], fn func(context.Context, In) error, opts ...ScopeOption) error {
+	mustBeFeedable("ForEach", ctx, in != nil, fn != nil, opts)
+	none := func(ctx context.Context, item In) (struct{}, error) { return struct{}{}, fn(ctx, item) }
+	var all cells[struct{}]
+	return mapTo(&all, ctx, in, &crew[In, struct{}]{fn: none, pc: pcOf(fn)}, withName(forEachName, opts))
+}
+
+func mapTo[In, Out any](all *cells[Out], ctx context.Context, in iter.Seq[In], c *crew[In, Out], opts []ScopeOption) error {
+	c.to = all
+	isShort := false
 	var path string
-	var short error // set if ctx was done before all items were pulled
-	pc := pcOf(fn)
 	err := Run(ctx, func(ctx context.Context, s *Scope) error {
 		path = s.Path()
-		w := newWindow(s)
-		leave := func(error) { w.leave() }
-		if !feed(ctx, w, in, func(i int, item In) {
-			f := part(s, pc, i, ownScope, func(ctx context.Context) (Out, error) { return fn(ctx, item) })
-			f.ext.onDone = leave
-			futures = append(futures, f)
-			s.accept(&f.task, true)
-		}) {
-			short = &Error{Scope: path, Err: fmt.Errorf("not all items were pulled: %w", context.Cause(ctx))}
-		}
+		c.start(s, in)
+		isShort = !c.wait() // ctx was done before all items were pulled
 		return nil
-	}, withName(mapName, opts)...)
-	if err == nil {
-		err = short // a function ended the scope quietly
+	}, opts...)
+	switch {
+	case err != nil:
+		return err
+	case all.failed != nil: // a function has ended the scope quietly
+		return &Error{Scope: path, Err: &TaskError{Task: all.failed.Name(), Err: all.failed.Err()}}
+	case isShort:
+		return &Error{Scope: path, Err: fmt.Errorf("not all items were pulled: %w", c.scope.ending().Cause())}
 	}
-	if err != nil {
-		return nil, err
-	}
-	return values(path, futures)
+	return nil
 }
 
 // withName returns opts with name before them, so that a Name in opts takes precedence.
@@ -240,53 +252,65 @@ func withName(name Option, opts []ScopeOption) []ScopeOption {
 	return append([]ScopeOption{name}, opts...)
 }
 
-// A window is a semaphore with the Limit of the scope of a join. An item is pulled after
-// enter, so that Spawn does not block for it. It is nil if there is no limit.
-type window chan struct{}
+// cells are the results of a Map by index, in chunks that do not move: so a result is written
+// without a lock.
+type cells[T any] struct {
+	chunks [40][]T // chunk k has firstChunk<<k cells
+	n      int     // items pulled
 
-func newWindow(s *Scope) window {
-	s.mu.Lock() // not for limit, which does not change, but for ext
-	n := s.ext.limit
-	s.mu.Unlock()
-	if n == 0 {
-		return nil
-	}
-	return make(window, n)
+	mu     sync.Mutex
+	failed *Task // of the first item that has failed
+	first  int   // its index
+	stuck  []int // the items that were given up: their functions may still be running
 }
 
-// enter waits until one more item may be pulled. It reports false if ctx is done.
-func (w window) enter(ctx context.Context) bool {
-	if w != nil {
-		select {
-		case w <- struct{}{}:
-		case <-ctx.Done():
-		}
-	}
-	return ctx.Err() == nil
+const firstChunk = 16
+
+func chunkOf(i int) int { return bits.Len(uint(i/firstChunk+1)) - 1 }
+
+func (c *cells[T]) at(i int) *T {
+	k := chunkOf(i)
+	return &c.chunks[k][i-firstChunk*(1<<k-1)]
 }
 
-func (w window) leave() {
-	if w != nil {
-		<-w
+func (c *cells[T]) admit() bool { return true }
+
+func (c *cells[T]) pulled(n int, more bool) {
+	if !more {
+		return
+	}
+	c.n = n
+	if k := chunkOf(n - 1); c.chunks[k] == nil {
+		c.chunks[k] = make([]T, firstChunk<<k)
 	}
 }
 
-// feed pulls items from in and calls spawn for each, until in ends or ctx is done. It
-// reports whether in has ended.
-func feed[In any](ctx context.Context, w window, in iter.Seq[In], spawn func(i int, item In)) bool {
-	if !w.enter(ctx) {
-		return false
+func (c *cells[T]) ended(i int, value T, t *Task) {
+	if t == nil {
+		*c.at(i) = value
+		return
 	}
-	i := 0
-	for item := range in {
-		if ctx.Err() != nil {
-			return false
-		}
-		spawn(i, item)
-		i++
-		if !w.enter(ctx) {
-			return false
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case t.has(givenUp):
+		c.stuck = append(c.stuck, i)
+	case t.result() == nil:
+		*c.at(i) = value
+	case c.failed == nil || i < c.first:
+		c.failed, c.first = t, i
+	}
+}
+
+// list returns the results of all items that were pulled.
+func (c *cells[T]) list() []T {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	all := make([]T, c.n)
+	for i := range all {
+		if len(c.stuck) == 0 || !slices.Contains(c.stuck, i) {
+			all[i] = *c.at(i)
 		}
 	}
-	return true
+	return all
 }

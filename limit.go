@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime"
+	"sync/atomic"
 	"time"
 
 	"github.com/traigo/traigo/internal/stackdump"
@@ -52,11 +53,11 @@ func (o admitBeforeOption) applyTask(t *Task) { t.ownExt().admitBefore = o.ctx }
 // slots are the slots of a scope, protected by its mu. A slot that is released passes to
 // the first Spawn that waits. A Spawn that arrives while others wait waits behind them.
 type slots struct {
-	limit       int      // 0: no limit
-	taken       int      // ≤ limit
-	first, last *blocked // the Spawns that wait, in order of arrival
-	waiting     int      // how many they are
-	spare       *blocked // of a Spawn that has waited, for the next one
+	limit       int          // 0: no limit
+	taken       int          // ≤ limit
+	first, last *blocked     // the Spawns that wait, in order of arrival
+	waiting     atomic.Int32 // how many they are
+	spare       *blocked     // of a Spawn that has waited, for the next one
 	warner      *time.Timer
 	isWarnerSet bool
 }
@@ -172,7 +173,7 @@ func (l *slots) appendLocked(t *Task, caller, admit <-chan struct{}) *blocked {
 		l.last.next = w
 	}
 	l.last = w
-	l.waiting++
+	l.waiting.Add(1)
 	return w
 }
 
@@ -191,7 +192,7 @@ func (l *slots) removeLocked(w *blocked) {
 		if l.last == w {
 			l.last = before
 		}
-		l.waiting--
+		l.waiting.Add(-1)
 		return
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -51,6 +52,7 @@ func (s *Scope) change(f func(*settings)) {
 type nameOption struct {
 	text string
 	pc   uintptr
+	nth  int // index of a function in a join, counted from 1; 0: none
 }
 
 // Name names the scope or task. The default name of a task, and of a scope opened by Run,
@@ -77,6 +79,8 @@ func (o *nameOption) String() string {
 	switch {
 	case o == nil:
 		return ""
+	case o.nth > 0:
+		return itemName(o.pc, o.nth-1)
 	case o.pc != 0:
 		return funcName(o.pc)
 	default:
@@ -86,6 +90,9 @@ func (o *nameOption) String() string {
 
 // pcOf returns the entry address of the function fn.
 func pcOf(fn any) uintptr { return reflect.ValueOf(fn).Pointer() }
+
+// itemName is the name of the call of the function at pc for an item of a join.
+func itemName(pc uintptr, i int) string { return funcName(pc) + "[" + strconv.Itoa(i) + "]" }
 
 // funcName returns the name, without the package, of the function at pc.
 func funcName(pc uintptr) string {

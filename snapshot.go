@@ -83,10 +83,13 @@ func (s *Scope) snapshot(path string, stacks stackdump.Stacks) Snapshot {
 	}
 	s.mu.Lock()
 	x := s.ext
-	shot.State, shot.Deadline, shot.Limit, shot.Waiting = s.state, x.deadline, x.limit, x.waiting
+	shot.State, shot.Deadline, shot.Limit, shot.Waiting = s.state, x.deadline, x.limit, int(x.waiting.Load())
 	tasks := make([]*Task, 0, s.live)
 	states := make([]TaskState, 0, s.live)
 	for t := s.first; t != nil; t = t.next {
+		if t.look(); t.isIdle() {
+			continue // it pulls an item, which may be the last
+		}
 		tasks, states = append(tasks, t), append(states, t.stateLocked())
 	}
 	calls, unawaited, children := slices.Clone(x.calls), slices.Clone(x.unreceived), s.belowLocked()

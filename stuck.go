@@ -367,7 +367,7 @@ func (s *Scope) stragglersLocked(now stamp) (late, slow []*Task, slowBody bool, 
 func (s *Scope) giveUp(t *Task, stuck StuckTask) {
 	stuckErr := &StuckError{Tasks: []StuckTask{stuck}}
 	s.lock()
-	if t.has(hasEnded | givenUp) {
+	if t.look(); t.has(hasEnded|givenUp) || t.isIdle() {
 		s.settle()
 		return
 	}

@@ -2,7 +2,6 @@ package traigo
 
 import (
 	"context"
-	"strconv"
 	"sync/atomic"
 	"time"
 )
@@ -47,6 +46,7 @@ const (
 	dedicated
 	forAwait // spawned by Async
 	forStart // spawned by Start: until ready is called, Start returns the error
+	ofCrew   // accepted by the goroutine that runs it; it may run a series of items
 )
 
 // The bits of a task record its history. A bit is never cleared, except hasSlot.
@@ -69,12 +69,46 @@ func (t *Task) has(bit uint32) bool { return t.bits.Load()&bit != 0 }
 func (t *Task) set(bit uint32)      { t.bits.Or(bit) }
 func (t *Task) clear(bit uint32)    { t.bits.And(^bit) }
 
+// A series is the items of a join that a task runs one after the other. Each of them is to
+// be a task of its own. But if nobody has looked at the task while one of them ran, nobody
+// can tell whether the next one is another task: so it is the same.
+type series struct {
+	// The index of the item that runs or has run last, times 4; with isLookedAt and
+	// isBetween.
+	item atomic.Int64
+}
+
+const (
+	isLookedAt = 1 // somebody has looked at the task since the item began: it runs no other
+	isBetween  = 2 // the item has ended, and the next one has not begun
+)
+
+// look is called when somebody learns of a task: whoever uses its context, say.
+func (t *Task) look() {
+	if t.flags&ofCrew != 0 {
+		t.ext.Load().series.item.Or(isLookedAt)
+	}
+}
+
+// isIdle reports whether t is about to pull an item.
+func (t *Task) isIdle() bool { return t.flags&ofCrew != 0 && t.ext.Load().series.isBetween() }
+
+func (x *series) begin(i int)     { x.item.Add(int64(i)<<2 - x.item.Load()&^isLookedAt) }
+func (x *series) index() int      { return int(x.item.Load() >> 2) }
+func (x *series) isBetween() bool { return x.item.Load()&isBetween != 0 }
+
+// finish ends the item, and reports false if somebody has looked at the task.
+func (x *series) finish() bool {
+	item := x.item.Load() &^ isLookedAt
+	return x.item.CompareAndSwap(item, item|isBetween)
+}
+
 // taskExt holds the fields that few tasks need: tasks that fail, that a caller waits for,
 // whose context has derived contexts, or that have rare options.
 type taskExt struct {
 	// Set before the task is accepted; read-only afterwards.
 	pc               uintptr         // entry address of the user's function, if fn is a wrapper around it
-	nth              int             // index of the function or item in a join, counted from 1; 0 outside of joins
+	series           *series         // of a task that runs items of a join
 	values           context.Context // set by Values
 	admitBefore      context.Context // set by AdmitBefore
 	onDone           func(error)
@@ -435,8 +469,9 @@ func (t *Task) Name() string {
 	switch {
 	case x == nil || x.pc == 0:
 		return funcName(pcOf(t.fn))
-	case x.nth > 0:
-		return funcName(x.pc) + "[" + strconv.Itoa(x.nth-1) + "]"
+	case x.series != nil:
+		t.look()
+		return itemName(x.pc, x.series.index())
 	default:
 		return funcName(x.pc)
 	}

@@ -68,6 +68,7 @@ func (s *Scope) launch(t *Task, launch bool) {
 		t.startClock(x)
 	}
 	switch {
+	case t.flags&ofCrew != 0: // the caller runs it
 	case t.flags&dedicated != 0:
 		go s.runTask(t)
 	case launch:
@@ -250,7 +251,7 @@ func (s *Scope) needsNothing(t *Task) bool {
 // that it returns is to be applied.
 func (s *Scope) retire(t *Task) (next *Task, more uint8, due effect) {
 	s.mu.Lock()
-	if s.ext.waiting > 0 {
+	if s.ext.waiting.Load() > 0 {
 		s.mu.Unlock()
 		s.lock() // a Spawn that waits is not to be accepted if the parent has been canceled
 	}
