@@ -143,41 +143,71 @@ func TestTasksAndScopesAreSmall(t *testing.T) {
 }
 
 // A goroutine begins with two KiB of stack. To grow the stack costs more than a short
-// task, so the functions that run and end a task have small frames. The test runs them in
-// a process in which no stack may grow beyond two KiB.
-func TestCostShortTaskFitsTheFirstStack(t *testing.T) {
+// task, so the functions that run and end a task have small frames, and so have those that
+// end a scope. The test runs them in a process in which no stack may grow beyond two KiB.
+func TestCostTasksFitTheFirstStack(t *testing.T) {
 	if raceEnabled {
 		t.Skip("the race detector needs a larger stack")
 	}
+	nop := func(context.Context) error { return nil }
+	bg := context.Background()
+	parent := traigo.New(bg)
+	programs := map[string]func(){
+		"short tasks": func() {
+			_ = traigo.Run(bg, func(ctx context.Context, s *traigo.Scope) error {
+				for range 1000 {
+					s.Spawn(nop)
+				}
+				return nil
+			})
+		},
+		"a fork": func() {
+			f := parent.Fork()
+			f.Spawn(nop)
+			_ = f.Wait()
+		},
+		"a limit": func() {
+			_ = traigo.Run(bg, func(ctx context.Context, s *traigo.Scope) error {
+				for range 100 {
+					s.Spawn(nop)
+				}
+				return nil
+			}, traigo.Limit(3))
+		},
+		"a group that fails": func() {
+			_ = traigo.Run(bg, func(ctx context.Context, s *traigo.Scope) error {
+				for range 3 {
+					s.Spawn(untilCanceled)
+				}
+				s.Spawn(func(context.Context) error { return errBoom })
+				return nil
+			})
+		},
+		"a race": func() {
+			succeed := func(context.Context) (int, error) { return 1, nil }
+			obey := func(ctx context.Context) (int, error) { return 0, untilCanceled(ctx) }
+			_, _ = traigo.Race(bg, obey, succeed, obey)
+		},
+	}
 	const variable = "TRAIGO_TEST_SMALL_STACK"
-	if os.Getenv(variable) != "" {
+	if name := os.Getenv(variable); name != "" {
 		debug.SetGCPercent(-1) // the collector shrinks stacks, and changes the size that they begin with
-		nop := func(context.Context) error { return nil }
-		parent := traigo.New(context.Background())
-		program := func() {
-			for range 3 {
-				_ = traigo.Run(context.Background(), func(ctx context.Context, s *traigo.Scope) error {
-					for range 1000 {
-						s.Spawn(nop)
-					}
-					return nil
-				})
-				f := parent.Fork()
-				f.Spawn(nop)
-				_ = f.Wait()
-			}
-		}
-		needStack(100) // grows the stack of this goroutine, while it may
+		programs[name]()       // the first time the runtime makes method tables
+		needStack(100)         // grows the stack of this goroutine, while it may
 		debug.SetMaxStack(2048)
-		program()
+		for range 3 {
+			programs[name]()
+		}
 		os.Exit(0) // package testing would need larger stacks
 	}
 	self, err := os.Executable()
 	require.NoError(t, err)
-	cmd := exec.CommandContext(t.Context(), self, "-test.run=^TestCostShortTaskFitsTheFirstStack$")
-	cmd.Env = append(os.Environ(), variable+"=1", "GODEBUG=", "GOMAXPROCS=1") // a contended lock allocates
-	out, err := cmd.CombinedOutput()
-	require.NoError(t, err, "%s", out)
+	for name := range programs {
+		cmd := exec.CommandContext(t.Context(), self, "-test.run=^TestCostTasksFitTheFirstStack$")
+		cmd.Env = append(os.Environ(), variable+"="+name, "GODEBUG=", "GOMAXPROCS=1") // a contended lock allocates
+		out, err := cmd.CombinedOutput()
+		assert.NoError(t, err, "%s: %s", name, out)
+	}
 }
 
 //go:noinline

@@ -165,9 +165,12 @@ func (s *Scope) decide(t *Task, err error, failed, wasPanic bool, panicked *Pani
 	t.keepResultLocked(err)
 	hooks := t.finishLocked()
 	s.startLocked()
-	s.settle()
-
-	s.callHooks(hooks)
+	if x := t.ext.Load(); hooks == nil && (x == nil || x.onDone == nil) {
+		s.mu.Unlock() // retire follows at once, and applies the effects with more of the stack left
+	} else {
+		s.settle()
+		s.callHooks(hooks)
+	}
 	if wasPanic && f != owned {
 		f = lost
 	}
@@ -201,7 +204,7 @@ func (s *Scope) endedLocked(t *Task, err error, failed bool, panicked *PanicErro
 	case failed:
 		f, oldest = s.failedLocked(t, err, stuckBelow)
 	}
-	if t.flags&master != 0 {
+	if t.isMaster() {
 		s.endLocked(reason{kind: MasterEnded, task: t})
 	}
 	return f, oldest

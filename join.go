@@ -158,7 +158,7 @@ func Race[T any](ctx context.Context, fns ...func(context.Context) (T, error)) (
 	var winner atomic.Pointer[part[T]]
 	s, parts, err := runParts(ctx, raceName, ownCallback, fns, func(p *part[T]) {
 		if winner.CompareAndSwap(nil, p) {
-			p.task.scope.cancelFor(reason{kind: MasterEnded, task: &p.task})
+			p.task.set(hasWon)
 		}
 	})
 	if p := winner.Load(); p != nil {

@@ -320,8 +320,8 @@ type crew[In, Out any] struct {
 	blocked *atomic.Int32 // how many Spawns wait for a slot of the scope; nil without a Limit
 	apart   bool          // each item is to have a task of its own in any case: there are observers or wrappers
 	stop    func()
-	thrown any // what in has panicked with
-	exited  bool        // in has called Goexit
+	thrown  any  // what in has panicked with
+	exited  bool // in has called Goexit
 
 	pulling sync.Mutex // protects next and the fields below; held while in runs, which may block
 	next    func() (In, bool)

@@ -61,13 +61,16 @@ const (
 	warned                             // a warning about it has been logged
 	received                           // somebody has its error
 	unlabeled                          // its context could not be asked for pprof labels
+	hasWon                             // of Race: it ends the scope like a master
 	gaveCtxErr                         // its function has returned what Err of its context does
 	hasSlot                            // of the limit of its scope; cleared when it gives the slot back
 )
 
 func (t *Task) has(bit uint32) bool { return t.bits.Load()&bit != 0 }
 func (t *Task) set(bit uint32)      { t.bits.Or(bit) }
-func (t *Task) clear(bit uint32)    { t.bits.And(^bit) }
+func (t *Task) isMaster() bool      { return t.flags&master != 0 || t.has(hasWon) }
+
+func (t *Task) clear(bit uint32) { t.bits.And(^bit) }
 
 // A series is the items of a join that a task runs one after the other. Each of them is to
 // be a task of its own. But if nobody has looked at the task while one of them ran, nobody

@@ -244,7 +244,7 @@ func (t *Task) label() {
 // has no OnDone, is no master, and has no observers.
 func (s *Scope) needsNothing(t *Task) bool {
 	x := t.ext.Load()
-	return (x == nil || x.onDone == nil) && t.flags&master == 0 && !s.watched
+	return (x == nil || x.onDone == nil) && !t.isMaster() && !s.watched
 }
 
 // retire takes an ended task off the list and gives its worker the next one. The effect
