@@ -51,7 +51,6 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/traigo/traigo"
@@ -69,7 +68,6 @@ type Group struct {
 	origin     *traigo.Scope // the first scope, which traigo.Current finds in ctx
 
 	watching sync.Once
-	lastName atomic.Pointer[funcName]
 
 	// mu is a leaf: nothing foreign is called while it is held.
 	mu       sync.Mutex

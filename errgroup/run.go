@@ -6,6 +6,7 @@ import (
 	"maps"
 	"reflect"
 	"slices"
+	"sync/atomic"
 
 	"github.com/sourcegraph/conc/panics"
 
@@ -93,7 +94,7 @@ func (g *Group) spawn(f func() error, slots chan struct{}) error {
 	var why error
 	for {
 		s := g.open()
-		t, ok := s.TrySpawn(run, noBubble, g.nameOf(f))
+		t, ok := s.TrySpawn(run, noBubble, nameOf(f))
 		if ok {
 			return nil
 		}
@@ -116,14 +117,19 @@ type funcName struct {
 	name traigo.TaskOption
 }
 
-// nameOf returns the option that names a task after f. The last one is kept, since
-// most groups call Go in a loop, with closures of the same code.
-func (g *Group) nameOf(f func() error) traigo.TaskOption {
+// names keeps the options that were made last, so that a function that is given to Go again
+// and again, in one group or in many, costs no allocation. An entry is never changed, only
+// replaced by that of another function; it does not keep what a closure holds.
+var names [64]atomic.Pointer[funcName]
+
+// nameOf returns the option that names a task after f.
+func nameOf(f func() error) traigo.TaskOption {
 	pc := reflect.ValueOf(f).Pointer()
-	n := g.lastName.Load()
+	entry := &names[uint64(pc)*0x9E3779B97F4A7C15>>58] // Fibonacci hashing: the upper bits depend on all bits of pc
+	n := entry.Load()
 	if n == nil || n.pc != pc {
 		n = &funcName{pc, traigo.NameOf(f)}
-		g.lastName.Store(n)
+		entry.Store(n)
 	}
 	return n.name
 }
