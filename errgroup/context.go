@@ -113,18 +113,21 @@ func (g *Group) goesOnAfter(s *traigo.Scope) bool {
 	return own != nil && own.Kind == traigo.Completed // by a Wait
 }
 
-// openAfter replaces s as the scope for the next function, and returns the scope that
-// there is then. New calls observers, so no lock is held: if two goroutines open a scope at
-// the same time, one is stored, and the other closed.
+// openAfter opens the scope that comes after s, which may be nil, unless another goroutine
+// has done so, and returns it. New calls observers, so no lock is held: of two that are
+// opened at the same time one is kept, and the other closed.
 func (g *Group) openAfter(s *traigo.Scope) *traigo.Scope {
 	under := context.Background()
 	if g.outer != nil {
 		under = context.WithoutCancel(g.outer) // which may be done already
 	}
 	opened := traigo.New(under, scopeName)
-	if g.scope.CompareAndSwap(s, opened) {
+	if s == g.origin {
+		s = nil // it is not in g.later
+	}
+	if g.later.CompareAndSwap(s, opened) {
 		return opened
 	}
 	_ = opened.Close()
-	return g.scope.Load()
+	return g.later.Load()
 }

@@ -77,9 +77,10 @@ type Group struct {
 	outer  context.Context //nolint:containedctx // the parameter of WithContext
 	origin *traigo.Scope   // the first scope; the context of the group is done when that of origin is, and only then
 
-	// The scope for the next function; nil before the first. It is replaced only after it
-	// has refused a function that is to run nevertheless: see goesOnAfter.
-	scope atomic.Pointer[traigo.Scope]
+	// The scope in which functions run once origin has refused one or, in the zero Group, from
+	// the first on; nil before. It is replaced only after it has refused a function that is to
+	// run nevertheless: see goesOnAfter.
+	later atomic.Pointer[traigo.Scope]
 
 	// Holds an element for each running function that was started under the limit; nil: no
 	// limit.
@@ -98,7 +99,6 @@ type Group struct {
 // [*traigo.PanicError]. WithContext panics if ctx is nil.
 func WithContext(ctx context.Context) (*Group, context.Context) {
 	g := &Group{outer: ctx, origin: traigo.New(ctx, scopeName)}
-	g.scope.Store(g.origin)
 	return g, (*groupContext)(g)
 }
 
@@ -170,14 +170,10 @@ func (g *Group) SetLimit(n int) {
 // time. A function of the group must not call Wait: it would wait for itself.
 func (g *Group) Wait() error {
 	panicked, first := join(g.origin)
-	// Until origin was closed, a function there may have called Go, and so opened a later
-	// scope: what g.scope was before does not count.
-	last, later := g.scope.Load(), error(nil)
-	if last != g.origin {
-		var value any
-		if value, later = join(last); panicked == nil {
-			panicked = value
-		}
+	last := g.later.Load() // not before origin has closed: a function there may have called Go
+	value, later := join(last)
+	if panicked == nil {
+		panicked = value
 	}
 	if first == nil && later == nil && panicked == nil && g.failed.Load() == nil {
 		return nil
@@ -216,8 +212,12 @@ func join(s *traigo.Scope) (panicked any, outcome error) {
 // follows the rules of package traigo, and Wait waits for it. If it fails, or the scope is
 // canceled otherwise, so is the context of the group, and Go runs no more functions.
 func (g *Group) Scope() *traigo.Scope {
-	if s := g.scope.Load(); s != nil {
-		return s
+	s := g.later.Load()
+	if s == nil {
+		s = g.origin
 	}
-	return g.openAfter(nil)
+	if s == nil {
+		s = g.openAfter(nil)
+	}
+	return s
 }

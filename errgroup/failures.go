@@ -25,7 +25,8 @@ type failures struct {
 	ending   []*traigo.Task // of functions that have failed, and that the scope may not have decided about
 	canceler *traigo.Task   // of the function that has canceled origin; nil if none has, or it is in ending
 	inOrigin int            // how many failures of functions the outcome of origin holds or counts
-	reported *traigo.Scope  // the last scope whose outcome a Wait has dealt with
+	waited   bool           // a Wait has dealt with the outcome of origin,
+	reported *traigo.Scope  // and with that of this later scope, the last one
 }
 
 func (g *Group) failures() *failures {
@@ -101,7 +102,7 @@ func (f *failures) haveCanceled() bool {
 
 // conclude returns what Wait returns, unless it panics, and the outcomes that it has to log
 // because nobody else tells of them. first is the outcome of origin, and later that of
-// last, if this is another scope.
+// last, the later scope.
 func (f *failures) conclude(first, later error, last *traigo.Scope, panics bool) (unsaid []error, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -112,13 +113,13 @@ func (f *failures) conclude(first, later error, last *traigo.Scope, panics bool)
 	if f.err == nil {
 		f.err = f.refused
 	}
-	if f.reported == nil && saysMore(first, f.inOrigin) {
+	if !f.waited && saysMore(first, f.inOrigin) {
 		unsaid = append(unsaid, first)
 	}
 	if f.reported != last && saysMore(later, 0) {
 		unsaid = append(unsaid, later)
 	}
-	f.reported = last
+	f.waited, f.reported = true, last
 	if f.err == nil && !panics && len(unsaid) > 0 {
 		f.err, unsaid = unsaid[0], unsaid[1:]
 	}
