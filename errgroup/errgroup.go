@@ -22,10 +22,14 @@
 //	                             x/sync                    here
 //	a function panics            the process crashes       the context is canceled; when all functions
 //	                                                       have ended, Wait panics with a
-//	                                                       *traigo.PanicError; Go runs no more functions
+//	                                                       *traigo.PanicError; Go runs no more functions,
+//	                                                       unless the context was canceled before
 //	a function calls             counts as success         fails with traigo.ErrGoexit
 //	runtime.Goexit, as
 //	t.FailNow does
+//	the context is canceled      the functions can see     the scope of the group is canceled too, and
+//	                             it                        what else runs in it; functions that Go
+//	                                                       starts later run in another scope
 //	the context is canceled      Go waits until it can     Go returns, and does not run the function;
 //	while Go is blocked by       run the function          if no function fails, Wait returns an error
 //	the limit                                              that wraps traigo.ErrRefused
@@ -34,25 +38,25 @@
 //	                                                       the function is given up after that time,
 //	                                                       and Wait returns a *traigo.StuckError, or
 //	                                                       logs it if a function has failed
+//	the context given to         contexts derived from     soon after, by another goroutine, unless the
+//	WithContext is canceled      the group's are, at once  context belongs to a scope
 //	f is nil                     crashes in a goroutine    Go and TryGo panic
 //	goroutines                   one for each function     functions that end soon share goroutines:
 //	                                                       see traigo.Dedicated
 //	pprof labels                 those of the caller       those of the context
 //	                             of Go
-//	nobody calls Wait            the context is leaked     a scope above cancels and joins the group
-//	                                                       when it ends; without one, as in x/sync
+//	nobody calls Wait            the context is leaked,    the error that has canceled the context is
+//	                             and the error lost        logged after 10 s; a scope above cancels and
+//	                                                       joins the group when it ends
 //
 // Under a scope with [traigo.PanicAsError] a panic is an error like any other.
 package errgroup
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
-	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/traigo/traigo"
 )
@@ -62,43 +66,40 @@ import (
 // function that fails does not stop the others. A Group must not be copied after
 // first use.
 type Group struct {
-	// Set by WithContext, then read-only. All are nil in the zero Group.
-	outer, ctx context.Context //nolint:containedctx // the parameter and the result of WithContext
-	cancel     context.CancelCauseFunc
-	stopOuter  func() bool   // removes cancelRunning from outer; nil if outer never ends
-	origin     *traigo.Scope // the first scope, which traigo.Current finds in ctx
+	// The functions of a group with a context run in its first scope, and bubble there: the
+	// first failure cancels the scope, and so the context. Which of several failures is the
+	// first is thus decided in one place, by the scope; Wait and context.Cause look there.
+	//
+	// Like x/sync, a group runs functions after its context is done: those run in a later
+	// scope. There, and in a group without a context, no function bubbles.
 
-	watching sync.Once
-	lastName atomic.Pointer[funcName]
+	// Set by WithContext, then read-only. Both are nil in the zero Group.
+	outer  context.Context //nolint:containedctx // the parameter of WithContext
+	origin *traigo.Scope   // the first scope; the context of the group is done when that of origin is, and only then
 
-	// mu is a leaf: nothing foreign is called while it is held.
-	mu       sync.Mutex
-	scope    *traigo.Scope // the scope for the next function, unless Wait has closed it; nil before the first
-	slots    chan struct{} // holds an element for each running function; nil: no limit
-	running  map[*traigo.Task]struct{}
-	waited   bool          // Wait has returned, and so has canceled ctx
-	reported *traigo.Scope // the last scope whose outcome a Wait has returned or logged
-	err      error         // the first error; never replaced
-	refused  error         // of the first function that was not run; Wait prefers err
+	// The scope in which functions run once origin has refused one or, in the zero Group, from
+	// the first on; nil before. It is replaced only after it has refused a function that is to
+	// run nevertheless: see goesOnAfter.
+	later atomic.Pointer[traigo.Scope]
+
+	// Holds an element for each running function that was started under the limit; nil: no
+	// limit.
+	limit atomic.Pointer[chan struct{}]
+
+	end    atomic.Pointer[end]      // what the end of origin means; nil until that is asked for
+	failed atomic.Pointer[failures] // what has failed; nil if nothing has
 }
 
 // WithContext returns a new Group and a context derived from ctx. The context is
 // canceled as soon as a function of the group fails, and otherwise when Wait
 // returns. Its [context.Cause] is the first error of a function, as the function
 // returned it. If ctx ends before a function fails, it is the cause of ctx; if Wait
-// returns nil, it is [context.Canceled]. WithContext panics if ctx is nil.
+// returns nil, it is [context.Canceled]. If the scope of the group is canceled
+// otherwise (see [Group.Scope]), it is a [*traigo.Cancellation], and after a panic a
+// [*traigo.PanicError]. WithContext panics if ctx is nil.
 func WithContext(ctx context.Context) (*Group, context.Context) {
-	g := &Group{outer: ctx, running: map[*traigo.Task]struct{}{}}
-	s := g.open()
-	g.origin = s
-	g.ctx, g.cancel = context.WithCancelCause((*groupContext)(g))
-	if ctx.Done() != nil {
-		g.stopOuter = context.AfterFunc(ctx, g.cancelRunning)
-	}
-	if traigo.Current(ctx) != nil {
-		g.watchScope() // the scope above may cancel this one
-	}
-	return g, g.ctx
+	g := &Group{outer: ctx, origin: traigo.New(ctx, scopeName)}
+	return g, (*groupContext)(g)
 }
 
 // Go runs f in a task of the group. If a limit is set and that many functions are
@@ -107,16 +108,21 @@ func WithContext(ctx context.Context) (*Group, context.Context) {
 // [traigo.ErrRefused], unless a function has failed.
 //
 // The error of f belongs to the group. The first error cancels the context and is
-// returned by Wait; later errors are dropped.
+// returned by Wait; later errors are dropped. Once the context is canceled Go does not
+// block: it runs f if there is room, and does not otherwise.
 //
 // A function of the group may call Go. If the limit is reached, it waits for another
 // function to end; if all running functions do so, they block for ever. Go panics if
 // f is nil.
 func (g *Group) Go(f func() error) {
-	if slots, ok := g.acquire("Go", f, true); ok {
-		if err := g.spawn(f, slots); err != nil {
-			g.refuse(err)
-		}
+	mustHaveFunc("Go", f)
+	slots := g.slots()
+	err := g.acquire(slots)
+	if err == nil {
+		err = g.spawn(f, slots)
+	}
+	if err != nil {
+		g.failures().refuse(err)
 	}
 }
 
@@ -124,8 +130,15 @@ func (g *Group) Go(f func() error) {
 // the limit is reached, or if the scope of the group was canceled, by a panic say.
 // TryGo panics if f is nil.
 func (g *Group) TryGo(f func() error) bool {
-	slots, ok := g.acquire("TryGo", f, false)
-	return ok && g.spawn(f, slots) == nil
+	mustHaveFunc("TryGo", f)
+	slots := g.slots()
+	return tryAcquire(slots) && g.spawn(f, slots) == nil
+}
+
+func mustHaveFunc(call string, f func() error) {
+	if f == nil {
+		panic("errgroup: " + call + ": nil function")
+	}
 }
 
 // SetLimit lets at most n functions of the group run at the same time. With n = 0 no
@@ -133,16 +146,15 @@ func (g *Group) TryGo(f func() error) bool {
 // limit. SetLimit panics if n is not negative and a function is running that was
 // started under a limit.
 func (g *Group) SetLimit(n int) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
 	if n < 0 {
-		g.slots = nil
+		g.limit.Store(nil)
 		return
 	}
-	if active := len(g.slots); active > 0 {
+	if active := len(g.slots()); active > 0 {
 		panic(fmt.Errorf("errgroup: SetLimit(%d) while %d goroutines in the group are still active", n, active))
 	}
-	g.slots = make(chan struct{}, n)
+	slots := make(chan struct{}, n)
+	g.limit.Store(&slots)
 }
 
 // Wait waits until all functions of the group have ended, and everything else that
@@ -150,150 +162,62 @@ func (g *Group) SetLimit(n int) {
 // function. If no function failed, it returns an error if a function was not run
 // (see Go) or the scope failed, and nil otherwise. If a function panicked, Wait
 // panics with a [*traigo.PanicError]. If the scope failed but Wait returns another
-// error, the error of the scope is logged at level ERROR to [slog.Default].
+// error, the error of the scope is logged at level ERROR to [slog.Default], unless it
+// holds only later errors of functions.
 //
 // Wait may be called by several goroutines and more than once, and the group may be
 // used again afterwards; an error that Wait has returned is returned again each
 // time. A function of the group must not call Wait: it would wait for itself.
 func (g *Group) Wait() error {
-	g.mu.Lock()
-	s := g.scope
-	g.mu.Unlock()
-	var err error
-	if g.stopOuter != nil {
-		defer g.stopOuter() // also if s.Wait panics
+	panicked, first := join(g.origin)
+	last := g.later.Load() // not before origin has closed: a function there may have called Go
+	value, later := join(last)
+	if panicked == nil {
+		panicked = value
 	}
-	if s != nil {
-		err = s.Wait() // of the functions' errors it has only the panics: see noBubble
+	if first == nil && later == nil && panicked == nil && g.failed.Load() == nil {
+		return nil
 	}
-	g.mu.Lock()
-	g.waited = true
-	for _, err := range []error{g.refused, err} {
-		if g.err == nil {
-			g.err = err
+	unsaid, err := g.failures().conclude(first, later, last, panicked != nil)
+	for _, outcome := range unsaid {
+		slog.Error("traigo: errgroup: an error in the scope of a group, behind the one that Wait returns", "err", outcome)
+	}
+	if panicked != nil {
+		panic(panicked)
+	}
+	return err
+}
+
+// join waits for s, which may be nil. It returns the outcome, or the value with which
+// s.Wait panics.
+func join(s *traigo.Scope) (panicked any, outcome error) {
+	if s == nil {
+		return nil, nil
+	}
+	returned := false
+	defer func() {
+		if !returned {
+			panicked = recover()
 		}
-	}
-	first, reported := g.err, g.reported == s
-	g.reported = s
-	g.mu.Unlock()
-	if g.cancel != nil {
-		g.cancel(first)
-	}
-	if err != nil && !reported && !addsNothing(err, first) {
-		slog.Error("traigo: errgroup: an error in the scope of a group, behind the one that Wait returns", "err", err)
-	}
-	return first
+	}()
+	outcome = s.Wait()
+	returned = true
+	return nil, outcome
 }
 
-// addsNothing reports whether the outcome of a scope says nothing beside the first
-// error, which Wait returns: it is that error, or says only that the scope above has
-// ended.
-func addsNothing(outcome, first error) bool {
-	e, _ := errors.AsType[*traigo.Error](outcome)
-	if e == nil || len(e.Others) > 0 {
-		return false
-	}
-	c, _ := e.Err.(*traigo.Cancellation) //nolint:errorlint // the ending itself
-	return c != nil && c.Kind == traigo.ParentCanceled || errors.Is(first, outcome)
-}
-
-// Scope returns the scope in which the functions of the group run. It is opened when
-// it is first needed, and closed by Wait; the first Go after Wait opens another one.
-// A task that is spawned by the methods of the scope follows the rules of package
-// traigo, and Wait waits for it. If the scope fails or is canceled, the context of
-// [WithContext] is canceled as well. The reverse does not hold: canceling the context
-// does not cancel the scope.
+// Scope returns the scope in which the next function of the group will run. It is opened
+// when it is first needed, and closed by Wait. The first Go after Wait opens another one,
+// and so does the first Go after a failing function, or the end of the context given to
+// [WithContext], has canceled the scope. A task that is spawned by the methods of the scope
+// follows the rules of package traigo, and Wait waits for it. If it fails, or the scope is
+// canceled otherwise, so is the context of the group, and Go runs no more functions.
 func (g *Group) Scope() *traigo.Scope {
-	g.watchScope()
-	return g.open()
-}
-
-var scopeName = traigo.Name("errgroup")
-
-func (g *Group) open() *traigo.Scope {
-	g.mu.Lock()
-	s := g.scope
-	g.mu.Unlock()
-	if s != nil {
-		return s
+	s := g.later.Load()
+	if s == nil {
+		s = g.origin
 	}
-	under := context.Background()
-	if g.outer != nil {
-		// The scope must not end with outer: as in x/sync, a group whose context is
-		// canceled still runs functions, and they learn of it from that context.
-		under = context.WithoutCancel(g.outer)
-	}
-	// New calls observers, so mu is not held. If two goroutines open a scope at the
-	// same time, the first one to store it wins, and the other scope is closed.
-	opened := traigo.New(under, scopeName)
-	g.mu.Lock()
-	if g.scope == nil {
-		g.scope = opened
-	}
-	s = g.scope
-	g.mu.Unlock()
-	if s != opened {
-		_ = opened.Close()
+	if s == nil {
+		s = g.openAfter(nil)
 	}
 	return s
-}
-
-// A groupContext is the parent of the context that WithContext returns. It ends with
-// outer, at the same moment, and has the values of the first scope. The context of
-// that scope cannot be the parent: it also ends when the scope completes, with a
-// cause of its own, whereas x/sync promises context.Canceled.
-type groupContext Group
-
-func (c *groupContext) Deadline() (time.Time, bool) { return c.outer.Deadline() }
-func (c *groupContext) Done() <-chan struct{}       { return c.outer.Done() }
-func (c *groupContext) Err() error                  { return c.outer.Err() }
-
-// Value returns the scope to a caller that looks for the current scope. That caller
-// may cancel the scope, so from then on the end of the scope ends the context.
-func (c *groupContext) Value(key any) any {
-	v := c.origin.Context().Value(key)
-	if v == nil {
-		return c.outer.Value(key)
-	}
-	if v == c.origin {
-		(*Group)(c).watchScope()
-	}
-	return v
-}
-
-// AfterFunc is called by package context when a context is derived from c. If outer
-// belongs to a scope or task, the derived context then is canceled before the call that
-// cancels outer returns, and not by a goroutine some time later.
-func (c *groupContext) AfterFunc(f func()) (stop func() bool) { return afterFunc(c.outer, f) }
-
-// afterFunc is context.AfterFunc without a goroutine for f, if ctx has an AfterFunc
-// method, as the contexts of scopes and tasks have.
-func afterFunc(ctx context.Context, f func()) (stop func() bool) {
-	if ctx, ok := ctx.(interface{ AfterFunc(f func()) func() bool }); ok {
-		return ctx.AfterFunc(f)
-	}
-	return context.AfterFunc(ctx, f)
-}
-
-// watchScope makes the end of the first scope cancel the group's context, unless Wait
-// has ended the scope; Wait cancels the context itself. It is called only when code
-// outside of the group can cancel the scope, since it costs as much as the rest of a
-// small group.
-func (g *Group) watchScope() {
-	if g.origin == nil {
-		return
-	}
-	g.watching.Do(func() {
-		afterFunc(g.origin.Context(), func() {
-			if !endedByWait(g.origin) {
-				g.cancel(context.Cause(g.origin.Context()))
-			}
-		})
-	})
-}
-
-// endedByWait reports whether s has come to its normal end, as it does in Wait.
-func endedByWait(s *traigo.Scope) bool {
-	c, ok := errors.AsType[*traigo.Cancellation](context.Cause(s.Context()))
-	return ok && c.Kind == traigo.Completed && c.Scope == s.Path() // of s itself, not of a scope above
 }

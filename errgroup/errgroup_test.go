@@ -3,9 +3,7 @@ package errgroup_test
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"runtime"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -286,39 +284,5 @@ func TestGroupThatPanickedLeavesNothingInItsContext(t *testing.T) {
 		require.NoError(t, t.Context().Err())
 		runtime.GC()
 		runtime.Gosched()
-	}
-}
-
-// Wait returns the first error unchanged, so it has to log an error of the scope.
-func TestWaitLogsWhatItDoesNotReturn(t *testing.T) {
-	errOther := errors.New("other")
-	for name, spawn := range map[string]func(g *errgroup.Group, end <-chan struct{}){
-		"a task of the scope": func(g *errgroup.Group, _ <-chan struct{}) {
-			g.Scope().Spawn(func(context.Context) error { time.Sleep(time.Minute); return errOther })
-		},
-		"a function that does not end": func(g *errgroup.Group, end <-chan struct{}) {
-			g.Go(func() error { <-end; return nil })
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				var text strings.Builder
-				before := slog.Default()
-				defer slog.SetDefault(before)
-				slog.SetDefault(slog.New(slog.NewTextHandler(&text, &slog.HandlerOptions{Level: slog.LevelError})))
-				end := make(chan struct{})
-				_ = traigo.Run(t.Context(), func(ctx context.Context, _ *traigo.Scope) error {
-					g, _ := errgroup.WithContext(ctx)
-					spawn(g, end)
-					g.Go(func() error { time.Sleep(time.Second); return errBoom })
-					assert.Same(t, errBoom, g.Wait())
-					assert.Same(t, errBoom, g.Wait())
-					return nil
-				}, traigo.CancelTimeout(time.Second))
-				assert.Equal(t, 1, strings.Count(text.String(), "behind the one that Wait returns"), text.String())
-				close(end)
-				synctest.Wait()
-			})
-		})
 	}
 }

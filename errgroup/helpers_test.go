@@ -2,6 +2,9 @@ package errgroup_test
 
 import (
 	"errors"
+	"log/slog"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -15,6 +18,7 @@ var (
 	errBoom  = errors.New("boom")
 	errLater = errors.New("later")
 	errOuter = errors.New("outer")
+	errOther = errors.New("other")
 )
 
 // after returns a function that sleeps for d and returns err.
@@ -28,6 +32,34 @@ func after(d time.Duration, err error) func() error {
 type observerFunc func(traigo.Event)
 
 func (f observerFunc) Observe(e traigo.Event) { f(e) }
+
+// logged makes the default logger of slog write to a buffer, from the level on, until the
+// test ends.
+func logged(t *testing.T, level slog.Level) *buffer {
+	t.Helper()
+	var b buffer
+	before := slog.Default()
+	t.Cleanup(func() { slog.SetDefault(before) })
+	slog.SetDefault(slog.New(slog.NewTextHandler(&b, &slog.HandlerOptions{Level: level})))
+	return &b
+}
+
+type buffer struct {
+	mu sync.Mutex
+	b  strings.Builder
+}
+
+func (b *buffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.Write(p)
+}
+
+func (b *buffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.String()
+}
 
 // raised returns the *traigo.PanicError with which Wait panics. It fails the test if
 // Wait returns.

@@ -3,67 +3,30 @@ package errgroup
 import (
 	"context"
 	"fmt"
-	"maps"
 	"reflect"
-	"slices"
-
-	"github.com/sourcegraph/conc/panics"
+	"sync/atomic"
 
 	"github.com/traigo/traigo"
 )
 
-// The steps of a function in a group: it acquires a slot, is spawned as a task, runs, and
-// its error becomes that of the group.
+// The steps of a function in a group: it gets a slot, is spawned as a task, and runs.
 
-// acquire takes a slot for f if there is a limit. If none is free it blocks, unless
-// block is false; it returns false if the context is canceled meanwhile.
-func (g *Group) acquire(call string, f func() error, block bool) (slots chan struct{}, ok bool) {
-	if f == nil {
-		panic("errgroup: " + call + ": nil function")
+func (g *Group) slots() chan struct{} {
+	if p := g.limit.Load(); p != nil {
+		return *p
 	}
-	g.mu.Lock()
-	slots = g.slots
-	g.mu.Unlock()
+	return nil
+}
+
+func tryAcquire(slots chan struct{}) bool {
 	if slots == nil {
-		return nil, true
+		return true
 	}
 	select {
 	case slots <- struct{}{}:
-		return slots, true
+		return true
 	default:
-	}
-	if !block {
-		return slots, false
-	}
-	for {
-		ctx, before := g.currentContext()
-		select {
-		case slots <- struct{}{}:
-			return slots, true
-		case <-ctx.Done():
-		}
-		// If Wait has canceled the context, f is not refused: the loop waits again, with
-		// the outer context.
-		if _, waited := g.currentContext(); waited == before {
-			g.refuse(fmt.Errorf("%w: %w (%w)", traigo.ErrRefused, context.Cause(ctx), ctx.Err()))
-			return slots, false
-		}
-	}
-}
-
-// currentContext returns the context whose end refuses blocked calls of Go and cancels
-// tasks, and whether Wait has returned. Wait has then canceled the context of the group,
-// so it is the outer one.
-func (g *Group) currentContext() (ctx context.Context, waited bool) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	switch {
-	case g.ctx == nil:
-		return context.Background(), g.waited
-	case g.waited:
-		return g.outer, true
-	default:
-		return g.ctx, false
+		return false
 	}
 }
 
@@ -73,41 +36,116 @@ func release(slots chan struct{}) {
 	}
 }
 
-// refuse records that a function was not run: Wait must not return nil then.
-func (g *Group) refuse(why error) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.refused == nil {
-		g.refused = fmt.Errorf("errgroup: a function was not run: %w", why)
+// acquire takes a slot, if there is a limit. If none is free it blocks, and returns an
+// error if the group is canceled before it has one.
+//
+// The slot may come from a function that has failed, and the scope may not have decided yet
+// what follows. acquire waits for that. Otherwise a function would run, or not, depending on
+// whether the failure or the caller of Go came to the scope first.
+func (g *Group) acquire(slots chan struct{}) error {
+	if tryAcquire(slots) {
+		return nil
+	}
+	for {
+		acquired := false
+		select {
+		case slots <- struct{}{}:
+			acquired = true
+			if f := g.failed.Load(); f != nil {
+				f.await()
+			}
+		case <-g.lifetime().Done():
+		}
+		err := g.refusal()
+		if acquired && err != nil {
+			release(slots)
+		}
+		if acquired || err != nil {
+			return err
+		}
+		// A Wait has ended the context of the group: that refuses nothing.
 	}
 }
 
-// A failure of a function does not cancel the scope: functions that are added later
-// still run.
-var noBubble = traigo.Bubble(false)
+// lifetime returns the context whose end refuses blocked calls of Go and cancels the tasks
+// of a later scope. Once Wait has ended the context of the group, that is the outer one.
+func (g *Group) lifetime() context.Context {
+	if g.origin == nil {
+		return context.Background()
+	}
+	if e := g.ended(); e != nil && e.isNormal {
+		return g.outer
+	}
+	return (*groupContext)(g)
+}
 
-// spawn runs f as a task, or returns why the scope has refused it. If a Wait has just
-// closed the scope, spawn goes on with another one.
+// refusal returns why a call of Go that is blocked is refused; nil if it is not.
+func (g *Group) refusal() error {
+	if ctx := g.lifetime(); isDone(ctx) {
+		return fmt.Errorf("%w: %w (%w)", traigo.ErrRefused, context.Cause(ctx), ctx.Err())
+	}
+	return nil
+}
+
+// isDone reports whether ctx is done. The channel of a context of package traigo may be
+// closed a moment after its Err is set, and other contexts may lose their Err when they are
+// used a second time.
+func isDone(ctx context.Context) bool { return ctx.Err() != nil || isClosed(ctx.Done()) }
+
+func isClosed(done <-chan struct{}) bool {
+	select {
+	case <-done:
+		return true
+	default:
+		return false
+	}
+}
+
+var (
+	scopeName = traigo.Name("errgroup")
+	noBubble  = traigo.Bubble(false)
+)
+
+// spawn runs f as a task, or releases its slot and returns why it does not.
 func (g *Group) spawn(f func() error, slots chan struct{}) error {
-	run := func(ctx context.Context) error { return g.run(ctx, f, slots) }
-	var why error
-	for {
-		s := g.open()
-		t, ok := s.TrySpawn(run, noBubble, g.nameOf(f))
+	run := func(ctx context.Context) (err error) {
+		// If f panics or calls runtime.Goexit, what that means is left to the scope; Err of
+		// the task will tell.
+		returned := false
+		defer func() {
+			if err != nil || !returned {
+				g.failures().add(traigo.CurrentTask(ctx), err)
+			}
+			release(slots)
+		}()
+		err = f()
+		returned = true
+		return err
+	}
+	name := nameOf(f)
+	for s := g.Scope(); ; s = g.openAfter(s) {
+		t, ok := g.spawnIn(s, run, name)
 		if ok {
 			return nil
 		}
-		if why = t.Err(); !endedByWait(s) {
-			break
+		if !g.goesOnAfter(s) {
+			release(slots)
+			return t.Err()
 		}
-		g.mu.Lock()
-		if g.scope == s {
-			g.scope = nil
-		}
-		g.mu.Unlock()
 	}
-	release(slots)
-	return why
+}
+
+func (g *Group) spawnIn(s *traigo.Scope, run func(context.Context) error, name traigo.TaskOption) (*traigo.Task, bool) {
+	if s == g.origin {
+		return s.TrySpawn(run, name)
+	}
+	t, ok := s.TrySpawn(run, name, noBubble)
+	// A later scope is open although the group is canceled. Its tasks are canceled one by
+	// one, so that it warns of those that do not end, or gives them up.
+	if ctx := g.lifetime(); ok && isDone(ctx) {
+		t.Cancel(context.Cause(ctx))
+	}
+	return t, ok
 }
 
 // A funcName is the option that names a task after the function with code at pc.
@@ -116,111 +154,19 @@ type funcName struct {
 	name traigo.TaskOption
 }
 
-// nameOf returns the option that names a task after f. The last one is kept, since
-// most groups call Go in a loop, with closures of the same code.
-func (g *Group) nameOf(f func() error) traigo.TaskOption {
+// names keeps the options that were made last, so that a function that is given to Go again
+// and again, in one group or in many, costs no allocation. An entry is never changed, only
+// replaced by that of another function; it does not keep what a closure holds.
+var names [64]atomic.Pointer[funcName]
+
+// nameOf returns the option that names a task after f.
+func nameOf(f func() error) traigo.TaskOption {
 	pc := reflect.ValueOf(f).Pointer()
-	n := g.lastName.Load()
+	entry := &names[uint64(pc)*0x9E3779B97F4A7C15>>58] // Fibonacci hashing: the upper bits depend on all bits of pc
+	n := entry.Load()
 	if n == nil || n.pc != pc {
 		n = &funcName{pc, traigo.NameOf(f)}
-		g.lastName.Store(n)
+		entry.Store(n)
 	}
 	return n.name
-}
-
-// run is the function of the task that runs f.
-func (g *Group) run(ctx context.Context, f func() error, slots chan struct{}) error {
-	t, returned := traigo.CurrentTask(ctx), false
-	g.track(t)
-	defer func() {
-		g.untrack(t)
-		if returned {
-			release(slots)
-		} else {
-			g.aborted(ctx, t, recover(), slots)
-		}
-	}()
-	err := f()
-	returned = true
-	if err != nil {
-		g.fail(err)
-	}
-	return err
-}
-
-// aborted is called by the deferred function of run when f has panicked or, if value
-// is nil, has called runtime.Goexit. The error of a panic is made here, and not left
-// to the scope: it has to be the cause of the context before the task has ended, and
-// the stack is still that of the panic.
-func (g *Group) aborted(ctx context.Context, t *traigo.Task, value any, slots chan struct{}) {
-	if value == nil {
-		g.fail(traigo.ErrGoexit)
-		release(slots)
-		return
-	}
-	p, ok := value.(*traigo.PanicError) // of a scope that f has waited for: it stays as it is
-	if !ok {
-		recovered := panics.NewRecovered(2, value)
-		p = &traigo.PanicError{Task: t.Path(), Recovered: &recovered}
-	}
-	g.fail(p)
-	if ctx.Err() != nil {
-		release(slots) // after a cancellation no Go is blocked, or the scope refuses its function
-	} else {
-		// A Go that is blocked must be refused. It would run its function if it got the
-		// slot before the scope has recorded the panic, which is when ctx ends.
-		afterFunc(ctx, func() { release(slots) })
-	}
-	panic(p)
-}
-
-// fail records the error of a function. The first one cancels the context and the
-// tasks that run.
-func (g *Group) fail(err error) {
-	g.mu.Lock()
-	first := g.err == nil
-	if first {
-		g.err = err
-	}
-	g.mu.Unlock()
-	if first && g.cancel != nil {
-		g.cancel(err)
-		g.cancelRunning()
-	}
-}
-
-// track adds t to the tasks that are canceled when the context is. The functions look
-// at that context; their tasks are canceled as well so that the scope knows, and
-// warns of or gives up a task that ignores the cancellation.
-func (g *Group) track(t *traigo.Task) {
-	if g.ctx == nil {
-		return
-	}
-	g.mu.Lock()
-	g.running[t] = struct{}{}
-	g.mu.Unlock()
-	// A call of cancelRunning before this line has not found t. If outer has ended, that
-	// call may have come before g.ctx is canceled: so outer is asked as well.
-	ctx, _ := g.currentContext()
-	if g.outer.Err() != nil {
-		ctx = g.outer
-	}
-	if ctx.Err() != nil {
-		t.Cancel(context.Cause(ctx))
-	}
-}
-
-func (g *Group) untrack(t *traigo.Task) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	delete(g.running, t)
-}
-
-func (g *Group) cancelRunning() {
-	g.mu.Lock()
-	tasks := slices.Collect(maps.Keys(g.running))
-	g.mu.Unlock()
-	for _, t := range tasks {
-		t.Cancel(context.Cause(g.ctx))
-	}
 }
