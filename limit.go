@@ -149,9 +149,6 @@ func (w *blocked) wait() {
 // the caller of Start and that of AdmitBefore. Each is nil if there is no such context.
 func (t *Task) stops() (caller, admit <-chan struct{}) {
 	x := t.ext.Load()
-	if x == nil {
-		return nil, nil
-	}
 	if x.start != nil {
 		caller = x.start.caller.Done()
 	}

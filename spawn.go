@@ -58,7 +58,10 @@ func (t *Task) configure(call string, opts []TaskOption) {
 // accept adds t to the scope and has it started, or refuses it, and reports which. If no
 // slot is free it waits for one if block is set, and refuses t otherwise.
 func (s *Scope) accept(t *Task, block bool) bool {
-	caller, admit := t.stops() // not under mu: their Done is foreign code
+	var caller, admit <-chan struct{}
+	if t.ext.Load() != nil {
+		caller, admit = t.stops() // not under mu: their Done is foreign code
+	}
 	s.lock()
 	if s.needsSlotLocked(t) && s.state < Canceling && !s.takeSlotLocked(t) && block {
 		if s.waitForSlot(t, caller, admit) {

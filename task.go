@@ -266,8 +266,14 @@ func (t *Task) wait(ctx context.Context) (ended bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	defer stopWaiting()
+	if stopWaiting != nil {
+		defer stopWaiting()
+	}
 	done, gaveUp := t.expect(+1)
+	if gaveUp == nil && ctx.Done() == nil {
+		<-done // a select takes longer
+		return true, t.receive()
+	}
 	for {
 		select {
 		case <-done:

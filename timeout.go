@@ -277,8 +277,8 @@ func expireContext(ctx context.Context) {
 type block struct {
 	context.Context // expires at deadline
 	cancel          context.CancelFunc
-	outer           context.Context
-	late            *TimeoutError
+	outer           undated
+	late            TimeoutError
 	deadline        time.Time
 }
 
@@ -286,18 +286,18 @@ func newBlock(call string, ctx context.Context, d time.Duration, fn func(context
 	mustHaveFunc(call, fn != nil, "the function whose time is to be limited")
 	mustHaveContext(call, ctx)
 	mustNotBeNegative(call, d)
-	b := &block{outer: ctx, late: &TimeoutError{Scope: pathOf(ctx), After: d}, deadline: time.Now().Add(d)}
+	b := &block{outer: undated{steady{ctx}}, late: TimeoutError{Scope: pathOf(ctx), After: d}, deadline: time.Now().Add(d)}
 	at := b.deadline
 	if outer, ok := ctx.Deadline(); ok && outer.Equal(at) {
 		at = at.Add(1) // if both expire at the same instant, the outer one must be first
 	}
-	b.Context, b.cancel = context.WithDeadlineCause(undated{steady{ctx}}, at, b.late)
+	b.Context, b.cancel = context.WithDeadlineCause(&b.outer, at, &b.late)
 	return b
 }
 
 // Deadline returns the earlier of b.deadline and the outer deadline, which SetTimeout may
 // move.
-func (b *block) Deadline() (time.Time, bool) { return earlier(b.deadline, b.outer) }
+func (b *block) Deadline() (time.Time, bool) { return earlier(b.deadline, b.outer.Context) }
 
 // call calls fn, and returns the ending of the block by its own deadline; nil if that has
 // not passed when fn returns, or something further out has come first, or at the same
@@ -305,20 +305,20 @@ func (b *block) Deadline() (time.Time, bool) { return earlier(b.deadline, b.oute
 func (b *block) call(fn func(context.Context) error) (expired *ending, err error) {
 	defer b.cancel()
 	err = fn(b)
-	if !isPassed(b.deadline) || b.Err() != nil && context.Cause(b.Context) != error(b.late) {
+	if !isPassed(b.deadline) || b.Err() != nil && context.Cause(b.Context) != error(&b.late) {
 		return nil, err
 	}
-	expireContext(b.outer)
-	if d, ok := b.outer.Deadline(); ok && !d.After(b.deadline) && b.outer.Err() != nil {
+	expireContext(b.outer.Context)
+	if d, ok := b.outer.Context.Deadline(); ok && !d.After(b.deadline) && b.outer.Err() != nil {
 		return nil, err
 	}
-	return &ending{reason: reason{kind: TimedOut, err: b.late}}, err
+	return &ending{reason: reason{kind: TimedOut, err: &b.late}}, err
 }
 
 func (b *block) callOrFail(fn func(context.Context) error) error {
 	e, err := b.call(fn)
 	if e != nil && err != nil {
-		return joined(e, err, Current(b.outer))
+		return joined(e, err, Current(b.outer.Context))
 	}
 	return err
 }

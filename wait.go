@@ -79,13 +79,14 @@ func (s *Scope) await(stop <-chan struct{}) bool {
 // other may go through several scopes, and their locks are not held together.
 var waitsMu sync.Mutex
 
-// waitFor records that the code that holds ctx waits for t, until done is called. Where the
+// waitFor records that the code that holds ctx waits for t, until done is called. done is
+// nil if ctx does not tell which task that code is in. Where the
 // task that waits is known by ctx, and t cannot end before that does, it returns an error
 // that names the tasks of the circle.
 func (t *Task) waitFor(ctx context.Context) (done func(), err error) {
 	waiters := waitersOf(ctx)
 	if len(waiters) == 0 {
-		return func() {}, nil
+		return nil, nil
 	}
 	for _, w := range waiters {
 		w.scope.mu.Lock()
