@@ -45,6 +45,9 @@ func (s *Scope) endTask(t *Task, err error, panicked *PanicError) {
 	if panicked != nil {
 		err = panicked
 	}
+	if s.needsNothing(t) && t.gaveCtxErr(err) {
+		return
+	}
 	if err != nil {
 		s.expire(t) // a deadline that has passed comes before the failure
 	}
@@ -62,6 +65,17 @@ func (s *Scope) endTask(t *Task, err error, panicked *PanicError) {
 	if !t.has(givenUp) { // or the callback has been called with that
 		s.callBack(t, err)
 	}
+}
+
+// gaveCtxErr reports whether t was canceled with its scope, and err is what Err of its
+// context returns. Most canceled tasks end like that, and then there is nothing to decide.
+func (t *Task) gaveCtxErr(err error) bool {
+	e := t.scope.over.Load()
+	if e == nil || t.ext.Load() != nil || !same(err, e.ctxErr()) {
+		return false
+	}
+	t.set(endedByCtx)
+	return true
 }
 
 func (s *Scope) callBack(t *Task, err error) {
@@ -189,7 +203,7 @@ func (t *Task) keepResultLocked(err error) {
 		t.ownExt().err = err
 	case e.task == t && e.kind == TaskFailed:
 	case same(err, e.ctxErr()):
-		t.set(gaveCtxErr)
+		t.set(endedByCtx)
 	default:
 		t.ownExt().err = err
 	}

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/traigo/traigo/internal/hold"
@@ -94,8 +95,21 @@ func pcOf(fn any) uintptr { return reflect.ValueOf(fn).Pointer() }
 // itemName is the name of the call of the function at pc for an item of a join.
 func itemName(pc uintptr, i int) string { return funcName(pc) + "[" + strconv.Itoa(i) + "]" }
 
+// funcNames holds some of the names that funcName has returned: the runtime takes as long
+// to find one as to spawn a task.
+var funcNames [64]atomic.Pointer[funcNameAt]
+
+type funcNameAt struct {
+	pc   uintptr
+	name string
+}
+
 // funcName returns the name, without the package, of the function at pc.
 func funcName(pc uintptr) string {
+	known := &funcNames[pc/16%uintptr(len(funcNames))]
+	if at := known.Load(); at != nil && at.pc == pc {
+		return at.name
+	}
 	f := runtime.FuncForPC(pc)
 	if f == nil {
 		return "func"
@@ -105,7 +119,9 @@ func funcName(pc uintptr) string {
 	if _, after, ok := strings.Cut(name, "."); ok {
 		name = after
 	}
-	return strings.TrimSuffix(name, "-fm")
+	name = strings.TrimSuffix(name, "-fm")
+	known.Store(&funcNameAt{pc, name})
+	return name
 }
 
 type timeoutOption time.Duration

@@ -62,7 +62,7 @@ const (
 	received                           // somebody has its error
 	unlabeled                          // its context could not be asked for pprof labels
 	hasWon                             // of Race: it ends the scope like a master
-	gaveCtxErr                         // its function has returned what Err of its context does
+	endedByCtx                         // its function has returned what Err of its context does
 	hasSlot                            // of the limit of its scope; cleared when it gives the slot back
 )
 
@@ -377,7 +377,7 @@ func (t *Task) result() error {
 	switch {
 	case e == nil:
 		return nil
-	case t.has(gaveCtxErr):
+	case t.has(endedByCtx):
 		return e.ctxErr()
 	case e.task == t && e.kind == TaskFailed:
 		return e.err
