@@ -45,7 +45,7 @@ func (s *Scope) endTask(t *Task, err error, panicked *PanicError) {
 	if panicked != nil {
 		err = panicked
 	}
-	if s.needsNothing(t) && t.gaveCtxErr(err) {
+	if !s.watched && s.needsNothing(t) && t.gaveCtxErr(err) {
 		return
 	}
 	if err != nil {

@@ -75,16 +75,16 @@ func (s *Scope) emit(kind EventKind, t *Task, err error) {
 	if s.logsSteps {
 		s.log(slog.LevelDebug, kind.String(), t, err)
 	}
-	e := Event{Kind: kind, Time: time.Now(), Scope: s, Task: t, Err: err}
+	e := Event{Kind: kind, Time: now().date(), Scope: s, Task: t, Err: err}
 	for _, o := range s.settings.observers {
-		s.observe(o, e)
+		s.observe(o, &e)
 	}
 }
 
-func (s *Scope) observe(o Observer, e Event) {
+func (s *Scope) observe(o Observer, e *Event) {
 	returned := false
 	defer s.returnedOrPanicked("an observer", &returned)
-	o.Observe(e)
+	o.Observe(*e)
 	returned = true
 }
 

@@ -101,8 +101,15 @@ func (s *Scope) snapshot(path string, stacks stackdump.Stacks) Snapshot {
 	for _, l := range unawaited {
 		shot.Unawaited = append(shot.Unawaited, l.task.Name())
 	}
+	if n := len(tasks) + len(calls); n > 0 {
+		shot.Tasks = make([]TaskSnapshot, 0, n)
+	}
+	var name, taskPath string // the same for tasks that were spawned in a loop
 	for i, t := range tasks {
-		shot.Tasks = append(shot.Tasks, t.snapshot(path, states[i], stacks.Of(t)))
+		if n := t.Name(); n != name || i == 0 {
+			name, taskPath = n, path+"/"+n
+		}
+		shot.Tasks = append(shot.Tasks, t.snapshot(name, taskPath, states[i], stacks.Of(t)))
 	}
 	for _, c := range calls {
 		shot.Tasks = append(shot.Tasks, c.snapshot(path, stacks.Of(c)))
@@ -116,10 +123,9 @@ func (s *Scope) snapshot(path string, stacks stackdump.Stacks) Snapshot {
 	return shot
 }
 
-func (t *Task) snapshot(scope string, state TaskState, stack string) TaskSnapshot {
-	name := t.Name()
+func (t *Task) snapshot(name, path string, state TaskState, stack string) TaskSnapshot {
 	shot := TaskSnapshot{
-		ID: t.id, Scope: t.scope.id, Name: name, Path: scope + "/" + name, State: state.String(),
+		ID: t.id, Scope: t.scope.id, Name: name, Path: path, State: state.String(),
 		Spawned: t.spawned.date(), Age: t.spawned.age(), Stack: stack,
 		Bubble: t.owner == ownScope, Master: t.flags&master != 0, Awaited: t.flags&awaited != 0,
 		Ready: t.has(isReady),
@@ -139,7 +145,7 @@ func (t *Task) snapshot(scope string, state TaskState, stack string) TaskSnapsho
 func (c *call) snapshot(scope, stack string) TaskSnapshot {
 	shot := TaskSnapshot{Scope: c.scope.id, Name: c.scope.Name(), Path: scope}
 	if t := c.task; t != nil {
-		shot = t.snapshot(t.scope.Path(), Abandoned, stack)
+		shot = t.snapshot(t.Name(), t.Path(), Abandoned, stack)
 	}
 	shot.State, shot.Age, shot.Stack = Abandoned.String(), c.since.age(), stack
 	return shot

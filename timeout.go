@@ -3,6 +3,7 @@ package traigo
 import (
 	"context"
 	"slices"
+	"sync/atomic"
 	"time"
 )
 
@@ -344,13 +345,32 @@ func (at stamp) after(d time.Duration) stamp { return at + stamp(d) }
 // age returns the time since at.
 func (at stamp) age() time.Duration { return time.Duration(now() - at) }
 
-// date returns the date of the stamp. It is counted from the beginning of the program, so
-// that two snapshots tell the same; or, where that is not the date any more, because the
-// clock was set or because a synctest bubble has one of its own, from now on backwards.
+// date returns the date of the stamp. It is counted from a date that is known, which costs
+// less than time.Now, and from the beginning of the program if that is right, so that two
+// snapshots tell the same.
 func (at stamp) date() time.Time {
-	date := time.Now().Add(-at.age())
-	if same := epoch.Add(time.Duration(at)); same.Round(0).Sub(date.Round(0)).Abs() < time.Second {
-		return same
+	known := lastDate.Load()
+	if known == nil || at < known.from || at >= known.from.after(time.Second) {
+		known = at.learnDate()
 	}
-	return date
+	return known.date.Add(time.Duration(at - known.at))
+}
+
+// A knownDate is the date at the stamp at. It holds for stamps of the second that begins with
+// from: the clock of the system may be set, and each synctest bubble has one of its own.
+type knownDate struct {
+	date     time.Time
+	at, from stamp
+}
+
+var lastDate atomic.Pointer[knownDate]
+
+func (at stamp) learnDate() *knownDate {
+	date := time.Now().Add(-at.age())
+	known := &knownDate{date: date, at: at, from: at}
+	if same := epoch.Add(time.Duration(at)); at >= 0 && same.Round(0).Sub(date.Round(0)).Abs() < time.Second {
+		known.date, known.at = epoch, 0
+	}
+	lastDate.Store(known)
+	return known
 }

@@ -168,6 +168,8 @@ func (s *Scope) runTask(t *Task) (next *Task, more uint8) {
 	}
 	if err := t.call(); err != nil || !s.needsNothing(t) {
 		s.endTask(t, err, nil)
+	} else if s.watched {
+		s.emit(TaskEnded, t, nil)
 	}
 	next, more, due := s.retire(t)
 	t = nil
@@ -240,11 +242,11 @@ func (t *Task) label() {
 	pprof.SetGoroutineLabels(ctx)
 }
 
-// needsNothing reports whether endTask can be skipped for a task that returned nil: it
-// has no OnDone, is no master, and has no observers.
+// needsNothing reports whether nothing follows from the end of a task that returned nil: it
+// has no OnDone and is no master.
 func (s *Scope) needsNothing(t *Task) bool {
 	x := t.ext.Load()
-	return (x == nil || x.onDone == nil) && !t.isMaster() && !s.watched
+	return (x == nil || x.onDone == nil) && !t.isMaster()
 }
 
 // retire takes an ended task off the list and gives its worker the next one. The effect
