@@ -27,17 +27,17 @@ import (
 // example, inside the function.
 func All[T any](ctx context.Context, fns ...func(context.Context) (T, error)) ([]T, error) {
 	mustBeJoinable("All", ctx, fns)
-	s, parts, err := runParts(ctx, allName, ownScope, fns, func(*part[T]) {})
-	if err != nil {
+	f := &functions[T]{fns: fns, owner: ownScope}
+	if err := f.runAll(ctx, allName); err != nil {
 		return nil, err
 	}
-	all := make([]T, len(parts))
-	for i := range parts {
-		p := &parts[i]
+	all := make([]T, len(fns))
+	for i := range all {
+		p := &f.parts[i]
 		if err := p.task.Err(); err != nil {
 			// A function has ended the scope quietly, and the others have not done what they
 			// were there for.
-			return nil, &Error{Scope: s.Path(), Err: &TaskError{Task: p.task.Name(), Err: err}}
+			return nil, &Error{Scope: f.scope.Path(), Err: &TaskError{Task: p.task.Name(), Err: err}}
 		}
 		all[i] = p.value
 	}
@@ -58,15 +58,16 @@ type Result[T any] struct {
 // The idea is from JavaScript's Promise.allSettled.
 func Settle[T any](ctx context.Context, fns ...func(context.Context) (T, error)) []Result[T] {
 	mustBeJoinable("Settle", ctx, fns)
-	s, parts, err := runParts(ctx, settleName, ownCallback, fns, func(*part[T]) {})
-	if s != nil && isForeign(err) {
-		s.log(slog.LevelError, "error of something else that was spawned in the scope of Settle", nil, err)
+	f := &functions[T]{fns: fns, owner: ownCallback}
+	err := f.runAll(ctx, settleName)
+	if f.scope != nil && isForeign(err) {
+		f.scope.log(slog.LevelError, "error of something else that was spawned in the scope of Settle", nil, err)
 	}
 	results := make([]Result[T], len(fns))
 	for i := range results {
 		results[i].Err = err // a Wrapper has not let the body run
-		if s != nil {
-			results[i].Value, results[i].Err = parts[i].result()
+		if f.scope != nil {
+			results[i].Value, results[i].Err = f.parts[i].result()
 		}
 	}
 	return results
@@ -91,30 +92,44 @@ type part[T any] struct {
 	value T // written by the task; read after hasEnded is set
 }
 
-// runParts runs the functions as tasks of a new scope and returns when that is closed. own
-// is the owner of their errors. won is called by the task of a function that succeeds.
-func runParts[T any](ctx context.Context, name Option, own owner, fns []func(context.Context) (T, error), won func(*part[T])) (s *Scope, parts []part[T], err error) {
-	parts = make([]part[T], len(fns))
-	run := func(ctx context.Context) (err error) {
-		i := CurrentTask(ctx).name.nth - 1
-		p := &parts[i]
-		if p.value, err = fns[i](ctx); err == nil {
-			won(p)
-		}
-		return err
+// functions are those of a join, and what becomes of them.
+type functions[T any] struct {
+	fns    []func(context.Context) (T, error)
+	parts  []part[T]
+	owner  owner  // of their errors
+	scope  *Scope // nil if a Wrapper has not let the body run
+	isRace bool
+	winner atomic.Pointer[part[T]] // of a Race: the first that has succeeded
+}
+
+// runAll runs the functions as tasks of a new scope and returns when that is closed.
+func (f *functions[T]) runAll(ctx context.Context, name Option) error {
+	f.parts = make([]part[T], len(f.fns))
+	return Run(ctx, f.spawnAll, name)
+}
+
+func (f *functions[T]) spawnAll(_ context.Context, s *Scope) error {
+	f.scope = s
+	run := f.run
+	for i, fn := range f.fns {
+		p := &f.parts[i]
+		p.name.pc, p.name.nth = pcOf(fn), i+1
+		t := &p.task
+		t.scope, t.fn, t.name, t.flags, t.owner = s, run, &p.name, bubbles|awaited, f.owner
+		s.accept(t, true)
 	}
-	err = Run(ctx, func(_ context.Context, opened *Scope) error {
-		s = opened
-		for i, fn := range fns {
-			p := &parts[i]
-			p.name.pc, p.name.nth = pcOf(fn), i+1
-			t := &p.task
-			t.scope, t.fn, t.name, t.flags, t.owner = s, run, &p.name, bubbles|awaited, own
-			s.accept(t, true)
-		}
-		return nil
-	}, name)
-	return s, parts, err
+	return nil
+}
+
+// run is the function of the tasks.
+func (f *functions[T]) run(ctx context.Context) (err error) {
+	n, _ := nodeOf(ctx)
+	i := n.(*Task).name.nth - 1
+	p := &f.parts[i]
+	if p.value, err = f.fns[i](ctx); err == nil && f.isRace && f.winner.CompareAndSwap(nil, p) {
+		p.task.set(hasWon)
+	}
+	return err
 }
 
 // result is what the function of p has returned, once the scope is closed.
@@ -155,22 +170,18 @@ func Race[T any](ctx context.Context, fns ...func(context.Context) (T, error)) (
 		var none T
 		return none, errors.New("traigo: Race: no functions, so none can succeed")
 	}
-	var winner atomic.Pointer[part[T]]
-	s, parts, err := runParts(ctx, raceName, ownCallback, fns, func(p *part[T]) {
-		if winner.CompareAndSwap(nil, p) {
-			p.task.set(hasWon)
-		}
-	})
-	if p := winner.Load(); p != nil {
+	f := &functions[T]{fns: fns, owner: ownCallback, isRace: true}
+	err := f.runAll(ctx, raceName)
+	if p := f.winner.Load(); p != nil {
 		return p.value, err
 	}
 	var none T
-	if s == nil {
+	if f.scope == nil {
 		return none, err // a Wrapper has not let the body run
 	}
 	var failures, all []error
-	for i := range parts {
-		t := &parts[i].task
+	for i := range f.parts {
+		t := &f.parts[i].task
 		if !t.has(hasEnded) {
 			continue // given up: err contains the StuckError
 		}
@@ -182,7 +193,7 @@ func Race[T any](ctx context.Context, fns ...func(context.Context) (T, error)) (
 	if err == nil && len(failures) == 0 {
 		failures = all // a function ended the scope quietly, and the errors of all are consequences of that
 	}
-	return none, allOf(s.Path(), err, failures)
+	return none, allOf(f.scope.Path(), err, failures)
 }
 
 // allOf returns outcome, which is nil or an *Error, with failures added. One of the two
