@@ -153,12 +153,17 @@ func (c steady) AfterFunc(f func()) (stop func() bool) {
 // isStandard reports whether package context has made ctx by WithCancel, WithDeadline and
 // their like: its Err does not change.
 func isStandard(ctx context.Context) bool {
-	switch reflect.TypeOf(ctx).String() {
-	case "*context.cancelCtx", "*context.timerCtx":
-		return true
-	}
-	return false
+	t := reflect.TypeOf(ctx)
+	return t == cancelCtxType || t == timerCtxType
 }
+
+var cancelCtxType, timerCtxType = func() (c, t reflect.Type) {
+	cancelCtx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	timerCtx, cancel := context.WithTimeout(cancelCtx, time.Hour)
+	defer cancel()
+	return reflect.TypeOf(cancelCtx), reflect.TypeOf(timerCtx)
+}()
 
 // A foreign context has no method AfterFunc, so that package context does not call it again.
 type foreign struct{ context.Context }
