@@ -62,11 +62,11 @@
 //	limit.go     Limit, AdmitBefore, and the queue of Spawns that wait for a slot
 //	stuck.go     tasks that do not return after cancellation
 //	blocking.go  Blocking
-//	observe.go   observers and logging
-//	wrap.go      Wrap
+//	observe.go   observers, logging, and the wrappers around functions
 //	snapshot.go  Snapshot and Dump
-//	join.go      All, Race, Settle and Map
-//	stream.go    AsCompleted
+//	join.go      All, Race, Settle, Map and ForEach
+//	stream.go    AsCompleted and Ordered
+//	crew.go      the goroutines that run the items of an iterator
 //
 // The reasons for the design are in docs/design.md and docs/adr.
 package traigo

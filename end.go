@@ -342,9 +342,6 @@ func (s *Scope) closeLocked() {
 	if s.reaper != nil {
 		s.reaper.Stop()
 	}
-	if s.ext.warner != nil {
-		s.ext.warner.Stop()
-	}
 	s.hasFailed = s.hasFailedLocked()
 	s.isDone = true
 	s.done.closeLocked()

@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"runtime"
 	"sync/atomic"
-	"time"
 
 	"github.com/traigo/traigo/internal/stackdump"
 )
@@ -53,13 +52,12 @@ func (o admitBeforeOption) applyTask(t *Task) { t.ownExt().admitBefore = o.ctx }
 // slots are the slots of a scope, protected by its mu. A slot that is released passes to
 // the first Spawn that waits. A Spawn that arrives while others wait waits behind them.
 type slots struct {
-	limit       int          // 0: no limit
-	taken       int          // ≤ limit
-	first, last *blocked     // the Spawns that wait, in order of arrival
-	waiting     atomic.Int32 // how many they are
-	spare       *blocked     // of a Spawn that has waited, for the next one
-	warner      *time.Timer
-	isWarnerSet bool
+	limit   int          // 0: no limit
+	taken   int          // ≤ limit
+	first   *blocked     // the Spawns that wait, in order of arrival
+	end     **blocked    // where the next one is to be added
+	waiting atomic.Int32 // how many they are
+	spare   *blocked     // of a Spawn that has waited, for the next one
 }
 
 // A blocked is a Spawn that waits for a slot. It is counted in live and in awaited, so that
@@ -76,7 +74,6 @@ type blocked struct {
 	since         stamp
 	next          *blocked
 	over          chan struct{} // receives when the wait is over; its capacity is 1
-	hasSlot       bool
 	isAccepted    bool
 	isWarned      bool // that it takes long has been logged
 }
@@ -101,10 +98,17 @@ func (s *Scope) takeSlotLocked(t *Task) bool {
 // It reports whether t has also been accepted. mu is held at the call, and when it returns.
 func (s *Scope) waitForSlot(t *Task, caller, admit <-chan struct{}) (isAccepted bool) {
 	l := &s.ext.slots
-	w := l.appendLocked(t, caller, admit)
-	if !l.isWarnerSet {
-		s.setWarnerLocked(patience)
+	w := l.spare
+	if l.spare = nil; w == nil {
+		w = &blocked{over: make(chan struct{}, 1)}
 	}
+	*w = blocked{task: t, caller: caller, admit: admit, since: now(), over: w.over}
+	if l.first == nil {
+		l.end = &l.first
+	}
+	*l.end, l.end = w, &w.next
+	l.waiting.Add(1)
+	s.wakeReaperLocked(w.since, w.since.after(patience))
 	s.live++
 	s.awaited++
 	// The goroutines that count as starting may have to wait for a processor. The one that
@@ -145,6 +149,19 @@ func (w *blocked) wait() {
 	runtime.KeepAlive(w)
 }
 
+// removeLocked removes w, if it is there.
+func (l *slots) removeLocked(w *blocked) {
+	for at := &l.first; *at != nil; at = &(*at).next {
+		if *at == w {
+			if *at = w.next; w.next == nil {
+				l.end = at
+			}
+			l.waiting.Add(-1)
+			return
+		}
+	}
+}
+
 // stops returns the Done channels of the contexts that end the wait for a slot: that of
 // the caller of Start and that of AdmitBefore. Each is nil if there is no such context.
 func (t *Task) stops() (caller, admit <-chan struct{}) {
@@ -158,55 +175,17 @@ func (t *Task) stops() (caller, admit <-chan struct{}) {
 	return caller, admit
 }
 
-func (l *slots) appendLocked(t *Task, caller, admit <-chan struct{}) *blocked {
-	w := l.spare
-	if l.spare = nil; w == nil {
-		w = &blocked{over: make(chan struct{}, 1)}
-	}
-	*w = blocked{task: t, caller: caller, admit: admit, since: now(), over: w.over}
-	if l.last == nil {
-		l.first = w
-	} else {
-		l.last.next = w
-	}
-	l.last = w
-	l.waiting.Add(1)
-	return w
-}
-
-// removeLocked removes w, if it is there.
-func (l *slots) removeLocked(w *blocked) {
-	var before *blocked
-	for at := l.first; at != nil; before, at = at, at.next {
-		if at != w {
-			continue
-		}
-		if before == nil {
-			l.first = w.next
-		} else {
-			before.next = w.next
-		}
-		if l.last == w {
-			l.last = before
-		}
-		l.waiting.Add(-1)
-		return
-	}
-}
-
 // releaseSlotLocked releases the slot of t and passes it on. It does nothing if t has no
 // slot, or a call that t has abandoned is still running. The queue may not be empty
 // afterwards: see I5 and startLocked.
 func (s *Scope) releaseSlotLocked(t *Task) {
-	if !t.has(hasSlot) {
-		return
-	}
-	if x := t.ext.Load(); x != nil && x.abandoned > 0 {
+	if x := t.ext.Load(); !t.has(hasSlot) || x != nil && x.abandoned > 0 {
 		return
 	}
 	t.clear(hasSlot)
-	s.ext.taken--
-	for l := &s.ext.slots; l.first != nil && l.taken < l.limit && s.state < Canceling; {
+	l := &s.ext.slots
+	l.taken--
+	for l.first != nil && l.taken < l.limit && s.state < Canceling {
 		w := l.first
 		l.removeLocked(w)
 		if !isDone(w.caller) && !isDone(w.admit) {
@@ -233,40 +212,24 @@ func (s *Scope) refuseBlockedLocked() {
 	}
 }
 
-func (s *Scope) setWarnerLocked(d time.Duration) {
-	l := &s.ext.slots
-	if l.isWarnerSet = true; l.warner == nil {
-		l.warner = time.AfterFunc(d, s.warnOfFullScope)
-	} else {
-		l.warner.Reset(d)
-	}
-}
-
 // warnOfFullScope logs, once for each, the Spawns that have been blocked for patience. If
 // the goroutine of one is running a task, the record names it: often that is a task of the
 // full scope itself.
-func (s *Scope) warnOfFullScope() {
-	now := now()
+func (s *Scope) warnOfFullScope(now stamp) {
 	var long []*blocked
 	s.mu.Lock()
-	l := &s.ext.slots
-	l.isWarnerSet = false
-	for w := l.first; w != nil; w = w.next {
-		switch left := patience - time.Duration(now-w.since); {
-		case w.isWarned:
-		case left <= 0:
+	for w := s.ext.first; w != nil; w = w.next {
+		if due := w.since.after(patience); due > now {
+			s.wakeReaperLocked(now, due)
+			break
+		} else if !w.isWarned {
 			w.isWarned = true
 			long = append(long, w)
-		case !l.isWarnerSet:
-			s.setWarnerLocked(left)
 		}
 	}
-	limit := l.limit
-	s.pinLocked() // until they have been logged
+	limit := s.ext.limit
 	s.mu.Unlock()
-	defer s.unpin()
-
-	if len(long) == 0 {
+	if long == nil {
 		return
 	}
 	stacks := stackdump.Find(stackdump.All(), blockedFrame)

@@ -163,24 +163,17 @@ type Future[T any] struct {
 func Async[T any](s *Scope, fn func(ctx context.Context) (T, error), opts ...TaskOption) *Future[T] {
 	s.check("Async")
 	mustHaveFunc("Async", fn != nil, "the function whose result is wanted")
-	f := newFuture(s, pcOf(fn), forAwait, fn)
-	f.task.configure("Async", opts)
-	s.accept(&f.task, true)
-	return f
-}
-
-// newFuture returns a future whose task is not yet accepted. pc is the entry address of
-// the user's function, set are flags beyond the default.
-func newFuture[T any](s *Scope, pc uintptr, set flags, fn func(context.Context) (T, error)) *Future[T] {
 	f := &Future[T]{}
 	t := &f.task
-	t.scope, t.flags = s, bubbles|awaited|set
-	f.ext.pc = pc
+	t.scope, t.flags = s, bubbles|awaited|forAwait
+	f.ext.pc = pcOf(fn)
 	t.ext.Store(&f.ext)
 	t.fn = func(ctx context.Context) (err error) {
 		f.value, err = fn(ctx)
 		return err
 	}
+	t.configure("Async", opts)
+	s.accept(t, true)
 	return f
 }
 

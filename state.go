@@ -79,6 +79,32 @@ func (s *TaskState) UnmarshalText(text []byte) error {
 	return named(taskStateNames[:], s, text, "TaskState")
 }
 
+// State returns the current state of the task.
+func (t *Task) State() TaskState {
+	t.check("State")
+	t.scope.mu.Lock()
+	defer t.scope.mu.Unlock()
+	return t.stateLocked()
+}
+
+func (t *Task) stateLocked() TaskState {
+	x := t.ext.Load()
+	switch {
+	case t.has(hasEnded) && x != nil && x.abandoned > 0:
+		return Abandoned
+	case t.has(hasEnded):
+		return Ended
+	case t.has(givenUp):
+		return GivenUp
+	case !t.started:
+		return Queued
+	case t.has(isCtxDone):
+		return TaskCanceling
+	default:
+		return Running
+	}
+}
+
 func (in input) String() string { return nameOf(inputNames[:], in, "input") }
 
 func nameOf[N ~uint8](names []string, n N, kind string) string {

@@ -157,14 +157,16 @@ func (s *Scope) wakeReaperLocked(now, at stamp) {
 	}
 }
 
-// reap is called by the timer. It gives up the tasks whose CancelTimeout has passed, logs
-// the others that have been canceled for patience, and sets the timer again.
+// reap is called by the timer. It warns of forks and Spawns that wait for long, gives up the
+// tasks whose CancelTimeout has passed, logs the others that have been canceled for
+// patience, and sets the timer again.
 func (s *Scope) reap() {
 	now := now()
 	s.mu.Lock()
 	s.reapAt = 0
 	s.mu.Unlock()
 	s.warnOfForks(now)
+	s.warnOfFullScope(now)
 	s.mu.Lock()
 	late, slow, slowBody, again := s.stragglersLocked(now)
 	if len(late) > 0 {

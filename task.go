@@ -72,40 +72,6 @@ func (t *Task) isMaster() bool      { return t.flags&master != 0 || t.has(hasWon
 
 func (t *Task) clear(bit uint32) { t.bits.And(^bit) }
 
-// A series is the items of a join that a task runs one after the other. Each of them is to
-// be a task of its own. But if nobody has looked at the task while one of them ran, nobody
-// can tell whether the next one is another task: so it is the same.
-type series struct {
-	// The index of the item that runs or has run last, times 4; with isLookedAt and
-	// isBetween.
-	item atomic.Int64
-}
-
-const (
-	isLookedAt = 1 // somebody has looked at the task since the item began: it runs no other
-	isBetween  = 2 // the item has ended, and the next one has not begun
-)
-
-// look is called when somebody learns of a task: whoever uses its context, say.
-func (t *Task) look() {
-	if t.flags&ofCrew != 0 {
-		t.ext.Load().series.item.Or(isLookedAt)
-	}
-}
-
-// isIdle reports whether t is about to pull an item.
-func (t *Task) isIdle() bool { return t.flags&ofCrew != 0 && t.ext.Load().series.isBetween() }
-
-func (x *series) begin(i int)     { x.item.Add(int64(i)<<2 - x.item.Load()&^isLookedAt) }
-func (x *series) index() int      { return int(x.item.Load() >> 2) }
-func (x *series) isBetween() bool { return x.item.Load()&isBetween != 0 }
-
-// finish ends the item, and reports false if somebody has looked at the task.
-func (x *series) finish() bool {
-	item := x.item.Load() &^ isLookedAt
-	return x.item.CompareAndSwap(item, item|isBetween)
-}
-
 // taskExt holds the fields that few tasks need: tasks that fail, that a caller waits for,
 // whose context has derived contexts, or that have rare options.
 type taskExt struct {
@@ -399,32 +365,6 @@ func (t *Task) recorded() *ending {
 func (t *Task) Failed() bool {
 	t.check("Failed")
 	return t.has(hasFailed)
-}
-
-// State returns the current state of the task.
-func (t *Task) State() TaskState {
-	t.check("State")
-	t.scope.mu.Lock()
-	defer t.scope.mu.Unlock()
-	return t.stateLocked()
-}
-
-func (t *Task) stateLocked() TaskState {
-	x := t.ext.Load()
-	switch {
-	case t.has(hasEnded) && x != nil && x.abandoned > 0:
-		return Abandoned
-	case t.has(hasEnded):
-		return Ended
-	case t.has(givenUp):
-		return GivenUp
-	case !t.started:
-		return Queued
-	case t.has(isCtxDone):
-		return TaskCanceling
-	default:
-		return Running
-	}
 }
 
 // Cause returns why the task was canceled, as [context.Cause] returns it for the task's

@@ -128,16 +128,9 @@ type passed struct {
 }
 
 // timeOutPassed ends what has run out of time: the earliest deadline comes first, of equals
-// the outermost. Mostly there is nothing, and then it needs little stack.
+// the outermost.
 func (s *Scope) timeOutPassed(t *Task) {
-	if due := s.passed(t); due != nil {
-		timeOutInOrder(due)
-	}
-}
-
-// passed returns the deadlines of t, of s, and of the tasks and scopes above that have
-// passed and have ended nothing yet, the innermost first.
-func (s *Scope) passed(t *Task) (due []passed) {
+	var due []passed
 	for p := s; p != nil; t, p = p.opener, p.parent {
 		if t != nil && t.isOverdue() {
 			due = append(due, passed{t.ext.Load().deadline, p, t})
@@ -150,10 +143,6 @@ func (s *Scope) passed(t *Task) (due []passed) {
 			due = append(due, passed{at, p, nil})
 		}
 	}
-	return due
-}
-
-func timeOutInOrder(due []passed) {
 	slices.Reverse(due) // the outermost first, for those that are equal
 	slices.SortStableFunc(due, func(a, b passed) int { return a.at.Compare(b.at) })
 	for _, d := range due {

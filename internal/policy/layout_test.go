@@ -20,7 +20,7 @@ const (
 )
 
 // shortChapters may be shorter than others.
-var shortChapters = []string{"state.go", "doc.go", "wrap.go"}
+var shortChapters = []string{"state.go", "doc.go"}
 
 // testsOfNoChapter are test files of the core that belong to no source file: what they
 // test, and what tests share, is named by them.
