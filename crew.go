@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // A crew is the goroutines that run the items of a Map, ForEach, AsCompleted or Ordered. A
@@ -37,8 +38,12 @@ type crew[In, Out any] struct {
 
 	pulling sync.Mutex // protects next and the fields below; held while in runs, which may block
 	next    func() (In, bool)
-	count   int  // of items that were pulled
-	isDry   bool // in has ended
+	count   int         // of items that were pulled
+	clock   stamp       // the last reading
+	stale   *time.Timer // clears isFresh
+	isDry   bool        // in has ended
+
+	isFresh atomic.Bool // clock is not older than freshness
 
 	idle atomic.Int32 // goroutines that are about to pull
 	size atomic.Int32 // goroutines
@@ -97,6 +102,9 @@ func (c *crew[In, Out]) start(s *Scope, in iter.Seq[In]) {
 func (c *crew[In, Out]) wait() (all bool) {
 	c.here.Wait()
 	c.stop()
+	if c.stale != nil {
+		c.stale.Stop()
+	}
 	switch {
 	case c.thrown != nil:
 		panic(c.thrown)
@@ -147,11 +155,11 @@ func (c *crew[In, Out]) work() {
 		}
 	}()
 	for {
-		item, i, ok := c.take()
+		item, i, at, ok := c.take()
 		if !ok {
 			break
 		}
-		m = c.newMember(item, i)
+		m = c.newMember(item, i, at)
 		if !c.scope.accept(&m.task, true) {
 			break
 		}
@@ -164,9 +172,9 @@ func (c *crew[In, Out]) work() {
 	returned = true
 }
 
-func (c *crew[In, Out]) newMember(item In, i int) *member[In, Out] {
+func (c *crew[In, Out]) newMember(item In, i int, at stamp) *member[In, Out] {
 	m := &member[In, Out]{crew: c, item: item}
-	m.series.begin(i)
+	m.series.begin(i, at)
 	m.ext.pc, m.ext.series, m.ext.onDone = c.pc, &m.series, m.ended
 	t := &m.task
 	t.scope, t.fn, t.flags, t.owner = c.scope, m.run, bubbles|awaited|dedicated|ofCrew, c.owner
@@ -176,20 +184,20 @@ func (c *crew[In, Out]) newMember(item In, i int) *member[In, Out] {
 
 // take pulls an item and sees to it that another goroutine is about to pull the next one.
 // The caller is counted as idle. It reports false if the goroutine is not needed any more.
-func (c *crew[In, Out]) take() (item In, i int, ok bool) {
+func (c *crew[In, Out]) take() (item In, i int, at stamp, ok bool) {
 	for {
-		item, i, state := c.pull()
+		item, i, at, state := c.pull()
 		isLast := c.idle.Add(-1) == 0
 		switch {
 		case state == gotItem:
 			if isLast {
 				c.hire()
 			}
-			return item, i, true
+			return item, i, at, true
 		case state == isBusy && isLast:
 			c.idle.Add(1) // the other one has an item by now, and relies on this one
 		default:
-			return item, 0, false
+			return item, 0, 0, false
 		}
 	}
 }
@@ -201,13 +209,13 @@ const (
 	noMore
 )
 
-func (c *crew[In, Out]) pull() (item In, i, state int) {
+func (c *crew[In, Out]) pull() (item In, i int, at stamp, state int) {
 	if !c.pulling.TryLock() {
-		return item, 0, isBusy
+		return item, 0, 0, isBusy
 	}
 	defer c.pulling.Unlock() // in may call Goexit
 	if c.isDry || !c.to.admit() || c.scope.ended() != nil {
-		return item, 0, noMore
+		return item, 0, 0, noMore
 	}
 	item, ok := c.next()
 	if c.isDry = !ok; ok {
@@ -215,9 +223,32 @@ func (c *crew[In, Out]) pull() (item In, i, state int) {
 	}
 	c.to.pulled(c.count, ok)
 	if !ok || c.scope.ended() != nil {
-		return item, 0, noMore
+		return item, 0, 0, noMore
 	}
-	return item, c.count - 1, gotItem
+	return item, c.count - 1, c.now(), gotItem
+}
+
+// freshness is how long a reading of the clock serves for the items that are pulled.
+const freshness = 5 * time.Millisecond
+
+// now returns the time to within freshness. To read the clock for each item would take a
+// fifth of the time of a short one. In a synctest bubble, where a stamp is negative, the time
+// is exact. The caller holds pulling.
+func (c *crew[In, Out]) now() stamp {
+	if c.isFresh.Load() {
+		return c.clock
+	}
+	c.clock = now()
+	switch {
+	case c.clock < 0:
+		return c.clock
+	case c.stale == nil:
+		c.stale = time.AfterFunc(freshness, func() { c.isFresh.Store(false) })
+	default:
+		c.stale.Reset(freshness)
+	}
+	c.isFresh.Store(true)
+	return c.clock
 }
 
 // run is the function of the task. It runs the item and, as long as nobody looks at the
@@ -232,13 +263,13 @@ func (m *member[In, Out]) run(ctx context.Context) error {
 		}
 		c.to.ended(m.series.index(), value, nil)
 		c.idle.Add(1)
-		item, i, ok := c.take()
+		item, i, at, ok := c.take()
 		if !ok {
 			return nil
 		}
 		m.item = item
 		m.task.label()
-		m.series.begin(i)
+		m.series.begin(i, at)
 	}
 }
 
@@ -261,7 +292,8 @@ func (m *member[In, Out]) ended(error) {
 type series struct {
 	// The index of the item that runs or has run last, times 4; with isLookedAt and
 	// isBetween.
-	item atomic.Int64
+	item  atomic.Int64
+	began atomic.Int64 // the stamp of when it has begun; to within freshness
 }
 
 const (
@@ -279,7 +311,11 @@ func (t *Task) look() {
 // isIdle reports whether t is about to pull an item.
 func (t *Task) isIdle() bool { return t.flags&ofCrew != 0 && t.ext.Load().series.isBetween() }
 
-func (x *series) begin(i int)     { x.item.Add(int64(i)<<2 - x.item.Load()&^isLookedAt) }
+func (x *series) begin(i int, at stamp) {
+	x.began.Store(int64(at))
+	x.item.Add(int64(i)<<2 - x.item.Load()&^isLookedAt)
+}
+
 func (x *series) index() int      { return int(x.item.Load() >> 2) }
 func (x *series) isBetween() bool { return x.item.Load()&isBetween != 0 }
 

@@ -126,7 +126,7 @@ func (s *Scope) snapshot(path string, stacks stackdump.Stacks) Snapshot {
 func (t *Task) snapshot(name, path string, state TaskState, stack string) TaskSnapshot {
 	shot := TaskSnapshot{
 		ID: t.id, Scope: t.scope.id, Name: name, Path: path, State: state.String(),
-		Spawned: t.spawned.date(), Age: t.spawned.age(), Stack: stack,
+		Spawned: t.since().date(), Age: t.since().age(), Stack: stack,
 		Bubble: t.owner == ownScope, Master: t.flags&master != 0, Awaited: t.flags&awaited != 0,
 		Ready: t.has(isReady),
 	}

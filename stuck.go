@@ -217,7 +217,7 @@ func (s *Scope) reap() {
 			s.restartPatienceOf(t)
 			continue
 		}
-		s.giveUp(t, StuckTask{Path: t.Path(), Age: t.spawned.age(), Stack: stacks.Of(t)})
+		s.giveUp(t, StuckTask{Path: t.Path(), Age: t.since().age(), Stack: stacks.Of(t)})
 	}
 }
 

@@ -117,6 +117,15 @@ func (t *Task) ownExt() *taskExt {
 	return x
 }
 
+// since returns when the task was accepted or, if it runs a series of items, when the item
+// has begun.
+func (t *Task) since() stamp {
+	if t.flags&ofCrew != 0 {
+		return stamp(t.ext.Load().series.began.Load())
+	}
+	return t.spawned
+}
+
 // alone returns why the context of this task alone is done; nil if it is not, or if the
 // whole scope is canceled.
 func (t *Task) alone() *ending {
