@@ -1,9 +1,11 @@
 package errgroup
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/traigo/traigo"
 )
@@ -17,6 +19,8 @@ import (
 // replaced the error, and PanicAsError may be set. So the task is kept until it has ended.
 type failures struct {
 	origin *traigo.Scope // of the group
+
+	hasErr atomic.Bool // err is not nil
 
 	// mu protects the fields below. No code of users is called while it is held.
 	mu       sync.Mutex
@@ -48,9 +52,18 @@ func (f *failures) add(t *traigo.Task, err error) {
 	if f.err == nil {
 		f.err = err
 	}
+	f.hasErr.Store(f.err != nil)
 	if err == nil || t.Scope() == f.origin { // in other scopes functions do not bubble
 		f.ending = append(f.ending, t)
 	}
+}
+
+// addsNothing reports whether a function has failed, and err, that of another one, is what Err of
+// the canceled context says: so that it adds nothing.
+func (g *Group) addsNothing(err error) bool {
+	f := g.failed.Load()
+	return f != nil && f.hasErr.Load() && g.origin != nil &&
+		(err == context.Canceled || err == context.DeadlineExceeded) && err == g.origin.Context().Err() //nolint:errorlint // the error itself
 }
 
 // refuse records that a function was not run: Wait must not return nil then.

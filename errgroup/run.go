@@ -113,7 +113,7 @@ func (g *Group) spawn(f func() error, slots chan struct{}) error {
 		// the task will tell.
 		returned := false
 		defer func() {
-			if err != nil || !returned {
+			if err != nil && !g.addsNothing(err) || !returned {
 				g.failures().add(traigo.CurrentTask(ctx), err)
 			}
 			release(slots)
