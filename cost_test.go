@@ -42,6 +42,8 @@ func TestCostSpawnAllocatesOnce(t *testing.T) {
 		{"flags", nil, []traigo.TaskOption{traigo.Bubble(false), traigo.Awaited(false)}},
 		{"a name", nil, []traigo.TaskOption{name}},
 		{"a limit", []traigo.ScopeOption{traigo.Limit(3)}, nil},
+		{"an observer", []traigo.ScopeOption{traigo.Observe(seeing(func(traigo.Event) {}))}, nil},
+		{"a logger at WARN", []traigo.ScopeOption{traigo.Logger(slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})))}, nil},
 	} {
 		s := traigo.New(context.Background(), row.scope...)
 		times := testing.AllocsPerRun(2000, func() {
@@ -92,6 +94,86 @@ func TestCostScopeWithATaskAllocatesLittle(t *testing.T) {
 		f.Spawn(nop)
 		_ = f.Wait()
 	}), 5.0, "Fork: a Wait that comes late needs a channel")
+}
+
+// Three functions wait for their context, and the fourth fails: a channel for each that waits,
+// the errors, and what a group costs in any case.
+func TestCostAGroupThatFailsAllocatesLittle(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector allocates")
+	}
+	bg := context.Background()
+	got := testing.AllocsPerRun(2000, func() {
+		_ = traigo.Run(bg, func(_ context.Context, s *traigo.Scope) error {
+			for range 3 {
+				s.Spawn(untilCanceled)
+			}
+			s.Spawn(fail)
+			return nil
+		})
+	})
+	assert.LessOrEqual(t, got, 20.0)
+	t.Logf("%.0f", got)
+}
+
+// A Spawn that has to wait for a slot allocates nothing for that.
+func TestCostManyTasksUnderALimitAllocateOneEach(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector allocates")
+	}
+	const n = 1000
+	bg := context.Background()
+	yields := func(context.Context) error { runtime.Gosched(); return nil }
+	assert.InDelta(t, 1, testing.AllocsPerRun(50, func() {
+		_ = traigo.Run(bg, func(_ context.Context, s *traigo.Scope) error {
+			for range n {
+				s.Spawn(yields)
+			}
+			return nil
+		}, traigo.Limit(8))
+	})/n, 0.05)
+}
+
+// A canceled task that returns what its context says costs no more than one that returns nil.
+func TestCostOfTheErrorOfACanceledTaskIsNothing(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector allocates")
+	}
+	const n = 1000
+	group := func(task func(context.Context) error) float64 {
+		return testing.AllocsPerRun(20, func() {
+			s := traigo.New(context.Background())
+			for range n {
+				s.Spawn(task)
+			}
+			_ = s.Close()
+		}) / n
+	}
+	without := group(func(ctx context.Context) error { <-ctx.Done(); return nil })
+	assert.InDelta(t, without, group(untilCanceled), 0.05)
+}
+
+// A program that is looked at all the time has a snapshot taken every second.
+func TestCostSnapshotTakesLittleMemory(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector allocates")
+	}
+	synctest.Test(t, func(t *testing.T) {
+		const n = 10_000
+		s := traigo.New(t.Context())
+		defer s.Close()
+		for range n {
+			s.Spawn(untilCanceled)
+		}
+		synctest.Wait()
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		shot := s.Snapshot()
+		runtime.ReadMemStats(&after)
+		require.Len(t, shot.Tasks, n)
+		assert.LessOrEqual(t, (after.TotalAlloc-before.TotalAlloc)/n, uint64(200), "bytes per task")
+		assert.LessOrEqual(t, after.Mallocs-before.Mallocs, uint64(n/10), "allocations")
+	})
 }
 
 // A join of functions allocates their tasks together. One over an iterator allocates a task

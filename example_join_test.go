@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/traigo/traigo"
@@ -83,6 +84,26 @@ func ExampleMap() {
 	// Output: [TO BE OR] <nil>
 }
 
+// ForEach is Map for a function without a result.
+func ExampleForEach() {
+	var posted atomic.Int32
+	post := func(_ context.Context, letter string) error {
+		if letter == "" {
+			return errors.New("nothing to post")
+		}
+		posted.Add(1)
+		return nil
+	}
+	err := traigo.ForEach(context.Background(), slices.Values([]string{"to Ann", "to Bob", "to Eve"}), post, traigo.Limit(2))
+	fmt.Println(posted.Load(), err)
+
+	err = traigo.ForEach(context.Background(), slices.Values([]string{"to Ann", ""}), post)
+	fmt.Println(errors.Unwrap(err.(*traigo.Error).Err)) //nolint:errorlint // ForEach returns nothing else
+	// Output:
+	// 3 <nil>
+	// nothing to post
+}
+
 // AsCompleted is for results that are wanted as soon as they are there. The items
 // may be endless: no more of them are pulled than are worked on.
 func ExampleAsCompleted() {
@@ -109,4 +130,19 @@ func ExampleAsCompleted() {
 	}
 	fmt.Println(primes)
 	// Output: 100
+}
+
+// Ordered is for results that are wanted one after the other, in the order of the items.
+// While the first is being used, the next ones are already worked on.
+func ExampleOrdered() {
+	text := strings.Lines("to be or not to be\nthat is\nthe question\n")
+	count := func(_ context.Context, line string) (int, error) { return len(strings.Fields(line)), nil }
+
+	for words, err := range traigo.Ordered(context.Background(), text, count) {
+		fmt.Println(words, err)
+	}
+	// Output:
+	// 6 <nil>
+	// 2 <nil>
+	// 2 <nil>
 }

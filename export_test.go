@@ -15,13 +15,16 @@ func (s *Scope) CheckInvariants() error {
 	if over := s.over.Load() != nil; over != (s.state >= Canceling) {
 		return fmt.Errorf("I1: over %v in state %v", over, s.state)
 	}
-	listed, waiting, queued := int32(0), int32(0), false
+	listed, waiting, holders, queued := int32(0), int32(0), 0, false
 	for t := s.first; t != nil; t = t.next {
 		if !t.has(givenUp) {
 			listed++
 			if t.flags&awaited != 0 {
 				waiting++
 			}
+		}
+		if t.has(hasSlot) {
+			holders++
 		}
 		queued = queued || t == s.queue
 		if t.next != nil && t.next.prev != t || t.next == nil && s.last != t {
@@ -37,8 +40,19 @@ func (s *Scope) CheckInvariants() error {
 	if (s.queue != nil) != queued || queued && s.starting == 0 {
 		return fmt.Errorf("I5: queue %v, starting %d", s.queue != nil, s.starting)
 	}
-	if l := &s.ext.slots; l.taken > l.limit {
-		return fmt.Errorf("%d of %d slots taken", l.taken, l.limit)
+	l, blocked := &s.ext.slots, int32(0)
+	for w := l.first; w != nil; w = w.next {
+		blocked++
+	}
+	switch {
+	case l.taken > l.limit || l.taken < holders:
+		return fmt.Errorf("%d of %d slots taken, and %d tasks have one", l.taken, l.limit, holders)
+	case blocked != l.waiting.Load() || blocked > 0 && *l.end != nil:
+		return fmt.Errorf("%d Spawns wait, and %d are counted", blocked, l.waiting.Load())
+	case blocked > 0 && l.taken < l.limit && s.state < Canceling:
+		return fmt.Errorf("%d Spawns wait, and %d of %d slots are taken", blocked, l.taken, l.limit)
+	case s.live < listed+blocked || s.awaited < waiting+blocked:
+		return fmt.Errorf("I2: live %d of %d, awaited %d of %d, with %d Spawns that wait", s.live, listed, s.awaited, waiting, blocked)
 	}
 	return nil
 }

@@ -2,7 +2,6 @@ package traigo_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"iter"
 	"log/slog"
@@ -224,65 +223,54 @@ func TestRaceTellsOfALoserThatDoesNotEnd(t *testing.T) {
 
 func TestJoinsRaiseAPanicWhenAllHaveEnded(t *testing.T) {
 	boom := func(context.Context) (int, error) { panicOnPurpose("oops"); return 0, nil }
-	one := func(context.Context, int) (int, error) { panicOnPurpose("oops"); return 0, nil }
-	for name, join := range map[string]func(ctx context.Context, rest func(context.Context) (int, error)){
+	joins := map[string]func(ctx context.Context, rest func(context.Context) (int, error)){
 		"All": func(ctx context.Context, rest func(context.Context) (int, error)) { _, _ = traigo.All(ctx, rest, boom) },
 		"Race": func(ctx context.Context, rest func(context.Context) (int, error)) {
 			_, _ = traigo.Race(ctx, rest, boom)
 		},
 		"Settle": func(ctx context.Context, rest func(context.Context) (int, error)) { traigo.Settle(ctx, rest, boom) },
-		"Map": func(ctx context.Context, rest func(context.Context) (int, error)) {
-			_, _ = traigo.Map(ctx, slices.Values([]int{0, 1}), func(ctx context.Context, i int) (int, error) {
-				if i == 0 {
-					return rest(ctx)
-				}
-				return one(ctx, i)
-			})
-		},
-		"AsCompleted": func(ctx context.Context, rest func(context.Context) (int, error)) {
-			for _, err := range traigo.AsCompleted(ctx, slices.Values([]int{0, 1}), func(ctx context.Context, i int) (int, error) {
-				if i == 0 {
-					return rest(ctx)
-				}
-				return one(ctx, i)
-			}) {
-				assert.Fail(t, "nothing to yield", err)
-			}
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				requireTime(t, time.Second, func() {
-					ended := false
-					value := raised(func() {
-						join(t.Context(), func(ctx context.Context) (int, error) {
-							<-ctx.Done()
-							time.Sleep(time.Second)
-							ended = true
-							return 0, nil
-						})
-					})
-					p, ok := value.(*traigo.PanicError)
-					require.True(t, ok, "%v", value)
-					assert.Contains(t, p.Error(), "panicOnPurpose")
-					assert.True(t, ended)
+	}
+	for name, join := range itemJoins {
+		joins[name] = func(ctx context.Context, rest func(context.Context) (int, error)) {
+			_ = join(ctx, upTo(2), func(ctx context.Context, i int) (err error) {
+				_, err = []func(context.Context) (int, error){rest, boom}[i](ctx)
+				return err
+			}, traigo.Limit(2))
+		}
+	}
+	onThese(t, joins, func(t *testing.T, join func(ctx context.Context, rest func(context.Context) (int, error))) {
+		requireTime(t, time.Second, func() {
+			ended := false
+			value := raised(func() {
+				join(t.Context(), func(ctx context.Context) (int, error) {
+					<-ctx.Done()
+					time.Sleep(time.Second)
+					ended = true
+					return 0, nil
 				})
 			})
+			p, ok := value.(*traigo.PanicError)
+			require.True(t, ok, "%v", value)
+			assert.Contains(t, p.Error(), "panicOnPurpose")
+			assert.True(t, ended)
 		})
-	}
+	})
 }
 
 func TestJoinsAreScopesInTheTree(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		park := after(time.Hour, 0, nil)
-		item := func(ctx context.Context, _ int) (int, error) { return park(ctx) }
-		for name, join := range map[string]func(ctx context.Context){
-			"All":         func(ctx context.Context) { _, _ = traigo.All(ctx, park, park) },
-			"Race":        func(ctx context.Context) { _, _ = traigo.Race(ctx, park, park) },
-			"Settle":      func(ctx context.Context) { traigo.Settle(ctx, park, park) },
-			"Map":         func(ctx context.Context) { _, _ = traigo.Map(ctx, slices.Values([]int{1, 2}), item) },
-			"AsCompleted": func(ctx context.Context) { _, _ = next(traigo.AsCompleted(ctx, slices.Values([]int{1, 2}), item)) },
-		} {
+	park := after(time.Hour, 0, nil)
+	joins := map[string]func(ctx context.Context){
+		"All":    func(ctx context.Context) { _, _ = traigo.All(ctx, park, park) },
+		"Race":   func(ctx context.Context) { _, _ = traigo.Race(ctx, park, park) },
+		"Settle": func(ctx context.Context) { traigo.Settle(ctx, park, park) },
+	}
+	for name, join := range itemJoins {
+		joins[name] = func(ctx context.Context) {
+			_ = join(ctx, upTo(2), func(ctx context.Context, _ int) error { return untilCanceled(ctx) }, traigo.Limit(2))
+		}
+	}
+	for name, join := range joins {
+		synctest.Test(t, func(t *testing.T) {
 			s := traigo.New(t.Context(), traigo.Name("root"))
 			s.Spawn(func(ctx context.Context) error { join(ctx); return nil })
 			synctest.Wait()
@@ -291,8 +279,8 @@ func TestJoinsAreScopesInTheTree(t *testing.T) {
 			assert.Equal(t, "root/"+name, shot.Scopes[0].Path)
 			assert.Len(t, shot.Scopes[0].Tasks, 2, name)
 			require.NoError(t, s.Close())
-		}
-	})
+		})
+	}
 }
 
 // next leaves a loop after its first turn.
@@ -307,25 +295,24 @@ func TestJoinsOfACanceledContextStartNothing(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cancel(errOuter)
 	never := func(context.Context) (int, error) { assert.Fail(t, "started"); return 0, nil }
-	item := func(ctx context.Context, _ int) (int, error) { return never(ctx) }
-	endless := func(yield func(int) bool) {
-		for yield(0) {
-			assert.Fail(t, "pulled")
-		}
-	}
 	_, err := traigo.All(ctx, never)
 	require.ErrorIs(t, err, errOuter)
 	_, err = traigo.Race(ctx, never)
 	require.ErrorIs(t, err, errOuter)
-	_, err = traigo.Map(ctx, endless, item)
-	require.ErrorIs(t, err, errOuter)
-	count := 0
-	for _, err := range traigo.AsCompleted(ctx, endless, item) {
-		count++
-		require.ErrorIs(t, err, errOuter)
+	require.ErrorIs(t, traigo.Settle(ctx, never)[0].Err, errOuter)
+	for name, join := range itemJoins {
+		in := func(func(int) bool) { assert.Fail(t, "asked for an item", name) }
+		require.ErrorIs(t, join(ctx, in, func(ctx context.Context, _ int) error { _, err := never(ctx); return err }), errOuter)
 	}
-	assert.Equal(t, 1, count)
-	require.ErrorIs(t, errors.Join(traigo.Settle(ctx, never)[0].Err), errOuter)
+	for name, s := range streams {
+		count := 0
+		for n, err := range s(ctx, upTo(3), func(ctx context.Context, _ int) (int, error) { return never(ctx) }) {
+			count++
+			require.Zero(t, n)
+			require.ErrorIs(t, outcome(t, err), errOuter)
+		}
+		assert.Equal(t, 1, count, name)
+	}
 }
 
 // A function cancels the scope of the join without an error. The others then have no
@@ -410,9 +397,137 @@ func TestMapKeepsTheOrderOfTheItems(t *testing.T) {
 			require.Equal(t, []int{81, 1, 25, 9}, squares)
 		})
 	})
-	empty, err := traigo.Map(t.Context(), slices.Values([]int{}), func(context.Context, int) (int, error) { return 0, nil })
-	require.NoError(t, err)
-	require.Empty(t, empty)
+}
+
+// Results are kept in chunks of 16, 32, 64 and so on.
+func TestMapReturnsAllResultsOfAnyNumberOfItems(t *testing.T) {
+	for _, n := range []int{0, 1, 15, 16, 17, 47, 48, 49, 111, 112, 113, 1000} {
+		for name, opts := range map[string][]traigo.ScopeOption{"limit": {traigo.Limit(3)}, "no limit": nil} {
+			all, err := traigo.Map(t.Context(), upTo(n), func(ctx context.Context, i int) (string, error) {
+				if i%5 == 0 {
+					return fmt.Sprint(i), ctx.Err() // which is to look
+				}
+				return fmt.Sprint(i), nil
+			}, opts...)
+			require.NoError(t, err)
+			require.Len(t, all, n, name)
+			require.NotNil(t, all)
+			for i, v := range all {
+				require.Equal(t, fmt.Sprint(i), v, name)
+			}
+		}
+	}
+}
+
+func TestMapThatFailsReturnsWhatHasSucceeded(t *testing.T) {
+	for _, bad := range []int{0, 7, 15, 16, 50, 112, 200} {
+		for name, opts := range map[string][]traigo.ScopeOption{"limit": {traigo.Limit(1)}, "no limit": nil} {
+			synctest.Test(t, func(t *testing.T) {
+				const n = 201
+				all, err := traigo.Map(t.Context(), upTo(n), func(_ context.Context, i int) (int, error) {
+					if i == bad {
+						time.Sleep(time.Second)
+						return -1, errBoom
+					}
+					return 1 + i, nil
+				}, opts...)
+				failed := as[*traigo.TaskError](t, outcome(t, err).Err)
+				assert.Equal(t, errBoom, failed.Err)
+				assert.Equal(t, fmt.Sprintf("[%d]", bad), index(failed.Task))
+
+				want := slices.Collect(upTo(n + 1))[1:]
+				want[bad] = 0
+				if name == "limit" {
+					want = want[:bad+1] // no more were pulled
+				}
+				require.Equal(t, want, all)
+			})
+		}
+	}
+}
+
+// What an item that is canceled returns without an error is a result as well.
+func TestMapReturnsWhatHasSucceededThoughItWasCanceled(t *testing.T) {
+	for name, row := range map[string]struct {
+		end  func(ctx context.Context) error
+		want error
+	}{
+		"by a failure":         {fail, errBoom},
+		"from within":          {func(ctx context.Context) error { traigo.Current(ctx).Cancel(nil); return ctx.Err() }, context.Canceled},
+		"from within by error": {func(ctx context.Context) error { traigo.Current(ctx).Cancel(errLate); return ctx.Err() }, errLate},
+		"by a panic as error":  {func(context.Context) error { panic(errBoom) }, errBoom},
+		"by Goexit":            {func(context.Context) error { runtime.Goexit(); return nil }, traigo.ErrGoexit},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				all, err := traigo.Map(t.Context(), upTo(5), func(ctx context.Context, i int) (string, error) {
+					switch i {
+					case 1:
+						return "well done", nil
+					case 2:
+						time.Sleep(time.Second)
+						return "failed", row.end(ctx)
+					case 3:
+						<-ctx.Done()
+						return "after all", nil
+					default:
+						return "canceled", untilCanceled(ctx)
+					}
+				}, traigo.PanicAsError())
+				require.ErrorIs(t, outcome(t, err), row.want)
+				require.Equal(t, []string{"", "well done", "", "after all", ""}, all)
+			})
+		})
+	}
+}
+
+// Its function returns a result when Map has returned. The race detector sees a late write.
+func TestMapLeavesTheResultOfAnItemThatWasGivenUpAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		release, free := newRelease()
+		defer free()
+		all, err := traigo.Map(t.Context(), upTo(40), func(ctx context.Context, i int) ([64]int, error) {
+			if i == 20 {
+				traigo.CurrentTask(ctx).Cancel(nil)
+				deafTo(release)
+			}
+			return [64]int{63: i}, nil
+		}, traigo.Limit(1), traigo.CancelTimeout(time.Second), discard())
+		stuck := stuckTasks(outcome(t, err))
+		require.Len(t, stuck, 1)
+		assert.Equal(t, "[20]", index(stuck[0].Path))
+		assert.Equal(t, time.Second, stuck[0].Age)
+		require.Len(t, all, 40, "the others go on")
+		free()
+		for i := range all {
+			if i == 20 {
+				assert.Zero(t, all[i])
+			} else {
+				assert.Equal(t, i, all[i][63])
+			}
+			all[i] = [64]int{}
+		}
+	})
+}
+
+func TestForEachIsMapWithoutResults(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		sum := 0
+		require.NoError(t, traigo.ForEach(t.Context(), upTo(100), func(_ context.Context, i int) error { sum += i; return nil }, traigo.Limit(1)))
+		assert.Equal(t, 4950, sum)
+
+		failed := outcome(t, traigo.ForEach(t.Context(), upTo(3), itemOne))
+		assert.Equal(t, "ForEach", failed.Scope)
+		assert.Equal(t, &traigo.TaskError{Task: "itemOne[1]", Err: errBoom}, failed.Err, "the name is that of the user's function")
+	})
+}
+
+// itemOne fails for item 1, and waits for that otherwise.
+func itemOne(ctx context.Context, i int) error {
+	if i == 1 {
+		return errBoom
+	}
+	return untilCanceled(ctx)
 }
 
 func TestMapPullsOnlyWhatItHasRoomFor(t *testing.T) {
@@ -454,52 +569,33 @@ func TestMapEndsWithItsTimeoutAlsoWhileItPulls(t *testing.T) {
 	})
 }
 
-func TestMapLetsThePanicOfItsItemsThrough(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		items := func(yield func(int) bool) {
-			yield(1)
-			panic(errBoom)
-		}
-		require.Equal(t, errBoom, raised(func() {
-			_, _ = traigo.Map(t.Context(), items, func(ctx context.Context, _ int) (int, error) { return 0, untilCanceled(ctx) })
-		}))
-	})
-}
-
 // A Wrapper that does not call next keeps the functions of a join from running: the join
 // fails with what the Wrapper has returned, or with its panic.
 func TestJoinsUnderAWrapperThatDoesNotCallNext(t *testing.T) {
 	one := func(context.Context) (int, error) { return 1, nil }
-	item := func(_ context.Context, n int) (int, error) { return n, nil }
 	joins := map[string]func(ctx context.Context) error{
 		"All":    func(ctx context.Context) error { _, err := traigo.All(ctx, one); return err },
 		"Race":   func(ctx context.Context) error { _, err := traigo.Race(ctx, one); return err },
 		"Settle": func(ctx context.Context) error { return traigo.Settle(ctx, one)[0].Err },
-		"Map":    func(ctx context.Context) error { _, err := traigo.Map(ctx, slices.Values([]int{1}), item); return err },
-		"AsCompleted": func(ctx context.Context) error {
-			for _, err := range traigo.AsCompleted(ctx, slices.Values([]int{1}), item) {
-				return err
-			}
-			return nil
-		},
 	}
-	for name, join := range joins {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				s := traigo.New(t.Context(), traigo.Wrap(func(context.Context, func(context.Context) error) error { return errBoom }), discard())
-				require.ErrorIs(t, join(s.Context()), errBoom)
-				require.NoError(t, s.Close())
+	for name, join := range itemJoins {
+		joins[name] = func(ctx context.Context) error {
+			return join(ctx, upTo(1), func(context.Context, int) error { return nil })
+		}
+	}
+	onThese(t, joins, func(t *testing.T, join func(ctx context.Context) error) {
+		s := traigo.New(t.Context(), traigo.Wrap(func(context.Context, func(context.Context) error) error { return errBoom }), discard())
+		require.ErrorIs(t, join(s.Context()), errBoom)
+		require.NoError(t, s.Close())
 
-				s = traigo.New(t.Context(), traigo.PanicAsError(), discard(), traigo.Wrap(func(context.Context, func(context.Context) error) error {
-					panic("of the wrapper")
-				}))
-				var err error
-				require.Nil(t, raised(func() { err = join(s.Context()) }))
-				require.ErrorContains(t, err, "of the wrapper")
-				require.NoError(t, s.Close())
-			})
-		})
-	}
+		s = traigo.New(t.Context(), traigo.PanicAsError(), discard(), traigo.Wrap(func(context.Context, func(context.Context) error) error {
+			panic("of the wrapper")
+		}))
+		var err error
+		require.Nil(t, raised(func() { err = join(s.Context()) }))
+		require.ErrorContains(t, err, "of the wrapper")
+		require.NoError(t, s.Close())
+	})
 }
 
 // Several goroutines open their first join below one scope at once.

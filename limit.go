@@ -128,7 +128,9 @@ func (s *Scope) waitForSlot(t *Task, caller, admit <-chan struct{}) (isAccepted 
 		s.awaited--
 		l.removeLocked(w)
 	}
-	w.task, l.spare = nil, w
+	if w.task = nil; len(w.over) == 0 { // else a slot, or the end of the scope, came as it stopped waiting
+		l.spare = w
+	}
 	return isAccepted
 }
 

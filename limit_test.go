@@ -4,6 +4,8 @@ import (
 	"context"
 	"log/slog"
 	"runtime"
+	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -394,5 +396,362 @@ func TestLimitWarningNamesTheTaskThatIsBlocked(t *testing.T) {
 		assert.Equal(t, `task "crawl/page"`, warned[0].Attrs["spawner"])
 		assert.True(t, mentions(warned[0].Text, "Spawn has been blocked for 10s", "crawl"), warned[0].Text)
 		require.NoError(t, s.Close())
+	})
+}
+
+// A heldContext keeps the spawners of a scope that was opened under it from going on: while
+// hold has been called, its Err does not return to a call of Spawn or Start. A blocked Spawn
+// asks it when its wait is over.
+type heldContext struct {
+	context.Context //nolint:containedctx // it is one
+	release         atomic.Pointer[chan struct{}]
+}
+
+// hold returns a function that lets the spawners go.
+func (h *heldContext) hold() (free func()) {
+	release := make(chan struct{})
+	h.release.Store(&release)
+	return sync.OnceFunc(func() { h.release.Store(nil); close(release) })
+}
+
+func (h *heldContext) Err() error {
+	if release := h.release.Load(); release != nil {
+		var pcs [64]uintptr
+		frames := runtime.CallersFrames(pcs[:runtime.Callers(1, pcs[:])])
+		for more := true; more; {
+			var f runtime.Frame
+			f, more = frames.Next()
+			if strings.HasSuffix(f.Function, "traigo.(*Scope).Spawn") || strings.HasSuffix(f.Function, "traigo.(*Scope).Start") {
+				<-*release
+				break
+			}
+		}
+	}
+	return h.Context.Err()
+}
+
+// The goroutine that releases a slot starts the task that waits for it. In a busy process
+// it would take long until the spawner can do that.
+func TestLimitStartsABlockedTaskBeforeItsSpawnerGoesOn(t *testing.T) {
+	for name, hold := range map[string]func(release <-chan struct{}) func(context.Context) error{
+		"a task that succeeds": deaf,
+		"a task that fails": func(release <-chan struct{}) func(context.Context) error {
+			return func(context.Context) error { deafTo(release); return errBoom }
+		},
+		"a task that exits": func(release <-chan struct{}) func(context.Context) error {
+			return func(context.Context) error { deafTo(release); runtime.Goexit(); return nil }
+		},
+		"a call that was abandoned": func(release <-chan struct{}) func(context.Context) error {
+			return traigo.Blocking(func() error { deafTo(release); return nil })
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ctx := &heldContext{Context: t.Context()}
+				s := traigo.New(ctx, traigo.Limit(1))
+				release, end := newRelease()
+				defer end()
+				task := s.Spawn(hold(release), traigo.Bubble(false))
+				synctest.Wait()
+				task.Cancel(nil) // which only the call hears
+				var ran atomic.Int32
+				var returned atomic.Bool
+				go func() {
+					s.Spawn(func(context.Context) error { ran.Add(1); return nil })
+					returned.Store(true)
+				}()
+				synctest.Wait()
+				free := ctx.hold()
+				end()
+				synctest.Wait()
+				assert.EqualValues(t, 1, ran.Load())
+				assert.False(t, returned.Load())
+				free()
+				synctest.Wait()
+				assert.True(t, returned.Load())
+				require.NoError(t, s.Wait())
+				assert.EqualValues(t, 1, ran.Load())
+			})
+		})
+	}
+}
+
+// A task that is accepted without its spawner may be canceled at once, and its scope may
+// close before the spawner knows.
+func TestLimitMayAcceptATaskThatEndsBeforeItsSpawnerGoesOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx := &heldContext{Context: t.Context()}
+		s := traigo.New(ctx, traigo.Limit(1))
+		s.Spawn(lasting(time.Second))
+		spawned := make(chan *traigo.Task)
+		go func() { spawned <- s.Spawn(lasting(time.Second), traigo.Timeout(time.Minute)) }()
+		synctest.Wait()
+		free := ctx.hold()
+		defer free()
+		time.Sleep(90 * time.Minute)
+		s.Finalize()
+		synctest.Wait()
+		require.Empty(t, spawned)
+		free()
+		task := <-spawned
+		require.NoError(t, task.Err())
+		assert.NotZero(t, task.ID())
+		require.NoError(t, s.Wait())
+		require.NoError(t, s.CheckInvariants())
+	})
+}
+
+// The slot comes when the contexts of those who wait have ended, before they can tell. It
+// goes to the first one that still waits.
+func TestLimitGivesNoSlotToWhoHasStoppedWaiting(t *testing.T) {
+	spawns := map[string]func(ctx context.Context, s *traigo.Scope) error{
+		"AdmitBefore": func(ctx context.Context, s *traigo.Scope) error {
+			return s.Spawn(func(context.Context) error { panic("ran") }, traigo.AdmitBefore(ctx)).Err()
+		},
+		"Start": func(ctx context.Context, s *traigo.Scope) error {
+			_, err := s.Start(ctx, func(context.Context, func()) error { panic("ran") })
+			return err
+		},
+	}
+	onThese(t, spawns, func(t *testing.T, spawn func(ctx context.Context, s *traigo.Scope) error) {
+		outer := &heldContext{Context: t.Context()}
+		s := traigo.New(outer, traigo.Limit(1))
+		release, end := newRelease()
+		defer end()
+		s.Spawn(deaf(release))
+		client, leave := context.WithCancelCause(t.Context())
+		defer leave(nil)
+		refused := make(chan error, 2)
+		for range 2 {
+			go func() { refused <- spawn(client, s) }()
+		}
+		synctest.Wait()
+		var isNext atomic.Bool
+		go s.Spawn(func(context.Context) error { isNext.Store(true); return nil })
+		synctest.Wait()
+		assert.Equal(t, 3, s.Snapshot().Waiting)
+
+		free := outer.hold()
+		defer free()
+		leave(errOuter)
+		synctest.Wait()
+		assert.Empty(t, refused)
+		end()
+		synctest.Wait()
+		assert.True(t, isNext.Load())
+		assert.Zero(t, s.Snapshot().Waiting)
+		free()
+		for range 2 {
+			require.ErrorIs(t, <-refused, errOuter)
+		}
+		require.NoError(t, s.Wait())
+		require.NoError(t, s.CheckInvariants())
+	})
+}
+
+// The parent is canceled when the slot comes, and the scope has not heard of it.
+func TestLimitRefusesWhoIsBlockedWhenTheParentHasBeenCanceled(t *testing.T) {
+	rows := map[string]func(t *testing.T) (s *traigo.Scope, cancel func()){
+		"an observer takes its time": func(t *testing.T) (*traigo.Scope, func()) {
+			inObserver, leave := newRelease()
+			parent := traigo.New(t.Context(), traigo.Observe(seeing(func(e traigo.Event) {
+				if e.Kind == traigo.ScopeCanceled && e.Scope.Name() == "parent" {
+					<-inObserver
+				}
+			})), traigo.Name("parent"))
+			t.Cleanup(func() {
+				leave()
+				_ = parent.Close()
+			})
+			return parent.Fork(traigo.Limit(1)), func() { go parent.Cancel(errOuter) }
+		},
+		"a context takes its time": func(t *testing.T) (*traigo.Scope, func()) {
+			ctx := &customContext{Context: t.Context(), done: make(chan struct{})}
+			return traigo.New(ctx, traigo.Limit(1)), func() {
+				ctx.mu.Lock()
+				defer ctx.mu.Unlock()
+				ctx.err = errOuter // without closing done
+			}
+		},
+	}
+	onThese(t, rows, func(t *testing.T, open func(t *testing.T) (*traigo.Scope, func())) {
+		s, cancel := open(t)
+		release, end := newRelease()
+		defer end()
+		s.Spawn(deaf(release))
+		refused := make(chan error, 1)
+		go func() { refused <- s.Spawn(func(context.Context) error { panic("ran") }).Err() }()
+		synctest.Wait()
+		cancel()
+		synctest.Wait()
+		assert.Empty(t, refused)
+		end()
+		err := <-refused
+		require.ErrorIs(t, err, traigo.ErrRefused)
+		require.ErrorIs(t, err, errOuter)
+		require.ErrorIs(t, s.Close(), errOuter)
+	})
+}
+
+// The slot comes when a Spawn has stopped waiting for it. That is no slot for the next one that
+// has to wait.
+func TestLimitKeepsWhoIsBlockedUntilThereIsASlot(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		outer := &heldContext{Context: t.Context()}
+		s := traigo.New(outer, traigo.Limit(1))
+		s.Spawn(lasting(time.Second))
+		client, leave := context.WithCancel(t.Context())
+		go s.Spawn(func(context.Context) error { panic("ran") }, traigo.AdmitBefore(client))
+		synctest.Wait()
+		free := outer.hold()
+		leave()
+		time.Sleep(time.Minute)
+		free()
+		synctest.Wait()
+
+		s.Spawn(lasting(time.Second))
+		begin := time.Now()
+		assert.NoError(t, s.Spawn(succeed).Wait(t.Context()))
+		assert.Equal(t, time.Second, time.Since(begin))
+		require.NoError(t, s.Wait())
+	})
+}
+
+func TestLimitTellsObserversOfABlockedTaskBeforeItStarts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tr, seen := newTrace(), new(story)
+		s := traigo.New(t.Context(), traigo.Limit(2), traigo.Observe(tr), traigo.Observe(seen))
+		for range 20 {
+			s.Spawn(lasting(time.Second))
+		}
+		require.NoError(t, s.Wait())
+		require.Empty(t, tr.check())
+		for _, kind := range []traigo.EventKind{traigo.TaskSpawned, traigo.TaskStarted, traigo.TaskEnded} {
+			assert.Len(t, seen.events(kind), 20, kind)
+		}
+	})
+}
+
+func TestLimitStartsABlockedDedicatedTaskOnItsOwnGoroutine(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var of [3]string
+		note := func(i int) func(context.Context) error {
+			return func(context.Context) error {
+				time.Sleep(time.Second)
+				of[i] = goroutineID()
+				return nil
+			}
+		}
+		s := traigo.New(t.Context(), traigo.Limit(1))
+		requireTime(t, 3*time.Second, func() {
+			s.Spawn(note(0))
+			s.Spawn(note(1), traigo.Dedicated())
+			s.Spawn(note(2))
+			require.NoError(t, s.Wait())
+		})
+		assert.NotEqual(t, of[0], of[1])
+		assert.NotEqual(t, of[1], of[2])
+	})
+}
+
+func TestLimitCountsTheTimeOfABlockedTaskFromItsAcceptance(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := traigo.New(t.Context(), traigo.Limit(1), discard())
+		s.Spawn(lasting(time.Hour))
+		begin := time.Now()
+		task := s.Spawn(func(ctx context.Context) error {
+			deadline, _ := ctx.Deadline()
+			assert.Equal(t, begin.Add(time.Hour+time.Minute), deadline)
+			return untilCanceled(ctx)
+		}, traigo.Timeout(time.Minute), traigo.Bubble(false))
+		err := task.Wait(t.Context())
+		assert.Equal(t, time.Minute, as[*traigo.TimeoutError](t, err).After)
+		assert.Equal(t, time.Hour+time.Minute, time.Since(begin))
+		require.NoError(t, s.Wait())
+	})
+}
+
+func TestLimitRefusesWhoIsBlockedWhenTheScopeTimesOut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := traigo.New(t.Context(), traigo.Limit(1), traigo.Timeout(time.Second), discard())
+		s.Spawn(cleaning(time.Second, nil))
+		requireTime(t, time.Second, func() {
+			err := s.Spawn(func(context.Context) error { panic("ran") }).Err()
+			require.ErrorIs(t, err, traigo.ErrRefused)
+			require.ErrorIs(t, err, context.DeadlineExceeded)
+		})
+		require.ErrorIs(t, s.Wait(), context.DeadlineExceeded)
+	})
+}
+
+// Each Spawn that is blocked is warned of when it has waited for 10 s, once. One that has got
+// its slot by then is not.
+func TestLimitWarnsOfEachSpawnThatIsBlocked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		book := newRecords()
+		root := traigo.New(t.Context(), traigo.Name("root"), traigo.Logger(book.logger()))
+		s := root.Fork(traigo.Name("full"), traigo.Limit(1))
+		s.Spawn(lasting(5 * time.Second))
+		at := func(seconds int, name string, opts ...traigo.TaskOption) {
+			root.Spawn(func(context.Context) error {
+				time.Sleep(time.Duration(seconds) * time.Second)
+				s.Spawn(lasting(time.Hour), opts...)
+				return nil
+			}, traigo.Name(name))
+		}
+		client, cancel := context.WithTimeout(t.Context(), 12*time.Second)
+		defer cancel()
+		at(0, "lucky")
+		at(1, "first")
+		at(4, "impatient", traigo.AdmitBefore(client))
+		at(6, "second")
+		at(30, "third")
+
+		want := map[time.Duration]string{11: "first", 16: "second", 40: "third"}
+		for second := time.Duration(1); second < 300; second++ {
+			before := len(book.from(slog.LevelWarn))
+			time.Sleep(time.Second)
+			synctest.Wait()
+			said := book.from(slog.LevelWarn)[before:]
+			if want[second] == "" {
+				assert.Empty(t, said, "after %d s", second)
+				continue
+			}
+			require.Len(t, said, 1, "after %d s", second)
+			assert.Equal(t, `task "root/`+want[second]+`"`, said[0].Attrs["spawner"])
+			assert.True(t, mentions(said[0].Text, "blocked for 10s", "root/full"), said[0].Text)
+		}
+		assert.Equal(t, 3, s.Snapshot().Waiting)
+		require.NoError(t, root.Close())
+	})
+}
+
+// A task may have abandoned several calls. Its slot is free when the last of them has ended,
+// for one other task.
+func TestLimitFreesTheSlotOfATaskWithItsLastAbandonedCall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := traigo.New(t.Context(), traigo.Limit(1))
+		call := func(d time.Duration) func(context.Context) error {
+			return traigo.Blocking(func() error { time.Sleep(d); return nil })
+		}
+		task := s.Spawn(func(ctx context.Context) error {
+			go func() { _ = call(5 * time.Second)(ctx) }()
+			return call(3 * time.Second)(ctx)
+		})
+		synctest.Wait()
+		task.Cancel(nil)
+		begin := time.Now()
+		for range 2 {
+			go s.Spawn(lasting(time.Second))
+		}
+		synctest.Wait()
+		for _, waiting := range []int{2, 2, 2, 2, 2, 1, 0} {
+			assert.Equal(t, waiting, s.Snapshot().Waiting, "after %v", time.Since(begin))
+			assert.NoError(t, s.CheckInvariants())
+			time.Sleep(time.Second)
+			synctest.Wait()
+		}
+		require.NoError(t, s.Wait())
+		assert.Equal(t, 7*time.Second, time.Since(begin))
 	})
 }

@@ -19,20 +19,44 @@ import (
 	"github.com/traigo/traigo"
 )
 
+var streams = map[string]stream{
+	"AsCompleted": traigo.AsCompleted[int, int],
+	"Ordered":     traigo.Ordered[int, int],
+}
+
+// onStreams runs a test of AsCompleted and of Ordered, each in a bubble.
+func onStreams(t *testing.T, test func(t *testing.T, s stream)) {
+	t.Helper()
+	onThese(t, streams, test)
+}
+
+// napping is a function for items: each takes as many seconds as its number.
+func napping(ctx context.Context, n int) (int, error) {
+	if err := traigo.Sleep(ctx, time.Duration(n)*time.Second); err != nil {
+		return 0, err
+	}
+	return n, nil
+}
+
+// failingAt fails for one item, which it returns all the same.
+func failingAt(bad int, fn func(context.Context, int) (int, error)) func(context.Context, int) (int, error) {
+	return func(ctx context.Context, n int) (int, error) {
+		if v, err := fn(ctx, n); err != nil || n != bad {
+			return v, err
+		}
+		return n, errBoom
+	}
+}
+
+// instantly returns its item.
+func instantly(_ context.Context, n int) (int, error) { return n, nil }
+
 func TestAsCompletedYieldsInTheOrderOfCompletion(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		requireTime(t, 9*time.Second, func() {
 			var values []int
 			var errs []error
-			for v, err := range traigo.AsCompleted(t.Context(), slices.Values([]int{9, 1, 5, 3}), func(ctx context.Context, n int) (int, error) {
-				if err := traigo.Sleep(ctx, time.Duration(n)*time.Second); err != nil {
-					return 0, err
-				}
-				if n == 3 {
-					return n, errBoom
-				}
-				return n, nil
-			}) {
+			for v, err := range traigo.AsCompleted(t.Context(), slices.Values([]int{9, 1, 5, 3}), failingAt(3, napping)) {
 				values, errs = append(values, v), append(errs, err)
 			}
 			assert.Equal(t, []int{1, 3, 5, 9}, values, "the value comes with the error, which cancels nothing")
@@ -41,17 +65,79 @@ func TestAsCompletedYieldsInTheOrderOfCompletion(t *testing.T) {
 	})
 }
 
-func TestAsCompletedWithALimitAndABreakLeavesNothing(t *testing.T) {
+// Each result comes as soon as it is there and those before it have been yielded.
+func TestOrderedYieldsInTheOrderOfTheItems(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
+		begin := time.Now()
+		var values []int
+		var errs []error
+		var times []time.Duration
+		for v, err := range traigo.Ordered(t.Context(), slices.Values([]int{2, 9, 5, 3, 20}), failingAt(5, napping), traigo.Limit(5)) {
+			values, errs, times = append(values, v), append(errs, err), append(times, time.Since(begin)/time.Second)
+		}
+		assert.Equal(t, []int{2, 9, 5, 3, 20}, values)
+		assert.Equal(t, []error{nil, nil, errBoom, nil, nil}, errs, "in its turn, and it cancels nothing")
+		assert.Equal(t, []time.Duration{2, 9, 9, 9, 20}, times)
+	})
+}
+
+// The first item takes an hour. The others are done at once, and wait for their turn.
+func TestOrderedIsNoFurtherAheadThanItsLimit(t *testing.T) {
+	for limit, opts := range map[int][]traigo.ScopeOption{5: {traigo.Limit(5)}, runtime.GOMAXPROCS(0): nil} {
+		synctest.Test(t, func(t *testing.T) {
+			var pulled atomic.Int32
+			go func() {
+				time.Sleep(time.Minute)
+				assert.EqualValues(t, limit, pulled.Load())
+			}()
+			n, err := next(traigo.Ordered(t.Context(), naturals(&pulled), func(ctx context.Context, n int) (int, error) {
+				if n == 0 {
+					time.Sleep(time.Hour)
+				}
+				return n, nil
+			}, opts...))
+			require.NoError(t, err)
+			require.Zero(t, n)
+		})
+	}
+}
+
+// A result counts for the limit until it has been yielded: with AsCompleted until the loop
+// body is called, with Ordered until that has returned. So a slow loop slows down the pulling
+// of items.
+func TestStreamWaitsForItsConsumer(t *testing.T) {
+	const limit = 3
+	for name, yielded := range map[string]int32{"AsCompleted": 0, "Ordered": -1} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var pulled atomic.Int32
+				turns := int32(0)
+				for _, err := range streams[name](t.Context(), naturals(&pulled), instantly, traigo.Limit(limit)) {
+					assert.NoError(t, err)
+					turns++
+					time.Sleep(time.Hour)
+					synctest.Wait()
+					assert.Equal(t, turns+yielded+limit, pulled.Load(), "turn %d", turns)
+					if turns == 10 {
+						break
+					}
+				}
+			})
+		})
+	}
+}
+
+func TestStreamThatIsLeftLeavesNothing(t *testing.T) {
+	onStreams(t, func(t *testing.T, s stream) {
 		var pulled, ended atomic.Int32
 		begin, turns := time.Now(), 0
-		for _, err := range traigo.AsCompleted(t.Context(), naturals(&pulled), func(ctx context.Context, n int) (int, error) {
+		for _, err := range s(t.Context(), naturals(&pulled), func(ctx context.Context, n int) (int, error) {
 			defer ended.Add(1)
 			if n < 20 {
 				return n, traigo.Sleep(ctx, time.Second)
 			}
 			<-ctx.Done()
-			time.Sleep(time.Minute)
+			time.Sleep(time.Second)
 			return 0, ctx.Err()
 		}, traigo.Limit(8)) {
 			assert.NoError(t, err)
@@ -59,34 +145,15 @@ func TestAsCompletedWithALimitAndABreakLeavesNothing(t *testing.T) {
 				break
 			}
 		}
-		assert.Equal(t, 63*time.Second, time.Since(begin), "the rest is joined")
+		assert.Equal(t, 4*time.Second, time.Since(begin), "the rest is joined")
 		assert.LessOrEqual(t, pulled.Load()-ended.Load(), int32(1), "one may have been pulled as the loop was left")
 		assert.LessOrEqual(t, pulled.Load(), int32(28))
 	})
 }
 
-// A result keeps its slot until the loop has taken it. So a slow loop slows down the
-// pulling of items.
-func TestAsCompletedWaitsForItsConsumer(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var pulled atomic.Int32
-		turns := int32(0)
-		for _, err := range traigo.AsCompleted(t.Context(), naturals(&pulled), func(context.Context, int) (int, error) { return 0, nil }, traigo.Limit(3)) {
-			assert.NoError(t, err)
-			turns++
-			time.Sleep(time.Hour)
-			synctest.Wait()
-			assert.LessOrEqual(t, pulled.Load(), turns+3)
-			if turns == 10 {
-				break
-			}
-		}
-	})
-}
-
 // A result is yielded also while the iterator has not yielded the next item.
-func TestAsCompletedDoesNotWaitForItsItems(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+func TestStreamDoesNotWaitForItsItems(t *testing.T) {
+	onStreams(t, func(t *testing.T, s stream) {
 		begin := time.Now()
 		slow := func(yield func(int) bool) {
 			for i := range 3 {
@@ -96,9 +163,9 @@ func TestAsCompletedDoesNotWaitForItsItems(t *testing.T) {
 				time.Sleep(time.Hour)
 			}
 		}
-		for n, err := range traigo.AsCompleted(t.Context(), slow, func(ctx context.Context, n int) (int, error) {
+		for n, err := range s(t.Context(), slow, func(ctx context.Context, n int) (int, error) {
 			return n, traigo.Sleep(ctx, time.Second)
-		}) {
+		}, traigo.Limit(2)) {
 			assert.NoError(t, err)
 			assert.Equal(t, time.Duration(n)*time.Hour+time.Second, time.Since(begin))
 		}
@@ -106,10 +173,7 @@ func TestAsCompletedDoesNotWaitForItsItems(t *testing.T) {
 	})
 }
 
-func TestAsCompletedYieldsWhatEndedItLast(t *testing.T) {
-	one := func(ctx context.Context, n int) (int, error) {
-		return n, traigo.Sleep(ctx, time.Duration(n)*time.Second)
-	}
+func TestStreamYieldsWhatEndedItLast(t *testing.T) {
 	for name, row := range map[string]struct {
 		opts []traigo.ScopeOption
 		end  func(context.CancelCauseFunc)
@@ -119,20 +183,18 @@ func TestAsCompletedYieldsWhatEndedItLast(t *testing.T) {
 		"outer":   {nil, func(cancel context.CancelCauseFunc) { time.Sleep(90 * time.Second); cancel(errOuter) }, errOuter},
 	} {
 		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			onStreams(t, func(t *testing.T, s stream) {
 				ctx, cancel := context.WithCancelCause(t.Context())
 				defer cancel(nil)
 				if row.end != nil {
 					go row.end(cancel)
 				}
+				var values []int
 				var errs []error
-				for n, err := range traigo.AsCompleted(ctx, slices.Values([]int{3600, 60, 7200}), one, row.opts...) {
-					if err == nil {
-						assert.Equal(t, 60, n)
-					}
-					errs = append(errs, err)
+				for n, err := range s(ctx, slices.Values([]int{60, 3600, 7200}), napping, row.opts...) {
+					values, errs = append(values, n), append(errs, err)
 				}
-				require.Len(t, errs, 2)
+				require.Equal(t, []int{60, 0}, values)
 				require.NoError(t, errs[0])
 				require.ErrorIs(t, outcome(t, errs[1]).Err, row.want)
 			})
@@ -140,10 +202,10 @@ func TestAsCompletedYieldsWhatEndedItLast(t *testing.T) {
 	}
 }
 
-func TestAsCompletedYieldsGoexitAsTheErrorOfItsItem(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+func TestStreamYieldsGoexitAsTheErrorOfItsItem(t *testing.T) {
+	onStreams(t, func(t *testing.T, s stream) {
 		var errs []error
-		for _, err := range traigo.AsCompleted(t.Context(), slices.Values([]int{1, 2, 3, 4}), func(_ context.Context, n int) (int, error) {
+		for _, err := range s(t.Context(), slices.Values([]int{1, 2, 3, 4}), func(_ context.Context, n int) (int, error) {
 			switch n {
 			case 2:
 				runtime.Goexit()
@@ -162,12 +224,12 @@ func TestAsCompletedYieldsGoexitAsTheErrorOfItsItem(t *testing.T) {
 	})
 }
 
-func TestAsCompletedLogsWhatComesAfterTheLoopWasLeft(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+func TestStreamLogsWhatComesAfterTheLoopWasLeft(t *testing.T) {
+	onStreams(t, func(t *testing.T, s stream) {
 		release, free := newRelease()
 		defer free()
 		book := newRecords()
-		for _, err := range traigo.AsCompleted(t.Context(), slices.Values([]int{1, 2, 3}), func(ctx context.Context, n int) (int, error) {
+		for _, err := range s(t.Context(), slices.Values([]int{1, 2, 3}), func(ctx context.Context, n int) (int, error) {
 			switch n {
 			case 2:
 				<-ctx.Done()
@@ -176,7 +238,7 @@ func TestAsCompletedLogsWhatComesAfterTheLoopWasLeft(t *testing.T) {
 				deafTo(release)
 			}
 			return 0, nil
-		}, traigo.Logger(book.logger()), traigo.CancelTimeout(time.Second)) {
+		}, traigo.Limit(4), traigo.Logger(book.logger()), traigo.CancelTimeout(time.Second)) {
 			assert.NoError(t, err)
 			synctest.Wait()
 			break
@@ -188,99 +250,126 @@ func TestAsCompletedLogsWhatComesAfterTheLoopWasLeft(t *testing.T) {
 	})
 }
 
-func TestAsCompletedJoinsWhenItsLoopPanics(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		ended := false
-		require.Equal(t, errBoom, raised(func() {
-			for _, err := range traigo.AsCompleted(t.Context(), slices.Values([]int{0, 1}), func(ctx context.Context, n int) (int, error) {
-				if n == 1 {
-					<-ctx.Done()
-					time.Sleep(time.Minute)
-					ended = true
+// A loop is left by a panic or a Goexit as by a break: the rest is canceled and joined.
+func TestStreamJoinsWhenItsLoopPanicsOrExits(t *testing.T) {
+	for name, leave := range map[string]func(){"panic": func() { panic(errBoom) }, "Goexit": runtime.Goexit} {
+		t.Run(name, func(t *testing.T) {
+			onStreams(t, func(t *testing.T, s stream) {
+				joined := false
+				ended := make(chan any)
+				go func() {
+					var value any
+					defer func() { ended <- value }()
+					value = raised(func() {
+						for _, err := range s(t.Context(), slices.Values([]int{0, 1}), func(ctx context.Context, n int) (int, error) {
+							if n == 1 {
+								<-ctx.Done()
+								time.Sleep(time.Second)
+								joined = true
+							}
+							return n, nil
+						}, traigo.Limit(2)) {
+							assert.NoError(t, err)
+							synctest.Wait()
+							leave()
+						}
+						assert.Fail(t, "went on")
+					})
+				}()
+				if value := <-ended; name == "panic" {
+					assert.Equal(t, errBoom, value)
 				}
-				return n, nil
-			}) {
-				assert.NoError(t, err)
-				synctest.Wait()
-				panic(errBoom)
-			}
-		}))
-		assert.True(t, ended)
-	})
+				assert.True(t, joined)
+			})
+		})
+	}
 }
 
-func TestAsCompletedMayBeRangedOverAgain(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		seq := traigo.AsCompleted(t.Context(), slices.Values([]int{1, 2}), func(_ context.Context, n int) (int, error) { return n, nil }, traigo.Limit(1))
+func TestStreamMayBeRangedOverAgain(t *testing.T) {
+	onStreams(t, func(t *testing.T, s stream) {
+		seq := s(t.Context(), upTo(20), instantly, traigo.Limit(2))
 		for range 2 {
+			_, err := next(seq) // which is left early
+			require.NoError(t, err)
 			var got []int
 			for n, err := range seq {
 				require.NoError(t, err)
 				got = append(got, n)
 			}
-			require.Equal(t, []int{1, 2}, got)
+			require.ElementsMatch(t, slices.Collect(upTo(20)), got)
 		}
 	})
 }
 
-func TestStressAsCompletedLosesNothing(t *testing.T) {
-	for limit := range 4 {
-		opts := []traigo.ScopeOption{discard()}
-		if limit > 0 {
-			opts = append(opts, traigo.Limit(limit))
-		}
-		for _, stop := range []int{1, 7, 500} {
-			turns := 0
-			for n, err := range traigo.AsCompleted(t.Context(), naturals(new(atomic.Int32)), func(_ context.Context, n int) (int, error) {
-				if n%3 == 0 {
-					return n, fmt.Errorf("third: %w", errBoom)
-				}
-				return n, nil
-			}, opts...) {
-				require.Equal(t, n%3 == 0, errors.Is(err, errBoom))
-				if turns++; turns == stop {
-					break
-				}
+func TestStressStreamLosesNothing(t *testing.T) {
+	for name, s := range streams {
+		for limit := range 4 {
+			opts := []traigo.ScopeOption{discard()}
+			if limit > 0 {
+				opts = append(opts, traigo.Limit(limit))
 			}
-			require.Equal(t, stop, turns)
+			for _, stop := range []int{1, 7, 500} {
+				turns := 0
+				for n, err := range s(t.Context(), naturals(new(atomic.Int32)), func(_ context.Context, n int) (int, error) {
+					if n%3 == 0 {
+						return n, fmt.Errorf("third: %w", errBoom)
+					}
+					return n, nil
+				}, opts...) {
+					require.Equal(t, n%3 == 0, errors.Is(err, errBoom))
+					require.True(t, n == turns || name != "Ordered", "%d in turn %d", n, turns)
+					if turns++; turns == stop {
+						break
+					}
+				}
+				require.Equal(t, stop, turns)
+			}
 		}
 	}
 }
 
 // The task of an item that was canceled alone has not failed. Its error is yielded all the
-// same, as there is one result for each item.
-func TestAsCompletedYieldsAnItemThatWasCanceledAlone(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		release, free := newRelease()
-		defer free()
-		var errs []error
-		for _, err := range traigo.AsCompleted(t.Context(), slices.Values([]int{0, 1, 2, 3}), func(ctx context.Context, n int) (int, error) {
-			switch n {
-			case 1:
-				traigo.CurrentTask(ctx).Cancel(errBoom)
-				return 0, ctx.Err()
-			case 2:
-				traigo.CurrentTask(ctx).Cancel(nil)
-				deafTo(release) // until it is given up
-			}
-			return n, nil
-		}, traigo.CancelTimeout(time.Second), traigo.Limit(1), discard()) {
-			errs = append(errs, err)
-		}
-		require.Len(t, errs, 4)
-		require.NoError(t, errs[0])
-		require.ErrorIs(t, errs[1], context.Canceled)
-		require.NoError(t, errs[2])
-		require.Len(t, stuckTasks(errs[3]), 1, "the outcome")
-	})
+// same, as there is one result for each item. One that is given up is in the outcome; Ordered
+// yields it in its turn as well.
+func TestStreamYieldsAnItemThatWasCanceledAlone(t *testing.T) {
+	for name, turns := range map[string]int{"AsCompleted": 3, "Ordered": 4} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				release, free := newRelease()
+				defer free()
+				var values []int
+				var errs []error
+				for n, err := range streams[name](t.Context(), upTo(4), func(ctx context.Context, n int) (int, error) {
+					switch n {
+					case 1:
+						traigo.CurrentTask(ctx).Cancel(errBoom)
+						return n, ctx.Err()
+					case 2:
+						traigo.CurrentTask(ctx).Cancel(nil)
+						deafTo(release) // until it is given up
+					}
+					return n, nil
+				}, traigo.CancelTimeout(time.Second), traigo.Limit(1), discard()) {
+					values, errs = append(values, n), append(errs, err)
+				}
+				require.Len(t, errs, turns+1)
+				require.NoError(t, errs[0])
+				require.ErrorIs(t, errs[1], context.Canceled)
+				require.NoError(t, errs[turns-1])
+				require.Len(t, stuckTasks(outcome(t, errs[turns])), 1)
+				if name == "Ordered" {
+					assert.Equal(t, []int{0, 1, 0, 3, 0}, values)
+					require.Equal(t, "[2]", index(as[*traigo.StuckError](t, errs[2]).Tasks[0].Path))
+				}
+			})
+		})
+	}
 }
 
-func TestAsCompletedLeavesThePanicOfItsLoopAsItIs(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+func TestStreamLeavesThePanicOfItsLoopAsItIs(t *testing.T) {
+	onStreams(t, func(t *testing.T, s stream) {
 		require.Equal(t, errBoom, raised(func() {
-			for _, err := range traigo.AsCompleted(t.Context(), slices.Values([]int{0, 1}), func(_ context.Context, n int) (int, error) {
-				return n, nil
-			}, traigo.PanicAsError()) {
+			for _, err := range s(t.Context(), upTo(2), instantly, traigo.PanicAsError()) {
 				assert.NoError(t, err)
 				panic(errBoom)
 			}
@@ -289,12 +378,12 @@ func TestAsCompletedLeavesThePanicOfItsLoopAsItIs(t *testing.T) {
 }
 
 // A task has panicked before the loop panics.
-func TestAsCompletedTellsThePanicOfItsLoopFromOthers(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+func TestStreamTellsThePanicOfItsLoopFromOthers(t *testing.T) {
+	onStreams(t, func(t *testing.T, s stream) {
 		inLoop, enter := newRelease()
 		defer enter()
 		require.Equal(t, errBoom, raised(func() {
-			for _, err := range traigo.AsCompleted(t.Context(), slices.Values([]int{0}), func(ctx context.Context, _ int) (int, error) {
+			for _, err := range s(t.Context(), slices.Values([]int{0}), func(ctx context.Context, _ int) (int, error) {
 				traigo.Current(ctx).Spawn(func(context.Context) error { <-inLoop; panic("of a task") })
 				return 0, nil
 			}, traigo.PanicAsError()) {
@@ -307,14 +396,12 @@ func TestAsCompletedTellsThePanicOfItsLoopFromOthers(t *testing.T) {
 	})
 }
 
-func TestAsCompletedIsSilentWhenItIsLeftAsItsContextEnds(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+func TestStreamIsSilentWhenItIsLeftAsItsContextEnds(t *testing.T) {
+	onStreams(t, func(t *testing.T, s stream) {
 		book := newRecords()
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
-		for _, err := range traigo.AsCompleted(ctx, slices.Values([]int{0, 1}), func(_ context.Context, n int) (int, error) {
-			return n, nil
-		}, traigo.Logger(book.logger())) {
+		for _, err := range s(ctx, upTo(2), instantly, traigo.Logger(book.logger())) {
 			assert.NoError(t, err)
 			cancel()
 			break
@@ -324,13 +411,13 @@ func TestAsCompletedIsSilentWhenItIsLeftAsItsContextEnds(t *testing.T) {
 }
 
 // What the items had failed with when the loop panics is in no result.
-func TestAsCompletedLogsTheFailuresThatThePanicOfItsLoopHides(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+func TestStreamLogsTheFailuresThatThePanicOfItsLoopHides(t *testing.T) {
+	onStreams(t, func(t *testing.T, s stream) {
 		book := newRecords()
 		require.Equal(t, "of the loop", raised(func() {
-			for _, err := range traigo.AsCompleted(t.Context(), slices.Values([]int{1, 2, 3}), func(_ context.Context, n int) (int, error) {
+			for _, err := range s(t.Context(), slices.Values([]int{1, 2, 3}), func(_ context.Context, n int) (int, error) {
 				return n, fmt.Errorf("lost <%d>", n)
-			}, traigo.Logger(book.logger())) {
+			}, traigo.Limit(4), traigo.Logger(book.logger())) {
 				assert.Error(t, err)
 				synctest.Wait()
 				panic("of the loop")

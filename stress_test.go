@@ -167,7 +167,7 @@ func (p *program) step(ctx context.Context, s *traigo.Scope) {
 	if !p.spend() {
 		return
 	}
-	switch p.n(16) {
+	switch p.n(17) {
 	case 0, 1, 2, 3, 4:
 		p.spawn(s)
 	case 5:
@@ -240,7 +240,19 @@ func (p *program) step(ctx context.Context, s *traigo.Scope) {
 			p.step(ctx, s)
 			return p.nap(ctx)
 		})
+	case 16:
+		names := []string{"Map", "ForEach", "AsCompleted", "Ordered"}
+		_ = itemJoins[names[p.n(len(names))]](ctx, upTo(p.n(9)), p.item, p.scopeOptions()...)
 	}
+}
+
+// item does what a task does, or nothing at all.
+func (p *program) item(ctx context.Context, i int) error {
+	if i%3 < 2 {
+		return nil
+	}
+	p.accepted.Add(1)
+	return p.task(ctx)
 }
 
 func (p *program) spawn(s *traigo.Scope) {
@@ -322,6 +334,9 @@ func (p *program) taskOptions() []traigo.TaskOption {
 	if p.n(6) == 0 {
 		opts = append(opts, traigo.Dedicated())
 	}
+	if p.n(6) == 0 {
+		opts = append(opts, traigo.AdmitBefore(p.any().Context()))
+	}
 	return opts
 }
 
@@ -329,6 +344,9 @@ func (p *program) scopeOptions() []traigo.ScopeOption {
 	var opts []traigo.ScopeOption
 	if p.n(4) == 0 {
 		opts = append(opts, traigo.Timeout(time.Duration(p.n(5))*time.Millisecond))
+	}
+	if p.n(4) == 0 {
+		opts = append(opts, traigo.Limit(1+p.n(3)))
 	}
 	return opts
 }

@@ -227,13 +227,15 @@ func parkedLabels(t *testing.T) map[string]int {
 	return counts
 }
 
-func TestTaskBeginsWithTheLabelsOfItsContext(t *testing.T) {
-	who := func(who string) context.Context {
-		if who == "" {
-			return context.Background()
-		}
-		return pprof.WithLabels(context.Background(), pprof.Labels("who", who))
+// labeled is a context with a label, or without any.
+func labeled(who string) context.Context {
+	if who == "" {
+		return context.Background()
 	}
+	return pprof.WithLabels(context.Background(), pprof.Labels("who", who))
+}
+
+func TestTaskBeginsWithTheLabelsOfItsContext(t *testing.T) {
 	rows := []struct {
 		name  string
 		scope string // label of its context
@@ -242,9 +244,9 @@ func TestTaskBeginsWithTheLabelsOfItsContext(t *testing.T) {
 	}{
 		{"no labels", "", nil, ""},
 		{"the scope's", "scope", nil, `{"who":"scope"}`},
-		{"Values'", "scope", []traigo.TaskOption{traigo.Values(who("values"))}, `{"who":"values"}`},
-		{"Values' in a scope without", "", []traigo.TaskOption{traigo.Values(who("values"))}, `{"who":"values"}`},
-		{"Values without", "scope", []traigo.TaskOption{traigo.Values(who(""))}, ""},
+		{"Values'", "scope", []traigo.TaskOption{traigo.Values(labeled("values"))}, `{"who":"values"}`},
+		{"Values' in a scope without", "", []traigo.TaskOption{traigo.Values(labeled("values"))}, `{"who":"values"}`},
+		{"Values without", "scope", []traigo.TaskOption{traigo.Values(labeled(""))}, ""},
 		{"a goroutine's own", "scope", []traigo.TaskOption{traigo.Dedicated()}, `{"who":"scope"}`},
 	}
 	for _, row := range rows {
@@ -252,11 +254,11 @@ func TestTaskBeginsWithTheLabelsOfItsContext(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				const n = 30
 				// A goroutine that a go statement starts inherits these.
-				pprof.SetGoroutineLabels(who("spawner"))
+				pprof.SetGoroutineLabels(labeled("spawner"))
 				defer pprof.SetGoroutineLabels(context.Background())
 
-				s := traigo.New(who(row.scope))
-				stain := func(context.Context) error { pprof.SetGoroutineLabels(who("another task")); return nil }
+				s := traigo.New(labeled(row.scope))
+				stain := func(context.Context) error { pprof.SetGoroutineLabels(labeled("another task")); return nil }
 				release := make(chan struct{})
 				park := func(context.Context) error { parkForLabels(release); return nil }
 				for range n {
