@@ -94,8 +94,9 @@ func nodeOf(ctx context.Context) (n node, together bool) {
 	case *scopeContext:
 		return (*Scope)(c), true
 	case *taskContext:
-		(*Task)(c).look()
 		return (*Task)(c), true
+	case *itemContext:
+		return c.node(), true
 	}
 	n, _ = ctx.Value(nodeKey{}).(node)
 	if n != nil {
@@ -187,7 +188,6 @@ func (c *scopeContext) Done() <-chan struct{} {
 // channel on the first call, closed if the context is done already.
 func (c *taskContext) Done() <-chan struct{} {
 	t := (*Task)(c)
-	t.look()
 	t.scope.mu.Lock()
 	defer t.scope.mu.Unlock()
 	if t.ctxDone == nil {
@@ -207,7 +207,6 @@ func (c *scopeContext) Err() error {
 }
 
 func (c *taskContext) Err() error {
-	(*Task)(c).look()
 	if e := (*Task)(c).contextEnded(); e != nil {
 		return e.ctxErr()
 	}
@@ -227,7 +226,6 @@ func (c *scopeContext) Deadline() (time.Time, bool) {
 
 func (c *taskContext) Deadline() (time.Time, bool) {
 	t := (*Task)(c)
-	t.look()
 	var own time.Time
 	if x := t.ext.Load(); x != nil {
 		own = x.deadline
@@ -255,7 +253,6 @@ func (c *scopeContext) Value(key any) any {
 
 func (c *taskContext) Value(key any) any {
 	t := (*Task)(c)
-	t.look()
 	if key == (nodeKey{}) {
 		return t
 	}
@@ -292,10 +289,7 @@ func valueOf(key any, e *ending, outer context.Context) any {
 func (c *scopeContext) AfterFunc(f func()) (stop func() bool) { return afterFunc((*Scope)(c), f) }
 
 // AfterFunc is like scopeContext.AfterFunc.
-func (c *taskContext) AfterFunc(f func()) (stop func() bool) {
-	(*Task)(c).look()
-	return afterFunc((*Task)(c), f)
-}
+func (c *taskContext) AfterFunc(f func()) (stop func() bool) { return afterFunc((*Task)(c), f) }
 
 func afterFunc(n node, f func()) (stop func() bool) {
 	h := &hook{f: f}

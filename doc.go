@@ -66,7 +66,7 @@
 //	snapshot.go  Snapshot and Dump
 //	join.go      All, Race, Settle, Map and ForEach
 //	stream.go    AsCompleted and Ordered
-//	crew.go      the goroutines that run the items of an iterator
+//	items.go     the goroutines that run the items of an iterator
 //
 // The reasons for the design are in docs/design.md and docs/adr.
 package traigo

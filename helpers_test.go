@@ -55,10 +55,10 @@ import (
 //	story                        an Observer that records events
 //	trace                        an Observer that checks each event against the state table (observe_test.go)
 //
-//	itemJoins, onItemJoins       the joins over an iterator, and a test of all of them (crew_test.go)
+//	itemJoins, onItemJoins       the joins over an iterator, and a test of all of them (items_test.go)
 //	streams, onStreams           AsCompleted and Ordered, and a test of both (stream_test.go)
-//	upTo, naturals               iterators: of n items, and one without an end (crew_test.go, join_test.go)
-//	index                        the last part of the name of an item (crew_test.go)
+//	upTo, naturals               iterators: of n items, and one without an end (items_test.go, join_test.go)
+//	index                        the last part of the name of an item (items_test.go)
 //
 //	customContext                a context type that package context does not know
 //	program                      a random tree of scopes and tasks (stress_test.go)

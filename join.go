@@ -112,6 +112,9 @@ func (f *functions[T]) spawnAll(_ context.Context, s *Scope) error {
 	f.scope = s
 	run := f.run
 	for i, fn := range f.fns {
+		if s.settings.wrappers != nil { // which may hide the task of ctx
+			run = func(ctx context.Context) error { return f.call(ctx, i) }
+		}
 		p := &f.parts[i]
 		p.name.pc, p.name.nth = pcOf(fn), i+1
 		t := &p.task
@@ -121,10 +124,12 @@ func (f *functions[T]) spawnAll(_ context.Context, s *Scope) error {
 	return nil
 }
 
-// run is the function of the tasks.
-func (f *functions[T]) run(ctx context.Context) (err error) {
-	n, _ := nodeOf(ctx)
-	i := n.(*Task).name.nth - 1
+// run is the function of all tasks, so that they need no closure each.
+func (f *functions[T]) run(ctx context.Context) error {
+	return f.call(ctx, (*Task)(ctx.(*taskContext)).name.nth-1)
+}
+
+func (f *functions[T]) call(ctx context.Context, i int) (err error) {
 	p := &f.parts[i]
 	if p.value, err = f.fns[i](ctx); err == nil && f.isRace && f.winner.CompareAndSwap(nil, p) {
 		p.task.set(hasWon)
@@ -225,7 +230,7 @@ func allOf(path string, outcome error, failures []error) *Error {
 func Map[In, Out any](ctx context.Context, in iter.Seq[In], fn func(context.Context, In) (Out, error), opts ...ScopeOption) ([]Out, error) {
 	mustBeFeedable("Map", ctx, in != nil, fn != nil, opts)
 	var all cells[Out]
-	err := mapTo(&all, ctx, in, &crew[In, Out]{fn: fn, pc: pcOf(fn)}, withName(mapName, opts))
+	err := mapTo(&all, ctx, in, &items[In, Out]{fn: fn, pc: pcOf(fn)}, withName(mapName, opts))
 	return all.list(), err
 }
 
@@ -234,19 +239,20 @@ func ForEach[In any](ctx context.Context, in iter.Seq[In], fn func(context.Conte
 	mustBeFeedable("ForEach", ctx, in != nil, fn != nil, opts)
 	none := func(ctx context.Context, item In) (struct{}, error) { return struct{}{}, fn(ctx, item) }
 	var all cells[struct{}]
-	return mapTo(&all, ctx, in, &crew[In, struct{}]{fn: none, pc: pcOf(fn)}, withName(forEachName, opts))
+	return mapTo(&all, ctx, in, &items[In, struct{}]{fn: none, pc: pcOf(fn)}, withName(forEachName, opts))
 }
 
-func mapTo[In, Out any](all *cells[Out], ctx context.Context, in iter.Seq[In], c *crew[In, Out], opts []ScopeOption) error {
+func mapTo[In, Out any](all *cells[Out], ctx context.Context, in iter.Seq[In], c *items[In, Out], opts []ScopeOption) error {
 	c.to = all
 	isShort := false
 	var path string
 	err := Run(ctx, func(ctx context.Context, s *Scope) error {
 		path = s.Path()
 		c.start(s, in)
-		isShort = !c.wait() // ctx was done before all items were pulled
+		isShort = !c.wait() // ctx was done before all items were pulled and accepted
 		return nil
 	}, opts...)
+	c.raise(err)
 	switch {
 	case err != nil:
 		return err

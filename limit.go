@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"runtime"
 	"sync/atomic"
+	"time"
 
 	"github.com/traigo/traigo/internal/stackdump"
 )
@@ -52,12 +53,16 @@ func (o admitBeforeOption) applyTask(t *Task) { t.ownExt().admitBefore = o.ctx }
 // slots are the slots of a scope, protected by its mu. A slot that is released passes to
 // the first Spawn that waits. A Spawn that arrives while others wait waits behind them.
 type slots struct {
-	limit   int          // 0: no limit
-	taken   int          // ≤ limit
-	first   *blocked     // the Spawns that wait, in order of arrival
-	end     **blocked    // where the next one is to be added
-	waiting atomic.Int32 // how many they are
-	spare   *blocked     // of a Spawn that has waited, for the next one
+	limit    int          // 0: no limit
+	taken    int          // ≤ limit
+	first    *blocked     // the Spawns that wait, in order of arrival
+	end      **blocked    // where the next one is to be added
+	waiting  atomic.Int32 // how many they are
+	spare    *blocked     // of a Spawn that has waited, for the next one
+	dumpedAt stamp        // when stacks were taken last, for a warning
+
+	// A task that pulls an item of a join, and does not need its slot meanwhile: see lend.
+	lent atomic.Pointer[Task]
 }
 
 // A blocked is a Spawn that waits for a slot. It is counted in live and in awaited, so that
@@ -73,6 +78,7 @@ type blocked struct {
 	caller, admit <-chan struct{} // see Task.stops
 	since         stamp
 	next          *blocked
+	link          **blocked     // the pointer that points to it; nil if it does not wait
 	over          chan struct{} // receives when the wait is over; its capacity is 1
 	isAccepted    bool
 	isWarned      bool // that it takes long has been logged
@@ -86,6 +92,9 @@ func (s *Scope) needsSlotLocked(t *Task) bool {
 // takeSlotLocked takes a slot for t, if one is free and no Spawn waits.
 func (s *Scope) takeSlotLocked(t *Task) bool {
 	l := &s.ext.slots
+	if l.taken >= l.limit {
+		s.reclaimSlotLocked()
+	}
 	if l.first != nil || l.taken >= l.limit {
 		return false
 	}
@@ -106,8 +115,10 @@ func (s *Scope) waitForSlot(t *Task, caller, admit <-chan struct{}) (isAccepted 
 	if l.first == nil {
 		l.end = &l.first
 	}
+	w.link = l.end
 	*l.end, l.end = w, &w.next
 	l.waiting.Add(1)
+	s.reclaimSlotLocked() // lend may have come before the line above: it has then not seen w
 	s.wakeReaperLocked(w.since, w.since.after(patience))
 	s.live++
 	s.awaited++
@@ -153,14 +164,38 @@ func (w *blocked) wait() {
 
 // removeLocked removes w, if it is there.
 func (l *slots) removeLocked(w *blocked) {
-	for at := &l.first; *at != nil; at = &(*at).next {
-		if *at == w {
-			if *at = w.next; w.next == nil {
-				l.end = at
-			}
-			l.waiting.Add(-1)
-			return
-		}
+	if w.link == nil {
+		return
+	}
+	*w.link = w.next
+	if w.next != nil {
+		w.next.link = w.link
+	} else {
+		l.end = w.link
+	}
+	w.link, w.next = nil, nil
+	l.waiting.Add(-1)
+}
+
+// lend offers the slot of t to a Spawn that needs one: t is about to pull an item, which may
+// take long.
+func (l *slots) lend(t *Task) {
+	l.lent.Store(t)
+	if l.waiting.Load() > 0 {
+		s := t.scope
+		s.lock()
+		s.reclaimSlotLocked()
+		s.startLocked()
+		s.settle()
+	}
+}
+
+// takeBack reports whether t has still its slot.
+func (l *slots) takeBack(t *Task) bool { return l.lent.CompareAndSwap(t, nil) }
+
+func (s *Scope) reclaimSlotLocked() {
+	if t := s.ext.lent.Swap(nil); t != nil {
+		s.releaseSlotLocked(t)
 	}
 }
 
@@ -230,11 +265,15 @@ func (s *Scope) warnOfFullScope(now stamp) {
 		}
 	}
 	limit := s.ext.limit
-	s.mu.Unlock()
-	if long == nil {
-		return
+	isDumpDue := long != nil && (s.ext.dumpedAt == 0 || now >= s.ext.dumpedAt.after(time.Second))
+	if isDumpDue {
+		s.ext.dumpedAt = now
 	}
-	stacks := stackdump.Find(stackdump.All(), blockedFrame)
+	s.mu.Unlock()
+	var stacks stackdump.Stacks
+	if isDumpDue { // a dump stops the program, and Spawns may reach patience one after the other
+		stacks = stackdump.Find(stackdump.All(), blockedFrame)
+	}
 	for _, w := range long {
 		var attrs []slog.Attr
 		if who := s.Root().partIn(findStacks([]byte(stacks.Of(w)))); who != "" {

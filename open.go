@@ -18,6 +18,15 @@ const (
 	forked                // by Fork: the parent waits for it as for an awaited task
 )
 
+// A bodyState says what the body of Run does.
+type bodyState uint8
+
+const (
+	noBody    bodyState = iota // there is none, or it has returned
+	bodyRuns                   // it has not returned
+	bodyWaits                  // it is that of a join, and waits for the goroutines that run the items
+)
+
 var lastScopeID atomic.Uint64
 
 // Run opens a scope, calls body on the calling goroutine, and returns when the scope is
@@ -39,7 +48,7 @@ func Run(ctx context.Context, body func(ctx context.Context, s *Scope) error, op
 	mustHaveFunc("Run", body != nil, "the body that is to run in the scope")
 	s := newScope("Run", ctx, ran, opts)
 	s.pc = pcOf(body)
-	s.inBody, s.live, s.awaited = true, 1, 1
+	s.body, s.live, s.awaited = bodyRuns, 1, 1
 	s.begin()
 	s.runBody(body)
 	s.join()
@@ -332,7 +341,7 @@ func (s *Scope) bodyEnded(err error, panicked *PanicError, shown error) {
 	if shown != nil {
 		s.ownExtLocked().bodyEnd = shown
 	}
-	s.inBody = false
+	s.body = noBody
 	s.live--
 	s.awaited--
 	switch {

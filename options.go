@@ -168,7 +168,8 @@ type loggerOption struct{ logger *slog.Logger }
 // parent. Every [Event] is logged at DEBUG, and so are errors of tasks with
 // Bubble(false); timeouts at INFO; other errors that are not in an outcome at WARN;
 // panics, and outcomes that no call has returned, at ERROR. Without a Logger, records at
-// WARN and above go to slog.Default(). Logger panics if l is nil. The handler of l is
+// WARN and above go to slog.Default(). Whether l takes DEBUG is asked once for each scope,
+// when it is opened. Logger panics if l is nil. The handler of l is
 // called with no lock held, on the goroutine that makes the step, and must not call
 // runtime.Goexit.
 func Logger(l *slog.Logger) ScopeOption {

@@ -65,17 +65,17 @@ type Scope struct {
 	settling           bool  // a goroutine is applying effects
 	starting           uint8 // how many goroutines have been launched and have not yet taken their first task
 	inARow             uint8 // how many goroutines have taken their first task since a task last ended
-	inBody             bool  // the body of Run has not returned
-	isDone             bool  // everything has ended, and the outcome does not change any more
-	hasFailed          bool  // the outcome is an error; set before isDone, and then read without mu
-	isCtxDone          bool  // the context is done
-	isStopping         bool  // Shutdown has begun here or above, or the context is done
-	isJoining          bool  // joiner counts one
-	finalizedForks     bool  // finalizeForks was due, and no fork has been opened since
-	wasIdle            bool  // notifyIdle was due, and nothing has been spawned since
-	canceledNew        bool  // cancelNewScopes was due, and no scope of New has been opened since
-	watchesForks       bool  // watchForks was due
-	lingers            bool  // closed, and still listed by its parent: see stuck.go
+	body               bodyState
+	isDone             bool // everything has ended, and the outcome does not change any more
+	hasFailed          bool // the outcome is an error; set before isDone, and then read without mu
+	isCtxDone          bool // the context is done
+	isStopping         bool // Shutdown has begun here or above, or the context is done
+	isJoining          bool // joiner counts one
+	finalizedForks     bool // finalizeForks was due, and no fork has been opened since
+	wasIdle            bool // notifyIdle was due, and nothing has been spawned since
+	canceledNew        bool // cancelNewScopes was due, and no scope of New has been opened since
+	watchesForks       bool // watchForks was due
+	lingers            bool // closed, and still listed by its parent: see stuck.go
 	live               int32
 	awaited            int32
 	forks              int32       // open forks; counted in live and in awaited

@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"iter"
 	"log/slog"
+	"maps"
 	"runtime"
+	"slices"
 	"sync"
 )
 
@@ -28,7 +30,7 @@ import (
 func AsCompleted[In, Out any](ctx context.Context, in iter.Seq[In], fn func(context.Context, In) (Out, error), opts ...ScopeOption) iter.Seq2[Out, error] {
 	mustBeFeedable("AsCompleted", ctx, in != nil, fn != nil, opts)
 	return func(yield func(Out, error) bool) {
-		consume(ctx, yield, in, &crew[In, Out]{fn: fn, pc: pcOf(fn)}, false, withName(asCompletedName, opts))
+		consume(ctx, yield, in, &items[In, Out]{fn: fn, pc: pcOf(fn)}, false, withName(asCompletedName, opts))
 	}
 }
 
@@ -40,34 +42,37 @@ func AsCompleted[In, Out any](ctx context.Context, in iter.Seq[In], fn func(cont
 func Ordered[In, Out any](ctx context.Context, in iter.Seq[In], fn func(context.Context, In) (Out, error), opts ...ScopeOption) iter.Seq2[Out, error] {
 	mustBeFeedable("Ordered", ctx, in != nil, fn != nil, opts)
 	return func(yield func(Out, error) bool) {
-		c := &crew[In, Out]{fn: fn, pc: pcOf(fn), limit: int32(runtime.GOMAXPROCS(0))}
+		c := &items[In, Out]{fn: fn, pc: pcOf(fn), limit: int32(runtime.GOMAXPROCS(0))}
 		consume(ctx, yield, in, c, true, withName(orderedName, opts))
 	}
 }
 
-func consume[In, Out any](ctx context.Context, yield func(Out, error) bool, in iter.Seq[In], items *crew[In, Out], inOrder bool, opts []ScopeOption) {
-	c := &consumer[Out]{yield: yield, inOrder: inOrder, wake: make(chan struct{}, 1)}
-	items.to, items.owner = c, ownCallback
+func consume[In, Out any](ctx context.Context, yield func(Out, error) bool, in iter.Seq[In], list *items[In, Out], inOrder bool, opts []ScopeOption) {
+	c := &consumer[Out]{yield: yield, wake: make(chan struct{}, 1)}
+	if inOrder {
+		c.later = map[int]result[Out]{}
+	}
+	list.to, list.owner = c, ownCallback
 	defer c.logUntaken() // if the loop panics; finish has done so otherwise
 	err := Run(ctx, func(ctx context.Context, s *Scope) error {
-		c.begin(s, items.limitIn(s))
-		items.start(s, in)
+		c.begin(s, list.limitIn(s))
+		list.start(s, in)
 		defer func() {
 			if c.inLoop { // the loop body panics
 				s.Cancel(nil)
 			}
-			items.wait()
+			list.wait()
 		}()
 		c.consume()
 		return nil
 	}, opts...)
+	list.raise(err)
 	c.finish(err)
 }
 
 // A consumer is the state of one loop over an AsCompleted or Ordered.
 type consumer[Out any] struct {
 	yield   func(Out, error) bool
-	inOrder bool // for Ordered
 	scope   *Scope
 	ctx     context.Context
 	window  chan struct{} // holds an element for each item that was pulled and has not been yielded; nil if there is no limit
@@ -80,8 +85,9 @@ type consumer[Out any] struct {
 	batch, spare []result[Out] // results that are to be yielded next, and the array that they are in
 
 	mu    sync.Mutex
-	done  []result[Out] // what was not taken, in the order in which it has ended; or, for Ordered, item i at i modulo the limit
-	total int           // number of items; -1 until in has ended
+	done  []result[Out]       // what was not taken, in the order in which it has ended
+	later map[int]result[Out] // the same for Ordered, by the index of the item; nil for AsCompleted
+	total int                 // number of items; -1 until in has ended
 }
 
 // A result is what has become of an item. It has succeeded if task is nil.
@@ -95,9 +101,6 @@ func (c *consumer[Out]) begin(s *Scope, limit int32) {
 	c.scope, c.ctx, c.total = s, s.Context(), -1
 	if limit > 0 {
 		c.window = make(chan struct{}, limit)
-	}
-	if c.inOrder {
-		c.done = make([]result[Out], limit)
 	}
 }
 
@@ -138,8 +141,8 @@ func (c *consumer[Out]) pulled(n int, more bool) {
 func (c *consumer[Out]) ended(i int, value Out, t *Task) {
 	r := result[Out]{value, t, true}
 	c.mu.Lock()
-	if c.inOrder {
-		c.done[i%len(c.done)] = r
+	if c.later != nil {
+		c.later[i] = r
 	} else {
 		c.done = append(c.done, r)
 	}
@@ -159,24 +162,30 @@ func (c *consumer[Out]) signal() {
 func (c *consumer[Out]) take() (r result[Out], more bool) {
 	if len(c.batch) == 0 {
 		c.mu.Lock()
-		c.batch, c.spare = c.spare[:0], nil
-		if !c.inOrder {
-			c.batch, c.done = c.done, c.batch
-		}
-		for at := c.taken; c.inOrder && c.done[at%len(c.done)].isThere; at++ {
-			c.batch = append(c.batch, c.done[at%len(c.done)])
-			c.done[at%len(c.done)] = result[Out]{}
-		}
-		c.spare = c.batch
+		c.moveDueLocked()
+		c.batch, c.done, c.spare = c.done, c.spare[:0], c.done
 		more = c.taken != c.total
 		c.mu.Unlock()
 	}
 	if len(c.batch) == 0 {
 		return r, more
 	}
-	r, c.batch = c.batch[0], c.batch[1:]
+	r, c.batch[0] = c.batch[0], result[Out]{} // the array is used again, and must not keep the value
+	c.batch = c.batch[1:]
 	c.taken++
 	return r, true
+}
+
+// moveDueLocked moves to done, for Ordered, the results whose turn it is.
+func (c *consumer[Out]) moveDueLocked() {
+	for i := c.taken; ; i++ {
+		r, ok := c.later[i]
+		if !ok {
+			return
+		}
+		delete(c.later, i)
+		c.done = append(c.done, r)
+	}
 }
 
 // consume yields the results of the items until all are yielded, the loop is left, or the
@@ -201,7 +210,7 @@ func (c *consumer[Out]) consume() {
 				err = r.task.stuckError()
 			}
 		}
-		if !c.inOrder {
+		if c.later == nil {
 			c.yielded()
 			if r.task != nil && r.task.has(givenUp) {
 				continue // it is in the StuckError of the outcome
@@ -210,7 +219,7 @@ func (c *consumer[Out]) consume() {
 		c.inLoop = true
 		more = c.yield(r.value, err)
 		c.inLoop = false
-		if c.inOrder {
+		if c.later != nil {
 			c.yielded()
 		}
 		if !more {
@@ -263,12 +272,17 @@ func capped(e *Error) *Error {
 func (c *consumer[Out]) untaken() (failed []*Task) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, r := range append(c.batch, c.done...) {
+	rest := slices.Concat(c.batch, c.done)
+	for _, i := range slices.Sorted(maps.Keys(c.later)) {
+		rest = append(rest, c.later[i])
+	}
+	for _, r := range rest {
 		if t := r.task; t != nil && t.has(hasFailed) && !t.has(givenUp) {
 			failed = append(failed, t)
 		}
 	}
 	c.batch, c.done = nil, nil
+	clear(c.later)
 	return failed
 }
 

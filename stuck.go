@@ -250,9 +250,9 @@ func (t *Task) isInRun() bool {
 
 func (s *Scope) isWaitedForInRun() bool {
 	s.mu.Lock()
-	inBody := s.inBody
+	runs := s.body == bodyRuns
 	s.mu.Unlock()
-	return !inBody || slices.ContainsFunc(s.runsOf(nil), (*Scope).isWaitedForInRun)
+	return !runs || slices.ContainsFunc(s.runsOf(nil), (*Scope).isWaitedForInRun)
 }
 
 // runsOf returns the scopes that t, or the body of s if t is nil, has opened by Run and
@@ -345,10 +345,12 @@ func (s *Scope) stragglersLocked(now stamp) (late, slow []*Task, slowBody bool, 
 		}
 		return false
 	}
+	isItem := false // the body of a join waits for a task, which will be warned of
 	for t := s.first; t != nil; t = t.next {
 		since, wait := s.canceledAtLocked(t), t.patience()
+		isItem = isItem || s.body == bodyWaits && !t.isIdle()
 		switch {
-		case since == 0 || t.has(hasEnded|givenUp):
+		case since == 0 || t.has(hasEnded|givenUp) || t.isIdle():
 		case !t.started:
 			due(now.after(max(wait, lookAgain))) // a task that has not started is not given up
 		case wait > 0 && due(since.after(wait)):
@@ -358,7 +360,7 @@ func (s *Scope) stragglersLocked(now stamp) (late, slow []*Task, slowBody bool, 
 		}
 	}
 	since := s.canceledAtLocked(nil)
-	slowBody = s.inBody && since != 0 && !s.ext.bodyWarned && due(since.after(patience))
+	slowBody = s.body != noBody && !isItem && since != 0 && !s.ext.bodyWarned && due(since.after(patience))
 	return late, slow, slowBody, again
 }
 

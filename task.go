@@ -44,9 +44,9 @@ const (
 	master
 	awaited
 	dedicated
-	forAwait // spawned by Async
-	forStart // spawned by Start: until ready is called, Start returns the error
-	ofCrew   // accepted by the goroutine that runs it; it may run a series of items
+	forAwait  // spawned by Async
+	forStart  // spawned by Start: until ready is called, Start returns the error
+	runsItems // accepted by the goroutine that runs it; it may run a series of items
 )
 
 // The bits of a task record its history. A bit is never cleared, except hasSlot.
@@ -120,7 +120,7 @@ func (t *Task) ownExt() *taskExt {
 // since returns when the task was accepted or, if it runs a series of items, when the item
 // has begun.
 func (t *Task) since() stamp {
-	if t.flags&ofCrew != 0 {
+	if t.flags&runsItems != 0 {
 		return stamp(t.ext.Load().series.began.Load())
 	}
 	return t.spawned

@@ -51,7 +51,7 @@ func (s *Scope) await(stop <-chan struct{}) bool {
 		s.mu.Unlock()
 		return true
 	}
-	if stop == nil && s.first == s.queue && s.children == nil && !s.inBody {
+	if stop == nil && s.first == s.queue && s.children == nil && s.body == noBody {
 		s.mu.Unlock()
 		s.join() // no task has started, so the caller is not a part of the scope
 		return true

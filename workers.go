@@ -68,7 +68,7 @@ func (s *Scope) launch(t *Task, launch bool) {
 		t.startClock(x)
 	}
 	switch {
-	case t.flags&ofCrew != 0: // the caller runs it
+	case t.flags&runsItems != 0: // the caller runs it
 	case t.flags&dedicated != 0:
 		go s.runTask(t)
 	case launch:
@@ -209,7 +209,12 @@ func (s *Scope) retryUnlabeled(t *Task, value any) {
 	if value != nil {
 		s.logRecovered("Value of the context whose pprof labels the task is to have", t, value)
 	}
-	go s.workOn(t, 0)
+	switch {
+	case t.flags&runsItems == 0:
+		go s.workOn(t, 0)
+	case value == nil:
+		s.rescue(t, nil) // else the goroutine goes on, and runs it again
+	}
 }
 
 // call runs the task's function. A dump of all goroutines shows the address of

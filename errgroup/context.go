@@ -43,6 +43,9 @@ func (c *groupContext) AfterFunc(f func()) (stop func() bool) {
 // keys by which package context looks for a cause are answered by a context of its own that
 // was canceled with it, and has no other values.
 func (c *groupContext) Value(key any) any {
+	if key == (groupKey{}) {
+		return (*Group)(c)
+	}
 	if e := (*Group)(c).ended(); e != nil {
 		if v := e.standard.Value(key); v != nil {
 			return v
@@ -113,13 +116,29 @@ func (g *Group) goesOnAfter(s *traigo.Scope) bool {
 	return own != nil && own.Kind == traigo.Completed // by a Wait
 }
 
+// groupKey is the key for which the context of a group returns the innermost group.
+type groupKey struct{}
+
+// outermost returns the context around g that belongs to no group: a later scope is not opened
+// below that of another group, which may have failed and be closed.
+func (g *Group) outermost() context.Context {
+	outer := g.outer
+	for {
+		above, ok := outer.Value(groupKey{}).(*Group)
+		if !ok {
+			return outer
+		}
+		outer = above.outer
+	}
+}
+
 // openAfter opens the scope that comes after s, which may be nil, unless another goroutine
 // has done so, and returns it. New calls observers, so no lock is held: of two that are
 // opened at the same time one is kept, and the other closed.
 func (g *Group) openAfter(s *traigo.Scope) *traigo.Scope {
 	under := context.Background()
 	if g.outer != nil {
-		under = context.WithoutCancel(g.outer) // which may be done already
+		under = context.WithoutCancel(g.outermost()) // which may be done already
 	}
 	opened := traigo.New(under, scopeName)
 	if s == g.origin {

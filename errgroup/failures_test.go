@@ -439,3 +439,20 @@ func TestWaitLogsWhatItDoesNotReturn(t *testing.T) {
 		})
 	}
 }
+
+// A group whose context is that of a group that has failed still runs functions, as in x/sync.
+func TestGroupInAFailedGroupGoesOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		outer, ctx := errgroup.WithContext(context.Background())
+		inner, _ := errgroup.WithContext(ctx)
+		outer.Go(func() error { return errors.New("boom") })
+		ran := 0
+		for range 3 {
+			time.Sleep(time.Second)
+			inner.Go(func() error { ran++; return nil })
+		}
+		assert.NoError(t, inner.Wait())
+		assert.Equal(t, 3, ran)
+		_ = outer.Wait()
+	})
+}

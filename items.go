@@ -1,0 +1,465 @@
+package traigo
+
+import (
+	"context"
+	"iter"
+	"log/slog"
+	"math"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// items runs the items of a Map, ForEach, AsCompleted or Ordered, on goroutines of its own. A
+// goroutine that has run an item pulls the next one. Before it runs that, it makes sure that
+// another goroutine is about to pull, up to the limit. So every item starts without waiting
+// for another one to end, and short items share a few goroutines. The rule is that of
+// workers.go; the queue there would cost a task for each item.
+//
+// An item is a task of the scope, with a name, a context and an end of its own, for whoever
+// looks at it: code that uses its context, a snapshot, an observer. As long as nobody looks,
+// the items that a goroutine runs share one task: see series.
+//
+// The body of Run waits for the goroutines, which are not counted in the scope.
+type items[In, Out any] struct {
+	// Set by the join.
+	fn    func(context.Context, In) (Out, error)
+	pc    uintptr // entry address of the user's function
+	owner owner   // of the errors of the items
+	to    receiver[Out]
+
+	scope *Scope
+	limit int32  // the number of goroutines; 0: no limit
+	slots *slots // of scope; nil if it has no Limit
+	apart bool   // each item is to have a task of its own in any case: there are observers or wrappers
+
+	panicked any  // what in has panicked with
+	exited   bool // in has called Goexit
+
+	pulling sync.Mutex // protects the fields below; held while in runs, which may block
+	in      iter.Seq[In]
+	next    func() (In, bool) // nil before the first item is pulled
+	stop    func()
+	count   int         // of items that were pulled
+	isDry   bool        // in has ended
+	clock   stamp       // the last reading
+	stale   *time.Timer // clears isFresh
+
+	isFresh   atomic.Bool // clock is not older than freshness
+	isRefused atomic.Bool // an item was pulled, and then the scope refused its task
+
+	size  atomic.Int32 // goroutines
+	idle  atomic.Int32 // those of them that are about to pull
+	alive sync.WaitGroup
+}
+
+// A receiver is told what becomes of items.
+type receiver[Out any] interface {
+	admit() bool                     // waits until one more item may be pulled; false if none is wanted
+	pulled(n int, more bool)         // n items have been pulled; unless more is set, in has ended. Called with pulling held
+	ended(i int, value Out, t *Task) // item i has ended: if t is nil without an error, otherwise t has its result
+}
+
+// limitIn sets the limit to that of s, if it has one, and returns it.
+func (c *items[In, Out]) limitIn(s *Scope) int32 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if n := s.ext.limit; n > 0 {
+		c.limit, c.slots = int32(min(n, math.MaxInt32)), &s.ext.slots
+	}
+	return c.limit
+}
+
+// start begins to run the items of in. The caller is the body of s. It must call wait.
+func (c *items[In, Out]) start(s *Scope, in iter.Seq[In]) {
+	c.scope, c.in = s, in
+	c.apart = s.watched || s.settings.wrappers != nil
+	c.limitIn(s)
+	c.launch()
+}
+
+// wait waits until the goroutines have ended, and reports whether all items were pulled, and
+// none refused. Meanwhile a task that has called the join waits for its tasks, as in Run.
+func (c *items[In, Out]) wait() (all bool) {
+	s := c.scope
+	s.mu.Lock()
+	s.body = bodyWaits
+	s.mu.Unlock()
+	c.alive.Wait()
+	if c.stale != nil {
+		c.stale.Stop()
+	}
+	if c.next != nil && !c.isDry {
+		// Not on this goroutine: it may be locked to a thread, which a coroutine does not like.
+		stopped := make(chan struct{})
+		go func() {
+			defer close(stopped)
+			c.stop()
+		}()
+		<-stopped
+	}
+	return c.isDry && !c.isRefused.Load()
+}
+
+// raise continues a panic of in, or its Goexit, when the scope is closed. err is the outcome.
+func (c *items[In, Out]) raise(err error) {
+	if c.panicked == nil && !c.exited {
+		return
+	}
+	if all, _ := err.(*Error); all != nil && len(all.Others) > 0 {
+		c.scope.log(slog.LevelError, "errors hidden by a panic or a Goexit", nil, err)
+	}
+	if c.exited {
+		runtime.Goexit()
+	}
+	if !c.scope.settings.panicAsError {
+		panic(c.panicked)
+	}
+}
+
+// feed is in with its panic and Goexit caught: they cancel the scope at once. iter.Pull would
+// pass them to the goroutine that pulls, and without the stack.
+func (c *items[In, Out]) feed(yield func(In) bool) {
+	returned := false
+	defer func() {
+		switch value := recover(); {
+		case value != nil:
+			s, kind := c.scope, Panicked
+			if s.settings.panicAsError {
+				kind = BodyFailed
+			}
+			p := newPanicError(s.Path()+"/"+funcName(pcOf(c.in)), value)
+			c.panicked = value
+			if kind == Panicked {
+				s.log(slog.LevelError, "the iterator of a join has panicked", nil, nil, panicAttrs(p)...)
+			}
+			s.cancelFor(reason{kind: kind, err: p})
+		case !returned:
+			c.exited = true
+			c.scope.Cancel(ErrGoexit)
+		}
+	}()
+	c.in(yield)
+	returned = true
+}
+
+// launch starts a goroutine, unless there are as many as the limit allows.
+func (c *items[In, Out]) launch() {
+	if n := c.size.Add(1); c.limit > 0 && n > c.limit {
+		c.size.Add(-1)
+		return
+	}
+	c.idle.Add(1)
+	c.alive.Add(1)
+	go c.work()
+}
+
+// work is the function of a goroutine.
+func (c *items[In, Out]) work() {
+	var t *itemTask[In, Out]
+	returned := false
+	defer func() { // also if an item has panicked or called Goexit
+		if t == nil || !t.task.has(givenUp) {
+			c.exit(returned)
+		}
+	}()
+	var p pulled[In]
+	for ok := c.take(&p, nil); ok; ok = p.isPending || c.takeAgain(&p) {
+		p.isPending = false
+		t = c.newTask(p)
+		if !c.scope.accept(&t.task, true) {
+			c.isRefused.Store(true)
+			c.size.Add(-1)
+			break
+		}
+		for !t.task.has(hasEnded) {
+			c.scope.runTask(&t.task) // again if its context could not be asked for labels
+		}
+		if t.task.has(givenUp) || t.isDone {
+			break
+		}
+		p = t.pending
+	}
+	returned = true
+}
+
+func (c *items[In, Out]) takeAgain(p *pulled[In]) bool {
+	c.idle.Add(1)
+	return c.take(p, nil)
+}
+
+// exit is called when a goroutine ends, or is not waited for any more. If it has not ended
+// because there are no more items, another one may be needed.
+func (c *items[In, Out]) exit(returned bool) {
+	if !returned {
+		c.size.Add(-1)
+		if c.idle.Load() == 0 {
+			c.launch()
+		}
+	}
+	c.alive.Done()
+}
+
+// A pulled item is one that is to be run.
+type pulled[In any] struct {
+	item      In
+	index     int
+	at        stamp // when it was pulled
+	isPending bool  // by a task that must not run it itself
+}
+
+// take pulls an item for t, or for a task that is yet to be made if t is nil, and makes sure
+// that another goroutine is about to pull the next one. The caller is counted as idle. It
+// reports false if the goroutine is not needed any more, and has taken it out of size: before
+// it does so with idle, since who finds nobody idle must find room for another one.
+func (c *items[In, Out]) take(p *pulled[In], t *Task) bool {
+	for {
+		got := c.pull(p, t)
+		if got != gotItem {
+			c.size.Add(-1)
+		}
+		isLast := c.idle.Add(-1) == 0
+		switch {
+		case got == gotItem:
+			if isLast {
+				c.launch()
+			}
+			return true
+		case got == isBusy && isLast:
+			c.size.Add(1)
+			c.idle.Add(1) // the other one has an item by now, and relies on this one
+		default:
+			return false
+		}
+	}
+}
+
+// The results of pull.
+const (
+	gotItem = iota
+	isBusy  // another goroutine is pulling: it will launch one if that is needed
+	noMore
+)
+
+func (c *items[In, Out]) pull(p *pulled[In], t *Task) int {
+	if !c.pulling.TryLock() {
+		return isBusy
+	}
+	defer c.pulling.Unlock() // in may call Goexit
+	if c.slots == nil || t == nil {
+		return c.pullNext(p)
+	}
+	c.slots.lend(t)
+	got := c.pullNext(p)
+	p.isPending = !c.slots.takeBack(t)
+	return got
+}
+
+func (c *items[In, Out]) pullNext(p *pulled[In]) int {
+	if c.isDry || !c.to.admit() || c.scope.ended() != nil {
+		return noMore
+	}
+	if c.next == nil {
+		c.next, c.stop = iter.Pull(c.feed)
+	}
+	item, ok := c.next()
+	if c.isDry = !ok; ok {
+		c.count++
+	}
+	c.to.pulled(c.count, ok)
+	if !ok || c.scope.ended() != nil {
+		return noMore
+	}
+	p.item, p.index, p.at = item, c.count-1, c.now()
+	return gotItem
+}
+
+// freshness is how long a reading of the clock serves for the items that are pulled.
+const freshness = 5 * time.Millisecond
+
+// now returns the time to within freshness. To read the clock for each item would take a
+// fifth of the time of a short one. In a synctest bubble, where a stamp is negative, the time
+// is exact. The caller holds pulling.
+func (c *items[In, Out]) now() stamp {
+	if c.isFresh.Load() {
+		return c.clock
+	}
+	c.clock = now()
+	switch {
+	case c.clock < 0:
+		return c.clock
+	case c.stale == nil:
+		c.stale = time.AfterFunc(freshness, func() { c.isFresh.Store(false) })
+	default:
+		c.stale.Reset(freshness)
+	}
+	c.isFresh.Store(true)
+	return c.clock
+}
+
+// An itemTask is a task that runs items.
+type itemTask[In, Out any] struct {
+	task    Task
+	ext     taskExt
+	series  series
+	items   *items[In, Out]
+	value   Out        // of an item that has not been reported
+	pending pulled[In] // the item that runs or, with isPending, is to be run by the next task
+	isDone  bool       // the goroutine is not needed any more
+
+	contexts []itemContext // for the next items
+	lot      int           // how many were made last
+}
+
+func (c *items[In, Out]) newTask(p pulled[In]) *itemTask[In, Out] {
+	m := &itemTask[In, Out]{items: c, pending: p}
+	m.series.begin(p.index, p.at)
+	m.ext.pc, m.ext.series, m.ext.onDone = c.pc, &m.series, m.ended
+	t := &m.task
+	t.scope, t.fn, t.flags, t.owner = c.scope, m.run, bubbles|awaited|dedicated|runsItems, c.owner
+	t.ext.Store(&m.ext)
+	return m
+}
+
+// run is the function of the task. It runs the item and, as long as nobody looks at the
+// task, further ones.
+func (m *itemTask[In, Out]) run(ctx context.Context) error {
+	c := m.items
+	for {
+		value, err := c.fn(m.contextFor(ctx), m.pending.item)
+		if err != nil || c.apart || c.slots != nil && c.slots.waiting.Load() > 0 || !m.series.finish() {
+			m.value = value
+			return err
+		}
+		c.to.ended(m.pending.index, value, nil)
+		c.idle.Add(1)
+		if !c.take(&m.pending, &m.task) {
+			m.isDone = true
+			return nil
+		}
+		if m.pending.isPending {
+			return nil
+		}
+		m.task.label()
+		m.series.begin(m.pending.index, m.pending.at)
+	}
+}
+
+// ended is called when the task has ended or was given up.
+func (m *itemTask[In, Out]) ended(error) {
+	t := &m.task
+	switch {
+	case t.has(givenUp):
+		var none Out
+		m.items.to.ended(m.series.index(), none, t)
+		m.items.exit(false)
+	case !m.series.isBetween():
+		m.items.to.ended(m.series.index(), m.value, t)
+	}
+}
+
+// A series is the items that a task runs one after the other. Each of them is to be a task of
+// its own. But if nobody has looked at the task while one of them ran, nobody can tell
+// whether the next one is another task: so it is the same.
+type series struct {
+	// The index of the item that runs or has run last, times 4; with isLookedAt and
+	// isBetween.
+	item  atomic.Int64
+	began atomic.Int64 // the stamp of when it has begun; to within freshness
+}
+
+const (
+	isLookedAt = 1 // somebody has looked at the task since the item began: it runs no other
+	isBetween  = 2 // the item has ended, and the next one has not begun
+)
+
+// begin begins item i. A look that has come between two items, or comes meanwhile, is kept.
+func (x *series) begin(i int, at stamp) {
+	x.began.Store(int64(at))
+	x.item.Add(int64(i)<<2 - x.item.Load()&^isLookedAt)
+}
+
+// finish ends the item, and reports false if somebody has looked at the task.
+func (x *series) finish() bool {
+	item := x.item.Load() &^ isLookedAt
+	return x.item.CompareAndSwap(item, item|isBetween)
+}
+
+func (x *series) index() int      { return int(x.item.Load() >> 2) }
+func (x *series) isBetween() bool { return x.item.Load()&isBetween != 0 }
+
+// lookAt reports whether item i is the one that runs, or the last one of its task; the task is
+// then that of no other.
+func (x *series) lookAt(i int) bool {
+	for {
+		item := x.item.Load()
+		if item>>2 != int64(i) || item&isBetween != 0 {
+			return false
+		}
+		if item&isLookedAt != 0 || x.item.CompareAndSwap(item, item|isLookedAt) {
+			return true
+		}
+	}
+}
+
+// look is called when somebody learns of a task otherwise than by the context of its item.
+func (t *Task) look() {
+	if t.flags&runsItems != 0 {
+		t.ext.Load().series.item.Or(isLookedAt)
+	}
+}
+
+// isIdle reports whether t is between two items.
+func (t *Task) isIdle() bool { return t.flags&runsItems != 0 && t.ext.Load().series.isBetween() }
+
+// An itemContext is the context of an item: that of its task if it is used while the item runs,
+// and otherwise that of a task which has ended.
+type itemContext struct {
+	task  *Task
+	index int
+	late  atomic.Pointer[Task]
+}
+
+// contextFor returns the context for the item that m is about to run. They are made in lots
+// that grow, since each is an allocation otherwise, and most items need only one.
+func (m *itemTask[In, Out]) contextFor(ctx context.Context) context.Context {
+	if m.items.apart {
+		return ctx // no other item runs in this task
+	}
+	if len(m.contexts) == 0 {
+		m.lot = min(max(1, 2*m.lot), 32)
+		m.contexts = make([]itemContext, m.lot)
+	}
+	c := &m.contexts[0]
+	m.contexts = m.contexts[1:]
+	c.task, c.index = &m.task, m.pending.index
+	return c
+}
+
+// node returns the task of the item.
+func (c *itemContext) node() *Task {
+	if c.task.ext.Load().series.lookAt(c.index) {
+		return c.task
+	}
+	if c.late.Load() == nil {
+		s := c.task.scope
+		t := &Task{scope: s, fn: c.task.fn, name: &nameOption{pc: c.task.ext.Load().pc, nth: c.index + 1}, started: true}
+		t.set(hasEnded | isCtxDone | endedUncanceled)
+		s.mu.Lock()
+		s.lastTask++
+		t.id = s.lastTask
+		s.mu.Unlock()
+		c.late.CompareAndSwap(nil, t)
+	}
+	return c.late.Load()
+}
+
+func (c *itemContext) context() *taskContext { return (*taskContext)(c.node()) }
+
+func (c *itemContext) Deadline() (time.Time, bool)           { return c.context().Deadline() }
+func (c *itemContext) Done() <-chan struct{}                 { return c.context().Done() }
+func (c *itemContext) Err() error                            { return c.context().Err() }
+func (c *itemContext) Value(key any) any                     { return c.context().Value(key) }
+func (c *itemContext) AfterFunc(f func()) (stop func() bool) { return c.context().AfterFunc(f) }
+func (c *itemContext) String() string                        { return c.context().String() }
