@@ -268,6 +268,26 @@ func TestContextThatCannotBeAskedForLabelsKeepsNoTaskFromRunning(t *testing.T) {
 	}
 }
 
+// Nor does it let a join return before its items have ended.
+func TestContextThatCannotBeAskedForLabelsKeepsNoItemFromRunning(t *testing.T) {
+	for name, misbehave := range map[string]func(){
+		"panic":  func() { panic("no labels for you") },
+		"Goexit": runtime.Goexit,
+	} {
+		t.Run(name, func(t *testing.T) {
+			onItemJoins(t, func(t *testing.T, join overItems) {
+				var runs atomic.Int32
+				require.NoError(t, join(hostile{context.Background(), misbehave}, upTo(100), func(context.Context, int) error {
+					runtime.Gosched()
+					runs.Add(1)
+					return nil
+				}, traigo.Limit(4), discard()))
+				assert.EqualValues(t, 100, runs.Load())
+			})
+		})
+	}
+}
+
 // panickingHandler is a slog.Handler that panics.
 type panickingHandler struct{ slog.Handler }
 

@@ -41,12 +41,10 @@ type items[In, Out any] struct {
 	in      iter.Seq[In]
 	next    func() (In, bool) // nil before the first item is pulled
 	stop    func()
-	count   int         // of items that were pulled
-	isDry   bool        // in has ended
-	clock   stamp       // the last reading
-	stale   *time.Timer // clears isFresh
+	count   int  // of items that were pulled
+	isDry   bool // in has ended
+	clock   coarseClock
 
-	isFresh   atomic.Bool // clock is not older than freshness
 	isRefused atomic.Bool // an item was pulled, and then the scope refused its task
 
 	size  atomic.Int32 // goroutines
@@ -87,9 +85,7 @@ func (c *items[In, Out]) wait() (all bool) {
 	s.body = bodyWaits
 	s.mu.Unlock()
 	c.alive.Wait()
-	if c.stale != nil {
-		c.stale.Stop()
-	}
+	c.clock.stop()
 	if c.next != nil && !c.isDry {
 		// Not on this goroutine: it may be locked to a thread, which a coroutine does not like.
 		stopped := make(chan struct{})
@@ -152,41 +148,50 @@ func (c *items[In, Out]) launch() {
 	}
 	c.idle.Add(1)
 	c.alive.Add(1)
-	go c.work()
+	go c.work(nil)
 }
 
-// work is the function of a goroutine.
-func (c *items[In, Out]) work() {
-	var t *itemTask[In, Out]
+// work is the function of a goroutine. t, if it is not nil, is a task that was accepted.
+func (c *items[In, Out]) work(t *itemTask[In, Out]) {
 	returned := false
-	defer func() { // also if an item has panicked or called Goexit
-		if t == nil || !t.task.has(givenUp) {
+	defer func() { // also if an item has called Goexit
+		switch {
+		case t == nil:
+			c.exit(returned)
+		case !t.task.has(hasEnded):
+			go c.work(t) // the context has called Goexit when it was asked for labels
+		case !t.task.has(givenUp):
 			c.exit(returned)
 		}
 	}()
-	var p pulled[In]
-	for ok := c.take(&p, nil); ok; ok = p.isPending || c.takeAgain(&p) {
-		p.isPending = false
-		t = c.newTask(p)
-		if !c.scope.accept(&t.task, true) {
+	for {
+		for t != nil && !t.task.has(hasEnded) {
+			c.scope.runTask(&t.task) // again if the context has panicked when it was asked for labels
+		}
+		if t != nil && (t.task.has(givenUp) || t.isDone) {
+			break
+		}
+		var p pulled[In]
+		if t != nil && t.pending.isPending {
+			p = t.pending
+			p.isPending = false
+		} else {
+			if t != nil {
+				c.idle.Add(1)
+			}
+			if !c.take(&p, nil) {
+				break
+			}
+		}
+		next := c.newTask(p)
+		if !c.scope.accept(&next.task, true) {
 			c.isRefused.Store(true)
 			c.size.Add(-1)
 			break
 		}
-		for !t.task.has(hasEnded) {
-			c.scope.runTask(&t.task) // again if its context could not be asked for labels
-		}
-		if t.task.has(givenUp) || t.isDone {
-			break
-		}
-		p = t.pending
+		t = next
 	}
 	returned = true
-}
-
-func (c *items[In, Out]) takeAgain(p *pulled[In]) bool {
-	c.idle.Add(1)
-	return c.take(p, nil)
 }
 
 // exit is called when a goroutine ends, or is not waited for any more. If it has not ended
@@ -271,31 +276,8 @@ func (c *items[In, Out]) pullNext(p *pulled[In]) int {
 	if !ok || c.scope.ended() != nil {
 		return noMore
 	}
-	p.item, p.index, p.at = item, c.count-1, c.now()
+	p.item, p.index, p.at = item, c.count-1, c.clock.now()
 	return gotItem
-}
-
-// freshness is how long a reading of the clock serves for the items that are pulled.
-const freshness = 5 * time.Millisecond
-
-// now returns the time to within freshness. To read the clock for each item would take a
-// fifth of the time of a short one. In a synctest bubble, where a stamp is negative, the time
-// is exact. The caller holds pulling.
-func (c *items[In, Out]) now() stamp {
-	if c.isFresh.Load() {
-		return c.clock
-	}
-	c.clock = now()
-	switch {
-	case c.clock < 0:
-		return c.clock
-	case c.stale == nil:
-		c.stale = time.AfterFunc(freshness, func() { c.isFresh.Store(false) })
-	default:
-		c.stale.Reset(freshness)
-	}
-	c.isFresh.Store(true)
-	return c.clock
 }
 
 // An itemTask is a task that runs items.
@@ -462,4 +444,3 @@ func (c *itemContext) Done() <-chan struct{}                 { return c.context(
 func (c *itemContext) Err() error                            { return c.context().Err() }
 func (c *itemContext) Value(key any) any                     { return c.context().Value(key) }
 func (c *itemContext) AfterFunc(f func()) (stop func() bool) { return c.context().AfterFunc(f) }
-func (c *itemContext) String() string                        { return c.context().String() }

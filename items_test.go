@@ -111,6 +111,66 @@ func TestItemsStartWithoutWaitingForOthersToEnd(t *testing.T) {
 	})
 }
 
+// Before the items that wait for each other come short ones, for which goroutines come and go.
+func TestStressItemsThatWaitForEachOtherAfterShortOnes(t *testing.T) {
+	onItemJoins(t, func(t *testing.T, join overItems) {
+		for range 300 {
+			for _, limit := range []int{2, 3} {
+				meet := meeting(limit)
+				require.NoError(t, join(t.Context(), upTo(20+limit), func(_ context.Context, i int) error {
+					if i < 20 {
+						return nil
+					}
+					return meet()
+				}, traigo.Limit(limit)))
+			}
+		}
+	})
+}
+
+// The Err of a slowContext takes two seconds when it is called first after isSlow was set.
+type slowContext struct {
+	context.Context //nolint:containedctx // it is one
+	isSlow          atomic.Bool
+}
+
+func (c *slowContext) Err() error {
+	if c.isSlow.CompareAndSwap(true, false) {
+		time.Sleep(2 * time.Second)
+	}
+	return c.Context.Err()
+}
+
+// Item 1 has ended while the iterator looks for the next item, so that its goroutine is not
+// needed and ends. That takes it until items 2 and 3 are there, which need two goroutines.
+func TestItemsDoNotMissAGoroutineThatEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx := &slowContext{Context: t.Context()}
+		meet := meeting(2)
+		in := func(yield func(int) bool) {
+			for i := range 4 {
+				yield(i)
+				if i == 1 {
+					time.Sleep(time.Second)
+				}
+			}
+		}
+		require.NoError(t, traigo.ForEach(ctx, in, func(_ context.Context, i int) error {
+			switch i {
+			case 0:
+				return nil
+			case 1:
+				time.Sleep(time.Millisecond)
+				ctx.isSlow.Store(true)
+				return nil
+			default:
+				return meet()
+			}
+		}, traigo.Limit(2)))
+		assert.False(t, ctx.isSlow.Load(), "otherwise nothing is tested")
+	})
+}
+
 func TestItemsWithoutALimitAllRunAtOnce(t *testing.T) {
 	onItemJoins(t, func(t *testing.T, join overItems) {
 		n := 1000
@@ -460,7 +520,67 @@ func TestSpawnIntoTheScopeOfAJoinIsNotStarvedByItsItems(t *testing.T) {
 	}
 }
 
+// Nothing runs while the iterator looks for an item, so that all slots are free.
+func TestIteratorThatBlocksHoldsNoSlot(t *testing.T) {
+	onItemJoins(t, func(t *testing.T, join overItems) {
+		var s *traigo.Scope
+		in := func(yield func(int) bool) {
+			upTo(3)(yield)
+			time.Sleep(time.Second)
+			_, ok := s.TrySpawn(succeed)
+			assert.True(t, ok)
+			soon, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			assert.NoError(t, s.Spawn(succeed, traigo.AdmitBefore(soon)).Wait(t.Context()))
+		}
+		require.NoError(t, join(t.Context(), in, func(ctx context.Context, i int) error {
+			if i == 0 {
+				s = traigo.Current(ctx)
+			}
+			return nil
+		}, traigo.Limit(1)))
+	})
+}
+
+// Nothing but item 0 runs while the others wait for their turn.
+func TestOrderedHoldsNoSlotForItemsThatWaitForTheirTurn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		require.NoError(t, itemJoins["Ordered"](t.Context(), upTo(10), func(ctx context.Context, i int) error {
+			if i > 0 {
+				return nil
+			}
+			time.Sleep(time.Second)
+			soon, cancel := context.WithTimeout(ctx, time.Second)
+			defer cancel()
+			return traigo.Current(ctx).Spawn(succeed, traigo.AdmitBefore(soon)).Wait(ctx)
+		}, traigo.Limit(2)))
+	})
+}
+
 // How items end.
+
+// An item that was pulled, and refused because the scope was canceled before there was a slot
+// for it, has no result.
+func TestJoinOfWhichAnItemWasRefusedHasNotSucceeded(t *testing.T) {
+	onItemJoins(t, func(t *testing.T, join overItems) {
+		isFull := make(chan struct{})
+		in := func(yield func(int) bool) {
+			yield(0)
+			<-isFull
+			yield(1)
+		}
+		require.Error(t, join(t.Context(), in, func(ctx context.Context, i int) error {
+			assert.Zero(t, i, "refused")
+			s := traigo.Current(ctx)
+			s.Spawn(untilCanceled)
+			s.Spawn(untilCanceled)
+			close(isFull)
+			time.Sleep(time.Second) // until the iterator has ended
+			s.Cancel(nil)
+			return nil
+		}, traigo.Limit(3)))
+	})
+}
 
 func TestGoexitOfAnItemEndsItAlone(t *testing.T) {
 	for name, opts := range map[string][]traigo.ScopeOption{"limit": {traigo.Limit(1)}, "no limit": nil} {
@@ -506,6 +626,7 @@ func twoThenEnd(end func()) (in iter.Seq[int], fn func(context.Context, int) err
 	in = func(yield func(int) bool) {
 		yield(0)
 		yield(1)
+		synctest.Wait()
 		end()
 	}
 	return in, func(ctx context.Context, _ int) error {
@@ -545,6 +666,24 @@ func TestPanicOfAnIteratorMayBeAnError(t *testing.T) {
 	})
 }
 
+// Like the panic of a body.
+func TestPanicOfAnIteratorIsTheCauseForItsItems(t *testing.T) {
+	onItemJoins(t, func(t *testing.T, join overItems) {
+		in := func(yield func(int) bool) {
+			yield(0)
+			panicOnPurpose(errBoom)
+		}
+		raised(func() {
+			_ = join(t.Context(), in, func(ctx context.Context, _ int) error {
+				<-ctx.Done()
+				assert.NotNil(t, cancellation(context.Cause(ctx), traigo.Panicked))
+				assert.ErrorIs(t, context.Cause(ctx), errBoom)
+				return nil
+			}, traigo.Limit(2), discard())
+		})
+	})
+}
+
 func TestGoexitOfAnIteratorEndsTheCallerWhenAllCallsHaveReturned(t *testing.T) {
 	onItemJoins(t, func(t *testing.T, join overItems) {
 		in, fn, returned := twoThenEnd(runtime.Goexit)
@@ -574,6 +713,7 @@ func TestIteratorMayEndInAnyWayAfterShortItems(t *testing.T) {
 					value = raised(func() {
 						_ = join(t.Context(), func(yield func(int) bool) {
 							upTo(10)(yield)
+							synctest.Wait()
 							end()
 						}, func(context.Context, int) error { ran.Add(1); return nil }, traigo.Limit(2), discard())
 						assert.Fail(t, "returned")
@@ -638,6 +778,42 @@ func TestIteratorThatBlocksHoldsNoCancellationUp(t *testing.T) {
 				}
 			})
 		})
+	})
+}
+
+// What is logged after 10 s is that the body has not returned. The items have ended.
+func TestIteratorThatBlocksIsNoItemThatHasNotEnded(t *testing.T) {
+	onItemJoins(t, func(t *testing.T, join overItems) {
+		book := defaultLog(t)
+		in := func(yield func(int) bool) {
+			upTo(3)(yield)
+			time.Sleep(time.Minute)
+		}
+		require.Error(t, join(t.Context(), in, func(context.Context, int) error { return nil }, traigo.Limit(1), traigo.Timeout(time.Second)))
+		said := book.from(slog.LevelWarn)
+		require.Len(t, said, 1)
+		assert.True(t, mentions(said[0].Text, "the body has not returned 10s after"), said[0].Text)
+	})
+}
+
+// Nor has one of them called runtime.Goexit.
+func TestGoexitOfAnIteratorIsThatOfNoItem(t *testing.T) {
+	onItemJoins(t, func(t *testing.T, join overItems) {
+		book := defaultLog(t)
+		in := func(yield func(int) bool) {
+			upTo(3)(yield)
+			time.Sleep(2 * time.Second)
+			runtime.Goexit()
+		}
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			_ = join(t.Context(), in, func(context.Context, int) error { return nil }, traigo.Limit(1), traigo.Timeout(time.Second))
+		}()
+		<-ended
+		for _, r := range book.from(slog.LevelDebug) {
+			assert.NotContains(t, r.Text, "[2]")
+		}
 	})
 }
 

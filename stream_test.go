@@ -142,6 +142,7 @@ func TestStreamThatIsLeftLeavesNothing(t *testing.T) {
 		}, traigo.Limit(8)) {
 			assert.NoError(t, err)
 			if turns++; turns == 20 {
+				synctest.Wait() // until what was pulled runs
 				break
 			}
 		}

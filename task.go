@@ -429,6 +429,9 @@ func (t *Task) Name() string {
 		return funcName(pcOf(t.fn))
 	case x.series != nil:
 		t.look()
+		if t.isIdle() {
+			return funcName(x.pc)
+		}
 		return itemName(x.pc, x.series.index())
 	default:
 		return funcName(x.pc)

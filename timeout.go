@@ -334,6 +334,40 @@ func (at stamp) after(d time.Duration) stamp { return at + stamp(d) }
 // age returns the time since at.
 func (at stamp) age() time.Duration { return time.Duration(now() - at) }
 
+// A coarseClock tells the time to within freshness, and reads the clock no more often. In a
+// synctest bubble, where a stamp is negative, it is exact. It is not safe for use by several
+// goroutines at once.
+type coarseClock struct {
+	last    stamp
+	isFresh atomic.Bool
+	timer   *time.Timer // clears isFresh
+}
+
+const freshness = 5 * time.Millisecond
+
+func (c *coarseClock) now() stamp {
+	if c.isFresh.Load() {
+		return c.last
+	}
+	c.last = now()
+	switch {
+	case c.last < 0:
+		return c.last
+	case c.timer == nil:
+		c.timer = time.AfterFunc(freshness, func() { c.isFresh.Store(false) })
+	default:
+		c.timer.Reset(freshness)
+	}
+	c.isFresh.Store(true)
+	return c.last
+}
+
+func (c *coarseClock) stop() {
+	if c.timer != nil {
+		c.timer.Stop()
+	}
+}
+
 // date returns the date of the stamp. It is counted from a date that is known, which costs
 // less than time.Now, and from the beginning of the program if that is right, so that two
 // snapshots tell the same.

@@ -209,11 +209,8 @@ func (s *Scope) retryUnlabeled(t *Task, value any) {
 	if value != nil {
 		s.logRecovered("Value of the context whose pprof labels the task is to have", t, value)
 	}
-	switch {
-	case t.flags&runsItems == 0:
+	if t.flags&runsItems == 0 { // else who has called runTask does
 		go s.workOn(t, 0)
-	case value == nil:
-		s.rescue(t, nil) // else the goroutine goes on, and runs it again
 	}
 }
 

@@ -122,13 +122,12 @@ type groupKey struct{}
 // outermost returns the context around g that belongs to no group: a later scope is not opened
 // below that of another group, which may have failed and be closed.
 func (g *Group) outermost() context.Context {
-	outer := g.outer
 	for {
-		above, ok := outer.Value(groupKey{}).(*Group)
+		above, ok := g.outer.Value(groupKey{}).(*Group)
 		if !ok {
-			return outer
+			return g.outer
 		}
-		outer = above.outer
+		g = above
 	}
 }
 
