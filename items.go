@@ -5,7 +5,6 @@ import (
 	"iter"
 	"log/slog"
 	"math"
-	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -52,19 +51,13 @@ type items[In, Out any] struct {
 	alive sync.WaitGroup
 }
 
-// A receiver is told what becomes of items.
-type receiver[Out any] interface {
-	admit() bool                     // waits until one more item may be pulled; false if none is wanted
-	pulled(n int, more bool)         // n items have been pulled; unless more is set, in has ended. Called with pulling held
-	ended(i int, value Out, t *Task) // item i has ended: if t is nil without an error, otherwise t has its result
-}
-
 // limitIn sets the limit to that of s, if it has one, and returns it.
 func (c *items[In, Out]) limitIn(s *Scope) int32 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if n := s.ext.limit; n > 0 {
 		c.limit, c.slots = int32(min(n, math.MaxInt32)), &s.ext.slots
+		c.slots.hasItems = true
 	}
 	return c.limit
 }
@@ -96,22 +89,6 @@ func (c *items[In, Out]) wait() (all bool) {
 		<-stopped
 	}
 	return c.isDry && !c.isRefused.Load()
-}
-
-// raise continues a panic of in, or its Goexit, when the scope is closed. err is the outcome.
-func (c *items[In, Out]) raise(err error) {
-	if c.panicked == nil && !c.exited {
-		return
-	}
-	if all, _ := err.(*Error); all != nil && len(all.Others) > 0 {
-		c.scope.log(slog.LevelError, "errors hidden by a panic or a Goexit", nil, err)
-	}
-	if c.exited {
-		runtime.Goexit()
-	}
-	if !c.scope.settings.panicAsError {
-		panic(c.panicked)
-	}
 }
 
 // feed is in with its panic and Goexit caught: they cancel the scope at once. iter.Pull would
@@ -179,7 +156,7 @@ func (c *items[In, Out]) work(t *itemTask[In, Out]) {
 			if t != nil {
 				c.idle.Add(1)
 			}
-			if !c.take(&p, nil) {
+			if !c.take(&p) {
 				break
 			}
 		}
@@ -214,13 +191,13 @@ type pulled[In any] struct {
 	isPending bool  // by a task that must not run it itself
 }
 
-// take pulls an item for t, or for a task that is yet to be made if t is nil, and makes sure
-// that another goroutine is about to pull the next one. The caller is counted as idle. It
-// reports false if the goroutine is not needed any more, and has taken it out of size: before
-// it does so with idle, since who finds nobody idle must find room for another one.
-func (c *items[In, Out]) take(p *pulled[In], t *Task) bool {
+// take pulls an item, and makes sure that another goroutine is about to pull the next one. The
+// caller is counted as idle. It reports false if the goroutine is not needed any more, and
+// has taken it out of size: before it does so with idle, since who finds nobody idle must
+// find room for another one.
+func (c *items[In, Out]) take(p *pulled[In]) bool {
 	for {
-		got := c.pull(p, t)
+		got := c.pull(p)
 		if got != gotItem {
 			c.size.Add(-1)
 		}
@@ -247,21 +224,11 @@ const (
 	noMore
 )
 
-func (c *items[In, Out]) pull(p *pulled[In], t *Task) int {
+func (c *items[In, Out]) pull(p *pulled[In]) int {
 	if !c.pulling.TryLock() {
 		return isBusy
 	}
 	defer c.pulling.Unlock() // in may call Goexit
-	if c.slots == nil || t == nil {
-		return c.pullNext(p)
-	}
-	c.slots.lend(t)
-	got := c.pullNext(p)
-	p.isPending = !c.slots.takeBack(t)
-	return got
-}
-
-func (c *items[In, Out]) pullNext(p *pulled[In]) int {
 	if c.isDry || !c.to.admit() || c.scope.ended() != nil {
 		return noMore
 	}
@@ -296,6 +263,7 @@ type itemTask[In, Out any] struct {
 
 func (c *items[In, Out]) newTask(p pulled[In]) *itemTask[In, Out] {
 	m := &itemTask[In, Out]{items: c, pending: p}
+	m.series.item.Store(int64(p.index)<<stateBits | isBetween)
 	m.series.begin(p.index, p.at)
 	m.ext.pc, m.ext.series, m.ext.onDone = c.pc, &m.series, m.ended
 	t := &m.task
@@ -310,21 +278,24 @@ func (m *itemTask[In, Out]) run(ctx context.Context) error {
 	c := m.items
 	for {
 		value, err := c.fn(m.contextFor(ctx), m.pending.item)
-		if err != nil || c.apart || c.slots != nil && c.slots.waiting.Load() > 0 || !m.series.finish() {
+		if err != nil || c.apart || !m.series.finish() {
 			m.value = value
 			return err
 		}
 		c.to.ended(m.pending.index, value, nil)
+		if c.slots != nil && c.slots.waiting.Load() > 0 {
+			return nil // a Spawn that has come before finish has not found this slot
+		}
 		c.idle.Add(1)
-		if !c.take(&m.pending, &m.task) {
+		if !c.take(&m.pending) {
 			m.isDone = true
 			return nil
 		}
-		if m.pending.isPending {
+		if !m.series.begin(m.pending.index, m.pending.at) {
+			m.pending.isPending = true
 			return nil
 		}
 		m.task.label()
-		m.series.begin(m.pending.index, m.pending.at)
 	}
 }
 
@@ -345,21 +316,45 @@ func (m *itemTask[In, Out]) ended(error) {
 // its own. But if nobody has looked at the task while one of them ran, nobody can tell
 // whether the next one is another task: so it is the same.
 type series struct {
-	// The index of the item that runs or has run last, times 4; with isLookedAt and
-	// isBetween.
+	// The index of the item that runs or has run last, and before it stateBits of state.
 	item  atomic.Int64
 	began atomic.Int64 // the stamp of when it has begun; to within freshness
 }
 
 const (
-	isLookedAt = 1 // somebody has looked at the task since the item began: it runs no other
-	isBetween  = 2 // the item has ended, and the next one has not begun
+	isLookedAt = 1 << iota // somebody has looked at the task since the item began: it runs no other
+	isBetween              // the item has ended, and the next one has not begun
+	isLent                 // between the two, a Spawn has taken the slot of the task: it runs no other
+	stateBits  = iota
 )
 
-// begin begins item i. A look that has come between two items, or comes meanwhile, is kept.
-func (x *series) begin(i int, at stamp) {
+// begin begins item i, and reports false if the task has no slot for it any more. A look
+// that has come between two items is kept.
+func (x *series) begin(i int, at stamp) bool {
 	x.began.Store(int64(at))
-	x.item.Add(int64(i)<<2 - x.item.Load()&^isLookedAt)
+	for {
+		item := x.item.Load()
+		if item&isLent != 0 {
+			return false
+		}
+		if x.item.CompareAndSwap(item, int64(i)<<stateBits|item&isLookedAt) {
+			return true
+		}
+	}
+}
+
+// lend reports whether the task is between two items, and lets the caller have its slot: to
+// pull an item may take long, and needs none.
+func (x *series) lend() bool {
+	for {
+		item := x.item.Load()
+		if item&isBetween == 0 || item&isLent != 0 {
+			return false
+		}
+		if x.item.CompareAndSwap(item, item|isLent) {
+			return true
+		}
+	}
 }
 
 // finish ends the item, and reports false if somebody has looked at the task.
@@ -368,7 +363,7 @@ func (x *series) finish() bool {
 	return x.item.CompareAndSwap(item, item|isBetween)
 }
 
-func (x *series) index() int      { return int(x.item.Load() >> 2) }
+func (x *series) index() int      { return int(x.item.Load() >> stateBits) }
 func (x *series) isBetween() bool { return x.item.Load()&isBetween != 0 }
 
 // lookAt reports whether item i is the one that runs, or the last one of its task; the task is
@@ -376,7 +371,7 @@ func (x *series) isBetween() bool { return x.item.Load()&isBetween != 0 }
 func (x *series) lookAt(i int) bool {
 	for {
 		item := x.item.Load()
-		if item>>2 != int64(i) || item&isBetween != 0 {
+		if item>>stateBits != int64(i) || item&isBetween != 0 {
 			return false
 		}
 		if item&isLookedAt != 0 || x.item.CompareAndSwap(item, item|isLookedAt) {

@@ -7,6 +7,7 @@ import (
 	"iter"
 	"log/slog"
 	"math/bits"
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -264,9 +265,32 @@ func mapTo[In, Out any](all *cells[Out], ctx context.Context, in iter.Seq[In], c
 	return nil
 }
 
+// raise continues a panic of in, or its Goexit, when the scope is closed. err is the outcome.
+func (c *items[In, Out]) raise(err error) {
+	if c.panicked == nil && !c.exited {
+		return
+	}
+	if all, _ := err.(*Error); all != nil && len(all.Others) > 0 {
+		c.scope.log(slog.LevelError, "errors hidden by a panic or a Goexit", nil, err)
+	}
+	if c.exited {
+		runtime.Goexit()
+	}
+	if !c.scope.settings.panicAsError {
+		panic(c.panicked)
+	}
+}
+
 // withName returns opts with name before them, so that a Name in opts takes precedence.
 func withName(name Option, opts []ScopeOption) []ScopeOption {
 	return append([]ScopeOption{name}, opts...)
+}
+
+// A receiver is told what becomes of items.
+type receiver[Out any] interface {
+	admit() bool                     // waits until one more item may be pulled; false if none is wanted
+	pulled(n int, more bool)         // n items have been pulled; unless more is set, in has ended. Called with pulling held
+	ended(i int, value Out, t *Task) // item i has ended: if t is nil without an error, otherwise t has its result
 }
 
 // cells are the results of a Map by index, in chunks that do not move: so a result is written

@@ -61,8 +61,7 @@ type slots struct {
 	spare    *blocked     // of a Spawn that has waited, for the next one
 	dumpedAt stamp        // when stacks were taken last, for a warning
 
-	// A task that pulls an item of a join, and does not need its slot meanwhile: see lend.
-	lent atomic.Pointer[Task]
+	hasItems bool // the scope is that of a join, and its tasks lend their slots: see series
 }
 
 // A blocked is a Spawn that waits for a slot. It is counted in live and in awaited, so that
@@ -93,7 +92,7 @@ func (s *Scope) needsSlotLocked(t *Task) bool {
 func (s *Scope) takeSlotLocked(t *Task) bool {
 	l := &s.ext.slots
 	if l.taken >= l.limit {
-		s.reclaimSlotLocked()
+		s.borrowSlotLocked()
 	}
 	if l.first != nil || l.taken >= l.limit {
 		return false
@@ -118,7 +117,7 @@ func (s *Scope) waitForSlot(t *Task, caller, admit <-chan struct{}) (isAccepted 
 	w.link = l.end
 	*l.end, l.end = w, &w.next
 	l.waiting.Add(1)
-	s.reclaimSlotLocked() // lend may have come before the line above: it has then not seen w
+	s.borrowSlotLocked() // a task that has ended an item before the line above has not seen w
 	s.wakeReaperLocked(w.since, w.since.after(patience))
 	s.live++
 	s.awaited++
@@ -177,25 +176,16 @@ func (l *slots) removeLocked(w *blocked) {
 	l.waiting.Add(-1)
 }
 
-// lend offers the slot of t to a Spawn that needs one: t is about to pull an item, which may
-// take long.
-func (l *slots) lend(t *Task) {
-	l.lent.Store(t)
-	if l.waiting.Load() > 0 {
-		s := t.scope
-		s.lock()
-		s.reclaimSlotLocked()
-		s.startLocked()
-		s.settle()
+// borrowSlotLocked releases the slot of a task that is between two items, if there is one.
+func (s *Scope) borrowSlotLocked() {
+	if !s.ext.hasItems {
+		return
 	}
-}
-
-// takeBack reports whether t has still its slot.
-func (l *slots) takeBack(t *Task) bool { return l.lent.CompareAndSwap(t, nil) }
-
-func (s *Scope) reclaimSlotLocked() {
-	if t := s.ext.lent.Swap(nil); t != nil {
-		s.releaseSlotLocked(t)
+	for t := s.first; t != nil; t = t.next {
+		if t.flags&runsItems != 0 && t.has(hasSlot) && t.ext.Load().series.lend() {
+			s.releaseSlotLocked(t)
+			return
+		}
 	}
 }
 
