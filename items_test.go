@@ -846,3 +846,83 @@ func TestIteratorHasCleanedUpWhenTheJoinReturns(t *testing.T) {
 		})
 	})
 }
+
+// A context that is first used when its item has ended is not that of a later item.
+func TestContextThatIsUsedLateIsThatOfAnItemThatHasEnded(t *testing.T) {
+	onItemJoins(t, func(t *testing.T, join overItems) {
+		require.NoError(t, join(t.Context(), upTo(2), func(ctx context.Context, i int) error {
+			if i == 1 {
+				time.Sleep(2 * time.Second)
+				return context.Cause(ctx)
+			}
+			go func() {
+				time.Sleep(time.Second)
+				task := traigo.CurrentTask(ctx)
+				assert.Equal(t, "[0]", index(task.Name()))
+				assert.Equal(t, traigo.Ended, task.State())
+				task.Cancel(errBoom)
+				<-ctx.Done()
+				assert.ErrorIs(t, ctx.Err(), context.Canceled)
+				assert.NotErrorIs(t, context.Cause(ctx), errBoom)
+			}()
+			return nil
+		}, traigo.Limit(1)))
+	})
+}
+
+// The age of an item is that of no item before it.
+func TestAgeOfAnItemIsItsOwn(t *testing.T) {
+	onItemJoins(t, func(t *testing.T, join overItems) {
+		s := traigo.New(t.Context())
+		s.Spawn(func(ctx context.Context) error {
+			return join(ctx, upTo(20), func(context.Context, int) error { time.Sleep(time.Second); return nil }, traigo.Limit(1))
+		})
+		time.Sleep(10500 * time.Millisecond)
+		item := s.Snapshot().Scopes[0].Tasks[0]
+		assert.Equal(t, "[10]", index(item.Name))
+		assert.Equal(t, time.Second/2, item.Age)
+		require.NoError(t, s.Wait())
+	})
+}
+
+// A join may be called on a goroutine that is locked to its thread.
+func TestJoinIsCalledOnALockedThread(t *testing.T) {
+	onThese(t, itemJoins, func(t *testing.T, join overItems) {
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		require.NoError(t, join(t.Context(), upTo(100), func(context.Context, int) error { return nil }, traigo.Limit(4)))
+		require.ErrorIs(t, join(t.Context(), upTo(100), func(_ context.Context, i int) error {
+			if i == 10 {
+				return errBoom
+			}
+			return nil
+		}, traigo.Limit(4)), errBoom)
+	})
+}
+
+// A task that has called a join waits in Run: the CancelTimeout of the items counts first.
+func TestTaskInAJoinHasTheTimeOfItsItems(t *testing.T) {
+	onItemJoins(t, func(t *testing.T, join overItems) {
+		err := traigo.Run(t.Context(), func(ctx context.Context, s *traigo.Scope) error {
+			s.Spawn(func(ctx context.Context) error {
+				return join(ctx, upTo(1), func(context.Context, int) error {
+					time.Sleep(5 * time.Second)
+					return nil
+				}, traigo.CancelTimeout(10*time.Second))
+			})
+			time.Sleep(time.Second / 2)
+			s.Cancel(nil)
+			return nil
+		}, traigo.CancelTimeout(time.Second))
+		var stuck *traigo.StuckError
+		assert.False(t, errors.As(err, &stuck), "%v", err)
+	})
+}
+
+func TestJoinsUnderAnImmenseLimit(t *testing.T) {
+	onItemJoins(t, func(t *testing.T, join overItems) {
+		for _, n := range []int{1 << 20, 1<<31 + 1, 1 << 40} {
+			require.NoError(t, join(t.Context(), upTo(3), func(context.Context, int) error { return nil }, traigo.Limit(n)))
+		}
+	})
+}

@@ -621,3 +621,15 @@ func TestStressJoinsOfManyTasks(t *testing.T) {
 		require.NoError(t, s.Close())
 	}
 }
+
+// A Wrapper ought to pass the context on. One that does not hides the task from its function,
+// and no more.
+func TestJoinsUnderAWrapperThatHidesTheTask(t *testing.T) {
+	hide := traigo.Wrap(func(_ context.Context, next func(context.Context) error) error { return next(context.Background()) })
+	one := func(context.Context) (int, error) { return 1, nil }
+	require.NoError(t, traigo.Run(t.Context(), func(ctx context.Context, s *traigo.Scope) error {
+		all, err := traigo.All(s.Context(), one, one)
+		assert.Equal(t, []int{1, 1}, all)
+		return err
+	}, hide))
+}
