@@ -915,7 +915,7 @@ func TestTaskInAJoinHasTheTimeOfItsItems(t *testing.T) {
 			return nil
 		}, traigo.CancelTimeout(time.Second))
 		var stuck *traigo.StuckError
-		assert.False(t, errors.As(err, &stuck), "%v", err)
+		assert.NotErrorAs(t, err, &stuck)
 	})
 }
 

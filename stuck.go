@@ -213,7 +213,7 @@ func (s *Scope) reap() {
 			slog.String("stack", stackdump.Fold(stacks.Of(s))))
 	}
 	for _, t := range late {
-		if s.isWaitedForBelow(waits, stacks.Of(t)) {
+		if s.isWaitedForBelow(waits, stacks.Of(t)) || s.isJustLeft() {
 			s.restartPatienceOf(t)
 			continue
 		}
@@ -315,8 +315,23 @@ func (s *Scope) restartPatienceLocked(t *Task) {
 // isWaitedForBelow reports whether the goroutine with that stack waits for a scope below s.
 func (s *Scope) isWaitedForBelow(waits stackdump.Stacks, stack string) bool {
 	return stack != "" && slices.ContainsFunc(s.below(), func(c *Scope) bool {
-		return waits.Of(c) == stack && c.State() != Closed || c.isWaitedForBelow(waits, stack)
+		return waits.Of(c) == stack || c.isWaitedForBelow(waits, stack) // also if c has closed since
 	})
+}
+
+// isJustLeft reports whether a scope below has closed a moment ago, so that a task that has
+// waited for it may be about to return.
+func (s *Scope) isJustLeft() bool {
+	s.mu.Lock()
+	at, leaving := s.ext.childLeftAt, []*Scope(nil)
+	for c := s.children; c != nil; c = c.sibling {
+		if !c.hasLeft {
+			leaving = append(leaving, c)
+		}
+	}
+	s.mu.Unlock()
+	return at != 0 && now() < at.after(lookAgain) ||
+		slices.ContainsFunc(leaving, func(c *Scope) bool { return c.State() == Closed })
 }
 
 // canceledAtLocked returns when t was canceled, alone or with the scope, or when its
