@@ -5,6 +5,7 @@ import (
 	"iter"
 	"log/slog"
 	"math"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -33,8 +34,8 @@ type items[In, Out any] struct {
 	slots *slots // of scope; nil if it has no Limit
 	apart bool   // each item is to have a task of its own in any case: there are observers or wrappers
 
-	panicked any  // what in has panicked with
-	exited   bool // in has called Goexit
+	panicked *PanicError // of in
+	exited   bool        // in has called Goexit
 
 	pulling sync.Mutex // protects the fields below; held while in runs, which may block
 	in      iter.Seq[In]
@@ -91,30 +92,42 @@ func (c *items[In, Out]) wait() (all bool) {
 	return c.isDry && !c.isRefused.Load()
 }
 
-// feed is in with its panic and Goexit caught: they cancel the scope at once. iter.Pull would
-// pass them to the goroutine that pulls, and without the stack.
+// feed is in with its panic and Goexit caught: they cancel the scope at once, as those of a
+// body, and raise continues them. iter.Pull would pass them to the goroutine that pulls, and
+// without the stack.
 func (c *items[In, Out]) feed(yield func(In) bool) {
-	returned := false
+	s, returned := c.scope, false
 	defer func() {
 		switch value := recover(); {
 		case value != nil:
-			s, kind := c.scope, Panicked
-			if s.settings.panicAsError {
-				kind = BodyFailed
-			}
 			p := newPanicError(s.Path()+"/"+funcName(pcOf(c.in)), value)
-			c.panicked = value
-			if kind == Panicked {
-				s.log(slog.LevelError, "the iterator of a join has panicked", nil, nil, panicAttrs(p)...)
+			if s.settings.panicAsError {
+				s.recordBody(p, nil, nil)
+				break
 			}
-			s.cancelFor(reason{kind: kind, err: p})
+			c.panicked = p
+			s.log(slog.LevelError, "the iterator of a join has panicked", nil, nil, panicAttrs(p)...)
+			s.recordBody(nil, p, p)
 		case !returned:
 			c.exited = true
-			c.scope.Cancel(ErrGoexit)
+			s.recordBody(ErrGoexit, nil, ErrGoexit)
+		default:
+			return
 		}
+		s.settle()
 	}()
 	c.in(yield)
 	returned = true
+}
+
+// raise continues a panic of in, or its Goexit, when the scope is closed.
+func (c *items[In, Out]) raise() {
+	switch {
+	case c.panicked != nil:
+		panic(c.panicked.Recovered.Value)
+	case c.exited:
+		runtime.Goexit()
+	}
 }
 
 // launch starts a goroutine, unless there are as many as the limit allows.

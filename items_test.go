@@ -700,6 +700,74 @@ func TestGoexitOfAnIteratorEndsTheCallerWhenAllCallsHaveReturned(t *testing.T) {
 	})
 }
 
+// What the panic or the Goexit hides is logged: here an item has failed before.
+func TestEndOfAnIteratorHidesNoOtherError(t *testing.T) {
+	for name, end := range map[string]func(){"panic": func() { panicOnPurpose(errLate) }, "Goexit": runtime.Goexit} {
+		t.Run(name, func(t *testing.T) {
+			for _, join := range []string{"Map", "ForEach"} { // to the others an item's error is a result
+				synctest.Test(t, func(t *testing.T) {
+					book := newRecords()
+					in := func(yield func(int) bool) {
+						yield(0)
+						time.Sleep(time.Second)
+						end()
+					}
+					ended := make(chan any)
+					go func() {
+						var value any
+						defer func() { ended <- value }()
+						value = raised(func() {
+							_ = itemJoins[join](t.Context(), in, failItem, traigo.Limit(2), traigo.Logger(book.logger()))
+							assert.Fail(t, "returned")
+						})
+					}()
+					if value := <-ended; name == "panic" {
+						assert.Equal(t, errLate, value)
+					}
+					assert.Len(t, book.at(slog.LevelError, "hidden", "boom"), 1)
+				})
+			}
+		})
+	}
+}
+
+func failItem(context.Context, int) error { return errBoom }
+
+// Not even one that looks like a consequence of what has ended the scope.
+func TestPanicOfAnIteratorThatIsAnErrorIsNotLost(t *testing.T) {
+	onItemJoins(t, func(t *testing.T, join overItems) {
+		ctx, cancel := context.WithCancel(t.Context())
+		time.AfterFunc(time.Second, cancel)
+		in := func(yield func(int) bool) {
+			yield(0)
+			<-ctx.Done()
+			panicOnPurpose(ctx.Err())
+		}
+		err := join(ctx, in, func(ctx context.Context, _ int) error { return untilCanceled(ctx) }, traigo.Limit(2), traigo.PanicAsError(), discard())
+		assert.NotNil(t, cancellation(err, traigo.ParentCanceled))
+		assert.Equal(t, context.Canceled, as[*traigo.PanicError](t, err).Recovered.Value)
+	})
+}
+
+// If a task panics as well, that panic is raised, as after the Goexit of a body.
+func TestPanicOfATaskTakesPrecedenceOverTheGoexitOfAnIterator(t *testing.T) {
+	onItemJoins(t, func(t *testing.T, join overItems) {
+		in := func(yield func(int) bool) {
+			yield(0)
+			synctest.Wait()
+			runtime.Goexit()
+		}
+		value := raised(func() {
+			_ = join(t.Context(), in, func(ctx context.Context, _ int) error {
+				<-ctx.Done()
+				panicOnPurpose(errBoom)
+				return nil
+			}, traigo.Limit(2), discard())
+		})
+		require.ErrorIs(t, value.(error), errBoom)
+	})
+}
+
 // It may also end while another goroutine than its first is asking it.
 func TestIteratorMayEndInAnyWayAfterShortItems(t *testing.T) {
 	for name, end := range map[string]func(){"panic": func() { panicOnPurpose(errBoom) }, "Goexit": runtime.Goexit} {

@@ -7,7 +7,6 @@ import (
 	"iter"
 	"log/slog"
 	"math/bits"
-	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -253,7 +252,7 @@ func mapTo[In, Out any](all *cells[Out], ctx context.Context, in iter.Seq[In], c
 		isShort = !c.wait() // ctx was done before all items were pulled and accepted
 		return nil
 	}, opts...)
-	c.raise(err)
+	c.raise()
 	switch {
 	case err != nil:
 		return err
@@ -263,22 +262,6 @@ func mapTo[In, Out any](all *cells[Out], ctx context.Context, in iter.Seq[In], c
 		return &Error{Scope: path, Err: fmt.Errorf("not all items were pulled: %w", c.scope.ending().Cause())}
 	}
 	return nil
-}
-
-// raise continues a panic of in, or its Goexit, when the scope is closed. err is the outcome.
-func (c *items[In, Out]) raise(err error) {
-	if c.panicked == nil && !c.exited {
-		return
-	}
-	if all, _ := err.(*Error); all != nil && len(all.Others) > 0 {
-		c.scope.log(slog.LevelError, "errors hidden by a panic or a Goexit", nil, err)
-	}
-	if c.exited {
-		runtime.Goexit()
-	}
-	if !c.scope.settings.panicAsError {
-		panic(c.panicked)
-	}
 }
 
 // withName returns opts with name before them, so that a Name in opts takes precedence.

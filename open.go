@@ -328,10 +328,21 @@ func (s *Scope) callBody(body func(context.Context, *Scope) error) error {
 	return err
 }
 
-// bodyEnded records the result of the body. An error that is not a consequence of the
-// cancellation is always part of the outcome, even if the scope ended quietly before.
-// shown, if not nil, is what Run propagates instead of the outcome: a panic or ErrGoexit.
+// bodyEnded records the result of the body: see recordBody.
 func (s *Scope) bodyEnded(err error, panicked *PanicError, shown error) {
+	s.recordBody(err, panicked, shown)
+	s.body = noBody
+	s.live--
+	s.awaited--
+	s.moveLocked(inFinalize)
+	s.settle()
+}
+
+// recordBody records that the body, or the iterator of a join, has returned err, or panicked.
+// An error that is not a consequence of the cancellation is always part of the outcome, even
+// if the scope ended quietly before. shown, if not nil, is what Run propagates instead of the
+// outcome: a panic or ErrGoexit. recordBody returns with mu held.
+func (s *Scope) recordBody(err error, panicked *PanicError, shown error) {
 	if err != nil {
 		s.expire(nil)
 	}
@@ -341,9 +352,6 @@ func (s *Scope) bodyEnded(err error, panicked *PanicError, shown error) {
 	if shown != nil {
 		s.ownExtLocked().bodyEnd = shown
 	}
-	s.body = noBody
-	s.live--
-	s.awaited--
 	switch {
 	case panicked != nil:
 		if !s.endLocked(reason{kind: Panicked, err: panicked}) {
@@ -353,6 +361,4 @@ func (s *Scope) bodyEnded(err error, panicked *PanicError, shown error) {
 	case !s.endLocked(reason{kind: BodyFailed, err: err}) && !follows && !s.hasLocked(err):
 		s.keepLocked(nil, err)
 	}
-	s.moveLocked(inFinalize)
-	s.settle()
 }

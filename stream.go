@@ -66,7 +66,7 @@ func consume[In, Out any](ctx context.Context, yield func(Out, error) bool, in i
 		c.consume()
 		return nil
 	}, opts...)
-	list.raise(err)
+	list.raise()
 	c.finish(err)
 }
 
