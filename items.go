@@ -5,7 +5,6 @@ import (
 	"iter"
 	"log/slog"
 	"math"
-	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -118,16 +117,6 @@ func (c *items[In, Out]) feed(yield func(In) bool) {
 	}()
 	c.in(yield)
 	returned = true
-}
-
-// raise continues a panic of in, or its Goexit, when the scope is closed.
-func (c *items[In, Out]) raise() {
-	switch {
-	case c.panicked != nil:
-		panic(c.panicked.Recovered.Value)
-	case c.exited:
-		runtime.Goexit()
-	}
 }
 
 // launch starts a goroutine, unless there are as many as the limit allows.

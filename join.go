@@ -7,6 +7,7 @@ import (
 	"iter"
 	"log/slog"
 	"math/bits"
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -262,6 +263,16 @@ func mapTo[In, Out any](all *cells[Out], ctx context.Context, in iter.Seq[In], c
 		return &Error{Scope: path, Err: fmt.Errorf("not all items were pulled: %w", c.scope.ending().Cause())}
 	}
 	return nil
+}
+
+// raise continues a panic of in, or its Goexit, when the scope is closed.
+func (c *items[In, Out]) raise() {
+	switch {
+	case c.panicked != nil:
+		panic(c.panicked.Recovered.Value)
+	case c.exited:
+		runtime.Goexit()
+	}
 }
 
 // withName returns opts with name before them, so that a Name in opts takes precedence.
