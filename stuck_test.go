@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"runtime"
 	"sync"
 	"testing"
@@ -77,6 +78,13 @@ func TestStuckTaskIsGivenUp(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Not in a bubble, whose clock is so early that the sum does not overflow.
+func TestTaskIsNotGivenUpBeforeTheLongestCancelTimeout(t *testing.T) {
+	s := traigo.New(t.Context(), traigo.CancelTimeout(math.MaxInt64))
+	s.Spawn(cleaning(50*time.Millisecond, nil))
+	require.NoError(t, s.Close())
 }
 
 func TestStuckTasksAreAllNamed(t *testing.T) {

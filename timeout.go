@@ -2,6 +2,7 @@ package traigo
 
 import (
 	"context"
+	"math"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -328,8 +329,13 @@ var epoch = time.Now()
 
 func now() stamp { return stamp(time.Since(epoch)) }
 
-// after returns the stamp of d later.
-func (at stamp) after(d time.Duration) stamp { return at + stamp(d) }
+// after returns the stamp of d later, or the last one there is.
+func (at stamp) after(d time.Duration) stamp {
+	if at > 0 && d > math.MaxInt64-time.Duration(at) {
+		return math.MaxInt64
+	}
+	return at + stamp(d)
+}
 
 // age returns the time since at.
 func (at stamp) age() time.Duration { return time.Duration(now() - at) }
