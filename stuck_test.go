@@ -84,6 +84,11 @@ func TestStuckTaskIsGivenUp(t *testing.T) {
 func TestTaskIsNotGivenUpBeforeTheLongestCancelTimeout(t *testing.T) {
 	s := traigo.New(t.Context(), traigo.CancelTimeout(math.MaxInt64))
 	s.Spawn(cleaning(50*time.Millisecond, nil))
+	s.Spawn(func(ctx context.Context) error {
+		<-ctx.Done()
+		_ = traigo.Run(context.WithoutCancel(ctx), emptyBody) // after which the scope looks for stuck tasks
+		return nil
+	})
 	require.NoError(t, s.Close())
 }
 
