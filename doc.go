@@ -58,10 +58,9 @@
 //	errors.go    the exported error types
 //	context.go   scopes and tasks as contexts, and Current
 //	timeout.go   timers: SetTimeout, MoveOnAfter, FailAfter, Shield, Sleep
-//	wait.go      waiting for a scope, Shutdown and Stopping
+//	wait.go      waiting for a scope, Shutdown and Stopping; Blocking
 //	limit.go     Limit, AdmitBefore, and the queue of Spawns that wait for a slot
 //	stuck.go     tasks that do not return after cancellation
-//	blocking.go  Blocking
 //	observe.go   observers, logging, and the wrappers around functions
 //	snapshot.go  Snapshot and Dump
 //	join.go      All, Race, Settle, Map and ForEach
