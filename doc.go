@@ -55,7 +55,8 @@
 //	cause.go     why a scope or task was canceled; which errors only repeat that
 //	failure.go   the end of a task: the owner of its error, Master, OnDone
 //	outcome.go   the errors that a scope collects, and its outcome
-//	errors.go    the exported error types
+//	errors.go    the exported error types, except RemoteError
+//	remote.go    RemoteError: errors of other processes, and which of them are known here
 //	context.go   scopes and tasks as contexts, and Current
 //	timeout.go   timers: SetTimeout, MoveOnAfter, FailAfter, Shield, Sleep
 //	wait.go      waiting for a scope, Shutdown and Stopping; Blocking
