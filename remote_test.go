@@ -116,6 +116,24 @@ func (e *encodedError) GobDecode(data []byte) error {
 	return nil
 }
 
+// A hiddenError has what it wraps where nobody can put it back.
+type hiddenError struct {
+	Code  int
+	cause error
+}
+
+func (e *hiddenError) Error() string { return fmt.Sprint("code ", e.Code, ": ", e.cause) }
+
+func (e *hiddenError) Unwrap() error { return e.cause }
+
+// A partialError is more than what crosses.
+type partialError struct {
+	N    int
+	rest string
+}
+
+func (e partialError) Error() string { return fmt.Sprint("part ", e.N, " ", e.rest) }
+
 // A codeError is a number, and says by its own Is what it is besides.
 type codeError int
 
@@ -141,6 +159,8 @@ func registerForTests(t *testing.T) {
 	traigo.RegisterError(errKnown, errWithCauses)
 	traigo.RegisterErrorType[*fieldError]()
 	traigo.RegisterErrorType[*causeError]()
+	traigo.RegisterErrorType[*hiddenError]()
+	traigo.RegisterErrorType[partialError]()
 	traigo.RegisterErrorType[*chainError]()
 	traigo.RegisterErrorType[*cyclicError]()
 	traigo.RegisterErrorType[*selfishError]()
@@ -217,7 +237,7 @@ func TestRemoteErrorsWithTheTextOfARegisteredOneAreOthers(t *testing.T) {
 }
 
 func TestRemoteErrorsHaveWhatTheSystemSaid(t *testing.T) {
-	_, missing := os.Open("/does/not/exist")
+	missing := &fs.PathError{Op: "open", Path: "/data/7", Err: syscall.ENOENT}
 	onRoundTrips(t, fmt.Errorf("open: %w", missing), func(t *testing.T, e *traigo.RemoteError) {
 		at := as[*fs.PathError](t, e)
 		assert.Equal(t, missing, at, "the field Err too")
@@ -362,6 +382,15 @@ func TestRemoteErrorsHaveTheExportedFieldsOfRegisteredTypes(t *testing.T) {
 	onRoundTrips(t, &fieldError{Op: "read", Err: io.EOF}, func(t *testing.T, e *traigo.RemoteError) {
 		assert.Equal(t, &fieldError{Op: "read", Err: io.EOF}, as[*fieldError](t, e), "a value that is known is as it was")
 	})
+	onRoundTrips(t, &fieldError{Op: "read", Err: &hiddenError{7, io.EOF}}, func(t *testing.T, e *traigo.RemoteError) {
+		assert.Equal(t, &hiddenError{Code: 7}, as[*hiddenError](t, e))
+		require.ErrorIs(t, e, io.EOF, "also what has no field")
+		require.EqualError(t, as[*fieldError](t, e), "read: code 7: EOF")
+	})
+	onRoundTrips(t, &fieldError{Op: "read", Err: partialError{1, "lost"}}, func(t *testing.T, e *traigo.RemoteError) {
+		require.EqualError(t, as[*fieldError](t, e).Err, "part 1 lost", "the text is that of the whole")
+		assert.Equal(t, partialError{N: 1}, as[partialError](t, e))
+	})
 	chain := &chainError{1, &chainError{2, &chainError{3, nil}}}
 	onRoundTrips(t, chain, func(t *testing.T, e *traigo.RemoteError) {
 		assert.Equal(t, chain, as[*chainError](t, e), "also of types that are no interfaces")
@@ -490,6 +519,7 @@ func TestRemoteErrorsOfHostileErrorsHarmNothing(t *testing.T) {
 		})
 	}
 	assert.Contains(t, traigo.AsRemote(vicious{}, "").Msg, "Error panics")
+	assert.Equal(t, []error{loop, nil, errKnown, loop}, loop.Errs, "it is only looked at")
 }
 
 // Data comes from another process, which may have another version of the type, or be broken.
@@ -523,6 +553,11 @@ func TestRemoteErrorsAreBounded(t *testing.T) {
 	assert.Len(t, e.Causes, 99, "the outermost ones")
 	assert.Equal(t, "error 98: boom", e.Causes[98].Msg)
 
+	outcome := as[*traigo.Error](t, traigo.AsRemote(&traigo.Error{Scope: "s", Err: errBoom, Others: many}, elsewhere))
+	require.EqualError(t, outcome.Err, "boom")
+	assert.Len(t, outcome.Others, 98, "those that have crossed")
+
+	assert.Len(t, traigo.AsRemote(errors.New("x"+strings.Repeat("ö", 1<<20)), "").Msg, 64<<10-1, "no half of a letter")
 	long := traigo.AsRemote(errors.New("x"+strings.Repeat("\xffö", 1<<20)), strings.Repeat("w", 1<<20))
 	assert.InDelta(t, 64<<10, len(long.Msg), 3)
 	assert.True(t, utf8.ValidString(long.Msg), "JSON would change it")

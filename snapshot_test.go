@@ -377,6 +377,7 @@ func TestSnapshotTellsTheSameDatesEachTime(t *testing.T) {
 // A worker is a process in which scopes live, for the tests of what Snapshot shows of it. It
 // answers after a delay.
 type worker struct {
+	ctx     context.Context //nolint:containedctx // of the last question
 	pid     int
 	delay   time.Duration
 	asked   int
@@ -387,7 +388,7 @@ type worker struct {
 
 func (w *worker) ask(ctx context.Context, stacks bool) any {
 	w.asked++
-	w.stacks = stacks
+	w.ctx, w.stacks = ctx, stacks
 	if traigo.Sleep(ctx, w.delay) != nil {
 		w.gaveUp = true
 		return nil
@@ -426,6 +427,7 @@ func TestSnapshotShowsTheScopesOfOtherProcesses(t *testing.T) {
 		require.Len(t, shot.Scopes[0].Scopes, 2, "a fork does not inherit the option")
 		job := shot.Scopes[0].Scopes[1]
 		assert.Equal(t, []any{4711, uint64(1), call.ID(), uint64(0)}, []any{job.Pid, job.ID, job.Parent, job.Task})
+		shot.Scopes[0].Scopes[1].Task = shot.Scopes[0].Tasks[0].ID // of another process: not the task here
 		assert.Equal(t, strings.Join([]string{
 			"root (open, 0s)",
 			"└─ call (open, 0s)",
@@ -445,6 +447,7 @@ func TestSnapshotShowsTheScopesOfOtherProcesses(t *testing.T) {
 		assert.True(t, w.stacks)
 		assert.Empty(t, foreign(call.Fork().Snapshot()))
 		assert.Equal(t, 2, w.asked, "once for each")
+		assert.Error(t, w.ctx.Err(), "it is over")
 		require.NoError(t, root.Close())
 		assert.Empty(t, foreign(call.Snapshot()))
 		assert.Equal(t, 2, w.asked, "a closed scope has none")

@@ -59,7 +59,8 @@ func TestErrorsComeBackInTheFieldsTheyWereIn(t *testing.T) {
 	}
 	data := errdata.Encode(whole, []error{io.ErrNoProgress, io.EOF, io.ErrUnexpectedEOF, typed, io.ErrShortWrite}, is)
 	require.NotEmpty(t, data)
-	here := []error{errors.New("no progress"), io.EOF, nil, &failure{Text: "typed, here"}, errors.New("short write")}
+	typedHere := &failure{Text: "typed, here"}
+	here := []error{errors.New("no progress"), io.EOF, nil, typedHere, errors.New("short write")}
 	given, got := errdata.Decode(data, typeNamed, func(i int, fits func(error) bool) error {
 		assert.True(t, fits(here[i]))
 		assert.Equal(t, i == 3, !fits(code(0)))
@@ -67,14 +68,15 @@ func TestErrorsComeBackInTheFieldsTheyWereIn(t *testing.T) {
 	})
 	assert.Equal(t, here, given)
 	assert.Equal(t, &failure{
-		Text: "whole", First: io.EOF, Others: []error{here[0], here[4]}, Typed: here[3].(*failure), Any: 7,
+		Text: "whole", First: io.EOF, Others: []error{here[0], here[4]}, Typed: typedHere, Any: 7,
 		Map: map[string][]*failure{"a": {{Text: "in a map"}}},
 	}, got)
 	assert.Equal(t, typed, whole.Typed, "the error itself is as before")
 
 	given, got = errdata.Decode(data, typeNamed, func(int, func(error) bool) error { return nil })
 	assert.Equal(t, make([]error, 5), given)
-	assert.Nil(t, got.(*failure).First)
+	bare, _ := errors.AsType[*failure](got)
+	assert.NoError(t, bare.First)
 }
 
 func TestErrorsThatAreNoStructs(t *testing.T) {
@@ -85,7 +87,7 @@ func TestErrorsThatAreNoStructs(t *testing.T) {
 func TestDataOfUnknownTypesIsNoError(t *testing.T) {
 	_, got := errdata.Decode(errdata.Encode(code(7), nil, is), func(string) reflect.Type { return nil }, nil)
 	assert.NoError(t, got)
-	assert.Panics(t, func() { errdata.Decode([]byte("no gob"), typeNamed, nil) })
+	assert.Panics(t, func() { _, _ = errdata.Decode([]byte("no gob"), typeNamed, nil) })
 }
 
 func TestErrorsThatGobCannotEncodeHaveNoData(t *testing.T) {
