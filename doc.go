@@ -55,13 +55,13 @@
 //	cause.go     why a scope or task was canceled; which errors only repeat that
 //	failure.go   the end of a task: the owner of its error, Master, OnDone
 //	outcome.go   the errors that a scope collects, and its outcome
-//	errors.go    the exported error types
+//	errors.go    the exported error types, except RemoteError
+//	remote.go    RemoteError: errors of other processes, and which of them are known here
 //	context.go   scopes and tasks as contexts, and Current
 //	timeout.go   timers: SetTimeout, MoveOnAfter, FailAfter, Shield, Sleep
-//	wait.go      waiting for a scope, Shutdown and Stopping
+//	wait.go      waiting for a scope, Shutdown and Stopping; Blocking
 //	limit.go     Limit, AdmitBefore, and the queue of Spawns that wait for a slot
 //	stuck.go     tasks that do not return after cancellation
-//	blocking.go  Blocking
 //	observe.go   observers, logging, and the wrappers around functions
 //	snapshot.go  Snapshot and Dump
 //	join.go      All, Race, Settle, Map and ForEach

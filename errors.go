@@ -347,6 +347,10 @@ func detail(err error) string {
 			short.Err = nil
 			return short.Error() + ":" + indented(inner)
 		}
+	case *RemoteError:
+		if left := maxRemote; e != nil {
+			return e.detail("", &left)
+		}
 	case interface{ Unwrap() []error }:
 		var lines []string
 		for _, inner := range e.Unwrap() {

@@ -230,6 +230,23 @@ func (s *Scope) releaseSlotLocked(t *Task) {
 	}
 }
 
+// countAbandoned adds n to the number of abandoned calls of t that are running. If t has
+// ended and the number becomes 0, the slot of t is released. t may be nil.
+func (t *Task) countAbandoned(n int32) {
+	if t == nil {
+		return
+	}
+	s := t.scope
+	s.lock()
+	x := t.ownExt()
+	x.abandoned += n
+	if t.has(hasEnded | givenUp) {
+		s.releaseSlotLocked(t)
+		s.startLocked()
+	}
+	s.settle()
+}
+
 // refuseBlockedLocked ends the waits for a slot, because the scope is canceled.
 func (s *Scope) refuseBlockedLocked() {
 	for l := &s.ext.slots; l.first != nil; {

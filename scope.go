@@ -8,6 +8,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/traigo/traigo/internal/graft"
 )
 
 // A Scope runs tasks and waits for them. No task outlives its scope, unless a
@@ -112,7 +114,8 @@ type scopeExt struct {
 	stragglers
 	alarm
 	slots
-	stopping signal // closed when isStopping is set
+	stopping signal    // closed when isStopping is set
+	ask      graft.Ask // for scopes of another process; nil for none
 }
 
 // noScopeExt is shared by all scopes that have written none of these fields. It is never

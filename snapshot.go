@@ -1,12 +1,14 @@
 package traigo
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/traigo/traigo/internal/graft"
 	"github.com/traigo/traigo/internal/stackdump"
 )
 
@@ -18,6 +20,7 @@ type Snapshot struct {
 	Path     string        `json:"path"`
 	Parent   uint64        `json:"parent,omitempty"` // ID of the parent of the scope; 0 for a root
 	Task     uint64        `json:"task,omitempty"`   // ID of the task that opened the scope, or 0: see [Scope.Opener]
+	Pid      int           `json:"pid,omitempty"`    // the process that the scope lives in; 0 if it is the one that was asked
 	State    State         `json:"state"`
 	Opened   time.Time     `json:"opened"`
 	Age      time.Duration `json:"age"` // time since Opened, in nanoseconds
@@ -32,7 +35,7 @@ type Snapshot struct {
 	Unawaited []string `json:"unawaited,omitempty"`
 
 	Tasks  []TaskSnapshot `json:"tasks,omitempty"`  // in order of spawning, except [Dedicated] tasks; then abandoned calls
-	Scopes []Snapshot     `json:"scopes,omitempty"` // in the order of opening
+	Scopes []Snapshot     `json:"scopes,omitempty"` // in the order of opening; then those of another process
 }
 
 // A TaskSnapshot describes a task, or an abandoned call of [Blocking], in a [Snapshot].
@@ -57,10 +60,12 @@ type TaskSnapshot struct {
 // after the other, each under its own lock, so they may differ by a moment. Tasks that
 // have ended and scopes that are closed are not included. Tasks that were given up and
 // calls that were abandoned are included until they return, and so is a closed scope that
-// contains one.
+// contains one. Where package proc has opened a scope for a call, the scopes in the process
+// that runs the call are included below it, with their Pid. All such processes are asked at
+// once, and those that have not answered after 100 ms are left out.
 func (s *Scope) Snapshot() Snapshot {
 	s.check("Snapshot")
-	return s.snapshot(s.Path(), nil)
+	return s.survey(context.Background(), false)
 }
 
 // Dump is like [Scope.Snapshot], but includes the stacks of tasks, bodies of Run and
@@ -68,13 +73,26 @@ func (s *Scope) Snapshot() Snapshot {
 // stacks are written, for about 4 ms per 1,000 goroutines.
 func (s *Scope) Dump() Snapshot {
 	s.check("Dump")
-	return s.snapshot(s.Path(), findStacks(stackdump.All()))
+	return s.survey(context.Background(), true)
 }
 
-// snapshot implements Snapshot and Dump. path is s.Path(), a parameter since computing it
-// for each scope takes quadratic time in a deep tree. stacks is nil for Snapshot.
-func (s *Scope) snapshot(path string, stacks stackdump.Stacks) Snapshot {
-	shot := Snapshot{ID: s.id, Name: s.Name(), Path: path, Opened: s.opened.date(), Age: s.opened.age(), Stack: stacks.Of(s)}
+// survey implements Snapshot and Dump. It waits for other processes no longer than ctx.
+func (s *Scope) survey(ctx context.Context, withStacks bool) Snapshot {
+	v := survey{ctx: ctx, withStacks: withStacks}
+	if withStacks {
+		v.stacks = findStacks(stackdump.All())
+	}
+	shot := s.snapshot(s.Path(), &v)
+	if v.asked != nil {
+		shot.graft(v.answers())
+	}
+	return shot
+}
+
+// snapshot describes s and what is below it. path is s.Path(), a parameter since computing it
+// for each scope takes quadratic time in a deep tree.
+func (s *Scope) snapshot(path string, v *survey) Snapshot {
+	shot := Snapshot{ID: s.id, Name: s.Name(), Path: path, Opened: s.opened.date(), Age: s.opened.age(), Stack: v.stacks.Of(s)}
 	if s.parent != nil {
 		shot.Parent = s.parent.id
 	}
@@ -93,8 +111,12 @@ func (s *Scope) snapshot(path string, stacks stackdump.Stacks) Snapshot {
 		tasks, states = append(tasks, t), append(states, t.stateLocked())
 	}
 	calls, unawaited, children := slices.Clone(x.calls), slices.Clone(x.unreceived), s.belowLocked()
+	ask := x.ask
 	s.mu.Unlock()
 
+	if ask != nil && shot.State != Closed {
+		v.ask(s, ask)
+	}
 	if e := s.ending(); e != nil {
 		shot.Cause = e.text()
 	}
@@ -109,13 +131,13 @@ func (s *Scope) snapshot(path string, stacks stackdump.Stacks) Snapshot {
 		if n := t.Name(); n != name || i == 0 {
 			name, taskPath = n, path+"/"+n
 		}
-		shot.Tasks = append(shot.Tasks, t.snapshot(name, taskPath, states[i], stacks.Of(t)))
+		shot.Tasks = append(shot.Tasks, t.snapshot(name, taskPath, states[i], v.stacks.Of(t)))
 	}
 	for _, c := range calls {
-		shot.Tasks = append(shot.Tasks, c.snapshot(path, stacks.Of(c)))
+		shot.Tasks = append(shot.Tasks, c.snapshot(path, v.stacks.Of(c)))
 	}
 	for _, c := range slices.Backward(children) {
-		below := c.snapshot(path+"/"+c.Name(), stacks)
+		below := c.snapshot(path+"/"+c.Name(), v)
 		if below.State != Closed || len(below.Tasks)+len(below.Scopes) > 0 {
 			shot.Scopes = append(shot.Scopes, below)
 		}
@@ -151,6 +173,85 @@ func (c *call) snapshot(scope, stack string) TaskSnapshot {
 	return shot
 }
 
+// patienceWithProcesses is how long Snapshot waits for the scopes of other processes.
+const patienceWithProcesses = 100 * time.Millisecond
+
+// A survey is one call of Snapshot or Dump.
+type survey struct {
+	ctx        context.Context // done when no answer is waited for any more
+	cancel     func()          // releases ctx; nil if nothing has been asked
+	withStacks bool
+	stacks     stackdump.Stacks // nil without
+	asked      []question
+}
+
+// A question has been asked about the scopes that live in another process.
+type question struct {
+	scope  uint64            // ID of the scope that they are below
+	answer <-chan []Snapshot // buffers one, and is closed
+}
+
+// ask begins to ask for the scopes of another process that are to be below s.
+func (v *survey) ask(s *Scope, ask graft.Ask) {
+	if v.asked == nil {
+		v.ctx, v.cancel = context.WithTimeout(v.ctx, patienceWithProcesses)
+	}
+	answer := make(chan []Snapshot, 1)
+	v.asked = append(v.asked, question{s.id, answer})
+	ctx, withStacks := v.ctx, v.withStacks
+	go func() {
+		defer close(answer)
+		defer func() {
+			if value := recover(); value != nil {
+				s.logRecovered("the function that asks another process for its scopes", nil, value)
+			}
+		}()
+		scopes, _ := ask(ctx, withStacks).([]Snapshot)
+		answer <- scopes
+	}()
+}
+
+// answers waits for the answers, and returns those that have come in time, by the ID of the
+// scope that they belong to.
+func (v *survey) answers() map[uint64][]Snapshot {
+	defer v.cancel()
+	all := map[uint64][]Snapshot{}
+	for _, q := range v.asked {
+		select {
+		case all[q.scope] = <-q.answer:
+		case <-v.ctx.Done():
+			select {
+			case all[q.scope] = <-q.answer: // it has come while another one was waited for
+			default:
+			}
+		}
+	}
+	return all
+}
+
+// graft appends the answers to the scopes that they belong to. IDs in them are those of
+// another process.
+func (shot *Snapshot) graft(answers map[uint64][]Snapshot) {
+	for i := range shot.Scopes {
+		shot.Scopes[i].graft(answers)
+	}
+	for _, below := range answers[shot.ID] {
+		below.Parent, below.Task = shot.ID, 0
+		shot.Scopes = append(shot.Scopes, below)
+	}
+}
+
+type graftOption graft.Ask
+
+func (o graftOption) applyScope(s *Scope) { s.ownExtLocked().ask = graft.Ask(o) }
+
+var _ = graft.Provide(graft.Functions{
+	Option: func(ask graft.Ask) any { return graftOption(ask) },
+	Snapshot: func(ctx context.Context, scope any, stacks bool) any {
+		return scope.(*Scope).survey(ctx, stacks)
+	},
+})
+
 // String returns the tree as text, with one line per scope and task.
 func (shot Snapshot) String() string {
 	var b strings.Builder
@@ -163,6 +264,9 @@ func (shot Snapshot) String() string {
 // still runs.
 func (shot Snapshot) draw(b *strings.Builder, branch, stem string) {
 	fmt.Fprintf(b, "%s%s (%v, %s", branch, escaped(shot.Name), shot.State, brief(shot.Age))
+	if shot.Pid != 0 {
+		fmt.Fprintf(b, ", process %d", shot.Pid)
+	}
 	if !shot.Deadline.IsZero() {
 		fmt.Fprintf(b, ", %s left", brief(shot.Deadline.Sub(shot.Opened)-shot.Age))
 	}
@@ -186,7 +290,7 @@ func (shot Snapshot) draw(b *strings.Builder, branch, stem string) {
 	opened := map[uint64][]Snapshot{}
 	for _, c := range shot.Scopes {
 		by := c.Task
-		if !openers[by] {
+		if !openers[by] || c.Pid != shot.Pid {
 			by = 0
 		}
 		opened[by] = append(opened[by], c)

@@ -4,6 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"log/slog"
+	"runtime"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -13,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/traigo/traigo"
+	"github.com/traigo/traigo/internal/graft"
 )
 
 // tree opens a scope with two tasks and a fork. In the fork are a Run in a task, and a
@@ -367,5 +371,171 @@ func TestSnapshotTellsTheSameDatesEachTime(t *testing.T) {
 		require.Equal(t, first.Tasks[0].Spawned, again.Tasks[0].Spawned)
 	}
 	assert.WithinDuration(t, time.Now(), first.Opened, time.Minute)
+	require.NoError(t, s.Close())
+}
+
+// A worker is a process in which scopes live, for the tests of what Snapshot shows of it. It
+// answers after a delay.
+type worker struct {
+	ctx     context.Context //nolint:containedctx // of the last question
+	pid     int
+	delay   time.Duration
+	asked   int
+	stacks  bool
+	gaveUp  bool
+	respond func() any // nil: with its scopes
+}
+
+func (w *worker) ask(ctx context.Context, stacks bool) any {
+	w.asked++
+	w.ctx, w.stacks = ctx, stacks
+	if traigo.Sleep(ctx, w.delay) != nil {
+		w.gaveUp = true
+		return nil
+	}
+	if w.respond != nil {
+		return w.respond()
+	}
+	inner := traigo.Snapshot{ID: 2, Task: 1, Pid: w.pid, Name: "inner"}
+	return []traigo.Snapshot{{ID: 1, Parent: 7, Task: 1, Pid: w.pid, Name: "job", Scopes: []traigo.Snapshot{inner}, Tasks: []traigo.TaskSnapshot{{ID: 1, Name: "t", State: "running", Bubble: true, Awaited: true}}}}
+}
+
+func (w *worker) option() traigo.ScopeOption { return graft.Option(w.ask).(traigo.ScopeOption) }
+
+// foreign lists the processes of a snapshot's scopes.
+func foreign(shot traigo.Snapshot) (pids []int) {
+	for _, c := range shot.Scopes {
+		if pids = append(pids, foreign(c)...); c.Pid != 0 && c.Pid != shot.Pid {
+			pids = append(pids, c.Pid)
+		}
+	}
+	return pids
+}
+
+func TestSnapshotShowsTheScopesOfOtherProcesses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &worker{pid: 4711}
+		root := traigo.New(t.Context(), traigo.Name("root"))
+		call := traigo.New(root.Context(), traigo.Name("call"), w.option())
+		call.Spawn(untilCanceled, traigo.Name("local"))
+		call.Fork(traigo.Name("fork"))
+		synctest.Wait()
+
+		shot := root.Snapshot()
+		assert.False(t, w.stacks)
+		require.Len(t, shot.Scopes, 1)
+		require.Len(t, shot.Scopes[0].Scopes, 2, "a fork does not inherit the option")
+		job := shot.Scopes[0].Scopes[1]
+		assert.Equal(t, []any{4711, uint64(1), call.ID(), uint64(0)}, []any{job.Pid, job.ID, job.Parent, job.Task})
+		shot.Scopes[0].Scopes[1].Task = shot.Scopes[0].Tasks[0].ID // of another process: not the task here
+		assert.Equal(t, strings.Join([]string{
+			"root (open, 0s)",
+			"└─ call (open, 0s)",
+			"   ├─ • local (running, 0s)",
+			"   ├─ fork (open, 0s)",
+			"   └─ job (open, 0s, process 4711)",
+			"      └─ • t (running, 0s)",
+			"         └─ inner (open, 0s, process 4711)",
+			"",
+		}, "\n"), shot.String())
+		text, err := json.Marshal(shot)
+		require.NoError(t, err)
+		assert.Equal(t, 2, strings.Count(string(text), `"pid":4711`))
+		assert.Equal(t, 2, strings.Count(string(text), `"pid"`))
+
+		assert.Equal(t, []int{4711}, foreign(root.Dump()))
+		assert.True(t, w.stacks)
+		assert.Empty(t, foreign(call.Fork().Snapshot()))
+		assert.Equal(t, 2, w.asked, "once for each")
+		assert.Error(t, w.ctx.Err(), "it is over")
+		require.NoError(t, root.Close())
+		assert.Empty(t, foreign(call.Snapshot()))
+		assert.Equal(t, 2, w.asked, "a closed scope has none")
+	})
+}
+
+func TestSnapshotAsksAllProcessesAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		root := traigo.New(t.Context())
+		var want []int
+		for i := range 50 {
+			fork := root.Fork()
+			fork.Fork((&worker{pid: 100 + i, delay: 99 * time.Millisecond}).option())
+			want = append(want, 100+i)
+		}
+		requireTime(t, 99*time.Millisecond, func() { assert.Equal(t, want, foreign(root.Snapshot())) })
+
+		slow, never := &worker{pid: 1, delay: 101 * time.Millisecond}, &worker{pid: 2, delay: time.Hour}
+		first, second := root.Fork(slow.option()), root.Fork(never.option())
+		requireTime(t, 100*time.Millisecond, func() { assert.Equal(t, want, foreign(root.Snapshot())) })
+		synctest.Wait()
+		assert.True(t, slow.gaveUp && never.gaveUp, "who asks is told")
+		assert.Zero(t, len(first.Snapshot().Scopes)+len(second.Snapshot().Scopes))
+		require.NoError(t, root.Close())
+	})
+}
+
+// What has come is shown, whoever else is waited for.
+func TestSnapshotHasWhatHasComeInTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		root := traigo.New(t.Context())
+		var want []int
+		for i := range 20 {
+			root.Fork((&worker{pid: 1, delay: time.Hour}).option())
+			root.Fork((&worker{pid: 100 + i}).option())
+			want = append(want, 100+i)
+		}
+		assert.Equal(t, want, foreign(root.Snapshot()))
+		require.NoError(t, root.Close())
+	})
+}
+
+func TestSnapshotSurvivesWhoAsksOtherProcesses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		book := newRecords()
+		root := traigo.New(t.Context(), traigo.Logger(book.logger()))
+		var call *traigo.Scope
+		for i, respond := range []func() any{
+			func() any { panic("asking panics") },
+			func() any { return "no scopes" },
+			func() any { return nil },
+			func() any { runtime.Goexit(); return nil },
+			func() any { return []traigo.Snapshot{{Pid: 5, State: call.State(), Name: call.Path()}} }, // no lock is held
+		} {
+			call = root.Fork(traigo.Name(fmt.Sprint("call ", i)), (&worker{respond: respond}).option())
+		}
+		requireTime(t, 0, func() { assert.Equal(t, []int{5}, foreign(root.Snapshot())) })
+		require.Len(t, book.from(slog.LevelWarn), 1)
+		require.Len(t, book.at(slog.LevelError, "asks another process", "call 0", "asking panics"), 1)
+		require.NoError(t, root.Close())
+	})
+}
+
+// A process that is asked itself answers before the one that asks has given up.
+func TestSnapshotForAnotherProcessIsInTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		there := traigo.New(t.Context(), traigo.Name("there"))
+		there.Fork((&worker{pid: 3, delay: time.Hour}).option())
+		there.Fork((&worker{pid: 4}).option())
+		here := traigo.New(t.Context(), graft.Option(func(ctx context.Context, stacks bool) any {
+			deadline, ok := ctx.Deadline()
+			assert.True(t, ok)
+			ctx, cancel := context.WithTimeout(ctx, time.Until(deadline)/2)
+			defer cancel()
+			shot := graft.Snapshot(ctx, there, stacks).(traigo.Snapshot)
+			shot.Pid = 2
+			return []traigo.Snapshot{shot}
+		}).(traigo.ScopeOption))
+		requireTime(t, 50*time.Millisecond, func() { assert.Equal(t, []int{4, 2}, foreign(here.Snapshot())) })
+		require.NoError(t, errors.Join(here.Close(), there.Close()))
+	})
+}
+
+func TestSnapshotWithoutOtherProcessesAllocatesNothingForThem(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector allocates")
+	}
+	s := traigo.New(context.Background(), traigo.Name("s"))
+	assert.Zero(t, testing.AllocsPerRun(100, func() { _ = s.Snapshot() }))
 	require.NoError(t, s.Close())
 }
