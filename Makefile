@@ -52,6 +52,10 @@ own: ## vet and test the modules that have a go.mod of their own
 		(cd $$dir && $(GO) vet ./... && $(GO) test $(RACE) -shuffle=on ./...); \
 	done
 
+.PHONY: cross
+cross: ## does the root module build for other systems?
+	@set -e; for os in darwin windows; do echo "GOOS=$$os $(GO) build ./..."; GOOS=$$os CGO_ENABLED=0 $(GO) build ./...; done
+
 .PHONY: stress
 stress: ## the stress tests twenty times on 1, 2 and 8 processors, with and without the race detector
 	$(GO) test $(STRESS) ./...

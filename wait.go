@@ -299,7 +299,7 @@ func (s *Scope) partIn(stacks stackdump.Stacks) string {
 // error that an abandoned fn returns is logged at WARN, a panic at ERROR. If the context
 // is done at the start, fn is not called. Blocking panics if fn is nil.
 //
-// To be able to stop such work, run it in another process.
+// To be able to stop such work, run it in another process: see package proc.
 func Blocking(fn func() error) func(ctx context.Context) error {
 	mustHaveFunc("Blocking", fn != nil, "the call that blocks")
 	return func(ctx context.Context) error {

@@ -45,7 +45,7 @@ var mayImport = map[string][]string{
 	"supervise":  {rootPkg, backoffPkg}, // see docs/adr/0007
 	"record":     {rootPkg, "record/history", "record/export"},
 	"live":       {rootPkg},
-	"proc":       {rootPkg, "internal/graft"},
+	"proc":       {rootPkg, panicsPkg, "internal/graft"}, // a panic in a worker keeps its stack; snapshots show what runs there
 	"traigotest": {rootPkg},
 	"view":       {"record/history"},
 	"cmd/traigo": {rootPkg, "errgroup", "supervise", "record", "record/history", "record/export", "live", "proc", "view", termPkg, backoffPkg},
@@ -66,7 +66,8 @@ var mayImport = map[string][]string{
 	"examples/...":    {rootPkg},
 	"examples/mirror": {rootPkg, "supervise"}, // what a program of a new user's needs, in one place
 
-	"examples/tcpserver": {rootPkg, "record"}, // a server is what one wants to see
+	"examples/tcpserver":  {rootPkg, "record"}, // a server is what one wants to see
+	"examples/thumbnails": {rootPkg, "proc"},   // what a process is for
 }
 
 // testsMayImport is open to the tests of every package, and only to them.
@@ -104,7 +105,7 @@ var ownModules = map[string][]string{
 	"temporal":          {rootPkg},
 	"temporal/embedded": {rootPkg, "temporal"},
 	"otel":              {rootPkg},
-	"bench":             {rootPkg, "errgroup", "record"},
+	"bench":             {rootPkg, "errgroup", "record", "proc"},
 	"analysis":          {},
 	"examples/servers":  {rootPkg},
 }

@@ -23,6 +23,7 @@ import (
 )
 
 func main() {
+	bench.Serve()
 	doc := flag.String("doc", "", "the page whose measured part is to be replaced; the plot is put beside it")
 	run := flag.String("run", "", "measure only the rows whose name matches this regular expression, and no other tables")
 	quick := flag.Bool("quick", false, "few and short rounds: to see that it works, not to learn something")

@@ -1,0 +1,24 @@
+package bench
+
+import (
+	"os"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func TestMain(m *testing.M) {
+	Serve()
+	os.Exit(m.Run())
+}
+
+func TestProcessesCanBeMeasured(t *testing.T) {
+	for _, r := range Processes(Quick) {
+		t.Run(r.What+", "+r.Beside, func(t *testing.T) {
+			f, err := r.Measure()
+			require.NoError(t, err)
+			assert.Positive(t, f.Center)
+		})
+	}
+}

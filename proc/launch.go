@@ -1,0 +1,375 @@
+package proc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// A Child is a process of this program that [Launch] has started.
+//
+// However it ends, its process group is killed before it is reaped: its number is that of no
+// other process until then. Descendants that have stayed in the group do not outlive it.
+type Child struct {
+	kind  string
+	cmd   *exec.Cmd
+	conn  *childConn
+	grace time.Duration
+
+	stderr *tail
+	exited chan struct{} // closed when it was reaped, and its standard error read
+	err    error         // how it ended; nil if it has exited with 0. Written before exited is closed
+
+	memory int64 // the limit; 0 if there is none
+
+	mu        sync.Mutex
+	isReaped  bool        // or about to be: no signal is sent any more
+	why       error       // why it was killed, if that is an error: ErrMemory, ErrNotServed
+	look      *time.Timer // calls lookAtMemory while isWatched is set
+	isWatched bool
+}
+
+// Launch starts this program once more as a process that serves kind, and returns when it
+// does: when Serve has been called there, and so calls the function that was registered with
+// [Handle] for that kind. The two are connected by a pair of sockets, which has no name. It
+// is for programs that have a protocol of their own to speak with it; for functions see
+// [Func].
+//
+// The process is asked to end by closing Conn, and killed if it has not ended within [Grace]
+// after that. It is killed [KillAfter] after ctx is done. The other options that apply are
+// [Memory], as long as it lives, and [Command].
+//
+// If the process does not start, ends before, or has not called Serve within 30 s, Launch
+// returns a [*BrokenWorkerError]. If ctx is done before, it returns the cause. In a program
+// that has not called Serve itself it returns [ErrNotServed], and on other systems than Linux
+// errors.ErrUnsupported. Launch panics if ctx or an option is nil.
+func Launch(ctx context.Context, kind string, opts ...Option) (*Child, error) {
+	if ctx == nil {
+		panic("traigo: proc.Launch: ctx is nil")
+	}
+	o := newOptions("Launch", opts)
+	c, err := launch(ctx, kind, &o)
+	if err != nil {
+		return nil, err
+	}
+	c.watchMemory(true)
+	stop := context.AfterFunc(ctx, func() {
+		select {
+		case <-time.After(o.killAfter):
+			c.kill(nil)
+		case <-c.exited:
+		}
+	})
+	go func() {
+		<-c.exited
+		stop()
+	}()
+	return c, nil
+}
+
+// markName is the environment variable that marks a process as one that Launch has started:
+// "1 PID MEMORY KIND". It is removed before main begins.
+const markName = "TRAIGO_PROC"
+
+// startTimeout is within what time a process must have called Serve.
+const startTimeout = 30 * time.Second
+
+// launch is Launch without an end by ctx once the process serves. If it returns a child and an
+// error, the process was started, and has ended.
+func launch(ctx context.Context, kind string, o *options) (*Child, error) {
+	if err := ready(o); err != nil {
+		return nil, err
+	}
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	c := &Child{kind: kind, grace: o.grace, memory: o.memory, exited: make(chan struct{})}
+	if err := c.start(o); err != nil {
+		return nil, &BrokenWorkerError{Err: err}
+	}
+	return c, c.awaitServe(ctx)
+}
+
+// ready returns why no process can be started here; nil if one can.
+func ready(o *options) error {
+	if err := supported(); err != nil {
+		return err
+	}
+	if !isServing.Load() {
+		return ErrNotServed
+	}
+	if o.memory > 0 {
+		if _, err := residentSize(os.Getpid()); err != nil {
+			return fmt.Errorf("traigo: proc.Memory: the resident size of a process cannot be read: %w: %w", errors.ErrUnsupported, err)
+		}
+	}
+	return nil
+}
+
+func (c *Child) start(o *options) error {
+	path, err := self()
+	if err != nil {
+		return err
+	}
+	conn, theirs, err := socketPair()
+	if err != nil {
+		return err
+	}
+	defer func() { _ = theirs.Close() }() // as long as it is open here, no end of file comes
+	cmd := &exec.Cmd{Path: path, Args: []string{os.Args[0]}, Stdout: os.Stdout, ExtraFiles: []*os.File{theirs}}
+	for _, f := range o.commands {
+		f(cmd)
+	}
+	mustBeIntact(cmd, theirs)
+	cmd.Env = append(withoutMark(cmd.Environ()), markFor(c.kind, o.memory))
+	cmd.WaitDelay = time.Second // for a Stdout that is not a file, and that a stranger holds
+	to := cmd.Stderr
+	if to == nil {
+		to = os.Stderr
+	}
+	pipe, write, err := os.Pipe()
+	if err != nil {
+		_ = conn.Close()
+		return err
+	}
+	cmd.Stderr = write
+	ended, err := start(cmd)
+	_ = write.Close()
+	if err != nil {
+		_, _ = conn.Close(), pipe.Close()
+		return err
+	}
+	c.cmd = cmd
+	c.conn = &childConn{Conn: conn, child: c}
+	c.stderr = &tail{to: to, pipe: pipe, done: make(chan struct{})}
+	go c.stderr.copy()
+	go c.reap(ended)
+	return nil
+}
+
+// mustBeIntact panics if a function given to Command has changed what it must not.
+func mustBeIntact(cmd *exec.Cmd, theirs *os.File) {
+	if len(cmd.ExtraFiles) == 0 || cmd.ExtraFiles[0] != theirs {
+		panic("traigo: proc.Command: the function has changed the first of ExtraFiles, by which the process is connected: append to them")
+	}
+	if len(cmd.Args) != 1 {
+		panic("traigo: proc.Command: the function has changed Args: pass what the process is to know by Env, or as the argument of Init")
+	}
+}
+
+func withoutMark(env []string) []string {
+	kept := make([]string, 0, len(env)+1)
+	for _, e := range env {
+		if !strings.HasPrefix(e, markName+"=") {
+			kept = append(kept, e)
+		}
+	}
+	return kept
+}
+
+// serving is what Serve sends first.
+const serving = 's'
+
+// awaitServe waits until the process has called Serve. If it returns an error the process has
+// ended.
+func (c *Child) awaitServe(ctx context.Context) error {
+	stop := context.AfterFunc(ctx, func() { c.kill(nil) })
+	defer stop()
+	late := time.AfterFunc(startTimeout, func() { c.kill(ErrNotServed) })
+	defer late.Stop()
+	var hello [1]byte
+	if _, err := io.ReadFull(c.conn, hello[:]); err == nil && hello[0] == serving {
+		return nil
+	}
+	c.kill(nil)
+	<-c.exited
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	broken := c.broken()
+	if broken.Err == nil && lastWords(broken.Stderr) == "" && broken.State != nil && broken.State.Exited() {
+		broken.Err = ErrNotServed
+	}
+	return broken
+}
+
+// reap waits for the end of the process, and is the only one that reaps it.
+func (c *Child) reap(ended *os.File) {
+	waitForEnd(c.Pid(), ended)
+	c.mu.Lock()
+	signalGroup(c.Pid(), syscall.SIGKILL)
+	c.isReaped = true
+	c.mu.Unlock()
+	c.watchMemory(false)
+	_ = c.cmd.Wait() // what it returns is in ProcessState
+	c.stderr.finish()
+	_ = c.conn.Conn.Close()
+	if broken := c.broken(); broken.Err != nil || broken.State == nil || !broken.State.Success() {
+		c.err = broken
+	}
+	close(c.exited)
+}
+
+// broken describes the end of the process.
+func (c *Child) broken() *BrokenWorkerError {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return &BrokenWorkerError{Pid: c.Pid(), State: c.cmd.ProcessState, Stderr: c.stderr.text(), Err: c.why}
+}
+
+// Conn returns the connection with the process. Closing it asks the process to end.
+func (c *Child) Conn() net.Conn { return c.conn }
+
+type childConn struct {
+	net.Conn
+	child *Child
+}
+
+func (c *childConn) Close() error {
+	c.child.expire()
+	return c.Conn.Close()
+}
+
+// Pid returns the number of the process.
+func (c *Child) Pid() int { return c.cmd.Process.Pid }
+
+// Signal sends a signal to the process and its group. It does nothing once the process has
+// ended.
+func (c *Child) Signal(sig syscall.Signal) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.isReaped {
+		signalGroup(c.Pid(), sig)
+	}
+}
+
+// Exited returns a channel that is closed when the process has ended and was reaped, and what
+// it has written on standard error has been passed on.
+func (c *Child) Exited() <-chan struct{} { return c.exited }
+
+// Err returns nil before Exited is closed, and if the process has exited with 0. Otherwise it
+// returns a [*BrokenWorkerError].
+func (c *Child) Err() error {
+	select {
+	case <-c.exited:
+		return c.err
+	default:
+		return nil
+	}
+}
+
+// kill kills the process and its group. why, if it is not nil, is the Err of the
+// BrokenWorkerError; the first one counts.
+func (c *Child) kill(why error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.isReaped {
+		return
+	}
+	if c.why == nil {
+		c.why = why
+	}
+	signalGroup(c.Pid(), syscall.SIGKILL)
+}
+
+// expire has the process killed if it has not ended within its grace.
+func (c *Child) expire() {
+	if c.grace == 0 {
+		c.kill(nil)
+		return
+	}
+	timer := time.AfterFunc(c.grace, func() { c.kill(nil) })
+	go func() {
+		<-c.exited
+		timer.Stop()
+	}()
+}
+
+// lookEvery is how often the resident size of a process is looked at.
+const lookEvery = 10 * time.Millisecond
+
+// watchMemory begins, or ends, to look at the resident size, if there is a limit.
+func (c *Child) watchMemory(on bool) {
+	if c.memory == 0 {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.isWatched = on
+	switch {
+	case !on:
+		if c.look != nil {
+			c.look.Stop()
+		}
+	case c.look == nil:
+		c.look = time.AfterFunc(lookEvery, c.lookAtMemory)
+	default:
+		c.look.Reset(lookEvery)
+	}
+}
+
+func (c *Child) lookAtMemory() {
+	size, err := residentSize(c.Pid())
+	if err == nil && size > c.memory {
+		c.kill(ErrMemory)
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.isWatched && !c.isReaped {
+		c.look.Reset(lookEvery)
+	}
+}
+
+// A tail passes on what a process writes on standard error, and keeps the end of it.
+type tail struct {
+	to   io.Writer
+	pipe *os.File
+	done chan struct{}
+
+	mu   sync.Mutex
+	kept []byte
+}
+
+const tailSize = 64 << 10
+
+func (t *tail) Write(p []byte) (int, error) {
+	t.mu.Lock()
+	t.kept = append(t.kept, p...)
+	if drop := len(t.kept) - tailSize; drop > tailSize {
+		t.kept = append(t.kept[:0], t.kept[drop:]...)
+	}
+	t.mu.Unlock()
+	_, _ = t.to.Write(p)
+	return len(p), nil
+}
+
+// copy copies until all who can write have closed the pipe, or finish is called.
+func (t *tail) copy() {
+	defer close(t.done)
+	_, _ = io.Copy(t, t.pipe)
+	_ = t.pipe.SetReadDeadline(time.Time{})
+	drain(t, t.pipe)
+	_ = t.pipe.Close()
+}
+
+// finish is called when the process has ended. What it has written is in the pipe by then.
+// Another process may hold the pipe for ever.
+func (t *tail) finish() {
+	_ = t.pipe.SetReadDeadline(time.Now())
+	<-t.done
+}
+
+func (t *tail) text() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return string(t.kept[max(0, len(t.kept)-tailSize):])
+}

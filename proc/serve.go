@@ -1,0 +1,455 @@
+package proc
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/sourcegraph/conc/panics"
+
+	"github.com/traigo/traigo"
+	"github.com/traigo/traigo/internal/graft"
+)
+
+// The worker's side: from the beginning of the process until it leaves.
+
+// workerKind is what a worker serves; other kinds are those of Handle.
+const workerKind = "worker"
+
+// origin is how this process was started; nil if not by Launch. It is read, and what it
+// stands for is inherited, before the packages that use this one are initialized: nothing that they
+// start gets the mark or the socket.
+var origin, stopWatching = func() (*mark, func()) {
+	m := readMark()
+	if m == nil {
+		return nil, nil
+	}
+	return m, m.inherit()
+}()
+
+// Serve serves, in a process that [Func], [Source] or [Launch] has started, what it was
+// started for, and does not return. In any other process it returns at once. It must be the
+// first statement of main and, for tests, of TestMain.
+func Serve() {
+	registry.Lock()
+	registry.isClosed = true
+	registry.Unlock()
+	if isServing.Swap(true) || origin == nil {
+		return
+	}
+	registry.Lock()
+	handler := registry.handlers[origin.kind]
+	registry.Unlock()
+	if origin.kind == workerKind {
+		handler = serveJobs
+	}
+	if handler == nil {
+		fmt.Fprintf(os.Stderr, "traigo: proc.Launch(%q): this program has no proc.Handle for that kind\n", origin.kind)
+		os.Exit(1)
+	}
+	stopWatching()
+	if origin.memory > 0 {
+		debug.SetMemoryLimit(origin.memory / 10 * 9)
+	}
+	conn, err := inherited()
+	if err == nil {
+		_, err = conn.Write([]byte{serving})
+	}
+	if err != nil {
+		endGroup() // the parent has gone
+	}
+	handler(conn)
+	os.Exit(0)
+}
+
+// A worker serves the jobs of its parent, one at a time.
+type server struct {
+	link  *link
+	scope *traigo.Scope // of the worker itself: Init runs in it
+
+	enc encoder // used by the job that runs
+	dec decoder // used by the goroutine that receives
+
+	ready     chan struct{} // closed when Init has returned; nil if there is none
+	isLeaving atomic.Bool
+
+	kept      atomic.Uint32 // the job that runs on the goroutine that receives; 0: none
+	isWatched atomic.Bool   // readOn is running
+
+	mu       sync.Mutex
+	current  *job
+	canceled frame // the last doCancel for a job that has not begun
+	cause    error // its cause
+}
+
+func serveJobs(conn net.Conn) {
+	w := &server{link: newLink(conn), scope: traigo.New(context.Background(), traigo.Name("worker"))}
+	go w.watchScope()
+	go w.receive()
+	select {} // leave, or a failure, ends the process
+}
+
+// watchScope ends the process when its scope fails, which is by what Init has spawned.
+func (w *server) watchScope() {
+	<-w.scope.Done()
+	if w.isLeaving.Load() {
+		return
+	}
+	if err := w.scope.Wait(); err != nil { // or a panic, which ends the process too
+		fail(err)
+	}
+}
+
+func fail(err error) {
+	fmt.Fprintf(os.Stderr, "traigo: the scope of a worker has failed: %v\n", err)
+	os.Exit(1)
+}
+
+// leave ends the process, as the parent has asked for.
+func (w *server) leave() {
+	w.isLeaving.Store(true)
+	if err := w.scope.Close(); err != nil {
+		fail(err)
+	}
+	os.Exit(0)
+}
+
+// receive handles what comes from the parent. What takes long (Init, a job, the end) runs on
+// the goroutine that has received it. Another one goes on to receive, so that a cancellation
+// and the end of the parent are noticed: at once, or for a job after readOnAfter. To start a
+// goroutine for each job takes longer than most of a short call.
+func (w *server) receive() {
+	for {
+		f, err := w.link.receive()
+		if err != nil {
+			endGroup() // the parent has gone
+		}
+		switch f.kind {
+		case doInit:
+			run := w.prepareInit(f)
+			go w.receive()
+			run()
+			return
+		case doJob:
+			if f.flags&startFresh != 0 {
+				w.enc.gob = nil
+			}
+			if !w.runJob(w.prepare(f), f.job) {
+				return
+			}
+		case doCancel:
+			w.cancel(f)
+		case doSnapshot:
+			var within time.Duration
+			_ = json.Unmarshal(f.data, &within)
+			go w.snapshot(f.job, within, f.flags&withStacks != 0)
+		case doLeave:
+			go w.receive()
+			w.leave()
+		default:
+			fmt.Fprintf(os.Stderr, "traigo: proc: a frame of kind %d\n", f.kind)
+			os.Exit(1)
+		}
+	}
+}
+
+// readOnAfter is for how long a job runs at least before another goroutine receives.
+const readOnAfter = 500 * time.Microsecond
+
+// runJob runs a job on the goroutine that receives, and reports whether that is to go on to
+// receive.
+func (w *server) runJob(run func(), number uint32) (again bool) {
+	w.kept.Store(number)
+	if !w.isWatched.Swap(true) {
+		go w.readOn()
+	}
+	hasReturned := false
+	defer func() {
+		again = w.kept.CompareAndSwap(number, 0)
+		if again && !hasReturned { // the job has called Goexit
+			go w.receive()
+		}
+	}()
+	run()
+	hasReturned = true
+	return again
+}
+
+// readOn starts a goroutine that receives when a job runs for long. It ends when none is
+// there: a worker that is idle does nothing.
+func (w *server) readOn() {
+	last := uint32(0)
+	for {
+		time.Sleep(readOnAfter)
+		now := w.kept.Load()
+		switch {
+		case now == 0 && last == 0:
+			w.isWatched.Store(false)
+			if w.kept.Load() == 0 || w.isWatched.Swap(true) {
+				return
+			}
+		case now == last && w.kept.CompareAndSwap(now, 0):
+			go w.receive()
+		}
+		last = now
+	}
+}
+
+// where is what errors that were made here say where they were made.
+var where = sync.OnceValue(func() string { return fmt.Sprintf("process %d", os.Getpid()) })
+
+// prepareInit returns a function that calls the function of Init.
+func (w *server) prepareInit(f frame) (run func()) {
+	var body func(context.Context, *job) error
+	name, rest, err := cutText(f.data)
+	if err == nil {
+		if s := servantOf(name); s == nil {
+			err = errNoServant(name)
+		} else {
+			body, err = s.prepare(&w.dec, rest, f.flags)
+		}
+	}
+	w.ready = make(chan struct{})
+	return func() {
+		hasReturned := body == nil
+		defer func() {
+			if value := recover(); value != nil {
+				panic(value)
+			}
+			if !hasReturned {
+				err = traigo.ErrGoexit
+			}
+			if err != nil {
+				w.isLeaving.Store(true)
+				w.link.post(initFailed, 0, 0, traigo.AsRemote(err, where()))
+				os.Exit(1)
+			}
+			close(w.ready)
+		}()
+		if body != nil {
+			err = body(w.scope.Context(), new(job))
+			hasReturned = true
+		}
+	}
+}
+
+func errNoServant(name string) error {
+	return fmt.Errorf("traigo: proc: the worker has no function %q: it must be registered in a package variable or in init of every program that serves", name)
+}
+
+// A job is one call, in the worker.
+type job struct {
+	*server
+	number  uint32
+	name    string
+	ctx     *jobContext
+	cancel  context.CancelCauseFunc
+	scope   atomic.Pointer[traigo.Scope]
+	out     any // the result of a Function
+	bodyErr error
+	hasBody bool // the body has returned
+}
+
+// A jobContext is the context of a job. It has the deadline of the caller's context, but ends
+// only when the caller says so: that tells by which cause, and a timeout can be changed.
+type jobContext struct {
+	context.Context //nolint:containedctx // it is one
+	deadline        time.Time
+}
+
+func (c *jobContext) Deadline() (time.Time, bool) { return c.deadline, !c.deadline.IsZero() }
+
+func (c *jobContext) Err() error {
+	err := c.Context.Err()
+	if err != nil && errors.Is(context.Cause(c.Context), context.DeadlineExceeded) {
+		return context.DeadlineExceeded
+	}
+	return err
+}
+
+// prepare returns a function that runs the job of a frame and answers.
+func (w *server) prepare(f frame) (run func()) {
+	j := &job{server: w, number: f.job}
+	var body func(context.Context, *job) error
+	deadline, rest, err := cutTime(f.data)
+	if err == nil {
+		j.name, rest, err = cutText(rest)
+	}
+	if err == nil {
+		if s := servantOf(j.name); s == nil {
+			err = errNoServant(j.name)
+		} else if body, err = s.prepare(&w.dec, rest, f.flags); err != nil {
+			err = fmt.Errorf("traigo: proc: the argument of %q cannot be decoded: %w", j.name, err)
+		}
+	}
+	if err != nil {
+		return func() { j.answer(failed, err, nil) }
+	}
+	j.ctx = &jobContext{deadline: deadline}
+	j.ctx.Context, j.cancel = context.WithCancelCause(context.Background())
+	w.mu.Lock()
+	w.current = j
+	if w.canceled.job == j.number {
+		defer j.cancel(w.cause)
+	}
+	w.mu.Unlock()
+	return func() { j.run(body) }
+}
+
+// cancel cancels the job of a frame, which may not have begun: the argument of one that is
+// large comes after its cancellation.
+func (w *server) cancel(f frame) {
+	cause := decodeError(f.data)
+	w.mu.Lock()
+	j := w.current
+	if j == nil || j.number != f.job {
+		w.canceled, w.cause = f, cause
+		j = nil
+	}
+	w.mu.Unlock()
+	if j != nil {
+		j.cancel(cause)
+	}
+}
+
+// run runs the job in a scope, and answers.
+func (j *job) run(body func(context.Context, *job) error) {
+	defer j.cancel(nil)
+	if j.ready != nil {
+		<-j.ready
+	}
+	var err error
+	hasReturned := false
+	defer func() {
+		value := recover()
+		switch {
+		case hasReturned:
+			j.answerOutcome(err)
+		case value != nil:
+			j.answerPanic(value)
+		default:
+			j.answer(exited, traigo.ErrGoexit, nil)
+		}
+	}()
+	err = traigo.Run(j.ctx, func(ctx context.Context, s *traigo.Scope) error {
+		j.scope.Store(s)
+		j.bodyErr = body(ctx, j)
+		j.hasBody = true
+		return j.bodyErr
+	}, traigo.Name(j.name))
+	hasReturned = true
+}
+
+// An ending is the first byte of an answer.
+const (
+	succeeded = iota
+	failed
+	canceled // with nothing but the cancellation that the caller knows of
+	panicked
+	exited
+)
+
+// answerOutcome answers with the outcome of the scope. If that is the error of the body alone,
+// it is told as it is.
+func (j *job) answerOutcome(err error) {
+	outcome, ok := err.(*traigo.Error) //nolint:errorlint // what Run returns is one
+	if !ok {
+		j.answer(succeeded, nil, j.out)
+		return
+	}
+	cancellation, _ := outcome.Err.(*traigo.Cancellation) //nolint:errorlint // not one further down
+	isCanceled := cancellation != nil && cancellation.Kind == traigo.ParentCanceled
+	switch others := outcome.Others; {
+	case isCanceled && len(others) == 0 && j.hasBody && j.bodyErr == nil && j.out != nil:
+		j.answer(succeeded, nil, j.out) // it has heard of the cancellation too late, or has a result all the same
+	case isCanceled && len(others) == 0:
+		j.answer(canceled, nil, nil)
+	case isSame(outcome.Err, j.bodyErr) && len(others) == 0, isCanceled && len(others) == 1 && isSame(others[0], j.bodyErr):
+		j.answer(failed, j.bodyErr, j.out)
+	default:
+		j.answer(failed, err, j.out)
+	}
+}
+
+// isSame reports whether a and b are the same error; false if they cannot be compared.
+func isSame(a, b error) (is bool) {
+	defer func() { _ = recover() }()
+	return a == b //nolint:errorlint // not one that a wraps
+}
+
+func (j *job) answerPanic(value any) {
+	p, ok := value.(*traigo.PanicError)
+	if !ok {
+		recovered := panics.NewRecovered(2, value)
+		p = &traigo.PanicError{Task: j.name, Recovered: &recovered}
+	}
+	j.answer(panicked, p, nil)
+}
+
+// answer ends the job. If out cannot be encoded that is the error.
+func (j *job) answer(how byte, err error, out any) {
+	w := j.server
+	w.mu.Lock()
+	w.current = nil
+	w.mu.Unlock()
+	message := func() {
+		buf := w.enc.begin()
+		buf.WriteByte(how)
+		appendError(buf, remoteOf(err))
+	}
+	message()
+	w.enc.isFresh = false
+	if out != nil {
+		if cannot := w.enc.add(out); cannot != nil && how == succeeded {
+			how, err = failed, fmt.Errorf("traigo: proc: the result of %q cannot be encoded: %w", j.name, cannot)
+			message()
+		}
+	}
+	_ = w.link.send(answer, w.enc.flags()|w.dec.flags(), j.number, w.enc.buf.Bytes())
+}
+
+func remoteOf(err error) *traigo.RemoteError {
+	if err == nil {
+		return nil // without where, which costs a system call
+	}
+	return traigo.AsRemote(err, where())
+}
+
+// yield sends an item of a Source. It returns an error if it cannot be encoded.
+func (j *job) yield(v any, err error) error {
+	w := j.server
+	appendError(w.enc.begin(), remoteOf(err))
+	if cannot := w.enc.add(v); cannot != nil {
+		return fmt.Errorf("traigo: proc: an item of %q cannot be encoded: %w", j.name, cannot)
+	}
+	_ = w.link.send(item, w.enc.flags(), j.number, w.enc.buf.Bytes())
+	return nil
+}
+
+// snapshot tells of the scopes that are in this process. It leaves some of the time that the
+// parent waits for that, so that the answer is there in time without the processes below this
+// one that do not answer.
+func (w *server) snapshot(number uint32, within time.Duration, stacks bool) {
+	ctx, cancel := context.WithTimeout(context.Background(), within*2/3)
+	defer cancel()
+	w.mu.Lock()
+	j := w.current
+	w.mu.Unlock()
+	var all []traigo.Snapshot
+	if j != nil {
+		if s := j.scope.Load(); s != nil {
+			all = append(all, graft.Snapshot(ctx, s, stacks).(traigo.Snapshot))
+		}
+	}
+	if own := graft.Snapshot(ctx, w.scope, stacks).(traigo.Snapshot); len(own.Tasks)+len(own.Scopes) > 0 {
+		all = append(all, own)
+	}
+	w.link.post(snapshot, 0, number, all)
+}

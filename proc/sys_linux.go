@@ -1,0 +1,251 @@
+package proc
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"os/signal"
+	"strconv"
+	"strings"
+	"syscall"
+	"unsafe"
+)
+
+// What this package needs of Linux: a pair of sockets of which the kernel remembers who has
+// made it, a process group, a signal at the death of the parent, a descriptor that tells of
+// the end of a process without reaping it, and the resident size.
+
+// supported is nil where this package works.
+func supported() error { return nil }
+
+// markFD is the descriptor at which such a process finds its socket: the first of
+// exec.Cmd.ExtraFiles.
+const markFD = 3
+
+func markFor(kind string, memory int64) string {
+	return fmt.Sprintf("%s=1 %d %d %s", markName, os.Getpid(), memory, kind)
+}
+
+// A mark says that this process was started by Launch, and what it is to serve.
+type mark struct {
+	parent int
+	memory int64 // 0: no limit
+	kind   string
+}
+
+// readMark returns the mark of this process, nil if it has none. It is called before main. A
+// mark in the environment is not enough: the socket must have been made by the process that
+// the mark names, with the same user.
+func readMark() *mark {
+	text, ok := os.LookupEnv(markName)
+	if !ok {
+		return nil
+	}
+	_ = os.Unsetenv(markName)
+	fields := strings.SplitN(text, " ", 4)
+	if len(fields) != 4 || fields[0] != "1" {
+		return nil
+	}
+	parent, err1 := strconv.Atoi(fields[1])
+	memory, err2 := strconv.ParseInt(fields[2], 10, 64)
+	maker, err3 := syscall.GetsockoptUcred(markFD, syscall.SOL_SOCKET, syscall.SO_PEERCRED)
+	if err1 != nil || err2 != nil || err3 != nil || parent < 2 || int(maker.Pid) != parent {
+		return nil
+	}
+	if int(maker.Uid) != os.Getuid() || os.Getuid() != os.Geteuid() || os.Getgid() != os.Getegid() {
+		return nil
+	}
+	syscall.CloseOnExec(markFD)
+	return &mark{parent, memory, fields[3]}
+}
+
+// inherit prepares a process that has a mark, before main. The process ends if its parent has
+// died, also if that happens later and before Serve is called.
+func (m *mark) inherit() (stopWatching func()) {
+	for _, s := range []os.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP} {
+		if !signal.Ignored(s) { // signal.Ignore would hold after an exec too
+			signal.Notify(make(chan os.Signal, 1), s)
+		}
+	}
+	if os.Getppid() != m.parent {
+		endGroup()
+	}
+	// The descriptor is another one than that which Serve reads from, so that neither takes
+	// the events of the other.
+	fd, err := syscall.Dup(markFD)
+	if err != nil {
+		endGroup()
+	}
+	syscall.CloseOnExec(fd)
+	_ = syscall.SetNonblock(fd, true)
+	file := os.NewFile(uintptr(fd), "parent")
+	raw, err := file.SyscallConn()
+	if err != nil {
+		endGroup()
+	}
+	stopped := make(chan struct{})
+	go func() {
+		defer close(stopped)
+		hungUp := false
+		_ = raw.Read(func(fd uintptr) bool {
+			hungUp = hasHungUp(fd)
+			return hungUp
+		})
+		if hungUp {
+			endGroup()
+		}
+	}()
+	return func() {
+		_ = file.Close() // ends Read
+		<-stopped
+	}
+}
+
+// hasHungUp reports whether the other end of a socket is closed, whatever is still to be read.
+func hasHungUp(fd uintptr) bool {
+	const pollRDHUP, pollHUP, pollERR = 0x2000, 0x10, 0x8
+	p := struct {
+		fd              int32
+		events, revents int16
+	}{fd: int32(fd), events: pollRDHUP}
+	var now syscall.Timespec
+	_, _, errno := syscall.Syscall6(syscall.SYS_PPOLL, uintptr(unsafe.Pointer(&p)), 1, uintptr(unsafe.Pointer(&now)), 0, 0, 0)
+	return errno == 0 && p.revents&(pollRDHUP|pollHUP|pollERR) != 0
+}
+
+// endGroup ends this process and its group.
+func endGroup() {
+	_ = syscall.Kill(0, syscall.SIGKILL)
+	select {} // until the signal has come
+}
+
+// inherited returns the socket that this process was started with.
+func inherited() (net.Conn, error) {
+	file := os.NewFile(markFD, "parent")
+	defer func() { _ = file.Close() }()
+	return net.FileConn(file)
+}
+
+// socketPair returns a connection and the file that is its other end.
+func socketPair() (net.Conn, *os.File, error) {
+	fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, nil, os.NewSyscallError("socketpair", err)
+	}
+	ours, theirs := os.NewFile(uintptr(fds[0]), "child"), os.NewFile(uintptr(fds[1]), "parent")
+	defer func() { _ = ours.Close() }()
+	conn, err := net.FileConn(ours)
+	if err != nil {
+		_ = theirs.Close()
+		return nil, nil, err
+	}
+	return conn, theirs, nil
+}
+
+// self is the program that runs, also if its file was deleted or replaced.
+func self() (string, error) {
+	if _, err := os.Stat("/proc/self/exe"); err == nil {
+		return "/proc/self/exe", nil
+	}
+	return os.Executable()
+}
+
+// start starts cmd in a group of its own. It returns a file that becomes readable when the
+// process has ended; nil if the kernel has no such descriptors.
+//
+// The signal at the death of the parent is bound to the thread that forks. SIGCONT does no
+// harm if that thread ends before its process, and when the process ends it wakes a stopped
+// child, which then finds that its socket is closed.
+func start(cmd *exec.Cmd) (*os.File, error) {
+	fd := -1
+	attr := &syscall.SysProcAttr{}
+	if cmd.SysProcAttr != nil {
+		*attr = *cmd.SysProcAttr
+	}
+	attr.Setpgid, attr.Pgid, attr.Pdeathsig, attr.PidFD = true, 0, syscall.SIGCONT, &fd
+	cmd.SysProcAttr = attr
+	if err := cmd.Start(); err != nil || fd < 0 {
+		return nil, err
+	}
+	_ = syscall.SetNonblock(fd, true)
+	return os.NewFile(uintptr(fd), "process"), nil
+}
+
+// waitForEnd returns when the process has ended. It does not reap it.
+func waitForEnd(pid int, file *os.File) {
+	if file != nil {
+		defer func() { _ = file.Close() }()
+		if raw, err := file.SyscallConn(); err == nil {
+			if raw.Read(func(fd uintptr) bool { return hasEnded(idOfPidFD, fd, syscall.WNOHANG) }) == nil {
+				return
+			}
+		}
+	}
+	for !hasEnded(idOfPid, uintptr(pid), 0) { // holds a thread
+	}
+}
+
+const idOfPid, idOfPidFD = 1, 3
+
+func hasEnded(kind, id uintptr, options uintptr) bool {
+	var info [128]byte // a siginfo_t; it begins with the number of a signal
+	_, _, errno := syscall.Syscall6(syscall.SYS_WAITID, kind, id, uintptr(unsafe.Pointer(&info)),
+		syscall.WEXITED|syscall.WNOWAIT|options, 0, 0)
+	if errno == syscall.EINTR {
+		return false
+	}
+	return errno != 0 || *(*int32)(unsafe.Pointer(&info)) != 0
+}
+
+// signalGroup sends a signal to the group of a process that was not reaped.
+func signalGroup(pid int, sig syscall.Signal) {
+	if pid > 1 { // otherwise it would be our own group, or everybody
+		_ = syscall.Kill(-pid, sig)
+	}
+}
+
+// residentSize returns the resident size of a process in bytes.
+func residentSize(pid int) (int64, error) {
+	text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/statm")
+	if err != nil {
+		return 0, err
+	}
+	fields := strings.Fields(string(text))
+	if len(fields) < 2 {
+		return 0, errors.New("traigo: /proc/PID/statm does not have the form it should have")
+	}
+	pages, err := strconv.ParseInt(fields[1], 10, 64)
+	return pages * int64(os.Getpagesize()), err
+}
+
+// peakSize returns how large a process that has ended was at most, in bytes.
+func peakSize(state *os.ProcessState) int64 {
+	if usage, ok := state.SysUsage().(*syscall.Rusage); ok {
+		return usage.Maxrss << 10
+	}
+	return 0
+}
+
+// drain copies what is in a pipe, without waiting for more.
+func drain(to io.Writer, pipe *os.File) {
+	raw, err := pipe.SyscallConn()
+	if err != nil {
+		return
+	}
+	buffer := make([]byte, 32<<10)
+	_ = raw.Read(func(fd uintptr) bool {
+		for {
+			n, err := syscall.Read(int(fd), buffer)
+			if errors.Is(err, syscall.EINTR) {
+				continue
+			}
+			if n <= 0 {
+				return true
+			}
+			_, _ = to.Write(buffer[:n])
+		}
+	})
+}

@@ -1,0 +1,284 @@
+package proc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/traigo/traigo"
+)
+
+// A worker is a process of a pool, as it is seen here. It has one job at a time. The call
+// that has given it the job receives what comes from it; of an idle worker nobody does, and
+// its end is noticed without that.
+type worker struct {
+	pool    *Pool
+	child   *Child
+	link    *link
+	started time.Time
+
+	enc encoder // of the call that has the worker
+	dec decoder
+
+	// Protected by the mu of the pool.
+	job       string // the function that it runs; "" if it is idle
+	calls     int
+	isLeaving bool // it was asked to leave, or killed after it had answered
+	isKilled  bool // for a cancellation
+	idleSince time.Time
+	idleTimer *time.Timer // runs, or has found the worker at work
+
+	mu        sync.Mutex
+	number    uint32 // of the job that runs; 0 if none does
+	lastJob   uint32
+	killTimer *time.Timer
+	asked     map[uint32]chan<- []traigo.Snapshot // snapshots that were asked for
+	lastAsk   uint32
+
+	// Whether something was sent after the job: otherwise a worker that has not read all that
+	// was sent has not read the job.
+	hasMore atomic.Bool
+}
+
+// startWorker starts a process for a call.
+func (p *Pool) startWorker(ctx context.Context) (*worker, error) {
+	child, err := launch(ctx, workerKind, &p.options)
+	p.mu.Lock()
+	if child != nil {
+		p.counters.started++
+	}
+	if err != nil {
+		switch {
+		case child == nil:
+		case ctx.Err() != nil:
+			p.counters.killed++
+		default:
+			p.counters.broken++
+		}
+		p.mu.Unlock()
+		return nil, err
+	}
+	w := &worker{pool: p, child: child, link: newLink(child.conn.Conn), started: time.Now(), asked: map[uint32]chan<- []traigo.Snapshot{}}
+	p.workers = append(p.workers, w)
+	p.mu.Unlock()
+	if p.scope == nil {
+		go func() {
+			<-child.exited
+			p.forget(w)
+		}()
+		return w, nil
+	}
+	if _, ok := p.scope.TrySpawn(w.live, traigo.Name(fmt.Sprint("worker ", child.Pid())),
+		traigo.Bubble(false), traigo.CancelTimeout(math.MaxInt64)); !ok { // jobs go on when the scope has ended
+		w.leave()
+		child.kill(nil)
+		<-child.exited
+		p.forget(w)
+		return nil, p.refusal()
+	}
+	return w, nil
+}
+
+// live is the function of the task that stands for the worker in the pool. It returns when the
+// process has ended. How, and after what, is the name of a scope, so that a recording has it.
+func (w *worker) live(ctx context.Context) error {
+	<-w.child.exited
+	w.pool.forget(w)
+	err := w.child.Err()
+	_ = traigo.Run(context.WithoutCancel(ctx), func(context.Context, *traigo.Scope) error { return nil }, traigo.Name(w.epitaph()))
+	w.pool.mu.Lock()
+	defer w.pool.mu.Unlock()
+	if w.isKilled || w.isLeaving && w.pool.grace == 0 {
+		return nil // it was to be killed
+	}
+	return err
+}
+
+// epitaph says how the process has ended: "exit status 0 after 12 calls, peak 34 MiB".
+func (w *worker) epitaph() string {
+	w.pool.mu.Lock()
+	calls := w.calls
+	w.pool.mu.Unlock()
+	end, peak := "ended", int64(0)
+	if state := w.child.cmd.ProcessState; state != nil {
+		end, peak = state.String(), peakSize(state)
+	}
+	s := "s"
+	if calls == 1 {
+		s = ""
+	}
+	return fmt.Sprintf("%s after %d call%s, peak %d MiB", end, calls, s, peak>>20)
+}
+
+func (w *worker) isAlive() bool {
+	select {
+	case <-w.child.exited:
+		return false
+	default:
+		return true
+	}
+}
+
+// leave asks the process to end, and has it killed if it does not within the grace.
+func (w *worker) leave() {
+	w.pool.mu.Lock()
+	again := w.isLeaving
+	if !again && w.isAlive() && !w.isKilled {
+		w.pool.counters.retired++
+	}
+	w.isLeaving = true
+	w.pool.mu.Unlock()
+	if again {
+		return
+	}
+	if w.pool.grace > 0 {
+		w.link.post(doLeave, 0, 0, nil)
+	}
+	w.child.expire()
+}
+
+// restLocked is called when the worker becomes idle. The timer is not set again each time:
+// that would cost as much as a wake-up.
+func (w *worker) restLocked() {
+	w.idleSince = time.Now()
+	if d := w.pool.idleTimeout; d > 0 && w.idleTimer == nil {
+		w.idleTimer = time.AfterFunc(d, func() { w.pool.leaveIdle(w) })
+	}
+}
+
+func (w *worker) describeLocked() Worker {
+	return Worker{Pid: w.child.Pid(), Func: w.job, Calls: w.calls, Started: w.started}
+}
+
+// begin begins a job and returns its number.
+func (w *worker) begin() uint32 {
+	w.hasMore.Store(false)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.lastJob++
+	w.number = w.lastJob
+	return w.number
+}
+
+// end ends the job that runs: it is not canceled any more, and its worker not killed for it.
+func (w *worker) end() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.number = 0
+	if w.killTimer != nil {
+		w.killTimer.Stop()
+		w.killTimer = nil
+	}
+	for i, c := range w.asked {
+		close(c)
+		delete(w.asked, i)
+	}
+}
+
+// cancel tells the worker that the job is canceled, and has it killed if it does not answer.
+func (w *worker) cancel(job uint32, cause error) {
+	w.mu.Lock()
+	runs := w.number == job && w.killTimer == nil
+	if runs {
+		w.killTimer = time.AfterFunc(w.pool.killAfter, func() { w.kill(job) })
+	}
+	w.mu.Unlock()
+	if !runs {
+		return
+	}
+	if w.pool.killAfter == 0 {
+		w.kill(job)
+		return
+	}
+	w.hasMore.Store(true)
+	w.link.post(doCancel, 0, job, traigo.AsRemote(cause, where()))
+}
+
+// kill kills the worker because the job was canceled, if it still runs.
+func (w *worker) kill(job uint32) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.number != job {
+		return
+	}
+	w.pool.mu.Lock()
+	w.isKilled = true
+	w.pool.mu.Unlock()
+	w.child.kill(nil)
+}
+
+func (w *worker) wasKilled() bool {
+	w.pool.mu.Lock()
+	defer w.pool.mu.Unlock()
+	return w.isKilled
+}
+
+// ask returns the scopes that are in the process, with paths as if they were below path. It
+// returns nil if the worker has not answered when ctx is done, or has no job any more.
+func (w *worker) ask(ctx context.Context, path string, stacks bool) []traigo.Snapshot {
+	reply := make(chan []traigo.Snapshot, 1)
+	w.mu.Lock()
+	if w.number == 0 {
+		w.mu.Unlock()
+		return nil
+	}
+	w.lastAsk++
+	number := w.lastAsk
+	w.asked[number] = reply
+	w.mu.Unlock()
+	var flags uint8
+	if stacks {
+		flags = withStacks
+	}
+	deadline, _ := ctx.Deadline()
+	w.hasMore.Store(true)
+	go w.link.post(doSnapshot, flags, number, time.Until(deadline)) // a stopped worker may not read
+	select {
+	case shots := <-reply:
+		adopt(shots, path, w.child.Pid())
+		return shots
+	case <-ctx.Done():
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		delete(w.asked, number)
+		return nil
+	}
+}
+
+// told passes on the answer to ask.
+func (w *worker) told(number uint32, shots []traigo.Snapshot) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if c := w.asked[number]; c != nil {
+		c <- shots
+		delete(w.asked, number)
+	}
+}
+
+// adopt makes snapshots of scopes of another process those of scopes below path.
+func adopt(shots []traigo.Snapshot, path string, pid int) {
+	for i := range shots {
+		s := &shots[i]
+		if s.Path = path + "/" + s.Path; s.Pid == 0 { // it may be that of a process further away
+			s.Pid = pid
+		}
+		for k := range s.Tasks {
+			s.Tasks[k].Path = path + "/" + s.Tasks[k].Path
+		}
+		adopt(s.Scopes, path, pid)
+	}
+}
+
+// asBroken returns err, with the name of the function if it is a BrokenWorkerError.
+func asBroken(err error, name string) error {
+	if broken, ok := errors.AsType[*BrokenWorkerError](err); ok && broken.Func == "" {
+		named := *broken
+		named.Func = name
+		return &named
+	}
+	return err
+}
