@@ -75,7 +75,11 @@ func (c *call) runOn(ctx context.Context, w *worker, isNew bool) (err error) {
 		at := s.Path()
 		path.Store(&at)
 		err = c.exchange(ctx, at, w, isNew)
-		if errors.Is(err, errNotRead) {
+		switch {
+		case c.panicked != nil: // raised by Run, which then has its stack in its text
+			s.Spawn(func(context.Context) error { panic(c.panicked) }, traigo.Name(c.name))
+			return nil
+		case errors.Is(err, errNotRead):
 			return nil
 		}
 		return err
@@ -89,7 +93,7 @@ func (c *call) runOn(ctx context.Context, w *worker, isNew bool) (err error) {
 	case !hasBody:
 		return outcome
 	case c.panicked != nil:
-		panic(c.panicked)
+		panic(c.panicked) // with PanicAsError
 	}
 	return err
 }
@@ -110,7 +114,7 @@ func (c *call) exchange(ctx context.Context, path string, w *worker, isNew bool)
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	if err := c.sendInit(w, isNew); err != nil {
+	if err := c.sendInit(w); err != nil {
 		c.isReusable = false
 		return err
 	}
@@ -143,11 +147,12 @@ func (c *call) exchange(ctx context.Context, path string, w *worker, isNew bool)
 }
 
 // sendInit sends the call of Init to a new worker.
-func (c *call) sendInit(w *worker, isNew bool) error {
+func (c *call) sendInit(w *worker) error {
 	init := w.pool.init
-	if !isNew || init == nil {
+	if init == nil || w.hasInit {
 		return nil
 	}
+	w.hasInit = true
 	appendText(w.enc.begin(), init.name)
 	if err := w.enc.add(init.in); err != nil {
 		return fmt.Errorf("traigo: proc: the argument of %q, for Init, cannot be encoded: %w", init.name, err)
@@ -186,7 +191,9 @@ func (c *call) receive(ctx context.Context, path string, w *worker, job uint32, 
 			c.isAnswered = true
 			return c.answered(ctx, path, w, f)
 		case item:
-			if !c.hasLeft && !c.next(w, f) {
+			if c.hasLeft {
+				w.dec.lose()
+			} else if !c.next(w, f) {
 				c.leaveLoop(w, job)
 			}
 		case snapshot:

@@ -42,6 +42,9 @@ func (f *Function[In, Out]) Name() string { return f.name }
 // registered with traigo.RegisterError and traigo.RegisterErrorType. A panic of the function
 // is a panic of Run. If the worker ends otherwise, Run returns a [*BrokenWorkerError].
 //
+// The time until a worker is free, or has started, is part of the call. A time limit for the
+// function alone is one that it sets itself, and so for code that listens.
+//
 // When ctx is done the context of the function is canceled, and the worker is killed if it
 // has not answered within [KillAfter]. If it was killed, or has answered with nothing but the
 // cancellation, Run returns the cause of ctx. What the function has done before stays done.

@@ -123,7 +123,12 @@ func (c *Child) start(o *options) error {
 	if err != nil {
 		return err
 	}
-	defer func() { _ = theirs.Close() }() // as long as it is open here, no end of file comes
+	defer func() {
+		_ = theirs.Close() // as long as it is open here, no end of file comes
+		if c.cmd == nil {
+			_ = conn.Close()
+		}
+	}()
 	cmd := &exec.Cmd{Path: path, Args: []string{os.Args[0]}, Stdout: os.Stdout, ExtraFiles: []*os.File{theirs}}
 	for _, f := range o.commands {
 		f(cmd)
@@ -137,14 +142,13 @@ func (c *Child) start(o *options) error {
 	}
 	pipe, write, err := os.Pipe()
 	if err != nil {
-		_ = conn.Close()
 		return err
 	}
 	cmd.Stderr = write
 	ended, err := start(cmd)
 	_ = write.Close()
 	if err != nil {
-		_, _ = conn.Close(), pipe.Close()
+		_ = pipe.Close()
 		return err
 	}
 	c.cmd = cmd
@@ -175,8 +179,11 @@ func withoutMark(env []string) []string {
 	return kept
 }
 
-// serving is what Serve sends first.
-const serving = 's'
+// What Serve sends first.
+const (
+	serving   = 's'
+	unhandled = 'u' // there is no Handle for the kind
+)
 
 // awaitServe waits until the process has called Serve. If it returns an error the process has
 // ended.
@@ -186,10 +193,14 @@ func (c *Child) awaitServe(ctx context.Context) error {
 	late := time.AfterFunc(startTimeout, func() { c.kill(ErrNotServed) })
 	defer late.Stop()
 	var hello [1]byte
-	if _, err := io.ReadFull(c.conn, hello[:]); err == nil && hello[0] == serving {
+	switch _, _ = io.ReadFull(c.conn, hello[:]); hello[0] {
+	case serving:
 		return nil
+	case unhandled:
+		c.kill(fmt.Errorf("traigo: proc.Launch(%q): the program has no proc.Handle for that kind", c.kind))
+	default:
+		c.kill(nil)
 	}
-	c.kill(nil)
 	<-c.exited
 	if ctx.Err() != nil {
 		return context.Cause(ctx)

@@ -75,6 +75,9 @@ func IdleTimeout(d time.Duration) Option {
 // [*BrokenWorkerError] that wraps [ErrMemory]. What C code has allocated, and what is mapped,
 // counts; other processes that the job has started do not. Memory panics if bytes is less
 // than 1.
+//
+// It is the memory of a process: what earlier jobs have left counts, and a Go program that
+// does nothing has some 10 MiB.
 func Memory(bytes int64) Option {
 	if bytes < 1 {
 		panic(fmt.Sprintf("traigo: proc.Memory(%d): a process needs some memory; leave the option out for no limit", bytes))

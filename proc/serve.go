@@ -36,7 +36,8 @@ var origin, stopWatching = func() (*mark, func()) {
 
 // Serve serves, in a process that [Func], [Source] or [Launch] has started, what it was
 // started for, and does not return. In any other process it returns at once. It must be the
-// first statement of main and, for tests, of TestMain.
+// first statement of main and, for tests, of TestMain. What the functions need, and main
+// prepares after it, a worker does not have: see [Init].
 func Serve() {
 	registry.Lock()
 	registry.isClosed = true
@@ -50,23 +51,26 @@ func Serve() {
 	if origin.kind == workerKind {
 		handler = serveJobs
 	}
-	if handler == nil {
-		fmt.Fprintf(os.Stderr, "traigo: proc.Launch(%q): this program has no proc.Handle for that kind\n", origin.kind)
-		os.Exit(1)
-	}
 	stopWatching()
 	if origin.memory > 0 {
 		debug.SetMemoryLimit(origin.memory / 10 * 9)
 	}
 	conn, err := inherited()
 	if err == nil {
-		_, err = conn.Write([]byte{serving})
+		hello := byte(serving)
+		if handler == nil {
+			hello = unhandled
+		}
+		_, err = conn.Write([]byte{hello})
 	}
 	if err != nil {
 		endGroup() // the parent has gone
 	}
+	if handler == nil {
+		origin.exit(1)
+	}
 	handler(conn)
-	os.Exit(0)
+	origin.exit(0)
 }
 
 // A worker serves the jobs of its parent, one at a time.
@@ -74,8 +78,11 @@ type server struct {
 	link  *link
 	scope *traigo.Scope // of the worker itself: Init runs in it
 
-	enc encoder // used by the job that runs
-	dec decoder // used by the goroutine that receives
+	dec decoder // of the goroutine that receives
+
+	// The next job may come before the write of an answer has returned.
+	sending sync.Mutex // protects enc
+	enc     encoder
 
 	ready     chan struct{} // closed when Init has returned; nil if there is none
 	isLeaving atomic.Bool
@@ -109,7 +116,7 @@ func (w *server) watchScope() {
 
 func fail(err error) {
 	fmt.Fprintf(os.Stderr, "traigo: the scope of a worker has failed: %v\n", err)
-	os.Exit(1)
+	origin.exit(1)
 }
 
 // leave ends the process, as the parent has asked for.
@@ -118,7 +125,7 @@ func (w *server) leave() {
 	if err := w.scope.Close(); err != nil {
 		fail(err)
 	}
-	os.Exit(0)
+	origin.exit(0)
 }
 
 // receive handles what comes from the parent. What takes long (Init, a job, the end) runs on
@@ -139,7 +146,9 @@ func (w *server) receive() {
 			return
 		case doJob:
 			if f.flags&startFresh != 0 {
+				w.sending.Lock()
 				w.enc.gob = nil
+				w.sending.Unlock()
 			}
 			if !w.runJob(w.prepare(f), f.job) {
 				return
@@ -155,7 +164,7 @@ func (w *server) receive() {
 			w.leave()
 		default:
 			fmt.Fprintf(os.Stderr, "traigo: proc: a frame of kind %d\n", f.kind)
-			os.Exit(1)
+			origin.exit(1)
 		}
 	}
 }
@@ -229,7 +238,7 @@ func (w *server) prepareInit(f frame) (run func()) {
 			if err != nil {
 				w.isLeaving.Store(true)
 				w.link.post(initFailed, 0, 0, traigo.AsRemote(err, where()))
-				os.Exit(1)
+				origin.exit(1)
 			}
 			close(w.ready)
 		}()
@@ -399,6 +408,8 @@ func (j *job) answer(how byte, err error, out any) {
 	w.mu.Lock()
 	w.current = nil
 	w.mu.Unlock()
+	w.sending.Lock()
+	defer w.sending.Unlock()
 	message := func() {
 		buf := w.enc.begin()
 		buf.WriteByte(how)
@@ -425,6 +436,8 @@ func remoteOf(err error) *traigo.RemoteError {
 // yield sends an item of a Source. It returns an error if it cannot be encoded.
 func (j *job) yield(v any, err error) error {
 	w := j.server
+	w.sending.Lock()
+	defer w.sending.Unlock()
 	appendError(w.enc.begin(), remoteOf(err))
 	if cannot := w.enc.add(v); cannot != nil {
 		return fmt.Errorf("traigo: proc: an item of %q cannot be encoded: %w", j.name, cannot)

@@ -65,7 +65,8 @@ func readMark() *mark {
 // inherit prepares a process that has a mark, before main. The process ends if its parent has
 // died, also if that happens later and before Serve is called.
 func (m *mark) inherit() (stopWatching func()) {
-	for _, s := range []os.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP} {
+	// SIGPIPE comes from a write to standard output or standard error when the parent has died.
+	for _, s := range []os.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGPIPE} {
 		if !signal.Ignored(s) { // signal.Ignore would hold after an exec too
 			signal.Notify(make(chan os.Signal, 1), s)
 		}
@@ -120,6 +121,19 @@ func hasHungUp(fd uintptr) bool {
 func endGroup() {
 	_ = syscall.Kill(0, syscall.SIGKILL)
 	select {} // until the signal has come
+}
+
+// exit ends this process, and before it what else is in its group: if the parent dies before it
+// has reaped this process, nobody else does.
+func (m *mark) exit(code int) {
+	group, err := syscall.Getpgid(m.parent)
+	if os.Getppid() != m.parent {
+		endGroup()
+	}
+	if err == nil && syscall.Setpgid(0, group) == nil {
+		signalGroup(os.Getpid(), syscall.SIGKILL)
+	}
+	os.Exit(code)
 }
 
 // inherited returns the socket that this process was started with.

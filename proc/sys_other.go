@@ -29,6 +29,7 @@ type mark struct {
 func markFor(string, int64) string             { return "" }
 func readMark() *mark                          { return nil }
 func (m *mark) inherit() (stopWatching func()) { return func() {} }
+func (m *mark) exit(int)                       {}
 func endGroup()                                {}
 func inherited() (net.Conn, error)             { return nil, supported() }
 func socketPair() (net.Conn, *os.File, error)  { return nil, nil, supported() }

@@ -228,11 +228,14 @@ func (d *decoder) decode(data []byte, flags uint8, v any) (err error) {
 			err = fmt.Errorf("panic: %v", value)
 		}
 		if err != nil {
-			d.gob, d.isBroken = nil, true
+			d.lose()
 		}
 	}()
 	return d.gob.Decode(v)
 }
+
+// lose is called when a value was not decoded: those after it may need what it says of types.
+func (d *decoder) lose() { d.gob, d.isBroken = nil, true }
 
 // flags returns the flag that asks for a new stream, once, if one is needed.
 func (d *decoder) flags() uint8 {

@@ -21,8 +21,10 @@ type worker struct {
 	link    *link
 	started time.Time
 
-	enc encoder // of the call that has the worker
-	dec decoder
+	// Of the call that has the worker.
+	enc     encoder
+	dec     decoder
+	hasInit bool // the call of Init was sent
 
 	// Protected by the mu of the pool.
 	job       string // the function that it runs; "" if it is idle
@@ -259,17 +261,31 @@ func (w *worker) told(number uint32, shots []traigo.Snapshot) {
 	}
 }
 
-// adopt makes snapshots of scopes of another process those of scopes below path.
+// adopt makes snapshots of scopes of another process those of scopes below path. Each process
+// counts its scopes from 1, and a viewer tells them apart by their IDs.
 func adopt(shots []traigo.Snapshot, path string, pid int) {
+	unique := func(id *uint64) {
+		if *id != 0 {
+			*id += uint64(pid) << 30
+		}
+	}
 	for i := range shots {
 		s := &shots[i]
-		if s.Path = path + "/" + s.Path; s.Pid == 0 { // it may be that of a process further away
+		isOurs := s.Pid == 0 // otherwise of a process further away, which its parent has adopted
+		if s.Path = path + "/" + s.Path; isOurs {
 			s.Pid = pid
+			unique(&s.ID)
 		}
 		for k := range s.Tasks {
-			s.Tasks[k].Path = path + "/" + s.Tasks[k].Path
+			t := &s.Tasks[k]
+			if t.Path = path + "/" + t.Path; isOurs {
+				unique(&t.Scope)
+			}
 		}
 		adopt(s.Scopes, path, pid)
+		for k := range s.Scopes {
+			s.Scopes[k].Parent = s.ID
+		}
 	}
 }
 
