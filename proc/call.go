@@ -106,6 +106,7 @@ func (w *worker) awaitEnd(ctx context.Context) {
 		w.child.kill(nil)
 		<-w.child.exited
 	}
+	w.pool.forget(w)
 }
 
 // exchange gives the job to the worker and receives the answer. path is that of the call.
@@ -176,7 +177,7 @@ func (c *call) receive(ctx context.Context, path string, w *worker, job uint32, 
 		f, err := w.link.receive()
 		if err != nil {
 			w.child.kill(nil) // it may have closed the socket and live
-			<-w.child.exited
+			w.awaitExit()
 			unread := errors.Is(err, syscall.ECONNRESET) || sent != nil
 			if isFirst && !isNew && unread && !w.hasMore.Load() {
 				return errNotRead

@@ -91,11 +91,33 @@ func launch(ctx context.Context, kind string, o *options) (*Child, error) {
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
-	c := &Child{kind: kind, grace: o.grace, memory: o.memory, exited: make(chan struct{})}
-	if err := c.start(o); err != nil {
-		return nil, &BrokenWorkerError{Err: err}
+	for tries := 1; ; tries++ {
+		c := &Child{kind: kind, grace: o.grace, memory: o.memory, exited: make(chan struct{})}
+		if err := c.start(o); err != nil {
+			return nil, &BrokenWorkerError{Err: err}
+		}
+		err := c.awaitServe(ctx)
+		if err == nil || ctx.Err() != nil || !c.diedEarly() || tries == maxTries {
+			return c, err
+		}
 	}
-	return c, c.awaitServe(ctx)
+}
+
+// maxTries is how often a process is started that dies of a signal which it is to ignore.
+const maxTries = 5
+
+// diedEarly reports whether the process has died of a signal that it ignores once it has come
+// so far: such signals are often sent to all processes of a service.
+func (c *Child) diedEarly() bool {
+	if c.cmd.ProcessState == nil {
+		return false
+	}
+	status, ok := c.cmd.ProcessState.Sys().(syscall.WaitStatus)
+	if !ok || !status.Signaled() {
+		return false
+	}
+	s := status.Signal()
+	return s == syscall.SIGINT || s == syscall.SIGTERM || s == syscall.SIGHUP
 }
 
 // ready returns why no process can be started here; nil if one can.

@@ -296,11 +296,15 @@ func (p *Pool) leaveIdle(w *worker) {
 	}
 }
 
-// forget is called when a worker has ended.
+// forget is called when a worker has ended: by whoever learns of that.
 func (p *Pool) forget(w *worker) {
 	isThis := func(o *worker) bool { return o == w }
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if w.isGone {
+		return
+	}
+	w.isGone = true
 	p.idle = slices.DeleteFunc(p.idle, isThis)
 	p.workers = slices.DeleteFunc(p.workers, isThis)
 	if w.idleTimer != nil {

@@ -52,7 +52,7 @@ func readMark() *mark {
 	parent, err1 := strconv.Atoi(fields[1])
 	memory, err2 := strconv.ParseInt(fields[2], 10, 64)
 	maker, err3 := syscall.GetsockoptUcred(markFD, syscall.SOL_SOCKET, syscall.SO_PEERCRED)
-	if err1 != nil || err2 != nil || err3 != nil || parent < 2 || int(maker.Pid) != parent {
+	if err1 != nil || err2 != nil || err3 != nil || parent < 1 || int(maker.Pid) != parent {
 		return nil
 	}
 	if int(maker.Uid) != os.Getuid() || os.Getuid() != os.Geteuid() || os.Getgid() != os.Getegid() {

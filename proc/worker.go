@@ -29,8 +29,9 @@ type worker struct {
 	// Protected by the mu of the pool.
 	job       string // the function that it runs; "" if it is idle
 	calls     int
-	isLeaving bool // it was asked to leave, or killed after it had answered
+	isLeaving bool // it was asked to leave
 	isKilled  bool // for a cancellation
+	isGone    bool // it is not in the pool any more
 	idleSince time.Time
 	idleTimer *time.Timer // runs, or has found the worker at work
 
@@ -46,50 +47,69 @@ type worker struct {
 	hasMore atomic.Bool
 }
 
-// startWorker starts a process for a call.
-func (p *Pool) startWorker(ctx context.Context) (*worker, error) {
+// startWorker starts a process for a call. It does so in a task of the pool: when the scope of
+// that is closed, no process is there that was about to be started.
+func (p *Pool) startWorker(ctx context.Context) (w *worker, err error) {
+	if p.scope == nil {
+		if w, err = p.launch(ctx); err == nil {
+			go w.awaitExit()
+		}
+		return w, err
+	}
+	t, ok := p.scope.TrySpawn(func(context.Context) error {
+		if w, err = p.launch(ctx); err != nil {
+			return nil // it is the error of the call
+		}
+		if _, ok := p.scope.TrySpawn(w.live, traigo.Name(fmt.Sprint("worker ", w.child.Pid())),
+			traigo.Bubble(false), traigo.CancelTimeout(math.MaxInt64)); ok { // jobs go on when the scope has ended
+			return nil
+		}
+		w.leave()
+		w.child.kill(nil)
+		w.awaitExit()
+		w, err = nil, p.refusal()
+		return nil
+	}, traigo.Name("start"), traigo.CancelTimeout(math.MaxInt64))
+	if !ok {
+		return nil, p.refusal()
+	}
+	<-t.Done()
+	return w, err
+}
+
+// launch starts a process. It counts also those that have not come to serve.
+func (p *Pool) launch(ctx context.Context) (*worker, error) {
 	child, err := launch(ctx, workerKind, &p.options)
 	p.mu.Lock()
-	if child != nil {
-		p.counters.started++
+	defer p.mu.Unlock()
+	if child == nil {
+		return nil, err
 	}
-	if err != nil {
-		switch {
-		case child == nil:
-		case ctx.Err() != nil:
-			p.counters.killed++
-		default:
-			p.counters.broken++
-		}
-		p.mu.Unlock()
+	p.counters.started++
+	switch {
+	case err == nil:
+	case ctx.Err() != nil:
+		p.counters.killed++
+		return nil, err
+	default:
+		p.counters.broken++
 		return nil, err
 	}
 	w := &worker{pool: p, child: child, link: newLink(child.conn.Conn), started: time.Now(), asked: map[uint32]chan<- []traigo.Snapshot{}}
 	p.workers = append(p.workers, w)
-	p.mu.Unlock()
-	if p.scope == nil {
-		go func() {
-			<-child.exited
-			p.forget(w)
-		}()
-		return w, nil
-	}
-	if _, ok := p.scope.TrySpawn(w.live, traigo.Name(fmt.Sprint("worker ", child.Pid())),
-		traigo.Bubble(false), traigo.CancelTimeout(math.MaxInt64)); !ok { // jobs go on when the scope has ended
-		w.leave()
-		child.kill(nil)
-		<-child.exited
-		p.forget(w)
-		return nil, p.refusal()
-	}
 	return w, nil
+}
+
+// awaitExit waits until the process has ended and was reaped.
+func (w *worker) awaitExit() {
+	<-w.child.exited
+	w.pool.forget(w)
 }
 
 // live is the function of the task that stands for the worker in the pool. It returns when the
 // process has ended. How, and after what, is the name of a scope, so that a recording has it.
 func (w *worker) live(ctx context.Context) error {
-	<-w.child.exited
-	w.pool.forget(w)
+	w.awaitExit()
 	err := w.child.Err()
 	_ = traigo.Run(context.WithoutCancel(ctx), func(context.Context, *traigo.Scope) error { return nil }, traigo.Name(w.epitaph()))
 	w.pool.mu.Lock()
@@ -128,13 +148,13 @@ func (w *worker) isAlive() bool {
 // leave asks the process to end, and has it killed if it does not within the grace.
 func (w *worker) leave() {
 	w.pool.mu.Lock()
-	again := w.isLeaving
-	if !again && w.isAlive() && !w.isKilled {
+	isDue := !w.isLeaving && !w.isKilled && w.isAlive()
+	if isDue {
+		w.isLeaving = true
 		w.pool.counters.retired++
 	}
-	w.isLeaving = true
 	w.pool.mu.Unlock()
-	if again {
+	if !isDue {
 		return
 	}
 	if w.pool.grace > 0 {
