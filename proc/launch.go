@@ -97,7 +97,10 @@ func launch(ctx context.Context, kind string, o *options) (*Child, error) {
 			return nil, &BrokenWorkerError{Err: err}
 		}
 		err := c.awaitServe(ctx)
-		if err == nil || ctx.Err() != nil || !c.diedEarly() || tries == maxTries {
+		if err != nil {
+			_ = c.conn.Conn.Close()
+		}
+		if err == nil || ctx.Err() != nil || !diedEarly(c.cmd.ProcessState) || tries == maxTries {
 			return c, err
 		}
 	}
@@ -105,20 +108,6 @@ func launch(ctx context.Context, kind string, o *options) (*Child, error) {
 
 // maxTries is how often a process is started that dies of a signal which it is to ignore.
 const maxTries = 5
-
-// diedEarly reports whether the process has died of a signal that it ignores once it has come
-// so far: such signals are often sent to all processes of a service.
-func (c *Child) diedEarly() bool {
-	if c.cmd.ProcessState == nil {
-		return false
-	}
-	status, ok := c.cmd.ProcessState.Sys().(syscall.WaitStatus)
-	if !ok || !status.Signaled() {
-		return false
-	}
-	s := status.Signal()
-	return s == syscall.SIGINT || s == syscall.SIGTERM || s == syscall.SIGHUP
-}
 
 // ready returns why no process can be started here; nil if one can.
 func ready(o *options) error {
@@ -244,7 +233,6 @@ func (c *Child) reap(ended *os.File) {
 	c.watchMemory(false)
 	_ = c.cmd.Wait() // what it returns is in ProcessState
 	c.stderr.finish()
-	_ = c.conn.Conn.Close()
 	if broken := c.broken(); broken.Err != nil || broken.State == nil || !broken.State.Success() {
 		c.err = broken
 	}
@@ -258,7 +246,9 @@ func (c *Child) broken() *BrokenWorkerError {
 	return &BrokenWorkerError{Pid: c.Pid(), State: c.cmd.ProcessState, Stderr: c.stderr.text(), Err: c.why}
 }
 
-// Conn returns the connection with the process. Closing it asks the process to end.
+// Conn returns the connection with the process. Closing it asks the process to end. What the
+// process has sent before its end can be read after it, so the caller of Launch has to close
+// Conn in any case.
 func (c *Child) Conn() net.Conn { return c.conn }
 
 type childConn struct {

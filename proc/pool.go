@@ -241,6 +241,9 @@ func (p *Pool) take(ctx context.Context, name string) (w *worker, isNew bool, er
 func (p *Pool) put(w *worker, answered, reusable bool) {
 	p.mu.Lock()
 	w.job = ""
+	if w.isGone {
+		_ = w.link.conn.Close()
+	}
 	if answered {
 		w.calls++
 		p.counters.calls++
@@ -305,6 +308,9 @@ func (p *Pool) forget(w *worker) {
 		return
 	}
 	w.isGone = true
+	if w.job == "" { // else the call may still have to read what it has sent
+		_ = w.link.conn.Close()
+	}
 	p.idle = slices.DeleteFunc(p.idle, isThis)
 	p.workers = slices.DeleteFunc(p.workers, isThis)
 	if w.idleTimer != nil {

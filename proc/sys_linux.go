@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -62,11 +63,14 @@ func readMark() *mark {
 	return &mark{parent, memory, fields[3]}
 }
 
+// ignored are the signals to which a worker pays no attention. SIGPIPE comes from a write to
+// standard output or standard error when the parent has died.
+var ignored = []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGPIPE}
+
 // inherit prepares a process that has a mark, before main. The process ends if its parent has
 // died, also if that happens later and before Serve is called.
 func (m *mark) inherit() (stopWatching func()) {
-	// SIGPIPE comes from a write to standard output or standard error when the parent has died.
-	for _, s := range []os.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGPIPE} {
+	for _, s := range ignored {
 		if !signal.Ignored(s) { // signal.Ignore would hold after an exec too
 			signal.Notify(make(chan os.Signal, 1), s)
 		}
@@ -221,6 +225,16 @@ func signalGroup(pid int, sig syscall.Signal) {
 	}
 }
 
+// diedEarly reports whether a process has died of a signal that it ignores once it has come so
+// far: such signals are often sent to all processes of a service.
+func diedEarly(state *os.ProcessState) bool {
+	if state == nil {
+		return false
+	}
+	status, ok := state.Sys().(syscall.WaitStatus)
+	return ok && status.Signaled() && slices.Contains(ignored, status.Signal())
+}
+
 // residentSize returns the resident size of a process in bytes.
 func residentSize(pid int) (int64, error) {
 	text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/statm")
@@ -238,7 +252,7 @@ func residentSize(pid int) (int64, error) {
 // peakSize returns how large a process that has ended was at most, in bytes.
 func peakSize(state *os.ProcessState) int64 {
 	if usage, ok := state.SysUsage().(*syscall.Rusage); ok {
-		return usage.Maxrss << 10
+		return int64(usage.Maxrss) << 10 //nolint:unconvert // 32 bits on some systems
 	}
 	return 0
 }

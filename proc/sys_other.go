@@ -38,5 +38,6 @@ func start(*exec.Cmd) (*os.File, error)        { return nil, supported() }
 func waitForEnd(int, *os.File)                 {}
 func signalGroup(int, syscall.Signal)          {}
 func residentSize(int) (int64, error)          { return 0, supported() }
+func diedEarly(*os.ProcessState) bool          { return false }
 func peakSize(*os.ProcessState) int64          { return 0 }
 func drain(io.Writer, *os.File)                {}

@@ -47,8 +47,8 @@ type worker struct {
 	hasMore atomic.Bool
 }
 
-// startWorker starts a process for a call. It does so in a task of the pool: when the scope of
-// that is closed, no process is there that was about to be started.
+// startWorker starts a process for a call. It does so in a scope below the pool's: when that
+// is closed, no process is there that was about to be started.
 func (p *Pool) startWorker(ctx context.Context) (w *worker, err error) {
 	if p.scope == nil {
 		if w, err = p.launch(ctx); err == nil {
@@ -56,7 +56,8 @@ func (p *Pool) startWorker(ctx context.Context) (w *worker, err error) {
 		}
 		return w, err
 	}
-	t, ok := p.scope.TrySpawn(func(context.Context) error {
+	s := traigo.New(p.scope.Context(), traigo.Name("start"), traigo.CancelTimeout(math.MaxInt64))
+	s.Spawn(func(context.Context) error {
 		if w, err = p.launch(ctx); err != nil {
 			return nil // it is the error of the call
 		}
@@ -69,11 +70,11 @@ func (p *Pool) startWorker(ctx context.Context) (w *worker, err error) {
 		w.awaitExit()
 		w, err = nil, p.refusal()
 		return nil
-	}, traigo.Name("start"), traigo.CancelTimeout(math.MaxInt64))
-	if !ok {
-		return nil, p.refusal()
+	})
+	_ = s.Wait() // at most that the pool has ended
+	if w == nil && err == nil {
+		err = p.refusal()
 	}
-	<-t.Done()
 	return w, err
 }
 
