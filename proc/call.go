@@ -80,7 +80,7 @@ func (c *call) runOn(ctx context.Context, w *worker, isNew bool) (err error) {
 			s.Spawn(func(context.Context) error { panic(c.panicked) }, traigo.Name(c.name))
 			return nil
 		case errors.Is(err, errNotRead):
-			return nil
+			return nil //nolint:nilerr // nobody is to see it: the job is given to another worker
 		}
 		return err
 	}, traigo.Name(fmt.Sprintf("%s[%d]", c.name, w.child.Pid())), withBelow(func(ctx context.Context, stacks bool) any {

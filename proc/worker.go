@@ -58,8 +58,8 @@ func (p *Pool) startWorker(ctx context.Context) (w *worker, err error) {
 	}
 	s := traigo.New(p.scope.Context(), traigo.Name("start"), traigo.CancelTimeout(math.MaxInt64))
 	s.Spawn(func(context.Context) error {
-		if w, err = p.launch(ctx); err != nil {
-			return nil // it is the error of the call
+		if w, err = p.launch(ctx); w == nil {
+			return nil // err is that of the call
 		}
 		if _, ok := p.scope.TrySpawn(w.live, traigo.Name(fmt.Sprint("worker ", w.child.Pid())),
 			traigo.Bubble(false), traigo.CancelTimeout(math.MaxInt64)); ok { // jobs go on when the scope has ended
