@@ -204,19 +204,22 @@ func (c *Child) awaitServe(ctx context.Context) error {
 	late := time.AfterFunc(startTimeout, func() { c.kill(ErrNotServed) })
 	defer late.Stop()
 	var hello [1]byte
+	var why error
 	switch _, _ = io.ReadFull(c.conn, hello[:]); hello[0] {
 	case serving:
 		return nil
 	case unhandled:
-		c.kill(fmt.Errorf("traigo: proc.Launch(%q): the program has no proc.Handle for that kind", c.kind))
-	default:
-		c.kill(nil)
+		why = fmt.Errorf("traigo: proc.Launch(%q): the program has no proc.Handle for that kind", c.kind)
 	}
+	c.kill(nil)
 	<-c.exited
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
 	broken := c.broken()
+	if why != nil {
+		broken.Err = why
+	}
 	if broken.Err == nil && lastWords(broken.Stderr) == "" && broken.State != nil && broken.State.Exited() {
 		broken.Err = ErrNotServed
 	}

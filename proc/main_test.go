@@ -17,7 +17,7 @@ import (
 // The functions of the tests run in workers of the test binary.
 func TestMain(m *testing.M) {
 	proc.Serve()
-	_ = os.Setenv("GORACE", "halt_on_error=1") // a data race in a worker breaks its call
+	_ = os.Setenv("GORACE", "halt_on_error=1 atexit_sleep_ms=0") // a data race in a worker breaks its call
 	code := m.Run()
 	if left := others(); len(left) > 0 && code == 0 {
 		fmt.Println("processes of this program are left:", left)

@@ -1,6 +1,7 @@
 package proc
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -121,23 +122,42 @@ func hasHungUp(fd uintptr) bool {
 	return errno == 0 && p.revents&(pollRDHUP|pollHUP|pollERR) != 0
 }
 
-// endGroup ends this process and its group.
+// endGroup ends this process and its group, unless that is the group of others.
 func endGroup() {
-	_ = syscall.Kill(0, syscall.SIGKILL)
+	group := 0
+	if syscall.Getpgrp() != os.Getpid() {
+		group = os.Getpid()
+	}
+	_ = syscall.Kill(group, syscall.SIGKILL)
 	select {} // until the signal has come
 }
 
-// exit ends this process, and before it what else is in its group: if the parent dies before it
-// has reaped this process, nobody else does.
+// exit ends this process. A parent that lives kills the rest of the group when it reaps this
+// process; if it has gone, nobody else does.
 func (m *mark) exit(code int) {
-	group, err := syscall.Getpgid(m.parent)
-	if os.Getppid() != m.parent {
+	if m.isOrphan() {
 		endGroup()
 	}
-	if err == nil && syscall.Setpgid(0, group) == nil {
-		signalGroup(os.Getpid(), syscall.SIGKILL)
-	}
 	os.Exit(code)
+}
+
+// isOrphan reports whether the parent has died, or is about to: the kernel closes its files,
+// which this process notices, before it gives its children to another parent.
+func (m *mark) isOrphan() bool {
+	if os.Getppid() != m.parent {
+		return true
+	}
+	stat, err := os.ReadFile("/proc/" + strconv.Itoa(m.parent) + "/stat")
+	if err != nil {
+		return false
+	}
+	const state, flags, isExiting = 0, 6, 0x4 // of what comes after the name in parentheses
+	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
+	if len(fields) <= flags {
+		return false
+	}
+	bits, _ := strconv.ParseUint(fields[flags], 10, 64)
+	return fields[state] == "Z" || fields[state] == "X" || bits&isExiting != 0
 }
 
 // inherited returns the socket that this process was started with.
