@@ -90,8 +90,9 @@ func (l *link) receive() (frame, error) {
 // maxKeptBuffer is how large a buffer may be that is kept for the next message.
 const maxKeptBuffer = 4 << 20
 
-// maxPrefix is how much there may be in a frame beside a value: names, errors.
-const maxPrefix = 16 << 20
+// maxPrefix is how much there may be in a frame beside a value. An error has at most 100 texts
+// and stacks of 64 KiB each; as JSON they can be six times as long.
+const maxPrefix = 96 << 20
 
 func sized(b []byte, n int) []byte {
 	if n > cap(b) || cap(b) > maxKeptBuffer && n < maxKeptBuffer {
@@ -287,7 +288,7 @@ func appendError(buf *bytes.Buffer, err *traigo.RemoteError) {
 		return
 	}
 	text, failed := json.Marshal(err)
-	if failed != nil || len(text) > maxPrefix/2 {
+	if failed != nil || len(text) > maxPrefix {
 		text, _ = json.Marshal(&traigo.RemoteError{Type: err.Type, Msg: err.Msg, Where: err.Where})
 	}
 	appendText(buf, string(text))
