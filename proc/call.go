@@ -75,14 +75,15 @@ func (c *call) runOn(ctx context.Context, w *worker, isNew bool) (err error) {
 		at := s.Path()
 		path.Store(&at)
 		err = c.exchange(ctx, at, w, isNew)
+		shown := err
 		switch {
 		case c.panicked != nil: // raised by Run, which then has its stack in its text
 			s.Spawn(func(context.Context) error { panic(c.panicked) }, traigo.Name(c.name))
-			return nil
+			shown = nil
 		case errors.Is(err, errNotRead):
-			return nil //nolint:nilerr // nobody is to see it: the job is given to another worker
+			shown = nil // nobody is to see it: the job is given to another worker
 		}
-		return err
+		return shown
 	}, traigo.Name(fmt.Sprintf("%s[%d]", c.name, w.child.Pid())), withBelow(func(ctx context.Context, stacks bool) any {
 		if at := path.Load(); at != nil {
 			return w.ask(ctx, *at, stacks)
