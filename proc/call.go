@@ -26,6 +26,7 @@ type call struct {
 	hasLeft    bool // the loop was left
 	isAnswered bool
 	isReusable bool               // the worker
+	failed     error              // an item could not be decoded
 	panicked   *traigo.PanicError // of the function
 	initFailed error
 }
@@ -47,9 +48,9 @@ func (c *call) run(ctx context.Context) error {
 	for {
 		w, isNew, err := p.take(ctx, c.name)
 		if err != nil {
-			return asBroken(err, c.name)
+			return err
 		}
-		if err = c.runOn(ctx, w, isNew); !errors.Is(err, errNotRead) {
+		if err = c.runOn(ctx, w, isNew); err != errNotRead { //nolint:errorlint // an error of the job may have any Is
 			return err
 		}
 	}
@@ -80,7 +81,7 @@ func (c *call) runOn(ctx context.Context, w *worker, isNew bool) (err error) {
 		case c.panicked != nil: // raised by Run, which then has its stack in its text
 			s.Spawn(func(context.Context) error { panic(c.panicked) }, traigo.Name(c.name))
 			shown = nil
-		case errors.Is(err, errNotRead):
+		case err == errNotRead: //nolint:errorlint // as in run
 			shown = nil // nobody is to see it: the job is given to another worker
 		}
 		return shown
@@ -116,6 +117,22 @@ func (c *call) exchange(ctx context.Context, path string, w *worker, isNew bool)
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
+	job := w.begin()
+	w.child.watchMemory(true)
+	stop := context.AfterFunc(ctx, func() { w.cancel(job, context.Cause(ctx)) })
+	isSent, hasReturned := false, false
+	defer func() {
+		if isSent && !hasReturned { // the loop body has panicked, or called Goexit
+			c.leaveLoop(w, job)
+			_ = c.receive(ctx, path, w, job, nil, isNew)
+		}
+		stop()
+		w.end()
+		w.child.watchMemory(false)
+		w.enc.trim()
+		w.link.trim()
+		c.isReusable = c.isReusable && (c.isAnswered || !isSent) && c.panicked == nil && !w.wasKilled()
+	}()
 	if err := c.sendInit(w); err != nil {
 		c.isReusable = false
 		return err
@@ -127,21 +144,7 @@ func (c *call) exchange(ctx context.Context, path string, w *worker, isNew bool)
 	if err := w.enc.add(c.in); err != nil {
 		return fmt.Errorf("traigo: proc: the argument of %q cannot be encoded: %w", c.name, err)
 	}
-	c.isReusable = false
-	job := w.begin()
-	w.child.watchMemory(true)
-	stop := context.AfterFunc(ctx, func() { w.cancel(job, context.Cause(ctx)) })
-	hasReturned := false
-	defer func() {
-		if !hasReturned { // the loop body has panicked, or called Goexit
-			c.leaveLoop(w, job)
-			_ = c.receive(ctx, path, w, job, nil, isNew)
-		}
-		stop()
-		w.end()
-		w.child.watchMemory(false)
-		c.isReusable = c.isAnswered && c.panicked == nil && !w.wasKilled()
-	}()
+	isSent = true
 	err := w.link.send(doJob, w.enc.flags()|w.dec.flags(), job, w.enc.buf.Bytes())
 	err = c.receive(ctx, path, w, job, err, isNew)
 	hasReturned = true
@@ -174,13 +177,14 @@ func (c *call) leaveLoop(w *worker, job uint32) {
 // receive returns when the worker has answered, or has ended and was reaped. sent is the
 // error of having sent the job.
 func (c *call) receive(ctx context.Context, path string, w *worker, job uint32, sent error, isNew bool) error {
-	for isFirst := true; ; isFirst = false {
+	for hasBegun := isNew; ; {
 		f, err := w.link.receive()
 		if err != nil {
+			w.end()           // it is not killed for a cancellation any more
 			w.child.kill(nil) // it may have closed the socket and live
 			w.awaitExit()
-			unread := errors.Is(err, syscall.ECONNRESET) || sent != nil
-			if isFirst && !isNew && unread && !w.hasMore.Load() {
+			isUnread := sent != nil || errors.Is(err, syscall.ECONNRESET) && !w.link.hasMore.Load()
+			if isUnread && !hasBegun && ctx.Err() == nil {
 				return errNotRead
 			}
 			return c.broken(ctx, w)
@@ -193,15 +197,16 @@ func (c *call) receive(ctx context.Context, path string, w *worker, job uint32, 
 			c.isAnswered = true
 			return c.answered(ctx, path, w, f)
 		case item:
+			hasBegun = true
 			if c.hasLeft {
-				w.dec.lose()
+				w.dec.skip()
 			} else if !c.next(w, f) {
 				c.leaveLoop(w, job)
 			}
 		case snapshot:
 			var shots []traigo.Snapshot
 			if json.Unmarshal(f.data, &shots) == nil {
-				w.told(f.job, shots)
+				w.deliver(f.job, shots)
 			}
 		case initFailed:
 			c.initFailed = decodeError(f.data)
@@ -211,7 +216,8 @@ func (c *call) receive(ctx context.Context, path string, w *worker, job uint32, 
 	}
 }
 
-// next yields an item, and reports whether the loop goes on.
+// next yields an item, and reports whether the loop goes on. After an item that cannot be
+// decoded it does not: those after it could not be either.
 func (c *call) next(w *worker, f frame) bool {
 	remote, data, err := cutError(f.data)
 	if err == nil {
@@ -219,7 +225,8 @@ func (c *call) next(w *worker, f frame) bool {
 	}
 	switch {
 	case err != nil:
-		return c.yield(fmt.Errorf("traigo: proc: an item of %q cannot be decoded: %w", c.name, err))
+		c.failed = fmt.Errorf("traigo: proc: an item of %q cannot be decoded: %w", c.name, err)
+		return false
 	case remote != nil:
 		return c.yield(remote)
 	}
@@ -240,6 +247,8 @@ func (c *call) answered(ctx context.Context, path string, w *worker, f frame) er
 		c.hasResult = err == nil
 	}
 	switch {
+	case c.failed != nil && how != panicked:
+		return c.failed
 	case how == succeeded:
 		return err
 	case how == failed && remote != nil:
@@ -251,8 +260,10 @@ func (c *call) answered(ctx context.Context, path string, w *worker, f frame) er
 		return traigo.ErrGoexit
 	case c.hasLeft:
 		return nil
+	case how == canceled && ctx.Err() != nil:
+		return context.Cause(ctx)
 	}
-	return context.Cause(ctx)
+	return fmt.Errorf("traigo: proc: an answer of %q that has no meaning: %d, %w", c.name, how, err)
 }
 
 // asPanic returns the panic of a function as one of the call: the path of the function in the
@@ -270,12 +281,11 @@ func asPanic(remote *traigo.RemoteError, path, name string) *traigo.PanicError {
 func (c *call) broken(ctx context.Context, w *worker) error {
 	switch {
 	case w.wasKilled() && c.hasLeft:
-		return nil
+		return c.failed
 	case w.wasKilled():
 		return context.Cause(ctx)
 	}
-	broken := w.child.broken()
-	broken.Func = c.name
+	broken := w.child.broken(c.name)
 	if broken.Err == nil && c.initFailed != nil {
 		broken.Err = c.initFailed
 	}

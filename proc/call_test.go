@@ -911,10 +911,14 @@ func TestAStoppedWorkerIsKilledWhileItsArgumentIsWritten(t *testing.T) {
 					inner, cancel := context.WithCancelCause(ctx)
 					c := callGo(inner, callEcho, make([]byte, 8<<20))
 					waitUntil(t, func() bool { s := p.Stats(); return len(s.Workers) == 1 && s.Workers[0].Func == callEcho.Name() })
-					time.Sleep(time.Duration(i*i) * 10 * time.Millisecond) // before, and while it is written
+					time.Sleep(time.Duration(i*i) * 50 * time.Millisecond) // before, and while it is written
 					assert.False(t, callHasEnded(c))
 					cancel(errCallCause)
 					assert.Same(t, errCallCause, (<-c).err)
+					if i == 0 && !isGone(stopped) { // nothing was sent to it yet
+						require.NoError(t, syscall.Kill(stopped, syscall.SIGCONT))
+						continue
+					}
 					assert.True(t, isGone(stopped))
 				}
 				got, err := callEcho.Run(ctx, make([]byte, 8<<20))

@@ -57,7 +57,7 @@ func (e *BrokenWorkerError) Error() string {
 	} else {
 		b.WriteString(" did not start")
 	}
-	switch why := lastWords(e.Stderr); {
+	switch why := e.crashLine(); {
 	case e.Err != nil:
 		b.WriteString(": " + oneLine(e.Err.Error()))
 	case why != "":
@@ -84,15 +84,22 @@ func (e *BrokenWorkerError) Format(f fmt.State, verb rune) {
 	}
 }
 
-// lastWords returns the first line of a Go program's report of why it has crashed; "" if there
-// is none.
-func lastWords(stderr string) string {
-	for line := range strings.Lines(stderr) {
+// crashLine returns the line of a Go program's report that says why it has crashed; "" if it
+// has not, or has not said so.
+func (e *BrokenWorkerError) crashLine() (found string) {
+	const crashed = 2
+	if e.State == nil || e.State.Exited() && e.State.ExitCode() != crashed {
+		return ""
+	}
+	for line := range strings.Lines(e.Stderr) {
 		if strings.HasPrefix(line, "panic: ") || strings.HasPrefix(line, "fatal error: ") {
-			return strings.TrimSpace(line)
+			found = strings.TrimSpace(line)
 		}
 	}
-	return ""
+	if found != "" && !e.State.Exited() && !strings.Contains(e.Stderr, "\ngoroutine ") {
+		return "" // killed; what an earlier job has logged
+	}
+	return found
 }
 
 func oneLine(text string) string { return strings.Join(strings.FieldsFunc(text, isLineEnd), " ") }

@@ -103,7 +103,7 @@ func (q *Sequence[In, Item]) Run(ctx context.Context, in In) iter.Seq2[Item, err
 			hasLeft = !yield(v, err)
 			return !hasLeft
 		}
-		if err := c.run(ctx); err != nil && !hasLeft {
+		if err := c.run(ctx); err != nil && !hasLeft { // hasLeft: yield has returned false
 			var none Item
 			yield(none, err)
 		}

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"reflect"
 	"strings"
 	"sync"
 	"syscall"
@@ -31,6 +32,7 @@ type Child struct {
 	memory int64 // the limit; 0 if there is none
 
 	mu        sync.Mutex
+	deadline  *time.Timer // kills the process, if it was set
 	isReaped  bool        // or about to be: no signal is sent any more
 	why       error       // why it was killed, if that is an error: ErrMemory, ErrNotServed
 	look      *time.Timer // calls lookAtMemory while isWatched is set
@@ -56,23 +58,27 @@ func Launch(ctx context.Context, kind string, opts ...Option) (*Child, error) {
 		panic("traigo: proc.Launch: ctx is nil")
 	}
 	o := newOptions("Launch", opts)
-	c, err := launch(ctx, kind, &o)
+	if o.isForPool {
+		panic("traigo: proc.Launch: Limit, IdleTimeout, Init and Retire are options of a pool")
+	}
+	if kind == workerKind {
+		return nil, errNoHandler(kind)
+	}
+	c, err := launch(ctx, kind, kind, &o)
 	if err != nil {
 		return nil, err
 	}
 	c.watchMemory(true)
-	stop := context.AfterFunc(ctx, func() {
-		select {
-		case <-time.After(o.killAfter):
-			c.kill(nil)
-		case <-c.exited:
-		}
-	})
+	stop := context.AfterFunc(ctx, func() { c.killAfter(o.killAfter) })
 	go func() {
 		<-c.exited
 		stop()
 	}()
 	return c, nil
+}
+
+func errNoHandler(kind string) error {
+	return fmt.Errorf("traigo: proc.Launch(%q): the program has no proc.Handle for that kind", kind)
 }
 
 // markName is the environment variable that marks a process as one that Launch has started:
@@ -83,8 +89,8 @@ const markName = "TRAIGO_PROC"
 const startTimeout = 30 * time.Second
 
 // launch is Launch without an end by ctx once the process serves. If it returns a child and an
-// error, the process was started, and has ended.
-func launch(ctx context.Context, kind string, o *options) (*Child, error) {
+// error, the process was started, and has ended. what is what it is to run, for the error.
+func launch(ctx context.Context, kind, what string, o *options) (*Child, error) {
 	if err := ready(o); err != nil {
 		return nil, err
 	}
@@ -94,13 +100,14 @@ func launch(ctx context.Context, kind string, o *options) (*Child, error) {
 	for tries := 1; ; tries++ {
 		c := &Child{kind: kind, grace: o.grace, memory: o.memory, exited: make(chan struct{})}
 		if err := c.start(o); err != nil {
-			return nil, &BrokenWorkerError{Err: err}
+			return nil, &BrokenWorkerError{Func: what, Err: err}
 		}
-		err := c.awaitServe(ctx)
-		if err != nil {
-			_ = c.conn.Conn.Close()
+		err := c.awaitServe(ctx, what)
+		if err == nil {
+			return c, nil
 		}
-		if err == nil || ctx.Err() != nil || !diedEarly(c.cmd.ProcessState) || tries == maxTries {
+		_ = c.conn.Conn.Close()
+		if ctx.Err() != nil || !diedEarly(c.cmd.ProcessState) || tries == maxTries {
 			return c, err
 		}
 	}
@@ -145,11 +152,18 @@ func (c *Child) start(o *options) error {
 		f(cmd)
 	}
 	mustBeIntact(cmd, theirs)
+	if err := acceptable(cmd.SysProcAttr); err != nil {
+		return err
+	}
 	cmd.Env = append(withoutMark(cmd.Environ()), markFor(c.kind, o.memory))
 	cmd.WaitDelay = time.Second // for a Stdout that is not a file, and that a stranger holds
 	to := cmd.Stderr
 	if to == nil {
 		to = os.Stderr
+	}
+	if isSameWriter(cmd.Stdout, to) { // os/exec promises not to call it from two goroutines then
+		both := &lockedWriter{to: to}
+		cmd.Stdout, to = both, both
 	}
 	pipe, write, err := os.Pipe()
 	if err != nil {
@@ -198,29 +212,28 @@ const (
 
 // awaitServe waits until the process has called Serve. If it returns an error the process has
 // ended.
-func (c *Child) awaitServe(ctx context.Context) error {
+func (c *Child) awaitServe(ctx context.Context, what string) error {
 	stop := context.AfterFunc(ctx, func() { c.kill(nil) })
-	defer stop()
 	late := time.AfterFunc(startTimeout, func() { c.kill(ErrNotServed) })
-	defer late.Stop()
 	var hello [1]byte
-	var why error
-	switch _, _ = io.ReadFull(c.conn, hello[:]); hello[0] {
-	case serving:
+	_, _ = io.ReadFull(c.conn, hello[:])
+	isKilled := !late.Stop()
+	isKilled = !stop() || isKilled
+	if hello[0] == serving && !isKilled {
 		return nil
-	case unhandled:
-		why = fmt.Errorf("traigo: proc.Launch(%q): the program has no proc.Handle for that kind", c.kind)
 	}
-	c.kill(nil)
+	if hello[0] != unhandled { // else it exits
+		c.kill(nil)
+	}
 	<-c.exited
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	broken := c.broken()
-	if why != nil {
-		broken.Err = why
-	}
-	if broken.Err == nil && lastWords(broken.Stderr) == "" && broken.State != nil && broken.State.Exited() {
+	broken := c.broken(what)
+	switch {
+	case hello[0] == unhandled:
+		broken.Err = errNoHandler(c.kind)
+	case broken.Err == nil && broken.State != nil && broken.State.Exited() && broken.crashLine() == "":
 		broken.Err = ErrNotServed
 	}
 	return broken
@@ -232,21 +245,25 @@ func (c *Child) reap(ended *os.File) {
 	c.mu.Lock()
 	signalGroup(c.Pid(), syscall.SIGKILL)
 	c.isReaped = true
+	if c.deadline != nil {
+		c.deadline.Stop()
+	}
 	c.mu.Unlock()
 	c.watchMemory(false)
 	_ = c.cmd.Wait() // what it returns is in ProcessState
 	c.stderr.finish()
-	if broken := c.broken(); broken.Err != nil || broken.State == nil || !broken.State.Success() {
+	stopReading(c.conn.Conn) // a stranger may hold the other end
+	if broken := c.broken(""); broken.Err != nil || broken.State == nil || !broken.State.Success() {
 		c.err = broken
 	}
 	close(c.exited)
 }
 
-// broken describes the end of the process.
-func (c *Child) broken() *BrokenWorkerError {
+// broken describes the end of the process, which was to run what.
+func (c *Child) broken(what string) *BrokenWorkerError {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return &BrokenWorkerError{Pid: c.Pid(), State: c.cmd.ProcessState, Stderr: c.stderr.text(), Err: c.why}
+	return &BrokenWorkerError{Func: what, Pid: c.Pid(), State: c.cmd.ProcessState, Stderr: c.stderr.text(), Err: c.why}
 }
 
 // Conn returns the connection with the process. Closing it asks the process to end. What the
@@ -307,16 +324,19 @@ func (c *Child) kill(why error) {
 }
 
 // expire has the process killed if it has not ended within its grace.
-func (c *Child) expire() {
-	if c.grace == 0 {
+func (c *Child) expire() { c.killAfter(c.grace) }
+
+// killAfter has the process killed when d has passed. The first call counts, unless d is 0.
+func (c *Child) killAfter(d time.Duration) {
+	if d == 0 {
 		c.kill(nil)
 		return
 	}
-	timer := time.AfterFunc(c.grace, func() { c.kill(nil) })
-	go func() {
-		<-c.exited
-		timer.Stop()
-	}()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.deadline == nil && !c.isReaped {
+		c.deadline = time.AfterFunc(d, func() { c.kill(nil) })
+	}
 }
 
 // lookEvery is how often the resident size of a process is looked at.
@@ -398,4 +418,24 @@ func (t *tail) text() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return string(t.kept[max(0, len(t.kept)-tailSize):])
+}
+
+// A lockedWriter may be used by several goroutines.
+type lockedWriter struct {
+	mu sync.Mutex
+	to io.Writer
+}
+
+func (w *lockedWriter) Write(p []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.to.Write(p)
+}
+
+// isSameWriter reports whether a and b are the same, and not a file, which locks itself.
+func isSameWriter(a, b io.Writer) bool {
+	if _, ok := a.(*os.File); ok || a == nil || b == nil {
+		return false
+	}
+	return reflect.TypeOf(a) == reflect.TypeOf(b) && reflect.TypeOf(a).Comparable() && a == b
 }

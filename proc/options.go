@@ -19,6 +19,7 @@ type options struct {
 	init        *initial
 	retire      func(Worker) bool
 	commands    []func(*exec.Cmd)
+	isForPool   bool // one of the options was given that only a pool has
 }
 
 // An initial is the call that a new worker makes before its first job.
@@ -38,17 +39,19 @@ func newOptions(call string, opts []Option) options {
 	return o
 }
 
-// Limit sets how many workers of a pool there are at most, and so how many calls run at
-// once; others wait. The default is runtime.GOMAXPROCS(0). Limit panics if n is less than 1.
+// Limit sets how many workers of a pool are at work at most, and so how many calls run at
+// once; others wait. Workers that are leaving come on top. A call that waits while its caller
+// holds a place, as in the loop over a Source, may wait for itself. The default is
+// runtime.GOMAXPROCS(0). Limit panics if n is less than 1.
 func Limit(n int) Option {
 	if n < 1 {
 		panic(fmt.Sprintf("traigo: proc.Limit(%d): a pool has at least 1 worker", n))
 	}
-	return func(o *options) { o.limit = n }
+	return func(o *options) { o.limit, o.isForPool = n, true }
 }
 
 // KillAfter sets how long after the cancellation of a call its worker is killed, unless it
-// has answered. The default is 1 s. With 0 it is killed at once, and its job does not hear of
+// has answered. A worker that is still starting is killed at once. The default is 1 s. With 0 it is killed at once, and its job does not hear of
 // the cancellation. KillAfter panics if d is negative.
 func KillAfter(d time.Duration) Option {
 	mustNotBeNegative("KillAfter", d)
@@ -66,7 +69,7 @@ func Grace(d time.Duration) Option {
 // 0 it stays as long as its pool. IdleTimeout panics if d is negative.
 func IdleTimeout(d time.Duration) Option {
 	mustNotBeNegative("IdleTimeout", d)
-	return func(o *options) { o.idleTimeout = d }
+	return func(o *options) { o.idleTimeout, o.isForPool = d, true }
 }
 
 // Memory limits the resident size of each worker to so many bytes. The Go runtime of the
@@ -95,7 +98,7 @@ func Init[In, Out any](f *Function[In, Out], in In) Option {
 	if f == nil {
 		panic("traigo: proc.Init: the function is nil")
 	}
-	return func(o *options) { o.init = &initial{f.name, &box[In]{in}} }
+	return func(o *options) { o.init, o.isForPool = &initial{f.name, &box[In]{in}}, true }
 }
 
 // Retire has f asked after each job whether its worker is to leave. f is called in this
@@ -104,14 +107,18 @@ func Retire(f func(Worker) bool) Option {
 	if f == nil {
 		panic("traigo: proc.Retire: the function is nil")
 	}
-	return func(o *options) { o.retire = f }
+	return func(o *options) { o.retire, o.isForPool = f, true }
 }
 
 // Command has f shown the command of each worker before it starts. f may set Env, Dir,
 // Stdout, Stderr and SysProcAttr, append to ExtraFiles, and set Path to another program that
 // serves the same functions. It must leave Args and the first of ExtraFiles alone; a call
-// panics otherwise. Setpgid, Pgid, Pdeathsig and PidFD of SysProcAttr are set afterwards. Of
-// several Commands each is called. Command panics if f is nil.
+// panics otherwise. Setpgid, Pgid, Pdeathsig and PidFD of SysProcAttr are set afterwards. A
+// worker must have the user of its parent, and see the same processes: with a Credential of
+// another user, CLONE_NEWPID or CLONE_NEWUSER calls fail. f may be called by several
+// goroutines at once, and workers write to Stdout and Stderr at the same time. A Write that
+// blocks holds up the end of its worker. Of several Commands each is called. Command panics
+// if f is nil.
 func Command(f func(*exec.Cmd)) Option {
 	if f == nil {
 		panic("traigo: proc.Command: the function is nil")

@@ -1,10 +1,9 @@
 package proc
 
 import (
-	"cmp"
 	"context"
 	"fmt"
-	"runtime"
+	"log/slog"
 	"slices"
 	"sync"
 	"time"
@@ -128,15 +127,11 @@ func poolOf(ctx context.Context) *Pool {
 	if w != nil {
 		return w.pool // of a context that carries no scope, or whose values were taken elsewhere
 	}
-	return lone
+	return single
 }
 
-// lone is the pool of calls that are under none. Its workers have one job each.
-var lone = func() *Pool {
-	p := &Pool{options: newOptions("", nil)}
-	p.limit = runtime.GOMAXPROCS(0)
-	return p
-}()
+// single is the pool of calls that are under none. Its workers have one job each.
+var single = &Pool{options: newOptions("", nil)}
 
 // enter takes a place, and waits for one if none is free. Who came first gets it first.
 func (p *Pool) enter(ctx context.Context) error {
@@ -153,10 +148,7 @@ func (p *Pool) enter(ctx context.Context) error {
 	t := &ticket{ready: make(chan struct{})}
 	p.waiting = append(p.waiting, t)
 	p.mu.Unlock()
-	select {
-	case <-t.ready:
-	case <-ctx.Done():
-	}
+	p.await(ctx, t)
 	p.mu.Lock()
 	isTaken := t.isTaken
 	if !isTaken {
@@ -173,6 +165,34 @@ func (p *Pool) enter(ctx context.Context) error {
 		return p.refusal()
 	}
 	return nil
+}
+
+// patience is how long a wait takes before it is logged that it may never end.
+const patience = 10 * time.Second
+
+// await waits until the wait for a place is over, or ctx is done.
+func (p *Pool) await(ctx context.Context, t *ticket) {
+	long := time.NewTimer(patience)
+	defer long.Stop()
+	for {
+		select {
+		case <-t.ready:
+			return
+		case <-ctx.Done():
+			return
+		case <-long.C:
+			path := "of calls without a pool"
+			if p.scope != nil {
+				path = p.scope.Path()
+			}
+			var jobs []string
+			for _, w := range p.Stats().Workers {
+				jobs = append(jobs, w.Func)
+			}
+			slog.WarnContext(ctx, "traigo: a call has waited 10s for a worker; one in the loop over a Source may wait for itself",
+				"pool", path, "limit", p.limit, "running", jobs)
+		}
+	}
 }
 
 // exit gives the place to the call that has waited longest.
@@ -226,7 +246,7 @@ func (p *Pool) take(ctx context.Context, name string) (w *worker, isNew bool, er
 	p.mu.Unlock()
 	if w == nil {
 		isNew = true
-		if w, err = p.startWorker(ctx); err != nil {
+		if w, err = p.startWorker(ctx, name); err != nil {
 			return nil, isNew, err
 		}
 	}
@@ -255,7 +275,7 @@ func (p *Pool) put(w *worker, answered, reusable bool) {
 		reusable = !p.isToRetire(w, shot)
 	}
 	p.mu.Lock()
-	if reusable = reusable && !p.isOver(); reusable {
+	if reusable = reusable && !w.isGone && !p.isOver(); reusable {
 		p.idle = append(p.idle, w)
 		w.restLocked()
 	}
@@ -364,6 +384,5 @@ func (p *Pool) Stats() Stats {
 	for i := range stats.Workers {
 		stats.Workers[i].RSS, _ = residentSize(stats.Workers[i].Pid)
 	}
-	slices.SortStableFunc(stats.Workers, func(a, b Worker) int { return cmp.Compare(a.Started.UnixNano(), b.Started.UnixNano()) })
 	return stats
 }

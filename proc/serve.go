@@ -73,7 +73,7 @@ func Serve() {
 	origin.exit(0)
 }
 
-// A worker serves the jobs of its parent, one at a time.
+// A server serves the jobs of the parent, one at a time.
 type server struct {
 	link  *link
 	scope *traigo.Scope // of the worker itself: Init runs in it
@@ -92,8 +92,8 @@ type server struct {
 
 	mu       sync.Mutex
 	current  *job
-	canceled frame // the last doCancel for a job that has not begun
-	cause    error // its cause
+	canceled uint32 // the last job that was canceled before it had come
+	cause    error  // its cause
 }
 
 func serveJobs(conn net.Conn) {
@@ -141,6 +141,7 @@ func (w *server) receive() {
 		switch f.kind {
 		case doInit:
 			run := w.prepareInit(f)
+			w.link.data = nil // it is decoded meanwhile
 			go w.receive()
 			run()
 			return
@@ -153,6 +154,7 @@ func (w *server) receive() {
 			if !w.runJob(w.prepare(f), f.job) {
 				return
 			}
+			w.link.trim()
 		case doCancel:
 			w.cancel(f)
 		case doSnapshot:
@@ -205,6 +207,7 @@ func (w *server) readOn() {
 				return
 			}
 		case now == last && w.kept.CompareAndSwap(now, 0):
+			w.link.data = nil // it may be decoded still
 			go w.receive()
 		}
 		last = now
@@ -216,41 +219,47 @@ var where = sync.OnceValue(func() string { return fmt.Sprintf("process %d", os.G
 
 // prepareInit returns a function that calls the function of Init.
 func (w *server) prepareInit(f frame) (run func()) {
-	var body func(context.Context, *job) error
-	name, rest, err := cutText(f.data)
-	if err == nil {
-		if s := servantOf(name); s == nil {
-			err = errNoServant(name)
-		} else {
-			body, err = s.prepare(&w.dec, rest, f.flags)
-		}
-	}
 	w.ready = make(chan struct{})
 	return func() {
-		hasReturned := body == nil
+		err := traigo.ErrGoexit // unless it returns
 		defer func() {
 			if value := recover(); value != nil {
-				panic(value)
-			}
-			if !hasReturned {
-				err = traigo.ErrGoexit
+				panic(value) // the end of the process
 			}
 			if err != nil {
 				w.isLeaving.Store(true)
-				w.link.post(initFailed, 0, 0, traigo.AsRemote(err, where()))
+				_ = w.link.send(initFailed, 0, 0, encodeJSON(traigo.AsRemote(err, where())))
 				origin.exit(1)
 			}
 			close(w.ready)
 		}()
-		if body != nil {
-			err = body(w.scope.Context(), new(job))
-			hasReturned = true
-		}
+		err = w.callInit(f)
 	}
 }
 
-func errNoServant(name string) error {
-	return fmt.Errorf("traigo: proc: the worker has no function %q: it must be registered in a package variable or in init of every program that serves", name)
+func (w *server) callInit(f frame) error {
+	name, data, err := cutText(f.data)
+	if err != nil {
+		return err
+	}
+	body, err := w.decode(name, data, f.flags)
+	if err != nil {
+		return err
+	}
+	return body(w.scope.Context(), new(job))
+}
+
+// decode returns the body of a call of the function with that name, with its argument.
+func (w *server) decode(name string, data []byte, flags uint8) (func(context.Context, *job) error, error) {
+	s := servantOf(name)
+	if s == nil {
+		return nil, fmt.Errorf("traigo: proc: the worker has no function %q: it must be registered in a package variable or in init of every program that serves", name)
+	}
+	body, err := s.prepare(&w.dec, data, flags)
+	if err != nil {
+		return nil, fmt.Errorf("traigo: proc: the argument of %q cannot be decoded: %w", name, err)
+	}
+	return body, nil
 }
 
 // A job is one call, in the worker.
@@ -283,33 +292,23 @@ func (c *jobContext) Err() error {
 	return err
 }
 
-// prepare returns a function that runs the job of a frame and answers.
+// prepare returns a function that runs the job of a frame and answers. From now on the job can
+// be canceled.
 func (w *server) prepare(f frame) (run func()) {
 	j := &job{server: w, number: f.job}
-	var body func(context.Context, *job) error
-	deadline, rest, err := cutTime(f.data)
+	deadline, data, err := cutTime(f.data)
 	if err == nil {
-		j.name, rest, err = cutText(rest)
-	}
-	if err == nil {
-		if s := servantOf(j.name); s == nil {
-			err = errNoServant(j.name)
-		} else if body, err = s.prepare(&w.dec, rest, f.flags); err != nil {
-			err = fmt.Errorf("traigo: proc: the argument of %q cannot be decoded: %w", j.name, err)
-		}
-	}
-	if err != nil {
-		return func() { j.answer(failed, err, nil) }
+		j.name, data, err = cutText(data)
 	}
 	j.ctx = &jobContext{deadline: deadline}
 	j.ctx.Context, j.cancel = context.WithCancelCause(context.Background())
 	w.mu.Lock()
 	w.current = j
-	if w.canceled.job == j.number {
+	if w.canceled == j.number {
 		defer j.cancel(w.cause)
 	}
 	w.mu.Unlock()
-	return func() { j.run(body) }
+	return func() { j.run(data, f.flags, err) }
 }
 
 // cancel cancels the job of a frame, which may not have begun: the argument of one that is
@@ -319,7 +318,7 @@ func (w *server) cancel(f frame) {
 	w.mu.Lock()
 	j := w.current
 	if j == nil || j.number != f.job {
-		w.canceled, w.cause = f, cause
+		w.canceled, w.cause = f.job, cause
 		j = nil
 	}
 	w.mu.Unlock()
@@ -328,13 +327,21 @@ func (w *server) cancel(f frame) {
 	}
 }
 
-// run runs the job in a scope, and answers.
-func (j *job) run(body func(context.Context, *job) error) {
+// run runs the job in a scope, and answers. The argument is decoded here, since that may take
+// as long as anything.
+func (j *job) run(data []byte, flags uint8, err error) {
 	defer j.cancel(nil)
 	if j.ready != nil {
 		<-j.ready
 	}
-	var err error
+	var body func(context.Context, *job) error
+	if err == nil {
+		body, err = j.decode(j.name, data, flags)
+	}
+	if err != nil {
+		j.answer(failed, err, nil)
+		return
+	}
 	hasReturned := false
 	defer func() {
 		value := recover()
@@ -374,7 +381,7 @@ func (j *job) answerOutcome(err error) {
 		return
 	}
 	cancellation, _ := outcome.Err.(*traigo.Cancellation) //nolint:errorlint // not one further down
-	isCanceled := cancellation != nil && cancellation.Kind == traigo.ParentCanceled
+	isCanceled := j.ctx.Err() != nil && cancellation != nil && cancellation.Kind == traigo.ParentCanceled
 	switch others := outcome.Others; {
 	case isCanceled && len(others) == 0 && j.hasBody && j.bodyErr == nil && j.out != nil:
 		j.answer(succeeded, nil, j.out) // it has heard of the cancellation too late, or has a result all the same
@@ -424,6 +431,7 @@ func (j *job) answer(how byte, err error, out any) {
 		}
 	}
 	_ = w.link.send(answer, w.enc.flags()|w.dec.flags(), j.number, w.enc.buf.Bytes())
+	w.enc.trim()
 }
 
 func remoteOf(err error) *traigo.RemoteError {
@@ -464,5 +472,5 @@ func (w *server) snapshot(number uint32, within time.Duration, stacks bool) {
 	if own := graft.Snapshot(ctx, w.scope, stacks).(traigo.Snapshot); len(own.Tasks)+len(own.Scopes) > 0 {
 		all = append(all, own)
 	}
-	w.link.post(snapshot, 0, number, all)
+	w.link.post(snapshot, 0, number, encodeJSON(all))
 }

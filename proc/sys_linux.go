@@ -57,8 +57,8 @@ func readMark() *mark {
 	if err1 != nil || err2 != nil || err3 != nil || parent < 1 || int(maker.Pid) != parent {
 		return nil
 	}
-	if int(maker.Uid) != os.Getuid() || os.Getuid() != os.Geteuid() || os.Getgid() != os.Getegid() {
-		return nil
+	if int(maker.Uid) != os.Getuid() || !hasOneUser() {
+		return nil // an ordinary program: see acceptable
 	}
 	syscall.CloseOnExec(markFD)
 	return &mark{parent, memory, fields[3]}
@@ -67,6 +67,24 @@ func readMark() *mark {
 // ignored are the signals to which a worker pays no attention. SIGPIPE comes from a write to
 // standard output or standard error when the parent has died.
 var ignored = []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGPIPE}
+
+// hasOneUser reports whether this program is neither set-uid nor set-gid.
+func hasOneUser() bool { return os.Getuid() == os.Geteuid() && os.Getgid() == os.Getegid() }
+
+// acceptable returns why a process with these attributes would not accept its mark; nil if it
+// would. It would be an ordinary program then, and run main, which would start it again.
+func acceptable(attr *syscall.SysProcAttr) error {
+	switch {
+	case !hasOneUser():
+		return fmt.Errorf("a set-uid or set-gid program has no workers: %w", ErrNotServed)
+	case attr == nil:
+	case attr.Credential != nil && (int(attr.Credential.Uid) != os.Getuid() || int(attr.Credential.Gid) != os.Getgid()):
+		return fmt.Errorf("a worker has the user of its parent, so a Command must leave Credential out: %w", ErrNotServed)
+	case attr.Cloneflags&(syscall.CLONE_NEWPID|syscall.CLONE_NEWUSER) != 0:
+		return fmt.Errorf("a worker sees the processes and users that its parent sees, so a Command must leave CLONE_NEWPID and CLONE_NEWUSER out: %w", ErrNotServed)
+	}
+	return nil
+}
 
 // inherit prepares a process that has a mark, before main. The process ends if its parent has
 // died, also if that happens later and before Serve is called.
@@ -203,7 +221,7 @@ func start(cmd *exec.Cmd) (*os.File, error) {
 	if cmd.SysProcAttr != nil {
 		*attr = *cmd.SysProcAttr
 	}
-	attr.Setpgid, attr.Pgid, attr.Pdeathsig, attr.PidFD = true, 0, syscall.SIGCONT, &fd
+	attr.Setpgid, attr.Pgid, attr.Pdeathsig, attr.PidFD = !attr.Setsid, 0, syscall.SIGCONT, &fd // a session has a group of its own
 	cmd.SysProcAttr = attr
 	if err := cmd.Start(); err != nil || fd < 0 {
 		return nil, err
@@ -216,26 +234,39 @@ func start(cmd *exec.Cmd) (*os.File, error) {
 func waitForEnd(pid int, file *os.File) {
 	if file != nil {
 		defer func() { _ = file.Close() }()
+		ended := false
 		if raw, err := file.SyscallConn(); err == nil {
-			if raw.Read(func(fd uintptr) bool { return hasEnded(idOfPidFD, fd, syscall.WNOHANG) }) == nil {
-				return
-			}
+			_ = raw.Read(func(fd uintptr) bool {
+				var err error
+				ended, err = hasEnded(idOfPidFD, fd, syscall.WNOHANG)
+				return ended || err != nil
+			})
+		}
+		if ended {
+			return
 		}
 	}
-	for !hasEnded(idOfPid, uintptr(pid), 0) { // holds a thread
+	for { // holds a thread: a kernel before 5.4
+		if ended, _ := hasEnded(idOfPid, uintptr(pid), 0); ended {
+			return
+		}
 	}
 }
 
 const idOfPid, idOfPidFD = 1, 3
 
-func hasEnded(kind, id uintptr, options uintptr) bool {
+// hasEnded reports whether a child has ended; also if somebody else has reaped it.
+func hasEnded(kind, id uintptr, options uintptr) (bool, error) {
 	var info [128]byte // a siginfo_t; it begins with the number of a signal
 	_, _, errno := syscall.Syscall6(syscall.SYS_WAITID, kind, id, uintptr(unsafe.Pointer(&info)),
 		syscall.WEXITED|syscall.WNOWAIT|options, 0, 0)
-	if errno == syscall.EINTR {
-		return false
+	if errno == 0 {
+		return *(*int32)(unsafe.Pointer(&info)) != 0, nil
 	}
-	return errno != 0 || *(*int32)(unsafe.Pointer(&info)) != 0
+	if errno == syscall.EINTR {
+		return false, nil
+	}
+	return errno == syscall.ECHILD, errno
 }
 
 // signalGroup sends a signal to the group of a process that was not reaped.
@@ -277,23 +308,35 @@ func peakSize(state *os.ProcessState) int64 {
 	return 0
 }
 
-// drain copies what is in a pipe, without waiting for more.
+// drain copies what is in a pipe now. Another process may go on to write into it for ever.
 func drain(to io.Writer, pipe *os.File) {
 	raw, err := pipe.SyscallConn()
 	if err != nil {
 		return
 	}
+	const fionread = 0x541b
 	buffer := make([]byte, 32<<10)
 	_ = raw.Read(func(fd uintptr) bool {
-		for {
-			n, err := syscall.Read(int(fd), buffer)
+		var rest int32
+		_, _, _ = syscall.Syscall(syscall.SYS_IOCTL, fd, fionread, uintptr(unsafe.Pointer(&rest)))
+		for rest > 0 {
+			n, err := syscall.Read(int(fd), buffer[:min(len(buffer), int(rest))])
 			if errors.Is(err, syscall.EINTR) {
 				continue
 			}
 			if n <= 0 {
-				return true
+				break
 			}
 			_, _ = to.Write(buffer[:n])
+			rest -= int32(n)
 		}
+		return true
 	})
+}
+
+// stopReading makes a reader of the socket find its end after what has come.
+func stopReading(conn net.Conn) {
+	if c, ok := conn.(*net.UnixConn); ok {
+		_ = c.CloseRead()
+	}
 }

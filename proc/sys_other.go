@@ -41,3 +41,5 @@ func residentSize(int) (int64, error)          { return 0, supported() }
 func diedEarly(*os.ProcessState) bool          { return false }
 func peakSize(*os.ProcessState) int64          { return 0 }
 func drain(io.Writer, *os.File)                {}
+func acceptable(*syscall.SysProcAttr) error    { return supported() }
+func stopReading(net.Conn)                     {}

@@ -9,8 +9,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/traigo/traigo"
@@ -27,7 +29,7 @@ const (
 	doInit     frameKind = iota // the name of a function, and its argument: the first frame, if there is an Init
 	doJob                       // a deadline, the name of a function, and its argument
 	doCancel                    // a *RemoteError: the cause
-	doSnapshot                  // whether with stacks
+	doSnapshot                  // for how long the answer is waited for
 	doLeave
 
 	// From the worker.
@@ -64,6 +66,10 @@ type link struct {
 
 	writing sync.Mutex // held while a frame is written, which may take as long as a worker is stopped
 
+	// Whether a frame was written after that of the last job: otherwise who has not read all
+	// that was written has not read the job. Written with writing held.
+	hasMore atomic.Bool
+
 	mu     sync.Mutex
 	posted [][]byte // frames that are to be written by whoever holds writing
 }
@@ -90,22 +96,30 @@ func (l *link) receive() (frame, error) {
 // maxKeptBuffer is how large a buffer may be that is kept for the next message.
 const maxKeptBuffer = 4 << 20
 
+// trim drops a buffer that a large message has left.
+func (l *link) trim() {
+	if cap(l.data) > maxKeptBuffer {
+		l.data = nil
+	}
+}
+
 // maxPrefix is how much there may be in a frame beside a value. An error has at most 100 texts
 // and stacks of 64 KiB each; as JSON they can be six times as long.
 const maxPrefix = 96 << 20
 
 func sized(b []byte, n int) []byte {
-	if n > cap(b) || cap(b) > maxKeptBuffer && n < maxKeptBuffer {
+	if n > cap(b) {
 		return make([]byte, n)
 	}
 	return b[:n]
 }
 
 // send writes a frame whose data begins with headerSize bytes that are not used yet. If it
-// fails the other end is gone, of which who receives hears too.
+// fails the other end is gone, and has not read all of the frame.
 func (l *link) send(kind frameKind, flags uint8, job uint32, data []byte) error {
 	putHeader(data, kind, flags, job)
 	l.writing.Lock()
+	l.hasMore.Store(kind != doJob)
 	_, err := l.conn.Write(data)
 	l.writing.Unlock()
 	l.flush()
@@ -113,18 +127,22 @@ func (l *link) send(kind frameKind, flags uint8, job uint32, data []byte) error 
 }
 
 // post is send for who must not wait for another goroutine that is writing: that one writes
-// the frame. v is encoded as JSON.
-func (l *link) post(kind frameKind, flags uint8, job uint32, v any) {
-	text, err := json.Marshal(v)
-	if err != nil || len(text) > maxPrefix {
-		text = []byte("null")
-	}
-	data := append(make([]byte, headerSize, headerSize+len(text)), text...)
+// the frame.
+func (l *link) post(kind frameKind, flags uint8, job uint32, data []byte) {
 	putHeader(data, kind, flags, job)
 	l.mu.Lock()
 	l.posted = append(l.posted, data)
 	l.mu.Unlock()
 	l.flush()
+}
+
+// encodeJSON returns the data of a frame with v.
+func encodeJSON(v any) []byte {
+	text, err := json.Marshal(v)
+	if err != nil || len(text) > maxPrefix {
+		text = []byte("null")
+	}
+	return append(make([]byte, headerSize, headerSize+len(text)), text...)
 }
 
 // flush writes the frames that were posted. It looks again after it has released writing:
@@ -135,6 +153,7 @@ func (l *link) flush() {
 		posted := l.posted
 		l.posted = nil
 		l.mu.Unlock()
+		l.hasMore.Store(true)
 		for _, data := range posted {
 			_, _ = l.conn.Write(data)
 		}
@@ -168,9 +187,6 @@ type encoder struct {
 // begin begins a message. The buffer that it returns is to be filled with what comes before a
 // value.
 func (e *encoder) begin() *bytes.Buffer {
-	if e.buf.Cap() > maxKeptBuffer {
-		e.buf = bytes.Buffer{}
-	}
 	e.buf.Reset()
 	e.buf.Write(make([]byte, headerSize))
 	return &e.buf
@@ -197,6 +213,13 @@ func (e *encoder) add(v any) (err error) {
 		}
 	}()
 	return e.gob.Encode(v)
+}
+
+// trim drops a buffer that a large message has left.
+func (e *encoder) trim() {
+	if e.buf.Cap() > maxKeptBuffer {
+		e.buf = bytes.Buffer{}
+	}
 }
 
 // flags returns the flags of a frame with the message.
@@ -229,14 +252,14 @@ func (d *decoder) decode(data []byte, flags uint8, v any) (err error) {
 			err = fmt.Errorf("panic: %v", value)
 		}
 		if err != nil {
-			d.lose()
+			d.skip()
 		}
 	}()
 	return d.gob.Decode(v)
 }
 
-// lose is called when a value was not decoded: those after it may need what it says of types.
-func (d *decoder) lose() { d.gob, d.isBroken = nil, true }
+// skip is called when a value was not decoded: those after it may need what it says of types.
+func (d *decoder) skip() { d.gob, d.isBroken = nil, true }
 
 // flags returns the flag that asks for a new stream, once, if one is needed.
 func (d *decoder) flags() uint8 {
@@ -264,7 +287,7 @@ func cutText(data []byte) (text string, rest []byte, err error) {
 // appendTime and cutTime do the same for a deadline; the zero time is none.
 func appendTime(buf *bytes.Buffer, t time.Time) {
 	var nanos int64
-	if !t.IsZero() {
+	if !t.IsZero() && t.Before(time.Unix(0, math.MaxInt64)) { // in the year 2262
 		nanos = t.UnixNano()
 	}
 	buf.Write(binary.AppendVarint(nil, nanos))

@@ -2,11 +2,9 @@ package proc
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/traigo/traigo"
@@ -41,24 +39,20 @@ type worker struct {
 	killTimer *time.Timer
 	asked     map[uint32]chan<- []traigo.Snapshot // snapshots that were asked for
 	lastAsk   uint32
-
-	// Whether something was sent after the job: otherwise a worker that has not read all that
-	// was sent has not read the job.
-	hasMore atomic.Bool
 }
 
 // startWorker starts a process for a call. It does so in a scope below the pool's: when that
 // is closed, no process is there that was about to be started.
-func (p *Pool) startWorker(ctx context.Context) (w *worker, err error) {
+func (p *Pool) startWorker(ctx context.Context, name string) (w *worker, err error) {
 	if p.scope == nil {
-		if w, err = p.launch(ctx); err == nil {
+		if w, err = p.launch(ctx, name); err == nil {
 			go w.awaitExit()
 		}
 		return w, err
 	}
 	s := traigo.New(p.scope.Context(), traigo.Name("start"), traigo.CancelTimeout(math.MaxInt64))
 	s.Spawn(func(context.Context) error {
-		if w, err = p.launch(ctx); w == nil {
+		if w, err = p.launch(ctx, name); w == nil {
 			return nil // err is that of the call
 		}
 		if _, ok := p.scope.TrySpawn(w.live, traigo.Name(fmt.Sprint("worker ", w.child.Pid())),
@@ -71,16 +65,20 @@ func (p *Pool) startWorker(ctx context.Context) (w *worker, err error) {
 		w, err = nil, p.refusal()
 		return nil
 	})
-	_ = s.Wait() // at most that the pool has ended
-	if w == nil && err == nil {
+	outcome := s.Wait() // that the pool has ended, unless a Wrapper has intervened
+	switch {
+	case w != nil || err != nil:
+	case p.scope.Context().Err() != nil:
 		err = p.refusal()
+	default:
+		err = outcome
 	}
 	return w, err
 }
 
 // launch starts a process. It counts also those that have not come to serve.
-func (p *Pool) launch(ctx context.Context) (*worker, error) {
-	child, err := launch(ctx, workerKind, &p.options)
+func (p *Pool) launch(ctx context.Context, name string) (*worker, error) {
+	child, err := launch(ctx, workerKind, name, &p.options)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if child == nil {
@@ -112,7 +110,7 @@ func (w *worker) awaitExit() {
 func (w *worker) live(ctx context.Context) error {
 	w.awaitExit()
 	err := w.child.Err()
-	_ = traigo.Run(context.WithoutCancel(ctx), func(context.Context, *traigo.Scope) error { return nil }, traigo.Name(w.epitaph()))
+	_ = traigo.Run(context.WithoutCancel(ctx), func(context.Context, *traigo.Scope) error { return nil }, traigo.Name(w.describeEnd()))
 	w.pool.mu.Lock()
 	defer w.pool.mu.Unlock()
 	if w.isKilled || w.isLeaving && w.pool.grace == 0 {
@@ -121,8 +119,8 @@ func (w *worker) live(ctx context.Context) error {
 	return err
 }
 
-// epitaph says how the process has ended: "exit status 0 after 12 calls, peak 34 MiB".
-func (w *worker) epitaph() string {
+// describeEnd says how the process has ended: "exit status 0 after 12 calls, peak 34 MiB".
+func (w *worker) describeEnd() string {
 	w.pool.mu.Lock()
 	calls := w.calls
 	w.pool.mu.Unlock()
@@ -158,10 +156,10 @@ func (w *worker) leave() {
 	if !isDue {
 		return
 	}
+	w.child.expire() // first: the worker may be stopped, and its socket full
 	if w.pool.grace > 0 {
-		w.link.post(doLeave, 0, 0, nil)
+		w.link.post(doLeave, 0, 0, encodeJSON(nil))
 	}
-	w.child.expire()
 }
 
 // restLocked is called when the worker becomes idle. The timer is not set again each time:
@@ -179,7 +177,6 @@ func (w *worker) describeLocked() Worker {
 
 // begin begins a job and returns its number.
 func (w *worker) begin() uint32 {
-	w.hasMore.Store(false)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.lastJob++
@@ -217,8 +214,7 @@ func (w *worker) cancel(job uint32, cause error) {
 		w.kill(job)
 		return
 	}
-	w.hasMore.Store(true)
-	w.link.post(doCancel, 0, job, traigo.AsRemote(cause, where()))
+	w.link.post(doCancel, 0, job, encodeJSON(traigo.AsRemote(cause, where())))
 }
 
 // kill kills the worker because the job was canceled, if it still runs.
@@ -258,11 +254,10 @@ func (w *worker) ask(ctx context.Context, path string, stacks bool) []traigo.Sna
 		flags = withStacks
 	}
 	deadline, _ := ctx.Deadline()
-	w.hasMore.Store(true)
-	go w.link.post(doSnapshot, flags, number, time.Until(deadline)) // a stopped worker may not read
+	go w.link.post(doSnapshot, flags, number, encodeJSON(time.Until(deadline))) // a stopped worker may not read
 	select {
 	case shots := <-reply:
-		adopt(shots, path, w.child.Pid())
+		rebase(shots, path, w.child.Pid())
 		return shots
 	case <-ctx.Done():
 		w.mu.Lock()
@@ -272,8 +267,8 @@ func (w *worker) ask(ctx context.Context, path string, stacks bool) []traigo.Sna
 	}
 }
 
-// told passes on the answer to ask.
-func (w *worker) told(number uint32, shots []traigo.Snapshot) {
+// deliver passes on the answer to ask.
+func (w *worker) deliver(number uint32, shots []traigo.Snapshot) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if c := w.asked[number]; c != nil {
@@ -282,9 +277,9 @@ func (w *worker) told(number uint32, shots []traigo.Snapshot) {
 	}
 }
 
-// adopt makes snapshots of scopes of another process those of scopes below path. Each process
+// rebase makes snapshots of scopes of another process those of scopes below path. Each process
 // counts its scopes from 1, and a viewer tells them apart by their IDs.
-func adopt(shots []traigo.Snapshot, path string, pid int) {
+func rebase(shots []traigo.Snapshot, path string, pid int) {
 	unique := func(id *uint64) {
 		if *id != 0 {
 			*id += uint64(pid) << 30
@@ -292,7 +287,7 @@ func adopt(shots []traigo.Snapshot, path string, pid int) {
 	}
 	for i := range shots {
 		s := &shots[i]
-		isOurs := s.Pid == 0 // otherwise of a process further away, which its parent has adopted
+		isOurs := s.Pid == 0 // otherwise of a process further away, which its parent has rebased
 		if s.Path = path + "/" + s.Path; isOurs {
 			s.Pid = pid
 			unique(&s.ID)
@@ -303,19 +298,9 @@ func adopt(shots []traigo.Snapshot, path string, pid int) {
 				unique(&t.Scope)
 			}
 		}
-		adopt(s.Scopes, path, pid)
+		rebase(s.Scopes, path, pid)
 		for k := range s.Scopes {
 			s.Scopes[k].Parent = s.ID
 		}
 	}
-}
-
-// asBroken returns err, with the name of the function if it is a BrokenWorkerError.
-func asBroken(err error, name string) error {
-	if broken, ok := errors.AsType[*BrokenWorkerError](err); ok && broken.Func == "" {
-		named := *broken
-		named.Func = name
-		return &named
-	}
-	return err
 }
