@@ -851,7 +851,7 @@ func poolAllocating(_ context.Context, in poolMemoryIn) (int64, error) {
 		}
 	}
 	if in.How != "drops" {
-		time.Sleep(time.Second) // the parent looks
+		time.Sleep(30 * time.Second) // the parent looks
 	}
 	return debug.SetMemoryLimit(-1), nil
 }
