@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -182,7 +183,7 @@ func Processes(e Effort) []Row {
 	few := e
 	few.Batch, few.AtLeast, few.AtMost = 0, min(e.AtLeast, 7), 100/e.Shrink+1
 	small, large := Parcel{Number: 1}, Parcel{Bytes: make([]byte, 1<<20)}
-	return []Row{
+	rows := []Row{
 		beside("a call of a worker that is there", "by hand", newByHand, 4, e, called(small)),
 		beside("a call of a worker that is there", "go-plugin", newByPlugin, none, e, called(small)),
 		beside("an argument of 1 MiB", "by hand", newByHand, 2.5, e, called(large)),
@@ -194,6 +195,45 @@ func Processes(e Effort) []Row {
 		{What: "a job that spins, from cancel to reaped", Target: 20, Unit: "ms", measure: func() (Figure, error) { return times(few, kill) }},
 		{What: "a tree of 15 processes, from SIGKILL of its top until all are gone", Target: 20, Unit: "ms", measure: func() (Figure, error) { return times(few, fell) }},
 	}
+	if python, err := exec.LookPath("python3"); err == nil {
+		rows = append(rows, Row{What: "a call of a worker that is there", Beside: "Python, ProcessPoolExecutor", Target: none, measure: func() (Figure, error) {
+			return besidePython(python, e, called(small))
+		}})
+	}
+	return rows
+}
+
+// pythonCalls prints the median time of a call, in nanoseconds. abs is known to the workers
+// however they are started.
+const pythonCalls = `
+from concurrent.futures import ProcessPoolExecutor
+from statistics import median
+from time import perf_counter_ns as now
+
+def call(pool):
+    begin = now()
+    pool.submit(abs, 1).result()
+    return now() - begin
+
+if __name__ == "__main__":
+    with ProcessPoolExecutor(1) as pool:
+        call(pool)
+        print(median(call(pool) for _ in range(1000)))
+`
+
+// besidePython compares the medians of two programs that run one after the other.
+func besidePython(python string, e Effort, ops func(context.Context, peer) (ours, theirs func())) (Figure, error) {
+	out, err := exec.Command(python, "-c", pythonCalls).Output()
+	if err != nil {
+		return Figure{}, fmt.Errorf("%s: %w", python, err)
+	}
+	theirs, err := strconv.ParseFloat(strings.TrimSpace(string(out)), 64)
+	if err != nil {
+		return Figure{}, err
+	}
+	f, err := alone(e, ops, 1)
+	ours := f.Center
+	return Figure{scaled(f.Summary, 1/theirs), took(ours), took(theirs)}, err
 }
 
 // called returns the operations of a call with p: of a pool, and of a peer.
