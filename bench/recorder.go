@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
@@ -58,7 +59,7 @@ func someEvents(n int) (events []traigo.Event, failure traigo.Event) {
 		s.Spawn(func(context.Context) error { return errors.New("no") }, traigo.Bubble(false))
 		return nil
 	}, traigo.Observe(&seen)))
-	for _, e := range seen {
+	for _, e := range seen.events {
 		switch {
 		case e.Kind == traigo.TaskEnded && e.Err != nil:
 			failure = e
@@ -69,7 +70,14 @@ func someEvents(n int) (events []traigo.Event, failure traigo.Event) {
 	return events, failure
 }
 
-// kept records the events of a scope whose tasks run one after the other.
-type kept []traigo.Event
+// kept records the events of a scope.
+type kept struct {
+	mu     sync.Mutex
+	events []traigo.Event
+}
 
-func (k *kept) Observe(e traigo.Event) { *k = append(*k, e) }
+func (k *kept) Observe(e traigo.Event) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.events = append(k.events, e)
+}

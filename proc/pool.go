@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"runtime"
 	"slices"
 	"sync"
 	"time"
@@ -133,6 +134,14 @@ func poolOf(ctx context.Context) *Pool {
 // single is the pool of calls that are under none. Its workers have one job each.
 var single = &Pool{options: newOptions("", nil)}
 
+// places returns how many calls may run at once.
+func (p *Pool) places() int {
+	if p.scope == nil {
+		return runtime.GOMAXPROCS(0) // which may change
+	}
+	return p.limit
+}
+
 // enter takes a place, and waits for one if none is free. Who came first gets it first.
 func (p *Pool) enter(ctx context.Context) error {
 	p.mu.Lock()
@@ -140,7 +149,7 @@ func (p *Pool) enter(ctx context.Context) error {
 		p.mu.Unlock()
 		return p.refusal()
 	}
-	if p.busy < p.limit && len(p.waiting) == 0 {
+	if p.busy < p.places() && len(p.waiting) == 0 {
 		p.busy++
 		p.mu.Unlock()
 		return nil
@@ -190,7 +199,7 @@ func (p *Pool) await(ctx context.Context, t *ticket) {
 				jobs = append(jobs, w.Func)
 			}
 			slog.WarnContext(ctx, "traigo: a call has waited 10s for a worker; one in the loop over a Source may wait for itself",
-				"pool", path, "limit", p.limit, "running", jobs)
+				"pool", path, "limit", p.places(), "running", jobs)
 		}
 	}
 }
@@ -200,7 +209,7 @@ func (p *Pool) exit() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.busy--
-	if len(p.waiting) > 0 && p.busy < p.limit {
+	if len(p.waiting) > 0 && p.busy < p.places() {
 		t := p.waiting[0]
 		p.waiting = p.waiting[1:]
 		p.busy++
@@ -372,7 +381,7 @@ func (p *Pool) Stats() Stats {
 	p.mu.Lock()
 	n := p.counters
 	stats := Stats{
-		Limit: p.limit, Busy: p.busy, Idle: len(p.idle), Waiting: len(p.waiting),
+		Limit: p.places(), Busy: p.busy, Idle: len(p.idle), Waiting: len(p.waiting),
 		Started: n.started, Retired: n.retired, Broken: n.broken, Killed: n.killed, Calls: n.calls,
 	}
 	for _, w := range p.workers {
