@@ -115,21 +115,7 @@ func TestErrorsOfNestedScopesGrowWithTheirNumber(t *testing.T) {
 			require.ErrorIs(t, err, errBoom)
 			require.ErrorIs(t, err, errLate)
 			text = len(err.Error())
-			var walk func(err error)
-			walk = func(err error) {
-				nodes++
-				switch x := err.(type) { //nolint:errorlint // it walks the tree itself
-				case interface{ Unwrap() error }:
-					if inner := x.Unwrap(); inner != nil {
-						walk(inner)
-					}
-				case interface{ Unwrap() []error }:
-					for _, inner := range x.Unwrap() {
-						walk(inner)
-					}
-				}
-			}
-			walk(err)
+			nodes = visited(err)
 		})
 		return text, nodes
 	}

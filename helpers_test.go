@@ -41,6 +41,7 @@ import (
 //	cancellation                 the *Cancellation of one kind in an error's tree
 //	stuckTasks                   all tasks named by a *StuckError in an error's tree (stuck_test.go)
 //	uncomparable                 an error that == panics for
+//	visited                      how many errors a walk over an error's tree meets
 //
 //	raised                       the value that a function panics with
 //	requireMisuse                a function panics as a wrong call of this package does
@@ -440,4 +441,20 @@ func heap() int64 {
 	var stats runtime.MemStats
 	runtime.ReadMemStats(&stats)
 	return int64(stats.HeapAlloc)
+}
+
+// visited returns how many errors a walk over the tree of err meets, one for each way to it.
+func visited(err error) int {
+	n := 1
+	switch x := err.(type) { //nolint:errorlint // it walks the tree itself
+	case interface{ Unwrap() error }:
+		if inner := x.Unwrap(); inner != nil {
+			n += visited(inner)
+		}
+	case interface{ Unwrap() []error }:
+		for _, inner := range x.Unwrap() {
+			n += visited(inner)
+		}
+	}
+	return n
 }

@@ -9,7 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/traigo/traigo/internal/graft"
+	"github.com/traigo/traigo/internal/processes"
 )
 
 // A Scope runs tasks and waits for them. No task outlives its scope, unless a
@@ -114,8 +114,8 @@ type scopeExt struct {
 	stragglers
 	alarm
 	slots
-	stopping signal    // closed when isStopping is set
-	ask      graft.Ask // for scopes of another process; nil for none
+	stopping signal        // closed when isStopping is set
+	ask      processes.Ask // for scopes of another process; nil for none
 }
 
 // noScopeExt is shared by all scopes that have written none of these fields. It is never

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/traigo/traigo/internal/graft"
+	"github.com/traigo/traigo/internal/processes"
 	"github.com/traigo/traigo/internal/stackdump"
 )
 
@@ -84,7 +84,7 @@ func (s *Scope) survey(ctx context.Context, withStacks bool) Snapshot {
 	}
 	shot := s.snapshot(s.Path(), &v)
 	if v.asked != nil {
-		shot.graft(v.answers())
+		shot.add(v.answers())
 	}
 	return shot
 }
@@ -173,8 +173,8 @@ func (c *call) snapshot(scope, stack string) TaskSnapshot {
 	return shot
 }
 
-// patienceWithProcesses is how long Snapshot waits for the scopes of other processes.
-const patienceWithProcesses = 100 * time.Millisecond
+// processTimeout is how long Snapshot waits for the scopes of other processes.
+const processTimeout = 100 * time.Millisecond
 
 // A survey is one call of Snapshot or Dump.
 type survey struct {
@@ -192,9 +192,9 @@ type question struct {
 }
 
 // ask begins to ask for the scopes of another process that are to be below s.
-func (v *survey) ask(s *Scope, ask graft.Ask) {
+func (v *survey) ask(s *Scope, ask processes.Ask) {
 	if v.asked == nil {
-		v.ctx, v.cancel = context.WithTimeout(v.ctx, patienceWithProcesses)
+		v.ctx, v.cancel = context.WithTimeout(v.ctx, processTimeout)
 	}
 	answer := make(chan []Snapshot, 1)
 	v.asked = append(v.asked, question{s.id, answer})
@@ -229,11 +229,11 @@ func (v *survey) answers() map[uint64][]Snapshot {
 	return all
 }
 
-// graft appends the answers to the scopes that they belong to. IDs in them are those of
+// add appends the answers to the scopes that they belong to. IDs in them are those of
 // another process.
-func (shot *Snapshot) graft(answers map[uint64][]Snapshot) {
+func (shot *Snapshot) add(answers map[uint64][]Snapshot) {
 	for i := range shot.Scopes {
-		shot.Scopes[i].graft(answers)
+		shot.Scopes[i].add(answers)
 	}
 	for _, below := range answers[shot.ID] {
 		below.Parent, below.Task = shot.ID, 0
@@ -241,12 +241,12 @@ func (shot *Snapshot) graft(answers map[uint64][]Snapshot) {
 	}
 }
 
-type graftOption graft.Ask
+type askOption processes.Ask
 
-func (o graftOption) applyScope(s *Scope) { s.ownExtLocked().ask = graft.Ask(o) }
+func (o askOption) applyScope(s *Scope) { s.ownExtLocked().ask = processes.Ask(o) }
 
-var _ = graft.Provide(graft.Functions{
-	Option: func(ask graft.Ask) any { return graftOption(ask) },
+var _ = processes.Provide(processes.Functions{
+	Option: func(ask processes.Ask) any { return askOption(ask) },
 	Snapshot: func(ctx context.Context, scope any, stacks bool) any {
 		return scope.(*Scope).survey(ctx, stacks)
 	},

@@ -16,7 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/traigo/traigo"
-	"github.com/traigo/traigo/internal/graft"
+	"github.com/traigo/traigo/internal/processes"
 )
 
 // tree opens a scope with two tasks and a fork. In the fork are a Run in a task, and a
@@ -400,7 +400,7 @@ func (w *worker) ask(ctx context.Context, stacks bool) any {
 	return []traigo.Snapshot{{ID: 1, Parent: 7, Task: 1, Pid: w.pid, Name: "job", Scopes: []traigo.Snapshot{inner}, Tasks: []traigo.TaskSnapshot{{ID: 1, Name: "t", State: "running", Bubble: true, Awaited: true}}}}
 }
 
-func (w *worker) option() traigo.ScopeOption { return graft.Option(w.ask).(traigo.ScopeOption) }
+func (w *worker) option() traigo.ScopeOption { return processes.Option(w.ask).(traigo.ScopeOption) }
 
 // foreign lists the processes of a snapshot's scopes.
 func foreign(shot traigo.Snapshot) (pids []int) {
@@ -517,12 +517,12 @@ func TestSnapshotForAnotherProcessIsInTime(t *testing.T) {
 		there := traigo.New(t.Context(), traigo.Name("there"))
 		there.Fork((&worker{pid: 3, delay: time.Hour}).option())
 		there.Fork((&worker{pid: 4}).option())
-		here := traigo.New(t.Context(), graft.Option(func(ctx context.Context, stacks bool) any {
+		here := traigo.New(t.Context(), processes.Option(func(ctx context.Context, stacks bool) any {
 			deadline, ok := ctx.Deadline()
 			assert.True(t, ok)
 			ctx, cancel := context.WithTimeout(ctx, time.Until(deadline)/2)
 			defer cancel()
-			shot := graft.Snapshot(ctx, there, stacks).(traigo.Snapshot)
+			shot := processes.Snapshot(ctx, there, stacks).(traigo.Snapshot)
 			shot.Pid = 2
 			return []traigo.Snapshot{shot}
 		}).(traigo.ScopeOption))

@@ -12,7 +12,7 @@ import (
 	"github.com/sourcegraph/conc/panics"
 
 	"github.com/traigo/traigo"
-	"github.com/traigo/traigo/internal/graft"
+	"github.com/traigo/traigo/internal/processes"
 )
 
 // A call is one call of a Function, or one loop over a Sequence.
@@ -294,4 +294,6 @@ func (c *call) broken(ctx context.Context, w *worker) error {
 
 // withBelow returns an option by which a snapshot of the scope of a call shows the scopes in
 // the worker.
-func withBelow(ask graft.Ask) traigo.ScopeOption { return graft.Option(ask).(traigo.ScopeOption) }
+func withBelow(ask processes.Ask) traigo.ScopeOption {
+	return processes.Option(ask).(traigo.ScopeOption)
+}

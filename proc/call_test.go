@@ -900,6 +900,12 @@ func TestAKillWithoutAPool(t *testing.T) {
 	assert.Empty(t, others())
 }
 
+// isWriting reports whether a call of this process is writing its job.
+func isWriting() bool {
+	stacks := make([]byte, 1<<20)
+	return bytes.Contains(stacks[:runtime.Stack(stacks, true)], []byte("proc.(*link).send("))
+}
+
 func TestAStoppedWorkerIsKilledWhileItsArgumentIsWritten(t *testing.T) {
 	noneLeft(t)
 	for _, after := range []time.Duration{0, 20 * time.Millisecond} {
@@ -911,7 +917,9 @@ func TestAStoppedWorkerIsKilledWhileItsArgumentIsWritten(t *testing.T) {
 					inner, cancel := context.WithCancelCause(ctx)
 					c := callGo(inner, callEcho, make([]byte, 8<<20))
 					waitUntil(t, func() bool { s := p.Stats(); return len(s.Workers) == 1 && s.Workers[0].Func == callEcho.Name() })
-					time.Sleep(time.Duration(i*i) * 50 * time.Millisecond) // before, and while it is written
+					if i > 0 { // while it is written; at first before
+						waitUntil(t, func() bool { return isWriting() })
+					}
 					assert.False(t, callHasEnded(c))
 					cancel(errCallCause)
 					assert.Same(t, errCallCause, (<-c).err)

@@ -1165,6 +1165,14 @@ func TestNothingIsLeftHoweverTheParentEnds(t *testing.T) {
 				}
 				if how != "exec" { // that process goes on, as another program
 					v.wait()
+				} else if s.name == "stopped" {
+					// Nobody has died, so nothing wakes the worker. It ends when somebody does. If
+					// the thread that has started it was another than the one that execs, it has
+					// been woken.
+					waitUntil(t, func() bool { return !slices.Contains(running(file), v.cmd.Process.Pid) })
+					for _, pid := range running(file) {
+						_ = send(pid, syscall.SIGCONT)
+					}
 				}
 				requireGone(t, file)
 			})

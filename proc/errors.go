@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"syscall"
 
 	"github.com/traigo/traigo"
 )
@@ -85,19 +86,16 @@ func (e *BrokenWorkerError) Format(f fmt.State, verb rune) {
 }
 
 // crashLine returns the line of a Go program's report that says why it has crashed; "" if it
-// has not, or has not said so.
+// has not, or has not said so. What an earlier job has logged is no report of a crash.
 func (e *BrokenWorkerError) crashLine() (found string) {
-	const crashed = 2
-	if e.State == nil || e.State.Exited() && e.State.ExitCode() != crashed {
+	const crashed, abort = 2, syscall.Signal(6)
+	if e.State == nil || e.State.ExitCode() != crashed && !diedOf(e.State, abort) {
 		return ""
 	}
 	for line := range strings.Lines(e.Stderr) {
 		if strings.HasPrefix(line, "panic: ") || strings.HasPrefix(line, "fatal error: ") {
 			found = strings.TrimSpace(line)
 		}
-	}
-	if found != "" && !e.State.Exited() && !strings.Contains(e.Stderr, "\ngoroutine ") {
-		return "" // killed; what an earlier job has logged
 	}
 	return found
 }

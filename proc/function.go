@@ -110,8 +110,8 @@ func (q *Sequence[In, Item]) Run(ctx context.Context, in In) iter.Seq2[Item, err
 	}
 }
 
-// A servant is a Function or a Sequence, in a worker.
-type servant interface {
+// A callable is a Function or a Sequence, in a worker.
+type callable interface {
 	// prepare decodes an argument and returns the body of the job.
 	prepare(d *decoder, data []byte, flags uint8) (func(ctx context.Context, j *job) error, error)
 }
@@ -149,19 +149,19 @@ func (q *Sequence[In, Item]) prepare(d *decoder, data []byte, flags uint8) (func
 // registry has what was registered before Serve.
 var registry = struct {
 	sync.Mutex
-	servants map[string]servant
-	handlers map[string]func(net.Conn)
-	isClosed bool
-}{servants: map[string]servant{}, handlers: map[string]func(net.Conn){}}
+	callables map[string]callable
+	handlers  map[string]func(net.Conn)
+	isClosed  bool
+}{callables: map[string]callable{}, handlers: map[string]func(net.Conn){}}
 
-func register(call, name string, hasFunc bool, s servant) {
+func register(call, name string, hasFunc bool, s callable) {
 	registry.Lock()
 	defer registry.Unlock()
 	mustBeRegistrable(call, name, hasFunc)
-	if registry.servants[name] != nil {
+	if registry.callables[name] != nil {
 		panic(fmt.Sprintf("traigo: proc.%s(%q): the name is taken by another function", call, name))
 	}
-	registry.servants[name] = s
+	registry.callables[name] = s
 }
 
 // Handle registers fn as what serves the processes that [Launch] starts for kind. In such a
@@ -189,10 +189,10 @@ func mustBeRegistrable(call, name string, hasFunc bool) {
 	}
 }
 
-func servantOf(name string) servant {
+func callableNamed(name string) callable {
 	registry.Lock()
 	defer registry.Unlock()
-	return registry.servants[name]
+	return registry.callables[name]
 }
 
 // isServing is whether Serve was called in this process. A worker runs the same main, so

@@ -107,13 +107,14 @@ func launch(ctx context.Context, kind, what string, o *options) (*Child, error) 
 			return c, nil
 		}
 		_ = c.conn.Conn.Close()
-		if ctx.Err() != nil || !diedEarly(c.cmd.ProcessState) || tries == maxTries {
+		if ctx.Err() != nil || !diedOf(c.cmd.ProcessState, ignored...) || tries == maxTries {
 			return c, err
 		}
 	}
 }
 
-// maxTries is how often a process is started that dies of a signal which it is to ignore.
+// maxTries is how often a process is started that dies, before it can ignore it, of a signal
+// which is often sent to all processes of a service.
 const maxTries = 5
 
 // ready returns why no process can be started here; nil if one can.

@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"slices"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/traigo/traigo"
@@ -22,7 +23,7 @@ type Pool struct {
 	scope *traigo.Scope // "pool"; nil for the pool of calls that have none
 
 	mu       sync.Mutex
-	isEnded  bool      // the scope has ended: calls are refused
+	isEnded  bool      // end was called: calls are refused, and no worker becomes idle
 	busy     int       // places that are taken; ≤ limit
 	waiting  []*ticket // calls that wait for a place, in the order of arrival
 	idle     []*worker // that which became idle last is the last one
@@ -54,10 +55,6 @@ func Open(s *traigo.Scope, opts ...Option) *Pool {
 	p.scope = traigo.New(s.Context(), traigo.Name("pool"))
 	pools.add(s, p)
 	context.AfterFunc(p.scope.Context(), p.end)
-	go func() {
-		<-s.Done() // until then calls are to find it, and be refused
-		pools.remove(s, p)
-	}()
 	return p
 }
 
@@ -97,17 +94,15 @@ type poolTable struct {
 func (t *poolTable) add(s *traigo.Scope, p *Pool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.of[s] = append(t.of[s], p)
-}
-
-func (t *poolTable) remove(s *traigo.Scope, p *Pool) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if rest := slices.DeleteFunc(slices.Clone(t.of[s]), func(q *Pool) bool { return q == p }); len(rest) > 0 {
-		t.of[s] = rest
-	} else {
-		delete(t.of, s)
+	if t.of[s] = append(t.of[s], p); len(t.of[s]) > 1 {
+		return
 	}
+	go func() {
+		<-s.Done() // until then calls are to find its pools, and be refused
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		delete(t.of, s)
+	}()
 }
 
 // poolOf returns the pool that calls under ctx use.
@@ -144,8 +139,11 @@ func (p *Pool) places() int {
 
 // enter takes a place, and waits for one if none is free. Who came first gets it first.
 func (p *Pool) enter(ctx context.Context) error {
+	if p.scope != nil && p.scope.Context().Err() != nil { // end may be called a little later
+		return p.refusal()
+	}
 	p.mu.Lock()
-	if p.isOver() {
+	if p.isEnded {
 		p.mu.Unlock()
 		return p.refusal()
 	}
@@ -218,10 +216,6 @@ func (p *Pool) exit() {
 	}
 }
 
-// isOver reports whether the scope has ended. It is asked itself: end may be called a little
-// later.
-func (p *Pool) isOver() bool { return p.isEnded || p.scope != nil && p.scope.Context().Err() != nil }
-
 func (p *Pool) refusal() error {
 	return fmt.Errorf("%w: pool %q has ended: %w", traigo.ErrRefused, p.scope.Path(), context.Cause(p.scope.Context()))
 }
@@ -284,7 +278,7 @@ func (p *Pool) put(w *worker, answered, reusable bool) {
 		reusable = !p.isToRetire(w, shot)
 	}
 	p.mu.Lock()
-	if reusable = reusable && !w.isGone && !p.isOver(); reusable {
+	if reusable = reusable && !w.isGone && !p.isEnded; reusable {
 		p.idle = append(p.idle, w)
 		w.restLocked()
 	}
@@ -337,7 +331,8 @@ func (p *Pool) forget(w *worker) {
 		return
 	}
 	w.isGone = true
-	if w.job == "" { // else the call may still have to read what it has sent
+	w.isKilled = w.isKilled && diedOf(w.child.cmd.ProcessState, syscall.SIGKILL) // it may have been quicker
+	if w.job == "" {                                                             // else the call may still have to read what it has sent
 		_ = w.link.conn.Close()
 	}
 	p.idle = slices.DeleteFunc(p.idle, isThis)

@@ -15,7 +15,7 @@ import (
 	"github.com/sourcegraph/conc/panics"
 
 	"github.com/traigo/traigo"
-	"github.com/traigo/traigo/internal/graft"
+	"github.com/traigo/traigo/internal/processes"
 )
 
 // The worker's side: from the beginning of the process until it leaves.
@@ -251,7 +251,7 @@ func (w *server) callInit(f frame) error {
 
 // decode returns the body of a call of the function with that name, with its argument.
 func (w *server) decode(name string, data []byte, flags uint8) (func(context.Context, *job) error, error) {
-	s := servantOf(name)
+	s := callableNamed(name)
 	if s == nil {
 		return nil, fmt.Errorf("traigo: proc: the worker has no function %q: it must be registered in a package variable or in init of every program that serves", name)
 	}
@@ -466,10 +466,10 @@ func (w *server) snapshot(number uint32, within time.Duration, stacks bool) {
 	var all []traigo.Snapshot
 	if j != nil {
 		if s := j.scope.Load(); s != nil {
-			all = append(all, graft.Snapshot(ctx, s, stacks).(traigo.Snapshot))
+			all = append(all, processes.Snapshot(ctx, s, stacks).(traigo.Snapshot))
 		}
 	}
-	if own := graft.Snapshot(ctx, w.scope, stacks).(traigo.Snapshot); len(own.Tasks)+len(own.Scopes) > 0 {
+	if own := processes.Snapshot(ctx, w.scope, stacks).(traigo.Snapshot); len(own.Tasks)+len(own.Scopes) > 0 {
 		all = append(all, own)
 	}
 	w.link.post(snapshot, 0, number, encodeJSON(all))

@@ -64,7 +64,7 @@ func readMark() *mark {
 	return &mark{parent, memory, fields[3]}
 }
 
-// ignored are the signals to which a worker pays no attention. SIGPIPE comes from a write to
+// ignored are the signals to which a worker pays no attention, once it has come so far. SIGPIPE comes from a write to
 // standard output or standard error when the parent has died.
 var ignored = []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGPIPE}
 
@@ -214,7 +214,9 @@ func self() (string, error) {
 //
 // The signal at the death of the parent is bound to the thread that forks. SIGCONT does no
 // harm if that thread ends before its process, and when the process ends it wakes a stopped
-// child, which then finds that its socket is closed.
+// child, which then finds that its socket is closed. No signal comes when the parent does not
+// die but executes another program by the thread that has forked: a child that is stopped then
+// ends when somebody wakes it.
 func start(cmd *exec.Cmd) (*os.File, error) {
 	fd := -1
 	attr := &syscall.SysProcAttr{}
@@ -276,14 +278,13 @@ func signalGroup(pid int, sig syscall.Signal) {
 	}
 }
 
-// diedEarly reports whether a process has died of a signal that it ignores once it has come so
-// far: such signals are often sent to all processes of a service.
-func diedEarly(state *os.ProcessState) bool {
+// diedOf reports whether one of these signals has ended a process.
+func diedOf(state *os.ProcessState, signals ...syscall.Signal) bool {
 	if state == nil {
 		return false
 	}
 	status, ok := state.Sys().(syscall.WaitStatus)
-	return ok && status.Signaled() && slices.Contains(ignored, status.Signal())
+	return ok && status.Signaled() && slices.Contains(signals, status.Signal())
 }
 
 // residentSize returns the resident size of a process in bytes.

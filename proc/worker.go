@@ -207,12 +207,8 @@ func (w *worker) cancel(job uint32, cause error) {
 		w.killTimer = time.AfterFunc(w.pool.killAfter, func() { w.kill(job) })
 	}
 	w.mu.Unlock()
-	if !runs {
-		return
-	}
-	if w.pool.killAfter == 0 {
-		w.kill(job)
-		return
+	if !runs || w.pool.killAfter == 0 {
+		return // the job is over, or does not hear of it
 	}
 	w.link.post(doCancel, 0, job, encodeJSON(traigo.AsRemote(cause, where())))
 }

@@ -1,3 +1,5 @@
+//go:build linux
+
 package proc_test
 
 import (
@@ -6,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"log/slog"
 	"math"
 	"os"
 	"os/exec"
@@ -13,6 +16,7 @@ import (
 	"regexp"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -213,4 +217,243 @@ func TestLaunchHasNoOptionsOfAPool(t *testing.T) {
 	} {
 		assert.Panics(t, func() { _, _ = proc.Launch(t.Context(), "none", o) }, name)
 	}
+}
+
+// A slowCause takes time to be encoded.
+type slowCause struct{ encoded chan struct{} }
+
+func (c slowCause) Error() string {
+	<-c.encoded
+	return "slow"
+}
+
+// An endless cannot be decoded in any time.
+type endless struct{ N int }
+
+func (endless) GobEncode() ([]byte, error) { return []byte{0}, nil }
+
+func (*endless) GobDecode([]byte) error {
+	select {}
+}
+
+var (
+	naps = proc.Func("worker.naps", func(_ context.Context, d time.Duration) (int, error) {
+		time.Sleep(d)
+		return 0, nil
+	})
+	stopsOnce = proc.Func("worker.stops once", func(_ context.Context, file string) (int, error) {
+		f, err := os.OpenFile(file, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+		if err != nil {
+			return 0, err
+		}
+		fmt.Fprintln(f, os.Getpid())
+		_ = f.Close()
+		if text, _ := os.ReadFile(file); strings.Count(string(text), "\n") == 1 {
+			_ = syscall.Kill(os.Getpid(), syscall.SIGSTOP)
+		}
+		return 0, nil
+	})
+	// leaves has a process in a session of its own that has the socket of the worker, or writes to
+	// its standard error for ever, and exits.
+	leaves = proc.Func("worker.leaves", func(_ context.Context, in [2]string) (int, error) {
+		cmd := exec.Command("setsid", "sh", "-c", in[1])
+		cmd.Stderr = os.Stderr
+		for fd := 3; fd < 64; fd++ {
+			if to, _ := os.Readlink(fmt.Sprintf("/proc/self/fd/%d", fd)); strings.HasPrefix(to, "socket:") {
+				cmd.ExtraFiles = append(cmd.ExtraFiles, os.NewFile(uintptr(fd), to))
+			}
+		}
+		if err := cmd.Start(); err != nil {
+			return 0, err
+		}
+		for len(read(in[0])) == 0 {
+			time.Sleep(time.Millisecond)
+		}
+		os.Exit(3)
+		return 0, nil
+	})
+	passesEndless = proc.Func("worker.passes endless", func(ctx context.Context, file string) (int, error) {
+		write(file, fmt.Sprint(os.Getpid()))
+		return takesEndless.Run(ctx, endless{1}) // gob leaves zero values out
+	})
+	takesEndless = proc.Func("worker.takes endless", func(context.Context, endless) (int, error) { return 0, nil })
+	says         = proc.Func("worker.says", func(_ context.Context, n int) (int, error) {
+		for range n {
+			fmt.Println("to standard output")
+			fmt.Fprintln(os.Stderr, "to standard error")
+		}
+		return n, nil
+	})
+)
+
+// What counts is how the process has ended: a worker may exit by itself just before it is killed.
+func TestKilledAreThoseThatAreKilled(t *testing.T) {
+	noneLeft(t)
+	seen := new(namesOf)
+	var stats proc.Stats
+	require.NoError(t, traigo.Run(t.Context(), func(_ context.Context, s *traigo.Scope) error {
+		p := proc.Open(s, proc.Limit(2), proc.KillAfter(0), quiet())
+		for i := range 60 {
+			ctx, cancel := context.WithCancel(proc.With(t.Context(), p))
+			time.AfterFunc(time.Duration(i)*200*time.Microsecond, cancel) // about when the worker exits
+			_, err := crash.Run(ctx, "")
+			cancel()
+			require.Error(t, err)
+		}
+		stats = p.Stats()
+		return nil
+	}, traigo.Observe(seen)))
+	ends := seen.count(`/pool/exit status 3 after`)
+	kills := seen.count(`/pool/signal: killed after`)
+	assert.LessOrEqual(t, uint64(kills), stats.Killed, "of which some were killed before they served")
+	assert.LessOrEqual(t, uint64(ends), stats.Broken)
+	assert.Equal(t, stats.Started, stats.Killed+stats.Broken+stats.Retired)
+}
+
+// A cancellation that is on its way when the next job begins does not belong to that, and a
+// worker that dies after it has begun a job has begun it.
+func TestLateCancellationOfOneJobDoesNotRunTheNextTwice(t *testing.T) {
+	noneLeft(t)
+	file := filepath.Join(t.TempDir(), "pids")
+	withPool(t, func(ctx context.Context, _ *proc.Pool) {
+		_, _ = naps.Run(ctx, 0)
+		cause := slowCause{make(chan struct{})}
+		first, cancel := context.WithCancelCause(ctx)
+		time.AfterFunc(20*time.Millisecond, func() { cancel(cause) })
+		_, err := naps.Run(first, 100*time.Millisecond)
+		require.NoError(t, err)
+
+		ended := callGo(ctx, stopsOnce, file)
+		waitUntil(t, func() bool { return len(read(file)) > 0 })
+		pid := 0
+		_, _ = fmt.Sscan(strings.Join(read(file), " "), &pid)
+		close(cause.encoded) // the frame comes to a worker that does not read it
+		time.Sleep(50 * time.Millisecond)
+		require.NoError(t, syscall.Kill(pid, syscall.SIGKILL))
+		got := <-ended
+		assert.Error(t, got.err)
+		assert.Len(t, read(file), 1, "it was begun once")
+	}, proc.KillAfter(time.Minute))
+}
+
+func TestStrangerThatHoldsTheSocketHoldsNoCallUp(t *testing.T) {
+	noneLeft(t)
+	file := filepath.Join(t.TempDir(), "pid")
+	withPool(t, func(ctx context.Context, _ *proc.Pool) {
+		_, err := leaves.Run(ctx, [2]string{file, "echo $$ >" + file + "; exec sleep 600"})
+		var broken *proc.BrokenWorkerError
+		require.ErrorAs(t, err, &broken)
+		assert.Equal(t, 3, broken.State.ExitCode())
+	})
+	killIn(t, file)
+}
+
+// slowWriter takes a moment for what it is given.
+type slowWriter struct{}
+
+func (slowWriter) Write(p []byte) (int, error) {
+	time.Sleep(time.Millisecond)
+	return len(p), nil
+}
+
+func TestStrangerThatWritesForEverHoldsNoCallUp(t *testing.T) {
+	noneLeft(t)
+	file := filepath.Join(t.TempDir(), "pid")
+	withPool(t, func(ctx context.Context, _ *proc.Pool) {
+		_, err := leaves.Run(ctx, [2]string{file, "echo $$ >" + file + "; while :; do echo again >&2; done"})
+		assert.Error(t, err)
+	}, proc.Command(func(cmd *exec.Cmd) { cmd.Stderr = slowWriter{} }))
+	killIn(t, file)
+}
+
+// killIn kills the process whose number is in a file.
+func killIn(t *testing.T, file string) {
+	t.Helper()
+	pid := 0
+	_, _ = fmt.Sscan(strings.Join(read(file), " "), &pid)
+	require.Greater(t, pid, 1)
+	_ = syscall.Kill(pid, syscall.SIGKILL)
+}
+
+// The worker of a worker decodes an argument, which has no end, when its parent is killed.
+func TestWorkerThatDecodesForEverGoesWithItsParent(t *testing.T) {
+	noneLeft(t)
+	file := filepath.Join(t.TempDir(), "pid")
+	withPool(t, func(ctx context.Context, _ *proc.Pool) {
+		ended := callGo(ctx, passesEndless, file)
+		waitUntil(t, func() bool { return len(read(file)) > 0 && len(others()) == 2 })
+		time.Sleep(50 * time.Millisecond) // until it decodes
+		killIn(t, file)
+		assert.Error(t, (<-ended).err)
+		waitUntil(t, func() bool { return len(others()) == 0 })
+	})
+}
+
+func TestCauseThatHoldsABrokenWorkerIsTheCause(t *testing.T) {
+	noneLeft(t)
+	cause := fmt.Errorf("given up: %w", &proc.BrokenWorkerError{Err: errEmpty})
+	withPool(t, func(ctx context.Context, _ *proc.Pool) {
+		inner, cancel := context.WithCancelCause(ctx)
+		ended := callGo(inner, words, "any")
+		waitUntil(t, func() bool { return len(others()) > 0 })
+		cancel(cause)
+		assert.Same(t, cause, (<-ended).err)
+	}, proc.Command(func(cmd *exec.Cmd) { cmd.Env = append(cmd.Environ(), "CALL_HANGS_AT_START=1") }))
+}
+
+// A buffer that is no use to two goroutines at once.
+func TestOneWriterForBothOutputsIsCalledByOneGoroutine(t *testing.T) {
+	noneLeft(t)
+	var both strings.Builder
+	require.NoError(t, traigo.Run(t.Context(), func(ctx context.Context, s *traigo.Scope) error {
+		proc.Open(s, proc.Limit(1), proc.Command(func(cmd *exec.Cmd) { cmd.Stdout, cmd.Stderr = &both, &both }))
+		_, err := says.Run(ctx, 200)
+		return err
+	}))
+	assert.Equal(t, 200, strings.Count(both.String(), "to standard output\n"))
+	assert.Equal(t, 200, strings.Count(both.String(), "to standard error\n"))
+}
+
+func TestCommandsThatNoWorkerWouldAccept(t *testing.T) {
+	noneLeft(t)
+	for name, flags := range map[string]uintptr{"CLONE_NEWPID": syscall.CLONE_NEWPID, "CLONE_NEWUSER": syscall.CLONE_NEWUSER} {
+		withPool(t, func(ctx context.Context, p *proc.Pool) {
+			_, err := words.Run(ctx, "any")
+			require.ErrorIs(t, err, proc.ErrNotServed, name)
+			assert.Contains(t, err.Error(), name)
+			assert.Zero(t, p.Stats().Started)
+		}, proc.Command(func(cmd *exec.Cmd) { cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: flags} }))
+	}
+}
+
+func TestWorkerMayHaveASessionOfItsOwn(t *testing.T) {
+	noneLeft(t)
+	withPool(t, func(ctx context.Context, _ *proc.Pool) {
+		n, err := words.Run(ctx, "two words")
+		require.NoError(t, err)
+		assert.Equal(t, 2, n)
+	}, proc.Command(func(cmd *exec.Cmd) { cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} }))
+}
+
+// The loop holds the only place. It is said once, after 10 s.
+func TestCallThatWaitsForItselfIsLogged(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it takes 10 s")
+	}
+	noneLeft(t)
+	said := new(output)
+	before := slog.Default()
+	slog.SetDefault(slog.New(slog.NewTextHandler(said, nil)))
+	defer slog.SetDefault(before)
+	withPool(t, func(ctx context.Context, _ *proc.Pool) {
+		for range squares.Run(ctx, 1) {
+			inner, cancel := context.WithCancel(ctx)
+			ended := callGo(inner, words, "any")
+			waitUntil(t, func() bool { return strings.Contains(said.String(), "has waited 10s for a worker") })
+			cancel()
+			<-ended
+		}
+		assert.Equal(t, 1, strings.Count(said.String(), "has waited"))
+		assert.Contains(t, said.String(), "running=[squares]")
+	})
 }

@@ -38,14 +38,14 @@ const (
 // mayImport says what each package of the root module may import beyond the
 // standard library. A pattern that ends in /... stands for everything below.
 var mayImport = map[string][]string{
-	rootPkg:      {panicsPkg, "internal/errdata", "internal/graft", "internal/hold", "internal/stackdump"},
+	rootPkg:      {panicsPkg, "internal/errdata", "internal/processes", "internal/hold", "internal/stackdump"},
 	"capacity":   {rootPkg, "internal/hold"},
 	"diag":       {rootPkg},
 	"errgroup":   {rootPkg, panicsPkg},  // it makes the PanicError of a function while the panic's stack is still there
 	"supervise":  {rootPkg, backoffPkg}, // see docs/adr/0007
 	"record":     {rootPkg, "record/history", "record/export"},
 	"live":       {rootPkg},
-	"proc":       {rootPkg, panicsPkg, "internal/graft"}, // a panic in a worker keeps its stack; snapshots show what runs there
+	"proc":       {rootPkg, panicsPkg, "internal/processes"}, // a panic in a worker keeps its stack; snapshots show what runs there
 	"traigotest": {rootPkg},
 	"view":       {"record/history"},
 	"cmd/traigo": {rootPkg, "errgroup", "supervise", "record", "record/history", "record/export", "live", "proc", "view", termPkg, backoffPkg},
@@ -56,7 +56,7 @@ var mayImport = map[string][]string{
 	"record/internal/logtest": {rootPkg, "record/history", testifyModule + "/require"}, // logs for the tests of history and export
 	"internal/browser":        {},
 	"internal/errdata":        {}, // a leaf: the value of an error as bytes, for RemoteError
-	"internal/graft":          {}, // a leaf: how proc shows scopes of other processes in a Snapshot
+	"internal/processes":      {}, // a leaf: how proc shows scopes of other processes in a Snapshot
 	"internal/hold":           {}, // a leaf: what capacity holds, and Blocking keeps for a call that it has abandoned
 	"internal/stackdump":      {}, // a leaf: stacks in a dump, found by address
 	"internal/policy":         {},

@@ -1,7 +1,7 @@
-// Package graft lets package proc show, below a scope of this process, the scopes that live
+// Package processes lets package proc show, below a scope of this process, the scopes that live
 // in another one. Package traigo provides the functions; their types are not named here, since
 // traigo imports this package.
-package graft
+package processes
 
 import "context"
 
