@@ -180,7 +180,6 @@ func (c *call) receive(ctx context.Context, path string, w *worker, job uint32, 
 	for hasBegun := isNew; ; {
 		f, err := w.link.receive()
 		if err != nil {
-			w.end()           // it is not killed for a cancellation any more
 			w.child.kill(nil) // it may have closed the socket and live
 			w.awaitExit()
 			isUnread := sent != nil || errors.Is(err, syscall.ECONNRESET) && !w.link.hasMore.Load()
