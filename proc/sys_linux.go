@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 	"unsafe"
 )
 
@@ -151,11 +152,18 @@ func endGroup() {
 }
 
 // exit ends this process. A parent that lives kills the rest of the group when it reaps this
-// process; if it has gone, nobody else does.
+// process; if it has gone, nobody else does. The parent may go during the exit, which takes
+// time where coverage is written or the race detector waits for reports.
 func (m *mark) exit(code int) {
 	if m.isOrphan() {
 		endGroup()
 	}
+	go func() {
+		for !m.isOrphan() {
+			time.Sleep(time.Millisecond)
+		}
+		endGroup()
+	}()
 	os.Exit(code)
 }
 

@@ -219,10 +219,10 @@ func TestLaunchHasNoOptionsOfAPool(t *testing.T) {
 	}
 }
 
-// A slowCause takes time to be encoded.
-type slowCause struct{ encoded chan struct{} }
+// A slowError takes time to be encoded.
+type slowError struct{ encoded chan struct{} }
 
-func (c slowCause) Error() string {
+func (c slowError) Error() string {
 	<-c.encoded
 	return "slow"
 }
@@ -317,7 +317,7 @@ func TestLateCancellationOfOneJobDoesNotRunTheNextTwice(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "pids")
 	withPool(t, func(ctx context.Context, _ *proc.Pool) {
 		_, _ = naps.Run(ctx, 0)
-		cause := slowCause{make(chan struct{})}
+		cause := slowError{make(chan struct{})}
 		first, cancel := context.WithCancelCause(ctx)
 		time.AfterFunc(20*time.Millisecond, func() { cancel(cause) })
 		_, err := naps.Run(first, 100*time.Millisecond)
@@ -446,7 +446,8 @@ func TestCallThatWaitsForItselfIsLogged(t *testing.T) {
 	slog.SetDefault(slog.New(slog.NewTextHandler(said, nil)))
 	defer slog.SetDefault(before)
 	withPool(t, func(ctx context.Context, _ *proc.Pool) {
-		for range squares.Run(ctx, 1) {
+		for _, err := range squares.Run(ctx, 1) {
+			require.NoError(t, err)
 			inner, cancel := context.WithCancel(ctx)
 			ended := callGo(inner, words, "any")
 			waitUntil(t, func() bool { return strings.Contains(said.String(), "has waited 10s for a worker") })
