@@ -474,3 +474,6 @@ func (w *server) snapshot(number uint32, within time.Duration, stacks bool) {
 	}
 	w.link.post(snapshot, 0, number, encodeJSON(all))
 }
+
+// Served reports whether [Serve] has been called in this process.
+func Served() bool { return isServing.Load() }

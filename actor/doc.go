@@ -1,0 +1,2 @@
+// Package actor makes a tree of processes of a scope.
+package actor

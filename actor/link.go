@@ -1,0 +1,401 @@
+package actor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/mem"
+
+	"github.com/traigo/traigo"
+)
+
+// A link is a connection with an actor, at the side that asks.
+type link struct {
+	conn    *grpc.ClientConn
+	control grpc.ClientStream
+	outbox  *outbox
+	hear    func(kind control, id uint64, payload []byte) // what is not about calls; on the goroutine that receives
+	end     context.CancelFunc                            // ends the control stream
+
+	welcomed chan welcome  // holds one
+	ended    chan struct{} // closed when the actor has said how it has ended
+	lost     chan struct{} // closed when nothing comes any more
+
+	mu     sync.Mutex
+	how    ending
+	lastID uint64
+	calls  map[uint64]*call
+	idle   chan struct{} // closed when no call is left; nil if nobody waits for that
+	why    error         // lost: what gRPC has said
+	isOver bool          // ended or lost: there are no new calls
+}
+
+// connectTo begins a link by a connection that is there already. Nothing is said by it yet.
+func connectTo(conn net.Conn) (*link, error) {
+	once := make(chan net.Conn, 1)
+	once <- conn
+	return connect("passthrough:actor",
+		grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithContextDialer(func(context.Context, string) (net.Conn, error) {
+			select {
+			case c := <-once:
+				return c, nil
+			default:
+				return nil, errConnection
+			}
+		}))
+}
+
+func connect(target string, opts ...grpc.DialOption) (*link, error) {
+	conn, err := grpc.NewClient(target, append(dialOptions(), opts...)...)
+	if err != nil {
+		return nil, err
+	}
+	return &link{
+		conn: conn, outbox: newOutbox(), calls: map[uint64]*call{},
+		welcomed: make(chan welcome, 1), ended: make(chan struct{}), lost: make(chan struct{}),
+	}, nil
+}
+
+// greet begins the conversation, and returns when the other side has answered. hear is called
+// with what it says beside that.
+func (l *link) greet(ctx context.Context, h hello, hear func(kind control, id uint64, payload []byte)) (ID, error) {
+	stream, cancel := context.WithCancel(context.Background())
+	l.end = cancel
+	l.hear = hear
+	stop := context.AfterFunc(ctx, cancel)
+	control, err := l.conn.NewStream(stream, &serviceDesc.Streams[1], controlMethod)
+	if err != nil {
+		stop()
+		cancel()
+		if ctx.Err() != nil {
+			return ID{}, context.Cause(ctx)
+		}
+		return ID{}, err
+	}
+	l.control = control
+	go l.outbox.send(control)
+	go l.receive()
+	h.Version, h.From = protocol, Self()
+	l.outbox.post(sayHello, 0, h)
+	select {
+	case w := <-l.welcomed:
+		if !stop() {
+			return ID{}, context.Cause(ctx)
+		}
+		if w.Version != protocol {
+			return ID{}, fmt.Errorf("traigo: actor: the other side speaks version %d of the protocol, this one version %d: build both with the same release", w.Version, protocol)
+		}
+		return w.ID, asError(w.Err)
+	case <-l.lost:
+		stop()
+		if ctx.Err() != nil {
+			return ID{}, context.Cause(ctx)
+		}
+		return ID{}, l.reason()
+	}
+}
+
+// receive receives what the other side says, until the connection ends.
+func (l *link) receive() {
+	err := l.receiveAll()
+	l.mu.Lock()
+	l.why, l.isOver = err, true
+	calls := make([]*call, 0, len(l.calls))
+	for _, c := range l.calls {
+		calls = append(calls, c)
+	}
+	l.mu.Unlock()
+	l.outbox.close()
+	close(l.lost)
+	for _, c := range calls {
+		c.lose()
+	}
+}
+
+func (l *link) receiveAll() error {
+	for {
+		var in inbound
+		if err := l.control.RecvMsg(&in); err != nil {
+			return err
+		}
+		kind, id, payload, err := parseControl(in.data())
+		if err != nil {
+			return err
+		}
+		switch kind {
+		case sayWelcome:
+			var w welcome
+			if err := decodeJSON(payload, &w); err != nil {
+				return err
+			}
+			l.welcomed <- w
+		case returned:
+			how, result, err := parseResponse(payload)
+			if err != nil {
+				return err
+			}
+			l.mu.Lock()
+			c := l.calls[id]
+			l.mu.Unlock()
+			if c != nil {
+				c.finish(how, result)
+			}
+			continue // the result is a part of the message
+		case ended:
+			var how ending
+			if err := decodeJSON(payload, &how); err != nil {
+				return err
+			}
+			l.mu.Lock()
+			l.how, l.isOver = how, true
+			l.mu.Unlock()
+			close(l.ended)
+		default:
+			l.hear(kind, id, payload)
+		}
+		in.free()
+	}
+}
+
+func (l *link) reason() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.why
+}
+
+// awaitCalls returns when all calls were answered, or after a while.
+func (l *link) awaitCalls(within time.Duration) {
+	l.mu.Lock()
+	if len(l.calls) == 0 {
+		l.mu.Unlock()
+		return
+	}
+	idle := make(chan struct{})
+	l.idle = idle
+	l.mu.Unlock()
+	late := time.NewTimer(within)
+	defer late.Stop()
+	select {
+	case <-idle:
+	case <-l.lost:
+	case <-late.C:
+	}
+}
+
+// close ends the connection.
+func (l *link) close() {
+	l.outbox.close()
+	if l.end != nil {
+		l.end()
+	}
+	_ = l.conn.Close()
+}
+
+// A call is one that is under way, at the side that asks.
+type call struct {
+	link  *link
+	actor *Actor
+	id    uint64
+	name  string
+
+	stream context.Context
+	abort  context.CancelFunc
+
+	over chan struct{} // closed when it is known how it has ended
+
+	mu       sync.Mutex
+	asked    bool   // its cancellation
+	cause    error  // for which
+	patience *timer // until it is given up
+	isOver   bool
+	how      response
+	result   []byte
+	stuck    *traigo.StuckError // it was given up
+	began    time.Time
+	onEnd    func() // called once, when over is closed
+
+	onLeave func()    // of the side that asks
+	parts   *parts    // of a Stream
+	judged  sync.Once // guards err
+	err     error     // for the caller
+}
+
+// begin begins a call, unless the actor has ended.
+func (a *Actor) begin(name string) (*call, error) {
+	l := a.link
+	c := &call{link: l, actor: a, name: name, over: make(chan struct{}), began: time.Now()}
+	c.stream, c.abort = context.WithCancel(context.Background())
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.isOver {
+		c.abort()
+		return c, errConnection
+	}
+	l.lastID++
+	c.id = l.lastID
+	l.calls[c.id] = c
+	return c, nil
+}
+
+// leave is called when nobody waits for the call any more.
+func (c *call) leave() {
+	c.mu.Lock()
+	if c.asked {
+		c.patience.stop()
+		c.link.outbox.post(forgetCall, c.id, nil)
+	}
+	c.mu.Unlock()
+	if c.onLeave != nil {
+		c.onLeave()
+	}
+	c.abort()
+	l := c.link
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.calls, c.id)
+	if len(l.calls) == 0 && l.idle != nil {
+		close(l.idle)
+		l.idle = nil
+	}
+}
+
+// cancel asks that the function is canceled, and gives it up if it has not returned within
+// the actor's Grace. The first cause counts.
+func (c *call) cancel(cause error) {
+	frame := controlFrame(cancelCall, c.id, encodeJSON(traigo.AsRemote(cause, Self().String())))
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.asked || c.isOver {
+		return
+	}
+	c.asked, c.cause = true, cause
+	c.link.outbox.postFrame(frame) // before leave says to forget it
+	c.patience = here.clock.after(c.actor.grace, c.giveUp)
+}
+
+// giveUp is called when the function has not heard of its cancellation for too long.
+func (c *call) giveUp() {
+	c.settle(func() {
+		path := c.actor.ID().Path + "/" + c.name
+		c.stuck = &traigo.StuckError{Tasks: []traigo.StuckTask{{Path: path, Age: time.Since(c.began)}}}
+	})
+	c.abort()
+}
+
+func (c *call) finish(how response, result []byte) {
+	c.settle(func() { c.how, c.result = how, result })
+}
+
+// lose is called when the connection has ended.
+func (c *call) lose() { c.settle(func() {}) }
+
+// settle decides how the call has ended. The first one counts.
+func (c *call) settle(decide func()) {
+	c.mu.Lock()
+	if c.isOver {
+		c.mu.Unlock()
+		return
+	}
+	c.isOver = true
+	decide()
+	onEnd := c.onEnd
+	c.mu.Unlock()
+	close(c.over)
+	if onEnd != nil {
+		onEnd()
+	}
+}
+
+// wait returns the result of the call when it is over, and the error that it has for a caller
+// whose context is ctx.
+func (c *call) wait(ctx context.Context) ([]byte, error) {
+	<-c.over
+	c.judged.Do(func() { c.err = c.judge(ctx) }) // each time the same error
+	return c.result, c.err
+}
+
+func (c *call) judge(ctx context.Context) error {
+	c.mu.Lock()
+	how, asked, cause, stuck := c.how, c.asked, c.cause, c.stuck
+	c.mu.Unlock()
+	id := c.actor.ID()
+	switch {
+	case stuck != nil:
+		return errors.Join(cause, stuck)
+	case how.verdict == succeeded:
+		return nil
+	case how.verdict == failed:
+		return failedIn(id, how.err)
+	case how.verdict == notExposed:
+		return &Error{From: id, Path: []ID{id}, Err: fmt.Errorf("%q: %w", c.name, ErrNotExposed)}
+	case how.verdict == expired:
+		return c.outOfTime(ctx, how)
+	case asked && (how.verdict == canceled || how.verdict == over):
+		return cause
+	case how.verdict == canceled:
+		return canceledBy(how.err)
+	default:
+		return c.actor.gone(ctx)
+	}
+}
+
+// outOfTime returns the error of a call whose deadline has passed there first. It is that of
+// ctx, if that has the same deadline; it was moved otherwise.
+func (c *call) outOfTime(ctx context.Context, how response) error {
+	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) < time.Second {
+		<-ctx.Done()
+	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return failedIn(c.actor.ID(), how.err)
+}
+
+// canceledBy returns the *Canceled that an actor has sent.
+func canceledBy(remote *traigo.RemoteError) error {
+	if by, ok := errors.AsType[*Canceled](remote); ok {
+		return by
+	}
+	return remote
+}
+
+// left is the time that a function has, of a context.
+func left(ctx context.Context) time.Duration {
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		return 0
+	}
+	return max(time.Until(deadline), 1)
+}
+
+// call calls a Function. The error is that for the caller.
+func (a *Actor) call(ctx context.Context, name string, argument mem.Buffer) ([]byte, error) {
+	c, err := a.begin(name)
+	if err != nil {
+		return nil, a.gone(ctx)
+	}
+	defer c.leave()
+	stop := context.AfterFunc(ctx, func() { c.cancel(context.Cause(ctx)) })
+	defer stop()
+	return c.invoke(ctx, argument)
+}
+
+func (c *call) invoke(ctx context.Context, argument mem.Buffer) ([]byte, error) {
+	req := request{id: c.id, left: left(ctx), name: c.name}
+	var in inbound
+	if err := c.link.conn.Invoke(c.stream, callMethod, req.frame(argument), &in); err != nil {
+		c.lose() // unless it was given up
+	} else if how, result, err := parseResponse(in.data()); err != nil {
+		c.finish(*failure(err), nil)
+	} else {
+		c.finish(how, result)
+	}
+	return c.wait(ctx)
+}

@@ -1,0 +1,82 @@
+package actor
+
+import (
+	"maps"
+	"os"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// here is this process, as a part of the tree.
+var here = &process{id: ID{Path: rootName, Pid: os.Getpid(), Host: hostname()}, children: map[*Actor]struct{}{}}
+
+// A process is what one process knows of itself and of its children.
+type process struct {
+	isActor atomic.Bool             // it was started by Start or Spawn
+	parent  atomic.Pointer[session] // of an actor
+	clock   clock
+	pauses  pauses
+
+	mu        sync.Mutex
+	id        ID
+	children  map[*Actor]struct{}
+	record    string        // the folder that Record has named above
+	given     time.Duration // to end in, by its parent; 0 if that has not asked
+	registrar string        // the socket that Find asks; in the root that of own
+	own       *registrar    // that this process has; nil without actors, and in an actor
+	users     int           // of own
+}
+
+func (p *process) add(a *Actor) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.children[a] = struct{}{}
+	if p.clock.paused() { // it may have begun since the child was told
+		a.link.outbox.post(tellPause, 0, true)
+	}
+}
+
+func (p *process) remove(a *Actor) {
+	p.mu.Lock()
+	delete(p.children, a)
+	p.mu.Unlock()
+	p.pauses.release(a)
+}
+
+func (p *process) all() []*Actor {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Collect(maps.Keys(p.children))
+}
+
+// recordDir returns the folder for the recording of a child: its own, or that of this process.
+func (p *process) recordDir(own string) string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if own != "" {
+		return own
+	}
+	return p.record
+}
+
+// graceFor returns how long a child has to end. If this process was itself asked to end, that
+// is less than what it has, so that it can still kill the child, and tell of it.
+func (p *process) graceFor(grace time.Duration) time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.given > 0 {
+		return min(grace, p.given*3/4)
+	}
+	return grace
+}
+
+// become makes this process the actor that its parent says it is.
+func (p *process) become(b *begin) ID {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.id.Path, p.record, p.registrar = b.Path, b.Record, b.Registrar
+	p.isActor.Store(true)
+	return p.id
+}
