@@ -603,6 +603,9 @@ type received struct {
 
 // lock puts a value into one of the channels that hold one, unless a context ends before.
 func (p *parts) lock(ctx context.Context, c chan<- struct{}) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
 	select {
 	case c <- struct{}{}:
 		return nil
