@@ -259,6 +259,23 @@ func TestStacksOfAFunctionAreShown(t *testing.T) {
 	})
 }
 
+// What a function returns may be its own: stacks are added to a copy.
+func TestTheSnapshotOfAFunctionStaysAsItIs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := withActor(t)
+		assert.NoError(t, traigo.Run(s.Context(), func(context.Context, *traigo.Scope) error {
+			kept := s.Snapshot()
+			h := live.HandlerFunc(func(context.Context, *traigo.Scope) (traigo.Snapshot, error) { return kept, nil }, s)
+			text := get(h, "/?stacks=1").Body.String()
+			assert.Contains(t, text, "live_test.waitHere(")
+			assert.Contains(t, text, "TestTheSnapshotOfAFunctionStaysAsItIs", "the stack of the body")
+			assert.Empty(t, kept.Tasks[0].Stack)
+			assert.Empty(t, kept.Scopes[0].Stack)
+			return nil
+		}))
+	})
+}
+
 func TestATrackerMayHaveAFunction(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		scopes := live.Tracker{Snapshot: actors}

@@ -69,7 +69,7 @@ func (r *Recorder) observes(s *traigo.Scope) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	_, known := r.alive.scopes[s]
-	return known && !r.closing
+	return known
 }
 
 // recorders has the recorders of this process that have not been closed. It is the only

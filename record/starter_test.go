@@ -118,6 +118,21 @@ func TestRunOfNamesTheRecorderOfAScope(t *testing.T) {
 	}
 }
 
+// A recorder whose writer does not come back is closed nevertheless.
+func TestRunOfDoesNotNameARecorderThatIsBeingClosed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		end := make(chan struct{})
+		rec := record.New(writing(func(p []byte) (int, error) { <-end; return len(p), nil }))
+		s := traigo.New(t.Context(), traigo.Observe(rec))
+		assert.NotEmpty(t, record.RunOf(s))
+		go func() { assert.NoError(t, rec.Close()) }()
+		synctest.Wait()
+		assert.Empty(t, record.RunOf(s))
+		close(end)
+		require.NoError(t, s.Close())
+	})
+}
+
 // RunOf may be called while recorders are created, used and closed.
 func TestStressRunOf(t *testing.T) {
 	var all sync.WaitGroup

@@ -109,6 +109,32 @@ func TestChromeHasTheProcesses(t *testing.T) {
 	assert.Equal(t, map[string]int{"71→72": 1, "72→73": 1}, crossings)
 }
 
+// Rows with the same path are not shared by processes.
+func TestChromeKeepsProcessesApart(t *testing.T) {
+	pids := map[int]bool{}
+	for _, e := range chromeOf(t, readDir(t, crew(9))) {
+		if e.Ph == "B" && e.Cat == "scope" {
+			pids[e.PID] = true
+		}
+	}
+	assert.Len(t, pids, 10)
+}
+
+// A scope that begins a process is not folded with those of this one that are alike.
+func TestTreeDoesNotFoldScopesOfTwoKindsOfProcess(t *testing.T) {
+	root := logtest.ProcessHeader("aaaaaaaa", 100, 0, "") + `{"t":0,"k":"scope","id":1,"n":"root"}` + "\n"
+	files := map[string]string{}
+	for i := range 4 {
+		root += fmt.Sprintf(`{"t":1,"k":"scope","id":%d,"in":1,"n":"part"}`+"\n"+`{"t":2,"k":"close","id":%d}`+"\n", 10+i, 10+i)
+		files[fmt.Sprintf("part-%d.jsonl", i)] = logtest.ProcessHeader(fmt.Sprintf("bbbb%04d", i), 101+i, 0, `{"run":"aaaaaaaa","pid":100,"scope":1}`) +
+			`{"t":1,"k":"scope","id":1,"n":"part"}` + "\n" + `{"t":2,"k":"close","id":1}` + "\n" + `{"t":2,"k":"bye"}` + "\n"
+	}
+	files["root.jsonl"] = root
+	text := treeOf(t, readDir(t, files))
+	assert.NotContains(t, text, "[×")
+	assert.Equal(t, 4, strings.Count(text, "part  1ns  process 10"), "%s", text)
+}
+
 // chromeOfProcesses checks that no row has slices of two processes.
 func chromeOfProcesses(t *testing.T, h *history.History) {
 	t.Helper()

@@ -119,9 +119,6 @@ func (m *merger) findParents() {
 				p.Parent = lastBefore(pids[by.PID], p)
 			}
 		}
-		if p.Parent == p.Process {
-			p.Parent = nil
-		}
 	}
 }
 
@@ -131,16 +128,14 @@ func lastBefore(sorted []member, p member) *Process {
 	i, _ := slices.BinarySearchFunc(sorted, p, func(a, p member) int {
 		return cmp.Or(a.of.Started.Compare(p.of.Started), -1) // the first that began later
 	})
-	for i--; i >= 0; i-- {
-		if sorted[i].Process != p.Process {
-			return sorted[i].Process
-		}
+	if i == 0 {
+		return nil
 	}
-	return nil
+	return sorted[i-1].Process
 }
 
 // breakCircles makes the first process of a circle one that nobody in the history has
-// started. Only recordings that are not what a recorder writes have one.
+// started, and also one that seems to have started itself. Only recordings that are not what a recorder writes have one.
 func (m *merger) breakCircles() {
 	const onPath, done = 1, 2
 	seen := make(map[*Process]int, len(m.all))

@@ -98,7 +98,9 @@ func TestAProcessThatWasKilledHasNoEnd(t *testing.T) {
 	assert.True(t, leaf.Died(), "the task that stands for it has ended")
 	assert.Equal(t, 18*ms, leaf.End, "its last line")
 	assert.Equal(t, 30*ms, leaf.Until, "its starter has seen its end")
-	assert.True(t, scopeNamed(t, h, "mid").Process.Closed)
+	mid := scopeNamed(t, h, "mid").Process
+	assert.True(t, mid.Closed)
+	assert.False(t, mid.Died(), "its recording is complete")
 	assert.False(t, h.Closed, "not all are complete")
 	assert.Equal(t, "root-71", fmt.Sprintf("%s-%d", h.Roots()[0].Name, h.PID))
 }
@@ -113,6 +115,10 @@ func TestAProcessHasLivedAsLongAsWhatItHasStarted(t *testing.T) {
 	for _, p := range h.Processes {
 		assert.False(t, p.Died(), "nobody has seen its end")
 		assert.Equal(t, 18*ms, p.Until, p)
+	}
+	h = merged(t, root, mid+`{"t":15000000,"k":"spawn","s":1,"id":2,"n":"later"}`+"\n", logs["root.mid.leaf-73.jsonl"])
+	for _, p := range h.Processes {
+		assert.Equal(t, 25*ms, p.Until, "%v: when mid wrote its last line, neither root nor leaf had ended", p)
 	}
 	h = merged(t, root, logs["root.mid-72.jsonl"], logs["root.mid.leaf-73.jsonl"])
 	assert.Equal(t, 33*ms, h.Processes[0].Until)
@@ -216,13 +222,15 @@ func TestWhatIsMissingIsToldOfEachProcess(t *testing.T) {
 	lost := func(run string, pid, at int) string {
 		return logtest.ProcessHeader(run, pid, at, "") + `{"t":5000000,"k":"lost","n":812,"why":"the writer was too slow"}` + "\nnonsense\n{\"t\":6"
 	}
-	h := merged(t, lost("bbbbbbbb", 8, 10), lost("aaaaaaaa", 7, 0), logtest.ProcessHeader("cccccccc", 9, 30, ""))
-	require.Len(t, h.Losses, 2)
+	again := strings.Replace(lost("aaaaaaaa", 7, 0), "nonsense", `{"t":90000000,"k":"lost","n":1,"why":"slow"}`+"\nnonsense", 1)
+	h := merged(t, lost("bbbbbbbb", 8, 10), again, logtest.ProcessHeader("cccccccc", 9, 30, ""))
+	require.Len(t, h.Losses, 3)
+	assert.Equal(t, 90*ms, h.Losses[2].At, "in the order of time")
 	assert.Equal(t, 5*ms, h.Losses[0].At)
 	assert.Equal(t, 7, h.Losses[0].Process.PID)
 	assert.Equal(t, 15*ms, h.Losses[1].At)
 	assert.Equal(t, 8, h.Losses[1].Process.PID)
-	assert.EqualValues(t, 2*812, h.Lost())
+	assert.EqualValues(t, 2*812+1, h.Lost())
 	assert.Equal(t, 2, h.Damaged)
 	assert.True(t, h.Truncated)
 	assert.Equal(t, []bool{true, true, false}, []bool{h.Processes[0].Truncated, h.Processes[1].Truncated, h.Processes[2].Truncated})

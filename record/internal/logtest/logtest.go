@@ -4,6 +4,7 @@ package logtest
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -74,7 +75,7 @@ func CheckLinks(t *testing.T, h *history.History) {
 		ordered(t, s.Opened, s.Canceled, s.Closed)
 		require.Equal(t, s.Closed == history.Never, s.State != history.ScopeClosed && s.State != history.ScopeLost)
 		require.Equal(t, s.Canceled == history.Never, s.Cause == nil)
-		require.Contains(t, h.Processes, s.Process)
+		require.True(t, slices.Contains(h.Processes, s.Process))
 		depth := 0
 		for up := s; up != nil; up = up.Parent {
 			require.True(t, all[up])
