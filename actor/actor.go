@@ -273,7 +273,7 @@ func (a *Actor) greet(ctx context.Context, registrar string) error {
 	o := a.child.options
 	b := &begin{
 		Path: a.id.Path, Findable: o.isFindable, Registrar: registrar, Grace: a.grace,
-		Record: here.recordDir(o.record), Starter: a.starter(), IsPaused: here.clock.paused(),
+		Record: here.recordDir(o.record), Starter: starterOf(a.task), IsPaused: here.clock.paused(),
 	}
 	for _, fn := range o.exposed {
 		b.Expose = append(b.Expose, fn.Name())
@@ -292,12 +292,6 @@ func (a *Actor) greet(ctx context.Context, registrar string) error {
 		return &Error{From: id, Path: []ID{id}, Err: err}
 	}
 	return err
-}
-
-// starter returns the task that stands for the actor, as the actor's recording names it.
-func (a *Actor) starter() starter {
-	t := a.task
-	return starter{Run: runOf(t.Scope()), Scope: t.Scope().ID(), Task: t.ID()}
 }
 
 // hear handles what a child says beside calls.

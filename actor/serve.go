@@ -8,7 +8,6 @@ import (
 	"net"
 	"os"
 	"os/signal"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -160,7 +159,7 @@ func (p *place) begin(s *session, payload []byte) {
 	var err error
 	opts := []traigo.ScopeOption{traigo.Name(id.Name())}
 	if b.Record != "" {
-		if p.recorder, err = startRecording(b, id); err != nil {
+		if p.recorder, err = startRecording(b.Record, id, b.Starter); err != nil {
 			s.refusal = err
 			return
 		}
@@ -178,14 +177,6 @@ func (p *place) begin(s *session, payload []byte) {
 	signal.Notify(p.signal, syscall.SIGTERM)
 	go p.hearSignals(s)
 	close(p.ready)
-}
-
-func startRecording(b *begin, id ID) (*record.Recorder, error) {
-	if err := os.MkdirAll(b.Record, 0o755); err != nil {
-		return nil, fmt.Errorf("traigo: actor.Record: %w", err)
-	}
-	file := fmt.Sprintf("%s/%s-%d.jsonl", b.Record, strings.ReplaceAll(id.Path, "/", "."), id.Pid)
-	return record.Create(file, startedBy(b.Starter))
 }
 
 // hearSignals takes a SIGTERM for a cancellation by nobody.
