@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -231,14 +232,14 @@ func isOnly(err, other error) bool {
 
 func isOnlyWithin(err, other error, left *int) (is bool) {
 	defer func() {
-		if recover() != nil { // a method of the error, or == of values that cannot be compared
+		if recover() != nil { // a method of the error
 			is = false
 		}
 	}()
 	if *left--; err == nil || *left < 0 {
 		return false
 	}
-	if err == other || err == context.Canceled || err == context.DeadlineExceeded {
+	if same(err, other) || err == context.Canceled || err == context.DeadlineExceeded {
 		return true
 	}
 	switch e := err.(type) {
@@ -251,6 +252,17 @@ func isOnlyWithin(err, other error, left *int) (is bool) {
 		return len(all) > 0 && !slices.ContainsFunc(all, func(err error) bool { return !isOnlyWithin(err, other, left) })
 	}
 	return false
+}
+
+// same reports whether two errors are one. Of a type that == panics for, they are if they are
+// deeply equal.
+func same(a, b error) (is bool) {
+	defer func() {
+		if recover() != nil {
+			is = reflect.DeepEqual(a, b)
+		}
+	}()
+	return a == b
 }
 
 // hasFailure reports whether err says more than that something was canceled, or that time is

@@ -474,7 +474,7 @@ func (r *running) response() *response {
 	case r.hasReturned && r.err == nil:
 		return &response{verdict: succeeded, result: r.result}
 	case r.hasExpired:
-		return &response{verdict: expired, err: traigo.AsRemote(r.err, Self().String())}
+		return &response{verdict: expired, err: traigo.AsRemote(r.err, Self().String()), result: r.result}
 	case r.task.Failed() || r.why == nil:
 		if r.hasReturned {
 			err = r.err
@@ -483,7 +483,7 @@ func (r *running) response() *response {
 		how.result = r.result
 		return how
 	case errors.As(r.why, &by) && (!by.isOwn || !hasFailure(by.Err)):
-		return &response{verdict: canceled, err: traigo.AsRemote(by, Self().String())}
+		return &response{verdict: canceled, err: traigo.AsRemote(by, Self().String()), result: r.result}
 	case by != nil:
 		return failure(by.Err)
 	default:
