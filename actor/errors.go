@@ -270,7 +270,7 @@ func (e *exit) Error() string {
 		status = b.State.String()
 	}
 	switch line := lastLine(b.Stderr); {
-	case b.Err != nil:
+	case b.Err != nil && !errors.Is(b.Err, proc.ErrNotServed): // that is said by who wraps this
 		status += ": " + textOf(b.Err)
 	case line != "":
 		status += ": " + line
