@@ -193,6 +193,17 @@ func act(ctx context.Context, o order) (r report, err error) {
 			return err
 		}, traigo.Name("background"))
 		return r, nil
+	case "gated": // what is next, when a file is there
+		for {
+			if _, err := os.Stat(o.Name); err == nil {
+				return act(ctx, *o.Next)
+			}
+			select {
+			case <-time.After(time.Millisecond):
+			case <-ctx.Done():
+				return r, context.Cause(ctx)
+			}
+		}
 	case "child": // an actor below
 		return below(ctx, o)
 	case "tree":
