@@ -408,6 +408,8 @@ func (a *Actor) gone(ctx context.Context) error {
 	select {
 	case <-a.over:
 	case <-ctx.Done():
+	}
+	if ctx.Err() != nil { // by the end of the actor, perhaps, of which its scope tells
 		return context.Cause(ctx)
 	}
 	err := a.how()
