@@ -40,6 +40,7 @@ import (
 //	upIn            waits until a file says that a function runs
 //	root            a process of the test binary that is the root of a tree of its own
 //	logged          what is logged from now on
+//	written         what actors write on standard error from now on
 
 // An order says what is to be done.
 type order struct {
@@ -442,6 +443,31 @@ func logged(t *testing.T) *output {
 		log.SetFlags(flags) // SetDefault has changed them
 		log.SetPrefix(prefix)
 		log.SetOutput(to)
+	})
+	return o
+}
+
+// written has what actors that are started from now on, and this process, write on standard error.
+func written(t *testing.T) *output {
+	t.Helper()
+	o := new(output)
+	r, w, err := os.Pipe()
+	require.NoError(t, err)
+	before := os.Stderr
+	os.Stderr = w
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_, _ = io.Copy(o, r)
+		_ = r.Close()
+	}()
+	t.Cleanup(func() {
+		os.Stderr = before
+		_ = w.Close()
+		<-done
+		if t.Failed() {
+			t.Logf("standard error: %.8000s", o)
+		}
 	})
 	return o
 }

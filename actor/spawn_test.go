@@ -199,6 +199,7 @@ func TestErrorOfACallIsTheCallersAndNobodyElses(t *testing.T) {
 
 func TestPanicEndsTheActorAndIsNotRaisedAgain(t *testing.T) {
 	leavesNothing(t)
+	written(t)
 	var a *actor.Actor
 	var callErr, otherErr error
 	err := inScope(t, func(ctx context.Context, s *traigo.Scope) {
@@ -222,6 +223,7 @@ func TestPanicEndsTheActorAndIsNotRaisedAgain(t *testing.T) {
 
 func TestPanicOfWhatIsSpawned(t *testing.T) {
 	leavesNothing(t)
+	written(t)
 	err := inScope(t, func(_ context.Context, s *traigo.Scope) { do.Spawn(s, order{Do: "panic"}) })
 	var remote *actor.Error
 	require.ErrorAs(t, err, &remote)
@@ -249,6 +251,7 @@ func TestManyFailuresAtOnce(t *testing.T) {
 		t.Run(what, func(t *testing.T) {
 			leavesNothing(t)
 			logged(t)
+			written(t)
 			began := time.Now()
 			// A barrier: all run when the first one fails.
 			gate := t.TempDir() + "/go"
@@ -291,6 +294,7 @@ func TestManyFailuresAtOnce(t *testing.T) {
 func TestManyFailuresWhileOthersStillStart(t *testing.T) {
 	leavesNothing(t)
 	logged(t)
+	written(t)
 	const n = 25
 	began := time.Now()
 	tasks := make([]*traigo.Task, n)
@@ -325,6 +329,7 @@ func TestManyFailuresWhileOthersStillStart(t *testing.T) {
 // The same where none of them is canceled for the others: all 25 are told.
 func TestManyFailuresAreAllTold(t *testing.T) {
 	leavesNothing(t)
+	written(t)
 	const n = 25
 	var outcome error
 	require.NoError(t, inScope(t, func(_ context.Context, s *traigo.Scope) {

@@ -226,6 +226,7 @@ func TestActorThatDiesBeforeItIsReadyIsAGoneErrorOfStart(t *testing.T) {
 	} {
 		t.Run(how, func(t *testing.T) {
 			leavesNothing(t)
+			written(t)
 			require.NoError(t, inScope(t, func(ctx context.Context, s *traigo.Scope) {
 				t.Setenv(initVariable, how)
 				a, err := actor.Start(ctx, s, "early")
