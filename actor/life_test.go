@@ -16,6 +16,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"runtime"
 	"runtime/debug"
 	"strconv"
 	"strings"
@@ -499,6 +500,7 @@ type root struct {
 	errs  *output       // standard error
 	quiet chan struct{} // closed when all have closed standard error
 	mark  string
+	dir   string // where its registrar has its folder
 }
 
 const (
@@ -519,7 +521,9 @@ func startRoot(t *testing.T, o order, change ...func(*exec.Cmd)) *root {
 		t: t, cmd: exec.Command("/proc/self/exe", rootArgs...), lines: make(chan string, 10_000), errs: new(output),
 		quiet: make(chan struct{}), mark: fmt.Sprintf("%d-%d", os.Getpid(), time.Now().UnixNano()),
 	}
-	r.cmd.Env = append(os.Environ(), rootVariable+"="+string(text), treeVariable+"="+r.mark)
+	r.dir, err = os.MkdirTemp("", "life") // a short name
+	require.NoError(t, err)
+	r.cmd.Env = append(os.Environ(), rootVariable+"="+string(text), treeVariable+"="+r.mark, "XDG_RUNTIME_DIR="+r.dir)
 	r.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	for _, f := range change {
 		f(r.cmd)
@@ -548,6 +552,7 @@ func startRoot(t *testing.T, o order, change ...func(*exec.Cmd)) *root {
 		for _, pid := range r.tree() {
 			_ = send(pid, syscall.SIGKILL)
 		}
+		_ = os.RemoveAll(r.dir)
 		if t.Failed() {
 			t.Logf("standard error of the root: %.4000s", r.errs)
 		}
@@ -670,7 +675,56 @@ func TestHelperRoot(t *testing.T) {
 }
 
 // rootDoes is what roots can do. What they are told comes on a channel.
-var rootDoes = map[string]func(o order, said <-chan string){}
+var rootDoes = map[string]func(o order, said <-chan string){
+	// N actors do what is next; the root does what it is told.
+	"tree": func(o order, said <-chan string) {
+		err := traigo.Run(context.Background(), func(ctx context.Context, s *traigo.Scope) error {
+			for i := range o.N {
+				s.Spawn(func(ctx context.Context) error {
+					a, err := actor.Start(ctx, s, fmt.Sprintf("n%d", i), actor.Expose(do), actor.Grace(cmp.Or(o.For, 5*time.Second)), actor.Findable())
+					if err != nil {
+						return err
+					}
+					_, err = do.Run(ctx, a, *o.Next)
+					return err
+				})
+			}
+			say("registrar %s", actor.Registrar())
+			for {
+				select {
+				case line := <-said:
+					switch line {
+					case "exit 0":
+						os.Exit(0)
+					case "exit 3":
+						os.Exit(3)
+					case "panic":
+						panic("life: the root panics")
+					case "panic elsewhere":
+						go panic("life: the root panics elsewhere")
+						forever()
+					case "fatal":
+						mutex.Unlock() //nolint:staticcheck // a fatal error
+					case "log.Fatal":
+						log.Fatal("life: the root has had enough")
+					case "goexit":
+						runtime.Goexit()
+					case "cancel":
+						s.Cancel(errLife)
+						say("canceled")
+					case "return":
+						s.Cancel(nil)
+						return nil
+					}
+				case <-ctx.Done():
+					return nil
+				}
+			}
+		}, traigo.Name("root"))
+		paths, _ := json.Marshal(pathsOf(err))
+		say("outcome %s %v", paths, err)
+	},
+}
 
 // What actors do before main, if a test has said so. The tests and roots have set the variable
 // after that.
