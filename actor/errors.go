@@ -1,6 +1,7 @@
 package actor
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -308,7 +309,7 @@ func (e *exit) Error() string {
 		status = b.State.String()
 	}
 	switch line := lastLine(b.Stderr); {
-	case b.Err != nil:
+	case b.Err != nil && !errors.Is(b.Err, proc.ErrNotServed): // that is said by who wraps this
 		status += ": " + textOf(b.Err)
 	case line != "":
 		status += ": " + line
@@ -322,15 +323,25 @@ func (e *exit) Unwrap() error { return e.broken }
 // Format writes, for %+v, all that is kept of the standard error.
 func (e *exit) Format(f fmt.State, verb rune) { format(f, verb, e.Error(), "", e.broken) }
 
+// lastLine returns the line by which a program reports its crash, or else the last one. What was
+// logged before is no such report.
 func lastLine(text string) (last string) {
+	var crash string
 	for line := range strings.Lines(text) {
 		line = strings.TrimSpace(line)
-		if strings.HasPrefix(line, "panic: ") || strings.HasPrefix(line, "fatal error: ") {
-			return line
+		if isCrash(line) {
+			crash = line
 		}
 		if line != "" {
 			last = line
 		}
 	}
-	return last
+	return cmp.Or(crash, last)
+}
+
+// isCrash reports whether the runtime reports a crash by a line: "panic: …", "fatal error: …",
+// "SIGSEGV: segmentation violation".
+func isCrash(line string) bool {
+	kind, _, ok := strings.Cut(line, ": ")
+	return ok && (kind == "panic" || kind == "fatal error" || strings.HasPrefix(kind, "SIG") && kind == strings.ToUpper(kind) && !strings.Contains(kind, " "))
 }

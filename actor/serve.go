@@ -243,12 +243,9 @@ func (p *place) join() (err error) {
 	return p.host.scope.Wait()
 }
 
-// isCancellationBy reports whether err is the end of a scope for by.
+// isCancellationBy reports whether err, which has ended a scope, is that it was canceled with by.
+// A task that has failed with by, or with what by wraps, is another matter.
 func isCancellationBy(err error, by *Canceled) bool {
-	var c *traigo.Cancellation
-	var found *Canceled
-	if errors.As(err, &c) && c.Kind != traigo.Requested {
-		return false
-	}
-	return errors.As(err, &found) && found == by
+	canceled, ok := err.(*Canceled) //nolint:errorlint // what Cancel was given, not what holds it
+	return ok && canceled == by
 }
