@@ -88,8 +88,8 @@ func (d *Conversation[In, First, Down, Up, Out]) Run(ctx context.Context, a *Act
 		}
 		return out, err
 	}
-	bodyErr := c.talk(ctx, overrunOf(opts), func(ctx context.Context, p *parts, items func() ([]byte, error)) error {
-		return body(ctx, first, &Peer[Up, Down]{parts: p, items: items, send: d.up, recv: d.down, name: d.name})
+	bodyErr := c.talk(ctx, overrunOf(opts), func(ctx context.Context, p *parts, items func(context.Context) ([]byte, error)) error {
+		return body(ctx, first, &Peer[Up, Down]{parts: p, ctx: ctx, items: items, send: d.up, recv: d.down, name: d.name})
 	})
 	data, failure := c.wait(ctx)
 	out, failure = resultOf(&d.out, d.name, data, failure)
@@ -140,10 +140,10 @@ func (d *Conversation[In, First, Down, Up, Out]) run(ctx context.Context, argume
 		if err != nil {
 			return nil, err
 		}
-		if err := p.send(partStarted, value); err != nil {
+		if err := p.send(ctx, partStarted, value); err != nil {
 			return nil, err
 		}
-		return &Peer[Down, Up]{parts: p, items: p.next, send: d.down, recv: d.up, name: d.name}, nil
+		return &Peer[Down, Up]{parts: p, ctx: ctx, items: p.next, send: d.down, recv: d.up, name: d.name}, nil
 	})
 	return encodeResult(&d.out, d.name, out, err)
 }
@@ -153,10 +153,23 @@ func (d *Conversation[In, First, Down, Up, Out]) run(ctx context.Context, argume
 // done, with its cause.
 type Peer[Send, Recv any] struct {
 	parts *parts
-	items func() ([]byte, error)
+	ctx   context.Context // that of the parts, or of With
+	items func(context.Context) ([]byte, error)
 	send  codec[Send]
 	recv  codec[Recv]
 	name  string
+}
+
+// With returns the same end, whose Send and Recv also end when ctx is done: for a task, say, that
+// is canceled while the function goes on. An item that Recv was waiting for then comes out of the
+// next Recv; whether one that Send was sending arrives is not known. With panics if ctx is nil.
+func (p *Peer[Send, Recv]) With(ctx context.Context) *Peer[Send, Recv] {
+	if ctx == nil {
+		panic(fmt.Sprintf("traigo: actor: With of a Peer of %q: ctx is nil", p.name))
+	}
+	other := *p
+	other.ctx = ctx
+	return &other
 }
 
 // Send sends an item. It blocks while the other side does not read: at most 4 MiB, and one item
@@ -167,12 +180,12 @@ func (p *Peer[Send, Recv]) Send(v Send) error {
 	if err != nil {
 		return err
 	}
-	return p.parts.send(partItem, value)
+	return p.parts.send(p.ctx, partItem, value)
 }
 
 // Recv returns the next item. It returns io.EOF when the other side has said all.
 func (p *Peer[Send, Recv]) Recv() (v Recv, err error) {
-	data, err := p.items()
+	data, err := p.items(p.ctx)
 	if err != nil {
 		return v, err
 	}
@@ -195,4 +208,4 @@ func (p *Peer[Send, Recv]) Items() iter.Seq2[Recv, error] {
 }
 
 // CloseSend says that there is nothing more to send. Reading goes on.
-func (p *Peer[Send, Recv]) CloseSend() error { return p.parts.send(partEnd, nil) }
+func (p *Peer[Send, Recv]) CloseSend() error { return p.parts.send(p.ctx, partEnd, nil) }

@@ -68,10 +68,13 @@ type Error struct {
 	Err  error // what it was: a [*traigo.RemoteError]
 }
 
-// Error names the actor where the failure began, and the one that was asked if Err says more
-// than that one.
+// Error names the actor where the failure began. It also names the one that was asked, if more
+// was said on the way than which scopes and tasks it has crossed.
 func (e *Error) Error() string {
 	text := textOf(e.Err)
+	if inner := innermost(e.Err); inner != "" {
+		return inner
+	}
 	from := prefix(e.From)
 	if strings.Contains(text, from) {
 		if n := len(e.Path); n > 0 && e.Path[n-1] != e.From {
@@ -80,6 +83,29 @@ func (e *Error) Error() string {
 		return text
 	}
 	return from + text
+}
+
+// innermost returns the text of the *Error from further away that err is, if what is around
+// it are scopes and tasks alone; "" otherwise.
+func innermost(err error) string {
+	for depth := 0; depth < 100; depth++ {
+		e, ok := err.(*traigo.RemoteError)
+		if !ok || e == nil {
+			return ""
+		}
+		switch e.Type {
+		case "*actor.Error":
+			return e.Msg
+		case "*traigo.Error", "*traigo.TaskError":
+			if len(e.Causes) != 1 {
+				return ""
+			}
+			err = e.Causes[0]
+		default:
+			return ""
+		}
+	}
+	return ""
 }
 
 func prefix(id ID) string { return fmt.Sprintf("actor %q: ", id.Path) }

@@ -190,7 +190,7 @@ func (q *Sequence[In, Item]) Run(ctx context.Context, a *Actor, in In, opts ...S
 			}
 		}()
 		for {
-			data, err := items()
+			data, err := items(c.parts.ctx)
 			var item Item
 			if err == nil {
 				item, err = q.item.decode(data, fmt.Sprintf("an item of %q", q.name))
@@ -246,7 +246,7 @@ func (q *Sequence[In, Item]) run(ctx context.Context, argument []byte, p *parts)
 		if err != nil {
 			return nil, err
 		}
-		if err := p.send(partItem, value); err != nil {
+		if err := p.send(ctx, partItem, value); err != nil {
 			return nil, err
 		}
 	}

@@ -564,8 +564,9 @@ type parts struct {
 	ctx     context.Context
 	onError func() error // what has ended the stream, when it was not ctx; nil in the function
 
-	sending   chan struct{} // gRPC allows one SendMsg at a time
-	receiving chan struct{} // and one RecvMsg
+	sending   chan struct{} // holds one while SendMsg is called, which gRPC allows once at a time
+	receiving chan struct{} // likewise, for RecvMsg and pending
+	pending   chan received // the part that a Recv was waiting for when its context has ended; nil if there is none
 
 	mu       sync.Mutex
 	isClosed bool // the function, or the body, has returned
@@ -594,14 +595,50 @@ func (p *parts) close() {
 	p.isClosed = true
 }
 
-// send sends a part, and blocks while the other side does not read.
-func (p *parts) send(kind byte, value mem.Buffer) error {
+// A received is what RecvMsg has returned.
+type received struct {
+	in  inbound
+	err error
+}
+
+// lock puts a value into one of the channels that hold one, unless a context ends before.
+func (p *parts) lock(ctx context.Context, c chan<- struct{}) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
 	select {
-	case p.sending <- struct{}{}:
+	case c <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
 	case <-p.ctx.Done():
 		return context.Cause(p.ctx)
 	}
-	defer func() { <-p.sending }()
+}
+
+// send sends a part, and blocks while the other side does not read.
+func (p *parts) send(ctx context.Context, kind byte, value mem.Buffer) error {
+	if err := p.lock(ctx, p.sending); err != nil {
+		return err
+	}
+	if ctx == p.ctx {
+		defer func() { <-p.sending }()
+		return p.sendLocked(kind, value)
+	}
+	sent := make(chan error, 1) // only the end of the stream interrupts SendMsg
+	go func() {
+		defer func() { <-p.sending }()
+		sent <- p.sendLocked(kind, value)
+	}()
+	select {
+	case err := <-sent:
+		return err
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+func (p *parts) sendLocked(kind byte, value mem.Buffer) error {
 	p.mu.Lock()
 	isClosed, saidAll := p.isClosed, p.saidAll
 	p.saidAll = saidAll || kind == partEnd
@@ -630,11 +667,9 @@ func (p *parts) send(kind byte, value mem.Buffer) error {
 }
 
 // receive returns the next item, or io.EOF when there is no other one. The caller frees it.
-func (p *parts) receive() (in inbound, err error) {
-	select {
-	case p.receiving <- struct{}{}:
-	case <-p.ctx.Done():
-		return in, context.Cause(p.ctx)
+func (p *parts) receive(ctx context.Context) (in inbound, err error) {
+	if err := p.lock(ctx, p.receiving); err != nil {
+		return in, err
 	}
 	defer func() { <-p.receiving }()
 	p.mu.Lock()
@@ -648,7 +683,10 @@ func (p *parts) receive() (in inbound, err error) {
 	case p.ctx.Err() != nil:
 		return in, context.Cause(p.ctx)
 	}
-	if err := p.stream.RecvMsg(&in); err != nil {
+	if in, err = p.read(ctx); err != nil {
+		if ctx.Err() != nil {
+			return in, context.Cause(ctx)
+		}
 		return in, p.broken()
 	}
 	if data := in.data(); len(data) == 0 {
@@ -661,6 +699,31 @@ func (p *parts) receive() (in inbound, err error) {
 		return in, io.EOF
 	}
 	return in, nil
+}
+
+// read reads a part. If ctx, which may be another one than that of the stream, ends before, the
+// part is kept for the next call.
+func (p *parts) read(ctx context.Context) (in inbound, err error) {
+	if p.pending == nil && ctx == p.ctx {
+		err = p.stream.RecvMsg(&in)
+		return in, err
+	}
+	if p.pending == nil {
+		pending := make(chan received, 1)
+		p.pending = pending
+		go func() {
+			var r received
+			r.err = p.stream.RecvMsg(&r.in)
+			pending <- r
+		}()
+	}
+	select {
+	case r := <-p.pending:
+		p.pending = nil
+		return r.in, r.err
+	case <-ctx.Done():
+		return in, context.Cause(ctx)
+	}
 }
 
 // broken returns why the stream has ended. In a function that is the end of its context, which

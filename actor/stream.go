@@ -40,12 +40,12 @@ func (a *Actor) open(ctx context.Context, name string, argument mem.Buffer) (*ca
 
 // items returns a function that returns one item after the other, and io.EOF when the stream has
 // ended, however: how is known by wait then.
-func (c *call) items(ctx context.Context, overrun int) func() ([]byte, error) {
+func (c *call) items(ctx context.Context, overrun int) func(context.Context) ([]byte, error) {
 	p := c.parts
 	p.ctx = context.WithoutCancel(ctx) // the end of the stream is enough
 	p.onError = func() error { return io.EOF }
 	if overrun > 0 {
-		return newAhead(overrun, p.next, c.overrun).take
+		return newAhead(overrun, p, c.overrun).take
 	}
 	return p.next
 }
@@ -57,8 +57,8 @@ func (c *call) overrun() {
 }
 
 // next returns the next item.
-func (p *parts) next() ([]byte, error) {
-	in, err := p.receive()
+func (p *parts) next(ctx context.Context) ([]byte, error) {
+	in, err := p.receive(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -67,7 +67,7 @@ func (p *parts) next() ([]byte, error) {
 
 // talk calls body with the stream, and waits until the function has ended as well. If it panics
 // or calls Goexit, that goes on after that.
-func (c *call) talk(ctx context.Context, overrun int, body func(context.Context, *parts, func() ([]byte, error)) error) (err error) {
+func (c *call) talk(ctx context.Context, overrun int, body func(context.Context, *parts, func(context.Context) ([]byte, error)) error) (err error) {
 	inside, end := context.WithCancelCause(ctx)
 	defer end(nil)
 	p := c.parts
@@ -75,7 +75,7 @@ func (c *call) talk(ctx context.Context, overrun int, body func(context.Context,
 	p.onError = func() error { return c.ended(ctx, inside) }
 	items := p.next
 	if overrun > 0 {
-		items = newAhead(overrun, p.next, c.overrun).take
+		items = newAhead(overrun, p, c.overrun).take
 	}
 	c.watch(func() {
 		if _, err := c.wait(ctx); err != nil { // also if items are unread
@@ -146,8 +146,8 @@ func (c *call) finishReading() {
 	}
 	p.receiving <- struct{}{} // what the body has left running ends first
 	for {
-		var in inbound
-		if p.stream.RecvMsg(&in) != nil {
+		in, err := p.read(context.Background())
+		if err != nil {
 			break
 		}
 		in.free()
@@ -167,15 +167,15 @@ type ahead struct {
 	wake chan struct{} // holds at most one value
 }
 
-func newAhead(n int, next func() ([]byte, error), overrun func()) *ahead {
+func newAhead(n int, p *parts, overrun func()) *ahead {
 	a := &ahead{n: n, overrun: overrun, wake: make(chan struct{}, 1)}
-	go a.run(next)
+	go a.run(p)
 	return a
 }
 
-func (a *ahead) run(next func() ([]byte, error)) {
+func (a *ahead) run(p *parts) {
 	for {
-		data, err := next()
+		data, err := p.next(p.ctx)
 		a.mu.Lock()
 		switch {
 		case err != nil:
@@ -201,7 +201,7 @@ func (a *ahead) run(next func() ([]byte, error)) {
 }
 
 // take returns the next item, and then what has ended the stream.
-func (a *ahead) take() ([]byte, error) {
+func (a *ahead) take(ctx context.Context) ([]byte, error) {
 	for {
 		a.mu.Lock()
 		if len(a.kept) > 0 {
@@ -217,7 +217,11 @@ func (a *ahead) take() ([]byte, error) {
 			a.signal()
 			return nil, err
 		}
-		<-a.wake
+		select {
+		case <-a.wake:
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
 	}
 }
 

@@ -108,6 +108,8 @@ var ownModules = map[string][]string{
 	"bench":             {rootPkg, "errgroup", "record", "proc", "actor"},
 	"analysis":          {},
 	"examples/servers":  {rootPkg},
+	"examples/tree":     {rootPkg, "actor"},
+	"examples/stream":   {rootPkg, "actor"},
 }
 
 func TestArchitectureHoldsInTheRootModule(t *testing.T) {
