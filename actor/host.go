@@ -355,7 +355,8 @@ func (s *session) serveCall(ctx context.Context, read func(any) error) (any, err
 		how = r.response()
 		s.finish(r)
 	}
-	return how.frame(), nil
+	out := how.frame()
+	return &out, nil
 }
 
 // serveStream serves a Sequence or a Conversation. When the context of the function is done
@@ -567,6 +568,8 @@ type parts struct {
 	sending   chan struct{} // holds one while SendMsg is called, which gRPC allows once at a time
 	receiving chan struct{} // likewise, for RecvMsg and pending
 	pending   chan received // the part that a Recv was waiting for when its context has ended; nil if there is none
+	out       outbound      // what is sent, while sending holds one: gRPC gets a pointer to it
+	in        inbound       // likewise, what has come
 
 	mu       sync.Mutex
 	isClosed bool // the function, or the body, has returned
@@ -581,7 +584,9 @@ const (
 )
 
 var (
-	heads = map[byte]mem.SliceBuffer{partStarted: {partStarted}, partItem: {partItem}, partEnd: {partEnd}}
+	heads = map[byte]mem.Buffer{
+		partStarted: mem.SliceBuffer{partStarted}, partItem: mem.SliceBuffer{partItem}, partEnd: mem.SliceBuffer{partEnd},
+	}
 
 	errSaidAll = registered("traigo: actor: Send after CloseSend")
 	errClosed  = registered("traigo: actor: the dialog is over")
@@ -605,6 +610,11 @@ type received struct {
 func (p *parts) lock(ctx context.Context, c chan<- struct{}) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
+	}
+	select {
+	case c <- struct{}{}:
+		return nil
+	default: // a select of three takes long
 	}
 	select {
 	case c <- struct{}{}:
@@ -653,11 +663,10 @@ func (p *parts) sendLocked(kind byte, value mem.Buffer) error {
 	case saidAll:
 		return errSaidAll
 	}
-	out := outbound{heads[kind]}
-	if value != nil {
-		out = append(out, value)
+	if p.out = (outbound{heads[kind], value}); value == nil {
+		p.out = p.out[:1]
 	}
-	if p.stream.SendMsg(out) == nil {
+	if p.stream.SendMsg(&p.out) == nil {
 		return nil
 	}
 	if err := p.broken(); err != io.EOF {
@@ -704,8 +713,9 @@ func (p *parts) receive(ctx context.Context) (in inbound, err error) {
 // read reads a part. If ctx, which may be another one than that of the stream, ends before, the
 // part is kept for the next call.
 func (p *parts) read(ctx context.Context) (in inbound, err error) {
-	if p.pending == nil && ctx == p.ctx {
-		err = p.stream.RecvMsg(&in)
+	if p.pending == nil && (ctx == p.ctx || ctx.Done() == nil) {
+		err = p.stream.RecvMsg(&p.in)
+		in, p.in = p.in, inbound{}
 		return in, err
 	}
 	if p.pending == nil {

@@ -390,7 +390,8 @@ func (a *Actor) call(ctx context.Context, name string, argument mem.Buffer) ([]b
 func (c *call) invoke(ctx context.Context, argument mem.Buffer) ([]byte, error) {
 	req := request{id: c.id, left: left(ctx), name: c.name}
 	var in inbound
-	if err := c.link.conn.Invoke(c.stream, callMethod, req.frame(argument), &in); err != nil {
+	out := req.frame(argument)
+	if err := c.link.conn.Invoke(c.stream, callMethod, &out, &in); err != nil {
 		c.lose() // unless it was given up
 	} else if how, result, err := parseResponse(in.data()); err != nil {
 		c.finish(*failure(err), nil)

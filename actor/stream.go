@@ -26,7 +26,8 @@ func (a *Actor) open(ctx context.Context, name string, argument mem.Buffer) (*ca
 	stream, err := a.link.conn.NewStream(c.stream, &serviceDesc.Streams[0], streamMethod)
 	if err == nil {
 		req := request{id: c.id, left: left(ctx), name: name}
-		err = stream.SendMsg(req.frame(argument))
+		out := req.frame(argument)
+		err = stream.SendMsg(&out)
 	}
 	if err != nil && !errors.Is(err, io.EOF) { // io.EOF: the function has returned already, or the connection has ended
 		c.lose()
@@ -141,7 +142,8 @@ func (c *call) finishReading() {
 	p.mu.Unlock()
 	if !saidAll {
 		p.sending <- struct{}{}
-		_ = p.stream.SendMsg(outbound{heads[partEnd]})
+		p.out = outbound{heads[partEnd]}
+		_ = p.stream.SendMsg(&p.out)
 		<-p.sending
 	}
 	p.receiving <- struct{}{} // what the body has left running ends first

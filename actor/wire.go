@@ -45,7 +45,8 @@ const (
 	connWindow   = 16 << 20 // gRPC refills it on receipt: a stream that stands takes nothing from others
 )
 
-// A rawCodec is the codec of gRPC: messages are bytes.
+// A rawCodec is the codec of gRPC: messages are bytes. It gets pointers, which are not
+// allocated anew for each message as the interface for a slice would be.
 type rawCodec struct{}
 
 type (
@@ -55,7 +56,7 @@ type (
 
 func (rawCodec) Name() string { return "traigo" }
 
-func (rawCodec) Marshal(v any) (mem.BufferSlice, error) { return mem.BufferSlice(v.(outbound)), nil }
+func (rawCodec) Marshal(v any) (mem.BufferSlice, error) { return mem.BufferSlice(*v.(*outbound)), nil }
 
 func (rawCodec) Unmarshal(data mem.BufferSlice, v any) error {
 	v.(*inbound).buf = data.MaterializeToBuffer(mem.DefaultBufferPool())
@@ -342,7 +343,7 @@ func (o *outbox) send(stream interface{ SendMsg(m any) error }) {
 			return
 		}
 		for _, frame := range queue {
-			if stream.SendMsg(frame) != nil {
+			if stream.SendMsg(&frame) != nil {
 				o.close()
 				return
 			}

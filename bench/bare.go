@@ -118,8 +118,8 @@ func bareMethod(name string, f func(context.Context, []byte) ([]byte, error)) gr
 
 // bareTalk sends back what comes.
 func bareTalk(_ any, s grpc.ServerStream) error {
+	var item []byte
 	for {
-		var item []byte
 		if err := s.RecvMsg(&item); err != nil {
 			return unlessEOF(err)
 		}
@@ -146,8 +146,8 @@ func bareDown(_ any, s grpc.ServerStream) error {
 	if err := json.Unmarshal(in, &n); err != nil {
 		return err
 	}
+	item := item
 	for range n {
-		item := item
 		if err := s.SendMsg(&item); err != nil {
 			return err
 		}
@@ -157,8 +157,8 @@ func bareDown(_ any, s grpc.ServerStream) error {
 
 // bareUp counts the items that come.
 func bareUp(_ any, s grpc.ServerStream) error {
+	var item []byte
 	for n := 0; ; n++ {
-		var item []byte
 		err := s.RecvMsg(&item)
 		if errors.Is(err, io.EOF) {
 			out, err := json.Marshal(n)
@@ -248,8 +248,8 @@ func (b *bare) down(ctx context.Context, n int) {
 	must(err)
 	must(s.SendMsg(&in))
 	must(s.CloseSend())
+	var item []byte
 	for range n {
-		var item []byte
 		must(s.RecvMsg(&item))
 	}
 	mustEnd(s)
@@ -257,8 +257,8 @@ func (b *bare) down(ctx context.Context, n int) {
 
 func (b *bare) up(ctx context.Context, n int) {
 	s := b.open(ctx, 2)
+	item := item
 	for range n {
-		item := item
 		must(s.SendMsg(&item))
 	}
 	must(s.CloseSend())
