@@ -88,7 +88,7 @@ func (d *Conversation[In, First, Down, Up, Out]) Run(ctx context.Context, a *Act
 		}
 		return out, err
 	}
-	bodyErr := c.talk(ctx, overrunOf(opts), func(ctx context.Context, p *parts, items func(context.Context) ([]byte, error)) error {
+	bodyErr := c.talk(ctx, overrunOf(opts), func(ctx context.Context, p *parts, items func(context.Context) (inbound, error)) error {
 		return body(ctx, first, &Peer[Up, Down]{parts: p, ctx: ctx, items: items, send: d.up, recv: d.down, name: d.name})
 	})
 	data, failure := c.wait(ctx)
@@ -118,9 +118,7 @@ func (d *Conversation[In, First, Down, Up, Out]) begin(c *call) (first First, er
 	if len(data) == 0 || data[0] != partStarted {
 		return first, fmt.Errorf("%w: a dialog does not begin with started", errFrame)
 	}
-	first, err = d.first.decode(data[1:])
-	in.free()
-	return first, err
+	return decodePart(&d.first, in)
 }
 
 func (d *Conversation[In, First, Down, Up, Out]) isStream() bool { return true }
@@ -143,7 +141,7 @@ func (d *Conversation[In, First, Down, Up, Out]) run(ctx context.Context, argume
 		if err := p.send(ctx, partStarted, value); err != nil {
 			return nil, err
 		}
-		return &Peer[Down, Up]{parts: p, ctx: ctx, items: p.next, send: d.down, recv: d.up, name: d.name}, nil
+		return &Peer[Down, Up]{parts: p, ctx: ctx, items: p.receive, send: d.down, recv: d.up, name: d.name}, nil
 	})
 	return encodeResult(&d.out, out, err)
 }
@@ -154,7 +152,7 @@ func (d *Conversation[In, First, Down, Up, Out]) run(ctx context.Context, argume
 type Peer[Send, Recv any] struct {
 	parts *parts
 	ctx   context.Context // that of the parts, or of With
-	items func(context.Context) ([]byte, error)
+	items func(context.Context) (inbound, error)
 	send  codec[Send]
 	recv  codec[Recv]
 	name  string
@@ -185,11 +183,11 @@ func (p *Peer[Send, Recv]) Send(v Send) error {
 
 // Recv returns the next item. It returns io.EOF when the other side has said all.
 func (p *Peer[Send, Recv]) Recv() (v Recv, err error) {
-	data, err := p.items(p.ctx)
+	in, err := p.items(p.ctx)
 	if err != nil {
 		return v, err
 	}
-	return p.recv.decode(data)
+	return decodePart(&p.recv, in)
 }
 
 // Items calls Recv until that returns io.EOF, which is not yielded. It ends after another error.

@@ -190,10 +190,10 @@ func (q *Sequence[In, Item]) Run(ctx context.Context, a *Actor, in In, opts ...S
 			}
 		}()
 		for {
-			data, err := items(c.parts.ctx)
+			in, err := items(c.parts.ctx)
 			var item Item
 			if err == nil {
-				item, err = q.item.decode(data)
+				item, err = decodePart(&q.item, in)
 			}
 			switch {
 			case err == io.EOF:

@@ -38,9 +38,8 @@ func codecOfType[T any](where, role string) codec[T] {
 	switch {
 	case t == reflect.TypeFor[[]byte]():
 		return codec[T]{
-			marshal:   func(v T) ([]byte, error) { return any(v).([]byte), nil },
-			unmarshal: func(data []byte, v *T) error { *any(v).(*[]byte) = append([]byte{}, data...); return nil },
-			isRaw:     true,
+			marshal: func(v T) ([]byte, error) { return any(v).([]byte), nil },
+			isRaw:   true,
 		}
 	case t.Implements(reflect.TypeFor[proto.Message]()) && t.Kind() == reflect.Pointer:
 		return codec[T]{
@@ -151,6 +150,14 @@ func (c *codec[T]) encode(v T) (buf mem.Buffer, err error) {
 
 // decode is the inverse of encode.
 func (c *codec[T]) decode(data []byte) (v T, err error) {
+	if !c.isRaw {
+		return c.decodeValue(data)
+	}
+	*any(&v).(*[]byte) = append([]byte{}, data...)
+	return v, nil
+}
+
+func (c *codec[T]) decodeValue(data []byte) (v T, err error) {
 	defer func() {
 		if value := recover(); value != nil {
 			err = fmt.Errorf("panic: %v", value)
