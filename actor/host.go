@@ -584,7 +584,7 @@ const (
 )
 
 var (
-	heads = map[byte]mem.Buffer{
+	heads = [...]mem.Buffer{
 		partStarted: mem.SliceBuffer{partStarted}, partItem: mem.SliceBuffer{partItem}, partEnd: mem.SliceBuffer{partEnd},
 	}
 
