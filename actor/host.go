@@ -373,6 +373,7 @@ func (s *session) serveStream(stream grpc.ServerStream) error {
 	r, how := s.begin(req, true)
 	if how != nil {
 		s.answer(r, how)
+		s.outbox.flush()
 		return nil
 	}
 	p := &parts{stream: stream, sending: make(chan struct{}, 1), receiving: make(chan struct{}, 1)}
@@ -382,6 +383,7 @@ func (s *session) serveStream(stream grpc.ServerStream) error {
 		p.close()
 		s.answer(r, r.response())
 		s.finish(r)
+		s.outbox.flush()
 	}
 	select {
 	case <-r.task.Done():
@@ -393,7 +395,7 @@ func (s *session) serveStream(stream grpc.ServerStream) error {
 }
 
 func (s *session) answer(r *running, how *response) {
-	s.outbox.postFrame(append(controlFrame(returned, r.request.id, nil), how.frame()...))
+	s.outbox.enqueue(append(controlFrame(returned, r.request.id, nil), how.frame()...))
 }
 
 // spawn starts the task of the call in the scope of the host.
@@ -507,7 +509,7 @@ type functionContext struct {
 func newFunctionContext(task context.Context, canceled chan<- struct{}) *functionContext {
 	c := &functionContext{task: task, done: make(chan struct{})}
 	c.Context, c.end = context.WithCancelCause(context.WithoutCancel(task))
-	c.stop = context.AfterFunc(task, func() {
+	c.stop = afterFunc(task, func() {
 		cause := context.Cause(task)
 		var by *Canceled
 		if self := Self(); !errors.As(cause, &by) || by.Actor != self {
@@ -518,6 +520,15 @@ func newFunctionContext(task context.Context, canceled chan<- struct{}) *functio
 		close(canceled)
 	})
 	return c
+}
+
+// afterFunc is context.AfterFunc, but for the goroutine of its own that f gets there: a context
+// of traigo calls f on that of who cancels. f must not block.
+func afterFunc(ctx context.Context, f func()) (stop func() bool) {
+	if c, ok := ctx.(interface{ AfterFunc(f func()) func() bool }); ok {
+		return c.AfterFunc(f)
+	}
+	return context.AfterFunc(ctx, f)
 }
 
 func (c *functionContext) Deadline() (time.Time, bool) { return c.task.Deadline() }

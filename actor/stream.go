@@ -18,10 +18,7 @@ func (a *Actor) open(ctx context.Context, name string, argument mem.Buffer) (*ca
 	if err != nil {
 		return nil, a.gone(ctx)
 	}
-	stop := context.AfterFunc(ctx, func() {
-		c.cancel(context.Cause(ctx))
-		c.abort()
-	})
+	stop := c.cancelAfter(ctx, c.abort)
 	c.onLeave = func() { stop() }
 	stream, err := a.link.conn.NewStream(c.stream, &serviceDesc.Streams[0], streamMethod)
 	if err == nil {
