@@ -178,7 +178,7 @@ func TestMiddleThatDiesTakesThoseBelowWithIt(t *testing.T) {
 				}
 			}
 			text := r.expect("outcome")
-			paths := outcomeOf(t, text)
+			paths := countOf(t, text)
 			assert.Equal(t, map[string]int{"root/n1": 1}, paths, text)
 			assert.Contains(t, text, `actor "root/n1" has gone: signal: killed`)
 			r.wait()
@@ -187,8 +187,8 @@ func TestMiddleThatDiesTakesThoseBelowWithIt(t *testing.T) {
 	}
 }
 
-// outcomeOf returns which actors an outcome names, and how often.
-func outcomeOf(t *testing.T, text string) (paths map[string]int) {
+// countOf returns which actors an outcome names, and how often.
+func countOf(t *testing.T, text string) (paths map[string]int) {
 	t.Helper()
 	require.NoError(t, json.NewDecoder(strings.NewReader(text)).Decode(&paths), text)
 	return paths

@@ -28,7 +28,7 @@ func TestIdleActorEndsAtOnce(t *testing.T) {
 	var took time.Duration
 	for range 5 {
 		var a *actor.Actor
-		require.NoError(t, inScope(t, func(ctx context.Context, s *traigo.Scope) {
+		require.NoError(t, runScope(t, func(ctx context.Context, s *traigo.Scope) {
 			a = startDoing(ctx, t, s, "idle")
 			began := time.Now()
 			a.Cancel(nil)
@@ -56,7 +56,7 @@ func TestWhoAskedHasNoError(t *testing.T) {
 		for _, doing := range []string{"wait", "cause"} {
 			var a *actor.Actor
 			var p *pending
-			err := inScope(t, func(ctx context.Context, s *traigo.Scope) {
+			err := runScope(t, func(ctx context.Context, s *traigo.Scope) {
 				a = startDoing(ctx, t, s, "a")
 				p = call(context.WithoutCancel(ctx), t, a, order{Do: doing})
 				end(a, s)
@@ -83,7 +83,7 @@ func TestWhoAskedHasNoError(t *testing.T) {
 
 func TestWaitEndsWithItsContext(t *testing.T) {
 	leavesNothing(t)
-	require.NoError(t, inScope(t, func(ctx context.Context, s *traigo.Scope) {
+	require.NoError(t, runScope(t, func(ctx context.Context, s *traigo.Scope) {
 		a := startDoing(ctx, t, s, "a")
 		short, cancel := context.WithCancelCause(ctx)
 		cancel(errLife)
@@ -96,7 +96,7 @@ func TestWaitEndsWithItsContext(t *testing.T) {
 
 func TestCancelOfTheScopeIsNoErrorOfItsActors(t *testing.T) {
 	leavesNothing(t)
-	err := inScope(t, func(ctx context.Context, s *traigo.Scope) {
+	err := runScope(t, func(ctx context.Context, s *traigo.Scope) {
 		for i := range 3 {
 			a := startDoing(ctx, t, s, fmt.Sprint("a", i))
 			call(ctx, t, a, order{Do: "wait"})
@@ -116,7 +116,7 @@ func TestCancelOfTheScopeIsNoErrorOfItsActors(t *testing.T) {
 // unless it is to end quietly.
 func laddered(t *testing.T, grace time.Duration, o order, quietly bool, before func(a *actor.Actor)) (a *actor.Actor, waitErr, outcome error, took time.Duration) {
 	t.Helper()
-	outcome = inScope(t, func(ctx context.Context, s *traigo.Scope) {
+	outcome = runScope(t, func(ctx context.Context, s *traigo.Scope) {
 		a = startDoing(ctx, t, s, "slow", actor.Grace(grace))
 		if o.Do != "" {
 			call(context.WithoutCancel(ctx), t, a, o)
@@ -261,7 +261,7 @@ func TestEachLevelEndsTheOneBelow(t *testing.T) {
 	var a *actor.Actor
 	var leaf int
 	var took time.Duration
-	err := inScope(t, func(ctx context.Context, s *traigo.Scope) {
+	err := runScope(t, func(ctx context.Context, s *traigo.Scope) {
 		a = startDoing(ctx, t, s, "top", actor.Grace(grace))
 		call(context.WithoutCancel(ctx), t, a, order{
 			Do: "child", Name: "mid", For: time.Hour, Path: dir + "/top",
@@ -288,7 +288,7 @@ func TestSIGTERMIsACancelByNobody(t *testing.T) {
 	var a *actor.Actor
 	var callErr error
 	var r report
-	err := inScope(t, func(ctx context.Context, s *traigo.Scope) {
+	err := runScope(t, func(ctx context.Context, s *traigo.Scope) {
 		a = startDoing(ctx, t, s, "victim")
 		own := context.WithoutCancel(ctx)
 		p, q := call(own, t, a, order{Do: "wait"}), call(own, t, a, order{Do: "cause"})
@@ -313,7 +313,7 @@ func TestSIGTERMIsACancelByNobody(t *testing.T) {
 
 func TestSIGINTDoesNotReachAFunction(t *testing.T) {
 	leavesNothing(t)
-	require.NoError(t, inScope(t, func(ctx context.Context, s *traigo.Scope) {
+	require.NoError(t, runScope(t, func(ctx context.Context, s *traigo.Scope) {
 		a := startDoing(ctx, t, s, "a")
 		short, cancel := context.WithCancelCause(ctx)
 		p := call(short, t, a, order{Do: "cause"})
@@ -336,7 +336,7 @@ func TestActorThatAnotherOneCancels(t *testing.T) {
 	leavesNothing(t)
 	var a, peer *actor.Actor
 	var callErr error
-	err := inScope(t, func(ctx context.Context, s *traigo.Scope) {
+	err := runScope(t, func(ctx context.Context, s *traigo.Scope) {
 		a = startDoing(ctx, t, s, "victim", actor.Findable())
 		peer = startDoing(ctx, t, s, "peer")
 		own := context.WithoutCancel(ctx)
@@ -360,7 +360,7 @@ func TestActorThatAnotherOneCancels(t *testing.T) {
 
 func TestKillOfWhatIsNoChildPanics(t *testing.T) {
 	leavesNothing(t)
-	require.NoError(t, inScope(t, func(ctx context.Context, s *traigo.Scope) {
+	require.NoError(t, runScope(t, func(ctx context.Context, s *traigo.Scope) {
 		startDoing(ctx, t, s, "found", actor.Findable())
 		b, err := actor.Find(ctx, s, "found")
 		require.NoError(t, err)
@@ -439,7 +439,7 @@ func TestDeathOfAChildNamesIt(t *testing.T) {
 			var a *actor.Actor
 			var callErr, otherErr error
 			var took time.Duration
-			outcome := inScope(t, func(ctx context.Context, s *traigo.Scope) {
+			outcome := runScope(t, func(ctx context.Context, s *traigo.Scope) {
 				a = startDoing(ctx, t, s, "mortal")
 				own := context.WithoutCancel(ctx)
 				other := call(own, t, a, order{Do: "wait"})
@@ -493,7 +493,7 @@ func TestWhatAnActorHasStartedGoesWithIt(t *testing.T) {
 			file := t.TempDir() + "/pid"
 			script := fmt.Sprintf("(trap '' TERM INT HUP; echo $$ >%[1]s.new; sleep 600 & echo $! >%[1]s.new; mv %[1]s.new %[1]s; exec sleep 600) >/dev/null 2>&1 &", file)
 			var pid int
-			_ = inScope(t, func(ctx context.Context, s *traigo.Scope) {
+			_ = runScope(t, func(ctx context.Context, s *traigo.Scope) {
 				a := startDoing(ctx, t, s, "parent")
 				_, err := do.Run(ctx, a, order{Do: "sh", Name: script})
 				require.NoError(t, err)
@@ -521,7 +521,7 @@ func TestFunctionThatSpinsIsGivenUpAndTheActorLivesOn(t *testing.T) {
 	leavesNothing(t)
 	var a *actor.Actor
 	const grace = 500 * time.Millisecond
-	err := inScope(t, func(ctx context.Context, s *traigo.Scope) {
+	err := runScope(t, func(ctx context.Context, s *traigo.Scope) {
 		a = startDoing(ctx, t, s, "busy", actor.Grace(grace))
 		short, cancel := context.WithCancelCause(ctx)
 		p := call(short, t, a, order{Do: "spin"})
@@ -563,7 +563,7 @@ func TestEndOfAnActorIsToldToWhoHasFoundIt(t *testing.T) {
 			leavesNothing(t)
 			written(t)
 			logged(t)
-			err := inScope(t, func(ctx context.Context, s *traigo.Scope) {
+			err := runScope(t, func(ctx context.Context, s *traigo.Scope) {
 				a := startDoing(ctx, t, s, "told", actor.Findable())
 				own := context.WithoutCancel(ctx)
 				b, err := actor.Find(own, s, "told")
@@ -589,7 +589,7 @@ func TestStoppedPeerDoesNotHoldUpTheEnd(t *testing.T) {
 	leavesNothing(t)
 	log := logged(t)
 	dir := t.TempDir()
-	require.NoError(t, inScope(t, func(ctx context.Context, s *traigo.Scope) {
+	require.NoError(t, runScope(t, func(ctx context.Context, s *traigo.Scope) {
 		a := startDoing(ctx, t, s, "used", actor.Findable(), actor.Grace(20*time.Second))
 		peer := startDoing(ctx, t, s, "peer")
 		call(ctx, t, peer, order{Do: "find", Name: "used", Next: &order{Do: "linger", Path: dir + "/up"}})

@@ -357,7 +357,8 @@ func (s *session) serveCall(ctx context.Context, read func(any) error) (any, err
 		how = r.response()
 		s.finish(r)
 	}
-	return how.frame(), nil
+	out := how.frame()
+	return &out, nil
 }
 
 // serveStream serves a Sequence or a Conversation. When the context of the function is done
@@ -374,6 +375,7 @@ func (s *session) serveStream(stream grpc.ServerStream) error {
 	r, how := s.begin(req, true)
 	if how != nil {
 		s.answer(r, how)
+		s.outbox.flush()
 		return nil
 	}
 	p := &parts{stream: stream, sending: make(chan struct{}, 1), receiving: make(chan struct{}, 1)}
@@ -383,6 +385,7 @@ func (s *session) serveStream(stream grpc.ServerStream) error {
 		p.close()
 		s.answer(r, r.response())
 		s.finish(r)
+		s.outbox.flush()
 	}
 	select {
 	case <-r.task.Done():
@@ -394,7 +397,7 @@ func (s *session) serveStream(stream grpc.ServerStream) error {
 }
 
 func (s *session) answer(r *running, how *response) {
-	s.outbox.postFrame(append(controlFrame(returned, r.request.id, nil), how.frame()...))
+	s.outbox.enqueue(append(controlFrame(returned, r.request.id, nil), how.frame()...))
 }
 
 // spawn starts the task of the call in the scope of the host.
@@ -508,7 +511,7 @@ type functionContext struct {
 func newFunctionContext(task context.Context, canceled chan<- struct{}) *functionContext {
 	c := &functionContext{task: task, done: make(chan struct{})}
 	c.Context, c.end = context.WithCancelCause(context.WithoutCancel(task))
-	c.stop = context.AfterFunc(task, func() {
+	c.stop = afterFunc(task, func() {
 		cause := context.Cause(task)
 		var by *Canceled
 		if self := Self(); !errors.As(cause, &by) || by.Actor != self {
@@ -519,6 +522,15 @@ func newFunctionContext(task context.Context, canceled chan<- struct{}) *functio
 		close(canceled)
 	})
 	return c
+}
+
+// afterFunc is context.AfterFunc, but for the goroutine of its own that f gets there: a context
+// of traigo calls f on that of who cancels. f must not block.
+func afterFunc(ctx context.Context, f func()) (stop func() bool) {
+	if c, ok := ctx.(interface{ AfterFunc(f func()) func() bool }); ok {
+		return c.AfterFunc(f)
+	}
+	return context.AfterFunc(ctx, f)
 }
 
 func (c *functionContext) Deadline() (time.Time, bool) { return c.task.Deadline() }
@@ -569,6 +581,8 @@ type parts struct {
 	sending   chan struct{} // holds one while SendMsg is called, which gRPC allows once at a time
 	receiving chan struct{} // likewise, for RecvMsg and pending
 	pending   chan received // the part that a Recv was waiting for when its context has ended; nil if there is none
+	out       outbound      // what is sent, while sending holds one: gRPC gets a pointer to it
+	in        inbound       // likewise, what has come
 
 	mu       sync.Mutex
 	isClosed bool // the function, or the body, has returned
@@ -583,7 +597,9 @@ const (
 )
 
 var (
-	heads = map[byte]mem.SliceBuffer{partStarted: {partStarted}, partItem: {partItem}, partEnd: {partEnd}}
+	heads = [...]mem.Buffer{
+		partStarted: mem.SliceBuffer{partStarted}, partItem: mem.SliceBuffer{partItem}, partEnd: mem.SliceBuffer{partEnd},
+	}
 
 	errSaidAll = registered("traigo: actor: Send after CloseSend")
 	errClosed  = registered("traigo: actor: the dialog is over")
@@ -607,6 +623,11 @@ type received struct {
 func (p *parts) lock(ctx context.Context, c chan<- struct{}) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
+	}
+	select {
+	case c <- struct{}{}:
+		return nil
+	default: // a select of three takes long
 	}
 	select {
 	case c <- struct{}{}:
@@ -655,11 +676,10 @@ func (p *parts) sendLocked(kind byte, value mem.Buffer) error {
 	case saidAll:
 		return errSaidAll
 	}
-	out := outbound{heads[kind]}
-	if value != nil {
-		out = append(out, value)
+	if p.out = (outbound{heads[kind], value}); value == nil {
+		p.out = p.out[:1]
 	}
-	if p.stream.SendMsg(out) == nil {
+	if p.stream.SendMsg(&p.out) == nil {
 		return nil
 	}
 	if err := p.broken(); err != io.EOF {
@@ -706,8 +726,9 @@ func (p *parts) receive(ctx context.Context) (in inbound, err error) {
 // read reads a part. If ctx, which may be another one than that of the stream, ends before, the
 // part is kept for the next call.
 func (p *parts) read(ctx context.Context) (in inbound, err error) {
-	if p.pending == nil && ctx == p.ctx {
-		err = p.stream.RecvMsg(&in)
+	if p.pending == nil && (ctx == p.ctx || ctx.Done() == nil) {
+		err = p.stream.RecvMsg(&p.in)
+		in, p.in = p.in, inbound{}
 		return in, err
 	}
 	if p.pending == nil {

@@ -313,7 +313,7 @@ func treeOf(levels, breadth int, leaf string) order {
 }
 
 // inScope runs a body in a scope, and returns its outcome.
-func inScope(t *testing.T, body func(ctx context.Context, s *traigo.Scope), opts ...traigo.ScopeOption) error {
+func runScope(t *testing.T, body func(ctx context.Context, s *traigo.Scope), opts ...traigo.ScopeOption) error {
 	t.Helper()
 	return traigo.Run(t.Context(), func(ctx context.Context, s *traigo.Scope) error {
 		body(ctx, s)

@@ -269,6 +269,21 @@ func (c *call) leave() {
 // cancel asks that the function is canceled, and gives it up if it has not returned within
 // the actor's Grace. The first cause counts.
 func (c *call) cancel(cause error) {
+	c.request(cause)
+	c.link.outbox.signal()
+}
+
+// cancelAfter cancels the call when ctx is done, and then calls f.
+func (c *call) cancelAfter(ctx context.Context, f func()) (stop func() bool) {
+	return context.AfterFunc(ctx, func() {
+		c.request(context.Cause(ctx))
+		f()
+		c.link.outbox.flush() // nobody waits for this goroutine: it may block
+	})
+}
+
+// request is cancel, but for the sending.
+func (c *call) request(cause error) {
 	frame := controlFrame(cancelCall, c.id, encodeJSON(traigo.AsRemote(cause, Self().String())))
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -276,7 +291,7 @@ func (c *call) cancel(cause error) {
 		return
 	}
 	c.asked, c.cause = true, cause
-	c.link.outbox.postFrame(frame) // before leave says to forget it
+	c.link.outbox.enqueue(frame) // before leave says to forget it
 	c.patience = here.clock.after(c.actor.grace, c.giveUp)
 }
 
@@ -382,7 +397,7 @@ func (a *Actor) call(ctx context.Context, name string, argument mem.Buffer) ([]b
 		return nil, a.gone(ctx)
 	}
 	defer c.leave()
-	stop := context.AfterFunc(ctx, func() { c.cancel(context.Cause(ctx)) })
+	stop := c.cancelAfter(ctx, func() {})
 	defer stop()
 	return c.invoke(ctx, argument)
 }
@@ -390,7 +405,8 @@ func (a *Actor) call(ctx context.Context, name string, argument mem.Buffer) ([]b
 func (c *call) invoke(ctx context.Context, argument mem.Buffer) ([]byte, error) {
 	req := request{id: c.id, left: left(ctx), name: c.name}
 	var in inbound
-	if err := c.link.conn.Invoke(c.stream, callMethod, req.frame(argument), &in); err != nil {
+	out := req.frame(argument)
+	if err := c.link.conn.Invoke(c.stream, callMethod, &out, &in); err != nil {
 		c.lose() // unless it was given up
 	} else if how, result, err := parseResponse(in.data()); err != nil {
 		c.finish(*failure(err), nil)

@@ -23,9 +23,9 @@ func TestRecordWritesOneFileForEachProcess(t *testing.T) {
 	rec, err := record.Create(filepath.Join(dir, "root.jsonl"))
 	require.NoError(t, err)
 	err = traigo.Run(t.Context(), func(ctx context.Context, s *traigo.Scope) error {
-		mid, err := actor.Start(ctx, s, "mid", actor.Expose(below, below), actor.Record(dir))
+		mid, err := actor.Start(ctx, s, "mid", actor.Expose(nested, nested), actor.Record(dir))
 		require.NoError(t, err)
-		if _, err := below.Run(ctx, mid, "leaf"); err != nil {
+		if _, err := nested.Run(ctx, mid, "leaf"); err != nil {
 			return err
 		}
 		files, err := filepath.Glob(filepath.Join(dir, "*.jsonl"))

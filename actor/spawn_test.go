@@ -22,7 +22,7 @@ import (
 
 func TestSpawnRunsInAProcessThatEndsWithTheTask(t *testing.T) {
 	leavesNothing(t)
-	require.NoError(t, inScope(t, func(ctx context.Context, s *traigo.Scope) {
+	require.NoError(t, runScope(t, func(ctx context.Context, s *traigo.Scope) {
 		f := do.Spawn(s, order{Do: "look"})
 		assert.Equal(t, "life.do", f.Task().Name(), "the function's name")
 		assert.True(t, f.Task().Flags().Bubble)
@@ -46,7 +46,7 @@ func TestSpawnRunsInAProcessThatEndsWithTheTask(t *testing.T) {
 func TestScopeWaitsForWhatIsSpawned(t *testing.T) {
 	leavesNothing(t)
 	began := time.Now()
-	require.NoError(t, inScope(t, func(_ context.Context, s *traigo.Scope) {
+	require.NoError(t, runScope(t, func(_ context.Context, s *traigo.Scope) {
 		do.Spawn(s, order{Do: "sleep", For: 300 * time.Millisecond})
 	}))
 	assert.GreaterOrEqual(t, time.Since(began), 300*time.Millisecond)
@@ -54,7 +54,7 @@ func TestScopeWaitsForWhatIsSpawned(t *testing.T) {
 
 func TestFailureOfWhatIsSpawnedBubbles(t *testing.T) {
 	leavesNothing(t)
-	err := inScope(t, func(ctx context.Context, s *traigo.Scope) {
+	err := runScope(t, func(ctx context.Context, s *traigo.Scope) {
 		do.Spawn(s, order{Do: "fail", N: 7})
 		<-ctx.Done() // also though nobody awaits it
 	})
@@ -69,7 +69,7 @@ func TestFailureOfWhatIsSpawnedBubbles(t *testing.T) {
 
 func TestFailureOfWhatIsSpawnedIsWhoseItIsSaidToBe(t *testing.T) {
 	leavesNothing(t)
-	require.NoError(t, inScope(t, func(ctx context.Context, s *traigo.Scope) {
+	require.NoError(t, runScope(t, func(ctx context.Context, s *traigo.Scope) {
 		_, err := do.Spawn(s, order{Do: "fail", N: 8}, actor.Task(traigo.Bubble(false))).Await(ctx)
 		var number *lifeError
 		require.ErrorAs(t, err, &number)
@@ -81,7 +81,7 @@ func TestFailureOfWhatIsSpawnedIsWhoseItIsSaidToBe(t *testing.T) {
 
 func TestArgumentThatCannotBeEncodedStartsNothing(t *testing.T) {
 	leavesNothing(t)
-	require.NoError(t, inScope(t, func(ctx context.Context, s *traigo.Scope) {
+	require.NoError(t, runScope(t, func(ctx context.Context, s *traigo.Scope) {
 		_, err := lifeOdd.Spawn(s, odd{}, actor.Task(traigo.Bubble(false))).Await(ctx)
 		require.ErrorContains(t, err, "life: this one cannot travel")
 	}))
@@ -99,7 +99,7 @@ func TestCancelOfWhatIsSpawnedEndsItsProcess(t *testing.T) {
 	for _, what := range []order{{Do: "wait"}, {Do: "linger", For: 200 * time.Millisecond}} {
 		path := t.TempDir() + "/up"
 		what.Path = path
-		require.NoError(t, inScope(t, func(ctx context.Context, s *traigo.Scope) {
+		require.NoError(t, runScope(t, func(ctx context.Context, s *traigo.Scope) {
 			f := do.Spawn(s, what)
 			pid := upIn(t, path)
 			began := time.Now()
@@ -119,7 +119,7 @@ func TestCancelOfWhatIsSpawnedEndsItsProcess(t *testing.T) {
 func TestFailureBesideACancellationIsKept(t *testing.T) {
 	leavesNothing(t)
 	path := t.TempDir() + "/up"
-	err := inScope(t, func(ctx context.Context, s *traigo.Scope) {
+	err := runScope(t, func(ctx context.Context, s *traigo.Scope) {
 		do.Spawn(s, order{Do: "complain", N: 9, Path: path})
 		upIn(t, path)
 		s.Cancel(errLife)
@@ -136,7 +136,7 @@ func TestWhatDoesNotEndIsKilledAndInTheOutcome(t *testing.T) {
 	const grace = 600 * time.Millisecond
 	path := t.TempDir() + "/up"
 	var began time.Time
-	err := inScope(t, func(ctx context.Context, s *traigo.Scope) {
+	err := runScope(t, func(ctx context.Context, s *traigo.Scope) {
 		do.Spawn(s, order{Do: "spin", Path: path}, actor.Grace(grace))
 		upIn(t, path)
 		began = time.Now()
@@ -155,7 +155,7 @@ func TestWhatDoesNotEndIsKilledAndInTheOutcome(t *testing.T) {
 func TestWhatASpawnedFunctionLeavesBehindIsCanceledWithItsActor(t *testing.T) {
 	leavesNothing(t)
 	dir := t.TempDir()
-	require.NoError(t, inScope(t, func(ctx context.Context, s *traigo.Scope) {
+	require.NoError(t, runScope(t, func(ctx context.Context, s *traigo.Scope) {
 		_, err := do.Spawn(s, order{Do: "task", Next: &order{Do: "cleanup", Name: dir + "/cleaned"}}).Await(ctx)
 		require.NoError(t, err)
 	}))
@@ -165,7 +165,7 @@ func TestWhatASpawnedFunctionLeavesBehindIsCanceledWithItsActor(t *testing.T) {
 func TestFailureOfATaskInAnActorFailsTheActor(t *testing.T) {
 	leavesNothing(t)
 	var a *actor.Actor
-	err := inScope(t, func(ctx context.Context, s *traigo.Scope) {
+	err := runScope(t, func(ctx context.Context, s *traigo.Scope) {
 		a = startDoing(ctx, t, s, "host")
 		p := call(ctx, t, a, order{Do: "wait"})
 		_, err := do.Run(ctx, a, order{Do: "task", Next: &order{Do: "nap", N: 5, For: 50 * time.Millisecond}})
@@ -188,7 +188,7 @@ func TestFailureOfATaskInAnActorFailsTheActor(t *testing.T) {
 
 func TestErrorOfACallIsTheCallersAndNobodyElses(t *testing.T) {
 	leavesNothing(t)
-	require.NoError(t, inScope(t, func(ctx context.Context, s *traigo.Scope) {
+	require.NoError(t, runScope(t, func(ctx context.Context, s *traigo.Scope) {
 		a := startDoing(ctx, t, s, "a")
 		_, err := do.Run(ctx, a, order{Do: "fail", N: 1})
 		require.Error(t, err)
@@ -202,7 +202,7 @@ func TestPanicEndsTheActorAndIsNotRaisedAgain(t *testing.T) {
 	written(t)
 	var a *actor.Actor
 	var callErr, otherErr error
-	err := inScope(t, func(ctx context.Context, s *traigo.Scope) {
+	err := runScope(t, func(ctx context.Context, s *traigo.Scope) {
 		a = startDoing(ctx, t, s, "brittle")
 		own := context.WithoutCancel(ctx) // what is seen without the end of the scope
 		other := call(own, t, a, order{Do: "wait"})
@@ -224,7 +224,7 @@ func TestPanicEndsTheActorAndIsNotRaisedAgain(t *testing.T) {
 func TestPanicOfWhatIsSpawned(t *testing.T) {
 	leavesNothing(t)
 	written(t)
-	err := inScope(t, func(_ context.Context, s *traigo.Scope) { do.Spawn(s, order{Do: "panic"}) })
+	err := runScope(t, func(_ context.Context, s *traigo.Scope) { do.Spawn(s, order{Do: "panic"}) })
 	var remote *actor.Error
 	require.ErrorAs(t, err, &remote)
 	assert.Equal(t, "root/life.do", remote.From.Path)
@@ -255,7 +255,7 @@ func TestManyFailuresAtOnce(t *testing.T) {
 			began := time.Now()
 			// A barrier: all run when the first one fails.
 			gate := t.TempDir() + "/go"
-			err := inScope(t, func(ctx context.Context, s *traigo.Scope) {
+			err := runScope(t, func(ctx context.Context, s *traigo.Scope) {
 				var actors []*actor.Actor
 				for i := range n {
 					actors = append(actors, startDoing(ctx, t, s, fmt.Sprint("child", i)))
@@ -298,7 +298,7 @@ func TestManyFailuresWhileOthersStillStart(t *testing.T) {
 	const n = 25
 	began := time.Now()
 	tasks := make([]*traigo.Task, n)
-	err := inScope(t, func(_ context.Context, s *traigo.Scope) {
+	err := runScope(t, func(_ context.Context, s *traigo.Scope) {
 		for i := range n {
 			o := order{Do: "nap", N: i, For: time.Duration(i%5) * 5 * time.Millisecond}
 			tasks[i] = do.Spawn(s, o, actor.Task(traigo.Name(fmt.Sprint("child", i)))).Task()
@@ -332,7 +332,7 @@ func TestManyFailuresAreAllTold(t *testing.T) {
 	written(t)
 	const n = 25
 	var outcome error
-	require.NoError(t, inScope(t, func(_ context.Context, s *traigo.Scope) {
+	require.NoError(t, runScope(t, func(_ context.Context, s *traigo.Scope) {
 		var fns []func(context.Context) error
 		for i := range n {
 			fns = append(fns, func(ctx context.Context) error {

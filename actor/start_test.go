@@ -23,7 +23,7 @@ import (
 
 func TestActorIsAProcessOfThisProgram(t *testing.T) {
 	leavesNothing(t)
-	require.NoError(t, inScope(t, func(ctx context.Context, s *traigo.Scope) {
+	require.NoError(t, runScope(t, func(ctx context.Context, s *traigo.Scope) {
 		a := startDoing(ctx, t, s, "first")
 		r, err := do.Run(ctx, a, order{Do: "look"})
 		require.NoError(t, err)
@@ -52,7 +52,7 @@ func TestActorIsAProcessOfThisProgram(t *testing.T) {
 // What an actor starts is no actor, and has no mark by which it could take itself for one.
 func TestWhatAnActorStartsHasNoMark(t *testing.T) {
 	leavesNothing(t)
-	require.NoError(t, inScope(t, func(ctx context.Context, s *traigo.Scope) {
+	require.NoError(t, runScope(t, func(ctx context.Context, s *traigo.Scope) {
 		a := startDoing(ctx, t, s, "a")
 		r, err := do.Run(ctx, a, order{Do: "sh", Name: "tr '\\0' '\\n' </proc/$$/environ | grep '^TRAIGO_PROC'; readlink /proc/$$/fd/* | grep socket; true"})
 		require.NoError(t, err)
@@ -63,7 +63,7 @@ func TestWhatAnActorStartsHasNoMark(t *testing.T) {
 func TestActorIsATaskThatTheScopeDoesNotWaitFor(t *testing.T) {
 	leavesNothing(t)
 	var a *actor.Actor
-	require.NoError(t, inScope(t, func(ctx context.Context, s *traigo.Scope) {
+	require.NoError(t, runScope(t, func(ctx context.Context, s *traigo.Scope) {
 		a = startDoing(ctx, t, s, "idle")
 		task := a.Task()
 		assert.Equal(t, "idle", task.Name())
@@ -87,7 +87,7 @@ func TestScopeWaitsForAnActorIfTaskSaysSo(t *testing.T) {
 	leavesNothing(t)
 	var began time.Time
 	const wait = 300 * time.Millisecond
-	require.NoError(t, inScope(t, func(ctx context.Context, s *traigo.Scope) {
+	require.NoError(t, runScope(t, func(ctx context.Context, s *traigo.Scope) {
 		a := startDoing(ctx, t, s, "kept", actor.Task(traigo.Awaited(true)))
 		assert.True(t, a.Task().Flags().Awaited)
 		began = time.Now()
@@ -98,7 +98,7 @@ func TestScopeWaitsForAnActorIfTaskSaysSo(t *testing.T) {
 
 func TestNamesMayRepeat(t *testing.T) {
 	leavesNothing(t)
-	require.NoError(t, inScope(t, func(ctx context.Context, s *traigo.Scope) {
+	require.NoError(t, runScope(t, func(ctx context.Context, s *traigo.Scope) {
 		a, b := startDoing(ctx, t, s, "twin"), startDoing(ctx, t, s, "twin")
 		assert.Equal(t, a.ID().Path, b.ID().Path)
 		assert.NotEqual(t, a.ID(), b.ID())
@@ -112,7 +112,7 @@ func TestNamesMayRepeat(t *testing.T) {
 
 func TestStartPanicsForWhatCannotBe(t *testing.T) {
 	leavesNothing(t)
-	require.NoError(t, inScope(t, func(ctx context.Context, s *traigo.Scope) {
+	require.NoError(t, runScope(t, func(ctx context.Context, s *traigo.Scope) {
 		for what, f := range map[string]func(){
 			"an empty name":        func() { _, _ = actor.Start(ctx, s, "") },
 			"a slash":              func() { _, _ = actor.Start(ctx, s, "a/b") },
@@ -141,7 +141,7 @@ func panicOf(f func()) (text string) {
 // In a scope that has ended, or with a context that has, nothing is started.
 func TestStartWithAContextThatHasEndedStartsNothing(t *testing.T) {
 	leavesNothing(t)
-	require.NoError(t, inScope(t, func(ctx context.Context, s *traigo.Scope) {
+	require.NoError(t, runScope(t, func(ctx context.Context, s *traigo.Scope) {
 		over, cancel := context.WithCancelCause(ctx)
 		cancel(errLife)
 		a, err := actor.Start(over, s, "a")
@@ -150,7 +150,7 @@ func TestStartWithAContextThatHasEndedStartsNothing(t *testing.T) {
 		assert.Empty(t, childrenOf(os.Getpid()))
 	}))
 	var ended *traigo.Scope
-	_ = inScope(t, func(_ context.Context, s *traigo.Scope) { ended = s })
+	_ = runScope(t, func(_ context.Context, s *traigo.Scope) { ended = s })
 	_, err := actor.Start(t.Context(), ended, "a")
 	require.ErrorIs(t, err, traigo.ErrRefused)
 	assert.Empty(t, childrenOf(os.Getpid()))
@@ -227,7 +227,7 @@ func TestActorThatDiesBeforeItIsReadyIsAGoneErrorOfStart(t *testing.T) {
 		t.Run(how, func(t *testing.T) {
 			leavesNothing(t)
 			written(t)
-			require.NoError(t, inScope(t, func(ctx context.Context, s *traigo.Scope) {
+			require.NoError(t, runScope(t, func(ctx context.Context, s *traigo.Scope) {
 				t.Setenv(initVariable, how)
 				a, err := actor.Start(ctx, s, "early")
 				require.NoError(t, os.Unsetenv(initVariable))
@@ -268,7 +268,7 @@ func TestWithoutServeNothingIsStarted(t *testing.T) {
 // A process that has nothing to do costs nothing: neither the actor, nor who has it.
 func TestIdleActorUsesNoTime(t *testing.T) {
 	leavesNothing(t)
-	require.NoError(t, inScope(t, func(ctx context.Context, s *traigo.Scope) {
+	require.NoError(t, runScope(t, func(ctx context.Context, s *traigo.Scope) {
 		a := startDoing(ctx, t, s, "idle", actor.Findable())
 		b, err := actor.Find(ctx, s, "idle")
 		require.NoError(t, err)
@@ -289,7 +289,7 @@ func TestManyActorsStartAtOnce(t *testing.T) {
 	leavesNothing(t)
 	const n = 20
 	ids := make([]actor.ID, n)
-	require.NoError(t, inScope(t, func(ctx context.Context, s *traigo.Scope) {
+	require.NoError(t, runScope(t, func(ctx context.Context, s *traigo.Scope) {
 		for i := range n {
 			s.Spawn(func(ctx context.Context) error {
 				a, err := actor.Start(ctx, s, "many", actor.Expose(do))
@@ -312,7 +312,7 @@ func TestManyActorsStartAtOnce(t *testing.T) {
 // The terminal's goes to the root alone.
 func TestSIGINTIsIgnored(t *testing.T) {
 	leavesNothing(t)
-	require.NoError(t, inScope(t, func(ctx context.Context, s *traigo.Scope) {
+	require.NoError(t, runScope(t, func(ctx context.Context, s *traigo.Scope) {
 		for range 5 {
 			a := startDoing(ctx, t, s, "a")
 			require.NoError(t, send(a.ID().Pid, syscall.SIGINT))

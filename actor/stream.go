@@ -18,15 +18,13 @@ func (a *Actor) open(ctx context.Context, name string, argument mem.Buffer) (*ca
 	if err != nil {
 		return nil, a.gone(ctx)
 	}
-	stop := context.AfterFunc(ctx, func() {
-		c.cancel(context.Cause(ctx))
-		c.abort()
-	})
+	stop := c.cancelAfter(ctx, c.abort)
 	c.onLeave = func() { stop() }
 	stream, err := a.link.conn.NewStream(c.stream, &serviceDesc.Streams[0], streamMethod)
 	if err == nil {
 		req := request{id: c.id, left: left(ctx), name: name}
-		err = stream.SendMsg(req.frame(argument))
+		out := req.frame(argument)
+		err = stream.SendMsg(&out)
 	}
 	if err != nil && !errors.Is(err, io.EOF) { // io.EOF: the function has returned already, or the connection has ended
 		c.lose()
@@ -40,14 +38,14 @@ func (a *Actor) open(ctx context.Context, name string, argument mem.Buffer) (*ca
 
 // items returns a function that returns one item after the other, and io.EOF when the stream has
 // ended, however: how is known by wait then.
-func (c *call) items(ctx context.Context, overrun int) func(context.Context) ([]byte, error) {
+func (c *call) items(ctx context.Context, overrun int) func(context.Context) (inbound, error) {
 	p := c.parts
 	p.ctx = context.WithoutCancel(ctx) // the end of the stream is enough
 	p.onError = func() error { return io.EOF }
 	if overrun > 0 {
 		return newAhead(overrun, p, c.overrun).take
 	}
-	return p.next
+	return p.receive
 }
 
 // overrun is called when too many items have come. Those that come when the body has returned
@@ -63,24 +61,22 @@ func (c *call) overrun() {
 	c.abort()
 }
 
-// next returns the next item.
-func (p *parts) next(ctx context.Context) ([]byte, error) {
-	in, err := p.receive(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return in.data()[1:], nil
+// decodePart returns the value of a part. That has to be freed: gRPC reads many small ones into
+// one buffer of 16 KiB, which it uses again only then.
+func decodePart[T any](c *codec[T], in inbound) (T, error) {
+	defer in.free()
+	return c.decode(in.data()[1:])
 }
 
 // talk calls body with the stream, and waits until the function has ended as well. If it panics
 // or calls Goexit, that goes on after that.
-func (c *call) talk(ctx context.Context, overrun int, body func(context.Context, *parts, func(context.Context) ([]byte, error)) error) (err error) {
+func (c *call) talk(ctx context.Context, overrun int, body func(context.Context, *parts, func(context.Context) (inbound, error)) error) (err error) {
 	inside, end := context.WithCancelCause(ctx)
 	defer end(nil)
 	p := c.parts
 	p.ctx = inside
 	p.onError = func() error { return c.ended(ctx, inside) }
-	items := p.next
+	items := p.receive
 	if overrun > 0 {
 		items = newAhead(overrun, p, c.overrun).take
 	}
@@ -151,7 +147,8 @@ func (c *call) finishReading() {
 		defer close(said)
 		if !saidAll {
 			p.sending <- struct{}{}
-			_ = p.stream.SendMsg(outbound{heads[partEnd]})
+			p.out = outbound{heads[partEnd]}
+			_ = p.stream.SendMsg(&p.out)
 			<-p.sending
 		}
 	}()
@@ -174,7 +171,7 @@ type ahead struct {
 	overrun func()
 
 	mu   sync.Mutex
-	kept [][]byte
+	kept []inbound
 	err  error         // what comes after them
 	wake chan struct{} // holds at most one value
 }
@@ -187,7 +184,7 @@ func newAhead(n int, p *parts, overrun func()) *ahead {
 
 func (a *ahead) run(p *parts) {
 	for {
-		data, err := p.next(p.ctx)
+		in, err := p.receive(p.ctx)
 		a.mu.Lock()
 		switch {
 		case err != nil:
@@ -198,7 +195,7 @@ func (a *ahead) run(p *parts) {
 		case len(a.kept) == a.n:
 			a.err = ErrOverrun
 		default:
-			a.kept = append(a.kept, data)
+			a.kept = append(a.kept, in)
 		}
 		isOverrun := a.err == ErrOverrun
 		a.mu.Unlock()
@@ -213,26 +210,26 @@ func (a *ahead) run(p *parts) {
 }
 
 // take returns the next item, and then what has ended the stream.
-func (a *ahead) take(ctx context.Context) ([]byte, error) {
+func (a *ahead) take(ctx context.Context) (in inbound, err error) {
 	for {
 		a.mu.Lock()
 		if len(a.kept) > 0 {
-			data := a.kept[0]
-			a.kept[0] = nil
+			in = a.kept[0]
+			a.kept[0] = inbound{}
 			a.kept = a.kept[1:]
 			a.mu.Unlock()
-			return data, nil
+			return in, nil
 		}
-		err := a.err
+		err = a.err
 		a.mu.Unlock()
 		if err != nil {
 			a.signal()
-			return nil, err
+			return in, err
 		}
 		select {
 		case <-a.wake:
 		case <-ctx.Done():
-			return nil, context.Cause(ctx)
+			return in, context.Cause(ctx)
 		}
 	}
 }

@@ -105,7 +105,7 @@ var ownModules = map[string][]string{
 	"temporal":          {rootPkg},
 	"temporal/embedded": {rootPkg, "temporal"},
 	"otel":              {rootPkg},
-	"bench":             {rootPkg, "errgroup", "record", "proc"},
+	"bench":             {rootPkg, "errgroup", "record", "proc", "actor"},
 	"analysis":          {},
 	"examples/servers":  {rootPkg},
 	"examples/tree":     {rootPkg, "actor"},
