@@ -220,6 +220,7 @@ func (a *Actor) launch(ctx context.Context) error {
 	a.child.process = process
 	a.id = ID{Path: path, Pid: process.Pid(), Host: hostname()}
 	if err := a.greet(starting, registrar); err != nil {
+		hasDied := errors.Is(err, errConnection) && here.clock.wait(2*time.Second, process.Exited(), starting.Done())
 		end()
 		if a.link != nil {
 			a.link.close()
@@ -231,10 +232,13 @@ func (a *Actor) launch(ctx context.Context) error {
 		if starting.Err() != nil {
 			return context.Cause(starting)
 		}
+		if hasDied {
+			err = a.exit(err)
+		}
 		if _, refused := errors.AsType[*Error](err); refused {
 			return err
 		}
-		return &GoneError{Actor: a.id, Err: a.exit(err)}
+		return &GoneError{Actor: a.id, Err: err}
 	}
 	stopLife()
 	go func() {

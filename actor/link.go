@@ -98,7 +98,7 @@ func (l *link) greet(ctx context.Context, h hello, hear func(kind control, id ui
 		if ctx.Err() != nil {
 			return ID{}, context.Cause(ctx)
 		}
-		return ID{}, l.reason()
+		return ID{}, fmt.Errorf("%w: %w", errConnection, l.reason())
 	}
 }
 

@@ -26,7 +26,7 @@ import (
 // reach the asker also if nobody reads the parts that were sent before.
 
 // protocol is the version of all that. A side that has another one is refused.
-const protocol = 1
+var protocol = 1 // a variable for tests
 
 const (
 	serviceName   = "traigo.Actor"
