@@ -166,7 +166,6 @@ const (
 	ended          // ending
 	answerSnapshot // snapshotAnswer
 	askPause       // pauseRequest
-	endPause
 )
 
 // A hello begins a connection.
@@ -185,7 +184,6 @@ type begin struct {
 	Grace     time.Duration `json:"grace"`
 	Record    string        `json:"record,omitempty"` // the folder
 	Starter   starter       `json:"starter"`
-	IsPaused  bool          `json:"paused"`
 }
 
 // A starter is the task that stands for an actor in the process that has started it.
