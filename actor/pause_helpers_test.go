@@ -243,7 +243,7 @@ func (p *pausing) expect(pattern string) []string {
 // expectPid waits for a line "name in PID", wherever it is.
 func (p *pausing) expectPid(name string) int {
 	p.t.Helper()
-	re := regexp.MustCompile(`(?m)^` + name + ` in (\d+)$`)
+	re := regexp.MustCompile(`(?m)\b` + name + ` in (\d+)$`)
 	var pid int
 	p.until(func() bool {
 		if match := re.FindStringSubmatch(p.text(0)); match != nil {

@@ -105,8 +105,8 @@ func (p *ownPause) stop(root int) (why string) {
 		// more only when the debugger has told all threads to continue, and waits for a breakpoint.
 		if seen++; seen == 2 {
 			hasStopped = true
-			// If the debugger is killed at this very moment, the breakpoint ends the process:
-			// Go's runtime lets nobody handle its signal.
+			// A debugger that is killed from here on takes the process with it, by the signal of a
+			// breakpoint: Go's runtime lets nobody handle that. One that leaves does not.
 			runtime.Breakpoint()
 		}
 	}

@@ -143,7 +143,7 @@ func TestPauseEndsWithItsProcess(t *testing.T) {
 				result = `a: "" [^\n]*actor "root/mid" has gone: signal: killed`
 			case "the debugger":
 				p.signal(p.debuggers()[0], syscall.SIGKILL)
-				result = `a: "a went on" <nil>`
+				result = `a: "a went on" <nil>|actor "root/mid/a" has gone: signal: trace/breakpoint trap`
 			}
 			path, _ := p.expectDebugger()
 			assert.Equal(t, "root/b", path)
@@ -201,7 +201,7 @@ func TestNobodyIsKilledForNotEndingDuringAPause(t *testing.T) {
 	p.expect("a 1 is through")
 	p.until(func() bool { return !p.isAlive(stays) }, "it was not killed afterwards")
 	p.wait()
-	p.requireText(`s: "" [^\n]*had to be killed`, true)
+	p.requireText(`s: "" [^\n]*actor "root/mid/s" has gone: signal: killed`, true)
 }
 
 // An actor that is started during a Pause is told of it, and of its end.
