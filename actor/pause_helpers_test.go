@@ -106,7 +106,8 @@ type pausing struct {
 	cmd    *exec.Cmd
 	mark   string        // in the environment of its processes, the debugger's too
 	master *os.File      // the other end of its terminal, or of the pipe that it writes to
-	ended  chan struct{} // closed when it was reaped
+	ended  chan struct{} // closed when cmd was reaped
+	shell  bool          // cmd is a shell that has started the root
 	state  unix.Termios  // of its terminal at first
 
 	mu     sync.Mutex
@@ -120,6 +121,15 @@ var lastPausing atomic.Uint64
 func startPausing(t *testing.T, path string, orders ...order) *pausing {
 	t.Helper()
 	return startPausingBy(t, path, nil, true, orders...)
+}
+
+// startPausingInShell starts a tree in the foreground of a shell with job control, which stays.
+func startPausingInShell(t *testing.T, path string, orders ...order) *pausing {
+	t.Helper()
+	p := startPausingBy(t, path, []string{"/bin/sh", "-c", `set -m; "$0" "$1"; echo "the shell: $?"; read _`}, true, orders...)
+	p.shell = true
+	require.NotEqual(t, p.cmd.Process.Pid, p.root())
+	return p
 }
 
 // startPausingBy starts a tree by a command, whose arguments are followed by those of the tree.
@@ -208,6 +218,15 @@ func (p *pausing) stderr() string {
 	return string(text)
 }
 
+// root returns the root of the tree.
+func (p *pausing) root() int {
+	p.t.Helper()
+	if p.shell {
+		return p.expectPid("root")
+	}
+	return p.cmd.Process.Pid
+}
+
 // until waits until it is so.
 func (p *pausing) until(isSo func() bool, what string, args ...any) {
 	p.t.Helper()
@@ -287,7 +306,9 @@ func (p *pausing) processes() (pids []int) {
 		env, err := os.ReadFile(file)
 		if err == nil && slices.Contains(strings.Split(string(env), "\x00"), p.mark) {
 			pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(file)))
-			pids = append(pids, pid)
+			if !p.shell || pid != p.cmd.Process.Pid {
+				pids = append(pids, pid)
+			}
 		}
 	}
 	return pids
@@ -298,7 +319,7 @@ func (p *pausing) isAlive(pid int) bool { return slices.Contains(p.processes(), 
 // debuggers returns the children of the root that run dlv, which may have children itself.
 func (p *pausing) debuggers() (pids []int) {
 	for _, pid := range p.processes() {
-		if comm, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid)); string(comm) == "dlv\n" && parentOf(pid) == p.cmd.Process.Pid {
+		if comm, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid)); string(comm) == "dlv\n" && parentOf(pid) == p.root() {
 			pids = append(pids, pid)
 		}
 	}
@@ -392,6 +413,6 @@ func (p *pausing) foreground() (group int) {
 // requireTerminalIsBack waits until the terminal is the root's again, as it was at first.
 func (p *pausing) requireTerminalIsBack() {
 	p.t.Helper()
-	p.until(func() bool { return p.foreground() == p.cmd.Process.Pid }, "the root is not in the foreground: %d", p.foreground())
+	p.until(func() bool { return p.foreground() == p.root() }, "the root is not in the foreground: %d", p.foreground())
 	p.until(func() bool { return p.termios() == p.state }, "the terminal is not as it was: %+v, not %+v", p.termios(), p.state)
 }

@@ -75,13 +75,13 @@ func TestTerminalIsTheRootsAgainAfterAPause(t *testing.T) {
 // To read from the terminal in the background would stop the root, and with it everything else.
 func TestRootThatReadsFromItsTerminalGoesOnDuringAPause(t *testing.T) {
 	t.Parallel()
-	p := startPausing(t, installed(t), order{Name: "a", Path: []string{"mid"}}, order{Name: "r", Do: "read", Later: true})
+	p := startPausingInShell(t, installed(t), order{Name: "a", Path: []string{"mid"}}, order{Name: "r", Do: "read", Later: true})
 	p.expectDebugger()
-	p.signal(p.cmd.Process.Pid, syscall.SIGUSR2)
+	p.signal(p.root(), syscall.SIGUSR2)
 	p.expect(`r: "" .*input/output error`)
 	p.leaveDebugger()
 	p.expect("a 1 is through")
-	p.wait()
+	p.expect("the shell: 0")
 }
 
 func TestPausesOfTwoActorsAreServedOneAfterTheOther(t *testing.T) {
@@ -107,7 +107,7 @@ func TestPausesOfOneProcessAreServedInTheirOrder(t *testing.T) {
 		order{Name: "a", Path: []string{"a"}},
 		order{Name: "b", Path: []string{"mid", "b"}, Times: 3, Later: true})
 	p.expectDebugger()
-	p.signal(p.cmd.Process.Pid, syscall.SIGUSR2)
+	p.signal(p.root(), syscall.SIGUSR2)
 	p.expect("b: all wait")
 	p.leaveDebugger()
 	p.expect("a 1 is through")
@@ -129,9 +129,10 @@ func TestPauseEndsWithItsProcess(t *testing.T) {
 			t.Parallel()
 			p := startPausing(t, dlv,
 				order{Name: "a", Path: []string{"mid", "a"}},
-				order{Name: "b", Path: []string{"b"}, Later: true})
+				order{Name: "b", Path: []string{"b"}, Later: true},
+				order{Name: "s", Path: []string{"s"}, Do: "stay", Grace: time.Millisecond, Cancel: true})
 			_, pid := p.expectDebugger()
-			p.signal(p.cmd.Process.Pid, syscall.SIGUSR2)
+			p.signal(p.root(), syscall.SIGUSR2)
 			p.expect("b 1 in")
 			result := ""
 			switch who {
@@ -149,6 +150,8 @@ func TestPauseEndsWithItsProcess(t *testing.T) {
 			assert.Equal(t, "root/b", path)
 			p.leaveDebugger()
 			p.expect("b 1 is through")
+			p.requireTerminalIsBack()
+			p.signal(p.root(), syscall.SIGUSR1)
 			p.wait()
 			p.requireText(result, true)
 		})
@@ -161,14 +164,15 @@ func TestRootThatIsKilledDuringAPauseLeavesNothing(t *testing.T) {
 	for name, path := range map[string][]string{"root": nil, "grandchild": {"mid", "leaf"}} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			p := startPausing(t, dlv, order{Name: "a", Path: path}, order{Name: "b", Path: []string{"b"}, Later: true})
+			p := startPausingInShell(t, dlv, order{Name: "a", Path: path}, order{Name: "b", Path: []string{"b"}, Later: true})
 			p.expectDebugger()
 			if path != nil {
-				p.signal(p.cmd.Process.Pid, syscall.SIGUSR2)
+				p.signal(p.root(), syscall.SIGUSR2)
 				p.expect("b 1 in")
 			}
-			p.signal(p.cmd.Process.Pid, syscall.SIGKILL)
+			p.signal(p.root(), syscall.SIGKILL)
 			p.requireGone()
+			p.expect("the shell: 137")
 		})
 	}
 }
@@ -176,15 +180,22 @@ func TestRootThatIsKilledDuringAPauseLeavesNothing(t *testing.T) {
 func TestContextEndsAPauseThatWaits(t *testing.T) {
 	t.Parallel()
 	p := startPausing(t, installed(t),
-		order{Name: "a", Path: []string{"a"}},
-		order{Name: "b", Path: []string{"mid", "b"}, Within: 300 * time.Millisecond, Later: true})
+		order{Name: "a", Path: []string{"a"}, Times: 2},
+		order{Name: "b", Within: 300 * time.Millisecond, Later: true},
+		order{Name: "c", Path: []string{"mid", "c"}, Within: 300 * time.Millisecond, Later: true})
 	p.expectDebugger()
-	p.signal(p.cmd.Process.Pid, syscall.SIGUSR2)
-	p.expect(`b: "b went on" [^\n]*deadline exceeded`)
+	p.signal(p.root(), syscall.SIGUSR2)
+	for _, name := range []string{"b", "c"} {
+		p.until(func() bool { return strings.Contains(p.text(0), name+`: "`+name+` went on" `) }, "%s waits", name)
+		p.requireText(name+`: "[^\n]*deadline exceeded`, true)
+	}
 	p.leaveDebugger()
 	p.expect("a 1 is through")
+	path, _ := p.expectDebugger() // those that have left do not hold it up
+	assert.Equal(t, "root/a", path)
+	p.leaveDebugger()
+	p.expect("a 2 is through")
 	p.wait()
-	assert.Equal(t, 1, strings.Count(p.text(0), "is paused in"))
 }
 
 // In mid, which is not paused itself, somebody ignores that he is to end.
@@ -195,7 +206,7 @@ func TestNobodyIsKilledForNotEndingDuringAPause(t *testing.T) {
 		order{Name: "s", Path: []string{"mid", "s"}, Do: "stay", Grace: 300 * time.Millisecond, Cancel: true})
 	stays := p.expectPid("s")
 	p.expectDebugger()
-	p.signal(p.cmd.Process.Pid, syscall.SIGUSR1)
+	p.signal(p.root(), syscall.SIGUSR1)
 	assert.Never(t, func() bool { return !p.isAlive(stays) }, 3*time.Second, 20*time.Millisecond, "it was killed")
 	p.leaveDebugger()
 	p.expect("a 1 is through")
@@ -211,9 +222,9 @@ func TestActorThatIsStartedDuringAPauseIsKilledAfterIt(t *testing.T) {
 		order{Name: "a", Path: []string{"a"}},
 		order{Name: "s", Path: []string{"mid", "s"}, Do: "stay", Grace: 300 * time.Millisecond, Cancel: true, Later: true})
 	p.expectDebugger()
-	p.signal(p.cmd.Process.Pid, syscall.SIGUSR2)
+	p.signal(p.root(), syscall.SIGUSR2)
 	stays := p.expectPid("s")
-	p.signal(p.cmd.Process.Pid, syscall.SIGUSR1)
+	p.signal(p.root(), syscall.SIGUSR1)
 	assert.Never(t, func() bool { return !p.isAlive(stays) }, 3*time.Second, 20*time.Millisecond, "it was killed")
 	p.leaveDebugger()
 	p.expect("a 1 is through")
@@ -260,6 +271,7 @@ func TestPauseWithoutADebuggerWritesADump(t *testing.T) {
 		"dlv fails":       {dlv: failing, why: `dlv: exit status 1 \(see what it has written to the terminal\)`},
 		"dlv leaves":      {dlv: leaving, why: "dlv has left before the process stopped"},
 		"no program":      {dlv: broken, why: "dlv: .*exec format error.*"},
+		"exits at once":   {dlv: none, why: "dlv is not installed"},
 		"several at once": {dlv: none, noTerminal: true, why: "dlv is not installed"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -268,13 +280,18 @@ func TestPauseWithoutADebuggerWritesADump(t *testing.T) {
 				t.Skip("dlv is installed for all: ", path)
 			}
 			orders := []order{{Name: "a", Path: []string{"mid", "leaf"}}}
-			if name == "several at once" {
+			result := `%s: "%[1]s went on" <nil>`
+			switch name {
+			case "several at once":
 				orders = append(orders, order{Name: "b", Path: []string{"b"}}, order{Name: "c"})
+			case "exits at once":
+				orders[0].Do = "exit"
+				result = `%s: "" [^\n]*exit status 3`
 			}
 			p := startPausingBy(t, c.dlv, c.by, !c.noTerminal, orders...)
 			p.wait()
 			for _, o := range orders {
-				p.requireText(fmt.Sprintf(`%s: "%[1]s went on" <nil>`, o.Name), true)
+				p.requireText(fmt.Sprintf(result, o.Name), true)
 				p.requireDump(strings.Join(append([]string{"root"}, o.Path...), "/"), o.Name, c.why)
 			}
 			assert.Equal(t, len(orders), strings.Count(p.stderr(), "no debugger"))
@@ -296,7 +313,7 @@ func TestProcessThatIsTracedAlreadyWritesADump(t *testing.T) {
 	dlv := installed(t)
 	p := startPausing(t, dlv, order{Name: "a", Later: true})
 	p.expect(`root in`)
-	root := p.cmd.Process.Pid
+	root := p.root()
 	other := exec.Command(dlv+"/dlv", "attach", strconv.Itoa(root), "--headless", "--continue", "--accept-multiclient", "--listen=unix:"+t.TempDir()+"/socket")
 	other.Env = append(other.Environ(), p.mark)
 	require.NoError(t, other.Start())

@@ -25,7 +25,7 @@ import (
 type Order struct {
 	Name   string
 	Path   []string      // from the root, which is not in it, to the actor; each is started for this order
-	Do     string        // pause; stay: it does not end when it is asked to; read: from standard input
+	Do     string        // ""; exit: at once, after its Pauses; stay: it does not end when it is asked to; read: from standard input
 	Times  int           // how many Pauses there are, one behind the other; 0: one
 	Within time.Duration // of Pause; 0: without a limit
 	Grace  time.Duration // of the last actor of the path
@@ -139,6 +139,9 @@ func do(ctx context.Context, o Order) (string, error) {
 		say("%s: all wait", o.Name)
 	}
 	all.Wait()
+	if o.Do == "exit" {
+		os.Exit(3)
+	}
 	return o.Name + " went on", failed
 }
 
