@@ -184,10 +184,11 @@ func prepared(text string) (*os.File, error) {
 // ^C too, goes to it alone. Then the terminal is as it was before.
 func runInForeground(cmd *exec.Cmd, tty *os.File) error {
 	fd := int(tty.Fd())
-	// This process is in the background meanwhile. To read from the terminal would stop it, and
-	// with it what has to be passed on, so that is an error instead; to write to it, or to come
-	// back to the foreground, would do so too. The command inherits that ^Z is ignored: there
-	// may be no shell that could continue it.
+	// This process is in the background meanwhile. By SIGTTIN it would be stopped when it reads
+	// from the terminal, and could pass on nothing any more; when the signal is ignored that is an
+	// error. By SIGTTOU it would be stopped when it comes back to the foreground. The command
+	// inherits what is ignored: if ^Z stopped it, nobody could continue it. A signal.Notify that
+	// the program has for one of the three is lost.
 	defer ignore(syscall.SIGTTIN, syscall.SIGTTOU, syscall.SIGTSTP)()
 	if state, err := term.GetState(fd); err == nil {
 		defer func() { _ = term.Restore(fd, state) }() // a debugger that is killed leaves it as it is

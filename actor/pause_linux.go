@@ -19,9 +19,9 @@ import (
 
 // Pause stops this process in a debugger, and returns when the debugger has left. Of all
 // processes of the tree one is paused at a time; the others wait, first come, first served. The
-// root process runs "dlv attach" on its terminal, with this process: "exit" leaves it, and asks
-// whether the process is to be killed. While a Pause holds no actor is killed for not ending in
-// time. If the root itself reads from its terminal, it gets an error meanwhile.
+// root process runs "dlv attach" on its terminal; its command "exit" asks whether this process is
+// to be killed. While a Pause holds no actor is killed for not ending in time, and the root gets an
+// error if it reads from its terminal itself.
 //
 // If the root is not in the foreground of a terminal, dlv is not installed, or the process may not
 // be traced, one dump of all stacks, with their labels, is written to the root's standard error,
@@ -37,7 +37,7 @@ func Pause(ctx context.Context) error {
 		return context.Cause(ctx)
 	}
 	task := taskOf(ctx)
-	p := here.pauses.begin()
+	p := here.pauses.newPause()
 	p.say(pauseRequest{Step: stepAsk, Task: task})
 	defer p.say(pauseRequest{Step: stepEnd})
 	var turn pauseAnswer
@@ -177,12 +177,11 @@ type ownPause struct {
 	answers chan pauseAnswer // holds one: after each step but stepEnd the process waits for its answer
 }
 
-func (p *pauses) begin() *ownPause {
+func (p *pauses) newPause() *ownPause {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.lastID++
-	own := &ownPause{id: pauseID{Self(), p.lastID}, answers: make(chan pauseAnswer, 1)}
-	return own
+	return &ownPause{id: pauseID{Self(), p.lastID}, answers: make(chan pauseAnswer, 1)}
 }
 
 func (own *ownPause) say(req pauseRequest) {

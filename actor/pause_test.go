@@ -60,6 +60,7 @@ func TestTerminalIsTheRootsAgainAfterAPause(t *testing.T) {
 	p.expect(`(?s)Exit the debugger.*\(dlv\) $`)
 	p.write("continue\r") // now it is a signal
 	p.until(func() bool { return p.termios().Lflag&unix.ISIG != 0 }, "the process does not run")
+	p.write("\x1a") // ^Z: nobody could continue the debugger
 	p.write("\x03")
 	p.expect(`\(dlv\) $`)
 	p.leaveDebugger()

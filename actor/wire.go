@@ -5,10 +5,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"sync"
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/mem"
 
 	"github.com/traigo/traigo"
@@ -357,6 +359,8 @@ func serverOptions() []grpc.ServerOption {
 		grpc.ForceServerCodecV2(rawCodec{}),
 		grpc.MaxRecvMsgSize(maxFrame), grpc.MaxSendMsgSize(maxFrame),
 		grpc.StaticStreamWindowSize(streamWindow), grpc.StaticConnWindowSize(connWindow),
+		// By default the connection ends after 2 h if the asker does not answer: it may be in a debugger.
+		grpc.KeepaliveParams(keepalive.ServerParameters{Time: math.MaxInt64}),
 	}
 }
 
