@@ -278,7 +278,7 @@ func (p *pausing) expectDebugger() (path string, pid int) {
 	p.t.Helper()
 	found := p.expect(`traigo: actor (\S+) \(pid (\d+)\) is paused in [^\n]*\n`)
 	p.expect(`=>[^\n]*actor\.Pause\(ctx\)`) // the caller is shown
-	p.expect(`\(dlv\) $`)
+	p.expect(`\(dlv\) `)                    // others may write behind it
 	pid, err := strconv.Atoi(found[2])
 	require.NoError(p.t, err)
 	return found[1], pid
@@ -294,7 +294,7 @@ func (p *pausing) write(text string) {
 func (p *pausing) leaveDebugger() {
 	p.t.Helper()
 	p.write("exit\r")
-	p.expect(`kill the process\?[^\n]*$`)
+	p.expect(`kill the process\? \[Y/n\] `)
 	p.write("n\r")
 }
 

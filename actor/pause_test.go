@@ -35,7 +35,7 @@ func TestPauseStopsInADebugger(t *testing.T) {
 			assert.Equal(t, p.expectPid("a 1"), pid)
 			p.write("bt\r")
 			p.expect(`main\.pauseHere`)
-			p.expect(`\(dlv\) $`)
+			p.expect(`\(dlv\) `)
 			assert.NotContains(t, p.text(0), "a 1 is through")
 			p.leaveDebugger()
 			p.expect("a 1 is through")
@@ -57,12 +57,13 @@ func TestTerminalIsTheRootsAgainAfterAPause(t *testing.T) {
 	assert.NotEqual(t, p.state, p.termios(), "else nothing would have to be restored")
 	p.write("\x03") // a key: the debugger reads what is typed
 	p.write("help exit\r")
-	p.expect(`(?s)Exit the debugger.*\(dlv\) $`)
+	p.expect(`(?s)Exit the debugger.*\n\(dlv\) `)
 	p.write("continue\r") // now it is a signal
+	p.expect("continue\n")
 	p.until(func() bool { return p.termios().Lflag&unix.ISIG != 0 }, "the process does not run")
 	p.write("\x1a") // ^Z: nobody could continue the debugger
 	p.write("\x03")
-	p.expect(`\(dlv\) $`)
+	p.expect(`\(dlv\) `)
 	p.leaveDebugger()
 	p.expect("a 1 is through")
 	p.requireTerminalIsBack()
