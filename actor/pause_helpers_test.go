@@ -230,7 +230,8 @@ func (p *pausing) root() int {
 // until waits until it is so.
 func (p *pausing) until(isSo func() bool, what string, args ...any) {
 	p.t.Helper()
-	if !assert.Eventually(p.t, isSo, pauseSoon, 5*time.Millisecond, fmt.Sprintf(what, args...)) {
+	if !assert.Eventually(p.t, isSo, pauseSoon, 5*time.Millisecond) {
+		p.t.Logf(what, args...)
 		p.t.Logf("processes: %v, the debugger is %v", p.processes(), p.debuggers())
 		p.t.FailNow()
 	}

@@ -184,9 +184,9 @@ func (p *pauses) newPause() *ownPause {
 	return &ownPause{id: pauseID{Self(), p.lastID}, answers: make(chan pauseAnswer, 1)}
 }
 
-func (own *ownPause) say(req pauseRequest) {
-	req.Pause = own.id
-	here.pauses.up(pauseRoute{own: own}, req)
+func (p *ownPause) say(req pauseRequest) {
+	req.Pause = p.id
+	here.pauses.up(pauseRoute{own: p}, req)
 }
 
 // up takes a step of a Pause on its way to the root.
