@@ -202,8 +202,8 @@ func (a *Actor) launch(ctx context.Context) error {
 	defer cancel(nil)
 	stop := context.AfterFunc(ctx, func() { cancel(context.Cause(ctx)) })
 	defer stop()
-	late := time.AfterFunc(startTimeout, func() { cancel(&GoneError{Actor: ID{Path: path, Host: hostname()}, Err: errTimeout}) })
-	defer late.Stop()
+	late := here.clock.after(startTimeout, func() { cancel(&GoneError{Actor: ID{Path: path, Host: hostname()}, Err: errTimeout}) })
+	defer late.stop()
 
 	registrar, err := here.enter()
 	if err != nil {
@@ -275,10 +275,11 @@ func (a *Actor) greet(ctx context.Context, registrar string) error {
 		return err
 	}
 	a.link = l
+	l.onLost = func() { here.pauses.lose(a) }
 	o := a.child.options
 	b := &begin{
 		Path: a.id.Path, Findable: o.isFindable, Registrar: registrar, Grace: a.grace,
-		Record: here.recordDir(o.record), Starter: starterOf(a.task), IsPaused: here.clock.paused(),
+		Record: here.recordDir(o.record), Starter: starterOf(a.task),
 	}
 	for _, fn := range o.exposed {
 		b.Expose = append(b.Expose, fn.Name())
@@ -309,8 +310,8 @@ func (a *Actor) hear(kind control, id uint64, payload []byte) {
 		}
 	case answerSnapshot:
 		a.child.deliver(id, payload)
-	case askPause, endPause:
-		here.relayPause(a, kind, id, payload)
+	case askPause:
+		here.pauses.hear(a, payload)
 	default:
 	}
 }

@@ -22,6 +22,7 @@ type link struct {
 	outbox  *outbox
 	hear    func(kind control, id uint64, payload []byte) // what is not about calls; on the goroutine that receives
 	end     context.CancelFunc                            // ends the control stream
+	onLost  func()                                        // called after the last hear; may be nil
 
 	welcomed chan welcome  // holds one
 	ended    chan struct{} // closed when the actor has said how it has ended
@@ -114,6 +115,9 @@ func (l *link) receive() {
 	l.mu.Unlock()
 	l.outbox.close()
 	close(l.lost)
+	if l.onLost != nil {
+		l.onLost()
+	}
 	for _, c := range calls {
 		c.lose()
 	}

@@ -33,16 +33,15 @@ func (p *process) add(a *Actor) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.children[a] = struct{}{}
-	if p.clock.paused() { // it may have begun since the child was told
+	if p.clock.paused() { // tellPause may have been here before; if it comes later, it has the last word
 		a.link.outbox.post(tellPause, 0, true)
 	}
 }
 
 func (p *process) remove(a *Actor) {
 	p.mu.Lock()
+	defer p.mu.Unlock()
 	delete(p.children, a)
-	p.mu.Unlock()
-	p.pauses.release(a)
 }
 
 func (p *process) all() []*Actor {

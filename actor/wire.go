@@ -5,10 +5,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"sync"
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/mem"
 
 	"github.com/traigo/traigo"
@@ -172,7 +174,6 @@ const (
 	ended          // ending
 	answerSnapshot // snapshotAnswer
 	askPause       // pauseRequest
-	endPause
 )
 
 // A hello begins a connection.
@@ -191,7 +192,6 @@ type begin struct {
 	Grace     time.Duration `json:"grace"`
 	Record    string        `json:"record,omitempty"` // the folder
 	Starter   starter       `json:"starter"`
-	IsPaused  bool          `json:"paused"`
 }
 
 // A starter is the task that stands for an actor in the process that has started it.
@@ -383,6 +383,8 @@ func serverOptions() []grpc.ServerOption {
 		grpc.MaxRecvMsgSize(maxFrame), grpc.MaxSendMsgSize(maxFrame),
 		grpc.StaticStreamWindowSize(streamWindow), grpc.StaticConnWindowSize(connWindow),
 		grpc.NumStreamWorkers(streamWorkers),
+		// By default the connection ends after 2 h if the asker does not answer: it may be in a debugger.
+		grpc.KeepaliveParams(keepalive.ServerParameters{Time: math.MaxInt64}),
 	}
 }
 
