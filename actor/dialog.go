@@ -114,6 +114,7 @@ func (d *Conversation[In, First, Down, Up, Out]) begin(c *call) (first First, er
 	if err := c.parts.stream.RecvMsg(&in); err != nil {
 		return first, errNoStart
 	}
+	c.parts.hasHeard.Store(true)
 	data := in.data()
 	if len(data) == 0 || data[0] != partStarted {
 		return first, fmt.Errorf("%w: a dialog does not begin with started", errFrame)

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
@@ -567,6 +568,8 @@ type parts struct {
 	sending   chan struct{} // gRPC allows one SendMsg at a time
 	receiving chan struct{} // and one RecvMsg
 
+	hasHeard atomic.Bool // something has come
+
 	mu       sync.Mutex
 	isClosed bool // the function, or the body, has returned
 	saidAll  bool
@@ -651,6 +654,7 @@ func (p *parts) receive() (in inbound, err error) {
 	if err := p.stream.RecvMsg(&in); err != nil {
 		return in, p.broken()
 	}
+	p.hasHeard.Store(true)
 	if data := in.data(); len(data) == 0 {
 		return in, fmt.Errorf("%w: an empty part", errFrame)
 	} else if data[0] == partEnd {
