@@ -249,7 +249,9 @@ func (c *call) leave() {
 	c.mu.Lock()
 	if c.asked {
 		c.patience.stop()
-		c.link.outbox.post(forgetCall, c.id, nil)
+		if c.stuck == nil { // otherwise the call may still come
+			c.link.outbox.post(forgetCall, c.id, nil)
+		}
 	}
 	c.mu.Unlock()
 	if c.onLeave != nil {
