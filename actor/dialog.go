@@ -94,12 +94,10 @@ func (d *Conversation[In, First, Down, Up, Out]) Run(ctx context.Context, a *Act
 	data, failure := c.wait(ctx)
 	out, failure = resultOf(&d.out, d.name, data, failure)
 	switch {
-	case bodyErr == nil:
-		return out, failure
+	case bodyErr == nil, failure != nil && isOnly(bodyErr, failure):
+		return out, failure // also if that is a mere cancellation: it is the cause
 	case failure == nil || isOnly(failure, bodyErr):
 		return out, bodyErr
-	case isOnly(bodyErr, failure):
-		return out, failure
 	default:
 		return out, errors.Join(bodyErr, failure)
 	}
