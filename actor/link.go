@@ -205,15 +205,17 @@ type call struct {
 	id    uint64
 	name  string
 
-	stream context.Context
-	abort  context.CancelFunc
+	stream   context.Context
+	abort    context.CancelFunc
+	deadline time.Time // of the caller, when it began; zero if there is none
 
 	over chan struct{} // closed when it is known how it has ended
 
 	mu       sync.Mutex
-	asked    bool   // its cancellation
-	cause    error  // for which
-	patience *timer // until it is given up
+	asked    bool        // its cancellation
+	cause    error       // for which
+	patience *timer      // until it is given up
+	delayed  *time.Timer // until the actor is asked; nil if it was at once
 	isOver   bool
 	how      response
 	result   []byte
@@ -249,6 +251,9 @@ func (c *call) leave() {
 	c.mu.Lock()
 	if c.asked {
 		c.patience.stop()
+		if c.delayed != nil {
+			c.delayed.Stop()
+		}
 		if c.stuck == nil { // otherwise the call may still come
 			c.link.outbox.post(forgetCall, c.id, nil)
 		}
@@ -270,7 +275,23 @@ func (c *call) leave() {
 
 // cancel asks that the function is canceled, and gives it up if it has not returned within
 // the actor's Grace. The first cause counts.
-func (c *call) cancel(cause error) {
+func (c *call) cancel(cause error) { c.cancelIn(0, cause) }
+
+// expiry is how long the deadline of a function may take to pass after that of its caller: as
+// long as the request has been under way.
+const expiry = time.Second
+
+// cancelFor cancels for the end of ctx. If that is the deadline which the actor was told, the
+// function is about to have it, too, and is to see that one; it is canceled if it does not end.
+func (c *call) cancelFor(ctx context.Context) {
+	var d time.Duration
+	if ctx.Err() == context.DeadlineExceeded && !c.deadline.IsZero() && !time.Now().Before(c.deadline) {
+		d = min(expiry, c.actor.grace/2)
+	}
+	c.cancelIn(d, context.Cause(ctx))
+}
+
+func (c *call) cancelIn(d time.Duration, cause error) {
 	frame := controlFrame(cancelCall, c.id, encodeJSON(traigo.AsRemote(cause, Self().String())))
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -278,8 +299,18 @@ func (c *call) cancel(cause error) {
 		return
 	}
 	c.asked, c.cause = true, cause
-	c.link.outbox.postFrame(frame) // before leave says to forget it
 	c.patience = here.clock.after(c.actor.grace, c.giveUp)
+	if d == 0 {
+		c.link.outbox.postFrame(frame) // before leave says to forget it
+		return
+	}
+	c.delayed = time.AfterFunc(d, func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if !c.isOver {
+			c.link.outbox.postFrame(frame)
+		}
+	})
 }
 
 // giveUp is called when the function has not heard of its cancellation for too long.
@@ -384,7 +415,8 @@ func (a *Actor) call(ctx context.Context, name string, argument mem.Buffer) ([]b
 		return nil, a.gone(ctx)
 	}
 	defer c.leave()
-	stop := context.AfterFunc(ctx, func() { c.cancel(context.Cause(ctx)) })
+	c.deadline, _ = ctx.Deadline()
+	stop := context.AfterFunc(ctx, func() { c.cancelFor(ctx) })
 	defer stop()
 	return c.invoke(ctx, argument)
 }

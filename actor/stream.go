@@ -21,8 +21,9 @@ func (a *Actor) open(ctx context.Context, name string, argument mem.Buffer) (*ca
 		return nil, a.gone(ctx)
 	}
 	c.parts = &parts{ctx: ctx, sending: make(chan struct{}, 1), receiving: make(chan struct{}, 1)}
+	c.deadline, _ = ctx.Deadline()
 	stop := context.AfterFunc(ctx, func() {
-		c.cancel(context.Cause(ctx))
+		c.cancelFor(ctx)
 		if c.parts.hasHeard.Load() {
 			c.abort()
 		}
@@ -102,14 +103,14 @@ func (c *call) talk(ctx context.Context, overrun int, body func(context.Context,
 			c.finishReading()
 			return
 		}
-		cause := err
-		if !hasReturned {
-			cause = errBodyPanicked
+		switch {
+		case ctx.Err() != nil: // which the body may have learned before open has
+			c.cancelFor(ctx)
+		case hasReturned:
+			c.cancel(err)
+		default:
+			c.cancel(errBodyPanicked)
 		}
-		if ctx.Err() != nil { // which the body may have learned before open has
-			cause = context.Cause(ctx)
-		}
-		c.cancel(cause)
 		c.abort()
 		<-c.over
 	}()
