@@ -73,7 +73,7 @@ func (d *Conversation[In, First, Down, Up, Out]) Run(ctx context.Context, a *Act
 	}
 	defer c.leave()
 	first, err := d.begin(c)
-	if errors.Is(err, errNoStart) {
+	if err == errNoStart {
 		data, failure := c.wait(ctx)
 		if failure == nil {
 			failure = &Error{From: a.ID(), Path: []ID{a.ID()}, Err: fmt.Errorf("%q: %w", d.name, ErrNotStarted)}

@@ -275,7 +275,8 @@ type running struct {
 	mu          sync.Mutex
 	task        *traigo.Task
 	cause       error // of a cancellation that has come before task was set
-	hasReturned bool  // the function has; it may be given up before
+	wasCalled   bool
+	hasReturned bool // the function has; it may be given up before
 	result      mem.Buffer
 	err         error
 	hasExpired  bool
@@ -444,6 +445,9 @@ func (r *running) call(ctx context.Context, p *parts) error {
 
 func (r *running) callFunction(task context.Context, p *parts) error {
 	ctx := newFunctionContext(task, r.canceled)
+	r.mu.Lock()
+	r.wasCalled = true
+	r.mu.Unlock()
 	if p != nil {
 		p.ctx = ctx
 	}
@@ -468,9 +472,9 @@ func (r *running) response() *response {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	err := r.task.Err()
-	var by *Canceled
+	by, _ := foundIn[*Canceled](r.why)
 	switch {
-	case errors.Is(err, traigo.ErrRefused) && !r.hasReturned && r.why == nil:
+	case !r.wasCalled: // the task was refused
 		return &response{verdict: over}
 	case r.hasReturned && r.err == nil:
 		return &response{verdict: succeeded, result: r.result}
@@ -483,7 +487,7 @@ func (r *running) response() *response {
 		how := failure(err)
 		how.result = r.result
 		return how
-	case errors.As(r.why, &by) && (!by.isOwn || !hasFailure(by.Err)):
+	case by != nil && (!by.isOwn || !hasFailure(by.Err)):
 		return &response{verdict: canceled, err: traigo.AsRemote(by, Self().String()), result: r.result}
 	case by != nil:
 		return failure(by.Err)
@@ -509,8 +513,8 @@ func newFunctionContext(task context.Context, canceled chan<- struct{}) *functio
 	c.Context, c.end = context.WithCancelCause(context.WithoutCancel(task))
 	c.stop = context.AfterFunc(task, func() {
 		cause := context.Cause(task)
-		var by *Canceled
-		if self := Self(); !errors.As(cause, &by) || by.Actor != self {
+		if by, ok := foundIn[*Canceled](cause); !ok || by.Actor != Self() {
+			self := Self()
 			cause = &Canceled{Actor: self, By: self, Err: cause, isOwn: true}
 		}
 		c.end(cause)

@@ -254,10 +254,9 @@ func (p *place) join() (err error) {
 
 // isCancellationBy reports whether err is the end of a scope for by.
 func isCancellationBy(err error, by *Canceled) bool {
-	var c *traigo.Cancellation
-	var found *Canceled
-	if errors.As(err, &c) && c.Kind != traigo.Requested {
+	if c, ok := foundIn[*traigo.Cancellation](err); ok && c.Kind != traigo.Requested {
 		return false
 	}
-	return errors.As(err, &found) && found == by
+	found, _ := foundIn[*Canceled](err)
+	return found == by
 }
