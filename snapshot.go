@@ -19,7 +19,7 @@ type Snapshot struct {
 	Name     string        `json:"name"`
 	Path     string        `json:"path"`
 	Parent   uint64        `json:"parent,omitempty"` // ID of the parent of the scope; 0 for a root
-	Task     uint64        `json:"task,omitempty"`   // ID of the task that opened the scope, or 0: see [Scope.Opener]
+	Task     uint64        `json:"task,omitempty"`   // ID of the parent's task that opened the scope (see [Scope.Opener]), or that stands for an actor; or 0
 	Pid      int           `json:"pid,omitempty"`    // the process that the scope lives in; 0 if it is the one that was asked
 	State    State         `json:"state"`
 	Opened   time.Time     `json:"opened"`
@@ -290,7 +290,7 @@ func (shot Snapshot) draw(b *strings.Builder, branch, stem string) {
 	opened := map[uint64][]Snapshot{}
 	for _, c := range shot.Scopes {
 		by := c.Task
-		if !openers[by] || c.Pid != shot.Pid {
+		if !openers[by] {
 			by = 0
 		}
 		opened[by] = append(opened[by], c)

@@ -427,7 +427,6 @@ func TestSnapshotShowsTheScopesOfOtherProcesses(t *testing.T) {
 		require.Len(t, shot.Scopes[0].Scopes, 2, "a fork does not inherit the option")
 		job := shot.Scopes[0].Scopes[1]
 		assert.Equal(t, []any{4711, uint64(1), call.ID(), uint64(0)}, []any{job.Pid, job.ID, job.Parent, job.Task})
-		shot.Scopes[0].Scopes[1].Task = shot.Scopes[0].Tasks[0].ID // of another process: not the task here
 		assert.Equal(t, strings.Join([]string{
 			"root (open, 0s)",
 			"└─ call (open, 0s)",
@@ -438,6 +437,11 @@ func TestSnapshotShowsTheScopesOfOtherProcesses(t *testing.T) {
 			"         └─ inner (open, 0s, process 4711)",
 			"",
 		}, "\n"), shot.String())
+		shot.Scopes[0].Scopes[1].Task = shot.Scopes[0].Tasks[0].ID // which stands for an actor
+		assert.Contains(t, shot.String(), strings.Join([]string{
+			"   ├─ • local (running, 0s)",
+			"   │  └─ job (open, 0s, process 4711)",
+		}, "\n"))
 		text, err := json.Marshal(shot)
 		require.NoError(t, err)
 		assert.Equal(t, 2, strings.Count(string(text), `"pid":4711`))

@@ -42,7 +42,7 @@ func obey(ctx context.Context, o order) (string, error) {
 	note(o.Key, "begins")
 	defer note(o.Key, "ends")
 	<-ctx.Done()
-	note(o.Key, describe(ctx))
+	note(o.Key, endOf(ctx))
 	switch o.Then {
 	case "Err":
 		return "", ctx.Err()
@@ -66,9 +66,9 @@ func obey(ctx context.Context, o order) (string, error) {
 	}
 }
 
-// describe says what a context ended with: Err, and who has canceled whom, down to the root
+// endOf says what a context ended with: Err, and who has canceled whom, down to the root
 // cause.
-func describe(ctx context.Context) string {
+func endOf(ctx context.Context) string {
 	text := ctx.Err().Error()
 	err := context.Cause(ctx)
 	for {
@@ -265,7 +265,7 @@ var stuff = exposed(actor.Source("cancel.stuff", func(ctx context.Context, key s
 		for n := 0; yield(make([]byte, 1<<16), nil); n++ {
 			note(key, "sent")
 		}
-		note(key, "ends: "+describe(ctx))
+		note(key, "ends: "+endOf(ctx))
 	}
 }))
 
@@ -587,7 +587,7 @@ func init() {
 		if h.Left == 0 {
 			note(h.Key, "begins")
 			<-ctx.Done()
-			return describe(ctx), nil
+			return endOf(ctx), nil
 		}
 		a, err := actor.Start(ctx, traigo.Current(ctx), fmt.Sprint("l", h.Left), actor.Expose(everything...))
 		if err != nil {
@@ -604,7 +604,7 @@ func init() {
 			note(h.Key, "begins")
 		}()
 		below, err := hops.Run(ctx, a, hop{h.Left - 1, h.Key})
-		return below + " | " + describe(ctx), err
+		return below + " | " + endOf(ctx), err
 	}
 }
 
@@ -651,7 +651,7 @@ func TestTheCancellationOfAScopeIsKnownAtDepth(t *testing.T) {
 var causeFunc = exposed(actor.Func("cancel.cause", func(ctx context.Context, k string) (string, error) {
 	note(k, "begins")
 	<-ctx.Done()
-	return describe(ctx), nil
+	return endOf(ctx), nil
 }))
 
 func TestTheScopeOfAnActorIsCanceledByWhoeverAsked(t *testing.T) {

@@ -32,8 +32,8 @@ type Started[First, Send, Recv any] func(first First) (*Peer[Send, Recv], error)
 func Dialog[In, First, Down, Up, Out any](name string, fn func(ctx context.Context, in In, started Started[First, Down, Up]) (Out, error)) *Conversation[In, First, Down, Up, Out] {
 	where := mustBeRegistrable("Dialog", name, fn != nil)
 	d := &Conversation[In, First, Down, Up, Out]{
-		name, fn, codecOf[In](where, "the argument"), codecOf[First](where, "what it starts with"),
-		codecOf[Down](where, "what it sends"), codecOf[Up](where, "what it receives"), codecOf[Out](where, "the result"),
+		name, fn, codecOf[In](where, "the argument", name), codecOf[First](where, "the first value", name),
+		codecOf[Down](where, "an item down", name), codecOf[Up](where, "an item up", name), codecOf[Out](where, "the result", name),
 	}
 	register(where, d)
 	return d
@@ -63,7 +63,7 @@ func (d *Conversation[In, First, Down, Up, Out]) Run(ctx context.Context, a *Act
 	if ctx.Err() != nil {
 		return out, context.Cause(ctx)
 	}
-	argument, err := d.in.encode(in, fmt.Sprintf("the argument of %q", d.name))
+	argument, err := d.in.encode(in)
 	if err != nil {
 		return out, err
 	}
@@ -78,7 +78,7 @@ func (d *Conversation[In, First, Down, Up, Out]) Run(ctx context.Context, a *Act
 		if failure == nil {
 			failure = &Error{From: a.ID(), Path: []ID{a.ID()}, Err: fmt.Errorf("%q: %w", d.name, ErrNotStarted)}
 		}
-		return resultOf(&d.out, d.name, data, failure)
+		return resultOf(&d.out, data, failure)
 	}
 	if err != nil {
 		c.cancel(err)
@@ -88,11 +88,11 @@ func (d *Conversation[In, First, Down, Up, Out]) Run(ctx context.Context, a *Act
 		}
 		return out, err
 	}
-	bodyErr := c.talk(ctx, overrunOf(opts), func(ctx context.Context, p *parts, items func() ([]byte, error)) error {
-		return body(ctx, first, &Peer[Up, Down]{parts: p, items: items, send: d.up, recv: d.down, name: d.name})
+	bodyErr := c.talk(ctx, overrunOf(opts), func(ctx context.Context, p *parts, items func(context.Context) (inbound, error)) error {
+		return body(ctx, first, &Peer[Up, Down]{parts: p, ctx: ctx, items: items, send: d.up, recv: d.down, name: d.name})
 	})
 	data, failure := c.wait(ctx)
-	out, failure = resultOf(&d.out, d.name, data, failure)
+	out, failure = resultOf(&d.out, data, failure)
 	switch {
 	case bodyErr == nil, failure != nil && isOnly(bodyErr, failure):
 		return out, failure // also if that is a mere cancellation: it is the cause
@@ -117,16 +117,14 @@ func (d *Conversation[In, First, Down, Up, Out]) begin(c *call) (first First, er
 	if len(data) == 0 || data[0] != partStarted {
 		return first, fmt.Errorf("%w: a dialog does not begin with started", errFrame)
 	}
-	first, err = d.first.decode(data[1:], fmt.Sprintf("what %q starts with", d.name))
-	in.free()
-	return first, err
+	return decodePart(&d.first, in)
 }
 
 func (d *Conversation[In, First, Down, Up, Out]) isStream() bool { return true }
 func (d *Conversation[In, First, Down, Up, Out]) isNil() bool    { return d == nil }
 
 func (d *Conversation[In, First, Down, Up, Out]) run(ctx context.Context, argument []byte, p *parts) (mem.Buffer, error) {
-	in, err := d.in.decode(argument, fmt.Sprintf("the argument of %q", d.name))
+	in, err := d.in.decode(argument)
 	if err != nil {
 		return nil, err
 	}
@@ -135,16 +133,16 @@ func (d *Conversation[In, First, Down, Up, Out]) run(ctx context.Context, argume
 		if hasStarted.Swap(true) {
 			return nil, fmt.Errorf("traigo: actor: %q has called started before", d.name)
 		}
-		value, err := d.first.encode(first, fmt.Sprintf("what %q starts with", d.name))
+		value, err := d.first.encode(first)
 		if err != nil {
 			return nil, err
 		}
-		if err := p.send(partStarted, value); err != nil {
+		if err := p.send(ctx, partStarted, value); err != nil {
 			return nil, err
 		}
-		return &Peer[Down, Up]{parts: p, items: p.next, send: d.down, recv: d.up, name: d.name}, nil
+		return &Peer[Down, Up]{parts: p, ctx: ctx, items: p.receive, send: d.down, recv: d.up, name: d.name}, nil
 	})
-	return encodeResult(&d.out, d.name, out, err)
+	return encodeResult(&d.out, out, err)
 }
 
 // A Peer is one's own end of a dialog. Its methods may be called from any goroutine, until the
@@ -152,30 +150,43 @@ func (d *Conversation[In, First, Down, Up, Out]) run(ctx context.Context, argume
 // done, with its cause.
 type Peer[Send, Recv any] struct {
 	parts *parts
-	items func() ([]byte, error)
+	ctx   context.Context // that of the parts, or of With
+	items func(context.Context) (inbound, error)
 	send  codec[Send]
 	recv  codec[Recv]
 	name  string
+}
+
+// With returns the same end, whose Send and Recv also end when ctx is done: for a task, say, that
+// is canceled while the function goes on. An item that Recv was waiting for then comes out of the
+// next Recv; whether one that Send was sending arrives is not known. With panics if ctx is nil.
+func (p *Peer[Send, Recv]) With(ctx context.Context) *Peer[Send, Recv] {
+	if ctx == nil {
+		panic(fmt.Sprintf("traigo: actor: With of a Peer of %q: ctx is nil", p.name))
+	}
+	other := *p
+	other.ctx = ctx
+	return &other
 }
 
 // Send sends an item. It blocks while the other side does not read: at most 4 MiB, and one item
 // more, are under way. It returns an error after CloseSend, and in the body if the function has
 // returned.
 func (p *Peer[Send, Recv]) Send(v Send) error {
-	value, err := p.send.encode(v, fmt.Sprintf("an item for %q", p.name))
+	value, err := p.send.encode(v)
 	if err != nil {
 		return err
 	}
-	return p.parts.send(partItem, value)
+	return p.parts.send(p.ctx, partItem, value)
 }
 
 // Recv returns the next item. It returns io.EOF when the other side has said all.
 func (p *Peer[Send, Recv]) Recv() (v Recv, err error) {
-	data, err := p.items()
+	in, err := p.items(p.ctx)
 	if err != nil {
 		return v, err
 	}
-	return p.recv.decode(data, fmt.Sprintf("an item of %q", p.name))
+	return decodePart(&p.recv, in)
 }
 
 // Items calls Recv until that returns io.EOF, which is not yielded. It ends after another error.
@@ -194,4 +205,4 @@ func (p *Peer[Send, Recv]) Items() iter.Seq2[Recv, error] {
 }
 
 // CloseSend says that there is nothing more to send. Reading goes on.
-func (p *Peer[Send, Recv]) CloseSend() error { return p.parts.send(partEnd, nil) }
+func (p *Peer[Send, Recv]) CloseSend() error { return p.parts.send(p.ctx, partEnd, nil) }

@@ -1,6 +1,7 @@
 package actor
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -69,10 +70,13 @@ type Error struct {
 	Err  error // what it was: a [*traigo.RemoteError]
 }
 
-// Error names the actor where the failure began, and the one that was asked if Err says more
-// than that one.
+// Error names the actor where the failure began. It also names the one that was asked, if more
+// was said on the way than which scopes and tasks it has crossed.
 func (e *Error) Error() string {
 	text := textOf(e.Err)
+	if inner := innermost(e.Err); inner != "" {
+		return inner
+	}
 	from := prefix(e.From)
 	if strings.Contains(text, from) {
 		if n := len(e.Path); n > 0 && e.Path[n-1] != e.From {
@@ -81,6 +85,29 @@ func (e *Error) Error() string {
 		return text
 	}
 	return from + text
+}
+
+// innermost returns the text of the *Error from further away that err is, if what is around
+// it are scopes and tasks alone; "" otherwise.
+func innermost(err error) string {
+	for depth := 0; depth < 100; depth++ {
+		e, ok := err.(*traigo.RemoteError)
+		if !ok || e == nil {
+			return ""
+		}
+		switch e.Type {
+		case "*actor.Error":
+			return e.Msg
+		case "*traigo.Error", "*traigo.TaskError":
+			if len(e.Causes) != 1 {
+				return ""
+			}
+			err = e.Causes[0]
+		default:
+			return ""
+		}
+	}
+	return ""
 }
 
 func prefix(id ID) string { return fmt.Sprintf("actor %q: ", id.Path) }
@@ -312,7 +339,7 @@ func (e *exit) Error() string {
 		status = b.State.String()
 	}
 	switch line := lastLine(b.Stderr); {
-	case b.Err != nil:
+	case b.Err != nil && !errors.Is(b.Err, proc.ErrNotServed): // that is said by who wraps this
 		status += ": " + textOf(b.Err)
 	case line != "":
 		status += ": " + line
@@ -326,15 +353,25 @@ func (e *exit) Unwrap() error { return e.broken }
 // Format writes, for %+v, all that is kept of the standard error.
 func (e *exit) Format(f fmt.State, verb rune) { format(f, verb, e.Error(), "", e.broken) }
 
+// lastLine returns the line by which a program reports its crash, or else the last one. What was
+// logged before is no such report.
 func lastLine(text string) (last string) {
+	var crash string
 	for line := range strings.Lines(text) {
 		line = strings.TrimSpace(line)
-		if strings.HasPrefix(line, "panic: ") || strings.HasPrefix(line, "fatal error: ") {
-			return line
+		if isCrash(line) {
+			crash = line
 		}
 		if line != "" {
 			last = line
 		}
 	}
-	return last
+	return cmp.Or(crash, last)
+}
+
+// isCrash reports whether the runtime reports a crash by a line: "panic: …", "fatal error: …",
+// "SIGSEGV: segmentation violation".
+func isCrash(line string) bool {
+	kind, _, ok := strings.Cut(line, ": ")
+	return ok && (kind == "panic" || kind == "fatal error" || strings.HasPrefix(kind, "SIG") && kind == strings.ToUpper(kind) && !strings.Contains(kind, " "))
 }

@@ -38,7 +38,7 @@ type Function[In, Out any] struct {
 // the deadline of the caller's context and ends with it, but has none of its values.
 func Func[In, Out any](name string, fn func(ctx context.Context, in In) (Out, error)) *Function[In, Out] {
 	where := mustBeRegistrable("Func", name, fn != nil)
-	f := &Function[In, Out]{name, fn, codecOf[In](where, "the argument"), codecOf[Out](where, "the result")}
+	f := &Function[In, Out]{name, fn, codecOf[In](where, "the argument", name), codecOf[Out](where, "the result", name)}
 	register(where, f)
 	return f
 }
@@ -63,7 +63,7 @@ func (f *Function[In, Out]) Run(ctx context.Context, a *Actor, in In) (out Out, 
 	if ctx.Err() != nil {
 		return out, context.Cause(ctx)
 	}
-	argument, err := f.in.encode(in, fmt.Sprintf("the argument of %q", f.name))
+	argument, err := f.in.encode(in)
 	if err != nil {
 		return out, err
 	}
@@ -73,14 +73,14 @@ func (f *Function[In, Out]) Run(ctx context.Context, a *Actor, in In) (out Out, 
 
 // result decodes what has come beside an error.
 func (f *Function[In, Out]) result(data []byte, err error) (out Out, _ error) {
-	return resultOf(&f.out, f.name, data, err)
+	return resultOf(&f.out, data, err)
 }
 
-func resultOf[Out any](c *codec[Out], name string, data []byte, err error) (out Out, _ error) {
+func resultOf[Out any](c *codec[Out], data []byte, err error) (out Out, _ error) {
 	if len(data) == 0 && err != nil {
 		return out, err
 	}
-	out, undecodable := c.decode(data, fmt.Sprintf("the result of %q", name))
+	out, undecodable := c.decode(data)
 	if err == nil {
 		err = undecodable
 	}
@@ -108,7 +108,7 @@ func (f *Function[In, Out]) Spawn(s *traigo.Scope, in In, opts ...Option) *traig
 
 // runAlone runs the function in an actor whose task is the one that it is called in.
 func (f *Function[In, Out]) runAlone(ctx context.Context, o *options, in In) (out Out, err error) {
-	argument, err := f.in.encode(in, fmt.Sprintf("the argument of %q", f.name))
+	argument, err := f.in.encode(in)
 	if err != nil {
 		return out, err
 	}
@@ -120,17 +120,17 @@ func (f *Function[In, Out]) isStream() bool { return false }
 func (f *Function[In, Out]) isNil() bool    { return f == nil }
 
 func (f *Function[In, Out]) run(ctx context.Context, argument []byte, _ *parts) (mem.Buffer, error) {
-	in, err := f.in.decode(argument, fmt.Sprintf("the argument of %q", f.name))
+	in, err := f.in.decode(argument)
 	if err != nil {
 		return nil, err
 	}
 	out, err := f.fn(ctx, in)
-	return encodeResult(&f.out, f.name, out, err)
+	return encodeResult(&f.out, out, err)
 }
 
 // encodeResult encodes a result. One beside an error is left out if it cannot be encoded.
-func encodeResult[Out any](c *codec[Out], name string, out Out, err error) (mem.Buffer, error) {
-	result, cannot := c.encode(out, fmt.Sprintf("the result of %q", name))
+func encodeResult[Out any](c *codec[Out], out Out, err error) (mem.Buffer, error) {
+	result, cannot := c.encode(out)
 	if err == nil {
 		err = cannot
 	}
@@ -148,7 +148,7 @@ type Sequence[In, Item any] struct {
 // Source is [Func] for a function that yields many results. Its first error ends it.
 func Source[In, Item any](name string, fn func(ctx context.Context, in In) iter.Seq2[Item, error]) *Sequence[In, Item] {
 	where := mustBeRegistrable("Source", name, fn != nil)
-	q := &Sequence[In, Item]{name, fn, codecOf[In](where, "the argument"), codecOf[Item](where, "an item")}
+	q := &Sequence[In, Item]{name, fn, codecOf[In](where, "the argument", name), codecOf[Item](where, "an item", name)}
 	register(where, q)
 	return q
 }
@@ -170,7 +170,7 @@ func (q *Sequence[In, Item]) Run(ctx context.Context, a *Actor, in In, opts ...S
 			yield(none, context.Cause(ctx))
 			return
 		}
-		argument, err := q.in.encode(in, fmt.Sprintf("the argument of %q", q.name))
+		argument, err := q.in.encode(in)
 		if err != nil {
 			yield(none, err)
 			return
@@ -190,10 +190,10 @@ func (q *Sequence[In, Item]) Run(ctx context.Context, a *Actor, in In, opts ...S
 			}
 		}()
 		for {
-			data, err := items()
+			in, err := items(c.parts.ctx)
 			var item Item
 			if err == nil {
-				item, err = q.item.decode(data, fmt.Sprintf("an item of %q", q.name))
+				item, err = decodePart(&q.item, in)
 			}
 			switch {
 			case err == io.EOF:
@@ -233,20 +233,19 @@ func (q *Sequence[In, Item]) isStream() bool { return true }
 func (q *Sequence[In, Item]) isNil() bool    { return q == nil }
 
 func (q *Sequence[In, Item]) run(ctx context.Context, argument []byte, p *parts) (mem.Buffer, error) {
-	in, err := q.in.decode(argument, fmt.Sprintf("the argument of %q", q.name))
+	in, err := q.in.decode(argument)
 	if err != nil {
 		return nil, err
 	}
-	what := fmt.Sprintf("an item of %q", q.name)
 	for item, err := range q.fn(ctx, in) {
 		if err != nil {
 			return nil, err
 		}
-		value, err := q.item.encode(item, what)
+		value, err := q.item.encode(item)
 		if err != nil {
 			return nil, err
 		}
-		if err := p.send(partItem, value); err != nil {
+		if err := p.send(ctx, partItem, value); err != nil {
 			return nil, err
 		}
 	}

@@ -51,6 +51,7 @@ func exposed(fns []Exposable) map[string]Exposable {
 type session struct {
 	host   *host
 	server *grpc.Server
+	conn   *watchedConn
 	outbox *outbox
 	isOurs bool // the asker is the parent: it may say more than others
 
@@ -72,6 +73,8 @@ func (h *host) serve(conn net.Conn, isOurs bool, opts ...grpc.ServerOption) *ses
 		host: h, isOurs: isOurs, outbox: newOutbox(), gone: make(chan struct{}),
 		calls: map[uint64]*running{}, early: map[uint64]error{},
 	}
+	l := &oneConn{conn: make(chan net.Conn, 1), addr: conn.LocalAddr(), closed: make(chan struct{})}
+	s.conn = &watchedConn{Conn: conn, ended: l.closed}
 	s.server = grpc.NewServer(append(serverOptions(), opts...)...)
 	s.server.RegisterService(&serviceDesc, s)
 	h.mu.Lock()
@@ -88,9 +91,7 @@ func (h *host) serve(conn net.Conn, isOurs bool, opts ...grpc.ServerOption) *ses
 		close(s.gone)
 		return s
 	}
-	l := &oneConn{conn: make(chan net.Conn, 1), addr: conn.LocalAddr(), closed: make(chan struct{})}
-	watched := &watchedConn{Conn: conn, ended: l.closed}
-	l.conn <- watched
+	l.conn <- s.conn
 	go func() {
 		_ = s.server.Serve(l) // until the connection ends
 		s.server.Stop()
@@ -140,7 +141,8 @@ func (h *host) tell(how ending, within time.Duration, but *session) {
 		case <-s.gone:
 		case <-late.C:
 			late.Reset(0)
-			s.server.Stop()
+			_ = s.conn.Close() // Stop would wait for a handshake, or for the connection to end
+			<-s.gone
 		}
 	}
 }
@@ -357,7 +359,8 @@ func (s *session) serveCall(ctx context.Context, read func(any) error) (any, err
 		how = r.response()
 		s.finish(r)
 	}
-	return how.frame(), nil
+	out := how.frame()
+	return &out, nil
 }
 
 // serveStream serves a Sequence or a Conversation. When the context of the function is done
@@ -374,6 +377,7 @@ func (s *session) serveStream(stream grpc.ServerStream) error {
 	r, how := s.begin(req, true)
 	if how != nil {
 		s.answer(r, how)
+		s.outbox.flush()
 		return nil
 	}
 	p := &parts{stream: stream, sending: make(chan struct{}, 1), receiving: make(chan struct{}, 1)}
@@ -383,6 +387,7 @@ func (s *session) serveStream(stream grpc.ServerStream) error {
 		p.close()
 		s.answer(r, r.response())
 		s.finish(r)
+		s.outbox.flush()
 	}
 	select {
 	case <-r.task.Done():
@@ -394,7 +399,7 @@ func (s *session) serveStream(stream grpc.ServerStream) error {
 }
 
 func (s *session) answer(r *running, how *response) {
-	s.outbox.postFrame(append(controlFrame(returned, r.request.id, nil), how.frame()...))
+	s.outbox.enqueue(append(controlFrame(returned, r.request.id, nil), how.frame()...))
 }
 
 // spawn starts the task of the call in the scope of the host.
@@ -511,7 +516,7 @@ type functionContext struct {
 func newFunctionContext(task context.Context, canceled chan<- struct{}) *functionContext {
 	c := &functionContext{task: task, done: make(chan struct{})}
 	c.Context, c.end = context.WithCancelCause(context.WithoutCancel(task))
-	c.stop = context.AfterFunc(task, func() {
+	c.stop = afterFunc(task, func() {
 		cause := context.Cause(task)
 		if by, ok := foundIn[*Canceled](cause); !ok || by.Actor != Self() {
 			self := Self()
@@ -522,6 +527,15 @@ func newFunctionContext(task context.Context, canceled chan<- struct{}) *functio
 		close(canceled)
 	})
 	return c
+}
+
+// afterFunc is context.AfterFunc, but for the goroutine of its own that f gets there: a context
+// of traigo calls f on that of who cancels. f must not block.
+func afterFunc(ctx context.Context, f func()) (stop func() bool) {
+	if c, ok := ctx.(interface{ AfterFunc(f func()) func() bool }); ok {
+		return c.AfterFunc(f)
+	}
+	return context.AfterFunc(ctx, f)
 }
 
 func (c *functionContext) Deadline() (time.Time, bool) { return c.task.Deadline() }
@@ -569,8 +583,11 @@ type parts struct {
 	ctx     context.Context
 	onError func() error // what has ended the stream, when it was not ctx; nil in the function
 
-	sending   chan struct{} // gRPC allows one SendMsg at a time
-	receiving chan struct{} // and one RecvMsg
+	sending   chan struct{} // holds one while SendMsg is called, which gRPC allows once at a time
+	receiving chan struct{} // likewise, for RecvMsg and pending
+	pending   chan received // the part that a Recv was waiting for when its context has ended; nil if there is none
+	out       outbound      // what is sent, while sending holds one: gRPC gets a pointer to it
+	in        inbound       // likewise, what has come
 
 	hasHeard atomic.Bool // something has come
 
@@ -587,7 +604,9 @@ const (
 )
 
 var (
-	heads = map[byte]mem.SliceBuffer{partStarted: {partStarted}, partItem: {partItem}, partEnd: {partEnd}}
+	heads = [...]mem.Buffer{
+		partStarted: mem.SliceBuffer{partStarted}, partItem: mem.SliceBuffer{partItem}, partEnd: mem.SliceBuffer{partEnd},
+	}
 
 	errSaidAll = registered("traigo: actor: Send after CloseSend")
 	errClosed  = registered("traigo: actor: the dialog is over")
@@ -601,14 +620,55 @@ func (p *parts) close() {
 	p.isClosed = true
 }
 
-// send sends a part, and blocks while the other side does not read.
-func (p *parts) send(kind byte, value mem.Buffer) error {
+// A received is what RecvMsg has returned.
+type received struct {
+	in  inbound
+	err error
+}
+
+// lock puts a value into one of the channels that hold one, unless a context ends before.
+func (p *parts) lock(ctx context.Context, c chan<- struct{}) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
 	select {
-	case p.sending <- struct{}{}:
+	case c <- struct{}{}:
+		return nil
+	default: // a select of three takes long
+	}
+	select {
+	case c <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
 	case <-p.ctx.Done():
 		return context.Cause(p.ctx)
 	}
-	defer func() { <-p.sending }()
+}
+
+// send sends a part, and blocks while the other side does not read.
+func (p *parts) send(ctx context.Context, kind byte, value mem.Buffer) error {
+	if err := p.lock(ctx, p.sending); err != nil {
+		return err
+	}
+	if ctx == p.ctx {
+		defer func() { <-p.sending }()
+		return p.sendLocked(kind, value)
+	}
+	sent := make(chan error, 1) // only the end of the stream interrupts SendMsg
+	go func() {
+		defer func() { <-p.sending }()
+		sent <- p.sendLocked(kind, value)
+	}()
+	select {
+	case err := <-sent:
+		return err
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+func (p *parts) sendLocked(kind byte, value mem.Buffer) error {
 	p.mu.Lock()
 	isClosed, saidAll := p.isClosed, p.saidAll
 	p.saidAll = saidAll || kind == partEnd
@@ -623,11 +683,10 @@ func (p *parts) send(kind byte, value mem.Buffer) error {
 	case saidAll:
 		return errSaidAll
 	}
-	out := outbound{heads[kind]}
-	if value != nil {
-		out = append(out, value)
+	if p.out = (outbound{heads[kind], value}); value == nil {
+		p.out = p.out[:1]
 	}
-	if p.stream.SendMsg(out) == nil {
+	if p.stream.SendMsg(&p.out) == nil {
 		return nil
 	}
 	if err := p.broken(); err != io.EOF {
@@ -637,11 +696,9 @@ func (p *parts) send(kind byte, value mem.Buffer) error {
 }
 
 // receive returns the next item, or io.EOF when there is no other one. The caller frees it.
-func (p *parts) receive() (in inbound, err error) {
-	select {
-	case p.receiving <- struct{}{}:
-	case <-p.ctx.Done():
-		return in, context.Cause(p.ctx)
+func (p *parts) receive(ctx context.Context) (in inbound, err error) {
+	if err := p.lock(ctx, p.receiving); err != nil {
+		return in, err
 	}
 	defer func() { <-p.receiving }()
 	p.mu.Lock()
@@ -655,7 +712,10 @@ func (p *parts) receive() (in inbound, err error) {
 	case p.ctx.Err() != nil:
 		return in, context.Cause(p.ctx)
 	}
-	if err := p.stream.RecvMsg(&in); err != nil {
+	if in, err = p.read(ctx); err != nil {
+		if ctx.Err() != nil {
+			return in, context.Cause(ctx)
+		}
 		return in, p.broken()
 	}
 	p.hasHeard.Store(true)
@@ -669,6 +729,32 @@ func (p *parts) receive() (in inbound, err error) {
 		return in, io.EOF
 	}
 	return in, nil
+}
+
+// read reads a part. If ctx, which may be another one than that of the stream, ends before, the
+// part is kept for the next call.
+func (p *parts) read(ctx context.Context) (in inbound, err error) {
+	if p.pending == nil && (ctx == p.ctx || ctx.Done() == nil) {
+		err = p.stream.RecvMsg(&p.in)
+		in, p.in = p.in, inbound{}
+		return in, err
+	}
+	if p.pending == nil {
+		pending := make(chan received, 1)
+		p.pending = pending
+		go func() {
+			var r received
+			r.err = p.stream.RecvMsg(&r.in)
+			pending <- r
+		}()
+	}
+	select {
+	case r := <-p.pending:
+		p.pending = nil
+		return r.in, r.err
+	case <-ctx.Done():
+		return in, context.Cause(ctx)
+	}
 }
 
 // broken returns why the stream has ended. In a function that is the end of its context, which

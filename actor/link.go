@@ -98,7 +98,7 @@ func (l *link) greet(ctx context.Context, h hello, hear func(kind control, id ui
 		if ctx.Err() != nil {
 			return ID{}, context.Cause(ctx)
 		}
-		return ID{}, l.reason()
+		return ID{}, fmt.Errorf("%w: %w", errConnection, l.reason())
 	}
 }
 
@@ -275,23 +275,38 @@ func (c *call) leave() {
 
 // cancel asks that the function is canceled, and gives it up if it has not returned within
 // the actor's Grace. The first cause counts.
-func (c *call) cancel(cause error) { c.cancelIn(0, cause) }
+func (c *call) cancel(cause error) {
+	c.request(cause, 0)
+	c.link.outbox.signal()
+}
+
+// cancelAfter cancels the call when ctx is done, and then calls f.
+func (c *call) cancelAfter(ctx context.Context, f func()) (stop func() bool) {
+	c.deadline, _ = ctx.Deadline()
+	return context.AfterFunc(ctx, func() {
+		c.cancelFor(ctx)
+		f()
+		c.link.outbox.flush() // nobody waits for this goroutine: it may block
+	})
+}
 
 // expiry is how long the deadline of a function may take to pass after that of its caller: as
 // long as the request has been under way.
 const expiry = time.Second
 
-// cancelFor cancels for the end of ctx. If that is the deadline which the actor was told, the
-// function is about to have it, too, and is to see that one; it is canceled if it does not end.
+// cancelFor is cancel for the end of ctx, but for the sending. If that is the deadline which the
+// actor was told, the function is about to have it, too, and is to see that one; it is canceled
+// if it does not end.
 func (c *call) cancelFor(ctx context.Context) {
 	var d time.Duration
 	if ctx.Err() == context.DeadlineExceeded && !c.deadline.IsZero() && !time.Now().Before(c.deadline) {
 		d = min(expiry, c.actor.grace/2)
 	}
-	c.cancelIn(d, context.Cause(ctx))
+	c.request(context.Cause(ctx), d)
 }
 
-func (c *call) cancelIn(d time.Duration, cause error) {
+// request asks for the cancellation, when d has passed. It is not sent yet.
+func (c *call) request(cause error, d time.Duration) {
 	frame := controlFrame(cancelCall, c.id, encodeJSON(traigo.AsRemote(cause, Self().String())))
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -301,14 +316,15 @@ func (c *call) cancelIn(d time.Duration, cause error) {
 	c.asked, c.cause = true, cause
 	c.patience = here.clock.after(c.actor.grace, c.giveUp)
 	if d == 0 {
-		c.link.outbox.postFrame(frame) // before leave says to forget it
+		c.link.outbox.enqueue(frame) // before leave says to forget it
 		return
 	}
 	c.delayed = time.AfterFunc(d, func() {
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		if !c.isOver {
-			c.link.outbox.postFrame(frame)
+			c.link.outbox.enqueue(frame)
+			c.link.outbox.signal()
 		}
 	})
 }
@@ -415,8 +431,7 @@ func (a *Actor) call(ctx context.Context, name string, argument mem.Buffer) ([]b
 		return nil, a.gone(ctx)
 	}
 	defer c.leave()
-	c.deadline, _ = ctx.Deadline()
-	stop := context.AfterFunc(ctx, func() { c.cancelFor(ctx) })
+	stop := c.cancelAfter(ctx, func() {})
 	defer stop()
 	return c.invoke(ctx, argument)
 }
@@ -424,7 +439,8 @@ func (a *Actor) call(ctx context.Context, name string, argument mem.Buffer) ([]b
 func (c *call) invoke(ctx context.Context, argument mem.Buffer) ([]byte, error) {
 	req := request{id: c.id, left: left(ctx), name: c.name}
 	var in inbound
-	if err := c.link.conn.Invoke(c.stream, callMethod, req.frame(argument), &in); err != nil {
+	out := req.frame(argument)
+	if err := c.link.conn.Invoke(c.stream, callMethod, &out, &in); err != nil {
 		c.lose() // unless it was given up
 	} else if how, result, err := parseResponse(in.data()); err != nil {
 		c.finish(*failure(err), nil)

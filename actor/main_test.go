@@ -3,10 +3,7 @@ package actor_test
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"os"
-	"path/filepath"
-	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -23,22 +20,12 @@ import (
 
 // The functions of the tests run in processes of the test binary.
 func TestMain(m *testing.M) {
-	if os.Getenv(inActors) != "" {
-		slog.SetDefault(slog.New(slog.DiscardHandler)) // of what the tests do on purpose
+	if version, err := strconv.Atoi(os.Getenv(protocolVariable)); err == nil {
+		actor.SetProtocol(version)
 	}
 	actor.Serve()
-	_ = os.Setenv(inActors, "1")
-	_ = os.Setenv("GORACE", "halt_on_error=1 atexit_sleep_ms=0") // a data race in an actor ends it
-	code := m.Run()
-	if left := others(); len(left) > 0 && code == 0 {
-		fmt.Println("processes of this program are left:", left)
-		code = 1
-	}
-	os.Exit(code)
+	os.Exit(m.Run())
 }
-
-// inActors is set in the environment of actors.
-const inActors = "TRAIGO_TEST_ACTOR"
 
 // What the tests share.
 //
@@ -72,7 +59,7 @@ func inScope(t *testing.T, body func(ctx context.Context, s *traigo.Scope), opts
 // outcomeOf is inScope for a scope that may fail.
 func outcomeOf(t *testing.T, body func(ctx context.Context, s *traigo.Scope), opts ...traigo.ScopeOption) error {
 	t.Helper()
-	nothingLeft(t)
+	leavesNothing(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 2*long)
 	defer cancel()
 	return traigo.Run(ctx, func(ctx context.Context, s *traigo.Scope) error {
@@ -156,71 +143,4 @@ func requireMisuse(t *testing.T, value any) {
 	t.Helper()
 	require.NotNil(t, value, "it does not panic")
 	assert.True(t, strings.HasPrefix(fmt.Sprint(value), "traigo: "), "%v", value)
-}
-
-// nothingLeft has the test fail if it leaves processes, goroutines or descriptors.
-func nothingLeft(t *testing.T) {
-	t.Helper()
-	before := descriptors()
-	t.Cleanup(func() {
-		within := func(what string, none func() bool) {
-			for late := time.Now().Add(long / 2); !none(); time.Sleep(2 * time.Millisecond) {
-				if time.Now().After(late) {
-					assert.Fail(t, what)
-					return
-				}
-			}
-		}
-		within("processes are left", func() bool { return len(others()) == 0 })
-		within("descriptors are left", func() bool { return descriptors() <= before })
-		within("goroutines are left", func() bool { return len(foreign()) == 0 })
-		if left := foreign(); len(left) > 0 {
-			t.Log(strings.Join(left, "\n\n"))
-		}
-	})
-}
-
-// descriptors counts what connections, processes and their output take.
-func descriptors() (n int) {
-	links, _ := filepath.Glob("/proc/self/fd/*")
-	for _, link := range links {
-		to, _ := os.Readlink(link)
-		if strings.HasPrefix(to, "socket:") || strings.HasPrefix(to, "pipe:") || strings.Contains(to, "pidfd") {
-			n++
-		}
-	}
-	return n
-}
-
-// foreign returns the stacks of goroutines that belong to actors and their connections.
-func foreign() (stacks []string) {
-	buf := make([]byte, 4<<20)
-	all := strings.Split(string(buf[:runtime.Stack(buf, true)]), "\n\n")
-	for _, stack := range all[1:] { // the first one is this one
-		for _, of := range []string{"google.golang.org/grpc", "traigo/actor.", "traigo/proc."} {
-			if strings.Contains(stack, of) {
-				stacks = append(stacks, stack)
-				break
-			}
-		}
-	}
-	return stacks
-}
-
-// others returns the numbers of the processes, other than this one, that run the test binary.
-// Zombies have no executable.
-func others() (pids []int) {
-	self, err := os.Readlink("/proc/self/exe")
-	if err != nil {
-		return nil
-	}
-	links, _ := filepath.Glob("/proc/[0-9]*/exe")
-	for _, link := range links {
-		exe, err := os.Readlink(link)
-		pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(link)))
-		if err == nil && pid != os.Getpid() && strings.TrimSuffix(exe, " (deleted)") == strings.TrimSuffix(self, " (deleted)") {
-			pids = append(pids, pid)
-		}
-	}
-	return pids
 }

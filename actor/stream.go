@@ -21,9 +21,7 @@ func (a *Actor) open(ctx context.Context, name string, argument mem.Buffer) (*ca
 		return nil, a.gone(ctx)
 	}
 	c.parts = &parts{ctx: ctx, sending: make(chan struct{}, 1), receiving: make(chan struct{}, 1)}
-	c.deadline, _ = ctx.Deadline()
-	stop := context.AfterFunc(ctx, func() {
-		c.cancelFor(ctx)
+	stop := c.cancelAfter(ctx, func() {
 		if c.parts.hasHeard.Load() {
 			c.abort()
 		}
@@ -32,7 +30,8 @@ func (a *Actor) open(ctx context.Context, name string, argument mem.Buffer) (*ca
 	stream, err := a.link.conn.NewStream(c.stream, &serviceDesc.Streams[0], streamMethod)
 	if err == nil {
 		req := request{id: c.id, left: left(ctx), name: name}
-		err = stream.SendMsg(req.frame(argument))
+		out := req.frame(argument)
+		err = stream.SendMsg(&out)
 	}
 	if err != nil && !errors.Is(err, io.EOF) { // io.EOF: the function has returned already, or the connection has ended
 		c.lose()
@@ -46,14 +45,14 @@ func (a *Actor) open(ctx context.Context, name string, argument mem.Buffer) (*ca
 
 // items returns a function that returns one item after the other, and io.EOF when the stream has
 // ended, however: how is known by wait then.
-func (c *call) items(ctx context.Context, overrun int) func() ([]byte, error) {
+func (c *call) items(ctx context.Context, overrun int) func(context.Context) (inbound, error) {
 	p := c.parts
 	p.ctx = context.WithoutCancel(ctx) // the end of the stream is enough
 	p.onError = func() error { return io.EOF }
 	if overrun > 0 {
-		return newAhead(overrun, p.next, c.overrun).take
+		return newAhead(overrun, p, c.overrun).take
 	}
-	return p.next
+	return p.receive
 }
 
 // overrun is called when too many items have come. Those that come when the body has returned
@@ -69,26 +68,24 @@ func (c *call) overrun() {
 	c.abort()
 }
 
-// next returns the next item.
-func (p *parts) next() ([]byte, error) {
-	in, err := p.receive()
-	if err != nil {
-		return nil, err
-	}
-	return in.data()[1:], nil
+// decodePart returns the value of a part. That has to be freed: gRPC reads many small ones into
+// one buffer of 16 KiB, which it uses again only then.
+func decodePart[T any](c *codec[T], in inbound) (T, error) {
+	defer in.free()
+	return c.decode(in.data()[1:])
 }
 
 // talk calls body with the stream, and waits until the function has ended as well. If it panics
 // or calls Goexit, that goes on after that.
-func (c *call) talk(ctx context.Context, overrun int, body func(context.Context, *parts, func() ([]byte, error)) error) (err error) {
+func (c *call) talk(ctx context.Context, overrun int, body func(context.Context, *parts, func(context.Context) (inbound, error)) error) (err error) {
 	inside, end := context.WithCancelCause(ctx)
 	defer end(nil)
 	p := c.parts
 	p.ctx = inside
 	p.onError = func() error { return c.ended(ctx, inside) }
-	items := p.next
+	items := p.receive
 	if overrun > 0 {
-		items = newAhead(overrun, p.next, c.overrun).take
+		items = newAhead(overrun, p, c.overrun).take
 	}
 	c.watch(func() {
 		if _, err := c.wait(ctx); err != nil { // also if items are unread
@@ -106,6 +103,7 @@ func (c *call) talk(ctx context.Context, overrun int, body func(context.Context,
 		switch {
 		case ctx.Err() != nil: // which the body may have learned before open has
 			c.cancelFor(ctx)
+			c.link.outbox.signal()
 		case hasReturned:
 			c.cancel(err)
 		default:
@@ -160,14 +158,15 @@ func (c *call) finishReading() {
 		defer close(said)
 		if !saidAll {
 			p.sending <- struct{}{}
-			_ = p.stream.SendMsg(outbound{heads[partEnd]})
+			p.out = outbound{heads[partEnd]}
+			_ = p.stream.SendMsg(&p.out)
 			<-p.sending
 		}
 	}()
 	p.receiving <- struct{}{} // what the body has left running ends first
 	for {
-		var in inbound
-		if p.stream.RecvMsg(&in) != nil {
+		in, err := p.read(context.Background())
+		if err != nil {
 			break
 		}
 		in.free()
@@ -183,20 +182,20 @@ type ahead struct {
 	overrun func()
 
 	mu   sync.Mutex
-	kept [][]byte
+	kept []inbound
 	err  error         // what comes after them
 	wake chan struct{} // holds at most one value
 }
 
-func newAhead(n int, next func() ([]byte, error), overrun func()) *ahead {
+func newAhead(n int, p *parts, overrun func()) *ahead {
 	a := &ahead{n: n, overrun: overrun, wake: make(chan struct{}, 1)}
-	go a.run(next)
+	go a.run(p)
 	return a
 }
 
-func (a *ahead) run(next func() ([]byte, error)) {
+func (a *ahead) run(p *parts) {
 	for {
-		data, err := next()
+		in, err := p.receive(p.ctx)
 		a.mu.Lock()
 		switch {
 		case err != nil:
@@ -207,7 +206,7 @@ func (a *ahead) run(next func() ([]byte, error)) {
 		case len(a.kept) == a.n:
 			a.err = ErrOverrun
 		default:
-			a.kept = append(a.kept, data)
+			a.kept = append(a.kept, in)
 		}
 		isOverrun := a.err == ErrOverrun
 		a.mu.Unlock()
@@ -222,23 +221,27 @@ func (a *ahead) run(next func() ([]byte, error)) {
 }
 
 // take returns the next item, and then what has ended the stream.
-func (a *ahead) take() ([]byte, error) {
+func (a *ahead) take(ctx context.Context) (in inbound, err error) {
 	for {
 		a.mu.Lock()
 		if len(a.kept) > 0 {
-			data := a.kept[0]
-			a.kept[0] = nil
+			in = a.kept[0]
+			a.kept[0] = inbound{}
 			a.kept = a.kept[1:]
 			a.mu.Unlock()
-			return data, nil
+			return in, nil
 		}
-		err := a.err
+		err = a.err
 		a.mu.Unlock()
 		if err != nil {
 			a.signal()
-			return nil, err
+			return in, err
 		}
-		<-a.wake
+		select {
+		case <-a.wake:
+		case <-ctx.Done():
+			return in, context.Cause(ctx)
+		}
 	}
 }
 

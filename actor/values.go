@@ -18,22 +18,28 @@ const maxMessage = 64 << 20
 
 // A codec encodes and decodes the values of one type.
 type codec[T any] struct {
+	what      string // the values are, for errors
 	marshal   func(v T) ([]byte, error)
 	unmarshal func(data []byte, v *T) error
 	isRaw     bool // marshal returns the bytes of the caller, who may change them
 }
 
 // codecOf returns the codec of a type. It panics if the type has none: where is what declares
-// it, and role is what it is there.
-func codecOf[T any](where, role string) codec[T] {
+// it, and role is what it is for the function of that name.
+func codecOf[T any](where, role, name string) codec[T] {
+	c := codecOfType[T](where, role)
+	c.what = fmt.Sprintf("%s of %q", role, name)
+	return c
+}
+
+func codecOfType[T any](where, role string) codec[T] {
 	t := reflect.TypeFor[T]()
 	var none T
 	switch {
 	case t == reflect.TypeFor[[]byte]():
 		return codec[T]{
-			marshal:   func(v T) ([]byte, error) { return any(v).([]byte), nil },
-			unmarshal: func(data []byte, v *T) error { *any(v).(*[]byte) = append([]byte{}, data...); return nil },
-			isRaw:     true,
+			marshal: func(v T) ([]byte, error) { return any(v).([]byte), nil },
+			isRaw:   true,
 		}
 	case t.Implements(reflect.TypeFor[proto.Message]()) && t.Kind() == reflect.Pointer:
 		return codec[T]{
@@ -122,19 +128,19 @@ func isKey(t reflect.Type) bool {
 	}
 }
 
-// encode returns a value as it is sent. what names it for the error.
-func (c *codec[T]) encode(v T, what string) (buf mem.Buffer, err error) {
+// encode returns a value as it is sent.
+func (c *codec[T]) encode(v T) (buf mem.Buffer, err error) {
 	defer func() {
 		if value := recover(); value != nil { // a method of the value
-			buf, err = nil, fmt.Errorf("traigo: %s cannot be encoded: panic: %v", what, value)
+			buf, err = nil, fmt.Errorf("traigo: %s cannot be encoded: panic: %v", c.what, value)
 		}
 	}()
 	data, err := c.marshal(v)
 	if err != nil {
-		return nil, fmt.Errorf("traigo: %s cannot be encoded: %w", what, err)
+		return nil, fmt.Errorf("traigo: %s cannot be encoded: %w", c.what, err)
 	}
 	if len(data) > maxMessage {
-		return nil, fmt.Errorf("traigo: %s takes %d bytes, of at most %d in one message: pass the path of a file, or use an actor.Source", what, len(data), maxMessage)
+		return nil, fmt.Errorf("traigo: %s takes %d bytes, of at most %d in one message: pass the path of a file, or use an actor.Source", c.what, len(data), maxMessage)
 	}
 	if c.isRaw { // gRPC reads it after the call has returned
 		return mem.Copy(data, mem.DefaultBufferPool()), nil
@@ -143,14 +149,22 @@ func (c *codec[T]) encode(v T, what string) (buf mem.Buffer, err error) {
 }
 
 // decode is the inverse of encode.
-func (c *codec[T]) decode(data []byte, what string) (v T, err error) {
+func (c *codec[T]) decode(data []byte) (v T, err error) {
+	if !c.isRaw {
+		return c.decodeValue(data)
+	}
+	*any(&v).(*[]byte) = append([]byte{}, data...)
+	return v, nil
+}
+
+func (c *codec[T]) decodeValue(data []byte) (v T, err error) {
 	defer func() {
 		if value := recover(); value != nil {
 			err = fmt.Errorf("panic: %v", value)
 		}
 		if err != nil {
 			var none T
-			v, err = none, fmt.Errorf("traigo: %s cannot be decoded: %w", what, err)
+			v, err = none, fmt.Errorf("traigo: %s cannot be decoded: %w", c.what, err)
 		}
 	}()
 	err = c.unmarshal(data, &v)

@@ -2,6 +2,7 @@ package bench
 
 import (
 	"os"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -14,7 +15,7 @@ func TestMain(m *testing.M) {
 }
 
 func TestProcessesCanBeMeasured(t *testing.T) {
-	for _, r := range Processes(Quick) {
+	for _, r := range slices.Concat(Processes(Quick), Actors(Quick)) {
 		t.Run(r.What+", "+r.Beside, func(t *testing.T) {
 			f, err := r.Measure()
 			require.NoError(t, err)

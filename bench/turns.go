@@ -43,6 +43,12 @@ func (e Effort) loaded() Effort {
 	return e
 }
 
+// unbatched returns the effort for operations that time themselves: a part of what they do.
+func (e Effort) unbatched() Effort {
+	e.Batch = 0
+	return e
+}
+
 // paused returns the effort for works that do not follow each other at once.
 func (e Effort) paused() Effort {
 	e.Pause = 300 * time.Microsecond

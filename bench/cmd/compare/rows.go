@@ -27,6 +27,7 @@ func promised(out io.Writer, names *regexp.Regexp, e bench.Effort) ([]table, err
 		{"What was promised", howMeasured, bench.Promises(e, weight)},
 		{"What users do all day", howMeasured + " [When it matters](#when-it-matters) is below.", bench.Daily(e)},
 		{"Calls of other processes", howMeasured, bench.Processes(e)},
+		{"Actors", howMeasured, bench.Actors(e)},
 	} {
 		rows := matching(part.rows, names)
 		if len(rows) == 0 {
