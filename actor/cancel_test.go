@@ -28,15 +28,15 @@ var errWhy = errors.New("the reason of the caller")
 
 func init() { traigo.RegisterError(errWhy) }
 
-// An order is what a function does when it is canceled.
-type order struct {
+// A demand is what a function does when it is canceled.
+type demand struct {
 	Key  string
 	Then string
 	Big  []byte // makes the argument large
 }
 
 // obey notes what its context says, and how many functions run.
-func obey(ctx context.Context, o order) (string, error) {
+func obey(ctx context.Context, o demand) (string, error) {
 	running.Add(1)
 	defer running.Add(-1)
 	note(o.Key, "begins")
@@ -102,7 +102,7 @@ var (
 		return none{}, nil
 	}))
 	obeyFunc   = exposed(actor.Func("cancel.obey", obey))
-	obeySource = exposed(actor.Source("cancel.obey source", func(ctx context.Context, o order) iter.Seq2[string, error] {
+	obeySource = exposed(actor.Source("cancel.obey source", func(ctx context.Context, o demand) iter.Seq2[string, error] {
 		return func(yield func(string, error) bool) {
 			if out, err := obey(ctx, o); err != nil {
 				yield("", err)
@@ -111,7 +111,7 @@ var (
 			}
 		}
 	}))
-	obeyDialog = exposed(actor.Dialog("cancel.obey dialog", func(ctx context.Context, o order, begin actor.Started[none, int, int]) (string, error) {
+	obeyDialog = exposed(actor.Dialog("cancel.obey dialog", func(ctx context.Context, o demand, begin actor.Started[none, int, int]) (string, error) {
 		if o.Key == "late" {
 			return obey(ctx, o)
 		}
@@ -123,9 +123,9 @@ var (
 )
 
 // kinds runs the function in each of the three ways, and returns its error.
-var kinds = map[string]func(ctx context.Context, a *actor.Actor, o order) (string, error){
-	"function": func(ctx context.Context, a *actor.Actor, o order) (string, error) { return obeyFunc.Run(ctx, a, o) },
-	"source": func(ctx context.Context, a *actor.Actor, o order) (out string, _ error) {
+var kinds = map[string]func(ctx context.Context, a *actor.Actor, o demand) (string, error){
+	"function": func(ctx context.Context, a *actor.Actor, o demand) (string, error) { return obeyFunc.Run(ctx, a, o) },
+	"source": func(ctx context.Context, a *actor.Actor, o demand) (out string, _ error) {
 		for item, err := range obeySource.Run(ctx, a, o) {
 			if err != nil {
 				return out, err
@@ -134,7 +134,7 @@ var kinds = map[string]func(ctx context.Context, a *actor.Actor, o order) (strin
 		}
 		return out, nil
 	},
-	"dialog": func(ctx context.Context, a *actor.Actor, o order) (string, error) {
+	"dialog": func(ctx context.Context, a *actor.Actor, o demand) (string, error) {
 		return obeyDialog.Run(ctx, a, o, func(ctx context.Context, _ none, _ *actor.Peer[int, int]) error {
 			<-ctx.Done()
 			return ctx.Err()
@@ -143,7 +143,7 @@ var kinds = map[string]func(ctx context.Context, a *actor.Actor, o order) (strin
 }
 
 // canceledAfter runs a function and cancels it when it has begun.
-func canceledAfter(ctx context.Context, t *testing.T, a *actor.Actor, kind string, o order) (string, error) {
+func canceledAfter(ctx context.Context, t *testing.T, a *actor.Actor, kind string, o demand) (string, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	go func() {
@@ -167,7 +167,7 @@ func TestACanceledCallWaitsForItsFunctionAndReturnsTheCause(t *testing.T) {
 		for kind := range kinds {
 			for _, then := range []string{"Err", "cause", "wraps Err", "wraps cause", "joins"} {
 				key := kind + " " + then
-				_, err := canceledAfter(ctx, t, a, kind, order{Key: key, Then: then})
+				_, err := canceledAfter(ctx, t, a, kind, demand{Key: key, Then: then})
 				assert.Equal(t, errWhy, err, key)
 				assert.Equal(t, []string{"begins", "context canceled; root/mid by root; why", "ends"}, notes(ctx, t, a, key), key)
 			}
@@ -180,7 +180,7 @@ func TestACanceledFunctionMayHaveAnErrorOfItsOwn(t *testing.T) {
 		for kind := range kinds {
 			for _, then := range []string{"boom", "boom beside"} {
 				key := kind + " " + then
-				_, err := canceledAfter(ctx, t, a, kind, order{Key: key, Then: then})
+				_, err := canceledAfter(ctx, t, a, kind, demand{Key: key, Then: then})
 				assert.ErrorIs(t, err, errBoom, key)
 				failure, ok := errors.AsType[*actor.Error](err)
 				if assert.True(t, ok, key) {
@@ -195,13 +195,13 @@ func TestACanceledFunctionMayHaveAnErrorOfItsOwn(t *testing.T) {
 
 func TestACanceledFunctionMayHaveAResult(t *testing.T) {
 	withActor(t, func(ctx context.Context, _ *traigo.Scope, a *actor.Actor) {
-		out, err := canceledAfter(ctx, t, a, "function", order{Key: "function"})
+		out, err := canceledAfter(ctx, t, a, "function", demand{Key: "function"})
 		require.NoError(t, err)
 		assert.Equal(t, "a result", out)
-		out, err = canceledAfter(ctx, t, a, "dialog", order{Key: "dialog"})
+		out, err = canceledAfter(ctx, t, a, "dialog", demand{Key: "dialog"})
 		assert.Equal(t, "a result", out)
 		assert.Equal(t, context.Canceled, err, "since the body has returned it")
-		_, err = canceledAfter(ctx, t, a, "source", order{Key: "source"})
+		_, err = canceledAfter(ctx, t, a, "source", demand{Key: "source"})
 		assert.Equal(t, errWhy, err)
 	})
 }
@@ -233,7 +233,7 @@ func TestStressACancellationAtAnyMomentIsNotLost(t *testing.T) {
 							} else {
 								time.AfterFunc(after, func() { cancel(errWhy) })
 							}
-							_, err := run(ctx, a, order{Key: "random", Then: "cause", Big: make([]byte, size)})
+							_, err := run(ctx, a, demand{Key: "random", Then: "cause", Big: make([]byte, size)})
 							assert.Equal(t, errWhy, err, "%s with %d bytes, canceled after %v", kind, size, after)
 							return nil
 						})
@@ -249,9 +249,9 @@ func TestStressACancellationAtAnyMomentIsNotLost(t *testing.T) {
 
 func TestADialogThatIsCanceledBeforeItHasStarted(t *testing.T) {
 	withActor(t, func(ctx context.Context, _ *traigo.Scope, a *actor.Actor) {
-		_, err := canceledAfter(ctx, t, a, "dialog", order{Key: "late", Then: "boom"})
+		_, err := canceledAfter(ctx, t, a, "dialog", demand{Key: "late", Then: "boom"})
 		require.ErrorIs(t, err, errBoom)
-		_, err = canceledAfter(ctx, t, a, "dialog", order{Key: "late", Then: "cause"})
+		_, err = canceledAfter(ctx, t, a, "dialog", demand{Key: "late", Then: "cause"})
 		assert.Equal(t, errWhy, err)
 	})
 }
@@ -314,7 +314,7 @@ func TestAFunctionThatIgnoresItsCancellationIsGivenUp(t *testing.T) {
 	withActor(t, func(ctx context.Context, s *traigo.Scope, a *actor.Actor) {
 		for kind := range kinds {
 			begin := time.Now()
-			_, err := canceledAfter(ctx, t, a, kind, order{Key: kind, Then: "ignores"})
+			_, err := canceledAfter(ctx, t, a, kind, demand{Key: kind, Then: "ignores"})
 			assert.ErrorIs(t, err, errWhy, kind)
 			requireStuck(t, err, "root/mid/cancel.obey")
 			assert.GreaterOrEqual(t, time.Since(begin), 300*time.Millisecond)
@@ -368,7 +368,7 @@ func TestTheGraceOfAnActorThatWasFoundIsFiveSeconds(t *testing.T) {
 		found, err := actor.Find(ctx, s, "mid")
 		require.NoError(t, err)
 		begin := time.Now()
-		_, err = canceledAfter(ctx, t, found, "function", order{Key: "found", Then: "ignores"})
+		_, err = canceledAfter(ctx, t, found, "function", demand{Key: "found", Then: "ignores"})
 		requireStuck(t, err, "root/mid/cancel.obey")
 		assert.GreaterOrEqual(t, time.Since(begin), 5*time.Second)
 		_, err = release.Run(ctx, found, none{})
@@ -389,7 +389,7 @@ func TestACallThatWasGivenUpBeforeItBeganDoesNotRunOn(t *testing.T) {
 						canceled, cancel := context.WithCancelCause(ctx)
 						stop := time.AfterFunc(10*time.Millisecond, func() { cancel(errWhy) })
 						defer stop.Stop()
-						_, err := run(canceled, a, order{Key: "stopped", Then: "cause"})
+						_, err := run(canceled, a, demand{Key: "stopped", Then: "cause"})
 						assert.ErrorIs(t, err, errWhy, kind)
 						_, ok := errors.AsType[*traigo.StuckError](err)
 						assert.True(t, ok, "%s: %v", kind, err)
@@ -414,7 +414,7 @@ func TestADeadlineTravels(t *testing.T) {
 				key := kind + " " + then
 				errLate := errors.New("too late") // nobody else knows it
 				limited, cancel := context.WithTimeoutCause(ctx, 300*time.Millisecond, errLate)
-				_, err := run(limited, a, order{Key: key, Then: then})
+				_, err := run(limited, a, demand{Key: key, Then: then})
 				assert.Equal(t, errLate, err, key)
 				cancel()
 				all := notes(ctx, t, a, key)
@@ -426,7 +426,7 @@ func TestADeadlineTravels(t *testing.T) {
 		}
 		limited, cancel := context.WithTimeout(ctx, 200*time.Millisecond)
 		defer cancel()
-		_, err := kinds["function"](limited, a, order{Key: "boom", Then: "boom"})
+		_, err := kinds["function"](limited, a, demand{Key: "boom", Then: "boom"})
 		if len(notes(ctx, t, a, "boom")) > 0 {
 			assert.ErrorIs(t, err, errBoom)
 		}
@@ -437,7 +437,7 @@ func TestTheTimeoutOfAScopeTravels(t *testing.T) {
 	withActor(t, func(ctx context.Context, _ *traigo.Scope, a *actor.Actor) {
 		for kind, run := range kinds {
 			err := traigo.Run(ctx, func(ctx context.Context, s *traigo.Scope) error {
-				_, err := run(ctx, a, order{Key: kind, Then: "cause"})
+				_, err := run(ctx, a, demand{Key: kind, Then: "cause"})
 				return err
 			}, traigo.Timeout(200*time.Millisecond), traigo.Name("limited"))
 			timeout, ok := errors.AsType[*traigo.TimeoutError](err)
@@ -466,7 +466,7 @@ func TestADeadlineThatIsMovedLaterDoesNotReachWhatHasBegun(t *testing.T) {
 							return nil
 						})
 						within(func() {
-							_, err := run(ctx, a, order{Key: key, Then: then})
+							_, err := run(ctx, a, demand{Key: key, Then: then})
 							assert.ErrorIs(t, err, context.DeadlineExceeded, key)
 							failure, ok := errors.AsType[*actor.Error](err)
 							if assert.True(t, ok, "%s: %v", key, err) {
@@ -492,7 +492,7 @@ func TestADeadlineThatIsMovedEarlierCancels(t *testing.T) {
 				s.SetTimeout(time.Millisecond)
 				return nil
 			})
-			_, err := obeyFunc.Run(ctx, a, order{Key: "earlier", Then: "cause"})
+			_, err := obeyFunc.Run(ctx, a, demand{Key: "earlier", Then: "cause"})
 			return err
 		}, traigo.Timeout(time.Hour))
 		_, ok := errors.AsType[*traigo.TimeoutError](err)
@@ -509,7 +509,7 @@ func TestStressDeadlinesAtAnyMoment(t *testing.T) {
 			for i := range 100 {
 				errLate := errors.New("too late")
 				limited, cancel := context.WithTimeoutCause(ctx, time.Duration(i)*20*time.Microsecond, errLate)
-				_, err := run(limited, a, order{Key: "random", Then: "cause"})
+				_, err := run(limited, a, demand{Key: "random", Then: "cause"})
 				cancel()
 				require.Equal(t, errLate, err)
 			}
@@ -764,7 +764,7 @@ func TestWhoAskedDoesNotGetTheRequestBack(t *testing.T) {
 			})
 			for kind, run := range kinds {
 				s.Spawn(func(ctx context.Context) error {
-					_, err := run(ctx, a, order{Key: "block", Then: "cause"})
+					_, err := run(ctx, a, demand{Key: "block", Then: "cause"})
 					return err
 				}, traigo.Name(kind))
 			}

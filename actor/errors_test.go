@@ -294,7 +294,7 @@ func TestAHugeErrorHarmsNothingElse(t *testing.T) {
 				}
 				_, err = square.Run(ctx, a, 1)
 				require.NoError(t, err)
-				_, err = canceledAfter(ctx, t, a, "dialog", order{Key: "after", Then: "cause"})
+				_, err = canceledAfter(ctx, t, a, "dialog", demand{Key: "after", Then: "cause"})
 				assert.Equal(t, errWhy, err)
 			}, actor.Grace(3*time.Second))
 		})
@@ -310,7 +310,7 @@ func TestAHugeCauseOfACancellationHarmsNothingElse(t *testing.T) {
 				waitForNotes(ctx, t, a, kind, 1)
 				cancel(cause)
 			}()
-			_, err := run(canceled, a, order{Key: kind, Then: "cause"})
+			_, err := run(canceled, a, demand{Key: kind, Then: "cause"})
 			assert.Same(t, cause, err)
 			assert.Len(t, notes(ctx, t, a, kind), 3)
 		}

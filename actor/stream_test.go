@@ -282,7 +282,7 @@ func TestSendWaitsWhileTheOtherSideDoesNotRead(t *testing.T) {
 			canceled, cancel := context.WithCancelCause(ctx)
 			n := 0
 			var mu sync.Mutex
-			_, err := deaf.Run(canceled, a, none{}, func(ctx context.Context, _ none, p *actor.Peer[[]byte, none]) error {
+			_, err := unheard.Run(canceled, a, none{}, func(ctx context.Context, _ none, p *actor.Peer[[]byte, none]) error {
 				go func() {
 					last, since := -1, time.Now()
 					for time.Since(since) < 300*time.Millisecond {
@@ -311,7 +311,7 @@ func TestSendWaitsWhileTheOtherSideDoesNotRead(t *testing.T) {
 	})
 }
 
-var deaf = exposed(actor.Dialog("stream.deaf", func(ctx context.Context, _ none, begin actor.Started[none, none, []byte]) (none, error) {
+var unheard = exposed(actor.Dialog("stream.unheard", func(ctx context.Context, _ none, begin actor.Started[none, none, []byte]) (none, error) {
 	if _, err := begin(none{}); err != nil {
 		return none{}, err
 	}
@@ -350,7 +350,7 @@ func TestStreamsThatStandHoldNothingUp(t *testing.T) {
 					defer once()
 					ctx, cancel := context.WithCancelCause(ctx)
 					defer cancel(nil)
-					_, err := deaf.Run(ctx, a, none{}, func(_ context.Context, _ none, p *actor.Peer[[]byte, none]) error {
+					_, err := unheard.Run(ctx, a, none{}, func(_ context.Context, _ none, p *actor.Peer[[]byte, none]) error {
 						go func() {
 							<-hold
 							cancel(errWhy)
@@ -390,7 +390,7 @@ func TestStreamsThatStandHoldNothingUp(t *testing.T) {
 			})
 			require.NoError(t, err)
 			assert.Equal(t, 100, ints)
-			_, err = canceledAfter(ctx, t, a, "function", order{Key: "beside", Then: "cause"}) // cancellations
+			_, err = canceledAfter(ctx, t, a, "function", demand{Key: "beside", Then: "cause"}) // cancellations
 			assert.Equal(t, errWhy, err)
 			close(hold) // and their own
 			return nil

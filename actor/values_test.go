@@ -45,9 +45,9 @@ func travels[T any](ctx context.Context, t *testing.T, a *actor.Actor, f *actor.
 	}
 }
 
-type record struct {
+type entry struct {
 	Name   string
-	Nested *record           `json:",omitempty"`
+	Nested *entry            `json:",omitempty"`
 	Tags   map[string]string `json:"tags"`
 	List   []float64
 	hidden chan int // does not travel, and does not matter
@@ -147,7 +147,7 @@ var (
 	sameSlice    = same[[]int]("slice")
 	sameMap      = same[map[int]string]("map")
 	sameArray    = same[[2]string]("array")
-	sameRecord   = same[record]("record")
+	sameRecord   = same[entry]("record")
 	sameNothing  = same[none]("nothing")
 	sameTime     = same[time.Time]("time")
 	sameURL      = same[*url.URL]("URL")
@@ -185,7 +185,7 @@ func TestValuesTravel(t *testing.T) {
 		travels(ctx, t, a, sameSlice, nil, []int{}, []int{1, 2})
 		travels(ctx, t, a, sameMap, nil, map[int]string{}, map[int]string{-1: "a"})
 		travels(ctx, t, a, sameArray, [2]string{"a"})
-		travels(ctx, t, a, sameRecord, record{}, record{Name: "a", Nested: &record{Tags: map[string]string{"b": "c"}}, List: []float64{1}, Any: "d"})
+		travels(ctx, t, a, sameRecord, entry{}, entry{Name: "a", Nested: &entry{Tags: map[string]string{"b": "c"}}, List: []float64{1}, Any: "d"})
 		travels(ctx, t, a, sameNothing, none{})
 		travels(ctx, t, a, sameTime, time.Time{}, time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC))
 		travels(ctx, t, a, sameURL, &url.URL{}, &url.URL{Scheme: "https", Host: "example.com", Path: "/ä b"})
@@ -201,9 +201,9 @@ func TestValuesTravel(t *testing.T) {
 		b, err := sameBytes.Run(ctx, a, nil)
 		require.NoError(t, err)
 		assert.Empty(t, b)
-		hidden, err := sameRecord.Run(ctx, a, record{hidden: make(chan int), Not: func() {}})
+		hidden, err := sameRecord.Run(ctx, a, entry{hidden: make(chan int), Not: func() {}})
 		require.NoError(t, err)
-		assert.Equal(t, record{}, hidden)
+		assert.Equal(t, entry{}, hidden)
 	})
 }
 
@@ -236,7 +236,7 @@ func TestProtobufMessagesTravelAsSuch(t *testing.T) {
 // The bytes that a caller passes are its own when the call has returned, or a Send has.
 func TestBytesMayBeChangedAfterwards(t *testing.T) {
 	withActor(t, func(ctx context.Context, _ *traigo.Scope, a *actor.Actor) {
-		out, err := sum.Run(ctx, a, none{}, func(_ context.Context, _ none, p *actor.Peer[[]byte, []byte]) error {
+		out, err := sumUp.Run(ctx, a, none{}, func(_ context.Context, _ none, p *actor.Peer[[]byte, []byte]) error {
 			buf := make([]byte, 5000)
 			for i := range 200 {
 				buf[0], buf[4999] = byte(i), byte(i)
@@ -256,8 +256,8 @@ func TestBytesMayBeChangedAfterwards(t *testing.T) {
 	})
 }
 
-// sum returns how many of its items are as they were sent.
-var sum = exposed(actor.Dialog("values.sum", func(_ context.Context, _ none, begin actor.Started[none, []byte, []byte]) (int, error) {
+// sumUp returns how many of its items are as they were sent.
+var sumUp = exposed(actor.Dialog("values.sum", func(_ context.Context, _ none, begin actor.Started[none, []byte, []byte]) (int, error) {
 	p, err := begin(none{})
 	if err != nil {
 		return 0, err
