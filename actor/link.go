@@ -284,7 +284,7 @@ func (c *call) cancelAfter(ctx context.Context, f func()) (stop func() bool) {
 
 // request is cancel, but for the sending.
 func (c *call) request(cause error) {
-	frame := controlFrame(cancelCall, c.id, encodeJSON(traigo.AsRemote(cause, Self().String())))
+	frame := controlFrame(cancelCall, c.id, appendError(nil, asRemote(cause)))
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.asked || c.isOver {
