@@ -137,15 +137,16 @@ func (a *Actor) callAlone(ctx context.Context, name string, argument mem.Buffer)
 	}
 	close(done)
 	<-ended
-	var by *Canceled
-	if ctx.Err() != nil && errors.As(err, &by) && by.By == Self() {
+	// What an *Error holds is another matter: that the function has failed by itself.
+	by, isCanceled := err.(*Canceled) //nolint:errorlint // see above
+	if isCanceled && ctx.Err() != nil && by.By == Self() {
 		err = context.Cause(ctx)
 	}
-	var gone *GoneError
+	_, isGone := err.(*GoneError) //nolint:errorlint // see above
 	switch {
 	case end == nil:
 		return data, err
-	case err == nil, errors.As(err, &gone), errors.As(err, &by), saysNoMore(err, end):
+	case err == nil, isGone, isCanceled, saysNoMore(err, end):
 		return data, end
 	default:
 		return data, errors.Join(err, end)
@@ -273,7 +274,7 @@ func (a *Actor) greet(ctx context.Context, registrar string) error {
 	o := a.child.options
 	b := &begin{
 		Path: a.id.Path, Findable: o.isFindable, Registrar: registrar, Grace: a.grace,
-		Record: here.recordDir(o.record), Starter: a.starter(), IsPaused: here.clock.paused(),
+		Record: here.recordDir(o.record), Starter: starterOf(a.task), IsPaused: here.clock.paused(),
 	}
 	for _, fn := range o.exposed {
 		b.Expose = append(b.Expose, fn.Name())
@@ -292,12 +293,6 @@ func (a *Actor) greet(ctx context.Context, registrar string) error {
 		return &Error{From: id, Path: []ID{id}, Err: err}
 	}
 	return err
-}
-
-// starter returns the task that stands for the actor, as the actor's recording names it.
-func (a *Actor) starter() starter {
-	t := a.task
-	return starter{Run: runOf(t.Scope()), Scope: t.Scope().ID(), Task: t.ID()}
 }
 
 // hear handles what a child says beside calls.
@@ -407,6 +402,8 @@ func (a *Actor) gone(ctx context.Context) error {
 	select {
 	case <-a.over:
 	case <-ctx.Done():
+	}
+	if ctx.Err() != nil { // by the end of the actor, perhaps, of which its scope tells
 		return context.Cause(ctx)
 	}
 	err := a.how()

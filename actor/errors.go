@@ -1,10 +1,12 @@
 package actor
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -231,14 +233,14 @@ func isOnly(err, other error) bool {
 
 func isOnlyWithin(err, other error, left *int) (is bool) {
 	defer func() {
-		if recover() != nil { // a method of the error, or == of values that cannot be compared
+		if recover() != nil { // a method of the error
 			is = false
 		}
 	}()
 	if *left--; err == nil || *left < 0 {
 		return false
 	}
-	if err == other || err == context.Canceled || err == context.DeadlineExceeded {
+	if same(err, other) || err == context.Canceled || err == context.DeadlineExceeded {
 		return true
 	}
 	switch e := err.(type) {
@@ -251,6 +253,17 @@ func isOnlyWithin(err, other error, left *int) (is bool) {
 		return len(all) > 0 && !slices.ContainsFunc(all, func(err error) bool { return !isOnlyWithin(err, other, left) })
 	}
 	return false
+}
+
+// same reports whether two errors are one. Of a type that == panics for, they are if they are
+// deeply equal.
+func same(a, b error) (is bool) {
+	defer func() {
+		if recover() != nil {
+			is = reflect.DeepEqual(a, b)
+		}
+	}()
+	return a == b
 }
 
 // hasFailure reports whether err says more than that something was canceled, or that time is
@@ -296,7 +309,7 @@ func (e *exit) Error() string {
 		status = b.State.String()
 	}
 	switch line := lastLine(b.Stderr); {
-	case b.Err != nil:
+	case b.Err != nil && !errors.Is(b.Err, proc.ErrNotServed): // that is said by who wraps this
 		status += ": " + textOf(b.Err)
 	case line != "":
 		status += ": " + line
@@ -310,15 +323,25 @@ func (e *exit) Unwrap() error { return e.broken }
 // Format writes, for %+v, all that is kept of the standard error.
 func (e *exit) Format(f fmt.State, verb rune) { format(f, verb, e.Error(), "", e.broken) }
 
+// lastLine returns the line by which a program reports its crash, or else the last one. What was
+// logged before is no such report.
 func lastLine(text string) (last string) {
+	var crash string
 	for line := range strings.Lines(text) {
 		line = strings.TrimSpace(line)
-		if strings.HasPrefix(line, "panic: ") || strings.HasPrefix(line, "fatal error: ") {
-			return line
+		if isCrash(line) {
+			crash = line
 		}
 		if line != "" {
 			last = line
 		}
 	}
-	return last
+	return cmp.Or(crash, last)
+}
+
+// isCrash reports whether the runtime reports a crash by a line: "panic: …", "fatal error: …",
+// "SIGSEGV: segmentation violation".
+func isCrash(line string) bool {
+	kind, _, ok := strings.Cut(line, ": ")
+	return ok && (kind == "panic" || kind == "fatal error" || strings.HasPrefix(kind, "SIG") && kind == strings.ToUpper(kind) && !strings.Contains(kind, " "))
 }

@@ -63,8 +63,8 @@ var (
 
 	whoami = actor.Func("whoami", func(context.Context, struct{}) (string, error) { return actor.Self().Path, nil })
 
-	// below starts an actor itself.
-	below = actor.Func("below", func(ctx context.Context, name string) (string, error) {
+	// nested starts an actor itself.
+	nested = actor.Func("nested", func(ctx context.Context, name string) (string, error) {
 		leaf, err := actor.Start(ctx, traigo.Current(ctx), name, actor.Expose(whoami))
 		if err != nil {
 			return "", err
@@ -200,11 +200,11 @@ func ExampleConversation_Run() {
 
 func ExampleSelf() {
 	err := traigo.Run(context.Background(), func(ctx context.Context, s *traigo.Scope) error {
-		mid, err := actor.Start(ctx, s, "mid", actor.Expose(below))
+		mid, err := actor.Start(ctx, s, "mid", actor.Expose(nested))
 		if err != nil {
 			return err
 		}
-		path, err := below.Run(ctx, mid, "leaf")
+		path, err := nested.Run(ctx, mid, "leaf")
 		fmt.Println(path)
 		return err
 	})
@@ -258,11 +258,11 @@ func ExampleActor_Kill() {
 
 func ExampleSnapshot() {
 	err := traigo.Run(context.Background(), func(ctx context.Context, s *traigo.Scope) error {
-		a, err := actor.Start(ctx, s, "mid", actor.Expose(below))
+		a, err := actor.Start(ctx, s, "mid", actor.Expose(nested))
 		if err != nil {
 			return err
 		}
-		if _, err := below.Run(ctx, a, "leaf"); err != nil {
+		if _, err := nested.Run(ctx, a, "leaf"); err != nil {
 			return err
 		}
 		shot, err := actor.Snapshot(ctx, s)

@@ -50,6 +50,7 @@ func exposed(fns []Exposable) map[string]Exposable {
 type session struct {
 	host   *host
 	server *grpc.Server
+	conn   *watchedConn
 	outbox *outbox
 	isOurs bool // the asker is the parent: it may say more than others
 
@@ -71,6 +72,8 @@ func (h *host) serve(conn net.Conn, isOurs bool, opts ...grpc.ServerOption) *ses
 		host: h, isOurs: isOurs, outbox: newOutbox(), gone: make(chan struct{}),
 		calls: map[uint64]*running{}, early: map[uint64]error{},
 	}
+	l := &oneConn{conn: make(chan net.Conn, 1), addr: conn.LocalAddr(), closed: make(chan struct{})}
+	s.conn = &watchedConn{Conn: conn, ended: l.closed}
 	s.server = grpc.NewServer(append(serverOptions(), opts...)...)
 	s.server.RegisterService(&serviceDesc, s)
 	h.mu.Lock()
@@ -87,9 +90,7 @@ func (h *host) serve(conn net.Conn, isOurs bool, opts ...grpc.ServerOption) *ses
 		close(s.gone)
 		return s
 	}
-	l := &oneConn{conn: make(chan net.Conn, 1), addr: conn.LocalAddr(), closed: make(chan struct{})}
-	watched := &watchedConn{Conn: conn, ended: l.closed}
-	l.conn <- watched
+	l.conn <- s.conn
 	go func() {
 		_ = s.server.Serve(l) // until the connection ends
 		s.server.Stop()
@@ -139,7 +140,8 @@ func (h *host) tell(how ending, within time.Duration, but *session) {
 		case <-s.gone:
 		case <-late.C:
 			late.Reset(0)
-			s.server.Stop()
+			_ = s.conn.Close() // Stop would wait for a handshake, or for the connection to end
+			<-s.gone
 		}
 	}
 }
@@ -477,7 +479,7 @@ func (r *running) response() *response {
 	case r.hasReturned && r.err == nil:
 		return &response{verdict: succeeded, result: r.result}
 	case r.hasExpired:
-		return &response{verdict: expired, err: asRemote(r.err)}
+		return &response{verdict: expired, err: asRemote(r.err), result: r.result}
 	case r.task.Failed() || r.why == nil:
 		if r.hasReturned {
 			err = r.err
@@ -486,7 +488,7 @@ func (r *running) response() *response {
 		how.result = r.result
 		return how
 	case errors.As(r.why, &by) && (!by.isOwn || !hasFailure(by.Err)):
-		return &response{verdict: canceled, err: asRemote(by)}
+		return &response{verdict: canceled, err: asRemote(by), result: r.result}
 	case by != nil:
 		return failure(by.Err)
 	default:

@@ -2,9 +2,11 @@ package actor_test
 
 import (
 	"context"
-	"errors"
-	"iter"
+	"fmt"
 	"os"
+	"slices"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -15,145 +17,126 @@ import (
 	"github.com/traigo/traigo/actor"
 )
 
+// The functions of the tests run in processes of the test binary.
 func TestMain(m *testing.M) {
-	traigo.RegisterError(errBoom)
 	actor.Serve()
 	os.Exit(m.Run())
 }
 
-var errBoom = errors.New("boom")
+// What the tests share.
+//
+//	none                argument or result of functions that need none
+//	exposed             remembers what is registered: actors of the tests expose all of it
+//	inScope             runs the body of a test in a scope, and requires that nothing is left after it
+//	withActor           inScope with an actor that exposes everything
+//	start               starts an actor that exposes everything
+//	note, notes         what a function tells of itself, and how a test learns of it
+//	waitForNotes        waits until there are so many of them
+//	waitUntil           waits for a condition
+//	recovered           the value that a function panics with
+//	within              calls a function and requires that it returns before long
 
-var square = actor.Func("square", func(_ context.Context, n int) (int, error) { return n * n, nil })
-var fail = actor.Func("fail", func(_ context.Context, n int) (int, error) { return 0, errBoom })
-var block = actor.Func("block", func(ctx context.Context, n int) (int, error) {
-	<-ctx.Done()
-	return 0, context.Cause(ctx)
-})
-var panics = actor.Func("panics", func(ctx context.Context, n int) (int, error) { panic("oh no") })
-var exit = actor.Func("exit", func(ctx context.Context, n int) (int, error) { println("leaving"); os.Exit(n); return 0, nil })
-var count = actor.Source("count", func(ctx context.Context, n int) iter.Seq2[int, error] {
-	return func(yield func(int, error) bool) {
-		for i := range n {
-			if !yield(i, nil) {
-				return
-			}
-		}
-		if n == 7 {
-			yield(0, errBoom)
-		}
-	}
-})
-var echo = actor.Dialog("echo", func(ctx context.Context, in string, started actor.Started[string, string, string]) (int, error) {
-	p, err := started("hello " + in)
-	if err != nil {
-		return 0, err
-	}
-	n := 0
-	for s, err := range p.Items() {
-		if err != nil {
-			return n, err
-		}
-		if s == "fail" {
-			return n, errBoom
-		}
-		if err := p.Send(s); err != nil {
-			return n, err
-		}
-		n++
-	}
-	return n, nil
-})
+type none = struct{}
 
-func TestFirst(t *testing.T) {
-	start := time.Now()
-	err := traigo.Run(context.Background(), func(ctx context.Context, s *traigo.Scope) error {
-		a, err := actor.Start(ctx, s, "mid", actor.Expose(square, fail, block, count, echo), actor.Findable())
-		require.NoError(t, err)
-		t.Log("started", time.Since(start), a.ID(), actor.Registrar())
-		n, err := square.Run(ctx, a, 4)
-		require.NoError(t, err)
-		assert.Equal(t, 16, n)
-		_, err = fail.Run(ctx, a, 4)
-		assert.ErrorIs(t, err, errBoom)
-		t.Log(err)
-		_, err = panics.Run(ctx, a, 4)
-		assert.ErrorIs(t, err, actor.ErrNotExposed)
-		t.Log(err)
-		c, cancel := context.WithTimeout(ctx, 50*time.Millisecond)
-		_, err = block.Run(c, a, 4)
-		cancel()
-		assert.ErrorIs(t, err, context.DeadlineExceeded)
-		t.Log(err)
-		sum := 0
-		for i, err := range count.Run(ctx, a, 100) {
-			require.NoError(t, err)
-			sum += i
-		}
-		assert.Equal(t, 4950, sum)
-		for i, err := range count.Run(ctx, a, 7) {
-			t.Log(i, err)
-		}
-		for i, err := range count.Run(ctx, a, 1000000000) {
-			require.NoError(t, err)
-			if i == 1000 {
-				break
-			}
-		}
-		n, err = echo.Run(ctx, a, "you", func(ctx context.Context, first string, p *actor.Peer[string, string]) error {
-			assert.Equal(t, "hello you", first)
-			require.NoError(t, p.Send("a"))
-			s, err := p.Recv()
-			require.NoError(t, err)
-			assert.Equal(t, "a", s)
-			return p.Send("b")
-		})
-		require.NoError(t, err)
-		assert.Equal(t, 2, n)
-		n, err = echo.Run(ctx, a, "you", func(ctx context.Context, first string, p *actor.Peer[string, string]) error {
-			require.NoError(t, p.Send("fail"))
-			s, err := p.Recv()
-			t.Log(s, err)
-			return err
-		})
-		t.Log(n, err)
-		assert.ErrorIs(t, err, errBoom)
-		b, err := actor.Find(ctx, s, "mid")
-		require.NoError(t, err)
-		n, err = square.Run(ctx, b, 5)
-		require.NoError(t, err)
-		assert.Equal(t, 25, n)
-		shot, err := actor.Snapshot(ctx, s)
-		require.NoError(t, err)
-		t.Log(shot)
-		start = time.Now()
-		return nil
-	}, traigo.Name("test"))
-	t.Log("ended", time.Since(start))
-	require.NoError(t, err)
+var everything []actor.Exposable
+
+func exposed[E actor.Exposable](fn E) E {
+	everything = append(everything, fn)
+	return fn
 }
 
-func TestSpawn(t *testing.T) {
-	err := traigo.Run(context.Background(), func(ctx context.Context, s *traigo.Scope) error {
-		f := square.Spawn(s, 3)
-		n, err := f.Await(ctx)
-		require.NoError(t, err)
-		assert.Equal(t, 9, n)
+const long = 60 * time.Second // what takes longer is taken for something that does not end
+
+func inScope(t *testing.T, body func(ctx context.Context, s *traigo.Scope), opts ...traigo.ScopeOption) {
+	t.Helper()
+	require.NoError(t, outcomeOf(t, body, opts...))
+}
+
+// outcomeOf is inScope for a scope that may fail.
+func outcomeOf(t *testing.T, body func(ctx context.Context, s *traigo.Scope), opts ...traigo.ScopeOption) error {
+	t.Helper()
+	leavesNothing(t)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*long)
+	defer cancel()
+	return traigo.Run(ctx, func(ctx context.Context, s *traigo.Scope) error {
+		body(ctx, s)
 		return nil
-	})
+	}, append([]traigo.ScopeOption{traigo.Name("test")}, opts...)...)
+}
+
+func withActor(t *testing.T, body func(ctx context.Context, s *traigo.Scope, a *actor.Actor), opts ...actor.Option) {
+	t.Helper()
+	inScope(t, func(ctx context.Context, s *traigo.Scope) { body(ctx, s, start(ctx, t, s, "mid", opts...)) })
+}
+
+func start(ctx context.Context, t *testing.T, s *traigo.Scope, name string, opts ...actor.Option) *actor.Actor {
+	t.Helper()
+	a, err := actor.Start(ctx, s, name, append([]actor.Option{actor.Expose(everything...)}, opts...)...)
 	require.NoError(t, err)
-	for _, f := range []*actor.Function[int, int]{fail, panics, exit} {
-		start := time.Now()
-		err = traigo.Run(context.Background(), func(ctx context.Context, s *traigo.Scope) error {
-			f.Spawn(s, 3)
-			return nil
-		})
-		t.Log(time.Since(start), err)
-		require.Error(t, err)
+	return a
+}
+
+var noted = struct {
+	sync.Mutex
+	of map[string][]string
+}{of: map[string][]string{}}
+
+func note(key, text string) {
+	noted.Lock()
+	defer noted.Unlock()
+	noted.of[key] = append(noted.of[key], text)
+}
+
+var notedFunc = exposed(actor.Func("main.noted", func(_ context.Context, key string) ([]string, error) {
+	noted.Lock()
+	defer noted.Unlock()
+	return slices.Clone(noted.of[key]), nil
+}))
+
+func notes(ctx context.Context, t *testing.T, a *actor.Actor, key string) []string {
+	t.Helper()
+	all, err := notedFunc.Run(ctx, a, key)
+	require.NoError(t, err)
+	return all
+}
+
+func waitForNotes(ctx context.Context, t *testing.T, a *actor.Actor, key string, n int) []string {
+	t.Helper()
+	var all []string
+	waitUntil(t, func() bool {
+		all = notes(ctx, t, a, key)
+		return len(all) >= n
+	}, "%s", key)
+	return all
+}
+
+// waitUntil calls condition on the goroutine of the test.
+func waitUntil(t *testing.T, condition func() bool, what ...any) {
+	t.Helper()
+	for late := time.Now().Add(long); !condition(); time.Sleep(2 * time.Millisecond) {
+		if time.Now().After(late) {
+			require.Fail(t, "the condition does not come true", what...)
+		}
 	}
-	start := time.Now()
-	err = traigo.Run(context.Background(), func(ctx context.Context, s *traigo.Scope) error {
-		block.Spawn(s, 3)
-		return nil
-	}, traigo.Timeout(300*time.Millisecond))
-	t.Log(time.Since(start), err)
+}
+
+// within requires that f returns before long. If it does not, the test binary ends with the
+// stacks of all goroutines, since nothing could end f.
+func within(f func()) {
+	late := time.AfterFunc(long, func() { panic("it does not return") })
+	defer late.Stop()
+	f()
+}
+
+func recovered(f func()) (value any) {
+	defer func() { value = recover() }()
+	f()
+	return nil
+}
+
+// requireMisuse requires that value is what a wrong call panics with.
+func requireMisuse(t *testing.T, value any) {
+	t.Helper()
+	require.NotNil(t, value, "it does not panic")
+	assert.True(t, strings.HasPrefix(fmt.Sprint(value), "traigo: "), "%v", value)
 }

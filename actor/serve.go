@@ -8,7 +8,6 @@ import (
 	"net"
 	"os"
 	"os/signal"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -160,7 +159,7 @@ func (p *place) begin(s *session, payload []byte) {
 	var err error
 	opts := []traigo.ScopeOption{traigo.Name(id.Name())}
 	if b.Record != "" {
-		if p.recorder, err = startRecording(b, id); err != nil {
+		if p.recorder, err = startRecording(b.Record, id, b.Starter); err != nil {
 			s.refusal = err
 			return
 		}
@@ -178,14 +177,6 @@ func (p *place) begin(s *session, payload []byte) {
 	signal.Notify(p.signal, syscall.SIGTERM)
 	go p.hearSignals(s)
 	close(p.ready)
-}
-
-func startRecording(b *begin, id ID) (*record.Recorder, error) {
-	if err := os.MkdirAll(b.Record, 0o755); err != nil {
-		return nil, fmt.Errorf("traigo: actor.Record: %w", err)
-	}
-	file := fmt.Sprintf("%s/%s-%d.jsonl", b.Record, strings.ReplaceAll(id.Path, "/", "."), id.Pid)
-	return record.Create(file, startedBy(b.Starter))
 }
 
 // hearSignals takes a SIGTERM for a cancellation by nobody.
@@ -251,12 +242,9 @@ func (p *place) join() (err error) {
 	return p.host.scope.Wait()
 }
 
-// isCancellationBy reports whether err is the end of a scope for by.
+// isCancellationBy reports whether err, which has ended a scope, is that it was canceled with by.
+// A task that has failed with by, or with what by wraps, is another matter.
 func isCancellationBy(err error, by *Canceled) bool {
-	var c *traigo.Cancellation
-	var found *Canceled
-	if errors.As(err, &c) && c.Kind != traigo.Requested {
-		return false
-	}
-	return errors.As(err, &found) && found == by
+	canceled, ok := err.(*Canceled) //nolint:errorlint // what Cancel was given, not what holds it
+	return ok && canceled == by
 }

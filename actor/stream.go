@@ -48,8 +48,15 @@ func (c *call) items(ctx context.Context, overrun int) func(context.Context) (in
 	return p.receive
 }
 
-// overrun is called when too many items have come.
+// overrun is called when too many items have come. Those that come when the body has returned
+// are dropped.
 func (c *call) overrun() {
+	c.parts.mu.Lock()
+	isClosed := c.parts.isClosed
+	c.parts.mu.Unlock()
+	if isClosed {
+		return
+	}
 	c.cancel(ErrOverrun)
 	c.abort()
 }
@@ -135,12 +142,16 @@ func (c *call) finishReading() {
 	saidAll := p.saidAll
 	p.saidAll = true
 	p.mu.Unlock()
-	if !saidAll {
-		p.sending <- struct{}{}
-		p.out = outbound{heads[partEnd]}
-		_ = p.stream.SendMsg(&p.out)
-		<-p.sending
-	}
+	said := make(chan struct{})
+	go func() { // it may block until the function reads, which may not be before it has sent
+		defer close(said)
+		if !saidAll {
+			p.sending <- struct{}{}
+			p.out = outbound{heads[partEnd]}
+			_ = p.stream.SendMsg(&p.out)
+			<-p.sending
+		}
+	}()
 	p.receiving <- struct{}{} // what the body has left running ends first
 	for {
 		in, err := p.read(context.Background())
@@ -151,6 +162,7 @@ func (c *call) finishReading() {
 	}
 	<-p.receiving
 	<-c.over
+	<-said
 }
 
 // An ahead takes items as they come, and keeps up to n of them.

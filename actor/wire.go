@@ -243,6 +243,7 @@ type begin struct {
 // A starter is the task that stands for an actor in the process that has started it.
 type starter struct {
 	Run   string `json:"run"`
+	PID   int    `json:"pid"`
 	Scope uint64 `json:"scope"`
 	Task  uint64 `json:"task"`
 }

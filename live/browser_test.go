@@ -68,6 +68,7 @@ func (p *program) serve(listener net.Listener) {
 	mux := http.NewServeMux()
 	live.Register(mux, p.root)
 	mux.Handle("GET /tracked/", &p.tracker)
+	mux.Handle("GET /actors/", live.HandlerFunc(actors, p.root))
 	mux.HandleFunc("POST /do/{what}", p.do)
 	p.mu.Lock()
 	defer p.mu.Unlock()

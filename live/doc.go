@@ -11,6 +11,9 @@
 // an observer that keeps a list of them. A [Handler] can be mounted at any path, also
 // behind http.StripPrefix. Importing the package registers nothing.
 //
+// A [HandlerFunc] shows more than the scopes of this process, if a function can tell it:
+// those of a tree of processes, for instance.
+//
 // # Security
 //
 // The handler only reads: it cancels and changes nothing. But names, errors and stacks
@@ -63,7 +66,7 @@
 //	warnings  [{lint, level, count, since, says, do, at: [up to five paths]}]
 //	recheck   how many scopes and tasks may soon have a warning: ask again
 //	cut       how many lines were left out
-//	note      a sentence about anything else that is missing
+//	note      sentences about anything else that is missing
 //	roots     [node]
 //	ended     [{path, opened, ended, err}] of a Tracker, the latest first
 //
@@ -73,6 +76,8 @@
 //	kind      "scope" or "task"
 //	id        unique in the process for a scope, in its scope for a task
 //	scope     of a task: the ID of its scope
+//	pid       of a scope: the process that it lives in; absent if it is this one
+//	processes in how many processes those folded into this node are; absent if in one
 //	name, path, state, cause, deadline, limit, waiting, unawaited, stack
 //	          as in traigo.Snapshot and traigo.TaskSnapshot. A scope stays with the state
 //	          "closed" as long as tasks that it has given up, or calls that were abandoned
@@ -81,7 +86,7 @@
 //	flags     what differs from the default: "master", "not awaited", "no bubble", "ready"
 //	warnings  the names of the lints that found something here
 //	count     how many are folded into this node; absent if it is a single one. id, path,
-//	          since and stack are those of the oldest, newest is the since of the
+//	          pid, since and stack are those of the oldest, newest is the since of the
 //	          youngest, deadline is the earliest, and waiting is the sum
 //	below     [node]: the tasks of a scope, then its scopes. A scope that was opened by
 //	          a task is below that task
@@ -95,7 +100,7 @@
 // 100,000 scopes with a task each. However many clients ask, the handler takes at most
 // four snapshots a second, and fewer if they take long, so that they use no more than a
 // third of one processor. The snapshot of an answer is always taken after the request
-// has arrived.
+// has arrived. A [SnapshotFunc] that is slow counts as if it used a processor.
 //
 // The handler dumps stacks at most once a second. Above 10,000 goroutines it refuses to,
 // unless the query says ?stacks=force: a dump stops the program, for seconds if there are
@@ -129,6 +134,7 @@ package live
 //
 //	handler.go   Handler and Register; from a request to an answer
 //	snapshot.go  all roots at one moment, and how often that is taken
+//	source.go    SnapshotFunc: snapshots that a function takes
 //	tree.go      a traigo.Snapshot as nodes to be shown
 //	lints.go     the table of lints, and what is remembered between snapshots
 //	shorten.go   folding equal siblings, and leaving out lines

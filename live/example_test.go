@@ -2,11 +2,13 @@ package live_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"regexp"
+	"time"
 
 	"github.com/traigo/traigo"
 	"github.com/traigo/traigo/live"
@@ -97,4 +99,32 @@ func ExampleTracker() {
 	//
 	// ended:
 	//   1s ago, after 1s: print: scope "print": out of paper
+}
+
+// Scopes of other processes come from a function. With traigo's module actor that is
+// live.HandlerFunc(actor.Snapshot, server).
+func ExampleHandlerFunc() {
+	server := traigo.New(context.Background(), traigo.Name("server"))
+	server.Spawn(waitHere, traigo.Name("worker"))
+
+	take := func(_ context.Context, s *traigo.Scope) (traigo.Snapshot, error) {
+		shot := s.Snapshot()
+		task := shot.Tasks[0] // stands for another process, which is asked for its scopes
+		shot.Scopes = append(shot.Scopes, traigo.Snapshot{
+			ID: 72<<32 | 1, Name: "worker", Path: task.Path, Pid: 72, Parent: shot.ID, Task: task.ID, Opened: time.Now(),
+		})
+		return shot, errors.New("the actor server/mailer (pid 73) has not answered")
+	}
+	debug := httptest.NewServer(live.HandlerFunc(take, server))
+	fmt.Println(curl(debug.URL))
+	debug.Close()
+	_ = server.Close()
+	// Output:
+	// 2 scopes, 1 task
+	//
+	// the actor server/mailer (pid 73) has not answered
+	//
+	// server (open, 1s)
+	// └─ • worker (running, 1s)
+	//    └─ worker (open, 1s, process 72)
 }

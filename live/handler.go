@@ -20,15 +20,18 @@ import (
 // described in the package documentation. A root that has closed is shown as closed, with
 // the cause of its end. Handler panics if it is given no root, or a nil one; for roots
 // that are opened later use a [Tracker].
-func Handler(roots ...*traigo.Scope) http.Handler {
+func Handler(roots ...*traigo.Scope) http.Handler { return handlerOf("Handler", nil, roots) }
+
+// handlerOf returns the handler of the roots. caller is the function for which it panics.
+func handlerOf(caller string, take SnapshotFunc, roots []*traigo.Scope) http.Handler {
 	if len(roots) == 0 {
-		panic("live: Handler needs a scope to show; for scopes that are opened later use a Tracker")
+		panic("live: " + caller + " needs a scope to show; for scopes that are opened later use a Tracker")
 	}
 	if slices.Contains(roots, nil) {
-		panic("live: Handler has been given a nil *Scope")
+		panic("live: " + caller + " has been given a nil *Scope")
 	}
 	roots = topmost(roots)
-	return newHandler(func() ([]*traigo.Scope, []endedScope) { return roots, nil })
+	return newHandler(take, func() ([]*traigo.Scope, []endedScope) { return roots, nil })
 }
 
 // mountPath is the path at which Register mounts the handler, next to /debug/pprof/.
@@ -40,7 +43,10 @@ func Register(mux *http.ServeMux, roots ...*traigo.Scope) {
 	if mux == nil {
 		panic("live: Register has been given a nil *http.ServeMux")
 	}
-	h := Handler(roots...)
+	mount(mux, Handler(roots...))
+}
+
+func mount(mux *http.ServeMux, h http.Handler) {
 	mux.Handle("GET "+mountPath, h) // so that curl, which follows no redirects, gets the tree
 	mux.Handle("GET "+mountPath+"/", h)
 }
@@ -74,6 +80,7 @@ func hasAncestor(s *traigo.Scope, is func(*traigo.Scope) bool) bool {
 // A handler serves a [Handler] or a [Tracker].
 type handler struct {
 	source    func() ([]*traigo.Scope, []endedScope) // the roots to show, and those that have ended
+	taker     *taker
 	snapshots *throttle[struct{}, *snapshot]
 	dumps     *throttle[rootIDs, []traigo.Snapshot]
 	lintState lintState // used by takeSnapshot only, which never runs twice at a time
@@ -83,8 +90,8 @@ type handler struct {
 	servers map[weak.Pointer[http.Server]]chan struct{} // each closed when its server begins to shut down
 }
 
-func newHandler(source func() ([]*traigo.Scope, []endedScope)) *handler {
-	h := &handler{source: source, servers: make(map[weak.Pointer[http.Server]]chan struct{})}
+func newHandler(take SnapshotFunc, source func() ([]*traigo.Scope, []endedScope)) *handler {
+	h := &handler{source: source, taker: newTaker(take), servers: make(map[weak.Pointer[http.Server]]chan struct{})}
 	h.snapshots = newThrottle(250*time.Millisecond, func(struct{}) *snapshot { return h.takeSnapshot() })
 	h.dumps = newThrottle(time.Second, h.dump)
 	return h

@@ -160,7 +160,7 @@ type tree struct {
 type branch struct {
 	Key, Kind, Name, Path, State, Cause, Stack string
 	ID, Scope                                  uint64
-	Count, More                                int
+	Count, More, Pid, Processes                int
 	Flags, Warnings                            []string
 	Below                                      []branch
 }

@@ -32,6 +32,9 @@ func (n *node) setShapes() uint64 {
 	if len(n.Unawaited) > 0 {
 		h = h.add("has failures that nobody has awaited")
 	}
+	if n.Pid != 0 {
+		h = h.add("is in another process") // in which one does not matter
+	}
 	shapes := make([]uint64, len(n.Below))
 	for i, below := range n.Below {
 		shapes[i] = below.setShapes()
@@ -114,6 +117,7 @@ func merge(group []*node, parent string) *node {
 	// The key must not depend on the oldest, which may be another in the next snapshot: the
 	// page would take the line for a new one.
 	one.Key = parent + "/" + strconv.FormatUint(one.shape, 36)
+	one.Processes = processes(group)
 	var shapes []uint64
 	below := make(map[uint64][]*node)
 	for _, n := range group {
@@ -135,6 +139,21 @@ func merge(group []*node, parent string) *node {
 		one.Below[i] = merge(below[shape], one.Key)
 	}
 	return &one
+}
+
+// processes returns in how many other processes the nodes of a group are; 0 if in one or none.
+func processes(group []*node) int {
+	if group[0].Pid == 0 {
+		return 0 // all have the same shape
+	}
+	pids := make(map[int]bool)
+	for _, n := range group {
+		pids[n.Pid] = true
+	}
+	if len(pids) == 1 {
+		return 0
+	}
+	return len(pids)
 }
 
 func oldest(group []*node) *node {

@@ -3,8 +3,10 @@ package live
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"math"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -19,7 +21,8 @@ type snapshot struct {
 	warnings []warning
 	recheck  int
 	ended    []endedScope
-	note     string // says what is missing, if anything is
+	note     string            // says what is missing, if anything is
+	shots    []traigo.Snapshot // of a SnapshotFunc: what it has returned for the roots
 
 	shapesOnce sync.Once
 	mu         sync.Mutex      // guards views
@@ -30,15 +33,26 @@ type snapshot struct {
 // runs twice at a time.
 func (h *handler) takeSnapshot() *snapshot {
 	roots, ended := h.source()
-	taken := make([]traigo.Snapshot, len(roots))
-	for i, root := range roots {
-		// root.Err must not be called: the outcome would count as received, and a failure
-		// that nobody else asks for would no longer be logged.
-		taken[i] = root.Snapshot()
-	}
-	s := newSnapshot(taken, time.Now(), &h.lintState)
+	shots, notes := h.taker.snapshots(roots)
+	s := newSnapshot(shots, time.Now(), &h.lintState)
 	s.ended = ended
+	s.addNotes(notes...)
+	if h.taker.take != nil {
+		s.shots = shots
+	}
 	return s
+}
+
+// addNotes adds sentences to the note. Of very many only the first are kept.
+func (s *snapshot) addNotes(notes ...string) {
+	const most = 5
+	if left := len(notes) - most; left > 0 {
+		notes = append(notes[:most:most], fmt.Sprintf("And %s more.", withCommas(left)))
+	}
+	if s.note != "" {
+		notes = append([]string{s.note}, notes...)
+	}
+	s.note = strings.Join(notes, " ")
 }
 
 // newSnapshot makes the trees of the roots, and runs the lints on them with what is

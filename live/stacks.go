@@ -75,13 +75,33 @@ func (h *handler) snapshotWithStacks(r *http.Request, q query) (*snapshot, error
 	if err != nil {
 		return nil, err
 	}
+	if s.shots != nil {
+		dumps = s.shotsWith(ids, dumps)
+	}
 	dumped := newSnapshot(dumps, time.Now(), &lintState{})
 	dumped.counts, dumped.warnings, dumped.recheck, dumped.ended = s.counts, s.warnings, s.recheck, s.ended
+	dumped.note = s.note
 	dumped.copyWarnings(s)
+	if n := processesWithout(dumps); n > 0 {
+		dumped.addNotes(fmt.Sprintf("There are no stacks of %s here.", pluralOf(n, "other process", "other processes")))
+	}
 	if len(roots) > maxDumps {
-		dumped.note = fmt.Sprintf("Stacks are those of the first %d of %d roots: ask for others with ?scope=ID.", maxDumps, len(roots))
+		dumped.addNotes(fmt.Sprintf("Stacks are those of the first %d of %d roots: ask for others with ?scope=ID.", maxDumps, len(roots)))
 	}
 	return dumped, nil
+}
+
+// shotsWith returns the snapshots of a SnapshotFunc of the roots with these IDs, with the
+// stacks in the dumps of these roots.
+func (s *snapshot) shotsWith(ids rootIDs, dumps []traigo.Snapshot) (shots []traigo.Snapshot) {
+	stacks := make(map[nodeID]string)
+	stacksOf(dumps, stacks)
+	for _, shot := range s.shots {
+		if slices.Contains(ids[:], shot.ID) {
+			shots = append(shots, shot)
+		}
+	}
+	return withStacks(shots, stacks)
 }
 
 // rootsOf returns the roots that contain any of the nodes.
@@ -151,10 +171,19 @@ func (h *handler) stackOf(r *http.Request) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if scope := scopeIn(dumps, q.scope); scope != nil {
+	pid := 0
+	for _, shots := range [][]traigo.Snapshot{dumps, s.shots} {
+		scope := scopeIn(shots, q.scope)
+		if scope == nil {
+			continue
+		}
 		if stack := stackIn(scope, task, values.Has("call")); stack != "" {
 			return stack, nil
 		}
+		pid = scope.Pid
+	}
+	if pid != 0 {
+		return "", statusError{http.StatusNotFound, fmt.Sprintf("its stack is not known here: it is in process %d, which has not given one", pid)}
 	}
 	return "", statusError{http.StatusNotFound, "it has no stack of its own: it has ended, has not started, or never had one"}
 }

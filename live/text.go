@@ -129,6 +129,12 @@ func (t *textWriter) notes(n *node) []string {
 		}
 	}
 	notes := append([]string{n.State, age}, n.Flags...)
+	switch {
+	case n.Processes > 0:
+		notes = append(notes, withCommas(n.Processes)+" processes")
+	case n.Pid != 0:
+		notes = append(notes, "process "+strconv.Itoa(n.Pid))
+	}
 	if !n.Deadline.IsZero() && n.State != "closed" {
 		notes = append(notes, timeLeft(n.Deadline.Sub(t.now)))
 	}
@@ -177,11 +183,13 @@ func formatDuration(d time.Duration) string {
 }
 
 // plural returns "1 task" or "2 tasks".
-func plural(n int, what string) string {
-	if n != 1 {
-		what += "s"
+func plural(n int, what string) string { return pluralOf(n, what, what+"s") }
+
+func pluralOf(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
 	}
-	return withCommas(n) + " " + what
+	return withCommas(n) + " " + many
 }
 
 // withCommas returns "5,000" for 5000.

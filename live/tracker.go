@@ -29,6 +29,10 @@ import (
 // which a task that was given up, or a call that was abandoned, still runs. It is safe for
 // concurrent use, and must not be copied after its first use.
 type Tracker struct {
+	// Snapshot takes the snapshots of the roots; if it is nil, Snapshot of the scope does. It
+	// must not be changed after the first use.
+	Snapshot SnapshotFunc
+
 	once    sync.Once
 	handler *handler
 
@@ -149,7 +153,7 @@ func (t *Tracker) dropEmptyRoots() {
 
 // ServeHTTP implements [http.Handler]. It serves what a [Handler] serves.
 func (t *Tracker) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	t.once.Do(func() { t.handler = newHandler(t.source) })
+	t.once.Do(func() { t.handler = newHandler(t.Snapshot, t.source) })
 	t.handler.ServeHTTP(w, r)
 }
 

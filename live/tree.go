@@ -24,6 +24,8 @@ type node struct {
 	Scope     uint64    `json:"scope,omitempty"`
 	Name      string    `json:"name"`
 	Path      string    `json:"path"`
+	Pid       int       `json:"pid,omitempty"`
+	Processes int       `json:"processes,omitempty"`
 	State     string    `json:"state"`
 	Since     time.Time `json:"since"`
 	Newest    time.Time `json:"newest,omitzero"`
@@ -53,7 +55,7 @@ type node struct {
 func newTree(s traigo.Snapshot, now time.Time) *node {
 	n := &node{
 		nodeID: nodeID{scope: s.ID}, Kind: kindScope,
-		ID: s.ID, Name: escape(s.Name, maxNameLen), Path: s.Path, State: s.State.String(),
+		ID: s.ID, Name: escape(s.Name, maxNameLen), Path: s.Path, Pid: s.Pid, State: s.State.String(),
 		Since: s.Opened, Deadline: s.Deadline, Cause: escape(firstLine(s.Cause), maxNameLen),
 		Limit: s.Limit, Waiting: s.Waiting, Unawaited: escapeAll(s.Unawaited), Stack: s.Stack,
 		Below: make([]*node, 0, len(s.Tasks)+len(s.Scopes)),

@@ -278,7 +278,7 @@ func (w *worker) deliver(number uint32, shots []traigo.Snapshot) {
 func rebase(shots []traigo.Snapshot, path string, pid int) {
 	unique := func(id *uint64) {
 		if *id != 0 {
-			*id += uint64(pid) << 30
+			*id += uint64(pid) << 32
 		}
 	}
 	for i := range shots {

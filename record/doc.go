@@ -54,6 +54,13 @@
 // buffer, the recorder keeps about 100 bytes for each scope and 25 bytes for each task
 // that is alive.
 //
+// # Trees of processes
+//
+// Each process of a tree records itself, into a file of its own: only so does a recording
+// survive each end of each process. With [StartedBy] the first line of a log says which
+// scope and task of which recording have started the process; [RunOf] names the recording of
+// a scope, for whoever starts one. [ReadDir] puts the logs of a directory together.
+//
 // The format is described in docs/log-format.md. Package record/history reads logs
 // without linking traigo; package record/export converts them to other formats.
 package record

@@ -148,3 +148,45 @@ func ExamplePrintTree() {
 	// server (canceling)
 	// scope closed: server
 }
+
+// A process that starts another one tells it by whom it was started, in its environment for
+// instance, and that process says so in its recording.
+func ExampleStartedBy() {
+	dir, _ := os.MkdirTemp("", "record")
+	defer os.RemoveAll(dir)
+
+	rec, _ := record.Create(filepath.Join(dir, "server.jsonl"))
+	start := func(ctx context.Context) error {
+		s, t := traigo.Current(ctx), traigo.CurrentTask(ctx)
+		by := record.Starter{Run: record.RunOf(s), PID: os.Getpid(), Scope: s.ID(), Task: t.ID()}
+		return worker(filepath.Join(dir, "server.worker.jsonl"), by) // in a process of its own
+	}
+	_ = traigo.Run(context.Background(), func(_ context.Context, s *traigo.Scope) error {
+		s.Spawn(start, traigo.Name("start worker"))
+		return nil
+	}, traigo.Name("server"), traigo.Observe(rec))
+	_ = rec.Close()
+
+	h, err := record.ReadDir(dir)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	for _, s := range h.Scopes {
+		fmt.Println(s.Path(), s.BeginsProcess())
+	}
+	// Output:
+	// server true
+	// server/worker true
+}
+
+// worker is the main function of the other process.
+func worker(path string, by record.Starter) error {
+	rec, err := record.Create(path, record.StartedBy(by))
+	if err != nil {
+		return err
+	}
+	err = traigo.Run(context.Background(), func(context.Context, *traigo.Scope) error { return nil },
+		traigo.Name("worker"), traigo.Observe(rec))
+	return errors.Join(err, rec.Close())
+}

@@ -18,6 +18,10 @@ type History struct{ history.History }
 // can be read.
 func Read(r io.Reader) (*History, error) { return wrap(history.Read(r)) }
 
+// ReadDir reads the logs in a directory, each of one process, as one history: see
+// [history.ReadDir] and [StartedBy].
+func ReadDir(dir string) (*History, error) { return wrap(history.ReadDir(dir)) }
+
 // ReadSCLogs reads a sc-logs.json of Python's trio-vis: see [history.ReadSCLogs].
 func ReadSCLogs(r io.Reader) (*History, error) { return wrap(history.ReadSCLogs(r)) }
 

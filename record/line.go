@@ -16,10 +16,14 @@ import (
 // The lines of the log are described in docs/log-format.md. They are formatted by hand: that
 // takes a quarter of the time of encoding/json and does not allocate.
 
-// headerAt returns a function that formats the first line of each segment. The number that
-// identifies the recording is the same in all of them.
-func headerAt(t0 time.Time) func(segment uint64) []byte {
-	run := fmt.Sprintf("%08x", rand.Uint32()) //nolint:gosec // it identifies a recording and is no secret
+// newRun returns the number that identifies a recording.
+func newRun() string {
+	return fmt.Sprintf("%08x", rand.Uint32()) //nolint:gosec // it is no secret
+}
+
+// headerOf returns a function that formats the first line of each segment. The run is the
+// same in all of them, and so is what started the process.
+func headerOf(t0 time.Time, run string, by *Starter) func(segment uint64) []byte {
 	program := ""
 	if info, ok := debug.ReadBuildInfo(); ok {
 		program = info.Path
@@ -36,6 +40,9 @@ func headerAt(t0 time.Time) func(segment uint64) []byte {
 		b = appendString(b, "go", runtime.Version())
 		if program != "" {
 			b = appendString(b, "program", program)
+		}
+		if by != nil {
+			b = appendStarter(b, by)
 		}
 		return endLine(b)
 	}

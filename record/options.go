@@ -16,6 +16,8 @@ type settings struct {
 	maxSize   int64
 	maxAge    time.Duration
 	keep      int
+
+	by *Starter // of this process; nil if it is not known
 }
 
 const (

@@ -20,6 +20,7 @@ import (
 type Recorder struct {
 	settings
 	t0       time.Time     // the zero of the times in the log
+	run      string        // identifies the recording
 	wake     chan struct{} // wakes the writer goroutine; holds at most one value
 	finished chan struct{} // closed when nothing more will be written
 	err      error         // the result of Close, set before finished is closed
@@ -103,12 +104,13 @@ func New(w io.Writer, opts ...Option) *Recorder {
 
 func start(s settings, out output) *Recorder {
 	r := &Recorder{
-		settings: s, t0: time.Now(), out: out, alive: newAlive(),
+		settings: s, t0: time.Now(), run: newRun(), out: out, alive: newAlive(),
 		wake: make(chan struct{}, 1), finished: make(chan struct{}), outMu: make(chanMutex, 1),
 	}
-	r.out.header = headerAt(r.t0)
+	r.out.header = headerOf(r.t0, r.run, s.by)
 	r.out.created = r.t0
 	r.updateRoomLocked()
+	recorders.add(r)
 	if s.durable || out.file != nil {
 		r.prepareOutput() // a file with a first line is a recording, which the next Create does not overwrite
 	}
@@ -156,6 +158,7 @@ func (r *Recorder) Close() error {
 	first := !r.closing
 	r.closing, r.flushNow = true, true
 	r.mu.Unlock()
+	recorders.remove(r)
 	switch {
 	case !r.durable:
 		r.wakeWriter()

@@ -15,6 +15,7 @@ import (
 func pages(t *testing.T, logs map[string][]byte) (env string) {
 	t.Helper()
 	dir := t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "tree.html"), []byte(tree(t)), 0o600))
 	for name, log := range logs {
 		require.NoError(t, os.WriteFile(filepath.Join(dir, name+".html"), []byte(page(t, log)), 0o600))
 	}

@@ -188,7 +188,15 @@ type columns struct {
 	Begin     []int64
 	Stop      []int64
 	Losses    []struct{ At, Lines int64 }
-	Causes    []struct{ Row, By int }
+	Processes []struct {
+		PID                     int
+		End, Until              int64
+		Closed, Died, Truncated bool
+	}
+	Process [][2]int
+	Skipped []string
+	ID      []uint64
+	Causes  []struct{ Row, By int }
 }
 
 func (c *columns) names() (names []string) {

@@ -33,10 +33,15 @@ type model struct {
 	Damaged   int    `json:"damaged"`
 	Losses    []loss `json:"losses"`
 
+	Processes []process `json:"processes"`
+	Skipped   []string  `json:"skipped"`
+
 	Strings []string `json:"strings"`
 
 	// The columns. Kind has an s for a scope and a t for a task. The parent of a scope is
-	// the task that opened it, if one did, otherwise its parent scope.
+	// the task that opened it, if one did, otherwise its parent scope. IDs are those that
+	// scopes have in their process: with that of the process they would be too large for the
+	// numbers of JavaScript.
 	Kind   string   `json:"kind"`
 	ID     []uint64 `json:"id"`
 	Parent []int    `json:"parent"`
@@ -48,8 +53,10 @@ type model struct {
 	Stop   []int64  `json:"stop"`  // closed, ended
 	Err    []int    `json:"err"`
 
-	// Lists of row and value, for what few scopes and tasks have.
+	// Lists of row and value, for what few scopes and tasks have. Process has the scopes
+	// that begin a process, each with the index of it in Processes.
 	Causes    []cause    `json:"causes"`
+	Process   [][2]int64 `json:"process"`
 	Deadline  [][2]int64 `json:"deadline"`
 	Ready     [][2]int64 `json:"ready"`
 	Stuck     [][2]int64 `json:"stuck"`
@@ -65,9 +72,26 @@ const (
 )
 
 type loss struct {
-	At    int64  `json:"at"`
-	Lines uint64 `json:"lines"`
-	Why   string `json:"why"`
+	At      int64  `json:"at"`
+	Lines   uint64 `json:"lines"`
+	Why     string `json:"why"`
+	Process int    `json:"process"` // index; -1 if it is not known
+}
+
+// A process is a process in Processes. Its ID is unique there, and its PID may not be.
+type process struct {
+	ID        uint64 `json:"id"`
+	PID       int    `json:"pid"`
+	Program   string `json:"program"`
+	Go        string `json:"go"`
+	Run       string `json:"run"`
+	Begin     int64  `json:"begin"`
+	End       int64  `json:"end"`   // of its log
+	Until     int64  `json:"until"` // of what is unfinished in it
+	Closed    bool   `json:"closed"`
+	Died      bool   `json:"died"`
+	Segment   uint64 `json:"segment"`
+	Truncated bool   `json:"truncated"`
 }
 
 // A cause is the cause of the end of a scope, with its time.
@@ -86,17 +110,19 @@ func modelOf(h *history.History) *model {
 			Program: h.Program, Go: h.Go, PID: h.PID, Run: h.Run, Started: h.Started,
 			TrioVis: h.TrioVis, Ordinal: h.Ordinal,
 			End: int64(h.End), Closed: h.Closed, Segment: h.Segment, Truncated: h.Truncated, Damaged: h.Damaged,
-			Losses: []loss{}, Causes: []cause{},
+			Losses: []loss{}, Causes: []cause{}, Processes: []process{}, Skipped: append([]string{}, h.Skipped...), Process: [][2]int64{},
 			ID: []uint64{}, Parent: []int{}, Name: []int{}, State: []int{}, Flags: []int{},
 			Begin: []int64{}, Start: []int64{}, Stop: []int64{}, Err: []int{},
 			Deadline: [][2]int64{}, Ready: [][2]int64{}, Stuck: [][2]int64{}, Abandoned: [][2]int64{}, Stack: [][2]int64{},
 		},
-		texts: make(map[string]int),
-		tasks: make(map[*history.Task]int),
+		texts:     make(map[string]int),
+		tasks:     make(map[*history.Task]int),
+		processes: map[*history.Process]int{nil: -1},
 	}
 	b.text("")
+	b.addProcesses(h.Processes)
 	for _, l := range h.Losses {
-		b.Losses = append(b.Losses, loss{At: int64(l.At), Lines: l.Lines, Why: l.Why})
+		b.Losses = append(b.Losses, loss{At: int64(l.At), Lines: l.Lines, Why: l.Why, Process: b.processes[l.Process]})
 	}
 	for _, root := range h.Roots() {
 		b.scope(root, -1)
@@ -110,10 +136,11 @@ func modelOf(h *history.History) *model {
 // scope may come after that of the scope.
 type builder struct {
 	*model
-	kinds []byte
-	texts map[string]int
-	tasks map[*history.Task]int
-	ended []endedScope
+	kinds     []byte
+	texts     map[string]int
+	tasks     map[*history.Task]int
+	processes map[*history.Process]int
+	ended     []endedScope
 }
 
 type endedScope struct {
@@ -132,8 +159,26 @@ func (b *builder) text(s string) int {
 	return i
 }
 
+func (b *builder) addProcesses(all []*history.Process) {
+	for i, p := range all {
+		b.processes[p] = i
+		b.Processes = append(b.Processes, process{
+			ID: p.ID, PID: p.PID, Program: p.Program, Go: p.Go, Run: p.Run,
+			Begin: int64(p.Started), End: int64(p.End), Until: int64(p.Until),
+			Closed: p.Closed, Died: p.Died(), Segment: p.Segment, Truncated: p.Truncated,
+		})
+	}
+}
+
 func (b *builder) scope(s *history.Scope, parent int) {
-	row := b.add('s', s.ID, parent, s.Name, string(s.State), s.Err)
+	id, index := s.ID, b.processes[s.Process]
+	if index > 0 {
+		id &^= s.Process.ID << 32
+	}
+	row := b.add('s', id, parent, s.Name, string(s.State), s.Err)
+	if s.BeginsProcess() && index >= 0 {
+		b.Process = append(b.Process, [2]int64{int64(row), int64(index)})
+	}
 	b.times(s.Opened, s.Finalized, s.Closed)
 	b.Flags = append(b.Flags, 0)
 	b.sparse(&b.Deadline, row, s.Deadline)

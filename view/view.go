@@ -1,9 +1,12 @@
 // Package view makes a page of a recording: [Write] converts a log to one HTML file that any
-// browser can open without a network.
+// browser can open without a network. [WriteHistory] does so with a history: of the
+// processes of a tree, for instance, which history.ReadDir reads.
 //
 // The page shows scopes as nested boxes and tasks as bars on a time line, beside a tree of
 // both. At the top it says which scope failed first and what was canceled as a consequence.
-// Lost lines and missing ends are shown as such. The key ? lists the keys of the page.
+// Lost lines and missing ends are shown as such. Where there are several processes, the first
+// scope of each has its PID beside its name, and is in the task that stands for the process.
+// The key ? lists the keys of the page.
 //
 // The picture of nested scopes follows trio-vis and its visualizer sc-vis.
 package view
@@ -33,6 +36,18 @@ func Write(w io.Writer, log io.Reader) error {
 	h, err := history.ReadAny(log)
 	if err != nil {
 		return fmt.Errorf("view: %w", err)
+	}
+	return WriteHistory(w, h)
+}
+
+// WriteHistory writes a history to w, as [Write] does with that of a log. It panics if w or h
+// is nil.
+func WriteHistory(w io.Writer, h *history.History) error {
+	switch {
+	case w == nil:
+		panic("view: WriteHistory to a nil io.Writer")
+	case h == nil:
+		panic("view: WriteHistory of a nil *history.History")
 	}
 	out := bufio.NewWriterSize(w, 1<<16)
 	if err := writePage(out, modelOf(h)); err != nil {

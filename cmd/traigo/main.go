@@ -113,7 +113,7 @@ func (env *environment) parse(args []string) (file string, err error) {
 		return "", errUsage
 	}
 	if env.flags.NArg() != 1 {
-		fmt.Fprintf(env.stderr, "traigo %s: it takes one file, a recording (- for standard input); there are %d\n\n", env.flags.Name(), env.flags.NArg())
+		fmt.Fprintf(env.stderr, "traigo %s: it takes one file, a recording (- for standard input), or a directory of them; there are %d\n\n", env.flags.Name(), env.flags.NArg())
 		env.flags.Usage()
 		return "", errUsage
 	}
@@ -121,13 +121,14 @@ func (env *environment) parse(args []string) (file string, err error) {
 }
 
 func usage(w io.Writer) {
-	fmt.Fprint(w, "Traigo shows what the scopes of a program did, and do.\n\nusage: traigo command [flags] [file]\n\n")
+	fmt.Fprint(w, "Traigo shows what the scopes of a program did, and do.\n\nusage: traigo command [flags] [file or directory]\n\n")
 	for _, c := range commands() {
 		fmt.Fprintf(w, "  %-8s  %s\n", c.name, c.does)
 	}
 	fmt.Fprint(w, `
 "traigo help command" says more. A file is a recording of package record, or a
-sc-logs.json of Python's trio-vis. To record a program of yours:
+sc-logs.json of Python's trio-vis; a directory has the recordings of a tree of
+processes. To record a program of yours:
 
 	rec, err := record.Create("run.jsonl")
 	…

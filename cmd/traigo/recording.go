@@ -24,29 +24,26 @@ import (
 // The commands that read a recording: view, tree and convert.
 
 var viewCommand = command{
-	name: "view", args: "[-o OUT] [-open=false] FILE",
+	name: "view", args: "[-o OUT] [-open=false] FILE|DIR",
 	does: "make a page of a recording, and open it",
 	about: `Writes one HTML file that needs nothing else, to keep or to mail: the time line of
 all scopes and tasks, and the tree beside it. Opens it where there is a desktop, and
-says where it is.
+says where it is. The recordings in a directory, *.jsonl, are those of a tree of
+processes, and become one page.
 `,
 	run: viewPage,
 }
 
 func viewPage(ctx context.Context, env *environment, args []string) error {
-	out := env.flags.String("o", "", "the `file` to write; without it that of the recording, with .html instead of .jsonl or .json; - is standard output")
+	out := env.flags.String("o", "", "the `file` to write; without it that of the recording, with .html instead of .jsonl or .json, or DIR.html; - is standard output")
 	open := env.flags.Bool("open", true, "open the page in a browser, if there is a desktop")
 	file, err := env.parse(args)
 	if err != nil {
 		return err
 	}
-	log, err := env.load(file)
+	html, err := env.page(file)
 	if err != nil {
 		return err
-	}
-	html, err := makePage(log)
-	if err != nil {
-		return fmt.Errorf("%s: %w", file, err)
 	}
 	if *out == "-" {
 		_, err := env.stdout.Write(html)
@@ -67,15 +64,49 @@ func viewPage(ctx context.Context, env *environment, args []string) error {
 }
 
 // pagePath returns where the page of a recording is written without -o. The number of a
-// rotated file stays in the name, so that each of the files has a page of its own.
+// rotated file stays in the name, so that each of the files has a page of its own. The page
+// of a directory is beside it.
 func pagePath(file string) string {
 	if file == "-" {
 		return "traigo.html"
+	}
+	if isDirectory(file) {
+		if name := filepath.Base(file); name == "." || name == ".." {
+			if full, err := filepath.Abs(file); err == nil {
+				file = full
+			}
+		}
+		if file = filepath.Clean(file); filepath.Dir(file) == file {
+			return "traigo.html" // the root of the file system has no name
+		}
+		return file + ".html"
 	}
 	if ext := filepath.Ext(file); ext == ".jsonl" || ext == ".json" {
 		file = strings.TrimSuffix(file, ext)
 	}
 	return file + ".html"
+}
+
+// page returns the page of a recording, or of those in a directory.
+func (env *environment) page(file string) ([]byte, error) {
+	if isDirectory(file) {
+		h, err := history.ReadDir(file)
+		if err != nil {
+			return nil, err
+		}
+		var html bytes.Buffer
+		err = view.WriteHistory(&html, h)
+		return html.Bytes(), err
+	}
+	log, err := env.load(file)
+	if err != nil {
+		return nil, err
+	}
+	html, err := makePage(log)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", file, err)
+	}
+	return html, nil
 }
 
 // makePage returns the page of a log.
@@ -86,10 +117,11 @@ func makePage(log []byte) ([]byte, error) {
 }
 
 var treeCommand = command{
-	name: "tree", args: "FILE",
+	name: "tree", args: "FILE|DIR",
 	does: "print a recording as a tree",
 	about: `Prints all scopes and tasks of a recording, each below the one it ran in, with how
 long it took, how it ended, and why it was canceled. Those that are alike are folded.
+The recordings in a directory, *.jsonl, are those of a tree of processes.
 `,
 	run: tree,
 }
@@ -107,7 +139,7 @@ func tree(_ context.Context, env *environment, args []string) error {
 }
 
 var convertCommand = command{
-	name: "convert", args: "-to FORMAT [-o OUT] FILE",
+	name: "convert", args: "-to FORMAT [-o OUT] FILE|DIR",
 	does: "turn a recording into what other viewers read",
 	about: `Formats:
 
@@ -190,19 +222,42 @@ func (env *environment) load(file string) ([]byte, error) {
 	return text, nil
 }
 
-// save writes a file that was made from a recording. It refuses to overwrite the recording
-// itself, which cannot be made again.
+// save writes a file that was made from a recording, or from those in a directory. It refuses
+// to overwrite a recording, which cannot be made again.
 func save(out string, text []byte, recording string) error {
+	inputs := []string{recording}
+	if isDirectory(recording) {
+		inputs = nil
+		for _, pattern := range []string{"*.jsonl", "*.jsonl.*"} {
+			files, err := fs.Glob(os.DirFS(recording), pattern)
+			if err != nil {
+				return err
+			}
+			for _, name := range files {
+				inputs = append(inputs, filepath.Join(recording, name))
+			}
+		}
+	}
 	if to, err := os.Stat(out); err == nil {
-		if from, err := os.Stat(recording); err == nil && os.SameFile(to, from) {
-			return fmt.Errorf("%s is the recording, and would be lost: -o takes another file", out)
+		for _, input := range inputs {
+			if from, err := os.Stat(input); err == nil && os.SameFile(to, from) {
+				return fmt.Errorf("%s is a recording, and would be lost: -o takes another file", out)
+			}
 		}
 	}
 	return writeFile(out, text)
 }
 
-// read returns the history in a recording.
+func isDirectory(file string) bool {
+	info, err := os.Stat(file)
+	return err == nil && info.IsDir()
+}
+
+// read returns the history in a recording, or in those in a directory.
 func (env *environment) read(file string) (*history.History, error) {
+	if isDirectory(file) {
+		return history.ReadDir(file)
+	}
 	text, err := env.load(file)
 	if err != nil {
 		return nil, err

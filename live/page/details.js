@@ -1,7 +1,7 @@
 // The panel with all facts about one node, its warnings, and its stack.
 
 import { $, make, makeButton, number, setText } from './dom.js';
-import { find, model } from './model.js';
+import { find, model, processesOf } from './model.js';
 import { ages } from './time.js';
 import { entryOf, rowOf, select } from './tree.js';
 
@@ -57,6 +57,7 @@ export function renderDetails() {
     ['state', gone ? `was ${node.state}, is gone` : node.state],
     ['path', node.path],
     [node.count ? 'oldest' : 'id', node.scope ? `task ${node.id ?? '–'} of scope ${node.scope}` : `${node.kind} ${node.id}`],
+    ['process', processesOf(node).replace('process ', '')],
     ['age', gone ? '' : ages(node)],
     ['since', node.since],
     ['deadline', node.deadline],

@@ -1,5 +1,7 @@
 // The state of the page: what the server has sent, and what the user has selected.
 
+import { number } from './dom.js';
+
 export const model = {
   state: null, // the last one that the server has sent
   selected: null, // key of a row
@@ -22,13 +24,19 @@ export function find(nodes, passes, above = []) {
   return null;
 }
 
+/** Says in which other process a node is, or in how many; '' if it is in this one. */
+export function processesOf(node) {
+  if (node.processes) return `${number(node.processes)} processes`;
+  return node.pid ? `process ${node.pid}` : '';
+}
+
 const texts = new WeakMap(); // node → its textOf
 
 /** The text of a node in which the filter searches. */
 function textOf(node) {
   let text = texts.get(node);
   if (text === undefined) {
-    text = [node.name, node.state, node.cause, ...(node.flags ?? []), ...(node.warnings ?? [])].join(' ').toLowerCase();
+    text = [node.name, node.state, node.cause, processesOf(node), ...(node.flags ?? []), ...(node.warnings ?? [])].join(' ').toLowerCase();
     texts.set(node, text);
   }
   return text;

@@ -1,7 +1,7 @@
 // One row of the tree.
 
 import { make, number, setText } from './dom.js';
-import { isOpen } from './model.js';
+import { isOpen, processesOf } from './model.js';
 import { ages, brief, now } from './time.js';
 
 const lateAfter = 1000; // longer than streamInterval in Go, and when the lint deadline-passed warns
@@ -54,6 +54,7 @@ export class Row {
     setText(this.times, node.count ? `×${number(node.count)}` : '');
     this.times.hidden = !node.count;
     this.label([
+      ...(processesOf(node) ? [processesOf(node)] : []),
       ...(node.flags ?? []),
       ...(node.limit ? [`limit ${number(node.limit)}`] : []),
       ...(node.waiting ? [`${number(node.waiting)} waiting`] : []),

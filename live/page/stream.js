@@ -32,7 +32,7 @@ function connect() {
     setClock(Number(e.data));
   });
   source.addEventListener('state', (e) => {
-    model.state = JSON.parse(e.data);
+    model.state = parse(e.data);
     onChange();
   });
   // The server ends the stream after a minute, or because it shuts down. Without this the
@@ -50,6 +50,12 @@ function connect() {
     }
   });
 }
+
+/**
+ * Parses a state. IDs of scopes in other processes may be too large for a number of
+ * JavaScript: those become strings. Quotes in names are escaped, so that no name has a key.
+ */
+const parse = (text) => JSON.parse(text.replace(/"(id|scope)":(\d{16,})/g, '"$1":"$2"'));
 
 function disconnect() {
   clearTimeout(retry);

@@ -15,6 +15,9 @@ import (
 // Chrome writes the history to w as a Chrome trace in JSON, for chrome://tracing,
 // ui.perfetto.dev and other viewers.
 //
+// Processes are processes, which need not have the PID that they had: see Process.ID in
+// package history.
+//
 // Scopes and tasks are slices on rows, which the format calls threads. Those with equal
 // paths, numbers at the end of names not counted, share as few rows as are needed so that
 // no two slices overlap. Arrows lead to each scope and task from the one that opened or
@@ -23,11 +26,13 @@ import (
 // without an end.
 func Chrome(w io.Writer, h *history.History) error {
 	return writeTo(w, func(out sink) {
-		c := &chromeWriter{out: out, pid: strconv.Itoa(max(h.PID, 1))}
+		c := &chromeWriter{out: out}
 		out.text("{\"displayTimeUnit\":\"ns\",\n\"otherData\":")
 		c.facts(recordingFacts(h))
 		out.text(",\n\"traceEvents\":[")
-		c.metadata("process_name", "0", "name", quoted(oneLine(title(h), 200)))
+		for i, p := range h.Processes {
+			c.process(h, p, i)
+		}
 		for i, l := range lanes(slicesOf(h)) {
 			c.lane(l, i+1)
 		}
@@ -64,8 +69,26 @@ type chromeWriter struct {
 	any bool // an event has been written, so that the next needs a comma
 }
 
+func (c *chromeWriter) process(h *history.History, p *history.Process, place int) {
+	c.pid = pidOf(p)
+	c.metadata("process_name", "0", "name", quoted(processTitle(h, p)))
+	if !isTree(h) {
+		return
+	}
+	c.metadata("process_sort_index", "0", "sort_index", strconv.Itoa(place))
+	if !p.Closed {
+		c.metadata("process_labels", "0", "labels", quoted(stopsShort(h, p)))
+	}
+}
+
+// pidOf returns the number of a process in a trace, which has to differ from those of others.
+func pidOf(p *history.Process) string { return strconv.FormatUint(max(p.ID, 1), 10) }
+
 func (c *chromeWriter) lane(l *lane, number int) {
 	tid := strconv.Itoa(number)
+	if p := l.slices[0].scope.Process; p != nil {
+		c.pid = pidOf(p)
+	}
 	name := strings.TrimPrefix(l.row, "/")
 	if l.tasks {
 		name += " · tasks"
@@ -236,16 +259,17 @@ type lane struct {
 }
 
 // lanes distributes slices to lanes. Slices with the same row share lanes, but scopes and
-// tasks do not. Rows are in the order of their first slice.
+// tasks do not, nor do those of two processes. Rows are in the order of their first slice.
 func lanes(all []*slice) (lanes []*lane) {
 	type key struct {
-		row   string
-		tasks bool
+		process *history.Process
+		row     string
+		tasks   bool
 	}
 	rows := make(map[key][]*slice)
 	var order []key
 	for _, sl := range all {
-		k := key{sl.row, sl.task != nil}
+		k := key{sl.scope.Process, sl.row, sl.task != nil}
 		if rows[k] == nil {
 			order = append(order, k)
 		}

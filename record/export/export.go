@@ -88,30 +88,55 @@ func title(h *history.History) string {
 	}
 }
 
+// processTitle returns the name of a process: that of the program and, where there are
+// several, the path of its first scope.
+func processTitle(h *history.History, p *history.Process) string {
+	if !isTree(h) {
+		return oneLine(title(h), 200)
+	}
+	switch {
+	case len(p.Roots) == 0:
+		return oneLine(p.Program, 200)
+	case p.Program == "":
+		return oneLine(shortPath(p.Roots[0]), 160)
+	default:
+		return oneLine(shortPath(p.Roots[0]), 160) + " (" + oneLine(p.Program, 80) + ")"
+	}
+}
+
+const maxOfKind = 5 // warnings of one kind that are written
+
 // warnings returns a sentence for each kind of information that is missing from the history.
 func warnings(h *history.History) (all []string) {
 	add := func(format string, args ...any) { all = append(all, fmt.Sprintf(format, args...)) }
-	if !h.Closed && !h.TrioVis {
-		what, other := "has no last line", ""
-		if h.Truncated {
-			what = "ends in the middle of a line"
-		}
-		if h.Segment != 0 {
-			other = "it goes on in the next file, or "
-		}
-		add("The log %s: %sthe program crashed, was killed, or still runs. Nothing is known after %s.", what, other, span(h, h.End))
-	}
-	const maxLosses = 5
-	for i, l := range h.Losses {
-		if i == maxLosses {
-			add("… and at %s more.", plural(uint64(len(h.Losses)-maxLosses), "place"))
+	short := slices.DeleteFunc(slices.Clone(h.Processes), func(p *history.Process) bool { return p.Closed || h.TrioVis })
+	for i, p := range short {
+		if i == maxOfKind {
+			add("… and so do the logs of %s more.", pluralOf(uint64(len(short)-maxOfKind), "process", "processes"))
 			break
 		}
-		lines := "Lines"
+		all = append(all, stopsShort(h, p))
+	}
+	for i, l := range h.Losses {
+		if i == maxOfKind {
+			add("… and at %s more.", plural(uint64(len(h.Losses)-maxOfKind), "place"))
+			break
+		}
+		lines, in := "Lines", ""
 		if l.Lines != 0 {
 			lines = plural(l.Lines, "line")
 		}
-		add("%s missing at %s: %s.", lines, span(h, l.At), oneLine(strings.TrimSuffix(l.Why, "."), 120))
+		if isTree(h) && l.Process != nil {
+			in = " in the log of " + nameOf(l.Process)
+		}
+		add("%s missing at %s%s: %s.", lines, span(h, l.At), in, oneLine(strings.TrimSuffix(l.Why, "."), 120))
+	}
+	for i, text := range h.Skipped {
+		if i == maxOfKind {
+			add("… and %s more.", plural(uint64(len(h.Skipped)-maxOfKind), "file"))
+			break
+		}
+		add("Left out: %s.", oneLine(text, 200))
 	}
 	if h.Damaged > 0 {
 		add("%s of it made no sense.", plural(uint64(h.Damaged), "line"))
@@ -123,6 +148,38 @@ func warnings(h *history.History) (all []string) {
 		add("It has no times either: they are numbers of events.")
 	}
 	return all
+}
+
+// stopsShort says what it means that the log of a process has no last line.
+func stopsShort(h *history.History, p *history.Process) string {
+	what, other, of, why := "has no last line", "", "", "the program crashed, was killed, or still runs"
+	if p.Truncated {
+		what = "ends in the middle of a line"
+	}
+	if p.Segment != 0 {
+		other = "it goes on in the next file, or "
+	}
+	if isTree(h) {
+		of = " of " + nameOf(p)
+	}
+	if p.Died() {
+		other, why = "", "it crashed or was killed"
+	}
+	return fmt.Sprintf("The log%s %s: %s%s. Nothing is known after %s.", of, what, other, why, span(h, p.End))
+}
+
+// isTree reports whether the history is of several processes.
+func isTree(h *history.History) bool { return len(h.Processes) > 1 }
+
+func nameOf(p *history.Process) string { return oneLine(p.String(), 80) }
+
+// until returns the end of what is unfinished in a scope: of the log, or of its process, if
+// that is known to have ended before the log.
+func until(h *history.History, s *history.Scope) time.Duration {
+	if s.Process == nil {
+		return h.End
+	}
+	return s.Process.Until
 }
 
 // span formats a duration with three digits, or as a number of events if times are ordinal.
@@ -140,11 +197,13 @@ func span(h *history.History, d time.Duration) string {
 	return d.Round(unit).String()
 }
 
-func plural(n uint64, what string) string {
+func plural(n uint64, what string) string { return pluralOf(n, what, what+"s") }
+
+func pluralOf(n uint64, one, many string) string {
 	if n == 1 {
-		return "1 " + what
+		return "1 " + one
 	}
-	return thousands(n) + " " + what + "s"
+	return thousands(n) + " " + many
 }
 
 func thousands(n uint64) string {

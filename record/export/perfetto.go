@@ -11,19 +11,25 @@ import (
 // Perfetto writes the history to w as a Perfetto trace (TrackEvent protobuf), for
 // ui.perfetto.dev and trace_processor.
 //
-// Each scope and task has a track of its own, below that of the scope or task that it
-// belongs to. An unfinished one has a slice without an end. Flows lead to a canceled scope
-// from the cause.
+// Each process has a track, and each scope and task one of its own, below that of the scope
+// or task that it belongs to or, if that is in another process, below that of its process. An
+// unfinished one has a slice without an end. Flows lead to a canceled scope from the cause,
+// and to the root of a process from the task that has started it.
 func Perfetto(w io.Writer, h *history.History) error {
 	return writeTo(w, func(out sink) {
 		p := &perfettoWriter{out: out}
-		p.process(h)
+		processes := make(map[*history.Process]uint64, len(h.Processes))
+		for i, process := range h.Processes {
+			processes[process] = firstTrack + uint64(i)
+			p.process(h, process, firstTrack+uint64(i))
+		}
+		first := firstTrack + uint64(len(h.Processes))
 		tracks := make(map[*slice]uint64)
 		for i, sl := range slicesOf(h) {
-			uuid := processTrack + 1 + uint64(i)
+			uuid := first + uint64(i)
 			tracks[sl] = uuid
-			up := uint64(processTrack)
-			if sl.up != nil {
+			up := processes[sl.scope.Process]
+			if sl.up != nil && sl.up.scope.Process == sl.scope.Process {
 				up = tracks[sl.up]
 			}
 			p.track(sl, uuid, up)
@@ -52,7 +58,7 @@ const (
 	trackMerge      = 15
 	byTime          = 2 // of trackOrder
 	neverMerged     = 2 // of trackMerge: without it, tracks with the same name and parent share a row
-	processTrack    = 1 // the uuid of the track of the process
+	firstTrack      = 1 // the uuid of the track of the first process
 	processPID      = 1
 	processName     = 6
 	processLabels   = 8
@@ -79,17 +85,26 @@ type perfettoWriter struct {
 	b, m, n message // the packet, the message in it, and a message in that; reused
 }
 
-func (p *perfettoWriter) process(h *history.History) {
-	p.n = p.n[:0].number(processPID, uint64(max(h.PID, 1)))
-	p.n = p.n.text(processName, oneLine(title(h), 200))
-	for _, warning := range warnings(h) {
-		p.n = p.n.text(processLabels, warning)
+// process writes the track of a process. The first has what is missing of all.
+func (p *perfettoWriter) process(h *history.History, process *history.Process, uuid uint64) {
+	name := processTitle(h, process)
+	p.n = p.n[:0].number(processPID, max(process.ID, 1))
+	p.n = p.n.text(processName, name)
+	if uuid == firstTrack {
+		for _, warning := range warnings(h) {
+			p.n = p.n.text(processLabels, warning)
+		}
+	} else if !process.Closed {
+		p.n = p.n.text(processLabels, stopsShort(h, process))
 	}
-	p.m = p.m[:0].number(trackUUID, processTrack)
-	p.m = p.m.text(trackName, oneLine(title(h), 200))
+	p.m = p.m[:0].number(trackUUID, uuid)
+	p.m = p.m.text(trackName, name)
 	p.m = p.m.bytes(trackProcess, p.n)
 	p.m = p.m.number(trackOrder, byTime)
-	p.b = p.b[:0].number(packetFlags, stateCleared)
+	p.b = p.b[:0]
+	if uuid == firstTrack {
+		p.b = p.b.number(packetFlags, stateCleared)
+	}
 	p.packet(packetTrack)
 }
 
@@ -121,7 +136,7 @@ func (p *perfettoWriter) slice(sl *slice, uuid uint64) {
 	}
 	p.event(uint64(sl.begin))
 	for _, mark := range sl.marks {
-		if mark.spawn {
+		if mark.spawn && !mark.far {
 			continue // shown by the nesting of tracks
 		}
 		p.mark(mark, uuid)
@@ -138,6 +153,10 @@ func (p *perfettoWriter) mark(mark mark, uuid uint64) {
 	name := mark.name
 	switch {
 	case name != "":
+	case mark.spawn && mark.from:
+		name = "starts a process"
+	case mark.spawn:
+		name = "started"
 	case mark.from:
 		name = "cancels"
 	default:

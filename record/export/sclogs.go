@@ -56,7 +56,7 @@ func aboutOf(h *history.History) sclogs.About {
 
 func lossesOf(h *history.History) (losses []sclogs.Loss) {
 	for _, l := range h.Losses {
-		losses = append(losses, sclogs.Loss(l))
+		losses = append(losses, sclogs.Loss{At: l.At, Lines: l.Lines, Why: l.Why})
 	}
 	return losses
 }
@@ -106,7 +106,7 @@ func (sc *scWriter) add(n *scNode, at time.Duration, exit bool) {
 // scope adds a scope, cut off at lo and hi, the times of its parent.
 func (sc *scWriter) scope(s *history.Scope, parent string, lo, hi time.Duration) {
 	begin := min(max(s.Opened, lo), hi)
-	end, late := hi, s.Closed > hi || s.Closed == history.Never && hi < sc.history.End
+	end, late := min(hi, max(until(sc.history, s), begin)), s.Closed > hi || s.Closed == history.Never && hi < until(sc.history, s)
 	if s.Closed != history.Never {
 		end = min(max(s.Closed, begin), hi)
 	}
@@ -129,7 +129,7 @@ func (sc *scWriter) scope(s *history.Scope, parent string, lo, hi time.Duration)
 
 func (sc *scWriter) task(t *history.Task, parent string, lo, hi time.Duration) {
 	begin := min(max(t.Spawned, lo), hi)
-	end, late := hi, t.Ended > hi || t.Unfinished() && hi < sc.history.End
+	end, late := min(hi, max(until(sc.history, t.Scope), begin)), t.Ended > hi || t.Unfinished() && hi < until(sc.history, t.Scope)
 	if t.Ended != history.Never {
 		end = min(max(t.Ended, begin), hi)
 	}

@@ -31,6 +31,7 @@ type mark struct {
 	arrow uint64 // number of the arrow; 0 for none
 	from  bool   // the arrow begins here
 	spawn bool   // the arrow leads to a scope that was opened or a task that was spawned; otherwise to a canceled scope
+	far   bool   // it leads into another process
 }
 
 // slicesOf returns a slice for each scope and task, parents before children.
@@ -104,7 +105,7 @@ func (b *sliceBuilder) task(t *history.Task, up *slice, row string, depth int) {
 
 func (b *sliceBuilder) add(sl *slice) {
 	if sl.end == history.Never {
-		sl.open, sl.end = true, max(b.history.End, sl.begin)
+		sl.open, sl.end = true, max(until(b.history, sl.scope), sl.begin)
 	}
 	b.slices = append(b.slices, sl)
 }
@@ -156,7 +157,9 @@ func (b *sliceBuilder) cause(s *history.Scope) (*slice, time.Duration) {
 // spawn adds the arrow to a slice from the one that opened or spawned it.
 func (b *sliceBuilder) spawn(up, sl *slice) {
 	if arrow := b.arrow(up, sl.begin, true); arrow != 0 {
-		sl.marks = append(sl.marks, mark{at: sl.begin, arrow: arrow, spawn: true})
+		far := up.scope.Process != sl.scope.Process
+		up.marks[len(up.marks)-1].far = far
+		sl.marks = append(sl.marks, mark{at: sl.begin, arrow: arrow, spawn: true, far: far})
 	}
 }
 

@@ -84,7 +84,11 @@ func (w *treeWriter) scope(s *history.Scope) *node {
 	if s.Cause != nil {
 		cause = s.Cause.Kind
 	}
-	n.kind = w.kindOf(n, "scope", s.Name, string(s.State), cause, strconv.FormatBool(s.Failed()))
+	process := "" // the scopes of a call may be alike in this process and in others
+	if isTree(w.history) && s.BeginsProcess() {
+		process = "begins one, which died: " + strconv.FormatBool(s.Process.Died())
+	}
+	n.kind = w.kindOf(n, "scope", s.Name, string(s.State), cause, strconv.FormatBool(s.Failed()), process)
 	return n
 }
 
@@ -93,7 +97,7 @@ func (w *treeWriter) task(t *history.Task) *node {
 	for _, s := range t.Scopes {
 		n.children = append(n.children, w.scope(s))
 	}
-	n.kind = w.kindOf(n, "task", t.Name, string(t.State), strconv.FormatBool(t.Master), "")
+	n.kind = w.kindOf(n, "task", t.Name, string(t.State), strconv.FormatBool(t.Master), "", "")
 	return n
 }
 
@@ -230,7 +234,10 @@ func headline(h *history.History) string {
 	if !h.Started.IsZero() {
 		add("%s", h.Started.UTC().Format("2006-01-02 15:04:05 UTC"))
 	}
-	if h.PID != 0 {
+	switch {
+	case isTree(h):
+		add("%s", pluralOf(uint64(len(h.Processes)), "process", "processes"))
+	case h.PID != 0:
 		add("pid %d", h.PID)
 	}
 	if h.Go != "" {
@@ -265,6 +272,8 @@ func (w *treeWriter) line(g group) string {
 	notes := w.scopeNotes(n.scope)
 	if n.task != nil {
 		notes = taskNotes(n.task)
+	} else if process := w.processNote(g); process != "" {
+		notes = strings.TrimSuffix(process+", "+notes, ", ")
 	}
 	if notes != "" {
 		b.WriteString("  " + notes)
@@ -273,6 +282,28 @@ func (w *treeWriter) line(g group) string {
 		}
 	}
 	return b.String()
+}
+
+// processNote says which process a group of scopes begins, in a history of several.
+func (w *treeWriter) processNote(g group) string {
+	s := g[0].scope
+	if !isTree(w.history) || !s.BeginsProcess() {
+		return ""
+	}
+	processes := make(map[*history.Process]bool)
+	died := true
+	for _, n := range g {
+		processes[n.scope.Process] = true
+		died = died && n.scope.Process.Died()
+	}
+	note := "process " + strconv.Itoa(s.Process.PID)
+	if len(processes) > 1 {
+		note = pluralOf(uint64(len(processes)), "process", "processes")
+	}
+	if died {
+		note += " crashed or killed"
+	}
+	return note
 }
 
 // differ reports whether a member has another error than the first.
@@ -326,9 +357,9 @@ func taskNotes(t *history.Task) string {
 	case history.TaskQueued:
 		notes = append(notes, "never started")
 	case history.TaskRunning:
-		notes = append(notes, "still running")
+		notes = append(notes, unfinished(t.Scope, "running"))
 	case history.TaskStuck:
-		notes = append(notes, "given up, still running")
+		notes = append(notes, "given up, "+unfinished(t.Scope, "running"))
 	case history.TaskLost:
 		notes = append(notes, "ended in a gap of the log")
 	default:
@@ -344,13 +375,22 @@ func taskNotes(t *history.Task) string {
 	return strings.Join(notes, ", ")
 }
 
+// unfinished returns the note of a state that has not ended. It ended with its process, if
+// that is known to be gone.
+func unfinished(s *history.Scope, state string) string {
+	if s.Process != nil && s.Process.Died() {
+		return state + " when its process ended"
+	}
+	return "still " + state
+}
+
 func (w *treeWriter) scopeNotes(s *history.Scope) string {
 	var notes []string
 	switch {
 	case s.State == history.ScopeLost:
 		notes = append(notes, "closed in a gap of the log")
 	case s.Closed == history.Never:
-		notes = append(notes, "still "+string(s.State))
+		notes = append(notes, unfinished(s, string(s.State)))
 	}
 	if s.Cause != nil && (s.Cause.Kind != "completed" || s.Cause.Err != "") {
 		notes = append(notes, w.causeNote(s))
@@ -371,9 +411,9 @@ func (w *treeWriter) causeNote(s *history.Scope) string {
 	note := oneLine(s.Cause.Kind, maxChars)
 	by := w.culprits.of(s)
 	switch task, scope := by.task, by.scope; {
-	case s.Cause.Kind == parentCanceled && task != nil:
+	case task != nil && scope != s:
 		return note + " ← " + oneLine(shortPath(task.Scope)+"/"+task.Name, maxChars)
-	case s.Cause.Kind == parentCanceled && scope != nil && scope != s:
+	case scope != nil && scope != s:
 		return note + " ← " + oneLine(shortPath(scope), maxChars) + ": " + oneLine(scope.Cause.String(), maxChars)
 	case task != nil:
 		note += " ← " + oneLine(task.Name, maxChars)
@@ -391,7 +431,7 @@ func (w *treeWriter) duration(g group) string {
 	for _, n := range g {
 		end := n.end()
 		if end == history.Never {
-			end, atLeast = max(w.history.End, n.begin()), "≥"
+			end, atLeast = max(until(w.history, n.scope), n.begin()), "≥"
 		}
 		took := end - n.begin()
 		longest = max(longest, took)

@@ -204,7 +204,6 @@ func (h *History) assemble() {
 			t.clampTimes()
 		}
 	}
-	byTime := func(a, b *Scope) int { return cmp.Or(cmp.Compare(a.Opened, b.Opened), cmp.Compare(a.ID, b.ID)) }
 	slices.SortStableFunc(h.Scopes, byTime)
 	for _, s := range h.Scopes {
 		slices.SortStableFunc(s.Scopes, byTime)
@@ -213,6 +212,10 @@ func (h *History) assemble() {
 			slices.SortStableFunc(t.Scopes, byTime)
 		}
 	}
+}
+
+func byTime(a, b *Scope) int {
+	return cmp.Or(cmp.Compare(a.Opened, b.Opened), cmp.Compare(a.ID, b.ID))
 }
 
 // breakCycles makes a scope that is its own ancestor a root. Only a damaged log has one.

@@ -1,7 +1,7 @@
 // Package history reads recordings of programs: which scopes and tasks there were, which
 // was inside which, when they began and ended, and why. [Read] reads a log of package record,
-// [ReadSCLogs] a file of Python's trio-vis, and [ReadAny] either. Package record/export
-// writes a [History] in other formats.
+// [ReadSCLogs] a file of Python's trio-vis, and [ReadAny] either. [ReadDir] reads the logs of
+// the processes of a tree as one [History]. Package record/export writes it in other formats.
 //
 // The package knows the format of the log (docs/log-format.md) and does not link traigo. It
 // also reads what a program that crashed has left.
@@ -16,18 +16,22 @@ import (
 // Never stands for the time of an event that has not happened, or is not in the log.
 const Never time.Duration = -1
 
-// A History is the content of a log. All times in it are durations since Started, or
-// [Never].
+// A History is the content of a log, or of those of several processes. All times in it are
+// durations since Started, or [Never].
+//
+// Of several processes, Run, Segment, PID, Go and Program are those of the first in Processes;
+// Closed, Truncated, Damaged and Losses tell of all together.
 type History struct {
-	Started time.Time // when the recorder was created; zero in a file of trio-vis with relative times
+	Started time.Time // when the first recorder was created; zero in a file of trio-vis with relative times
 	Run     string    // identifies the recording; the same in all its segments
 	Segment uint64    // of a rotated recording, the number of the last segment read; otherwise 0
 	PID     int
 	Go      string // version of Go that built the program
 	Program string // import path of the main package
 
-	Scopes []*Scope      // all scopes, in the order of opening
-	End    time.Duration // time of the last line
+	Processes []*Process    // each below the one that has started it
+	Scopes    []*Scope      // all scopes, in the order of opening
+	End       time.Duration // time of the last line
 
 	// TrioVis is set if the log is a file of trio-vis. These do not say how a task ended:
 	// all that have exited are TaskOK.
@@ -40,6 +44,9 @@ type History struct {
 	Truncated bool   // the log ends in the middle of a line
 	Damaged   int    // number of lines that could not be understood
 	Losses    []Loss // lines that the recorder could not write
+
+	// Skipped has the files that [ReadDir] has left out, each with the reason.
+	Skipped []string
 }
 
 // A Loss is a gap in the log.
@@ -47,6 +54,8 @@ type Loss struct {
 	At    time.Duration
 	Lines uint64 // number of lines missing; 0 if that is not known
 	Why   string
+
+	Process *Process // whose log it is a gap in
 }
 
 // Lost returns the number of lines missing in all gaps, without those of which the number
@@ -81,8 +90,9 @@ const (
 type Scope struct {
 	ID       uint64
 	Name     string
-	Parent   *Scope // nil for a root
-	By       *Task  // the parent's task that opened the scope; nil if no task did
+	Process  *Process // the process that it lives in
+	Parent   *Scope   // nil for a root; of a root of another process, the scope that has started that
+	By       *Task    // the parent's task that opened the scope, or stands for its process; nil if none does
 	Deadline time.Duration
 	State    ScopeState
 
@@ -170,7 +180,7 @@ type Task struct {
 	Err       string
 	Stack     string          // of its panic, or of its goroutine when it was given up
 	Abandoned []time.Duration // when it stopped waiting for a call of Blocking
-	Scopes    []*Scope        // the scopes it opened by Run or New, in the order of opening
+	Scopes    []*Scope        // the scopes it opened by Run or New, or the roots of the process that it stands for, in the order of opening
 }
 
 // Failed reports whether the task ended with an error of its own, a panic or runtime.Goexit.
@@ -187,8 +197,11 @@ func (t *Task) Path() string { return t.Scope.Path() + "/" + t.Name }
 // parentCanceled is the kind of a cause that is an ancestor's, or an outer context's.
 const parentCanceled = "parent canceled"
 
+// requested is the kind of a cause that is a call of Cancel.
+const requested = "requested"
+
 // Culprit returns the first cause of the end of the scope: it follows causes of kind
-// "parent canceled" to the ancestors. The result is the scope that ended first, which is s
+// "parent canceled" to the ancestors, in other processes too (see [Scope.EndedBy]). The result is the scope that ended first, which is s
 // or an ancestor of s, and the task that ended it; the task is nil if it was no task but,
 // for instance, a timeout or a call of Cancel.
 //
@@ -208,11 +221,16 @@ func (s *Scope) Culprit() (*Task, *Scope) {
 // EndedBy returns the immediate cause of the end of the scope, in the form of
 // [Scope.Culprit]. If the scope ended because its parent did, the result is nil and the
 // parent.
+//
+// The root of a process whose parent is in another process has no context in common with
+// it. When the parent ends, or the task that stands for the process is canceled, the process
+// is asked to end: its root then ends as "requested". So it counts as ended by the parent
+// if that had ended before, and not if the request came first.
 func (s *Scope) EndedBy() (*Task, *Scope) {
 	switch {
 	case s.Cause == nil:
 		return nil, nil
-	case s.Cause.Kind != parentCanceled:
+	case s.Cause.Kind != parentCanceled && !s.wasAskedToEnd():
 		return s.Cause.By, s
 	case s.Parent == nil:
 		return nil, s // a context outside of all scopes was canceled
@@ -234,7 +252,13 @@ func (s *Scope) endedWithParent() bool {
 	if at == Never || s.Closed != Never && at > s.Closed {
 		return false
 	}
-	return at <= s.Canceled || strings.HasPrefix(s.Cause.Err, "scope ")
+	return at <= s.Canceled || !s.BeginsProcess() && strings.HasPrefix(s.Cause.Err, "scope ")
+}
+
+// wasAskedToEnd reports whether s is the root of a process that another one has started,
+// and ended because of a request that no task of the process has made.
+func (s *Scope) wasAskedToEnd() bool {
+	return s.Cause.Kind == requested && s.Cause.By == nil && s.Parent != nil && s.BeginsProcess()
 }
 
 // endedWithTask reports whether the cancellation of the task that opened s, if it was not

@@ -20,6 +20,7 @@ type header struct {
 	PID     int       `json:"pid"`
 	Go      string    `json:"go"`
 	Program string    `json:"program"`
+	By      *Starter  `json:"by"`
 }
 
 // A line is a line about a scope or a task: see docs/log-format.md.

@@ -42,6 +42,7 @@ func Read(r io.Reader) (*History, error) {
 		return nil, errors.New("history: the log is empty: not even its first line was written")
 	}
 	rd.finish()
+	rd.setProcess(rd.by)
 	return rd.History, nil
 }
 
@@ -103,6 +104,7 @@ type reader struct {
 	scopes map[uint64]*knownScope
 	tasks  map[taskKey]*knownTask
 	all    []*knownScope // in the order of their first mention
+	by     *Starter      // of the process
 	line   line          // the current line
 	census census        // the current or last census
 	live   live
@@ -165,7 +167,7 @@ func (rd *reader) readHeader(text []byte) error {
 	}
 	rd.Segment = max(rd.Segment, head.Segment)
 	rd.Closed = false
-	rd.Started, rd.Run, rd.PID, rd.Go, rd.Program = head.T0, head.Run, head.PID, head.Go, head.Program
+	rd.Started, rd.Run, rd.PID, rd.Go, rd.Program, rd.by = head.T0, head.Run, head.PID, head.Go, head.Program, head.By
 	return nil
 }
 

@@ -135,11 +135,12 @@ func (rd *scReader) build() error {
 		rd.Closed, rd.Truncated = a.Closed && !rd.Truncated, a.Truncated || rd.Truncated
 		rd.Damaged += a.Damaged
 		for _, l := range a.Lost {
-			rd.Losses = append(rd.Losses, Loss(l))
+			rd.Losses = append(rd.Losses, Loss{At: l.At, Lines: l.Lines, Why: l.Why})
 		}
 		rd.restore()
 	}
 	rd.assemble()
+	rd.setProcess(nil)
 	return nil
 }
 

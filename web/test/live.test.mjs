@@ -308,6 +308,27 @@ test('the page is usable with a screen reader', async () => {
   });
 });
 
+test('scopes of other processes say so, and their stacks are not invented', async () => {
+  await make('spawn', { name: 'mailer' });
+  await withPage(`${base}/actors/`, {}, async (page, errors) => {
+    await live(page);
+    const scope = page.locator('.row[data-kind="scope"]').filter({ has: page.locator('.name', { hasText: /^mailer$/ }) });
+    await scope.waitFor();
+    const pid = /process (\d+)/.exec(await scope.locator('.chip').first().textContent())[1];
+    assert.ok(Number(pid) > 4_000_000, pid);
+    await scope.click();
+    assert.match(await page.locator('#details').innerText(), new RegExp(`process\\s+${pid}`));
+    const key = await scope.getAttribute('data-key'); // has all digits of the ID
+    assert.match(await page.locator('#details').innerText(), new RegExp(`scope ${key.slice(1)}\\b`));
+    await page.locator('.row').filter({ has: page.locator(`.name`, { hasText: /^serve$/ }) }).and(page.locator(`[data-key="${key}.1"]`)).click();
+    await page.locator('#details pre', { hasText: `it is in process ${pid}, which has not given one` }).waitFor();
+    await page.fill('#filter', `process ${pid}`);
+    await scope.waitFor();
+    assert.deepEqual(errors.filter((e) => !e.includes('404')), []);
+  });
+  await make('end', { name: 'mailer' });
+});
+
 test('100,000 tasks are shown, folded', async () => {
   await make('fork', { name: 'crowd' });
   await make('spawn', { in: 'crowd', name: 'worker', n: 50000 });

@@ -5,7 +5,7 @@ import { test } from 'node:test';
 import { importPage } from './typescript.mjs';
 import { wireOf } from './view-model.mjs';
 
-const { modelOf, escapeControl, short, spanOf, keyOf } = await importPage('model.ts');
+const { modelOf, escapeControl, short, spanOf, keyOf, processNote, toneNames } = await importPage('model.ts');
 const { layout } = await importPage('layout.ts');
 const { criticalPath, shares } = await importPage('critical.ts');
 const { causesOf, chainOf } = await importPage('causes.ts');
@@ -317,4 +317,61 @@ test('the failure of a root is told from where it began', () => {
     [3, 't', 'row', 0, 40, { state: 'failed', err: 'bad row' }],
   ]);
   assert.deepEqual(story(m), ['early failed after 5 ns: its deadline passed.', 'batch failed after 41 ns: task row returned “bad row”. That ended app as well.']);
+});
+
+/** Returns the model of a tree of processes: leaf was killed, for which mid failed, and root. Idle was asked to end by root. */
+function processes(change = {}) {
+  const gone = 'actor leaf is gone: signal: killed';
+  const process = (pid, until, more) => ({ id: pid, pid, program: 'test', go: '', run: `run${pid}`, begin: 0, end: until, until, closed: true, died: false, segment: 0, truncated: false, ...more });
+  const rows = [
+    [0, 's', 'root', 0, 44, { err: gone, cause: { at: 40, kind: 'task failed', by: 'mid actor', err: gone } }],
+    [1, 't', 'mid actor', 0, 40, { state: 'failed', err: gone }],
+    [2, 's', 'mid', 1, 34, { err: gone, cause: { at: 31, kind: 'task failed', by: 'leaf actor', err: gone } }],
+    [3, 't', 'leaf actor', 2, 30, { state: 'failed', err: gone }],
+    [4, 's', 'leaf', 3, -1],
+    [5, 't', 'compute', 4, -1],
+    [1, 't', 'idle actor', 0, 43, { state: 'ok' }],
+    [2, 's', 'idle', 1, 42, { err: 'canceled by root', cause: { at: 41, kind: 'requested', err: 'canceled by root' } }],
+    [3, 't', 'tick', 1, 42, { state: 'canceled' }],
+  ];
+  return model(50, rows, {
+    closed: false,
+    processes: [process(71, 50), process(72, 36), process(73, 30, { end: 18, closed: false, died: true, truncated: true }), process(74, 43)],
+    process: [[0, 0], [2, 1], [4, 2], [7, 3]], ...change,
+  });
+}
+
+test('each span is in a process, and the first scope of each says which', () => {
+  const m = processes();
+  assert.deepEqual([...m.process], [0, 0, 1, 1, 2, 2, 0, 3, 3]);
+  assert.deepEqual([0, 1, 2, 4, 5].map((i) => processNote(m, i)), [' · pid 71', '', ' · pid 72', ' · pid 73, crashed or killed', '']);
+  assert.deepEqual([4, 5].map((i) => m.end[i]), [30, 30], 'what is unfinished ends with its process, not with the log');
+  assert.equal(countAlive(m).alive.at(-1), 0);
+  for (let i = 0; i < m.n; i++) assert.equal(spanOf(m, keyOf(m, i)), i);
+  assert.equal(keyOf(m, 5), '73-5.6');
+  assert.equal(spanOf(m, '99-5.6'), -1);
+  assert.equal(processNote(model(4e9, failure), 0), '', 'a recording of one process need not say so');
+});
+
+test('a failure goes up from process to process, and the end of one down', () => {
+  const m = processes();
+  assert.deepEqual(story(m).slice(0, 1), ['mid failed after 30 ns: task leaf actor returned “actor leaf is gone: signal: killed”. That ended root as well, and 1 task and 1 scope were canceled because of it.']);
+  const why = (i) => chainOf(m, causesOf(m), i).map((steps) => steps.map((s) => s.text + (s.quote ? ` (${s.quote})` : '')).join(''));
+  assert.deepEqual(why(8).slice(0, 3), [
+    'task tick was canceled because its scope ended: scope idle',
+    'scope idle was canceled because its scope ended: scope root',
+    'scope root ended because a task failed',
+  ]);
+  assert.equal(toneNames[m.tone[7]], 'canceled', 'it was asked to end after root had failed');
+  assert.equal(toneNames[model(50, [[0, 's', 'idle', 1, 42, { err: 'no', cause: { at: 41, kind: 'requested', err: 'no' } }]]).tone[0]], 'failed', 'in one process it is the cause itself');
+});
+
+test('the story says which process died, and what is left out', () => {
+  const m = processes({ truncated: true, skipped: ['app.jsonl: no log'], losses: [{ at: 5, lines: 1, why: 'slow', process: 1 }] });
+  assert.deepEqual(story(m).slice(1), [
+    'The log of process 73, leaf, stops after 18 ns without its last line: it crashed or was killed. 1 task and 1 scope in it had not ended.',
+    '1 line of the log is lost after 5 ns in process 72: slow. What was going on then is drawn as far as it is known.',
+    '1 log is cut in the middle of a line.',
+    '1 file is left out: app.jsonl: no log.',
+  ]);
 });

@@ -11,7 +11,7 @@ export function wireOf(end, rows, log = {}) {
   const path = [];
   const wire = {
     program: 'test', go: '', pid: 1, run: 'x', started: '2026-01-01T00:00:00Z', trioVis: false, ordinal: false,
-    end, closed: true, segment: 0, truncated: false, damaged: 0, losses: [], strings, kind: '',
+    end, closed: true, segment: 0, truncated: false, damaged: 0, losses: [], processes: [], skipped: [], process: [], strings, kind: '',
     id: [], parent: [], name: [], state: [], flags: [], begin: [], start: [], stop: [], err: [],
     causes: [], deadline: [], ready: [], stuck: [], abandoned: [], stack: [], ...log,
   };

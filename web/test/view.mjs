@@ -407,3 +407,34 @@ test('the other mouse buttons move nothing', () => view('crawl', async (page) =>
   await page.mouse.up({ button: 'right' });
   assert.equal(await page.evaluate(() => traigoView.store.moved.value), undefined);
 }));
+
+test('a tree of processes: each has its PID beside its name, and the one that died is said', () => view('tree', async (page) => {
+  const lines = await story(page);
+  assert.equal(lines[0], 'mid failed after 299 ms: task start leaf returned “actor leaf is gone: signal: killed”. That ended root as well, and 1 scope was canceled because of it.');
+  assert.equal(lines[1], 'The log of process 4194303, leaf, stops after 220 ms without its last line: it crashed or was killed. 1 task and 2 scopes in it had not ended.');
+  assert.match(lines.at(-1), /^1 file is left out: app\.jsonl: /);
+  assert.match(await page.locator('.facts').innerText(), /4 processes/);
+
+  const items = page.getByRole('tree', { name: 'Scopes and tasks' }).getByRole('treeitem');
+  const names = await items.locator('.name').allInnerTexts();
+  assert.deepEqual(names.map((s) => s.replace(/\s+/g, ' ')), [
+    'root · pid 71', 'start mid', 'mid · pid 72', 'start leaf', 'leaf · pid 4194303, crashed or killed', 'compute', 'square', 'start idle', 'idle · pid 73',
+  ]);
+  const place = (name) => page.evaluate((name) => traigoView.place(traigoView.find(name)[0]), name);
+  const [leaf, starter] = [await place('leaf'), await place('start leaf')];
+  assert.ok(Math.abs(leaf.left + leaf.width - (starter.left + starter.width)) < 1, 'the box ends where its process did');
+
+  const at = await pointAt(page, 'compute');
+  await page.mouse.move(at.x, at.y);
+  assert.match(await page.getByTestId('tooltip').innerText(), /unfinished: running when its process crashed or was killed[^]*pid 4194303/);
+  await page.mouse.click(at.x, at.y);
+  assert.equal(await selected(page), 'compute');
+  const details = await page.getByTestId('details').innerText();
+  assert.match(details, /process\s+4194303, example\.com\/chat, crashed or was killed; its log ends after 220 ms/);
+  assert.match(details, /id\s+4194303-1\.1/);
+  await page.waitForFunction(() => location.hash.includes('s=4194303-1.1'));
+
+  await page.evaluate(() => traigoView.select(traigoView.find('idle')[0]));
+  assert.match(await page.getByTestId('chain').innerText(), /scope idle was canceled because its scope ended: scope root/);
+  assert.match(await page.getByTestId('details').innerText(), /started by\s+start idle/);
+}));

@@ -1,6 +1,7 @@
 // The time axis: ticks, the end of the log, and the places where lines of the log are lost.
 import { ticks } from 'd3-array';
 import { x, type Frame } from './frame.ts';
+import type { Model } from './model.ts';
 import { count, tick } from './words.ts';
 
 export const axisHeight = 22;
@@ -39,7 +40,7 @@ export function drawGaps(f: Frame) {
     c.fillRect(at - 7, 0, 14, f.height);
     flag(f, at + 9, `${loss.lines > 0 ? count(loss.lines, 'line') : 'lines'} lost`);
   }
-  if (!model.closed) {
+  if (mayGoOn(model)) {
     const at = Math.round(x(f, model.logEnd));
     if (at > f.width) return;
     c.fillStyle = palette.missing;
@@ -54,6 +55,11 @@ export function drawGaps(f: Frame) {
     c.setLineDash([]);
     flag(f, at - 4, 'the log stops', true);
   }
+}
+
+/** Whether something may have happened after the end: not if all processes whose logs stop short are known to have ended. */
+function mayGoOn(m: Model): boolean {
+  return !m.closed && (m.processes.length < 2 || m.processes.some((p) => !p.closed && p.until >= m.logEnd));
 }
 
 function flag(f: Frame, at: number, text: string, left = false) {

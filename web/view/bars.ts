@@ -3,7 +3,7 @@
 // number of pixels and not on that of spans.
 import { barHeight, isBox, isDim, isReadable, row, x, y, type Frame } from './frame.ts';
 import { drawLabel, widthOf } from './labels.ts';
-import { isQuiet, none, scopeAbove, short, Tone, toneNames, unfinished, type Span } from './model.ts';
+import { isQuiet, none, processNote, scopeAbove, short, Tone, toneNames, unfinished, type Span } from './model.ts';
 
 const crowded = 3000; // more bars than this are drawn as plain rectangles, without names
 
@@ -172,7 +172,7 @@ export function labelBars(f: Frame, bars: Bar[]) {
     if (b.right < 0 || b.left > f.width) continue;
     const tone = model.tone[b.span];
     const ended = tone === Tone.Failed ? causes.ended.get(b.span) : undefined;
-    const text = glyphs[tone] + model.names[b.span] + (ended === undefined ? '' : ` · ended ${short(model.names[ended], 40)}`);
+    const text = glyphs[tone] + model.names[b.span] + processNote(model, b.span) + (ended === undefined ? '' : ` · ended ${short(model.names[ended], 40)}`);
     const start = startOf(f, b);
     const left = Math.max(start < b.right - 4 ? start : b.left, 0) + 5;
     const right = Math.min(b.right, f.width);

@@ -1,6 +1,6 @@
 // Boxes: scopes, with the part after their end hatched.
 import { isBox, isReadable, rectOf, x, type Frame } from './frame.ts';
-import { isQuiet, none, scopeAbove, Tone, type Span } from './model.ts';
+import { isQuiet, none, processNote, scopeAbove, Tone, type Span } from './model.ts';
 import { drawLabel } from './labels.ts';
 
 export function drawBoxes(f: Frame, scopes: Int32Array): Span[] {
@@ -64,7 +64,7 @@ export function labelBoxes(f: Frame, shown: Span[]) {
     const right = canceled > left + 60 ? Math.min(end, canceled) : end; // not beyond canceled, where the arrows begin
     const note = cause && !isQuiet(cause) ? `  ${model.tone[i] === Tone.Failed ? '✕' : '⊘'} ${cause.kind}` : model.stop[i] < 0 ? '  … unfinished' : '';
     const color = model.tone[i] === Tone.Failed ? palette.failed : model.tone[i] === Tone.Canceled ? palette.canceled : palette.ink;
-    drawLabel(f, model.names[i] + note, left + 5, r.top + f.rowHeight / 2, right - left - 8, color, true);
+    drawLabel(f, model.names[i] + processNote(model, i) + note, left + 5, r.top + f.rowHeight / 2, right - left - 8, color, true);
   }
 }
 

@@ -1,5 +1,5 @@
 // Which span was canceled because of which other.
-import { endedWithParent, none, scopeAbove, Tone, type Model, type Span } from './model.ts';
+import { beginsProcess, endedWithParent, none, scopeAbove, Tone, wasAskedToEnd, type Model, type Span } from './model.ts';
 
 export interface Causes {
   /** The scope that a task ended, by its failure or as its master. */
@@ -75,8 +75,9 @@ export function chainOf(m: Model, causes: Causes, i: Span): Step[][] {
       continue;
     }
     const task = m.parent[at];
-    if (m.cause.get(at)?.kind === 'parent canceled' && task !== none && m.state[task] === 'canceled') {
-      chain.push([{ text: named(m, at), span: at }, { text: ' was canceled with the task that opened it: ' }, { text: named(m, task), span: task }]);
+    if ((m.cause.get(at)?.kind === 'parent canceled' || wasAskedToEnd(m, at)) && task !== none && m.state[task] === 'canceled') {
+      const verb = beginsProcess(m, at) ? 'stands for its process' : 'opened it';
+      chain.push([{ text: named(m, at), span: at }, { text: ` was canceled with the task that ${verb}: ` }, { text: named(m, task), span: task }]);
       at = task;
       continue;
     }
@@ -89,11 +90,11 @@ export function chainOf(m: Model, causes: Causes, i: Span): Step[][] {
 function endOf(m: Model, i: Span): Step[][] {
   const cause = m.cause.get(i);
   if (!m.isScope[i]) return [[{ text: named(m, i), span: i }, { text: ` ${taskEnd(m, i)}`, quote: m.err[i] }]];
-  if (!cause) return m.stop[i] < 0 ? [[{ text: named(m, i), span: i }, { text: ' had not ended when the log did' }]] : [];
+  if (!cause) return m.stop[i] < 0 ? [[{ text: named(m, i), span: i }, { text: ` ${leftOpen(m, i)}` }]] : [];
   const text: Record<string, string> = {
     'task failed': ' ended because a task failed', 'panicked': ' ended because of a panic', 'body failed': ' ended because its body failed',
     'timeout': ' ended because its deadline passed', 'requested': ' was canceled by the program', 'master ended': ' ended with its master',
-    'completed': ' ended because all was done', 'parent canceled': m.parent[i] === none ? ' was canceled from outside the log' : ' was canceled by a context between it and its parent',
+    'completed': ' ended because all was done', 'parent canceled': m.parent[i] === none ? ' was canceled from outside the log' : beginsProcess(m, i) ? ' was canceled from outside its process' : ' was canceled by a context between it and its parent',
   };
   const chain: Step[][] = [[{ text: named(m, i), span: i }, { text: text[cause.kind] ?? ` ended: ${cause.kind}`, quote: cause.by === none ? cause.err : '' }]];
   if (cause.by !== none) chain.push([{ text: named(m, cause.by), span: cause.by }, { text: ` ${taskEnd(m, cause.by)}`, quote: m.err[cause.by] || cause.err }]);
@@ -104,6 +105,8 @@ const ends: Record<string, string> = {
   failed: 'failed', panicked: 'panicked', exited: 'called runtime.Goexit', canceled: 'was canceled alone', ok: 'returned nil', lost: 'ended in a gap of the log',
 };
 
-const taskEnd = (m: Model, i: Span) => ends[m.state[i]] ?? 'had not ended when the log did';
+const taskEnd = (m: Model, i: Span) => ends[m.state[i]] ?? leftOpen(m, i);
+
+const leftOpen = (m: Model, i: Span) => (m.processes[m.process[i]]?.died ? 'had not ended when its process crashed or was killed' : 'had not ended when the log did');
 
 export const named = (m: Model, i: Span): string => `${m.isScope[i] ? 'scope' : 'task'} ${m.names[i]}`;

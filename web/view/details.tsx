@@ -2,21 +2,22 @@
 import type { ComponentChildren } from 'preact';
 import { chainOf, type Step } from './causes.ts';
 import { shares } from './critical.ts';
-import { Flag, keyOf, none, pathOf, scopeAbove, short, toneNames, Tone, type Model, type Span } from './model.ts';
+import { beginsProcess, Flag, keyOf, none, pathOf, processNote, scopeAbove, short, toneNames, Tone, type Model, type Span } from './model.ts';
 import type { Store } from './store.ts';
 import { count, duration, percent } from './words.ts';
 
 export function stateOf(m: Model, i: Span): { tone: string; text: string } {
   const tone = toneNames[m.tone[i]];
+  const running = m.processes[m.process[i]]?.died ? ' when its process crashed or was killed' : '';
   if (!m.isScope[i]) {
     const text: Record<string, string> = {
       ok: m.trioVis ? 'ended' : 'ended well', canceled: m.tone[i] === Tone.Stopped ? 'stopped with its scope' : 'canceled', exited: 'called runtime.Goexit', lost: 'ended in a gap of the log: nobody knows how',
-      queued: 'unfinished: not started', running: 'unfinished: running', stuck: 'given up, and not ended',
+      queued: `unfinished: not started${running}`, running: `unfinished: running${running}`, stuck: `given up, and not ended${running}`,
     };
     return { tone, text: text[m.state[i]] ?? m.state[i] };
   }
   if (m.state[i] === 'lost') return { tone, text: 'closed in a gap of the log: nobody knows how' };
-  if (m.stop[i] < 0) return { tone, text: `unfinished: ${m.state[i]}` };
+  if (m.stop[i] < 0) return { tone, text: `unfinished: ${m.state[i]}${running}` };
   return { tone, text: m.tone[i] === Tone.Failed ? 'failed' : m.tone[i] === Tone.Canceled ? 'canceled' : m.tone[i] === Tone.Stopped ? 'stopped with its parent' : m.trioVis ? 'ended' : 'ended well' };
 }
 
@@ -33,7 +34,7 @@ export function Details({ store }: { store: Store }) {
   return (
     <aside class="details" aria-label="Details" data-testid="details">
       <button class="icon close" aria-label="Close" title="Close (Esc)" onClick={() => { store.select(none); document.querySelector<HTMLElement>('.tree')!.focus(); }}>×</button>
-      <h2>{short(m.names[i], 300)}</h2>
+      <h2>{short(m.names[i], 300)}{processNote(m, i)}</h2>
       <p class="kind"><i class={`swatch ${state.tone}`} />{isScope ? 'scope' : 'task'} · {state.text}</p>
       <p class="buttons">
         <button onClick={() => store.fitTo(i)}>Zoom to it</button>
@@ -47,7 +48,7 @@ export function Details({ store }: { store: Store }) {
       {m.err[i] && <Section title={isScope ? 'Outcome' : 'Error'}><pre class="error">{m.err[i]}</pre></Section>}
 
       <Section title="Times"><table><tbody>
-        <Fact name="lasted">{duration(m.end[i] - m.begin[i])}{m.stop[i] < 0 && ' when the log stopped'}</Fact>
+        <Fact name="lasted">{duration(m.end[i] - m.begin[i])}{m.stop[i] < 0 && (m.processes[m.process[i]]?.died ? ' when its process ended' : ' when the log stopped')}</Fact>
         <Time name={isScope ? 'opened' : 'spawned'} at={m.begin[i]} note={clock(m, m.begin[i])} />
         <Time name={isScope ? 'finalized' : 'started'} at={m.start[i]} since={isScope ? undefined : m.begin[i]} />
         <Time name="ready" at={m.ready.get(i)} />
@@ -62,7 +63,8 @@ export function Details({ store }: { store: Store }) {
       <Section title="Place"><table><tbody>
         <Fact name="path">{short(pathOf(m, i), 400)}</Fact>
         <Fact name="in">{m.parent[i] === none ? 'nothing: it is a root' : <Link store={store} to={scopeAbove(m, i)} />}</Fact>
-        {isScope && m.parent[i] !== none && !m.isScope[m.parent[i]] && <Fact name="opened by"><Link store={store} to={m.parent[i]} /></Fact>}
+        {m.processes.length > 1 && <Fact name="process">{processOf(m, i)}</Fact>}
+        {isScope && m.parent[i] !== none && !m.isScope[m.parent[i]] && <Fact name={beginsProcess(m, i) ? 'started by' : 'opened by'}><Link store={store} to={m.parent[i]} /></Fact>}
         <Fact name="id">{keyOf(m, i)}</Fact>
         {!isScope && <Fact name="flags">{flagsOf(m.flags[i])}</Fact>}
         <Below store={store} of={i} />
@@ -120,6 +122,13 @@ function Part({ store, step, self }: { store: Store; step: Step; self: Span }) {
     {step.span !== undefined && step.span !== self ? <button class="link" onClick={() => store.select(step.span!)}>{text}</button> : <span>{text}</span>}
     {step.quote && <span>: <q>{short(step.quote, 300)}</q></span>}
   </>;
+}
+
+/** Returns the process of a span, and how much of it the log tells. */
+function processOf(m: Model, i: Span): string {
+  const p = m.processes[m.process[i]];
+  const end = p.closed ? '' : p.died ? `, crashed or was killed; its log ends after ${duration(p.end)}` : `, whose log stops after ${duration(p.end)} without its last line`;
+  return `${p.pid}${p.program && `, ${short(p.program, 120)}`}${end}`;
 }
 
 function flagsOf(flags: number): string {

@@ -9,16 +9,25 @@ interface Wire {
   trioVis: boolean; ordinal: boolean;
   end: number; closed: boolean; segment: number; truncated: boolean; damaged: number;
   losses: Loss[];
+  processes: Process[]; skipped: string[];
   strings: string[];
   kind: string;
   id: number[]; parent: number[]; name: number[]; state: number[]; flags: number[];
   begin: number[]; start: number[]; stop: number[]; err: number[];
   causes: { row: number; at: number; kind: number; by: number; err: number }[];
+  process: Pair[];
   deadline: Pair[]; ready: Pair[]; stuck: Pair[]; abandoned: Pair[]; stack: Pair[];
 }
 type Pair = [number, number];
 
-export interface Loss { at: number; lines: number; why: string }
+export interface Loss { at: number; lines: number; why: string; process: number }
+
+/** A process whose log is shown. Its id is unique; until is the end of what is unfinished in it. */
+export interface Process {
+  id: number; pid: number; program: string; go: string; run: string;
+  begin: number; end: number; until: number;
+  closed: boolean; died: boolean; segment: number; truncated: boolean;
+}
 
 export interface Cause { at: number; kind: string; by: Span; err: string }
 
@@ -46,7 +55,10 @@ export interface Model {
   readonly logEnd: number;
   readonly closed: boolean; readonly segment: number; readonly truncated: boolean; readonly damaged: number;
   readonly losses: Loss[];
+  readonly processes: Process[]; // each after the one that has started it
+  readonly skipped: string[]; // files that are left out, and why
 
+  readonly process: Int32Array; // by span: index of the process that it is in
   readonly isScope: Uint8Array;
   readonly id: number[];
   readonly parent: Int32Array;
@@ -73,6 +85,8 @@ export interface Model {
 export function modelOf(wire: Wire): Model {
   const n = wire.kind.length;
   const texts = wire.strings.map(escapeControl);
+  const starts = new Map(wire.process);
+  const process = new Int32Array(n);
   const lines = texts.map((s) => s.replace(/[\n\t]+/g, ' '));
   const isScope = new Uint8Array(n);
   const parent = Int32Array.from(wire.parent);
@@ -90,6 +104,7 @@ export function modelOf(wire: Wire): Model {
       level[i] = level[above] + 1;
       if (first[above] === none) first[above] = i;
     }
+    process[i] = starts.get(i) ?? (above === n ? 0 : process[above]);
     if (youngest[above] !== none) next[youngest[above]] = i;
     youngest[above] = i;
     place[i] = ++count[above];
@@ -104,14 +119,16 @@ export function modelOf(wire: Wire): Model {
   const state = wire.state.map((s) => texts[s]);
   const err = wire.err.map((s) => texts[s]);
   const stop = Float64Array.from(wire.stop);
+  const partial = { parent, isScope, process, stop, cause, state };
   const tone = new Uint8Array(n);
   const calm = new Uint8Array(n); // scopes that have ended without a failure
   for (let i = 0; i < n; i++) {
-    const above = scopeAbove({ parent, isScope }, i);
+    const above = scopeAbove(partial, i);
     const end = cause.get(i);
     if (isScope[i]) {
-      calm[i] = Number(end !== undefined && (end.kind === 'parent canceled' ? endedWithParent({ parent, isScope, stop, cause }, i) && calm[above] : isQuiet(end)));
-      tone[i] = scopeTone(state[i], err[i], stop[i], end);
+      const follows = endedFromAbove(partial, i);
+      calm[i] = Number(end !== undefined && (follows ? endedWithParent(partial, i) && calm[above] : isQuiet(end)));
+      tone[i] = scopeTone(state[i], err[i], stop[i], end, follows);
     } else {
       tone[i] = taskTones[state[i]] ?? Tone.Lost;
     }
@@ -129,9 +146,11 @@ export function modelOf(wire: Wire): Model {
     facts: { go: escapeControl(wire.go), pid: wire.pid, run: escapeControl(wire.run), started: wire.started },
     trioVis: wire.trioVis, ordinal: wire.ordinal, logEnd: wire.end, closed: wire.closed, segment: wire.segment, truncated: wire.truncated, damaged: wire.damaged,
     losses: wire.losses.map((l) => ({ ...l, why: escapeControl(l.why) })),
+    processes: wire.processes.map((p) => ({ ...p, program: oneLine(escapeControl(p.program)), go: escapeControl(p.go), run: escapeControl(p.run) })),
+    skipped: wire.skipped.map((s) => oneLine(escapeControl(s))), process,
     isScope, id: wire.id, parent, level, after, first, next, place, siblings, tone, flags: wire.flags,
     begin: Float64Array.from(wire.begin), start: Float64Array.from(wire.start), stop,
-    end: stop.map((t) => (t < 0 ? wire.end : t)),
+    end: stop.map((t, i) => (t < 0 ? Math.max(wire.processes[process[i]]?.until ?? wire.end, wire.begin[i]) : t)),
     names: wire.name.map((s) => lines[s].trim() || '(no name)'),
     state, err, cause,
     deadline: new Map(wire.deadline), ready: new Map(wire.ready), stuck: new Map(wire.stuck), abandoned,
@@ -139,9 +158,9 @@ export function modelOf(wire: Wire): Model {
   };
 }
 
-function scopeTone(state: string, err: string, stop: number, cause: Cause | undefined): number {
+function scopeTone(state: string, err: string, stop: number, cause: Cause | undefined, follows: boolean): number {
   if (state === 'lost') return Tone.Lost;
-  if (cause?.kind === 'parent canceled') return stop < 0 ? Tone.Unfinished : Tone.Canceled;
+  if (follows) return stop < 0 ? Tone.Unfinished : Tone.Canceled;
   if (err !== '' || (stop < 0 && cause && !isQuiet(cause))) return Tone.Failed;
   return stop < 0 ? Tone.Unfinished : Tone.Ok;
 }
@@ -160,15 +179,41 @@ export function scopeAbove(m: Pick<Model, 'parent' | 'isScope'>, i: Span): Span 
   return up;
 }
 
+type Ends = Pick<Model, 'parent' | 'isScope' | 'process' | 'stop' | 'cause'>;
+
+/** Whether a scope is in no other scope of its process. */
+export function beginsProcess(m: Pick<Model, 'parent' | 'isScope' | 'process'>, i: Span): boolean {
+  return m.isScope[i] === 1 && (m.parent[i] === none || m.process[m.parent[i]] !== m.process[i]);
+}
+
 /**
- * Whether a scope with the cause "parent canceled" was canceled by the end of the scope
- * above, and not by that of a context in between. The same as in history.Scope.Culprit.
+ * Whether a scope was canceled by the end of the scope above, and not by that of a context
+ * in between. The same as in history.Scope.EndedBy.
  */
-export function endedWithParent(m: Pick<Model, 'parent' | 'isScope' | 'stop' | 'cause'>, i: Span): boolean {
+export function endedWithParent(m: Ends, i: Span): boolean {
   const up = scopeAbove(m, i);
   const own = m.cause.get(i), above = up === none ? undefined : m.cause.get(up);
-  if (own?.kind !== 'parent canceled' || !above || (m.stop[i] >= 0 && above.at > m.stop[i])) return false;
-  return above.at <= own.at || own.err.startsWith('scope ');
+  if (!own || !above || (own.kind !== 'parent canceled' && !wasAskedToEnd(m, i)) || (m.stop[i] >= 0 && above.at > m.stop[i])) return false;
+  return above.at <= own.at || (!beginsProcess(m, i) && own.err.startsWith('scope '));
+}
+
+/** Whether a scope begins a process that another one has started, and ended because of a request that no task in it has made. */
+export function wasAskedToEnd(m: Ends, i: Span): boolean {
+  const cause = m.cause.get(i);
+  return cause?.kind === 'requested' && cause.by === none && m.parent[i] !== none && beginsProcess(m, i);
+}
+
+/** Whether a scope was canceled from above: by the scope or the task that it is in, or by a context. */
+function endedFromAbove(m: Ends & Pick<Model, 'state'>, i: Span): boolean {
+  if (m.cause.get(i)?.kind === 'parent canceled') return true;
+  return wasAskedToEnd(m, i) && (endedWithParent(m, i) || (!m.isScope[m.parent[i]] && m.state[m.parent[i]] === 'canceled'));
+}
+
+/** Returns what the name of a scope is followed by if it begins a process, and there are several. */
+export function processNote(m: Model, i: Span): string {
+  if (m.processes.length < 2 || !beginsProcess(m, i)) return '';
+  const { pid, died } = m.processes[m.process[i]];
+  return ` · pid ${pid}${died ? ', crashed or killed' : ''}`;
 }
 
 /** Returns the path of a span as in traigo: the names of the scopes above it, and its own. */
@@ -180,14 +225,20 @@ export function pathOf(m: Model, i: Span): string {
   return names.map((s) => short(s, 60)).join('/');
 }
 
-/** Returns the IDs of a span, which are the same in each recording of a run: scope, or scope.task. */
+/**
+ * Returns the IDs of a span, which are the same in each recording of a run: scope, or
+ * scope.task. The ID of a process other than the first comes before them: process-scope.
+ */
 export function keyOf(m: Model, i: Span): string {
-  return m.isScope[i] ? `${m.id[i]}` : `${m.id[scopeAbove(m, i)]}.${m.id[i]}`;
+  const process = m.process[i] > 0 ? `${m.processes[m.process[i]].id}-` : '';
+  return process + (m.isScope[i] ? `${m.id[i]}` : `${m.id[scopeAbove(m, i)]}.${m.id[i]}`);
 }
 
 export function spanOf(m: Model, key: string): Span {
-  const [scope, task] = key.split('.').map(Number);
-  const owner = m.id.findIndex((id, i) => id === scope && m.isScope[i] === 1);
+  const [ids, of] = key.split('-').reverse();
+  const process = of === undefined ? 0 : m.processes.findIndex((p) => p.id === Number(of));
+  const [scope, task] = ids.split('.').map(Number);
+  const owner = m.id.findIndex((id, i) => id === scope && m.isScope[i] === 1 && m.process[i] === process);
   if (owner === none || task === undefined) return owner;
   for (let i = m.first[owner]; i !== none; i = m.next[i]) if (m.id[i] === task && !m.isScope[i]) return i;
   return none;

@@ -11,7 +11,7 @@ export function countAlive(m: Model): Counts {
   for (let i = 0; i < m.n; i++) {
     if (m.isScope[i]) continue;
     begins.push(m.begin[i]);
-    if (m.stop[i] >= 0) ends.push(m.stop[i]);
+    if (m.stop[i] >= 0 || m.end[i] < m.logEnd) ends.push(m.end[i]); // unfinished, in a process that is known to have ended
   }
   const begin = Float64Array.from(begins).sort();
   const end = Float64Array.from(ends).sort();

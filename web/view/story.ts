@@ -143,6 +143,7 @@ function calm(m: Model): Line[] {
   const scopes = m.n - tasks;
   const crowd = `${count(tasks, 'task')} in ${count(scopes, 'scope')}`;
   if (canceled > 0) return [say('canceled', { text: count(canceled, 'root scope'), find: 'canceled' }, ` ended because of something outside the log; ${crowd}.`)];
+  if (m.processes.length > 1 && ended === roots) return [say('ok', `No scope failed: ${crowd} of ${count(m.processes.length, 'process', 'processes')}, in ${duration(m.logEnd)}.`)];
   if (ended < roots) return [say('running', `No scope failed: ${crowd}.`)];
   if (roots > 1) return [say('ok', `${count(roots, 'root scope')}${endedWell(m)}: ${crowd}, in ${duration(m.logEnd)}.`)];
   const cause = m.cause.get(0);
@@ -156,21 +157,49 @@ const endedWell = (m: Model) => (m.trioVis ? ' ended' : ' ended well');
 /** Returns what had not ended, or had to be given up. */
 function open(m: Model): Line[] {
   const left = { tasks: 0, scopes: 0 };
+  const inside = m.processes.map(() => ({ tasks: 0, scopes: 0, root: none }));
   let stuck = 0, firstStuck: Span = none;
   for (let i = 0; i < m.n; i++) {
     if (m.tone[i] === Tone.Stuck) { stuck++; if (firstStuck === none) firstStuck = i; }
+    const process = inside[m.process[i]];
+    if (process?.root === none) process.root = i;
     if (m.stop[i] >= 0) continue;
-    if (m.isScope[i]) left.scopes++; else left.tasks++;
+    for (const counts of process ? [left, process] : [left]) if (m.isScope[i]) counts.scopes++; else counts.tasks++;
   }
   const lines: Line[] = [];
   const some = left.tasks + left.scopes > 0;
   const unfinished: (string | Word)[] = some ? [{ text: both(left), find: 'unfinished' }, ' had not ended.'] : ['Everything had ended.'];
-  if (!m.closed) {
+  if (m.processes.length > 1) {
+    lines.push(...openProcesses(m, inside));
+  } else if (!m.closed) {
     lines.push(say('unfinished', `The log stops after ${duration(m.logEnd)} without its last line: ${m.segment > 0 ? 'it goes on in the next file, or ' : ''}the program crashed, was killed, or still runs. `, ...unfinished));
   } else if (some) {
     lines.push(say('unfinished', 'When the recorder was closed, ', ...unfinished));
   }
   if (stuck > 0) lines.push(say('stuck', { text: count(stuck, 'task'), find: 'stuck' }, ' did not end when told to and ', stuck === 1 ? 'was' : 'were', ' given up: ', link(m, firstStuck), stuck > 1 ? ' and others.' : '.'));
+  return lines;
+}
+
+interface Inside { tasks: number; scopes: number; root: Span }
+
+/** Returns which of several processes have logs that stop short, and what had not ended in them. */
+function openProcesses(m: Model, inside: Inside[]): Line[] {
+  const stopped = m.processes.flatMap((p, k) => (p.closed ? [] : [k]));
+  const lines = stopped.slice(0, 3).map((k) => {
+    const p = m.processes[k], { root, ...left } = inside[k];
+    const some = left.tasks + left.scopes > 0;
+    const why = p.died ? 'it crashed or was killed' : `${p.segment > 0 ? 'it goes on in the next file, or ' : ''}the process crashed, was killed, or still runs`;
+    return say('unfinished', 'The log of process ', root === none ? `${p.pid}` : { text: `${p.pid}, ${short(m.names[root], 60)}`, span: root },
+      `, stops after ${duration(p.end)} without its last line: ${why}. `, ...(some ? [{ text: both(left), find: 'unfinished' as const }, ' in it had not ended.'] : ['Everything in it had ended.']));
+  });
+  if (stopped.length > 3) lines.push(say('unfinished', `So do the logs of ${count(stopped.length - 3, 'process', 'processes')} more.`));
+  const outlived = { tasks: 0, scopes: 0 };
+  m.processes.forEach((p, k) => {
+    if (!p.closed) return;
+    outlived.tasks += inside[k].tasks;
+    outlived.scopes += inside[k].scopes;
+  });
+  if (outlived.tasks + outlived.scopes > 0) lines.push(say('unfinished', 'When the recorders of their processes were closed, ', { text: both(outlived), find: 'unfinished' }, ' had not ended.'));
   return lines;
 }
 
@@ -181,9 +210,12 @@ function gaps(m: Model): Line[] {
   const lost = m.losses.reduce((sum, l) => sum + l.lines, 0);
   if (m.losses.length > 0) {
     const where = m.losses.length === 1 ? `after ${duration(m.losses[0].at)}` : `in ${m.losses.length} places, first after ${duration(m.losses[0].at)}`;
-    lines.push(say('lost', `${lost > 0 ? count(lost, 'line') : 'Lines'} of the log ${lost === 1 ? 'is' : 'are'} lost ${where}${m.losses[0].why ? `: ${oneLine(m.losses[0].why)}` : ''}. What was going on then is drawn as far as it is known.`));
+    const whose = m.processes.length > 1 && m.processes[m.losses[0].process] ? ` in process ${m.processes[m.losses[0].process].pid}` : '';
+    lines.push(say('lost', `${lost > 0 ? count(lost, 'line') : 'Lines'} of the log ${lost === 1 ? 'is' : 'are'} lost ${where}${whose}${m.losses[0].why ? `: ${oneLine(m.losses[0].why)}` : ''}. What was going on then is drawn as far as it is known.`));
   }
-  if (m.truncated) lines.push(say('lost', 'The log is cut in the middle of a line.'));
+  const torn = m.processes.filter((p) => p.truncated).length;
+  if (m.truncated) lines.push(say('lost', m.processes.length > 1 ? `${count(torn, 'log is', 'logs are')} cut in the middle of a line.` : 'The log is cut in the middle of a line.'));
+  if (m.skipped.length > 0) lines.push(say('lost', `${count(m.skipped.length, 'file is', 'files are')} left out: ${short(m.skipped[0], 200)}${m.skipped.length > 1 ? '; and others.' : '.'}`));
   if (m.damaged > 0) lines.push(say('lost', `${count(m.damaged, 'line')} of the log ${m.damaged === 1 ? 'makes' : 'make'} no sense and ${m.damaged === 1 ? 'was' : 'were'} left out.`));
   return lines;
 }

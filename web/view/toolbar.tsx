@@ -25,7 +25,7 @@ export function Toolbar({ store }: { store: Store }) {
   return (
     <header class="toolbar">
       <h1 title={model.program}>{model.program.split('/').pop() || 'recording'}</h1>
-      <p class="facts">{[duration(model.logEnd), count(model.n - scopes, 'task'), count(scopes, 'scope'), startedAt(model.facts.started)].filter(Boolean).join(' · ')}</p>
+      <p class="facts">{[duration(model.logEnd), count(model.n - scopes, 'task'), count(scopes, 'scope'), model.processes.length > 1 && count(model.processes.length, 'process', 'processes'), startedAt(model.facts.started)].filter(Boolean).join(' · ')}</p>
       <search class="search" onKeyDown={keys}>
         <input id="search" type="search" placeholder="Search  /" aria-label="Search by name" value={query.value.text} onInput={(e) => change({ text: e.currentTarget.value })} />
         <select aria-label="State" value={query.value.state} onChange={(e) => change({ state: e.currentTarget.value as Query['state'] })}>

@@ -2,7 +2,7 @@
 import { useSignal } from '@preact/signals';
 import { useEffect, useRef } from 'preact/hooks';
 import { stateOf } from './details.tsx';
-import { none, short, type Span } from './model.ts';
+import { none, processNote, short, type Span } from './model.ts';
 import type { Store } from './store.ts';
 import { duration } from './words.ts';
 
@@ -64,7 +64,7 @@ function Row({ store, span: i, top }: { store: Store; span: Span; top: number })
       onClick={() => store.select(i)} onDblClick={() => store.select(i, 'fit')} onMouseEnter={() => { hovered.value = i; }} onMouseLeave={() => { hovered.value = none; }}>
       <span class={`fold ${isParent ? (isOpen ? 'open' : 'shut') : ''}`} aria-hidden="true" onClick={(e) => { if (isParent) { e.stopPropagation(); store.setCollapsed(i, isOpen); } }} />
       <i class={`dot ${m.isScope[i] ? 'square' : ''} swatch ${state.tone}`} aria-label={state.text} role="img" />
-      <span class="name" title={short(m.names[i], 300)}>{short(m.names[i], 200)}</span>
+      <span class="name" title={short(m.names[i], 300) + processNote(m, i)}>{short(m.names[i], 200)}<span class="pid">{processNote(m, i)}</span></span>
       <span class="time">{duration(m.end[i] - m.begin[i])}{m.stop[i] < 0 ? ' …' : ''}</span>
     </div>
   );
