@@ -513,8 +513,8 @@ func newFunctionContext(task context.Context, canceled chan<- struct{}) *functio
 	c.Context, c.end = context.WithCancelCause(context.WithoutCancel(task))
 	c.stop = afterFunc(task, func() {
 		cause := context.Cause(task)
-		var by *Canceled
-		if self := Self(); !errors.As(cause, &by) || by.Actor != self {
+		by, ok := errors.AsType[*Canceled](cause)
+		if self := Self(); !ok || by.Actor != self {
 			cause = &Canceled{Actor: self, By: self, Err: cause, isOwn: true}
 		}
 		c.end(cause)
