@@ -212,11 +212,11 @@ func (s *session) serveControl(stream grpc.ServerStream) error {
 		}
 		switch kind {
 		case cancelCall:
-			var cause *traigo.RemoteError
-			if err := decodeJSON(payload, &cause); err != nil {
+			cause, err := parseError(payload)
+			if err != nil {
 				return err
 			}
-			s.cancelCall(id, asError(cause))
+			s.cancelCall(id, cause)
 		case forgetCall:
 			s.mu.Lock()
 			delete(s.early, id)
@@ -251,7 +251,7 @@ func (s *session) greet(payload []byte) error {
 		s.mu.Unlock()
 		w.ID = Self()
 		if s.refusal != nil {
-			w.Err = traigo.AsRemote(s.refusal, w.ID.String())
+			w.Err = asRemote(s.refusal)
 		}
 	}
 	s.outbox.post(sayWelcome, 0, w)
@@ -340,7 +340,7 @@ func (s *session) running() (all []*running) {
 }
 
 func failure(err error) *response {
-	return &response{verdict: failed, err: traigo.AsRemote(err, Self().String())}
+	return &response{verdict: failed, err: asRemote(err)}
 }
 
 func (s *session) serveCall(ctx context.Context, read func(any) error) (any, error) {
@@ -484,7 +484,7 @@ func (r *running) response() *response {
 	case r.hasReturned && r.err == nil:
 		return &response{verdict: succeeded, result: r.result}
 	case r.hasExpired:
-		return &response{verdict: expired, err: traigo.AsRemote(r.err, Self().String()), result: r.result}
+		return &response{verdict: expired, err: asRemote(r.err), result: r.result}
 	case r.task.Failed() || r.why == nil:
 		if r.hasReturned {
 			err = r.err
@@ -493,7 +493,7 @@ func (r *running) response() *response {
 		how.result = r.result
 		return how
 	case by != nil && (!by.isOwn || !hasFailure(by.Err)):
-		return &response{verdict: canceled, err: traigo.AsRemote(by, Self().String()), result: r.result}
+		return &response{verdict: canceled, err: asRemote(by), result: r.result}
 	case by != nil:
 		return failure(by.Err)
 	default:

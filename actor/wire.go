@@ -1,6 +1,7 @@
 package actor
 
 import (
+	"bytes"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
@@ -127,7 +128,7 @@ type response struct {
 func (r *response) frame(head ...byte) outbound {
 	var text []byte
 	if r.err != nil {
-		text = encodeJSON(r.err)
+		text = appendError(nil, r.err)
 	}
 	head = append(head, byte(r.verdict))
 	head = binary.AppendUvarint(head, uint64(len(text)))
@@ -144,10 +145,55 @@ func parseResponse(data []byte) (r response, result []byte, err error) {
 	if v := p.bytes(1); len(v) == 1 {
 		r.verdict = verdict(v[0])
 	}
-	if text := p.bytes(p.uvarint()); len(text) > 0 {
-		p.json(text, &r.err)
+	if text := p.bytes(p.uvarint()); len(text) > 0 && p.err == nil {
+		r.err, p.err = parseError(text)
 	}
 	return r, p.data, p.err
+}
+
+// appendError appends an error. With JSON a cancellation takes a fifth longer from one process to
+// the other: it mostly comes after a while in which nothing has happened, and a reflecting
+// encoder has much code that is in no cache of the processor then.
+func appendError(b []byte, e *traigo.RemoteError) []byte {
+	for _, text := range [...]string{e.Type, e.Msg, e.Where, e.Stack, string(e.Data)} {
+		b = append(binary.AppendUvarint(b, uint64(len(text))), text...)
+	}
+	sentinel := byte(0)
+	if e.Sentinel {
+		sentinel = 1
+	}
+	b = binary.AppendUvarint(append(b, sentinel), uint64(len(e.Causes)))
+	for _, c := range e.Causes {
+		b = appendError(b, c)
+	}
+	return b
+}
+
+func parseError(data []byte) (*traigo.RemoteError, error) {
+	p := parser{data: data}
+	left := maxErrors
+	e := p.error(&left)
+	return e, p.err
+}
+
+// maxErrors is how many errors one may consist of. traigo.AsRemote makes fewer; more of them,
+// one within the other, could overflow the stack.
+const maxErrors = 1000
+
+func (p *parser) error(left *int) *traigo.RemoteError {
+	if *left--; *left < 0 {
+		p.data, p.err = nil, errFrame
+	}
+	e := &traigo.RemoteError{}
+	for _, text := range [...]*string{&e.Type, &e.Msg, &e.Where, &e.Stack} {
+		*text = string(p.bytes(p.uvarint()))
+	}
+	e.Data = append(e.Data, p.bytes(p.uvarint())...)
+	e.Sentinel = bytes.Equal(p.bytes(1), []byte{1})
+	for n := p.uvarint(); n > 0 && p.err == nil; n-- {
+		e.Causes = append(e.Causes, p.error(left))
+	}
+	return e
 }
 
 // What is said on the control stream: a kind, the number of a call or question (0 if it is
@@ -157,7 +203,7 @@ type control byte
 const (
 	// From who asks.
 	sayHello    control = iota + 1 // hello
-	cancelCall                     // RemoteError
+	cancelCall                     // an error, by appendError
 	forgetCall                     // it was canceled, and has been answered
 	cancelActor                    // cancelRequest
 	stopActor                      // Shutdown
