@@ -86,7 +86,7 @@ func (p *process) become(b *begin) ID {
 }
 
 // asRemote returns an error as it travels.
-func asRemote(err error) *traigo.RemoteError { return traigo.AsRemote(err, here.String()) }
+func asRemote(err error) *traigo.RemoteError { return bounded(traigo.AsRemote(err, here.String())) }
 
 // String returns the text of the ID. It is made once: who cancels a call does not wait for it.
 func (p *process) String() string {

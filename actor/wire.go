@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -37,7 +38,11 @@ const (
 )
 
 // maxFrame is the size of a message of gRPC: a value and what is said about it.
-const maxFrame = maxMessage + 1<<20
+const maxFrame = maxMessage + 2*maxError
+
+// maxError is how many bytes the texts and values of an error may take. In JSON they take up to
+// six times as many, and an ending has two errors.
+const maxError = 4 << 20
 
 // streamWindow is how many bytes of a stream are received ahead of its reader. Together with
 // what gRPC and the socket hold it is less than 4 MiB.
@@ -149,6 +154,47 @@ func parseResponse(data []byte) (r response, result []byte, err error) {
 		r.err, p.err = parseError(text)
 	}
 	return r, p.data, p.err
+}
+
+// bounded returns an error that fits into a message. If it is too large it loses the values of
+// registered types, or the causes, that do not fit: a message that cannot be sent would take the
+// connection with it.
+func bounded(e *traigo.RemoteError) *traigo.RemoteError {
+	if left := maxError; e == nil || fits(e, &left) {
+		return e
+	}
+	type node struct{ from, to *traigo.RemoteError }
+	root := &traigo.RemoteError{}
+	nodes, left := []node{{e, root}}, maxError-textSize(e)
+	for i := 0; i < len(nodes); i++ {
+		n := nodes[i]
+		data, causes := n.from.Data, n.from.Causes
+		*n.to = *n.from
+		n.to.Data, n.to.Causes = nil, nil
+		if len(data) <= left {
+			n.to.Data = data
+			left -= len(data)
+		}
+		for _, c := range causes {
+			if c == nil || left <= 0 {
+				continue
+			}
+			to := &traigo.RemoteError{}
+			n.to.Causes = append(n.to.Causes, to)
+			nodes = append(nodes, node{c, to})
+			left -= textSize(c)
+		}
+	}
+	return root
+}
+
+func fits(e *traigo.RemoteError, left *int) bool {
+	*left -= textSize(e) + len(e.Data)
+	return *left >= 0 && !slices.ContainsFunc(e.Causes, func(c *traigo.RemoteError) bool { return c != nil && !fits(c, left) })
+}
+
+func textSize(e *traigo.RemoteError) int {
+	return len(e.Type) + len(e.Msg) + len(e.Where) + len(e.Stack)
 }
 
 // appendError appends an error. With JSON a cancellation takes a fifth longer from one process to
