@@ -530,7 +530,7 @@ func TestAMessageHasAtMost64MiB(t *testing.T) {
 
 		b, err = ofSizeDialog.Run(ctx, a, most, func(_ context.Context, first []byte, p *actor.Peer[[]byte, []byte]) error {
 			assert.Len(t, first, most)
-			requireTooLarge(t, p.Send(make([]byte, most+1)), "an item for \"values.dialog of size\"")
+			requireTooLarge(t, p.Send(make([]byte, most+1)), "\"values.dialog of size\"")
 			if err := p.Send(first); err != nil {
 				return err
 			}
