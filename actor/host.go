@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
@@ -211,11 +212,11 @@ func (s *session) serveControl(stream grpc.ServerStream) error {
 		}
 		switch kind {
 		case cancelCall:
-			var cause *traigo.RemoteError
-			if err := decodeJSON(payload, &cause); err != nil {
+			cause, err := parseError(payload)
+			if err != nil {
 				return err
 			}
-			s.cancelCall(id, asError(cause))
+			s.cancelCall(id, cause)
 		case forgetCall:
 			s.mu.Lock()
 			delete(s.early, id)
@@ -250,7 +251,7 @@ func (s *session) greet(payload []byte) error {
 		s.mu.Unlock()
 		w.ID = Self()
 		if s.refusal != nil {
-			w.Err = traigo.AsRemote(s.refusal, w.ID.String())
+			w.Err = asRemote(s.refusal)
 		}
 	}
 	s.outbox.post(sayWelcome, 0, w)
@@ -276,7 +277,8 @@ type running struct {
 	mu          sync.Mutex
 	task        *traigo.Task
 	cause       error // of a cancellation that has come before task was set
-	hasReturned bool  // the function has; it may be given up before
+	wasCalled   bool
+	hasReturned bool // the function has; it may be given up before
 	result      mem.Buffer
 	err         error
 	hasExpired  bool
@@ -338,7 +340,7 @@ func (s *session) running() (all []*running) {
 }
 
 func failure(err error) *response {
-	return &response{verdict: failed, err: traigo.AsRemote(err, Self().String())}
+	return &response{verdict: failed, err: asRemote(err)}
 }
 
 func (s *session) serveCall(ctx context.Context, read func(any) error) (any, error) {
@@ -448,6 +450,9 @@ func (r *running) call(ctx context.Context, p *parts) error {
 
 func (r *running) callFunction(task context.Context, p *parts) error {
 	ctx := newFunctionContext(task, r.canceled)
+	r.mu.Lock()
+	r.wasCalled = true
+	r.mu.Unlock()
 	if p != nil {
 		p.ctx = ctx
 	}
@@ -472,14 +477,14 @@ func (r *running) response() *response {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	err := r.task.Err()
-	var by *Canceled
+	by, _ := foundIn[*Canceled](r.why)
 	switch {
-	case errors.Is(err, traigo.ErrRefused) && !r.hasReturned && r.why == nil:
+	case !r.wasCalled: // the task was refused
 		return &response{verdict: over}
 	case r.hasReturned && r.err == nil:
 		return &response{verdict: succeeded, result: r.result}
 	case r.hasExpired:
-		return &response{verdict: expired, err: traigo.AsRemote(r.err, Self().String()), result: r.result}
+		return &response{verdict: expired, err: asRemote(r.err), result: r.result}
 	case r.task.Failed() || r.why == nil:
 		if r.hasReturned {
 			err = r.err
@@ -487,8 +492,8 @@ func (r *running) response() *response {
 		how := failure(err)
 		how.result = r.result
 		return how
-	case errors.As(r.why, &by) && (!by.isOwn || !hasFailure(by.Err)):
-		return &response{verdict: canceled, err: traigo.AsRemote(by, Self().String()), result: r.result}
+	case by != nil && (!by.isOwn || !hasFailure(by.Err)):
+		return &response{verdict: canceled, err: asRemote(by), result: r.result}
 	case by != nil:
 		return failure(by.Err)
 	default:
@@ -513,8 +518,8 @@ func newFunctionContext(task context.Context, canceled chan<- struct{}) *functio
 	c.Context, c.end = context.WithCancelCause(context.WithoutCancel(task))
 	c.stop = afterFunc(task, func() {
 		cause := context.Cause(task)
-		var by *Canceled
-		if self := Self(); !errors.As(cause, &by) || by.Actor != self {
+		if by, ok := foundIn[*Canceled](cause); !ok || by.Actor != Self() {
+			self := Self()
 			cause = &Canceled{Actor: self, By: self, Err: cause, isOwn: true}
 		}
 		c.end(cause)
@@ -583,6 +588,8 @@ type parts struct {
 	pending   chan received // the part that a Recv was waiting for when its context has ended; nil if there is none
 	out       outbound      // what is sent, while sending holds one: gRPC gets a pointer to it
 	in        inbound       // likewise, what has come
+
+	hasHeard atomic.Bool // something has come
 
 	mu       sync.Mutex
 	isClosed bool // the function, or the body, has returned
@@ -711,6 +718,7 @@ func (p *parts) receive(ctx context.Context) (in inbound, err error) {
 		}
 		return in, p.broken()
 	}
+	p.hasHeard.Store(true)
 	if data := in.data(); len(data) == 0 {
 		return in, fmt.Errorf("%w: an empty part", errFrame)
 	} else if data[0] == partEnd {

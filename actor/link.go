@@ -209,15 +209,17 @@ type call struct {
 	id    uint64
 	name  string
 
-	stream context.Context
-	abort  context.CancelFunc
+	stream   context.Context
+	abort    context.CancelFunc
+	deadline time.Time // of the caller, when it began; zero if there is none
 
 	over chan struct{} // closed when it is known how it has ended
 
 	mu       sync.Mutex
-	asked    bool   // its cancellation
-	cause    error  // for which
-	patience *timer // until it is given up
+	asked    bool        // its cancellation
+	cause    error       // for which
+	patience *timer      // until it is given up
+	delayed  *time.Timer // until the actor is asked; nil if it was at once
 	isOver   bool
 	how      response
 	result   []byte
@@ -253,7 +255,12 @@ func (c *call) leave() {
 	c.mu.Lock()
 	if c.asked {
 		c.patience.stop()
-		c.link.outbox.post(forgetCall, c.id, nil)
+		if c.delayed != nil {
+			c.delayed.Stop()
+		}
+		if c.stuck == nil { // otherwise the call may still come
+			c.link.outbox.post(forgetCall, c.id, nil)
+		}
 	}
 	c.mu.Unlock()
 	if c.onLeave != nil {
@@ -273,30 +280,57 @@ func (c *call) leave() {
 // cancel asks that the function is canceled, and gives it up if it has not returned within
 // the actor's Grace. The first cause counts.
 func (c *call) cancel(cause error) {
-	c.request(cause)
+	c.request(cause, 0)
 	c.link.outbox.signal()
 }
 
 // cancelAfter cancels the call when ctx is done, and then calls f.
 func (c *call) cancelAfter(ctx context.Context, f func()) (stop func() bool) {
+	c.deadline, _ = ctx.Deadline()
 	return context.AfterFunc(ctx, func() {
-		c.request(context.Cause(ctx))
+		c.cancelFor(ctx)
 		f()
 		c.link.outbox.flush() // nobody waits for this goroutine: it may block
 	})
 }
 
-// request is cancel, but for the sending.
-func (c *call) request(cause error) {
-	frame := controlFrame(cancelCall, c.id, encodeJSON(traigo.AsRemote(cause, Self().String())))
+// expiry is how long the deadline of a function may take to pass after that of its caller: as
+// long as the request has been under way.
+const expiry = time.Second
+
+// cancelFor is cancel for the end of ctx, but for the sending. If that is the deadline which the
+// actor was told, the function is about to have it, too, and is to see that one; it is canceled
+// if it does not end.
+func (c *call) cancelFor(ctx context.Context) {
+	var d time.Duration
+	if ctx.Err() == context.DeadlineExceeded && !c.deadline.IsZero() && !time.Now().Before(c.deadline) {
+		d = min(expiry, c.actor.grace/2)
+	}
+	c.request(context.Cause(ctx), d)
+}
+
+// request asks for the cancellation, when d has passed. It is not sent yet.
+func (c *call) request(cause error, d time.Duration) {
+	frame := controlFrame(cancelCall, c.id, appendError(nil, asRemote(cause)))
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.asked || c.isOver {
 		return
 	}
 	c.asked, c.cause = true, cause
-	c.link.outbox.enqueue(frame) // before leave says to forget it
 	c.patience = here.clock.after(c.actor.grace, c.giveUp)
+	if d == 0 {
+		c.link.outbox.enqueue(frame) // before leave says to forget it
+		return
+	}
+	c.delayed = time.AfterFunc(d, func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if !c.isOver {
+			c.link.outbox.enqueue(frame)
+			c.link.outbox.signal()
+		}
+	})
 }
 
 // giveUp is called when the function has not heard of its cancellation for too long.

@@ -158,9 +158,9 @@ func (h *host) ending(ctx context.Context) ending {
 	cause := context.Cause(ctx)
 	self := Self()
 	if hasFailure(cause) {
-		return ending{IsFailed: true, Err: traigo.AsRemote(cause, self.String())}
+		return ending{IsFailed: true, Err: asRemote(cause)}
 	}
-	return ending{Canceled: traigo.AsRemote(&Canceled{Actor: self, By: self, Err: cause}, self.String())}
+	return ending{Canceled: asRemote(&Canceled{Actor: self, By: self, Err: cause})}
 }
 
 // Dial returns an actor for what another process serves by [Listen]. target is one of gRPC:

@@ -7,6 +7,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/traigo/traigo"
 )
 
 // here is this process, as a part of the tree.
@@ -21,6 +23,7 @@ type process struct {
 
 	mu        sync.Mutex
 	id        ID
+	where     string // the text of id; "" before it is needed
 	children  map[*Actor]struct{}
 	record    string        // the folder that Record has named above
 	given     time.Duration // to end in, by its parent; 0 if that has not asked
@@ -76,6 +79,20 @@ func (p *process) become(b *begin) ID {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.id.Path, p.record, p.registrar = b.Path, b.Record, b.Registrar
+	p.where = ""
 	p.isActor.Store(true)
 	return p.id
+}
+
+// asRemote returns an error as it travels.
+func asRemote(err error) *traigo.RemoteError { return bounded(traigo.AsRemote(err, here.String())) }
+
+// String returns the text of the ID. It is made once: who cancels a call does not wait for it.
+func (p *process) String() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.where == "" {
+		p.where = p.id.String()
+	}
+	return p.where
 }

@@ -89,7 +89,7 @@ func (a *Actor) stay(ctx context.Context) error {
 				return nil
 			}
 			asked = true
-			l.outbox.post(cancelActor, 0, cancelRequest{Cause: traigo.AsRemote(<-r.by, Self().String())})
+			l.outbox.post(cancelActor, 0, cancelRequest{Cause: asRemote(<-r.by)})
 		}
 	}
 }

@@ -212,18 +212,17 @@ func (p *place) outcome() ending {
 	p.mu.Lock()
 	by := p.canceled
 	p.mu.Unlock()
-	where := Self().String()
 	switch {
 	case err == nil:
 		return ending{}
 	case by != nil && errors.As(err, &outcome) && isCancellationBy(outcome.Err, by):
-		how := ending{Canceled: traigo.AsRemote(by, where)}
+		how := ending{Canceled: asRemote(by)}
 		if len(outcome.Others) > 0 {
-			how.Err = traigo.AsRemote(errors.Join(outcome.Others...), where)
+			how.Err = asRemote(errors.Join(outcome.Others...))
 		}
 		return how
 	default:
-		return ending{IsFailed: true, Err: traigo.AsRemote(err, where)}
+		return ending{IsFailed: true, Err: asRemote(err)}
 	}
 }
 

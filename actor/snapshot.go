@@ -163,7 +163,7 @@ func (p *place) answerSnapshot(s *session, id uint64, req snapshotRequest) {
 	shot, err := snapshotOf(ctx, p.host.scope)
 	answer := snapshotAnswer{Scope: shot}
 	if err != nil {
-		answer.Err = traigo.AsRemote(err, Self().String())
+		answer.Err = asRemote(err)
 	}
 	s.outbox.post(answerSnapshot, id, answer)
 }

@@ -12,13 +12,20 @@ import (
 // The stream of a call, at the side that asks.
 
 // open begins a call of a Sequence or Conversation. When ctx is done, the function is canceled,
-// and the stream ends. The caller must call leave.
+// and the stream ends: here at once, if the actor has begun to answer. Before that the request
+// may be under way. If it were lost with the stream, nobody would answer. The caller must call
+// leave.
 func (a *Actor) open(ctx context.Context, name string, argument mem.Buffer) (*call, error) {
 	c, err := a.begin(name)
 	if err != nil {
 		return nil, a.gone(ctx)
 	}
-	stop := c.cancelAfter(ctx, c.abort)
+	c.parts = &parts{ctx: ctx, sending: make(chan struct{}, 1), receiving: make(chan struct{}, 1)}
+	stop := c.cancelAfter(ctx, func() {
+		if c.parts.hasHeard.Load() {
+			c.abort()
+		}
+	})
 	c.onLeave = func() { stop() }
 	stream, err := a.link.conn.NewStream(c.stream, &serviceDesc.Streams[0], streamMethod)
 	if err == nil {
@@ -32,7 +39,7 @@ func (a *Actor) open(ctx context.Context, name string, argument mem.Buffer) (*ca
 		_, err = c.wait(ctx)
 		return nil, err
 	}
-	c.parts = &parts{stream: stream, ctx: ctx, sending: make(chan struct{}, 1), receiving: make(chan struct{}, 1)}
+	c.parts.stream = stream
 	return c, nil
 }
 
@@ -93,11 +100,15 @@ func (c *call) talk(ctx context.Context, overrun int, body func(context.Context,
 			c.finishReading()
 			return
 		}
-		cause := err
-		if !hasReturned {
-			cause = errBodyPanicked
+		switch {
+		case ctx.Err() != nil: // which the body may have learned before open has
+			c.cancelFor(ctx)
+			c.link.outbox.signal()
+		case hasReturned:
+			c.cancel(err)
+		default:
+			c.cancel(errBodyPanicked)
 		}
-		c.cancel(cause)
 		c.abort()
 		<-c.over
 	}()

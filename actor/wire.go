@@ -1,11 +1,13 @@
 package actor
 
 import (
+	"bytes"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"sync"
 	"time"
 
@@ -38,7 +40,11 @@ const (
 )
 
 // maxFrame is the size of a message of gRPC: a value and what is said about it.
-const maxFrame = maxMessage + 1<<20
+const maxFrame = maxMessage + 2*maxError
+
+// maxError is how many bytes the texts and values of an error may take. In JSON they take up to
+// six times as many, and an ending has two errors.
+const maxError = 4 << 20
 
 // streamWindow is how many bytes of a stream are received ahead of its reader. Together with
 // what gRPC and the socket hold it is less than 4 MiB.
@@ -129,7 +135,7 @@ type response struct {
 func (r *response) frame(head ...byte) outbound {
 	var text []byte
 	if r.err != nil {
-		text = encodeJSON(r.err)
+		text = appendError(nil, r.err)
 	}
 	head = append(head, byte(r.verdict))
 	head = binary.AppendUvarint(head, uint64(len(text)))
@@ -146,10 +152,96 @@ func parseResponse(data []byte) (r response, result []byte, err error) {
 	if v := p.bytes(1); len(v) == 1 {
 		r.verdict = verdict(v[0])
 	}
-	if text := p.bytes(p.uvarint()); len(text) > 0 {
-		p.json(text, &r.err)
+	if text := p.bytes(p.uvarint()); len(text) > 0 && p.err == nil {
+		r.err, p.err = parseError(text)
 	}
 	return r, p.data, p.err
+}
+
+// bounded returns an error that fits into a message. If it is too large it loses the values of
+// registered types, or the causes, that do not fit: a message that cannot be sent would take the
+// connection with it.
+func bounded(e *traigo.RemoteError) *traigo.RemoteError {
+	if left := maxError; e == nil || fits(e, &left) {
+		return e
+	}
+	type node struct{ from, to *traigo.RemoteError }
+	root := &traigo.RemoteError{}
+	nodes, left := []node{{e, root}}, maxError-textSize(e)
+	for i := 0; i < len(nodes); i++ {
+		n := nodes[i]
+		data, causes := n.from.Data, n.from.Causes
+		*n.to = *n.from
+		n.to.Data, n.to.Causes = nil, nil
+		if len(data) <= left {
+			n.to.Data = data
+			left -= len(data)
+		}
+		for _, c := range causes {
+			if c == nil || left <= 0 {
+				continue
+			}
+			to := &traigo.RemoteError{}
+			n.to.Causes = append(n.to.Causes, to)
+			nodes = append(nodes, node{c, to})
+			left -= textSize(c)
+		}
+	}
+	return root
+}
+
+func fits(e *traigo.RemoteError, left *int) bool {
+	*left -= textSize(e) + len(e.Data)
+	return *left >= 0 && !slices.ContainsFunc(e.Causes, func(c *traigo.RemoteError) bool { return c != nil && !fits(c, left) })
+}
+
+func textSize(e *traigo.RemoteError) int {
+	return len(e.Type) + len(e.Msg) + len(e.Where) + len(e.Stack)
+}
+
+// appendError appends an error. With JSON a cancellation takes a fifth longer from one process to
+// the other: it mostly comes after a while in which nothing has happened, and a reflecting
+// encoder has much code that is in no cache of the processor then.
+func appendError(b []byte, e *traigo.RemoteError) []byte {
+	for _, text := range [...]string{e.Type, e.Msg, e.Where, e.Stack, string(e.Data)} {
+		b = append(binary.AppendUvarint(b, uint64(len(text))), text...)
+	}
+	sentinel := byte(0)
+	if e.Sentinel {
+		sentinel = 1
+	}
+	b = binary.AppendUvarint(append(b, sentinel), uint64(len(e.Causes)))
+	for _, c := range e.Causes {
+		b = appendError(b, c)
+	}
+	return b
+}
+
+func parseError(data []byte) (*traigo.RemoteError, error) {
+	p := parser{data: data}
+	left := maxErrors
+	e := p.error(&left)
+	return e, p.err
+}
+
+// maxErrors is how many errors one may consist of. traigo.AsRemote makes fewer; more of them,
+// one within the other, could overflow the stack.
+const maxErrors = 1000
+
+func (p *parser) error(left *int) *traigo.RemoteError {
+	if *left--; *left < 0 {
+		p.data, p.err = nil, errFrame
+	}
+	e := &traigo.RemoteError{}
+	for _, text := range [...]*string{&e.Type, &e.Msg, &e.Where, &e.Stack} {
+		*text = string(p.bytes(p.uvarint()))
+	}
+	e.Data = append(e.Data, p.bytes(p.uvarint())...)
+	e.Sentinel = bytes.Equal(p.bytes(1), []byte{1})
+	for n := p.uvarint(); n > 0 && p.err == nil; n-- {
+		e.Causes = append(e.Causes, p.error(left))
+	}
+	return e
 }
 
 // What is said on the control stream: a kind, the number of a call or question (0 if it is
@@ -159,7 +251,7 @@ type control byte
 const (
 	// From who asks.
 	sayHello    control = iota + 1 // hello
-	cancelCall                     // RemoteError
+	cancelCall                     // an error, by appendError
 	forgetCall                     // it was canceled, and has been answered
 	cancelActor                    // cancelRequest
 	stopActor                      // Shutdown
