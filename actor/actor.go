@@ -387,6 +387,9 @@ func (l *link) ending(id ID, asked bool) error {
 	l.mu.Lock()
 	how := l.how
 	l.mu.Unlock()
+	if by, ok := errors.AsType[*Canceled](asError(how.Canceled)); ok && by.By == Self() {
+		asked = true // by way of another connection
+	}
 	switch {
 	case how.IsFailed:
 		return failedIn(id, how.Err)
