@@ -133,6 +133,11 @@ func act(ctx context.Context, o order) (r report, err error) {
 		<-ctx.Done()
 		time.Sleep(o.For)
 		return r, context.Cause(ctx)
+	case "slowly": // and then it takes a while, and says so
+		<-ctx.Done()
+		time.Sleep(o.For)
+		_ = writeWhole(o.Name, "returned")
+		return r, context.Cause(ctx)
 	case "sleep": // whether it is canceled or not
 		time.Sleep(o.For)
 		return r, nil
@@ -685,11 +690,13 @@ var rootDoes = map[string]func(o order, said <-chan string){
 					if err != nil {
 						return err
 					}
+					if i == 0 {
+						say("registrar %s", actor.Registrar())
+					}
 					_, err = do.Run(ctx, a, *o.Next)
 					return err
 				})
 			}
-			say("registrar %s", actor.Registrar())
 			for {
 				select {
 				case line := <-said:
