@@ -277,23 +277,6 @@ func TestFoundActorThatIsStopped(t *testing.T) {
 	}))
 }
 
-func TestFindOfAStoppedActorGivesUpAfterTenSeconds(t *testing.T) {
-	if testing.Short() {
-		t.Skip("it takes 10 s")
-	}
-	leavesNothing(t)
-	require.NoError(t, inScope(t, func(ctx context.Context, s *traigo.Scope) {
-		a := startDoing(ctx, t, s, "a", actor.Findable())
-		stop(t, a.ID().Pid)
-		began := time.Now()
-		_, err := actor.Find(ctx, s, "a")
-		requireGone(t, err, a.ID())
-		assert.GreaterOrEqual(t, time.Since(began), 10*time.Second)
-		assert.Less(t, time.Since(began), 25*time.Second)
-		a.Kill()
-	}))
-}
-
 // The folder and the socket.
 
 func TestRegistrarIsForItsUserAlone(t *testing.T) {
