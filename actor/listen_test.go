@@ -634,124 +634,119 @@ func TestWhatTakesItsTime(t *testing.T) {
 		t.Skip("it takes 30 s")
 	}
 	leavesNothing(t)
-	t.Run("all", func(t *testing.T) {
-		t.Run("a peer falls silent", func(t *testing.T) {
-			t.Parallel()
-			ca := newAuthority(t, "ca")
-			addr, server := listening(t, ca.server("s"))
-			p := newProxy(t, addr)
-			dir := t.TempDir()
-			require.NoError(t, inScope(t, func(ctx context.Context, s *traigo.Scope) {
-				idle, err := actor.Dial(ctx, s, p.addr(), ca.client("c"))
-				require.NoError(t, err)
-				busy, err := actor.Dial(ctx, s, p.addr(), ca.client("c"))
-				require.NoError(t, err)
-				waiting := call(ctx, t, busy, order{Do: "note", Name: dir + "/cause"})
-				began := time.Now()
-				p.silent.Store(true)
-				const bound = 25 * time.Second
-				for _, a := range []*actor.Actor{idle, busy} {
-					select {
-					case <-a.Done():
-					case <-time.After(2 * bound):
-						require.Fail(t, "it is not noticed")
-					}
-					assert.Less(t, time.Since(began), bound+5*time.Second)
-					requireGone(t, a.Err(), a.ID())
-				}
-				_, err = waiting.wait(t)
-				requireGone(t, err, busy.ID())
-				text := fileSoon(t, dir+"/cause")
-				assert.Less(t, time.Since(began), bound+5*time.Second, "the other side has noticed as well")
-				assert.Contains(t, text, "has gone")
-				require.NoError(t, server.Context().Err())
-			}))
-		})
-		t.Run("a peer that is silent, but there, stays", func(t *testing.T) {
-			t.Parallel()
-			ca := newAuthority(t, "ca")
-			addr, _ := listening(t, ca.server("s"))
-			require.NoError(t, inScope(t, func(ctx context.Context, s *traigo.Scope) {
-				a, err := actor.Dial(ctx, s, addr, ca.client("c"))
-				require.NoError(t, err)
+	var all sync.WaitGroup // t.Parallel would run as many as there are processors
+	run := func(name string, f func(t *testing.T)) { all.Go(func() { t.Run(name, f) }) }
+	run("a peer falls silent", func(t *testing.T) {
+		ca := newAuthority(t, "ca")
+		addr, server := listening(t, ca.server("s"))
+		p := newProxy(t, addr)
+		dir := t.TempDir()
+		require.NoError(t, inScope(t, func(ctx context.Context, s *traigo.Scope) {
+			idle, err := actor.Dial(ctx, s, p.addr(), ca.client("c"))
+			require.NoError(t, err)
+			busy, err := actor.Dial(ctx, s, p.addr(), ca.client("c"))
+			require.NoError(t, err)
+			waiting := call(ctx, t, busy, order{Do: "note", Name: dir + "/cause"})
+			began := time.Now()
+			p.silent.Store(true)
+			const bound = 25 * time.Second
+			for _, a := range []*actor.Actor{idle, busy} {
 				select {
 				case <-a.Done():
-					assert.Fail(t, "its connection has ended", "%v", a.Err())
-				case <-time.After(27 * time.Second):
+				case <-time.After(2 * bound):
+					require.Fail(t, "it is not noticed")
 				}
-				_, err = do.Run(ctx, a, order{Do: "look"})
-				require.NoError(t, err)
-			}))
-		})
-		t.Run("Dial of one that does not answer", func(t *testing.T) {
-			t.Parallel()
-			l, err := net.Listen("tcp", "127.0.0.1:0")
-			require.NoError(t, err)
-			defer func() { _ = l.Close() }()
-			ca := newAuthority(t, "ca")
-			require.NoError(t, inScope(t, func(ctx context.Context, s *traigo.Scope) {
-				began := time.Now()
-				_, err := actor.Dial(ctx, s, l.Addr().String(), ca.client("c"))
-				var gone *actor.GoneError
-				require.ErrorAs(t, err, &gone)
-				assert.GreaterOrEqual(t, time.Since(began), 9*time.Second)
-				assert.Less(t, time.Since(began), 15*time.Second)
-			}))
-		})
-		t.Run("a stranger that says nothing is sent away", func(t *testing.T) {
-			t.Parallel()
-			ca := newAuthority(t, "ca")
-			addr, _ := listening(t, ca.server("s"))
-			conn, err := net.Dial("tcp", addr)
-			require.NoError(t, err)
-			defer func() { _ = conn.Close() }()
-			_ = conn.SetReadDeadline(time.Now().Add(29 * time.Second))
-			_, err = conn.Read(make([]byte, 1))
-			var late net.Error
-			assert.False(t, errors.As(err, &late) && late.Timeout(), "its connection is still there")
-		})
-		t.Run("Find of one that is stopped", func(t *testing.T) {
-			t.Parallel()
-			require.NoError(t, inScope(t, func(ctx context.Context, s *traigo.Scope) {
-				a := startDoing(ctx, t, s, "stopped", actor.Findable())
-				stop(t, a.ID().Pid)
-				began := time.Now()
-				_, err := actor.Find(ctx, s, "stopped")
-				requireGone(t, err, a.ID())
-				assert.GreaterOrEqual(t, time.Since(began), 9*time.Second)
-				assert.Less(t, time.Since(began), 15*time.Second)
-				a.Kill()
-			}))
-		})
-		for _, how := range []string{"block", "stop"} {
-			t.Run("Start of one that does not begin: "+how, func(t *testing.T) {
-				t.Parallel()
-				r := startRoot(t, order{Do: "late", Name: how})
-				timeout := time.NewTimer(60 * time.Second)
-				defer timeout.Stop()
-				for {
-					select {
-					case line, ok := <-r.lines:
-						require.True(t, ok, "%s", r.errs)
-						rest, isIt := strings.CutPrefix(line, "late ")
-						if !isIt {
-							continue
-						}
-						var ms, children int
-						var isGone bool
-						_, err := fmt.Sscanf(rest, "%d %t %d", &ms, &isGone, &children)
-						require.NoError(t, err)
-						assert.InDelta(t, 30_000, ms, 5_000)
-						assert.True(t, isGone, rest)
-						assert.Zero(t, children, "it was reaped")
-						assert.Contains(t, rest, `actor "root/late" has gone`)
-						r.wait()
-						return
-					case <-timeout.C:
-						require.Fail(t, "Start does not return")
-					}
-				}
-			})
-		}
+				assert.Less(t, time.Since(began), bound+5*time.Second)
+				requireGone(t, a.Err(), a.ID())
+			}
+			_, err = waiting.wait(t)
+			requireGone(t, err, busy.ID())
+			text := fileSoon(t, dir+"/cause")
+			assert.Less(t, time.Since(began), bound+5*time.Second, "the other side has noticed as well")
+			assert.Contains(t, text, "has gone")
+			require.NoError(t, server.Context().Err())
+		}))
 	})
+	run("a peer that is silent, but there, stays", func(t *testing.T) {
+		ca := newAuthority(t, "ca")
+		addr, _ := listening(t, ca.server("s"))
+		require.NoError(t, inScope(t, func(ctx context.Context, s *traigo.Scope) {
+			a, err := actor.Dial(ctx, s, addr, ca.client("c"))
+			require.NoError(t, err)
+			select {
+			case <-a.Done():
+				assert.Fail(t, "its connection has ended", "%v", a.Err())
+			case <-time.After(27 * time.Second):
+			}
+			_, err = do.Run(ctx, a, order{Do: "look"})
+			require.NoError(t, err)
+		}))
+	})
+	run("Dial of one that does not answer", func(t *testing.T) {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		require.NoError(t, err)
+		defer func() { _ = l.Close() }()
+		ca := newAuthority(t, "ca")
+		require.NoError(t, inScope(t, func(ctx context.Context, s *traigo.Scope) {
+			began := time.Now()
+			_, err := actor.Dial(ctx, s, l.Addr().String(), ca.client("c"))
+			var gone *actor.GoneError
+			require.ErrorAs(t, err, &gone)
+			assert.GreaterOrEqual(t, time.Since(began), 9*time.Second)
+			assert.Less(t, time.Since(began), 15*time.Second)
+		}))
+	})
+	run("a stranger that says nothing is sent away", func(t *testing.T) {
+		ca := newAuthority(t, "ca")
+		addr, _ := listening(t, ca.server("s"))
+		conn, err := net.Dial("tcp", addr)
+		require.NoError(t, err)
+		defer func() { _ = conn.Close() }()
+		_ = conn.SetReadDeadline(time.Now().Add(29 * time.Second))
+		_, err = conn.Read(make([]byte, 1))
+		var late net.Error
+		assert.False(t, errors.As(err, &late) && late.Timeout(), "its connection is still there")
+	})
+	run("Find of one that is stopped", func(t *testing.T) {
+		require.NoError(t, inScope(t, func(ctx context.Context, s *traigo.Scope) {
+			a := startDoing(ctx, t, s, "stopped", actor.Findable())
+			stop(t, a.ID().Pid)
+			began := time.Now()
+			_, err := actor.Find(ctx, s, "stopped")
+			requireGone(t, err, a.ID())
+			assert.GreaterOrEqual(t, time.Since(began), 9*time.Second)
+			assert.Less(t, time.Since(began), 15*time.Second)
+			a.Kill()
+		}))
+	})
+	for _, how := range []string{"block", "stop"} {
+		run("Start of one that does not begin: "+how, func(t *testing.T) {
+			r := startRoot(t, order{Do: "late", Name: how})
+			timeout := time.NewTimer(60 * time.Second)
+			defer timeout.Stop()
+			for {
+				select {
+				case line, ok := <-r.lines:
+					require.True(t, ok, "%s", r.errs)
+					rest, isIt := strings.CutPrefix(line, "late ")
+					if !isIt {
+						continue
+					}
+					var ms, children int
+					var isGone bool
+					_, err := fmt.Sscanf(rest, "%d %t %d", &ms, &isGone, &children)
+					require.NoError(t, err)
+					assert.InDelta(t, 30_000, ms, 5_000)
+					assert.True(t, isGone, rest)
+					assert.Zero(t, children, "it was reaped")
+					assert.Contains(t, rest, `actor "root/late" has gone`)
+					r.wait()
+					return
+				case <-timeout.C:
+					require.Fail(t, "Start does not return")
+				}
+			}
+		})
+	}
+	all.Wait()
 }
