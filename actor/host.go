@@ -573,6 +573,7 @@ type parts struct {
 	isClosed bool // the function, or the body, has returned
 	saidAll  bool
 	heardAll bool
+	isCut    bool // the stream was ended before all that was sent had come
 }
 
 const (
@@ -651,6 +652,11 @@ func (p *parts) receive() (in inbound, err error) {
 		return in, context.Cause(p.ctx)
 	}
 	if err := p.stream.RecvMsg(&in); err != nil {
+		if err != io.EOF {
+			p.mu.Lock()
+			p.isCut = true
+			p.mu.Unlock()
+		}
 		return in, p.broken()
 	}
 	if data := in.data(); len(data) == 0 {
