@@ -181,6 +181,7 @@ func TestStreamThatIsCutOffSaysSo(t *testing.T) {
 		require.NoError(t, err)
 		for range 30 {
 			own, cancel := context.WithCancelCause(ctx)
+			defer cancel(nil)
 			i := 0
 			var last error
 			for _, err := range items.Run(own, a, order{N: n}) {
