@@ -218,7 +218,30 @@ func TestCallOfAFoundActorIsAnsweredAlsoAtTheEndOfTheScope(t *testing.T) {
 			below.Cancel(errLife)
 		})
 		require.ErrorIs(t, err, errLife)
-		assert.Len(t, pathsOf(err), 0, "%v", err)
+		assert.Empty(t, pathsOf(err), "%v", err)
+	}))
+}
+
+// A call whose own context goes on is canceled with the connection that it uses.
+func TestCallOfAFoundActorIsCanceledWithItsConnection(t *testing.T) {
+	leavesNothing(t)
+	require.NoError(t, inScope(t, func(ctx context.Context, s *traigo.Scope) {
+		startDoing(ctx, t, s, "a", actor.Findable())
+		var stubborn, kind *pending
+		began := time.Now()
+		err := inScope(t, func(inner context.Context, below *traigo.Scope) {
+			b, err := actor.Find(inner, below, "a")
+			require.NoError(t, err)
+			stubborn, kind = call(ctx, t, b, order{Do: "wait"}), call(ctx, t, b, order{Do: "cause"})
+			below.Cancel(errLife)
+		})
+		require.ErrorIs(t, err, errLife)
+		_, err = stubborn.wait(t)
+		require.ErrorIs(t, err, errLife)
+		r, err := kind.wait(t)
+		require.NoError(t, err)
+		assert.Contains(t, r.Text, errLife.Error())
+		assert.Less(t, time.Since(began), 4*time.Second)
 	}))
 }
 

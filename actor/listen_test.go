@@ -341,6 +341,7 @@ func TestDialRefusesAnOldServer(t *testing.T) {
 	l, err := tls.Listen("tcp", "127.0.0.1:0", config)
 	require.NoError(t, err)
 	done := make(chan struct{})
+	var accepted atomic.Int64
 	go func() {
 		defer close(done)
 		for {
@@ -348,7 +349,9 @@ func TestDialRefusesAnOldServer(t *testing.T) {
 			if err != nil {
 				return
 			}
-			_ = conn.(*tls.Conn).Handshake()
+			if err := conn.(*tls.Conn).Handshake(); err == nil {
+				accepted.Add(1)
+			}
 			_ = conn.Close()
 		}
 	}()
@@ -359,6 +362,7 @@ func TestDialRefusesAnOldServer(t *testing.T) {
 	}))
 	require.NoError(t, l.Close())
 	<-done
+	assert.Zero(t, accepted.Load(), "it was not what it has said that was refused")
 }
 
 func TestCertificatesAreRotated(t *testing.T) {
@@ -435,7 +439,7 @@ func TestCallsAreAnsweredWhenTheScopeThatListensEnds(t *testing.T) {
 	require.NoError(t, inScope(t, func(ctx context.Context, s *traigo.Scope) {
 		a, err := actor.Dial(ctx, s, addr, ca.client("c"))
 		require.NoError(t, err)
-		slow := call(ctx, t, a, order{Do: "slowly", For: 300 * time.Millisecond, Name: dir + "/returned"})
+		slow := call(ctx, t, a, order{Do: "slowly", For: 1500 * time.Millisecond, Name: dir + "/returned"})
 		cause := call(ctx, t, a, order{Do: "cause"})
 		fails := call(ctx, t, a, order{Do: "complain", N: 11})
 		server.Cancel(errLife)
