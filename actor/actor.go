@@ -341,7 +341,12 @@ func (a *Actor) attend(ctx context.Context, done <-chan struct{}) error {
 			}
 			return a.outcome(c.isKilled())
 		case <-ctx.Done():
-			return a.endFor(context.Cause(ctx))
+			select {
+			case <-c.process.Exited(): // before it could be asked
+				return a.outcome(c.isKilled())
+			default:
+				return a.endFor(context.Cause(ctx))
+			}
 		case <-done:
 			return a.endFor(nil)
 		case <-stopping:
