@@ -340,7 +340,12 @@ func (a *Actor) attend(ctx context.Context, done <-chan struct{}) error {
 			}
 			return a.outcome(c.isKilled())
 		case <-ctx.Done():
-			return a.endFor(context.Cause(ctx))
+			select {
+			case <-c.process.Exited(): // before it could be asked
+				return a.outcome(c.isKilled())
+			default:
+				return a.endFor(context.Cause(ctx))
+			}
 		case <-done:
 			return a.endFor(nil)
 		case <-stopping:
@@ -386,6 +391,9 @@ func (l *link) ending(id ID, asked bool) error {
 	l.mu.Lock()
 	how := l.how
 	l.mu.Unlock()
+	if by, ok := errors.AsType[*Canceled](asError(how.Canceled)); ok && by.By == Self() {
+		asked = true // by way of another connection
+	}
 	switch {
 	case how.IsFailed:
 		return failedIn(id, how.Err)

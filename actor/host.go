@@ -595,6 +595,7 @@ type parts struct {
 	isClosed bool // the function, or the body, has returned
 	saidAll  bool
 	heardAll bool
+	isCut    bool // the stream was ended before all that was sent had come
 }
 
 const (
@@ -715,6 +716,11 @@ func (p *parts) receive(ctx context.Context) (in inbound, err error) {
 	if in, err = p.read(ctx); err != nil {
 		if ctx.Err() != nil {
 			return in, context.Cause(ctx)
+		}
+		if err != io.EOF {
+			p.mu.Lock()
+			p.isCut = true
+			p.mu.Unlock()
 		}
 		return in, p.broken()
 	}

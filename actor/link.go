@@ -193,6 +193,20 @@ func (l *link) awaitCalls(within time.Duration) {
 	}
 }
 
+// cancelCalls cancels all calls, and lets no new ones begin.
+func (l *link) cancelCalls(cause error) {
+	l.mu.Lock()
+	l.isOver = true
+	calls := make([]*call, 0, len(l.calls))
+	for _, c := range l.calls {
+		calls = append(calls, c)
+	}
+	l.mu.Unlock()
+	for _, c := range calls {
+		c.cancel(cause)
+	}
+}
+
 // close ends the connection.
 func (l *link) close() {
 	l.outbox.close()

@@ -142,7 +142,27 @@ func (c *call) ended(ctx, inside context.Context) error {
 		<-inside.Done()
 		return context.Cause(inside)
 	}
+	if err := c.cutOff(inside); err != nil {
+		return err
+	}
 	return io.EOF
+}
+
+// cutOff returns the error of a stream whose function has returned nil, if not all that the function
+// has sent has come: ctx has ended, or the connection has.
+func (c *call) cutOff(ctx context.Context) error {
+	p := c.parts
+	p.mu.Lock()
+	isCut := p.isCut
+	p.mu.Unlock()
+	switch {
+	case !isCut:
+		return nil
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	default:
+		return &GoneError{Actor: c.actor.ID(), Err: errConnection}
+	}
 }
 
 // finishReading says that the body has returned, and drops what the function still sends until
