@@ -114,8 +114,7 @@ func (d *Conversation[In, First, Down, Up, Out]) begin(c *call) (first First, er
 	if err := c.parts.stream.RecvMsg(&in); err != nil {
 		return first, errNoStart
 	}
-	data := in.data()
-	if len(data) == 0 || data[0] != partStarted {
+	if in.kind() != partStarted {
 		return first, fmt.Errorf("%w: a dialog does not begin with started", errFrame)
 	}
 	return decodePart(&d.first, in)
@@ -134,7 +133,7 @@ func (d *Conversation[In, First, Down, Up, Out]) run(ctx context.Context, argume
 		if hasStarted.Swap(true) {
 			return nil, fmt.Errorf("traigo: actor: %q has called started before", d.name)
 		}
-		value, err := d.first.encode(first)
+		value, err := d.first.encode(first, partStarted)
 		if err != nil {
 			return nil, err
 		}
@@ -174,7 +173,7 @@ func (p *Peer[Send, Recv]) With(ctx context.Context) *Peer[Send, Recv] {
 // more, are under way. It returns an error after CloseSend, and in the body if the function has
 // returned.
 func (p *Peer[Send, Recv]) Send(v Send) error {
-	value, err := p.send.encode(v)
+	value, err := p.send.encode(v, partItem)
 	if err != nil {
 		return err
 	}
