@@ -245,7 +245,7 @@ func (q *Sequence[In, Item]) run(ctx context.Context, argument []byte, p *parts)
 		if err != nil {
 			return nil, err
 		}
-		value, err := q.item.encode(item)
+		value, err := q.item.encode(item, partItem)
 		if err != nil {
 			return nil, err
 		}

@@ -466,6 +466,7 @@ func logged(t *testing.T) *output {
 // written has what actors that are started from now on, and this process, write on standard error.
 func written(t *testing.T) *output {
 	t.Helper()
+	t.Setenv(quietVariable, "") // so actors log, too
 	o := new(output)
 	r, w, err := os.Pipe()
 	require.NoError(t, err)

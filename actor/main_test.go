@@ -5,6 +5,7 @@ package actor_test
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"os"
 	"slices"
 	"strconv"
@@ -25,9 +26,15 @@ func TestMain(m *testing.M) {
 	if version, err := strconv.Atoi(os.Getenv(protocolVariable)); err == nil {
 		actor.SetProtocol(version)
 	}
+	if os.Getenv(quietVariable) != "" {
+		slog.SetDefault(slog.New(slog.DiscardHandler)) // what the tests do on purpose
+	}
 	actor.Serve()
+	_ = os.Setenv(quietVariable, "1")
 	os.Exit(m.Run())
 }
+
+const quietVariable = "TRAIGO_TEST_QUIET"
 
 // What the tests share.
 //

@@ -72,7 +72,8 @@ func (c *call) overrun() {
 // one buffer of 16 KiB, which it uses again only then.
 func decodePart[T any](c *codec[T], in inbound) (T, error) {
 	defer in.free()
-	return c.decode(in.data()[1:])
+	data := in.data()
+	return c.decode(data[:len(data)-1])
 }
 
 // talk calls body with the stream, and waits until the function has ended as well. If it panics
@@ -178,7 +179,7 @@ func (c *call) finishReading() {
 		defer close(said)
 		if !saidAll {
 			p.sending <- struct{}{}
-			p.out = outbound{heads[partEnd]}
+			p.out = outbound{end}
 			_ = p.stream.SendMsg(&p.out)
 			<-p.sending
 		}

@@ -78,6 +78,15 @@ func (rawCodec) Unmarshal(data mem.BufferSlice, v any) error {
 
 func (in *inbound) data() []byte { return in.buf.ReadOnlyData() }
 
+// kind is the last byte, of a part; 0 if there is none.
+func (in *inbound) kind() byte {
+	data := in.data()
+	if len(data) == 0 {
+		return 0
+	}
+	return data[len(data)-1]
+}
+
 // free gives the memory back. Nothing may refer to data any more.
 func (in *inbound) free() {
 	if in.buf != nil {

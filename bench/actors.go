@@ -137,7 +137,7 @@ const grpcByHand = "gRPC by hand"
 
 // Actors returns the rows about package actor.
 func Actors(e Effort) []Row {
-	items := e.Large(10_000)
+	items := e.Large(2_000)
 	few := e
 	few.Batch, few.AtLeast, few.AtMost = 0, min(e.AtLeast, 7), 100/e.Shrink+1
 	return []Row{
