@@ -484,10 +484,12 @@ func ask(ctx context.Context, path, op, name string) (net.Conn, ID, error) {
 	defer func() { _ = conn.Close() }()
 	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Now()) })
 	defer stop()
-	if err := writeNote(conn, note{Op: op, Name: name, ID: Self()}, nil); err != nil {
-		return nil, ID{}, fmt.Errorf("traigo: actor: the registrar cannot be reached: %w", err)
+	var n note
+	var file *os.File
+	err = writeNote(conn, note{Op: op, Name: name, ID: Self()}, nil)
+	if err == nil {
+		n, file, err = readNote(conn)
 	}
-	n, file, err := readNote(conn)
 	switch {
 	case err != nil && ctx.Err() != nil:
 		return nil, ID{}, context.Cause(ctx)
