@@ -469,10 +469,14 @@ func find(ctx context.Context, s *traigo.Scope, call, op, name string) (*Actor, 
 	if err != nil {
 		return nil, err
 	}
-	return reach(ctx, s, name, false, func(context.Context) (*link, ID, error) {
+	a, err := reach(ctx, s, name, false, func(context.Context) (*link, ID, error) {
 		l, err := connectTo(conn)
 		return l, id, err
 	})
+	if err != nil {
+		_ = conn.Close() // s has refused the task, say
+	}
+	return a, err
 }
 
 // ask asks the registrar for a connection with an actor.
