@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 	"syscall"
 	"testing"
@@ -79,6 +80,24 @@ func TestFindPanicsForWhatCannotBe(t *testing.T) {
 			_, err := find(over, s, "a")
 			require.ErrorIs(t, err, errLife)
 		}
+	}))
+}
+
+// In a scope that has ended nothing is found, and no connection is left.
+func TestFindInAScopeThatHasEnded(t *testing.T) {
+	leavesNothing(t)
+	debug.SetGCPercent(-1) // the garbage collector closes what was forgotten
+	defer debug.SetGCPercent(100)
+	require.NoError(t, inScope(t, func(ctx context.Context, s *traigo.Scope) {
+		startDoing(ctx, t, s, "a", actor.Findable())
+		var ended *traigo.Scope
+		require.NoError(t, inScope(t, func(_ context.Context, below *traigo.Scope) { ended = below }))
+		before := len(descriptors())
+		for range 5 {
+			_, err := actor.Find(ctx, ended, "a")
+			require.ErrorIs(t, err, traigo.ErrRefused)
+		}
+		assert.Eventually(t, func() bool { return len(descriptors()) <= before }, soon, time.Millisecond)
 	}))
 }
 

@@ -469,10 +469,14 @@ func find(ctx context.Context, s *traigo.Scope, call, op, name string) (*Actor, 
 	if err != nil {
 		return nil, err
 	}
-	return reach(ctx, s, name, false, func(context.Context) (*link, ID, error) {
+	a, err := reach(ctx, s, name, false, func(context.Context) (*link, ID, error) {
 		l, err := connectTo(conn)
 		return l, id, err
 	})
+	if err != nil {
+		_ = conn.Close() // s has refused the task, say
+	}
+	return a, err
 }
 
 // ask asks the registrar for a connection with an actor.
@@ -484,10 +488,12 @@ func ask(ctx context.Context, path, op, name string) (net.Conn, ID, error) {
 	defer func() { _ = conn.Close() }()
 	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Now()) })
 	defer stop()
-	if err := writeNote(conn, note{Op: op, Name: name, ID: Self()}, nil); err != nil {
-		return nil, ID{}, fmt.Errorf("traigo: actor: the registrar cannot be reached: %w", err)
+	var n note
+	var file *os.File
+	err = writeNote(conn, note{Op: op, Name: name, ID: Self()}, nil)
+	if err == nil {
+		n, file, err = readNote(conn)
 	}
-	n, file, err := readNote(conn)
 	switch {
 	case err != nil && ctx.Err() != nil:
 		return nil, ID{}, context.Cause(ctx)
