@@ -205,4 +205,4 @@ func (p *Peer[Send, Recv]) Items() iter.Seq2[Recv, error] {
 }
 
 // CloseSend says that there is nothing more to send. Reading goes on.
-func (p *Peer[Send, Recv]) CloseSend() error { return p.parts.send(p.ctx, partEnd, nil) }
+func (p *Peer[Send, Recv]) CloseSend() error { return p.parts.send(p.ctx, partEnd, end) }
