@@ -202,8 +202,8 @@ func (a *Actor) launch(ctx context.Context) error {
 	defer cancel(nil)
 	stop := context.AfterFunc(ctx, func() { cancel(context.Cause(ctx)) })
 	defer stop()
-	late := time.AfterFunc(startTimeout, func() { cancel(&GoneError{Actor: ID{Path: path, Host: hostname()}, Err: errTimeout}) })
-	defer late.Stop()
+	late := here.clock.after(startTimeout, func() { cancel(&GoneError{Actor: ID{Path: path, Host: hostname()}, Err: errTimeout}) })
+	defer late.stop()
 
 	registrar, err := here.enter()
 	if err != nil {
@@ -220,6 +220,7 @@ func (a *Actor) launch(ctx context.Context) error {
 	a.child.process = process
 	a.id = ID{Path: path, Pid: process.Pid(), Host: hostname()}
 	if err := a.greet(starting, registrar); err != nil {
+		hasDied := errors.Is(err, errConnection) && here.clock.wait(2*time.Second, process.Exited(), starting.Done())
 		end()
 		if a.link != nil {
 			a.link.close()
@@ -231,10 +232,13 @@ func (a *Actor) launch(ctx context.Context) error {
 		if starting.Err() != nil {
 			return context.Cause(starting)
 		}
+		if hasDied {
+			err = a.exit(err)
+		}
 		if _, refused := errors.AsType[*Error](err); refused {
 			return err
 		}
-		return &GoneError{Actor: a.id, Err: a.exit(err)}
+		return &GoneError{Actor: a.id, Err: err}
 	}
 	stopLife()
 	go func() {
@@ -271,10 +275,11 @@ func (a *Actor) greet(ctx context.Context, registrar string) error {
 		return err
 	}
 	a.link = l
+	l.onLost = func() { here.pauses.lose(a) }
 	o := a.child.options
 	b := &begin{
 		Path: a.id.Path, Findable: o.isFindable, Registrar: registrar, Grace: a.grace,
-		Record: here.recordDir(o.record), Starter: starterOf(a.task), IsPaused: here.clock.paused(),
+		Record: here.recordDir(o.record), Starter: starterOf(a.task),
 	}
 	for _, fn := range o.exposed {
 		b.Expose = append(b.Expose, fn.Name())
@@ -305,8 +310,8 @@ func (a *Actor) hear(kind control, id uint64, payload []byte) {
 		}
 	case answerSnapshot:
 		a.child.deliver(id, payload)
-	case askPause, endPause:
-		here.relayPause(a, kind, id, payload)
+	case askPause:
+		here.pauses.hear(a, payload)
 	default:
 	}
 }
@@ -335,7 +340,12 @@ func (a *Actor) attend(ctx context.Context, done <-chan struct{}) error {
 			}
 			return a.outcome(c.isKilled())
 		case <-ctx.Done():
-			return a.endFor(context.Cause(ctx))
+			select {
+			case <-c.process.Exited(): // before it could be asked
+				return a.outcome(c.isKilled())
+			default:
+				return a.endFor(context.Cause(ctx))
+			}
 		case <-done:
 			return a.endFor(nil)
 		case <-stopping:
@@ -381,6 +391,9 @@ func (l *link) ending(id ID, asked bool) error {
 	l.mu.Lock()
 	how := l.how
 	l.mu.Unlock()
+	if by, ok := errors.AsType[*Canceled](asError(how.Canceled)); ok && by.By == Self() {
+		asked = true // by way of another connection
+	}
 	switch {
 	case how.IsFailed:
 		return failedIn(id, how.Err)

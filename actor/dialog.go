@@ -73,7 +73,7 @@ func (d *Conversation[In, First, Down, Up, Out]) Run(ctx context.Context, a *Act
 	}
 	defer c.leave()
 	first, err := d.begin(c)
-	if errors.Is(err, errNoStart) {
+	if err == errNoStart {
 		data, failure := c.wait(ctx)
 		if failure == nil {
 			failure = &Error{From: a.ID(), Path: []ID{a.ID()}, Err: fmt.Errorf("%q: %w", d.name, ErrNotStarted)}
@@ -94,12 +94,10 @@ func (d *Conversation[In, First, Down, Up, Out]) Run(ctx context.Context, a *Act
 	data, failure := c.wait(ctx)
 	out, failure = resultOf(&d.out, data, failure)
 	switch {
-	case bodyErr == nil:
-		return out, failure
+	case bodyErr == nil, failure != nil && isOnly(bodyErr, failure):
+		return out, failure // also if that is a mere cancellation: it is the cause
 	case failure == nil || isOnly(failure, bodyErr):
 		return out, bodyErr
-	case isOnly(bodyErr, failure):
-		return out, failure
 	default:
 		return out, errors.Join(bodyErr, failure)
 	}
@@ -114,6 +112,7 @@ func (d *Conversation[In, First, Down, Up, Out]) begin(c *call) (first First, er
 	if err := c.parts.stream.RecvMsg(&in); err != nil {
 		return first, errNoStart
 	}
+	c.parts.hasHeard.Store(true)
 	if in.kind() != partStarted {
 		return first, fmt.Errorf("%w: a dialog does not begin with started", errFrame)
 	}

@@ -483,6 +483,34 @@ func TestDeathOfAChildNamesIt(t *testing.T) {
 	}
 }
 
+// Processes, descriptors, goroutines and threads are as before.
+func TestManyActorsLeaveNothing(t *testing.T) {
+	leavesNothing(t)
+	threads := func() int {
+		all, err := os.ReadDir("/proc/self/task")
+		require.NoError(t, err)
+		return len(all)
+	}
+	some := func(n int) {
+		for i := range n {
+			require.NoError(t, runScope(t, func(ctx context.Context, s *traigo.Scope) {
+				a := startDoing(ctx, t, s, "a", actor.Findable())
+				b, err := actor.Find(ctx, s, "a")
+				require.NoError(t, err)
+				_, err = do.Run(ctx, b, order{Do: "look"})
+				require.NoError(t, err)
+				if i%2 == 0 {
+					a.Kill()
+				}
+			}))
+		}
+	}
+	some(10)
+	before := threads()
+	some(50)
+	assert.LessOrEqual(t, threads(), before+10, "no thread is held for an actor")
+}
+
 // What an actor has started in its group goes with it, however it ends.
 func TestWhatAnActorHasStartedGoesWithIt(t *testing.T) {
 	for _, how := range []string{"cancel", "kill", "die", "exit"} {

@@ -224,6 +224,31 @@ func failedIn(id ID, remote *traigo.RemoteError) error {
 	return failure
 }
 
+// foundIn is errors.AsType for errors that functions have made: one that contains itself, or whose
+// methods panic, harms nothing.
+func foundIn[T error](err error) (found T, ok bool) {
+	left := 1000
+	ok = foundWithin(err, &found, &left)
+	return found, ok
+}
+
+func foundWithin[T error](err error, found *T, left *int) (ok bool) {
+	defer func() { _ = recover() }()
+	if *left--; err == nil || *left < 0 {
+		return false
+	}
+	if *found, ok = err.(T); ok {
+		return true
+	}
+	switch e := err.(type) {
+	case interface{ Unwrap() error }:
+		return foundWithin(e.Unwrap(), found, left)
+	case interface{ Unwrap() []error }:
+		return slices.ContainsFunc(e.Unwrap(), func(err error) bool { return foundWithin(err, found, left) })
+	}
+	return false
+}
+
 // isOnly reports whether err says nothing but that its context has ended, or that other has
 // happened.
 func isOnly(err, other error) bool {
@@ -273,7 +298,12 @@ func hasFailure(err error) bool {
 	return hasFailureWithin(err, &left)
 }
 
-func hasFailureWithin(err error, left *int) bool {
+func hasFailureWithin(err error, left *int) (has bool) {
+	defer func() {
+		if recover() != nil { // a method of the error
+			has = true
+		}
+	}()
 	if *left--; err == nil || *left < 0 || err == context.Canceled || err == context.DeadlineExceeded {
 		return false
 	}

@@ -1,3 +1,5 @@
+//go:build linux
+
 package actor_test
 
 import (
@@ -6,10 +8,14 @@ import (
 	"fmt"
 	"io/fs"
 	"iter"
+	"net/http"
+	"net/http/httptest"
 	"os"
+	"strings"
 
 	"github.com/traigo/traigo"
 	"github.com/traigo/traigo/actor"
+	"github.com/traigo/traigo/live"
 )
 
 var (
@@ -308,5 +314,25 @@ func ExampleShare() {
 	// 1 missed
 	// two
 	// three
+	// <nil>
+}
+
+// The live page of a tree of processes.
+func ExampleSnapshot_live() {
+	err := traigo.Run(context.Background(), func(ctx context.Context, s *traigo.Scope) error {
+		if _, err := actor.Start(ctx, s, "mid"); err != nil {
+			return err
+		}
+		mux := http.NewServeMux()
+		live.RegisterFunc(mux, actor.Snapshot, s)
+
+		answer := httptest.NewRecorder()
+		mux.ServeHTTP(answer, httptest.NewRequestWithContext(ctx, http.MethodGet, "/debug/scopes/?format=text", nil))
+		fmt.Println(strings.Contains(answer.Body.String(), "mid (open, "), strings.Contains(answer.Body.String(), "process "))
+		return nil
+	}, traigo.Name("main"))
+	fmt.Println(err)
+	// Output:
+	// true true
 	// <nil>
 }

@@ -198,7 +198,11 @@ func (q *Sequence[In, Item]) Run(ctx context.Context, a *Actor, in In, opts ...S
 			switch {
 			case err == io.EOF:
 				items = nil
-				if _, err := c.wait(ctx); err != nil {
+				_, err := c.wait(ctx)
+				if err == nil {
+					err = c.cutOff(ctx)
+				}
+				if err != nil {
 					yield(none, err)
 				}
 				return

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
@@ -276,7 +277,8 @@ type running struct {
 	mu          sync.Mutex
 	task        *traigo.Task
 	cause       error // of a cancellation that has come before task was set
-	hasReturned bool  // the function has; it may be given up before
+	wasCalled   bool
+	hasReturned bool // the function has; it may be given up before
 	result      mem.Buffer
 	err         error
 	hasExpired  bool
@@ -448,6 +450,9 @@ func (r *running) call(ctx context.Context, p *parts) error {
 
 func (r *running) callFunction(task context.Context, p *parts) error {
 	ctx := newFunctionContext(task, r.canceled)
+	r.mu.Lock()
+	r.wasCalled = true
+	r.mu.Unlock()
 	if p != nil {
 		p.ctx = ctx
 	}
@@ -472,9 +477,9 @@ func (r *running) response() *response {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	err := r.task.Err()
-	var by *Canceled
+	by, _ := foundIn[*Canceled](r.why)
 	switch {
-	case errors.Is(err, traigo.ErrRefused) && !r.hasReturned && r.why == nil:
+	case !r.wasCalled: // the task was refused
 		return &response{verdict: over}
 	case r.hasReturned && r.err == nil:
 		return &response{verdict: succeeded, result: r.result}
@@ -487,7 +492,7 @@ func (r *running) response() *response {
 		how := failure(err)
 		how.result = r.result
 		return how
-	case errors.As(r.why, &by) && (!by.isOwn || !hasFailure(by.Err)):
+	case by != nil && (!by.isOwn || !hasFailure(by.Err)):
 		return &response{verdict: canceled, err: asRemote(by), result: r.result}
 	case by != nil:
 		return failure(by.Err)
@@ -513,8 +518,8 @@ func newFunctionContext(task context.Context, canceled chan<- struct{}) *functio
 	c.Context, c.end = context.WithCancelCause(context.WithoutCancel(task))
 	c.stop = afterFunc(task, func() {
 		cause := context.Cause(task)
-		by, ok := errors.AsType[*Canceled](cause)
-		if self := Self(); !ok || by.Actor != self {
+		if by, ok := foundIn[*Canceled](cause); !ok || by.Actor != Self() {
+			self := Self()
 			cause = &Canceled{Actor: self, By: self, Err: cause, isOwn: true}
 		}
 		c.end(cause)
@@ -584,10 +589,13 @@ type parts struct {
 	out       outbound      // what is sent, while sending holds one: gRPC gets a pointer to it
 	in        inbound       // likewise, what has come
 
+	hasHeard atomic.Bool // something has come
+
 	mu       sync.Mutex
 	isClosed bool // the function, or the body, has returned
 	saidAll  bool
 	heardAll bool
+	isCut    bool // the stream was ended before all that was sent had come
 }
 
 const (
@@ -705,8 +713,14 @@ func (p *parts) receive(ctx context.Context) (in inbound, err error) {
 		if ctx.Err() != nil {
 			return in, context.Cause(ctx)
 		}
+		if err != io.EOF {
+			p.mu.Lock()
+			p.isCut = true
+			p.mu.Unlock()
+		}
 		return in, p.broken()
 	}
+	p.hasHeard.Store(true)
 	switch in.kind() {
 	case 0:
 		return in, fmt.Errorf("%w: an empty part", errFrame)

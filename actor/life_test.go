@@ -104,6 +104,12 @@ func writeWhole(path, text string) error {
 	return os.Rename(path+".new", path)
 }
 
+// fileNow returns the text of a file; "" if that is not there.
+func fileNow(path string) string {
+	text, _ := os.ReadFile(path)
+	return string(text)
+}
+
 func say(format string, args ...any) {
 	_, _ = os.Stdout.WriteString(fmt.Sprintf(format, args...) + "\n")
 }
@@ -132,6 +138,15 @@ func act(ctx context.Context, o order) (r report, err error) {
 	case "linger": // and then for a while
 		<-ctx.Done()
 		time.Sleep(o.For)
+		return r, context.Cause(ctx)
+	case "slowly": // and then it takes a while, and says so
+		<-ctx.Done()
+		time.Sleep(o.For)
+		_ = writeWhole(o.Name, "returned")
+		return r, context.Cause(ctx)
+	case "note": // writes down why it was canceled
+		<-ctx.Done()
+		_ = writeWhole(o.Name, fmt.Sprintf("%v", context.Cause(ctx)))
 		return r, context.Cause(ctx)
 	case "sleep": // whether it is canceled or not
 		time.Sleep(o.For)
@@ -676,6 +691,18 @@ func TestHelperRoot(t *testing.T) {
 
 // rootDoes is what roots can do. What they are told comes on a channel.
 var rootDoes = map[string]func(o order, said <-chan string){
+	// One actor that does not come to its main.
+	"late": func(o order, _ <-chan string) {
+		_ = os.Setenv(initVariable, o.Name)
+		began := time.Now()
+		err := traigo.Run(context.Background(), func(ctx context.Context, s *traigo.Scope) error {
+			_, err := actor.Start(ctx, s, "late")
+			var gone *actor.GoneError
+			say("late %d %t %d %v", time.Since(began).Milliseconds(), errors.As(err, &gone), len(childrenOf(os.Getpid())), err)
+			return ctx.Err()
+		})
+		say("outcome %v", err)
+	},
 	// N actors do what is next; the root does what it is told.
 	"tree": func(o order, said <-chan string) {
 		err := traigo.Run(context.Background(), func(ctx context.Context, s *traigo.Scope) error {
@@ -685,11 +712,13 @@ var rootDoes = map[string]func(o order, said <-chan string){
 					if err != nil {
 						return err
 					}
+					if i == 0 {
+						say("registrar %s", actor.Registrar())
+					}
 					_, err = do.Run(ctx, a, *o.Next)
 					return err
 				})
 			}
-			say("registrar %s", actor.Registrar())
 			for {
 				select {
 				case line := <-said:

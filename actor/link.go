@@ -22,6 +22,7 @@ type link struct {
 	outbox  *outbox
 	hear    func(kind control, id uint64, payload []byte) // what is not about calls; on the goroutine that receives
 	end     context.CancelFunc                            // ends the control stream
+	onLost  func()                                        // called after the last hear; may be nil
 
 	welcomed chan welcome  // holds one
 	ended    chan struct{} // closed when the actor has said how it has ended
@@ -98,7 +99,7 @@ func (l *link) greet(ctx context.Context, h hello, hear func(kind control, id ui
 		if ctx.Err() != nil {
 			return ID{}, context.Cause(ctx)
 		}
-		return ID{}, l.reason()
+		return ID{}, fmt.Errorf("%w: %w", errConnection, l.reason())
 	}
 }
 
@@ -114,6 +115,9 @@ func (l *link) receive() {
 	l.mu.Unlock()
 	l.outbox.close()
 	close(l.lost)
+	if l.onLost != nil {
+		l.onLost()
+	}
 	for _, c := range calls {
 		c.lose()
 	}
@@ -189,6 +193,20 @@ func (l *link) awaitCalls(within time.Duration) {
 	}
 }
 
+// cancelCalls cancels all calls, and lets no new ones begin.
+func (l *link) cancelCalls(cause error) {
+	l.mu.Lock()
+	l.isOver = true
+	calls := make([]*call, 0, len(l.calls))
+	for _, c := range l.calls {
+		calls = append(calls, c)
+	}
+	l.mu.Unlock()
+	for _, c := range calls {
+		c.cancel(cause)
+	}
+}
+
 // close ends the connection.
 func (l *link) close() {
 	l.outbox.close()
@@ -205,15 +223,17 @@ type call struct {
 	id    uint64
 	name  string
 
-	stream context.Context
-	abort  context.CancelFunc
+	stream   context.Context
+	abort    context.CancelFunc
+	deadline time.Time // of the caller, when it began; zero if there is none
 
 	over chan struct{} // closed when it is known how it has ended
 
 	mu       sync.Mutex
-	asked    bool   // its cancellation
-	cause    error  // for which
-	patience *timer // until it is given up
+	asked    bool        // its cancellation
+	cause    error       // for which
+	patience *timer      // until it is given up
+	delayed  *time.Timer // until the actor is asked; nil if it was at once
 	isOver   bool
 	how      response
 	result   []byte
@@ -249,7 +269,12 @@ func (c *call) leave() {
 	c.mu.Lock()
 	if c.asked {
 		c.patience.stop()
-		c.link.outbox.post(forgetCall, c.id, nil)
+		if c.delayed != nil {
+			c.delayed.Stop()
+		}
+		if c.stuck == nil { // otherwise the call may still come
+			c.link.outbox.post(forgetCall, c.id, nil)
+		}
 	}
 	c.mu.Unlock()
 	if c.onLeave != nil {
@@ -269,21 +294,37 @@ func (c *call) leave() {
 // cancel asks that the function is canceled, and gives it up if it has not returned within
 // the actor's Grace. The first cause counts.
 func (c *call) cancel(cause error) {
-	c.request(cause)
+	c.request(cause, 0)
 	c.link.outbox.signal()
 }
 
 // cancelAfter cancels the call when ctx is done, and then calls f.
 func (c *call) cancelAfter(ctx context.Context, f func()) (stop func() bool) {
+	c.deadline, _ = ctx.Deadline()
 	return context.AfterFunc(ctx, func() {
-		c.request(context.Cause(ctx))
+		c.cancelFor(ctx)
 		f()
 		c.link.outbox.flush() // nobody waits for this goroutine: it may block
 	})
 }
 
-// request is cancel, but for the sending.
-func (c *call) request(cause error) {
+// expiry is how long the deadline of a function may take to pass after that of its caller: as
+// long as the request has been under way.
+const expiry = time.Second
+
+// cancelFor is cancel for the end of ctx, but for the sending. If that is the deadline which the
+// actor was told, the function is about to have it, too, and is to see that one; it is canceled
+// if it does not end.
+func (c *call) cancelFor(ctx context.Context) {
+	var d time.Duration
+	if ctx.Err() == context.DeadlineExceeded && !c.deadline.IsZero() && !time.Now().Before(c.deadline) {
+		d = min(expiry, c.actor.grace/2)
+	}
+	c.request(context.Cause(ctx), d)
+}
+
+// request asks for the cancellation, when d has passed. It is not sent yet.
+func (c *call) request(cause error, d time.Duration) {
 	frame := controlFrame(cancelCall, c.id, appendError(nil, asRemote(cause)))
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -291,8 +332,19 @@ func (c *call) request(cause error) {
 		return
 	}
 	c.asked, c.cause = true, cause
-	c.link.outbox.enqueue(frame) // before leave says to forget it
 	c.patience = here.clock.after(c.actor.grace, c.giveUp)
+	if d == 0 {
+		c.link.outbox.enqueue(frame) // before leave says to forget it
+		return
+	}
+	c.delayed = time.AfterFunc(d, func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if !c.isOver {
+			c.link.outbox.enqueue(frame)
+			c.link.outbox.signal()
+		}
+	})
 }
 
 // giveUp is called when the function has not heard of its cancellation for too long.

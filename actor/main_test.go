@@ -1,3 +1,5 @@
+//go:build linux
+
 package actor_test
 
 import (
@@ -5,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -19,6 +22,9 @@ import (
 
 // The functions of the tests run in processes of the test binary.
 func TestMain(m *testing.M) {
+	if version, err := strconv.Atoi(os.Getenv(protocolVariable)); err == nil {
+		actor.SetProtocol(version)
+	}
 	actor.Serve()
 	os.Exit(m.Run())
 }

@@ -36,16 +36,15 @@ func (p *process) add(a *Actor) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.children[a] = struct{}{}
-	if p.clock.paused() { // it may have begun since the child was told
+	if p.clock.paused() { // tellPause may have been here before; if it comes later, it has the last word
 		a.link.outbox.post(tellPause, 0, true)
 	}
 }
 
 func (p *process) remove(a *Actor) {
 	p.mu.Lock()
+	defer p.mu.Unlock()
 	delete(p.children, a)
-	p.mu.Unlock()
-	p.pauses.release(a)
 }
 
 func (p *process) all() []*Actor {
@@ -86,7 +85,7 @@ func (p *process) become(b *begin) ID {
 }
 
 // asRemote returns an error as it travels.
-func asRemote(err error) *traigo.RemoteError { return traigo.AsRemote(err, here.String()) }
+func asRemote(err error) *traigo.RemoteError { return bounded(traigo.AsRemote(err, here.String())) }
 
 // String returns the text of the ID. It is made once: who cancels a call does not wait for it.
 func (p *process) String() string {

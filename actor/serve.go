@@ -139,7 +139,7 @@ func (p *place) control(s *session, kind control, id uint64, payload []byte) {
 		}
 	case answerPause:
 		if s.isOurs {
-			here.pauses.answer(id, payload)
+			here.pauses.answer(payload)
 		}
 	default:
 	}
@@ -155,7 +155,6 @@ func (p *place) begin(s *session, payload []byte) {
 	b := h.Begin
 	id := here.become(b)
 	here.parent.Store(s)
-	here.clock.pause(b.IsPaused)
 	var err error
 	opts := []traigo.ScopeOption{traigo.Name(id.Name())}
 	if b.Record != "" {

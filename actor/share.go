@@ -89,6 +89,7 @@ type reader[T any] struct {
 	kept   []T
 	missed int
 	wake   chan struct{} // holds at most one value
+	isLeft bool          // the loop: nothing comes any more
 }
 
 func (r *reader[T]) signal() {
@@ -98,8 +99,8 @@ func (r *reader[T]) signal() {
 	}
 }
 
-// Items returns the items that come from now on; for more loops than one, call it again. When
-// ctx is done, its cause is yielded, and the loop ends.
+// Items returns the items that come from now on; for more loops than one, call it again: a second
+// loop over the same has none. When ctx is done, its cause is yielded, and the loop ends.
 func (b *Shared[T]) Items(ctx context.Context) iter.Seq2[T, error] {
 	if ctx == nil {
 		panic("traigo: actor: Items of a Shared: ctx is nil")
@@ -111,7 +112,7 @@ func (b *Shared[T]) Items(ctx context.Context) iter.Seq2[T, error] {
 	stop := context.AfterFunc(ctx, func() { b.remove(r) }) // also if nobody loops
 	return func(yield func(T, error) bool) {
 		defer stop()
-		defer b.remove(r)
+		defer b.leave(r)
 		for {
 			v, err, isLast := b.next(ctx, r)
 			if isLast && err == nil || !yield(v, err) || isLast {
@@ -119,6 +120,15 @@ func (b *Shared[T]) Items(ctx context.Context) iter.Seq2[T, error] {
 			}
 		}
 	}
+}
+
+// leave is called when a loop has ended.
+func (b *Shared[T]) leave(r *reader[T]) {
+	b.remove(r)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	r.isLeft, r.kept = true, nil
+	r.signal()
 }
 
 // remove removes a reader: nothing is kept for it any more.
@@ -136,6 +146,10 @@ func (b *Shared[T]) next(ctx context.Context, r *reader[T]) (v T, err error, isL
 		}
 		b.mu.Lock()
 		switch {
+		case r.isLeft:
+			b.mu.Unlock()
+			r.signal() // there may be more loops
+			return v, nil, true
 		case r.missed > 0:
 			err = &LaggedError{r.missed}
 			r.missed = 0

@@ -4,6 +4,7 @@ package actor_test
 
 import (
 	"context"
+	"net"
 	"os"
 	"os/exec"
 	"slices"
@@ -215,6 +216,41 @@ func TestStartEndsWithItsScope(t *testing.T) {
 			assert.NotErrorAs(t, outcome, &gone)
 		})
 	}
+}
+
+// It serves, but it is not ready: the registrar at which it is to register does not answer.
+func TestStartEndsWithItsContextAlsoWhenTheActorServes(t *testing.T) {
+	leavesNothing(t)
+	path := shortDir(t) + "/registrar"
+	l, err := net.ListenUnix("unixpacket", &net.UnixAddr{Name: path, Net: "unixpacket"})
+	require.NoError(t, err)
+	t.Setenv("TRAIGO_REGISTRAR", path)
+	for _, stopped := range []bool{false, true} {
+		require.NoError(t, runScope(t, func(ctx context.Context, s *traigo.Scope) {
+			own, cancel := context.WithCancelCause(ctx)
+			defer cancel(nil)
+			accepted := make(chan struct{})
+			go func() {
+				defer close(accepted)
+				conn, err := l.AcceptUnix()
+				if !assert.NoError(t, err) {
+					return
+				}
+				defer func() { _ = conn.Close() }()
+				_, _ = conn.Read(make([]byte, 1000)) // it registers, and is not answered
+				if stopped {
+					stop(t, childrenOf(os.Getpid())[0])
+				}
+				cancel(errLife)
+				_, _ = conn.Read(make([]byte, 1000)) // its end
+			}()
+			_, err = actor.Start(own, s, "late", actor.Findable())
+			assert.Empty(t, childrenOf(os.Getpid()), "it was reaped")
+			assert.Equal(t, errLife, err)
+			<-accepted
+		}))
+	}
+	require.NoError(t, l.Close())
 }
 
 func TestActorThatDiesBeforeItIsReadyIsAGoneErrorOfStart(t *testing.T) {

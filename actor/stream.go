@@ -12,13 +12,20 @@ import (
 // The stream of a call, at the side that asks.
 
 // open begins a call of a Sequence or Conversation. When ctx is done, the function is canceled,
-// and the stream ends. The caller must call leave.
+// and the stream ends: here at once, if the actor has begun to answer. Before that the request
+// may be under way. If it were lost with the stream, nobody would answer. The caller must call
+// leave.
 func (a *Actor) open(ctx context.Context, name string, argument mem.Buffer) (*call, error) {
 	c, err := a.begin(name)
 	if err != nil {
 		return nil, a.gone(ctx)
 	}
-	stop := c.cancelAfter(ctx, c.abort)
+	c.parts = &parts{ctx: ctx, sending: make(chan struct{}, 1), receiving: make(chan struct{}, 1)}
+	stop := c.cancelAfter(ctx, func() {
+		if c.parts.hasHeard.Load() {
+			c.abort()
+		}
+	})
 	c.onLeave = func() { stop() }
 	stream, err := a.link.conn.NewStream(c.stream, &serviceDesc.Streams[0], streamMethod)
 	if err == nil {
@@ -32,7 +39,7 @@ func (a *Actor) open(ctx context.Context, name string, argument mem.Buffer) (*ca
 		_, err = c.wait(ctx)
 		return nil, err
 	}
-	c.parts = &parts{stream: stream, ctx: ctx, sending: make(chan struct{}, 1), receiving: make(chan struct{}, 1)}
+	c.parts.stream = stream
 	return c, nil
 }
 
@@ -94,11 +101,15 @@ func (c *call) talk(ctx context.Context, overrun int, body func(context.Context,
 			c.finishReading()
 			return
 		}
-		cause := err
-		if !hasReturned {
-			cause = errBodyPanicked
+		switch {
+		case ctx.Err() != nil: // which the body may have learned before open has
+			c.cancelFor(ctx)
+			c.link.outbox.signal()
+		case hasReturned:
+			c.cancel(err)
+		default:
+			c.cancel(errBodyPanicked)
 		}
-		c.cancel(cause)
 		c.abort()
 		<-c.over
 	}()
@@ -132,7 +143,27 @@ func (c *call) ended(ctx, inside context.Context) error {
 		<-inside.Done()
 		return context.Cause(inside)
 	}
+	if err := c.cutOff(inside); err != nil {
+		return err
+	}
 	return io.EOF
+}
+
+// cutOff returns the error of a stream whose function has returned nil, if not all that the function
+// has sent has come: ctx has ended, or the connection has.
+func (c *call) cutOff(ctx context.Context) error {
+	p := c.parts
+	p.mu.Lock()
+	isCut := p.isCut
+	p.mu.Unlock()
+	switch {
+	case !isCut:
+		return nil
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	default:
+		return &GoneError{Actor: c.actor.ID(), Err: errConnection}
+	}
 }
 
 // finishReading says that the body has returned, and drops what the function still sends until

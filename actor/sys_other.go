@@ -45,7 +45,7 @@ func Pause(context.Context) error { return unsupported() }
 
 type pauses struct{}
 
-func (p *pauses) answer(uint64, []byte)                       {}
-func (p *pauses) release(*Actor)                              {}
-func (p *process) relayPause(*Actor, control, uint64, []byte) {}
-func (p *process) tellPause(bool)                             {}
+func (p *pauses) hear(*Actor, []byte) {}
+func (p *pauses) answer([]byte)       {}
+func (p *pauses) lose(*Actor)         {}
+func (p *process) tellPause(bool)     {}

@@ -6,10 +6,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
+	"slices"
 	"sync"
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/mem"
 
 	"github.com/traigo/traigo"
@@ -27,7 +30,7 @@ import (
 // reach the asker also if nobody reads the parts that were sent before.
 
 // protocol is the version of all that. A side that has another one is refused.
-const protocol = 1
+var protocol = 1 // a variable for tests
 
 const (
 	serviceName   = "traigo.Actor"
@@ -37,7 +40,11 @@ const (
 )
 
 // maxFrame is the size of a message of gRPC: a value and what is said about it.
-const maxFrame = maxMessage + 1<<20
+const maxFrame = maxMessage + 2*maxError
+
+// maxError is how many bytes the texts and values of an error may take. In JSON they take up to
+// six times as many, and an ending has two errors.
+const maxError = 4 << 20
 
 // streamWindow is how many bytes of a stream are received ahead of its reader. Together with
 // what gRPC and the socket hold it is less than 4 MiB.
@@ -160,6 +167,47 @@ func parseResponse(data []byte) (r response, result []byte, err error) {
 	return r, p.data, p.err
 }
 
+// bounded returns an error that fits into a message. If it is too large it loses the values of
+// registered types, or the causes, that do not fit: a message that cannot be sent would take the
+// connection with it.
+func bounded(e *traigo.RemoteError) *traigo.RemoteError {
+	if left := maxError; e == nil || fits(e, &left) {
+		return e
+	}
+	type node struct{ from, to *traigo.RemoteError }
+	root := &traigo.RemoteError{}
+	nodes, left := []node{{e, root}}, maxError-textSize(e)
+	for i := 0; i < len(nodes); i++ {
+		n := nodes[i]
+		data, causes := n.from.Data, n.from.Causes
+		*n.to = *n.from
+		n.to.Data, n.to.Causes = nil, nil
+		if len(data) <= left {
+			n.to.Data = data
+			left -= len(data)
+		}
+		for _, c := range causes {
+			if c == nil || left <= 0 {
+				continue
+			}
+			to := &traigo.RemoteError{}
+			n.to.Causes = append(n.to.Causes, to)
+			nodes = append(nodes, node{c, to})
+			left -= textSize(c)
+		}
+	}
+	return root
+}
+
+func fits(e *traigo.RemoteError, left *int) bool {
+	*left -= textSize(e) + len(e.Data)
+	return *left >= 0 && !slices.ContainsFunc(e.Causes, func(c *traigo.RemoteError) bool { return c != nil && !fits(c, left) })
+}
+
+func textSize(e *traigo.RemoteError) int {
+	return len(e.Type) + len(e.Msg) + len(e.Where) + len(e.Stack)
+}
+
 // appendError appends an error. With JSON a cancellation takes a fifth longer from one process to
 // the other: it mostly comes after a while in which nothing has happened, and a reflecting
 // encoder has much code that is in no cache of the processor then.
@@ -227,7 +275,6 @@ const (
 	ended          // ending
 	answerSnapshot // snapshotAnswer
 	askPause       // pauseRequest
-	endPause
 )
 
 // A hello begins a connection.
@@ -246,7 +293,6 @@ type begin struct {
 	Grace     time.Duration `json:"grace"`
 	Record    string        `json:"record,omitempty"` // the folder
 	Starter   starter       `json:"starter"`
-	IsPaused  bool          `json:"paused"`
 }
 
 // A starter is the task that stands for an actor in the process that has started it.
@@ -438,6 +484,8 @@ func serverOptions() []grpc.ServerOption {
 		grpc.MaxRecvMsgSize(maxFrame), grpc.MaxSendMsgSize(maxFrame),
 		grpc.StaticStreamWindowSize(streamWindow), grpc.StaticConnWindowSize(connWindow),
 		grpc.NumStreamWorkers(streamWorkers),
+		// By default the connection ends after 2 h if the asker does not answer: it may be in a debugger.
+		grpc.KeepaliveParams(keepalive.ServerParameters{Time: math.MaxInt64}),
 	}
 }
 
