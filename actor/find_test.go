@@ -88,10 +88,10 @@ func TestFindInAScopeThatHasEnded(t *testing.T) {
 	leavesNothing(t)
 	debug.SetGCPercent(-1) // the garbage collector closes what was forgotten
 	defer debug.SetGCPercent(100)
-	require.NoError(t, inScope(t, func(ctx context.Context, s *traigo.Scope) {
+	require.NoError(t, runScope(t, func(ctx context.Context, s *traigo.Scope) {
 		startDoing(ctx, t, s, "a", actor.Findable())
 		var ended *traigo.Scope
-		require.NoError(t, inScope(t, func(_ context.Context, below *traigo.Scope) { ended = below }))
+		require.NoError(t, runScope(t, func(_ context.Context, below *traigo.Scope) { ended = below }))
 		before := len(descriptors())
 		for range 5 {
 			_, err := actor.Find(ctx, ended, "a")
