@@ -134,11 +134,11 @@ func (a *Actor) callAlone(ctx context.Context, name string, argument mem.Buffer)
 	close(done)
 	<-ended
 	// What an *Error holds is another matter: that the function has failed by itself.
-	by, isCanceled := err.(*Canceled) //nolint:errorlint // see above
+	by, isCanceled := err.(*Canceled)
 	if isCanceled && ctx.Err() != nil && by.By == Self() {
 		err = context.Cause(ctx)
 	}
-	_, isGone := err.(*GoneError) //nolint:errorlint // see above
+	_, isGone := err.(*GoneError)
 	switch {
 	case end == nil:
 		return data, err

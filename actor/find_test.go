@@ -69,7 +69,7 @@ func TestFindPanicsForWhatCannotBe(t *testing.T) {
 			for what, f := range map[string]func(){
 				"an empty name": func() { _, _ = find(ctx, s, "") },
 				"a slash":       func() { _, _ = find(ctx, s, "a/b") },
-				"no ctx":        func() { _, _ = find(nil, s, "a") }, //nolint:staticcheck // nil is what is tested
+				"no ctx":        func() { _, _ = find(nil, s, "a") },
 				"no scope":      func() { _, _ = find(ctx, nil, "a") },
 			} {
 				message := panicOf(f)
@@ -351,7 +351,7 @@ func TestRegistrarIsForItsUserAlone(t *testing.T) {
 // shortDir returns a folder whose name fits into the address of a socket.
 func shortDir(t *testing.T) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "life")
+	dir, err := os.MkdirTemp("", "life") //nolint:usetesting // see above
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	return dir
@@ -449,7 +449,7 @@ func TestTreesFindEachOtherByTheVariable(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, "root/n0", theirs.ID().Path)
 		ours := startDoing(ctx, t, s, "ours", actor.Findable())
-		folders, _ := filepath.Glob(filepath.Join(os.TempDir(), fmt.Sprintf("traigo-%d-*", os.Getpid())))
+		folders, _ := filepath.Glob(filepath.Join(os.TempDir(), fmt.Sprintf("traigo-%d-*", os.Getpid()))) //nolint:usetesting // where registrars are
 		assert.Empty(t, folders, "no registrar was made")
 		look, err := do.Run(ctx, theirs, order{Do: "find", Name: "ours", Next: &order{Do: "look"}})
 		require.NoError(t, err)

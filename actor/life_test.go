@@ -191,7 +191,7 @@ func act(ctx context.Context, o order) (r report, err error) {
 		forever()
 	case "fatal":
 		fmt.Fprintln(os.Stderr, "the last words")
-		mutex.Unlock() //nolint:staticcheck // a fatal error
+		mutex.Unlock() // a fatal error
 	case "exit":
 		fmt.Fprintln(os.Stderr, "the last words")
 		os.Exit(o.N)
@@ -412,13 +412,13 @@ func stop(t *testing.T, pid int) {
 	requireStopped(t, pid)
 }
 
-// requireGone requires that err says that the actor has gone, and returns that error.
-func requireGone(t *testing.T, err error, id actor.ID) *actor.GoneError {
+// requireGone requires that err says that the actor has gone, and returns what it says of that.
+func requireGone(t *testing.T, err error, id actor.ID) (text string) {
 	t.Helper()
 	var gone *actor.GoneError
 	require.ErrorAs(t, err, &gone)
 	require.Equal(t, id, gone.Actor, "%v", err)
-	return gone
+	return gone.Error()
 }
 
 // pathsOf returns the paths of the actors that the errors in err name, and how often.
@@ -426,7 +426,7 @@ func pathsOf(err error) map[string]int {
 	paths := map[string]int{}
 	var walk func(err error)
 	walk = func(err error) {
-		switch e := err.(type) {
+		switch e := err.(type) { //nolint:errorlint // it walks
 		case *actor.Error:
 			paths[e.From.Path]++
 			return
@@ -434,7 +434,7 @@ func pathsOf(err error) map[string]int {
 			paths[e.Actor.Path]++
 			return
 		}
-		switch e := err.(type) {
+		switch e := err.(type) { //nolint:errorlint // it walks
 		case interface{ Unwrap() error }:
 			walk(e.Unwrap())
 		case interface{ Unwrap() []error }:
@@ -537,8 +537,7 @@ func startRoot(t *testing.T, o order, change ...func(*exec.Cmd)) *root {
 		t: t, cmd: exec.Command("/proc/self/exe", rootArgs...), lines: make(chan string, 10_000), errs: new(output),
 		quiet: make(chan struct{}), mark: fmt.Sprintf("%d-%d", os.Getpid(), time.Now().UnixNano()),
 	}
-	r.dir, err = os.MkdirTemp("", "life") // a short name
-	require.NoError(t, err)
+	r.dir = shortDir(t)
 	r.cmd.Env = append(os.Environ(), rootVariable+"="+string(text), treeVariable+"="+r.mark, "XDG_RUNTIME_DIR="+r.dir)
 	r.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	for _, f := range change {
@@ -568,7 +567,6 @@ func startRoot(t *testing.T, o order, change ...func(*exec.Cmd)) *root {
 		for _, pid := range r.tree() {
 			_ = send(pid, syscall.SIGKILL)
 		}
-		_ = os.RemoveAll(r.dir)
 		if t.Failed() {
 			t.Logf("standard error of the root: %.4000s", r.errs)
 		}
@@ -734,7 +732,7 @@ var rootDoes = map[string]func(o order, said <-chan string){
 						go panic("life: the root panics elsewhere")
 						forever()
 					case "fatal":
-						mutex.Unlock() //nolint:staticcheck // a fatal error
+						mutex.Unlock() // a fatal error
 					case "log.Fatal":
 						log.Fatal("life: the root has had enough")
 					case "goexit":

@@ -244,6 +244,6 @@ func (p *place) join() (err error) {
 // isCancellationBy reports whether err, which has ended a scope, is that it was canceled with by.
 // A task that has failed with by, or with what by wraps, is another matter.
 func isCancellationBy(err error, by *Canceled) bool {
-	canceled, ok := err.(*Canceled) //nolint:errorlint // what Cancel was given, not what holds it
+	canceled, ok := err.(*Canceled)
 	return ok && canceled == by
 }

@@ -160,13 +160,11 @@ func TestStartWithAContextThatHasEndedStartsNothing(t *testing.T) {
 }
 
 // startThatHangs starts an actor that does not come to its main, and ends what it is told to when
-// its process is there. It returns what Start has, and the process.
-func startThatHangs(t *testing.T, how string, end func(cancel context.CancelCauseFunc, s *traigo.Scope)) (error, error, int) {
+// its process is there. It returns the process, what Start has, and the outcome of the scope.
+func startThatHangs(t *testing.T, how string, end func(cancel context.CancelCauseFunc, s *traigo.Scope)) (pid int, err, outcome error) {
 	t.Helper()
 	t.Setenv(initVariable, how)
-	var err error
-	var pid int
-	outcome := traigo.Run(t.Context(), func(ctx context.Context, s *traigo.Scope) error {
+	outcome = traigo.Run(t.Context(), func(ctx context.Context, s *traigo.Scope) error {
 		own, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 		defer cancel(nil)
 		go func() {
@@ -187,7 +185,7 @@ func startThatHangs(t *testing.T, how string, end func(cancel context.CancelCaus
 		assert.Empty(t, childrenOf(os.Getpid()), "the process was reaped when Start returns")
 		return nil
 	})
-	return err, outcome, pid
+	return pid, err, outcome
 }
 
 func TestStartEndsWithItsContext(t *testing.T) {
@@ -195,7 +193,7 @@ func TestStartEndsWithItsContext(t *testing.T) {
 		t.Run(how, func(t *testing.T) {
 			leavesNothing(t)
 			began := time.Now()
-			err, outcome, pid := startThatHangs(t, how, func(cancel context.CancelCauseFunc, _ *traigo.Scope) { cancel(errLife) })
+			pid, err, outcome := startThatHangs(t, how, func(cancel context.CancelCauseFunc, _ *traigo.Scope) { cancel(errLife) })
 			assert.Equal(t, errLife, err, "the cause, and nothing else")
 			require.NoError(t, outcome)
 			assert.False(t, isAlive(pid))
@@ -208,7 +206,7 @@ func TestStartEndsWithItsScope(t *testing.T) {
 	for _, how := range []string{"block", "stop"} {
 		t.Run(how, func(t *testing.T) {
 			leavesNothing(t)
-			err, outcome, _ := startThatHangs(t, how, func(_ context.CancelCauseFunc, s *traigo.Scope) { s.Cancel(errLife) })
+			_, err, outcome := startThatHangs(t, how, func(_ context.CancelCauseFunc, s *traigo.Scope) { s.Cancel(errLife) })
 			require.ErrorIs(t, err, errLife)
 			var gone *actor.GoneError
 			assert.NotErrorAs(t, err, &gone)
@@ -239,7 +237,9 @@ func TestStartEndsWithItsContextAlsoWhenTheActorServes(t *testing.T) {
 				defer func() { _ = conn.Close() }()
 				_, _ = conn.Read(make([]byte, 1000)) // it registers, and is not answered
 				if stopped {
-					stop(t, childrenOf(os.Getpid())[0])
+					pid := childrenOf(os.Getpid())[0]
+					assert.NoError(t, send(pid, syscall.SIGSTOP))
+					assert.Eventually(t, func() bool { return isStopped(pid) }, soon, time.Millisecond)
 				}
 				cancel(errLife)
 				_, _ = conn.Read(make([]byte, 1000)) // its end
