@@ -121,7 +121,7 @@ func (c *call) cancelFor(ctx context.Context) {
 
 // request asks for the cancellation, when d has passed. It is not sent yet.
 func (c *call) request(cause error, d time.Duration) {
-	frame := controlFrame(cancelCall, c.id, appendError(nil, asRemote(cause)))
+	frame := controlFrame(cancelCall, c.id, appendError(nil, asRemote(here.explain(cause))))
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.asked || c.isOver {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
@@ -21,9 +22,25 @@ type host struct {
 	exposed map[string]Exposable
 	control func(s *session, kind control, id uint64, payload []byte) // what is said beside calls; on the goroutine that receives
 
+	canceled atomic.Pointer[Canceled] // the first cancellation of the scope by an asker or a signal
+
 	mu       sync.Mutex
 	sessions map[*session]struct{}
 	isOver   bool // no new sessions
+}
+
+// explain returns the cause of the end of something in the scope with a *Canceled of this actor in
+// it. It has one if a call was canceled, or the scope was because of a failure elsewhere. It has
+// none if the scope was to end quietly, which is no failure of it, or has failed by itself.
+func (h *host) explain(cause error) error {
+	self := Self()
+	if by, ok := foundIn[*Canceled](cause); ok && by.Actor == self {
+		return cause
+	}
+	if by := h.canceled.Load(); by != nil && !hasFailure(cause) {
+		return by
+	}
+	return &Canceled{Actor: self, By: self, Err: cause, isOwn: true}
 }
 
 // Exposable is what actors can be asked for: a [Function], a [Sequence] or a [Conversation].

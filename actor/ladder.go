@@ -45,7 +45,7 @@ func (a *Actor) bringDown(cause error) (killed bool) {
 	grace := here.graceFor(a.grace)
 	spent := here.clock.stopwatch()
 	gone := a.awaitExit()
-	a.link.outbox.post(cancelActor, 0, cancelRequest{Grace: grace, Cause: asRemote(cause)})
+	a.link.outbox.post(cancelActor, 0, cancelRequest{Grace: grace, Cause: asRemote(here.explain(cause))})
 	within := func(d time.Duration) time.Duration { return max(min(d, grace-spent()), 0) }
 	heard := here.clock.wait(within(min(ackTimeout, grace/2)), c.acks, gone)
 	if heard && here.clock.wait(grace*3/4-spent(), gone, nil) {

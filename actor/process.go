@@ -18,6 +18,7 @@ var here = &process{id: ID{Path: rootName, Pid: os.Getpid(), Host: hostname()}, 
 type process struct {
 	isActor atomic.Bool             // it was started by Start or Spawn
 	parent  atomic.Pointer[session] // of an actor
+	host    atomic.Pointer[host]    // likewise
 	clock   clock
 	pauses  pauses
 
@@ -82,6 +83,17 @@ func (p *process) become(b *begin) ID {
 	p.where = ""
 	p.isActor.Store(true)
 	return p.id
+}
+
+// explain returns the cause for which something elsewhere is to be canceled, with a *Canceled of this
+// actor in it if that was canceled itself.
+func (p *process) explain(cause error) error {
+	if h := p.host.Load(); h != nil && cause != nil && h.canceled.Load() != nil {
+		if by, ok := h.explain(cause).(*Canceled); ok && !by.isOwn {
+			return by
+		}
+	}
+	return cause
 }
 
 // asRemote returns an error as it travels.

@@ -78,7 +78,7 @@ func (r *running) call(ctx context.Context, p *parts) error {
 }
 
 func (r *running) callFunction(task context.Context, p *parts) error {
-	ctx := newFunctionContext(task, r.canceled)
+	ctx := newFunctionContext(task, r.session.host, r.canceled)
 	r.mu.Lock()
 	r.wasCalled = true
 	r.mu.Unlock()
@@ -140,18 +140,13 @@ type functionContext struct {
 	stop func() bool
 }
 
-// newFunctionContext returns the context of a function that runs in a task. canceled is closed
-// when it is done before release.
-func newFunctionContext(task context.Context, canceled chan<- struct{}) *functionContext {
+// newFunctionContext returns the context of a function that runs in a task of the host. canceled is
+// closed when it is done before release.
+func newFunctionContext(task context.Context, h *host, canceled chan<- struct{}) *functionContext {
 	c := &functionContext{task: task, done: make(chan struct{})}
 	c.Context, c.end = context.WithCancelCause(context.WithoutCancel(task))
 	c.stop = afterFunc(task, func() {
-		cause := context.Cause(task)
-		if by, ok := foundIn[*Canceled](cause); !ok || by.Actor != Self() {
-			self := Self()
-			cause = &Canceled{Actor: self, By: self, Err: cause, isOwn: true}
-		}
-		c.end(cause)
+		c.end(h.explain(context.Cause(task)))
 		close(c.done)
 		close(canceled)
 	})
