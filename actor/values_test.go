@@ -541,7 +541,7 @@ func TestAMessageHasAtMost64MiB(t *testing.T) {
 		require.NoError(t, err)
 		assert.Len(t, b, most)
 		_, err = ofSizeDialog.Run(ctx, a, most+1, func(context.Context, []byte, *actor.Peer[[]byte, []byte]) error { return nil })
-		requireTooLarge(t, err, "what \"values.dialog of size\" starts with")
+		requireTooLarge(t, err, "the first value of \"values.dialog of size\"")
 		_, err = square.Run(ctx, a, 1)
 		require.NoError(t, err)
 	})
