@@ -17,6 +17,7 @@ import (
 type child struct {
 	options *options
 	process *proc.Child
+	leave   func() // the registrar is not used any more
 
 	acks   chan struct{} // holds one: it has acknowledged a cancellation or a signal
 	killed chan struct{} // closed by Kill
@@ -53,16 +54,17 @@ func (a *Actor) launch(ctx context.Context) error {
 	late := here.clock.after(startTimeout, func() { cancel(&GoneError{Actor: ID{Path: path, Host: hostname()}, Err: errTimeout}) })
 	defer late.stop()
 
-	registrar, err := here.enter()
+	registrar, leave, err := here.enter()
 	if err != nil {
 		return err
 	}
+	a.child.leave = leave
 	life, end := context.WithCancel(context.WithoutCancel(ctx)) // of the process: nothing but what is below ends it
 	stopLife := context.AfterFunc(starting, end)
 	process, err := proc.Launch(life, kind, proc.KillAfter(0), proc.Grace(max(a.grace, time.Second)))
 	if err != nil {
 		end()
-		here.leave()
+		leave()
 		return notLaunched(starting, path, err)
 	}
 	a.child.process = process
@@ -76,7 +78,7 @@ func (a *Actor) launch(ctx context.Context) error {
 		_ = process.Conn().Close()
 		process.Signal(syscall.SIGKILL)
 		<-process.Exited()
-		here.leave()
+		leave()
 		if starting.Err() != nil {
 			return context.Cause(starting)
 		}
@@ -168,7 +170,7 @@ func (a *Actor) hear(kind control, id uint64, payload []byte) {
 // is not nil, is closed when the actor has nothing to do any more.
 func (a *Actor) attend(ctx context.Context, done <-chan struct{}) error {
 	c := a.child
-	defer here.leave()
+	defer c.leave()
 	defer here.remove(a)
 	defer a.link.close()
 	stopping := traigo.Stopping(ctx)

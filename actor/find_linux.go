@@ -95,10 +95,11 @@ func find(ctx context.Context, s *traigo.Scope, call, op, name string) (*Actor, 
 		return nil, context.Cause(ctx)
 	}
 	if op == "wait" { // the registrar is there as long as somebody waits
-		if _, err := here.enter(); err != nil {
+		_, leave, err := here.enter()
+		if err != nil {
 			return nil, err
 		}
-		defer here.leave()
+		defer leave()
 	}
 	path := Registrar()
 	if path == "" {

@@ -318,6 +318,14 @@ func TestProcessThatIsTracedAlreadyWritesADump(t *testing.T) {
 	root := p.root()
 	other := exec.Command(dlv+"/dlv", "attach", strconv.Itoa(root), "--headless", "--continue", "--accept-multiclient", "--listen=unix:"+t.TempDir()+"/socket")
 	other.Env = append(other.Environ(), p.mark)
+	said, err := os.CreateTemp(t.TempDir(), "other")
+	require.NoError(t, err)
+	other.Stdout, other.Stderr = said, said
+	defer func() {
+		text, _ := os.ReadFile(said.Name())
+		_ = said.Close()
+		t.Logf("the other debugger: %s", text)
+	}()
 	require.NoError(t, other.Start())
 	defer func() { _ = other.Wait() }()
 	defer func() { _ = other.Process.Kill() }()

@@ -56,33 +56,31 @@ type registration struct {
 	conn *net.UnixConn
 }
 
-// enter is called before an actor is started. It returns the path of the registrar's socket,
-// which is there until leave was called as often.
-func (p *process) enter() (path string, err error) {
+// enter is called before an actor is started. It returns the path of the registrar's socket, which
+// is there until leave is called.
+func (p *process) enter() (path string, leave func(), err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.isActor.Load() {
-		return p.registrar, nil
+		return p.registrar, func() {}, nil
 	}
 	if path := os.Getenv(registrarVariable); path != "" {
-		return path, nil
+		return path, func() {}, nil
 	}
 	if p.own == nil {
 		if p.own, err = newRegistrar(); err != nil {
-			return "", err
+			return "", nil, err
 		}
 	}
 	p.users++
-	return p.own.path(), nil
+	return p.own.path(), sync.OnceFunc(p.leave), nil
 }
 
 func (p *process) leave() {
 	p.mu.Lock()
 	var unused *registrar
-	if p.own != nil {
-		if p.users--; p.users == 0 {
-			unused, p.own = p.own, nil
-		}
+	if p.users--; p.users == 0 {
+		unused, p.own = p.own, nil
 	}
 	p.mu.Unlock()
 	if unused != nil {

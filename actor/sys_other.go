@@ -23,8 +23,7 @@ func unsupported() error {
 	return fmt.Errorf("traigo: actor: there are no actors on %s: %w", runtime.GOOS, errors.ErrUnsupported)
 }
 
-func (p *process) enter() (string, error) { return "", unsupported() }
-func (p *process) leave()                 {}
+func (p *process) enter() (string, func(), error) { return "", nil, unsupported() }
 
 // Registrar returns "".
 func Registrar() string { return "" }
