@@ -81,7 +81,6 @@ var do *actor.Function[order, report]
 
 var hasStarted bool
 
-//nolint:gochecknoinits // functions are registered before Serve
 func init() {
 	hasStarted = true
 	traigo.RegisterError(errLife)
@@ -426,7 +425,7 @@ func pathsOf(err error) map[string]int {
 	paths := map[string]int{}
 	var walk func(err error)
 	walk = func(err error) {
-		switch e := err.(type) { //nolint:errorlint // it walks
+		switch e := err.(type) {
 		case *actor.Error:
 			paths[e.From.Path]++
 			return
@@ -434,7 +433,7 @@ func pathsOf(err error) map[string]int {
 			paths[e.Actor.Path]++
 			return
 		}
-		switch e := err.(type) { //nolint:errorlint // it walks
+		switch e := err.(type) {
 		case interface{ Unwrap() error }:
 			walk(e.Unwrap())
 		case interface{ Unwrap() []error }:

@@ -109,7 +109,7 @@ var notedFunc = exposed(actor.Func("main.noted", func(_ context.Context, key str
 func notes(ctx context.Context, t *testing.T, a *actor.Actor, key string) []string {
 	t.Helper()
 	all, err := notedFunc.Run(ctx, a, key)
-	require.NoError(t, err)
+	assert.NoError(t, err)
 	return all
 }
 
@@ -128,7 +128,8 @@ func waitUntil(t *testing.T, condition func() bool, what ...any) {
 	t.Helper()
 	for late := time.Now().Add(long); !condition(); time.Sleep(2 * time.Millisecond) {
 		if time.Now().After(late) {
-			require.Fail(t, "the condition does not come true", what...)
+			assert.Fail(t, "the condition does not come true", what...)
+			return
 		}
 	}
 }

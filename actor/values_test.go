@@ -378,7 +378,7 @@ var (
 		return func(yield func(arrival, error) bool) {
 			note("values", "awkward source")
 			defer note("values", "awkward source ends")
-			if yield(arrival{"first"}, nil) && yield(arrival{v.how}, nil) {
+			if yield(arrival{"first"}, nil) && yield(arrival(v), nil) {
 				for yield(arrival{"more"}, nil) {
 				}
 			}
@@ -391,7 +391,7 @@ var (
 			return "", err
 		}
 		if v.how != "" {
-			if err := p.Send(arrival{v.how}); err != nil {
+			if err := p.Send(arrival(v)); err != nil {
 				return "Send: " + err.Error(), nil
 			}
 		}
