@@ -547,3 +547,21 @@ func TestTheErrorsOfThePackage(t *testing.T) {
 	assert.Equal(t, "root", actor.Self().Path)
 	assert.Equal(t, os.Getpid(), actor.Self().Pid)
 }
+
+// The stack of a panic shows the frames of the program: those of this package are folded.
+func TestTheStackOfAPanicIsThatOfTheProgram(t *testing.T) {
+	withActor(t, func(ctx context.Context, s *traigo.Scope, _ *actor.Actor) {
+		_, err := square.Spawn(s, 3, actor.Task(traigo.Bubble(false))).Await(ctx)
+		require.NoError(t, err)
+		_, err = crashing.Spawn(s, none{}, actor.Task(traigo.Bubble(false))).Await(ctx)
+		detail := fmt.Sprintf("%+v", err)
+		assert.Contains(t, detail, "crashesHere(")
+		assert.Contains(t, detail, "frames of traigo and the runtime")
+		assert.NotContains(t, detail, "traigo/actor.(*")
+	})
+}
+
+var crashing = exposed(actor.Func("errors.crashing", func(context.Context, none) (none, error) { return crashesHere() }))
+
+//go:noinline
+func crashesHere() (none, error) { panic("here") }
