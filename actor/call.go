@@ -77,14 +77,6 @@ func (c *call) leave() {
 		c.onLeave()
 	}
 	c.abort()
-	l := c.link
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	delete(l.calls, c.id)
-	if len(l.calls) == 0 && l.idle != nil {
-		close(l.idle)
-		l.idle = nil
-	}
 }
 
 // cancel asks that the function is canceled, and gives it up if it has not returned within
@@ -170,6 +162,7 @@ func (c *call) settle(decide func()) {
 	decide()
 	onEnd := c.onEnd
 	c.mu.Unlock()
+	c.link.remove(c) // it may wait for the end of the actor, which is not to wait for it
 	close(c.over)
 	if onEnd != nil {
 		onEnd()

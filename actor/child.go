@@ -106,7 +106,7 @@ func notLaunched(starting context.Context, path string, err error) error {
 	case starting.Err() != nil:
 		return context.Cause(starting)
 	case errors.As(err, &broken):
-		gone := &GoneError{Actor: ID{Path: path, Pid: broken.Pid, Host: hostname()}, Err: &exit{broken}}
+		gone := &GoneError{Actor: ID{Path: path, Pid: broken.Pid, Host: hostname()}, Err: &exit{broken: broken}}
 		if errors.Is(err, proc.ErrNotServed) {
 			gone.Err = fmt.Errorf("%w: %w", ErrNotServed, gone.Err)
 		}
@@ -231,7 +231,7 @@ func (a *Actor) outcome(asked bool) error {
 // exit returns how the process has ended; otherwise, if that says nothing.
 func (a *Actor) exit(otherwise error) error {
 	if broken, ok := errors.AsType[*proc.BrokenWorkerError](a.child.process.Err()); ok {
-		return &exit{broken}
+		return &exit{broken: broken}
 	}
 	return otherwise
 }

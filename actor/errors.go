@@ -110,7 +110,17 @@ func innermost(err error) string {
 	return ""
 }
 
-func prefix(id ID) string { return fmt.Sprintf("actor %q: ", id.Path) }
+func prefix(id ID) string { return "actor " + label(id) + ": " }
+
+// label names an actor in a text: by its path, unless that may be one of another tree.
+func label(id ID) string {
+	self := Self()
+	isOther := id.Host != "" && id.Host != self.Host || id.Path == self.Path && id.Pid != self.Pid && id.Pid != 0
+	if isOther {
+		return fmt.Sprintf("%q (pid %d on %s)", id.Path, id.Pid, id.Host)
+	}
+	return fmt.Sprintf("%q", id.Path)
+}
 
 // Unwrap returns Err.
 func (e *Error) Unwrap() error { return e.Err }
@@ -132,7 +142,10 @@ type GoneError struct {
 
 // Error returns one line.
 func (e *GoneError) Error() string {
-	return fmt.Sprintf("actor %q has gone: %s", e.Actor.Path, textOf(e.Err))
+	if e.Actor.Host == e.Actor.Path { // a target that was dialed
+		return fmt.Sprintf("actor %q cannot be reached: %s", e.Actor.Path, textOf(e.Err))
+	}
+	return fmt.Sprintf("actor %s has gone: %s", label(e.Actor), textOf(e.Err))
 }
 
 // Unwrap returns Err.
@@ -155,14 +168,14 @@ type Canceled struct {
 
 // Error returns one line.
 func (e *Canceled) Error() string {
-	by := fmt.Sprintf("by %q", e.By.Path)
+	by := "by " + label(e.By)
 	switch e.By {
 	case ID{}:
 		by = "by a signal"
 	case e.Actor:
-		by = "by its own failure"
+		by = "by itself"
 	}
-	text := fmt.Sprintf("actor %q was canceled %s", e.Actor.Path, by)
+	text := fmt.Sprintf("actor %s was canceled %s", label(e.Actor), by)
 	if e.Err != nil {
 		text += ": " + textOf(e.Err)
 	}
@@ -328,7 +341,10 @@ func hasFailureWithin(err error, left *int) (has bool) {
 }
 
 // An exit is how the process of an actor has ended.
-type exit struct{ broken *proc.BrokenWorkerError }
+type exit struct {
+	broken *proc.BrokenWorkerError
+	why    string // it was killed here; "" if it was not
+}
 
 // Error returns the status, and what the process has said about it: the line that reports a
 // crash, or else the last line on its standard error.
@@ -339,6 +355,8 @@ func (e *exit) Error() string {
 		status = b.State.String()
 	}
 	switch line := lastLine(b.Stderr); {
+	case e.why != "":
+		status += ": " + e.why
 	case b.Err != nil && !errors.Is(b.Err, proc.ErrNotServed): // that is said by who wraps this
 		status += ": " + textOf(b.Err)
 	case line != "":

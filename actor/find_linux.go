@@ -2,6 +2,7 @@ package actor
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -94,17 +95,27 @@ func find(ctx context.Context, s *traigo.Scope, call, op, name string) (*Actor, 
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
-	if op == "wait" { // the registrar is there as long as somebody waits
-		_, leave, err := here.enter()
-		if err != nil {
-			return nil, err
-		}
-		defer leave()
+	path, leave, err := here.borrow(op == "wait") // the registrar is there as long as somebody asks it
+	if err != nil {
+		return nil, err
 	}
-	path := Registrar()
+	defer leave()
 	if path == "" {
 		return nil, fmt.Errorf("%q: %w", name, ErrNotFound)
 	}
+	for {
+		a, err := findOnce(ctx, s, path, op, name)
+		if !errors.Is(err, errConnection) && !errors.Is(err, errEnding) {
+			return a, err
+		}
+		// It has ended, or is about to, and so has its entry: there may be another one.
+		if err := traigo.Sleep(ctx, time.Millisecond); err != nil {
+			return nil, err
+		}
+	}
+}
+
+func findOnce(ctx context.Context, s *traigo.Scope, path, op, name string) (*Actor, error) {
 	conn, id, err := ask(ctx, path, op, name)
 	if err != nil {
 		return nil, err

@@ -265,6 +265,9 @@ func (s *session) greet(payload []byte) error {
 		s.greeted = true
 		s.mu.Unlock()
 		w.ID = Self()
+		if s.refusal == nil && s.host.scope.State() >= traigo.Canceling {
+			s.refusal = errEnding
+		}
 		if s.refusal != nil {
 			w.Err = asRemote(s.refusal)
 		}

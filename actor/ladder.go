@@ -2,6 +2,7 @@ package actor
 
 import (
 	"errors"
+	"fmt"
 	"syscall"
 	"time"
 )
@@ -12,7 +13,11 @@ func (a *Actor) endFor(cause error) error {
 	if !a.bringDown(cause) {
 		return a.outcome(true)
 	}
-	return errors.Join(&GoneError{Actor: a.id, Err: a.exit(errKilled)}, a.failureBefore())
+	how := a.exit(errKilled)
+	if e, ok := how.(*exit); ok {
+		e.why = fmt.Sprintf("it did not end within %v", a.grace)
+	}
+	return errors.Join(&GoneError{Actor: a.id, Err: how}, a.failureBefore())
 }
 
 var errKilled = errors.New("it had to be killed")

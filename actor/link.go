@@ -2,13 +2,16 @@ package actor
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
+	"strings"
 	"sync"
 	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/status"
 )
 
 // A link is a connection with an actor, at the side that asks.
@@ -74,7 +77,7 @@ func (l *link) greet(ctx context.Context, h hello, hear func(kind control, id ui
 		if ctx.Err() != nil {
 			return ID{}, context.Cause(ctx)
 		}
-		return ID{}, err
+		return ID{}, fmt.Errorf("%w: %w", errConnection, saidBy(err))
 	}
 	l.control = control
 	go l.outbox.send(control)
@@ -95,7 +98,7 @@ func (l *link) greet(ctx context.Context, h hello, hear func(kind control, id ui
 		if ctx.Err() != nil {
 			return ID{}, context.Cause(ctx)
 		}
-		return ID{}, fmt.Errorf("%w: %w", errConnection, l.reason())
+		return ID{}, fmt.Errorf("%w: %w", errConnection, saidBy(l.reason()))
 	}
 }
 
@@ -164,6 +167,14 @@ func (l *link) receiveAll() error {
 	}
 }
 
+// saidBy returns what gRPC says, without that it is gRPC that says it.
+func saidBy(err error) error {
+	if s, ok := status.FromError(err); ok {
+		return errors.New(strings.TrimSuffix(strings.TrimPrefix(s.Message(), `connection error: desc = "`), `"`))
+	}
+	return err
+}
+
 func (l *link) reason() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -200,6 +211,17 @@ func (l *link) cancelCalls(cause error) {
 	l.mu.Unlock()
 	for _, c := range calls {
 		c.cancel(cause)
+	}
+}
+
+// remove removes a call of which it is known how it has ended.
+func (l *link) remove(c *call) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.calls, c.id)
+	if len(l.calls) == 0 && l.idle != nil {
+		close(l.idle)
+		l.idle = nil
 	}
 }
 

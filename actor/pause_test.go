@@ -8,9 +8,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"regexp"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -307,68 +305,6 @@ func TestPauseWithoutADebuggerWritesADump(t *testing.T) {
 func writeProgram(t *testing.T, file, text string) {
 	t.Helper()
 	require.NoError(t, os.WriteFile(file, []byte(text), 0o700)) //nolint:gosec // it is executed
-}
-
-// The root itself is paused, in which another debugger is.
-func TestProcessThatIsTracedAlreadyWritesADump(t *testing.T) {
-	t.Parallel()
-	dlv := installed(t)
-	p := startPausing(t, dlv, pauseOrder{Name: "a", Later: true})
-	p.expect(`root in`)
-	root := p.root()
-	other := exec.Command(dlv+"/dlv", "attach", strconv.Itoa(root), "--headless", "--continue", "--accept-multiclient", "--listen=unix:"+t.TempDir()+"/socket")
-	other.Env = append(other.Environ(), p.mark)
-	said, err := os.CreateTemp(t.TempDir(), "other")
-	require.NoError(t, err)
-	other.Stdout, other.Stderr = said, said
-	defer func() {
-		text, _ := os.ReadFile(said.Name())
-		_ = said.Close()
-		t.Logf("the other debugger: %s", text)
-	}()
-	require.NoError(t, other.Start())
-	defer func() { _ = other.Wait() }()
-	defer func() { _ = other.Process.Kill() }()
-	p.until(func() bool { return tracerOf(root) == other.Process.Pid && !isHeld(root) }, "it is not traced")
-	p.signal(root, syscall.SIGUSR2)
-	p.wait()
-	p.requireDump("root", "a", fmt.Sprintf("process %d traces it already", other.Process.Pid))
-	p.requireText("could not attach", false)
-}
-
-// tracerOf returns the process that traces all threads of another one, 0 if there is none.
-func tracerOf(pid int) (tracer int) {
-	for _, status := range threadStatus(pid) {
-		tracer, _ = strconv.Atoi(status["TracerPid"])
-		if tracer == 0 {
-			return 0
-		}
-	}
-	return tracer
-}
-
-// isHeld reports whether a thread of a process is stopped.
-func isHeld(pid int) bool {
-	for _, status := range threadStatus(pid) {
-		if strings.HasPrefix(strings.ToLower(status["State"]), "t") {
-			return true
-		}
-	}
-	return false
-}
-
-func threadStatus(pid int) (all []map[string]string) {
-	files, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/status", pid))
-	for _, file := range files {
-		text, _ := os.ReadFile(file)
-		status := map[string]string{}
-		for line := range strings.Lines(string(text)) {
-			name, value, _ := strings.Cut(strings.TrimSpace(line), ":")
-			status[name] = strings.TrimSpace(value)
-		}
-		all = append(all, status)
-	}
-	return all
 }
 
 func TestPauseWithAnEndedContextReturnsItsCause(t *testing.T) {

@@ -76,6 +76,17 @@ func (p *process) enter() (path string, leave func(), err error) {
 	return p.own.path(), sync.OnceFunc(p.leave), nil
 }
 
+// borrow is enter for who asks the registrar. Without make it makes none; path is "" if there is none.
+func (p *process) borrow(make bool) (path string, leave func(), err error) {
+	p.mu.Lock()
+	isThere := make || p.isActor.Load() || p.own != nil || os.Getenv(registrarVariable) != ""
+	p.mu.Unlock()
+	if !isThere {
+		return "", func() {}, nil
+	}
+	return p.enter()
+}
+
 func (p *process) leave() {
 	p.mu.Lock()
 	var unused *registrar
@@ -244,13 +255,15 @@ func (r *registrar) serve(conn *net.UnixConn) {
 // keep keeps an entry until its process closes the connection, or dies.
 func (r *registrar) keep(e *registration) {
 	r.mu.Lock()
+	// Nobody may be joined with it before it is told that it is kept, nor not find it after that. The
+	// socket is empty, so this does not block.
+	_ = writeNote(e.conn, note{Op: "ok"}, nil)
 	r.entries = append(r.entries, e)
 	for c := range r.waiting {
 		close(c)
 	}
 	clear(r.waiting)
 	r.mu.Unlock()
-	_ = writeNote(e.conn, note{Op: "ok"}, nil)
 	_, _, _ = readNote(e.conn) // nothing but its end comes
 	r.forget(e)
 }

@@ -20,6 +20,9 @@ type remote struct {
 // reachTimeout is within what time an actor that was found or dialed must answer.
 const reachTimeout = 10 * time.Second
 
+// errEnding is what somebody is told who reaches an actor that is about to end.
+var errEnding = registered("it is about to end")
+
 var errUnreachable = fmt.Errorf("it does not answer within %v", reachTimeout)
 
 // reach makes a connection a task of s, and returns when the other side has answered. connect
@@ -54,6 +57,9 @@ func (a *Actor) connect(ctx context.Context, connect func(ctx context.Context) (
 		return nil
 	}
 	l.close()
+	if errors.Is(err, errEnding) {
+		err = errEnding
+	}
 	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, errUnreachable) {
 		return cause
 	}

@@ -68,17 +68,23 @@ func (r *running) cancelTask(cause error) {
 // call is the task.
 func (r *running) call(ctx context.Context, p *parts) error {
 	if r.request.left == 0 {
-		return r.callFunction(ctx, p)
+		return r.callFunction(ctx, ctx, p)
 	}
-	expired, err := traigo.MoveOnAfter(ctx, max(r.request.left, 0), func(ctx context.Context) error { return r.callFunction(ctx, p) })
+	expired, err := traigo.MoveOnAfter(ctx, max(r.request.left, 0), func(limited context.Context) error { return r.callFunction(limited, ctx, p) })
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.hasExpired = expired && err == nil
 	return err
 }
 
-func (r *running) callFunction(task context.Context, p *parts) error {
-	ctx := newFunctionContext(task, r.session.host, r.canceled)
+// callFunction calls the function, in a context that may have a deadline, of a task.
+func (r *running) callFunction(limited, task context.Context, p *parts) error {
+	ctx := newFunctionContext(limited, r.canceled, func(cause error) error {
+		if task.Err() == nil { // the time that the asker has given is over
+			return &Canceled{Actor: Self(), By: r.session.asker(), Err: cause}
+		}
+		return r.session.host.explain(cause)
+	})
 	r.mu.Lock()
 	r.wasCalled = true
 	r.mu.Unlock()
@@ -140,13 +146,13 @@ type functionContext struct {
 	stop func() bool
 }
 
-// newFunctionContext returns the context of a function that runs in a task of the host. canceled is
-// closed when it is done before release.
-func newFunctionContext(task context.Context, h *host, canceled chan<- struct{}) *functionContext {
+// newFunctionContext returns the context of a function that runs in a task. canceled is closed when
+// it is done before release, with what explain returns of its cause.
+func newFunctionContext(task context.Context, canceled chan<- struct{}, explain func(cause error) error) *functionContext {
 	c := &functionContext{task: task, done: make(chan struct{})}
 	c.Context, c.end = context.WithCancelCause(context.WithoutCancel(task))
 	c.stop = afterFunc(task, func() {
-		c.end(h.explain(context.Cause(task)))
+		c.end(explain(context.Cause(task)))
 		close(c.done)
 		close(canceled)
 	})

@@ -65,7 +65,11 @@ func codecOfType[T any](where, role string) codec[T] {
 			isCopied:  true,
 		}
 	}
-	if why := cannotTravel(t, map[reflect.Type]bool{}); why != "" {
+	why := cannotTravel(t, map[reflect.Type]bool{})
+	if why == "" && isHidden(t) {
+		why = "it has no exported field"
+	}
+	if why != "" {
 		panic(fmt.Sprintf("traigo: %s: %s of type %v cannot travel: %s", where, role, t, why))
 	}
 	return codec[T]{
@@ -86,9 +90,6 @@ func cannotTravel(t reflect.Type, seen map[reflect.Type]bool) string {
 		return ""
 	}
 	seen[t] = true
-	encodes := func(t reflect.Type) bool {
-		return t.Implements(reflect.TypeFor[json.Marshaler]()) || t.Implements(reflect.TypeFor[encoding.TextMarshaler]())
-	}
 	if t.Kind() != reflect.Interface && (encodes(t) || encodes(reflect.PointerTo(t))) {
 		return ""
 	}
@@ -118,6 +119,26 @@ func cannotTravel(t reflect.Type, seen map[reflect.Type]bool) string {
 	default:
 	}
 	return ""
+}
+
+// isHidden reports whether nothing of a struct would arrive.
+func isHidden(t reflect.Type) bool {
+	for t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	if t.Kind() != reflect.Struct || t.NumField() == 0 || encodes(t) || encodes(reflect.PointerTo(t)) {
+		return false
+	}
+	for field := range t.Fields() {
+		if field.IsExported() || field.Anonymous {
+			return false
+		}
+	}
+	return true
+}
+
+func encodes(t reflect.Type) bool {
+	return t.Implements(reflect.TypeFor[json.Marshaler]()) || t.Implements(reflect.TypeFor[encoding.TextMarshaler]())
 }
 
 func isKey(t reflect.Type) bool {
