@@ -100,6 +100,10 @@ func find(ctx context.Context, s *traigo.Scope, call, op, name string) (*Actor, 
 			return nil, err
 		}
 		defer leave()
+		var end context.CancelCauseFunc
+		ctx, end = context.WithCancelCause(ctx)
+		defer end(nil)
+		defer context.AfterFunc(s.Context(), func() { end(context.Cause(s.Context())) })()
 	}
 	path := Registrar()
 	if path == "" {
