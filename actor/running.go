@@ -2,6 +2,7 @@ package actor
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -108,7 +109,7 @@ func (r *running) response() *response {
 	err := r.task.Err()
 	by, _ := foundIn[*Canceled](r.why)
 	switch {
-	case !r.wasCalled: // the task was refused
+	case !r.wasCalled && errors.Is(err, traigo.ErrRefused):
 		return &response{verdict: over}
 	case r.hasReturned && r.err == nil:
 		return &response{verdict: succeeded, result: r.result}
