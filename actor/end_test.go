@@ -631,3 +631,17 @@ func TestStoppedPeerDoesNotHoldUpTheEnd(t *testing.T) {
 	}))
 	assert.Empty(t, log.String())
 }
+
+// Whoever does not take the items of an actor that is to end does not have it killed.
+func TestSlowReaderDoesNotHaveAnActorKilled(t *testing.T) {
+	withActor(t, func(ctx context.Context, _ *traigo.Scope, a *actor.Actor) {
+		own := context.WithoutCancel(ctx)
+		for _, err := range flowing.Run(own, a, flow{Key: "slow", N: -1}) {
+			if err != nil {
+				break
+			}
+			a.Cancel(nil)
+			require.NoError(t, a.Wait(own))
+		}
+	}, actor.Grace(time.Second))
+}
