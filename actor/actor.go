@@ -151,8 +151,8 @@ func (a *Actor) callAlone(ctx context.Context, name string, argument mem.Buffer)
 
 // saysNoMore reports whether err, of a call, is what the actor has failed with.
 func saysNoMore(err, end error) bool {
-	var failure *Error
-	return errors.As(err, &failure) && failure.Err != nil && strings.Contains(end.Error(), textOf(failure.Err))
+	var failure, ofActor *Error
+	return errors.As(err, &failure) && errors.As(end, &ofActor) && failure.Err != nil && strings.Contains(ofActor.Error(), textOf(failure.Err))
 }
 
 func mustBeName(call, name string) {
