@@ -304,7 +304,10 @@ func hasFailureWithin(err error, left *int) (has bool) {
 			has = true
 		}
 	}()
-	if *left--; err == nil || *left < 0 || err == context.Canceled || err == context.DeadlineExceeded {
+	if *left--; *left < 0 {
+		return true // as far as can be told
+	}
+	if err == nil || err == context.Canceled || err == context.DeadlineExceeded {
 		return false
 	}
 	var inner []error

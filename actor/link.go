@@ -135,7 +135,11 @@ func (l *link) receiveAll() error {
 			if err := decodeJSON(payload, &w); err != nil {
 				return err
 			}
-			l.welcomed <- w
+			select {
+			case l.welcomed <- w:
+			default:
+				return errFrame
+			}
 		case returned:
 			how, result, err := parseResponse(payload)
 			if err != nil {
@@ -153,6 +157,9 @@ func (l *link) receiveAll() error {
 			if err := decodeJSON(payload, &how); err != nil {
 				return err
 			}
+			if l.hasEnded() { // it may be any program that was dialed
+				return errFrame
+			}
 			l.mu.Lock()
 			l.how, l.isOver = how, true
 			l.mu.Unlock()
@@ -161,6 +168,15 @@ func (l *link) receiveAll() error {
 			l.hear(kind, id, payload)
 		}
 		in.free()
+	}
+}
+
+func (l *link) hasEnded() bool {
+	select {
+	case <-l.ended:
+		return true
+	default:
+		return false
 	}
 }
 
