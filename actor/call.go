@@ -77,7 +77,11 @@ func (c *call) leave() {
 		c.onLeave()
 	}
 	c.abort()
-	l := c.link
+	c.link.forget(c)
+}
+
+// forget is called when nobody waits for a call any more, or for nothing but the end of the actor.
+func (l *link) forget(c *call) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	delete(l.calls, c.id)
@@ -169,7 +173,11 @@ func (c *call) settle(decide func()) {
 	c.isOver = true
 	decide()
 	onEnd := c.onEnd
+	isAnswered := c.how.verdict == succeeded || c.how.verdict == failed
 	c.mu.Unlock()
+	if !isAnswered { // what is left of its stream is of no use, and it may wait until the actor has ended
+		c.link.forget(c)
+	}
 	close(c.over)
 	if onEnd != nil {
 		onEnd()

@@ -8,6 +8,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -644,4 +645,29 @@ func TestSlowReaderDoesNotHaveAnActorKilled(t *testing.T) {
 			require.NoError(t, a.Wait(own))
 		}
 	}, actor.Grace(time.Second))
+}
+
+// A call that comes when the scope of the actor has ended waits for the end of the actor, which must
+// not wait for the call.
+func TestCallsDoNotHoldUpTheEndOfAnActor(t *testing.T) {
+	inScope(t, func(ctx context.Context, s *traigo.Scope) {
+		own := context.WithoutCancel(ctx)
+		for range 5 {
+			a := start(ctx, t, s, "busy", actor.Grace(20*time.Second))
+			var callers sync.WaitGroup
+			for range 4 {
+				callers.Go(func() {
+					for err := error(nil); err == nil; {
+						_, err = notedFunc.Run(own, a, "")
+					}
+				})
+			}
+			time.Sleep(5 * time.Millisecond)
+			began := time.Now()
+			a.Cancel(nil)
+			require.NoError(t, a.Wait(ctx))
+			callers.Wait()
+			assert.Less(t, time.Since(began), time.Second)
+		}
+	})
 }
