@@ -7,6 +7,7 @@ import (
 	"math"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"google.golang.org/grpc/mem"
 
@@ -151,12 +152,15 @@ func (a *Actor) callAlone(ctx context.Context, name string, argument mem.Buffer)
 
 // saysNoMore reports whether err, of a call, is what the actor has failed with.
 func saysNoMore(err, end error) bool {
-	var failure *Error
-	return errors.As(err, &failure) && failure.Err != nil && strings.Contains(end.Error(), textOf(failure.Err))
+	var failure, ofActor *Error
+	return errors.As(err, &failure) && errors.As(end, &ofActor) && failure.Err != nil && strings.Contains(ofActor.Error(), textOf(failure.Err))
 }
 
+// maxName is how long a name may be: Record makes a part of a file's name of it.
+const maxName = 100
+
 func mustBeName(call, name string) {
-	if name == "" || strings.Contains(name, "/") {
-		panic(fmt.Sprintf("traigo: actor.%s(%q): a name is not empty, and has no slash", call, name))
+	if name == "" || len(name) > maxName || strings.ContainsAny(name, "/\x00") || !utf8.ValidString(name) {
+		panic(fmt.Sprintf("traigo: actor.%s(%.300q): a name is text of 1 to %d bytes, without a slash", call, name, maxName))
 	}
 }

@@ -77,6 +77,18 @@ func (c *call) leave() {
 		c.onLeave()
 	}
 	c.abort()
+	c.link.forget(c)
+}
+
+// forget is called when nobody waits for a call any more, or for nothing but the end of the actor.
+func (l *link) forget(c *call) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.calls, c.id)
+	if len(l.calls) == 0 && l.idle != nil {
+		close(l.idle)
+		l.idle = nil
+	}
 }
 
 // cancel asks that the function is canceled, and gives it up if it has not returned within
@@ -161,8 +173,11 @@ func (c *call) settle(decide func()) {
 	c.isOver = true
 	decide()
 	onEnd := c.onEnd
+	isAnswered := c.how.verdict == succeeded || c.how.verdict == failed
 	c.mu.Unlock()
-	c.link.remove(c) // it may wait for the end of the actor, which is not to wait for it
+	if !isAnswered { // what is left of its stream is of no use, and it may wait until the actor has ended
+		c.link.forget(c)
+	}
 	close(c.over)
 	if onEnd != nil {
 		onEnd()

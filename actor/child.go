@@ -223,6 +223,9 @@ func (a *Actor) outcome(asked bool) error {
 	default:
 	}
 	if asked {
+		if how := a.exit(nil); how != nil && !a.child.isKilled() && a.grace > 0 {
+			slog.Warn("traigo: an actor that was to end has crashed", "actor", a.id.Path, "err", how)
+		}
 		return nil
 	}
 	return &GoneError{Actor: a.id, Err: a.exit(errors.New("exit status 0, without its scope having ended"))}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -630,4 +631,43 @@ func TestStoppedPeerDoesNotHoldUpTheEnd(t *testing.T) {
 		require.NoError(t, send(peer.ID().Pid, syscall.SIGCONT))
 	}))
 	assert.Empty(t, log.String())
+}
+
+// Whoever does not take the items of an actor that is to end does not have it killed.
+func TestSlowReaderDoesNotHaveAnActorKilled(t *testing.T) {
+	withActor(t, func(ctx context.Context, _ *traigo.Scope, a *actor.Actor) {
+		own := context.WithoutCancel(ctx)
+		for _, err := range flowing.Run(own, a, flow{Key: "slow", N: -1}) {
+			if err != nil {
+				break
+			}
+			a.Cancel(nil)
+			require.NoError(t, a.Wait(own))
+		}
+	}, actor.Grace(time.Second))
+}
+
+// A call that comes when the scope of the actor has ended waits for the end of the actor, which must
+// not wait for the call.
+func TestCallsDoNotHoldUpTheEndOfAnActor(t *testing.T) {
+	inScope(t, func(ctx context.Context, s *traigo.Scope) {
+		own := context.WithoutCancel(ctx)
+		for range 5 {
+			a := start(ctx, t, s, "busy", actor.Grace(20*time.Second))
+			var callers sync.WaitGroup
+			for range 4 {
+				callers.Go(func() {
+					for err := error(nil); err == nil; {
+						_, err = notedFunc.Run(own, a, "")
+					}
+				})
+			}
+			time.Sleep(5 * time.Millisecond)
+			began := time.Now()
+			a.Cancel(nil)
+			require.NoError(t, a.Wait(ctx))
+			callers.Wait()
+			assert.Less(t, time.Since(began), time.Second)
+		}
+	})
 }

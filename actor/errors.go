@@ -200,6 +200,9 @@ func (e *LaggedError) Error() string {
 	return fmt.Sprintf("traigo: the reader was too slow: %d items were dropped", e.Missed)
 }
 
+// Unwrap returns nil.
+func (e *LaggedError) Unwrap() error { return nil }
+
 // textOf returns the text of an error in one line; it may be nil.
 func textOf(err error) string {
 	if err == nil {
@@ -317,7 +320,10 @@ func hasFailureWithin(err error, left *int) (has bool) {
 			has = true
 		}
 	}()
-	if *left--; err == nil || *left < 0 || err == context.Canceled || err == context.DeadlineExceeded {
+	if *left--; *left < 0 {
+		return true // as far as can be told
+	}
+	if err == nil || err == context.Canceled || err == context.DeadlineExceeded {
 		return false
 	}
 	var inner []error

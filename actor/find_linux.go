@@ -103,6 +103,12 @@ func find(ctx context.Context, s *traigo.Scope, call, op, name string) (*Actor, 
 	if path == "" {
 		return nil, fmt.Errorf("%q: %w", name, ErrNotFound)
 	}
+	if op == "wait" {
+		var end context.CancelCauseFunc
+		ctx, end = context.WithCancelCause(ctx)
+		defer end(nil)
+		defer context.AfterFunc(s.Context(), func() { end(context.Cause(s.Context())) })()
+	}
 	for {
 		a, err := findOnce(ctx, s, path, op, name)
 		if !errors.Is(err, errConnection) && !errors.Is(err, errEnding) {

@@ -660,3 +660,29 @@ func TestManyFind(t *testing.T) {
 		}
 	}))
 }
+
+func TestFoundActorMayBeCanceledTwice(t *testing.T) {
+	leavesNothing(t)
+	require.NoError(t, runScope(t, func(ctx context.Context, s *traigo.Scope) {
+		a := startDoing(ctx, t, s, "twice", actor.Findable())
+		b, err := actor.Find(ctx, s, "twice")
+		require.NoError(t, err)
+		p := call(context.WithoutCancel(ctx), t, a, order{Do: "linger", For: 200 * time.Millisecond, Path: t.TempDir() + "/up"})
+		b.Cancel(errLife)
+		time.Sleep(50 * time.Millisecond)
+		b.Cancel(nil) // it has not ended yet
+		require.NoError(t, b.Wait(ctx))
+		_, _ = p.wait(t)
+	}))
+}
+
+func TestWaitEndsWithItsScope(t *testing.T) {
+	leavesNothing(t)
+	s := traigo.New(context.Background())
+	time.AfterFunc(20*time.Millisecond, func() { s.Cancel(errLife) })
+	within(func() {
+		_, err := actor.Wait(context.Background(), s, "nobody")
+		require.ErrorIs(t, err, errLife)
+	})
+	require.ErrorIs(t, s.Close(), errLife)
+}

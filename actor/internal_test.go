@@ -1,11 +1,15 @@
 package actor
 
 import (
+	"context"
+	"errors"
 	"reflect"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/mem"
 
 	"github.com/traigo/traigo"
 )
@@ -45,4 +49,40 @@ func TestErrorOfTheWrongFormIsRefused(t *testing.T) {
 	}
 	_, err := parseError(appendError(nil, deep))
 	assert.ErrorIs(t, err, errFrame)
+}
+
+// An unread is a control stream on which messages have come.
+type unread struct {
+	grpc.ClientStream
+	frames []outbound
+}
+
+func (u *unread) RecvMsg(m any) error {
+	if len(u.frames) == 0 {
+		return errConnection
+	}
+	var data []byte
+	for _, part := range u.frames[0] {
+		data = append(data, part.ReadOnlyData()...)
+	}
+	u.frames = u.frames[1:]
+	m.(*inbound).buf = mem.SliceBuffer(data)
+	return nil
+}
+
+// Who was dialed may be any program: what it says wrongly ends the connection, not this process.
+func TestWhatIsSaidTwiceEndsTheConnection(t *testing.T) {
+	for _, frame := range []outbound{controlFrame(ended, 0, encodeJSON(ending{})), controlFrame(sayWelcome, 0, encodeJSON(welcome{}))} {
+		l := &link{control: &unread{frames: []outbound{frame, frame}}, welcomed: make(chan welcome, 1), ended: make(chan struct{})}
+		assert.ErrorIs(t, l.receiveAll(), errFrame)
+	}
+}
+
+func TestAFailureAmongManyCancellationsIsOne(t *testing.T) {
+	var all []error
+	for range 200 {
+		all = append(all, context.Canceled)
+	}
+	assert.True(t, hasFailure(errors.Join(append(all, errors.New("oh"))...)))
+	assert.False(t, hasFailure(errors.Join(context.Canceled, context.DeadlineExceeded)))
 }

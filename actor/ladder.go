@@ -49,7 +49,7 @@ func (a *Actor) bringDown(cause error) (killed bool) {
 	}
 	grace := here.graceFor(a.grace)
 	spent := here.clock.stopwatch()
-	gone := a.awaitExit()
+	gone := a.awaitExit(grace / 4)
 	a.link.outbox.post(cancelActor, 0, cancelRequest{Grace: grace, Cause: asRemote(here.explain(cause))})
 	within := func(d time.Duration) time.Duration { return max(min(d, grace-spent()), 0) }
 	heard := here.clock.wait(within(min(ackTimeout, grace/2)), c.acks, gone)
@@ -70,13 +70,14 @@ func (a *Actor) bringDown(cause error) (killed bool) {
 }
 
 // awaitExit returns a channel that is closed when the process has been reaped. It lets the
-// process exit once it has told how its scope has ended.
-func (a *Actor) awaitExit() <-chan struct{} {
+// process exit once it has told how its scope has ended, and its calls have been left; for that it
+// waits no longer than within, so that nobody is killed because its items are read slowly.
+func (a *Actor) awaitExit(within time.Duration) <-chan struct{} {
 	exited := a.child.process.Exited()
 	go func() {
 		select {
 		case <-a.link.ended:
-			a.link.awaitCalls(2 * time.Second)
+			a.link.awaitCalls(min(2*time.Second, within))
 			a.link.close()
 		case <-exited:
 		}

@@ -138,7 +138,11 @@ func (l *link) receiveAll() error {
 			if err := decodeJSON(payload, &w); err != nil {
 				return err
 			}
-			l.welcomed <- w
+			select {
+			case l.welcomed <- w:
+			default:
+				return errFrame
+			}
 		case returned:
 			how, result, err := parseResponse(payload)
 			if err != nil {
@@ -155,6 +159,9 @@ func (l *link) receiveAll() error {
 			var how ending
 			if err := decodeJSON(payload, &how); err != nil {
 				return err
+			}
+			if l.hasEnded() { // it may be any program that was dialed
+				return errFrame
 			}
 			l.mu.Lock()
 			l.how, l.isOver = how, true
@@ -173,6 +180,15 @@ func saidBy(err error) error {
 		return errors.New(strings.TrimSuffix(strings.TrimPrefix(s.Message(), `connection error: desc = "`), `"`))
 	}
 	return err
+}
+
+func (l *link) hasEnded() bool {
+	select {
+	case <-l.ended:
+		return true
+	default:
+		return false
+	}
 }
 
 func (l *link) reason() error {
@@ -211,17 +227,6 @@ func (l *link) cancelCalls(cause error) {
 	l.mu.Unlock()
 	for _, c := range calls {
 		c.cancel(cause)
-	}
-}
-
-// remove removes a call of which it is known how it has ended.
-func (l *link) remove(c *call) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	delete(l.calls, c.id)
-	if len(l.calls) == 0 && l.idle != nil {
-		close(l.idle)
-		l.idle = nil
 	}
 }
 

@@ -754,3 +754,28 @@ func TestWhatTakesItsTime(t *testing.T) {
 	}
 	all.Wait()
 }
+
+// A Wrapper that decides who may call what: the function is not called, and who asked is told.
+func TestCallThatAWrapperRefusesIsAnswered(t *testing.T) {
+	leavesNothing(t)
+	ca := newAuthority(t, "ca")
+	s := traigo.New(context.Background(), traigo.Wrap(func(ctx context.Context, next func(context.Context) error) error {
+		if traigo.CurrentTask(ctx).Name() == do.Name() {
+			return errLife
+		}
+		return next(ctx)
+	}))
+	at, err := actor.Listen(t.Context(), s, "127.0.0.1:0", ca.server("server"), do, who)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = s.Close() })
+	require.NoError(t, runScope(t, func(ctx context.Context, s *traigo.Scope) {
+		a, err := actor.Dial(ctx, s, at.String(), ca.client("client"))
+		require.NoError(t, err)
+		within(func() {
+			_, err = do.Run(ctx, a, order{Do: "look"})
+			require.ErrorIs(t, err, errLife)
+		})
+		_, err = who.Run(ctx, a, 0)
+		require.NoError(t, err)
+	}))
+}

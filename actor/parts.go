@@ -174,7 +174,7 @@ func (p *parts) receive(ctx context.Context) (in inbound, err error) {
 // read reads a part. If ctx, which may be another one than that of the stream, ends before, the
 // part is kept for the next call.
 func (p *parts) read(ctx context.Context) (in inbound, err error) {
-	if p.pending == nil && (ctx == p.ctx || ctx.Done() == nil) {
+	if p.pending == nil && (ctx.Done() == nil || ctx == p.ctx) { // in this order: == may panic for a context of somebody else
 		err = p.stream.RecvMsg(&p.in)
 		in, p.in = p.in, inbound{}
 		return in, err

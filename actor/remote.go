@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"sync"
 	"time"
 
 	"github.com/traigo/traigo"
@@ -13,8 +14,9 @@ import (
 // A remote is what this process has of an actor that it has not started.
 type remote struct {
 	isDialed bool // Cancel ends the connection alone
-	canceled chan struct{}
-	by       chan error // the cause of the first Cancel; holds one
+	once     sync.Once
+	canceled chan struct{} // closed by the first Cancel
+	cause    error         // of that; written before canceled is closed
 }
 
 // reachTimeout is within what time an actor that was found or dialed must answer.
@@ -28,7 +30,7 @@ var errUnreachable = fmt.Errorf("it does not answer within %v", reachTimeout)
 // reach makes a connection a task of s, and returns when the other side has answered. connect
 // returns the link, and what is known of the actor.
 func reach(ctx context.Context, s *traigo.Scope, name string, isDialed bool, connect func(ctx context.Context) (*link, ID, error)) (*Actor, error) {
-	a := &Actor{name: name, grace: defaultGrace, remote: &remote{isDialed: isDialed, canceled: make(chan struct{}), by: make(chan error, 1)}}
+	a := &Actor{name: name, grace: defaultGrace, remote: &remote{isDialed: isDialed, canceled: make(chan struct{})}}
 	_, err := s.Start(ctx, func(ctx context.Context, ready func()) error {
 		a.task = traigo.CurrentTask(ctx)
 		a.over = a.task.Done()
@@ -97,16 +99,15 @@ func (a *Actor) stay(ctx context.Context) error {
 				return nil
 			}
 			asked = true
-			l.outbox.post(cancelActor, 0, cancelRequest{Cause: asRemote(<-r.by)})
+			l.outbox.post(cancelActor, 0, cancelRequest{Cause: asRemote(r.cause)})
 		}
 	}
 }
 
-// cancel is Cancel.
+// cancel is Cancel. The first call counts.
 func (r *remote) cancel(cause error) {
-	select {
-	case r.by <- cause:
+	r.once.Do(func() {
+		r.cause = cause
 		close(r.canceled)
-	default: // it was asked before
-	}
+	})
 }

@@ -2,6 +2,7 @@ package actor
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -34,7 +35,7 @@ type running struct {
 // spawn starts the task of the call in the scope of the host.
 func (r *running) spawn(ctx context.Context, p *parts) {
 	opts := []traigo.TaskOption{traigo.Name(r.request.name), traigo.Bubble(false), traigo.AdmitBefore(r.admitted)}
-	if !here.isActor.Load() { // whoever Listens learns from ctx who has asked
+	if r.session.host != here.host.Load() { // whoever Listens learns from ctx who has asked
 		opts = append(opts, traigo.Values(ctx))
 	}
 	t := r.session.host.scope.Spawn(func(ctx context.Context) error { return r.call(ctx, p) }, opts...)
@@ -114,7 +115,7 @@ func (r *running) response() *response {
 	err := r.task.Err()
 	by, _ := foundIn[*Canceled](r.why)
 	switch {
-	case !r.wasCalled: // the task was refused
+	case !r.wasCalled && errors.Is(err, traigo.ErrRefused):
 		return &response{verdict: over}
 	case r.hasReturned && r.err == nil:
 		return &response{verdict: succeeded, result: r.result}

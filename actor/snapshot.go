@@ -165,5 +165,10 @@ func (p *place) answerSnapshot(s *session, id uint64, req snapshotRequest) {
 	if err != nil {
 		answer.Err = asRemote(err)
 	}
-	s.outbox.post(answerSnapshot, id, answer)
+	data := encodeJSON(answer)
+	if len(data) > maxMessage { // what cannot be sent would end the connection, and so the actor
+		data = encodeJSON(snapshotAnswer{Err: asRemote(fmt.Errorf("the tree of actor %q takes %d bytes, of at most %d in one message", Self().Path, len(data), maxMessage))})
+	}
+	s.outbox.enqueue(controlFrame(answerSnapshot, id, data))
+	s.outbox.signal()
 }

@@ -349,3 +349,27 @@ func TestManyFailuresAreAllTold(t *testing.T) {
 		assert.Equal(t, 1, paths[fmt.Sprint("root/child", i)], "child%d", i)
 	}
 }
+
+var errKilled = errors.New("killed")
+
+//nolint:gochecknoinits // errors are registered before any can come
+func init() { traigo.RegisterError(errKilled) }
+
+// undead fails, and leaves something that does not end.
+var undead = exposed(actor.Func("spawn.undead", func(ctx context.Context, _ none) (none, error) {
+	traigo.Current(ctx).Spawn(func(context.Context) error {
+		forever()
+		return nil
+	})
+	return none{}, errKilled
+}))
+
+// The text of the one error is in that of the other.
+func TestFailureOfAnActorThatHadToBeKilledIsKept(t *testing.T) {
+	inScope(t, func(ctx context.Context, s *traigo.Scope) {
+		_, err := undead.Spawn(s, none{}, actor.Grace(200*time.Millisecond), actor.Task(traigo.Bubble(false))).Await(ctx)
+		require.ErrorIs(t, err, errKilled)
+		var gone *actor.GoneError
+		require.ErrorAs(t, err, &gone)
+	})
+}

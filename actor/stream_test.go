@@ -556,3 +556,17 @@ var die = exposed(actor.Func("stream.die", func(context.Context, none) (none, er
 	os.Exit(3)
 	return none{}, nil
 }))
+
+// An oddContext is one that == panics for.
+type oddContext struct {
+	context.Context
+	values map[string]any
+}
+
+func TestTheContextOfASequenceNeedNotBeComparable(t *testing.T) {
+	withActor(t, func(ctx context.Context, _ *traigo.Scope, a *actor.Actor) {
+		for _, err := range flowing.Run(oddContext{Context: ctx}, a, flow{Key: "odd", N: 3}) {
+			require.NoError(t, err)
+		}
+	})
+}
