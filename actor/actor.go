@@ -61,8 +61,8 @@ func (a *Actor) Done() <-chan struct{} { return a.task.Done() }
 // else has canceled it, and a [*GoneError] if it has died, or had to be killed.
 func (a *Actor) Err() error { return a.task.Err() }
 
-// Kill kills the process and its process group, now. It panics if this process has not started
-// the actor.
+// Kill kills the process and its process group, now. As with Cancel, that is no failure of the actor.
+// Kill panics if this process has not started the actor.
 func (a *Actor) Kill() {
 	if a.child == nil {
 		panic(fmt.Sprintf("traigo: actor: Kill of %q, which is no child of this process: use Cancel", a.id.Path))

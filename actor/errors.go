@@ -137,7 +137,7 @@ func (e *Error) Format(f fmt.State, verb rune) {
 // A GoneError says that an actor has ended, or cannot be reached.
 type GoneError struct {
 	Actor ID
-	Err   error // how it has ended, if that is known: of a child, its exit status or signal
+	Err   error // how it has ended, if that is known: of a child, it wraps a *proc.BrokenWorkerError with exit status or signal
 }
 
 // Error returns one line.

@@ -12,10 +12,13 @@ import (
 	"net/http/httptest"
 	"os"
 	"strings"
+	"syscall"
+	"time"
 
 	"github.com/traigo/traigo"
 	"github.com/traigo/traigo/actor"
 	"github.com/traigo/traigo/live"
+	"github.com/traigo/traigo/supervise"
 )
 
 var (
@@ -201,6 +204,39 @@ func ExampleConversation_Run() {
 	// 76 more
 	// 77 right
 	// 7 tries
+	// <nil>
+}
+
+// An actor that is started again when it has died.
+func ExampleStart_restart() {
+	err := traigo.Run(context.Background(), func(ctx context.Context, s *traigo.Scope) error {
+		s.Spawn(supervise.Restart(func(ctx context.Context) error {
+			cache, err := actor.Start(ctx, traigo.Current(ctx), "cache", actor.Expose(sum), actor.Findable())
+			if err != nil {
+				return err
+			}
+			return cache.Wait(ctx) // nil if this process has ended it: then it is not started again
+		}, supervise.Intensity(5, time.Minute)), traigo.Name("cache"), traigo.Awaited(false))
+
+		first, err := actor.Wait(ctx, s, "cache")
+		if err != nil {
+			return err
+		}
+		if err := syscall.Kill(first.ID().Pid, syscall.SIGKILL); err != nil {
+			return err
+		}
+		<-first.Done()
+		second, err := actor.Wait(ctx, s, "cache")
+		if err != nil {
+			return err
+		}
+		n, err := sum.Run(ctx, second, []int{1, 2})
+		fmt.Println(n, first.ID() != second.ID())
+		return err
+	})
+	fmt.Println(err)
+	// Output:
+	// 3 true
 	// <nil>
 }
 

@@ -28,10 +28,11 @@ type Function[In, Out any] struct {
 // same functions. Functions that call each other in a circle are assigned in an init.
 //
 // Values of type []byte travel as they are, protobuf messages as such, what has both
-// MarshalBinary and UnmarshalBinary by these, and all else as JSON. Func panics if fn is nil,
+// MarshalBinary and UnmarshalBinary by these (which a struct that embeds a time.Time has from that),
+// and all else as JSON. Func panics if fn is nil,
 // if the name is empty or taken, if [Serve] was called before, and if values of one of the types
 // cannot travel: one that goes as JSON must not contain channels, functions, complex numbers or
-// interfaces with methods.
+// interfaces with methods, and a struct must have an exported field if it has any.
 //
 // In the actor fn is a task of the actor's scope, which traigo.Current returns: what it spawns or
 // starts there outlives the call, but not the actor, and if that fails, the actor fails. ctx has

@@ -24,7 +24,8 @@ const (
 	silenceAnswer = 10 * time.Second
 )
 
-// Listen serves functions over TCP, for those who [Dial], until s ends. It returns the address.
+// Listen serves functions over TCP, for those who [Dial], until s ends. It returns the address; if
+// ctx ends before it listens, the cause.
 // What they ask for is a task of s. A panic of a function is one of s.
 //
 // config must have a certificate of its own, by Certificates or GetCertificate, and ClientCAs,

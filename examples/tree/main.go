@@ -70,7 +70,10 @@ var errWind = errors.New("broken by the wind")
 var leaf = actor.Func("leaf", func(ctx context.Context, fail string) (int, error) {
 	self := actor.Self()
 	fmt.Println(self, "has started")
-	_, err := actor.Wait(ctx, traigo.Current(ctx), "wind")
+	err := traigo.Run(ctx, func(ctx context.Context, s *traigo.Scope) error { // the connection ends with it
+		_, err := actor.Wait(ctx, s, "wind")
+		return err
+	}, traigo.Name("wait"))
 	if err == nil && self.Path == fail {
 		return 0, errWind
 	}

@@ -101,7 +101,7 @@ var notInCore = map[string]string{
 // what they depend on. They may not exist yet. Each uses the exported API of
 // the packages it names here.
 var ownModules = map[string][]string{
-	"actor":             {rootPkg, "record", "proc", "live"}, // proc starts and ends its processes
+	"actor":             {rootPkg, "record", "proc", "live", "supervise"}, // proc starts and ends its processes
 	"temporal":          {rootPkg},
 	"temporal/embedded": {rootPkg, "temporal"},
 	"otel":              {rootPkg},
