@@ -76,10 +76,10 @@ func (p *process) enter() (path string, leave func(), err error) {
 	return p.own.path(), sync.OnceFunc(p.leave), nil
 }
 
-// borrow is enter for who asks the registrar. Without make it makes none; path is "" if there is none.
-func (p *process) borrow(make bool) (path string, leave func(), err error) {
+// borrow is enter for who asks the registrar. Without wait it makes none; path is "" if there is none.
+func (p *process) borrow(wait bool) (path string, leave func(), err error) {
 	p.mu.Lock()
-	isThere := make || p.isActor.Load() || p.own != nil || os.Getenv(registrarVariable) != ""
+	isThere := wait || p.isActor.Load() || p.own != nil || os.Getenv(registrarVariable) != ""
 	p.mu.Unlock()
 	if !isThere {
 		return "", func() {}, nil

@@ -352,7 +352,6 @@ func TestManyFailuresAreAllTold(t *testing.T) {
 
 var errKilled = errors.New("killed")
 
-//nolint:gochecknoinits // errors are registered before any can come
 func init() { traigo.RegisterError(errKilled) }
 
 // undead fails, and leaves something that does not end.
