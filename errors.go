@@ -351,6 +351,8 @@ func detail(err error) string {
 		if left := maxRemote; e != nil {
 			return e.detail("", &left)
 		}
+	case fmt.Formatter: // of another package, which may have stacks, or the standard error of a process
+		return strings.TrimSpace(fmt.Sprintf("%+v", e))
 	case interface{ Unwrap() []error }:
 		var lines []string
 		for _, inner := range e.Unwrap() {

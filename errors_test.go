@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"strconv"
 	"strings"
 	"testing"
@@ -83,6 +84,24 @@ func TestErrorsHaveTheRestInDetail(t *testing.T) {
 		assert.Equal(t, err.Error(), fmt.Sprintf("%v", err))
 		assert.Equal(t, strconv.Quote(err.Error()), fmt.Sprintf("%q", err))
 	})
+}
+
+// An elaborateError has more to say with %+v.
+type elaborateError struct{}
+
+func (elaborateError) Error() string { return "it crashed" }
+
+func (e elaborateError) Format(f fmt.State, verb rune) {
+	_, _ = io.WriteString(f, e.Error())
+	if verb == 'v' && f.Flag('+') {
+		_, _ = io.WriteString(f, "\non line 7\n")
+	}
+}
+
+func TestErrorsHaveTheDetailOfOtherPackages(t *testing.T) {
+	err := &traigo.Error{Scope: "s", Err: &traigo.TaskError{Task: "t", Err: elaborateError{}}, Others: []error{errBoom}}
+	assert.EqualError(t, err, `scope "s": task "t": it crashed; also: boom`)
+	assert.Equal(t, "scope \"s\":\n\ttask \"t\":\n\t\tit crashed\n\t\ton line 7\n\tboom", fmt.Sprintf("%+v", err))
 }
 
 // The size of what a failure says grows with the number of errors, not with the ways to

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"iter"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -832,4 +834,53 @@ func TestWhoAskedDoesNotGetTheRequestBack(t *testing.T) {
 		_, ok = errors.AsType[*actor.Canceled](err)
 		assert.False(t, ok, "%v", err)
 	}
+}
+
+// A testament is written by a function when its actor is asked to end.
+type testament struct {
+	Left int // actors below
+	File string
+}
+
+var lastWords = exposed(actor.Func("cancel.lastWords", func(ctx context.Context, o testament) (none, error) {
+	return lastWordsOn(ctx, o)
+}))
+
+var lastWordsOn func(ctx context.Context, o testament) (none, error)
+
+func init() {
+	lastWordsOn = func(ctx context.Context, o testament) (none, error) {
+		if o.Left > 0 {
+			a, err := actor.Start(ctx, traigo.Current(ctx), fmt.Sprint("l", o.Left), actor.Expose(lastWords))
+			if err != nil {
+				return none{}, err
+			}
+			go func() { _, _ = lastWords.Run(context.WithoutCancel(ctx), a, testament{o.Left - 1, o.File}) }()
+		}
+		if err := os.WriteFile(fmt.Sprint(o.File, o.Left), []byte("begins"), 0o600); err != nil {
+			return none{}, err
+		}
+		<-ctx.Done()
+		return none{}, os.WriteFile(fmt.Sprint(o.File, o.Left), []byte(endOf(ctx)), 0o600)
+	}
+}
+
+// An actor that is asked to end without a failure ends quietly, and yet its functions see who has
+// asked, and so do those of the actors below.
+func TestAQuietEndIsKnownAtDepth(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "words")
+	read := func(left int) string {
+		text, _ := os.ReadFile(fmt.Sprint(file, left))
+		return string(text)
+	}
+	inScope(t, func(ctx context.Context, s *traigo.Scope) {
+		a := start(ctx, t, s, "mid")
+		go func() { _, _ = lastWords.Run(context.WithoutCancel(ctx), a, testament{2, file}) }()
+		waitUntil(t, func() bool { return read(0) == "begins" })
+		a.Cancel(nil)
+		require.NoError(t, a.Wait(ctx))
+	})
+	assert.Equal(t, "context canceled; root/mid/l2/l1 by root/mid/l2; root/mid/l2 by root/mid; root/mid by root; requested", read(0))
+	assert.Equal(t, "context canceled; root/mid/l2 by root/mid; root/mid by root; requested", read(1))
+	assert.Equal(t, "context canceled; root/mid by root; requested", read(2))
 }

@@ -113,8 +113,7 @@ func (d *Conversation[In, First, Down, Up, Out]) begin(c *call) (first First, er
 		return first, errNoStart
 	}
 	c.parts.hasHeard.Store(true)
-	data := in.data()
-	if len(data) == 0 || data[0] != partStarted {
+	if in.kind() != partStarted {
 		return first, fmt.Errorf("%w: a dialog does not begin with started", errFrame)
 	}
 	return decodePart(&d.first, in)
@@ -133,7 +132,7 @@ func (d *Conversation[In, First, Down, Up, Out]) run(ctx context.Context, argume
 		if hasStarted.Swap(true) {
 			return nil, fmt.Errorf("traigo: actor: %q has called started before", d.name)
 		}
-		value, err := d.first.encode(first)
+		value, err := d.first.encode(first, partStarted)
 		if err != nil {
 			return nil, err
 		}
@@ -173,7 +172,7 @@ func (p *Peer[Send, Recv]) With(ctx context.Context) *Peer[Send, Recv] {
 // more, are under way. It returns an error after CloseSend, and in the body if the function has
 // returned.
 func (p *Peer[Send, Recv]) Send(v Send) error {
-	value, err := p.send.encode(v)
+	value, err := p.send.encode(v, partItem)
 	if err != nil {
 		return err
 	}
@@ -205,4 +204,4 @@ func (p *Peer[Send, Recv]) Items() iter.Seq2[Recv, error] {
 }
 
 // CloseSend says that there is nothing more to send. Reading goes on.
-func (p *Peer[Send, Recv]) CloseSend() error { return p.parts.send(p.ctx, partEnd, nil) }
+func (p *Peer[Send, Recv]) CloseSend() error { return p.parts.send(p.ctx, partEnd, end) }

@@ -214,7 +214,10 @@ func playReadsAfterTheEnd(_ context.Context, s script, begin actor.Started[strin
 		return "", err
 	}
 	n := 0
-	for range p.Items() {
+	for _, err := range p.Items() {
+		if err != nil {
+			return "", err
+		}
 		n++
 	}
 	for range 3 {
@@ -531,15 +534,15 @@ func TestABodyThatFailsCancelsTheFunction(t *testing.T) {
 	})
 }
 
-// errList is an error that == panics for.
-type errList []string
+// listErrors is an error that == panics for.
+type listErrors []string
 
-func (e errList) Error() string { return fmt.Sprint([]string(e)) }
+func (e listErrors) Error() string { return fmt.Sprint([]string(e)) }
 
 func TestABodyMayFailWithAnErrorThatCannotBeCompared(t *testing.T) {
 	withActor(t, func(ctx context.Context, _ *traigo.Scope, a *actor.Actor) {
-		_, err := play.Run(ctx, a, script{Key: "list", Does: "waits"}, func(context.Context, string, *numbers) error { return errList{"a", "b"} })
-		assert.Equal(t, errList{"a", "b"}, err)
+		_, err := play.Run(ctx, a, script{Key: "list", Does: "waits"}, func(context.Context, string, *numbers) error { return listErrors{"a", "b"} })
+		assert.Equal(t, listErrors{"a", "b"}, err)
 	})
 }
 

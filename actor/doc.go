@@ -46,23 +46,29 @@ package actor
 
 // The files of this package, in reading order:
 //
-//	function.go   Func and Source: what can be asked for
-//	dialog.go     Dialog, and the Peer of each side
-//	values.go     how values travel
-//	errors.go     errors of other processes
-//	options.go    options
-//	actor.go      Start and the handle of an actor; how a child is ended
-//	process.go    this process as a part of the tree
-//	serve.go      an actor, from its beginning to its end
-//	wire.go       what goes over a connection
-//	link.go       the side of a connection that asks
-//	stream.go     streams, at that side
-//	host.go       the side that serves
-//	remote.go     actors that were found or dialed
-//	registrar_linux.go  Find, and how actors are found
-//	listen.go     Listen and Dial
-//	snapshot.go   the tree as it is
-//	record.go     the tree as it was
-//	pause_linux.go  the tree in a debugger
-//	clock.go      the clock that stands still meanwhile
-//	share.go      one stream for several readers
+//	function.go         Func and Source: what can be asked for
+//	dialog.go           Dialog, and the Peer of each side
+//	values.go           how values travel
+//	errors.go, id.go    errors of other processes; who a process is
+//	options.go          options
+//	actor.go            Start, Spawn and the handle of an actor
+//	child.go            an actor, in the process that has started it
+//	ladder.go           how it is ended
+//	serve.go            an actor, in its own process, from its beginning to its end
+//	process.go          any process, as a part of the tree
+//	wire.go             what goes over a connection
+//	control.go          what is said beside calls
+//	link.go, call.go    the side of a connection that asks, and its calls
+//	stream.go           streams, at that side
+//	host.go, running.go the side that serves, and its calls
+//	parts.go            the stream of a call, at either side
+//	remote.go           actors that were found or dialed
+//	registrar_linux.go  how actors are found
+//	find_linux.go       Find and Wait
+//	listen.go           Listen and Dial
+//	snapshot.go         the tree as it is
+//	record.go           the tree as it was
+//	pause_linux.go      the tree in a debugger: who is paused
+//	debugger_linux.go   and the debugger, in the root
+//	clock.go            the clock that stands still meanwhile
+//	share.go            one stream for several readers

@@ -114,7 +114,7 @@ func TestCancelOfTheScopeIsNoErrorOfItsActors(t *testing.T) {
 // laddered runs an order in an actor with a Grace, and cancels the actor when it runs. It returns
 // what Wait does, how long that took, and the outcome of the scope, which fails with errLife
 // unless it is to end quietly.
-func laddered(t *testing.T, grace time.Duration, o order, quietly bool, before func(a *actor.Actor)) (a *actor.Actor, waitErr, outcome error, took time.Duration) {
+func laddered(t *testing.T, grace time.Duration, o order, quietly bool, before func(a *actor.Actor)) (a *actor.Actor, took time.Duration, waitErr, outcome error) {
 	t.Helper()
 	outcome = runScope(t, func(ctx context.Context, s *traigo.Scope) {
 		a = startDoing(ctx, t, s, "slow", actor.Grace(grace))
@@ -134,14 +134,14 @@ func laddered(t *testing.T, grace time.Duration, o order, quietly bool, before f
 		took = time.Since(began)
 	})
 	assert.False(t, isAlive(a.ID().Pid))
-	return a, waitErr, outcome, took
+	return a, took, waitErr, outcome
 }
 
 func TestActorThatAcknowledgesHasItsGrace(t *testing.T) {
 	leavesNothing(t)
 	log := logged(t)
 	const d = 400 * time.Millisecond
-	_, waitErr, outcome, took := laddered(t, 20*time.Second, order{Do: "linger", For: d}, true, nil)
+	_, took, waitErr, outcome := laddered(t, 20*time.Second, order{Do: "linger", For: d}, true, nil)
 	require.NoError(t, waitErr)
 	require.NoError(t, outcome)
 	assert.GreaterOrEqual(t, took, d)
@@ -154,7 +154,7 @@ func TestActorThatIgnoresItsCancellationIsKilledAtTheEndOfItsGrace(t *testing.T)
 		t.Run(how, func(t *testing.T) {
 			leavesNothing(t)
 			const grace = 800 * time.Millisecond
-			a, waitErr, outcome, took := laddered(t, grace, order{Do: how}, false, nil)
+			a, took, waitErr, outcome := laddered(t, grace, order{Do: how}, false, nil)
 			assert.GreaterOrEqual(t, took, grace)
 			assert.Less(t, took, grace+10*time.Second)
 			requireGone(t, waitErr, a.ID())
@@ -174,7 +174,7 @@ func TestActorThatIgnoresItsCancellationIsKilledAtTheEndOfItsGrace(t *testing.T)
 func TestActorThatHadToBeKilledAfterAQuietEndIsLogged(t *testing.T) {
 	leavesNothing(t)
 	log := logged(t)
-	a, waitErr, outcome, _ := laddered(t, 300*time.Millisecond, order{Do: "deaf"}, true, nil)
+	a, _, waitErr, outcome := laddered(t, 300*time.Millisecond, order{Do: "deaf"}, true, nil)
 	requireGone(t, waitErr, a.ID())
 	require.NoError(t, outcome)
 	assert.Contains(t, log.String(), "level=WARN")
@@ -187,7 +187,7 @@ func TestSIGTERMComesBeforeSIGKILL(t *testing.T) {
 	const grace = 2 * time.Second
 	file := t.TempDir() + "/term"
 	var began time.Time
-	a, waitErr, _, took := laddered(t, grace, order{Do: "term", Name: file}, true, func(*actor.Actor) { began = time.Now() })
+	a, took, waitErr, _ := laddered(t, grace, order{Do: "term", Name: file}, true, func(*actor.Actor) { began = time.Now() })
 	requireGone(t, waitErr, a.ID())
 	assert.GreaterOrEqual(t, took, grace, "it has answered the signal, so it has all of its Grace")
 	text, err := os.ReadFile(file)
@@ -201,7 +201,7 @@ func TestSIGTERMComesBeforeSIGKILL(t *testing.T) {
 func TestSIGTERMReachesTheGroup(t *testing.T) {
 	leavesNothing(t)
 	const grace = 2 * time.Second
-	_, waitErr, outcome, took := laddered(t, grace, order{Do: "sh", Name: "sleep 600"}, true, nil)
+	_, took, waitErr, outcome := laddered(t, grace, order{Do: "sh", Name: "sleep 600"}, true, nil)
 	require.NoError(t, waitErr, "it has ended by itself, when sleep did")
 	require.NoError(t, outcome)
 	assert.GreaterOrEqual(t, took, grace*3/4)
@@ -211,7 +211,7 @@ func TestStoppedActorIsKilled(t *testing.T) {
 	t.Run("after a second or so", func(t *testing.T) {
 		leavesNothing(t)
 		const grace = time.Second // half of it for the acknowledgement, and the rest for that of the signal
-		a, waitErr, outcome, took := laddered(t, grace, order{}, false, func(a *actor.Actor) { stop(t, a.ID().Pid) })
+		a, took, waitErr, outcome := laddered(t, grace, order{}, false, func(a *actor.Actor) { stop(t, a.ID().Pid) })
 		requireGone(t, waitErr, a.ID())
 		requireGone(t, outcome, a.ID())
 		assert.GreaterOrEqual(t, took, grace)
@@ -220,7 +220,7 @@ func TestStoppedActorIsKilled(t *testing.T) {
 	t.Run("long before a long Grace has passed", func(t *testing.T) {
 		leavesNothing(t)
 		const grace = 10 * time.Minute
-		a, waitErr, _, took := laddered(t, grace, order{Do: "wait"}, true, func(a *actor.Actor) { stop(t, a.ID().Pid) })
+		a, took, waitErr, _ := laddered(t, grace, order{Do: "wait"}, true, func(a *actor.Actor) { stop(t, a.ID().Pid) })
 		requireGone(t, waitErr, a.ID())
 		assert.GreaterOrEqual(t, took, 3*time.Second, "2 s for the acknowledgement, 1 s for the signal")
 		assert.Less(t, took, 30*time.Second)
@@ -230,7 +230,7 @@ func TestStoppedActorIsKilled(t *testing.T) {
 // It is woken during the ladder, and ends well.
 func TestStoppedActorThatIsWokenIsNotKilled(t *testing.T) {
 	leavesNothing(t)
-	_, waitErr, outcome, _ := laddered(t, 60*time.Second, order{Do: "wait"}, true, func(a *actor.Actor) {
+	_, _, waitErr, outcome := laddered(t, 60*time.Second, order{Do: "wait"}, true, func(a *actor.Actor) {
 		stop(t, a.ID().Pid)
 		time.AfterFunc(300*time.Millisecond, func() { _ = send(a.ID().Pid, syscall.SIGCONT) })
 	})
@@ -242,7 +242,7 @@ func TestGraceOfZeroKillsAtOnce(t *testing.T) {
 	leavesNothing(t)
 	log := logged(t)
 	file := t.TempDir() + "/cleaned"
-	a, waitErr, outcome, took := laddered(t, 0, order{Do: "cleanup", Name: file}, true, nil)
+	a, took, waitErr, outcome := laddered(t, 0, order{Do: "cleanup", Name: file}, true, nil)
 	require.NoError(t, waitErr, "that is what was asked for")
 	require.NoError(t, outcome)
 	require.NoError(t, a.Err())
@@ -465,7 +465,7 @@ func TestDeathOfAChildNamesIt(t *testing.T) {
 				gone := requireGone(t, err, a.ID())
 				assert.Contains(t, err.Error(), `actor "root/mortal" has gone: `, what)
 				for _, text := range death.want {
-					assert.Contains(t, gone.Error(), text, what)
+					assert.Contains(t, gone, text, what)
 				}
 				assert.NotContains(t, err.Error(), "\n", what)
 			}
@@ -481,6 +481,34 @@ func TestDeathOfAChildNamesIt(t *testing.T) {
 			assert.Less(t, took, 10*time.Second)
 		})
 	}
+}
+
+// Processes, descriptors, goroutines and threads are as before.
+func TestManyActorsLeaveNothing(t *testing.T) {
+	leavesNothing(t)
+	threads := func() int {
+		all, err := os.ReadDir("/proc/self/task")
+		require.NoError(t, err)
+		return len(all)
+	}
+	some := func(n int) {
+		for i := range n {
+			require.NoError(t, runScope(t, func(ctx context.Context, s *traigo.Scope) {
+				a := startDoing(ctx, t, s, "a", actor.Findable())
+				b, err := actor.Find(ctx, s, "a")
+				require.NoError(t, err)
+				_, err = do.Run(ctx, b, order{Do: "look"})
+				require.NoError(t, err)
+				if i%2 == 0 {
+					a.Kill()
+				}
+			}))
+		}
+	}
+	some(10)
+	before := threads()
+	some(50)
+	assert.LessOrEqual(t, threads(), before+10, "no thread is held for an actor")
 }
 
 // What an actor has started in its group goes with it, however it ends.

@@ -90,7 +90,7 @@ func (e *Error) Error() string {
 // innermost returns the text of the *Error from further away that err is, if what is around
 // it are scopes and tasks alone; "" otherwise.
 func innermost(err error) string {
-	for depth := 0; depth < 100; depth++ {
+	for range 100 {
 		e, ok := err.(*traigo.RemoteError)
 		if !ok || e == nil {
 			return ""
@@ -285,7 +285,7 @@ func isOnlyWithin(err, other error, left *int) (is bool) {
 func same(a, b error) (is bool) {
 	defer func() {
 		if recover() != nil {
-			is = reflect.DeepEqual(a, b)
+			is = reflect.DeepEqual(a, b) //nolint:govet // errors of values, as section 3 of the scopes has it
 		}
 	}()
 	return a == b

@@ -198,7 +198,11 @@ func (q *Sequence[In, Item]) Run(ctx context.Context, a *Actor, in In, opts ...S
 			switch {
 			case err == io.EOF:
 				items = nil
-				if _, err := c.wait(ctx); err != nil {
+				_, err := c.wait(ctx)
+				if err == nil {
+					err = c.cutOff(ctx)
+				}
+				if err != nil {
 					yield(none, err)
 				}
 				return
@@ -241,7 +245,7 @@ func (q *Sequence[In, Item]) run(ctx context.Context, argument []byte, p *parts)
 		if err != nil {
 			return nil, err
 		}
-		value, err := q.item.encode(item)
+		value, err := q.item.encode(item, partItem)
 		if err != nil {
 			return nil, err
 		}

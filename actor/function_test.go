@@ -68,8 +68,6 @@ var echo = exposed(actor.Dialog("function.echo", func(_ context.Context, in stri
 	return n, nil
 }))
 
-type talk = func(ctx context.Context, first string, p *actor.Peer[string, string]) error
-
 func silent(context.Context, string, *actor.Peer[string, string]) error { return nil }
 
 // A1

@@ -3,6 +3,7 @@ module github.com/traigo/traigo/actor
 go 1.26.0
 
 require (
+	github.com/creack/pty v1.1.24
 	github.com/stretchr/testify v1.12.1
 	github.com/traigo/traigo v0.0.0
 	golang.org/x/sys v0.48.0

@@ -3,7 +3,6 @@ package actor
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"sync"
@@ -23,9 +22,25 @@ type host struct {
 	exposed map[string]Exposable
 	control func(s *session, kind control, id uint64, payload []byte) // what is said beside calls; on the goroutine that receives
 
+	canceled atomic.Pointer[Canceled] // the first cancellation of the scope by an asker or a signal
+
 	mu       sync.Mutex
 	sessions map[*session]struct{}
 	isOver   bool // no new sessions
+}
+
+// explain returns the cause of the end of something in the scope with a *Canceled of this actor in
+// it. It has one if a call was canceled, or the scope was because of a failure elsewhere. It has
+// none if the scope was to end quietly, which is no failure of it, or has failed by itself.
+func (h *host) explain(cause error) error {
+	self := Self()
+	if by, ok := foundIn[*Canceled](cause); ok && by.Actor == self {
+		return cause
+	}
+	if by := h.canceled.Load(); by != nil && !hasFailure(cause) {
+		return by
+	}
+	return &Canceled{Actor: self, By: self, Err: cause, isOwn: true}
 }
 
 // Exposable is what actors can be asked for: a [Function], a [Sequence] or a [Conversation].
@@ -264,27 +279,6 @@ func (s *session) asker() ID {
 	return s.peer
 }
 
-// A running is one call.
-type running struct {
-	session  *session
-	request  request
-	fn       Exposable
-	canceled chan struct{} // closed when the context of the function is done
-	answered chan struct{} // closed when how it has ended was said
-	admitted context.Context
-	refuse   context.CancelFunc
-
-	mu          sync.Mutex
-	task        *traigo.Task
-	cause       error // of a cancellation that has come before task was set
-	wasCalled   bool
-	hasReturned bool // the function has; it may be given up before
-	result      mem.Buffer
-	err         error
-	hasExpired  bool
-	why         error // context.Cause of the function's context; nil if that is not done
-}
-
 // begin registers a call. From now on it can be canceled. If it cannot be run, how says why.
 func (s *session) begin(req request, isStream bool) (r *running, how *response) {
 	r = &running{session: s, request: req, canceled: make(chan struct{}), answered: make(chan struct{})}
@@ -400,369 +394,4 @@ func (s *session) serveStream(stream grpc.ServerStream) error {
 
 func (s *session) answer(r *running, how *response) {
 	s.outbox.enqueue(append(controlFrame(returned, r.request.id, nil), how.frame()...))
-}
-
-// spawn starts the task of the call in the scope of the host.
-func (r *running) spawn(ctx context.Context, p *parts) {
-	opts := []traigo.TaskOption{traigo.Name(r.request.name), traigo.Bubble(false), traigo.AdmitBefore(r.admitted)}
-	if !here.isActor.Load() { // whoever Listens learns from ctx who has asked
-		opts = append(opts, traigo.Values(ctx))
-	}
-	t := r.session.host.scope.Spawn(func(ctx context.Context) error { return r.call(ctx, p) }, opts...)
-	r.mu.Lock()
-	r.task = t
-	cause := r.cause
-	r.mu.Unlock()
-	if cause != nil {
-		r.cancelTask(cause)
-	}
-}
-
-// cancel cancels the call for a cause of the asker.
-func (r *running) cancel(cause error) {
-	r.mu.Lock()
-	started := r.task != nil
-	if !started {
-		r.cause = cause
-	}
-	r.mu.Unlock()
-	if started {
-		r.cancelTask(cause)
-	}
-	r.refuse()
-}
-
-func (r *running) cancelTask(cause error) {
-	r.task.Cancel(&Canceled{Actor: Self(), By: r.session.asker(), Err: cause})
-}
-
-// call is the task.
-func (r *running) call(ctx context.Context, p *parts) error {
-	if r.request.left == 0 {
-		return r.callFunction(ctx, p)
-	}
-	expired, err := traigo.MoveOnAfter(ctx, max(r.request.left, 0), func(ctx context.Context) error { return r.callFunction(ctx, p) })
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.hasExpired = expired && err == nil
-	return err
-}
-
-func (r *running) callFunction(task context.Context, p *parts) error {
-	ctx := newFunctionContext(task, r.canceled)
-	r.mu.Lock()
-	r.wasCalled = true
-	r.mu.Unlock()
-	if p != nil {
-		p.ctx = ctx
-	}
-	var result mem.Buffer
-	err, hasReturned := error(nil), false
-	defer func() {
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		r.result, r.err, r.hasReturned = result, err, hasReturned
-		if ctx.Err() != nil {
-			r.why = context.Cause(ctx)
-		}
-		ctx.release()
-	}()
-	result, err = r.fn.run(ctx, r.request.argument, p)
-	hasReturned = true
-	return err
-}
-
-// response is what is said of the call when its task has ended.
-func (r *running) response() *response {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	err := r.task.Err()
-	by, _ := foundIn[*Canceled](r.why)
-	switch {
-	case !r.wasCalled: // the task was refused
-		return &response{verdict: over}
-	case r.hasReturned && r.err == nil:
-		return &response{verdict: succeeded, result: r.result}
-	case r.hasExpired:
-		return &response{verdict: expired, err: asRemote(r.err), result: r.result}
-	case r.task.Failed() || r.why == nil:
-		if r.hasReturned {
-			err = r.err
-		}
-		how := failure(err)
-		how.result = r.result
-		return how
-	case by != nil && (!by.isOwn || !hasFailure(by.Err)):
-		return &response{verdict: canceled, err: asRemote(by), result: r.result}
-	case by != nil:
-		return failure(by.Err)
-	default:
-		return failure(r.why)
-	}
-}
-
-// A functionContext is the context of a function: that of its task, with a cause that says
-// who has canceled it.
-type functionContext struct {
-	context.Context
-	task context.Context
-	end  context.CancelCauseFunc
-	done chan struct{} // another channel than that of Context: contexts derived from this one then get its Err
-	stop func() bool
-}
-
-// newFunctionContext returns the context of a function that runs in a task. canceled is closed
-// when it is done before release.
-func newFunctionContext(task context.Context, canceled chan<- struct{}) *functionContext {
-	c := &functionContext{task: task, done: make(chan struct{})}
-	c.Context, c.end = context.WithCancelCause(context.WithoutCancel(task))
-	c.stop = afterFunc(task, func() {
-		cause := context.Cause(task)
-		if by, ok := foundIn[*Canceled](cause); !ok || by.Actor != Self() {
-			self := Self()
-			cause = &Canceled{Actor: self, By: self, Err: cause, isOwn: true}
-		}
-		c.end(cause)
-		close(c.done)
-		close(canceled)
-	})
-	return c
-}
-
-// afterFunc is context.AfterFunc, but for the goroutine of its own that f gets there: a context
-// of traigo calls f on that of who cancels. f must not block.
-func afterFunc(ctx context.Context, f func()) (stop func() bool) {
-	if c, ok := ctx.(interface{ AfterFunc(f func()) func() bool }); ok {
-		return c.AfterFunc(f)
-	}
-	return context.AfterFunc(ctx, f)
-}
-
-func (c *functionContext) Deadline() (time.Time, bool) { return c.task.Deadline() }
-func (c *functionContext) Done() <-chan struct{}       { return c.done }
-
-func (c *functionContext) Err() error {
-	if err := c.Context.Err(); err == nil || c.task.Err() == nil {
-		return err
-	}
-	return c.task.Err()
-}
-
-// AfterFunc is called by package context, which would start a goroutine otherwise.
-func (c *functionContext) AfterFunc(f func()) func() bool { return context.AfterFunc(c.Context, f) }
-
-// release ends the context when the function has returned.
-func (c *functionContext) release() {
-	if c.stop() {
-		c.end(nil)
-		close(c.done)
-	}
-}
-
-func decodeJSON(data []byte, to any) error {
-	p := parser{}
-	p.json(data, to)
-	return p.err
-}
-
-// asError returns e as an error, nil if it is nil.
-func asError(e *traigo.RemoteError) error {
-	if e == nil {
-		return nil
-	}
-	return e
-}
-
-// parts are the stream of a call, at either end. A part begins with a byte that says what it
-// is.
-type parts struct {
-	stream interface {
-		SendMsg(m any) error
-		RecvMsg(m any) error
-	}
-	ctx     context.Context
-	onError func() error // what has ended the stream, when it was not ctx; nil in the function
-
-	sending   chan struct{} // holds one while SendMsg is called, which gRPC allows once at a time
-	receiving chan struct{} // likewise, for RecvMsg and pending
-	pending   chan received // the part that a Recv was waiting for when its context has ended; nil if there is none
-	out       outbound      // what is sent, while sending holds one: gRPC gets a pointer to it
-	in        inbound       // likewise, what has come
-
-	hasHeard atomic.Bool // something has come
-
-	mu       sync.Mutex
-	isClosed bool // the function, or the body, has returned
-	saidAll  bool
-	heardAll bool
-}
-
-const (
-	partStarted = 's'
-	partItem    = 'i'
-	partEnd     = 'e' // there is no other item
-)
-
-var (
-	heads = [...]mem.Buffer{
-		partStarted: mem.SliceBuffer{partStarted}, partItem: mem.SliceBuffer{partItem}, partEnd: mem.SliceBuffer{partEnd},
-	}
-
-	errSaidAll = registered("traigo: actor: Send after CloseSend")
-	errClosed  = registered("traigo: actor: the dialog is over")
-
-	errReturned = registered("traigo: actor: the function on the other side has returned")
-)
-
-func (p *parts) close() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.isClosed = true
-}
-
-// A received is what RecvMsg has returned.
-type received struct {
-	in  inbound
-	err error
-}
-
-// lock puts a value into one of the channels that hold one, unless a context ends before.
-func (p *parts) lock(ctx context.Context, c chan<- struct{}) error {
-	if ctx.Err() != nil {
-		return context.Cause(ctx)
-	}
-	select {
-	case c <- struct{}{}:
-		return nil
-	default: // a select of three takes long
-	}
-	select {
-	case c <- struct{}{}:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	case <-p.ctx.Done():
-		return context.Cause(p.ctx)
-	}
-}
-
-// send sends a part, and blocks while the other side does not read.
-func (p *parts) send(ctx context.Context, kind byte, value mem.Buffer) error {
-	if err := p.lock(ctx, p.sending); err != nil {
-		return err
-	}
-	if ctx == p.ctx {
-		defer func() { <-p.sending }()
-		return p.sendLocked(kind, value)
-	}
-	sent := make(chan error, 1) // only the end of the stream interrupts SendMsg
-	go func() {
-		defer func() { <-p.sending }()
-		sent <- p.sendLocked(kind, value)
-	}()
-	select {
-	case err := <-sent:
-		return err
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-}
-
-func (p *parts) sendLocked(kind byte, value mem.Buffer) error {
-	p.mu.Lock()
-	isClosed, saidAll := p.isClosed, p.saidAll
-	p.saidAll = saidAll || kind == partEnd
-	p.mu.Unlock()
-	switch {
-	case isClosed:
-		return errClosed
-	case p.ctx.Err() != nil:
-		return context.Cause(p.ctx)
-	case saidAll && kind == partEnd:
-		return nil
-	case saidAll:
-		return errSaidAll
-	}
-	if p.out = (outbound{heads[kind], value}); value == nil {
-		p.out = p.out[:1]
-	}
-	if p.stream.SendMsg(&p.out) == nil {
-		return nil
-	}
-	if err := p.broken(); err != io.EOF {
-		return err
-	}
-	return errReturned
-}
-
-// receive returns the next item, or io.EOF when there is no other one. The caller frees it.
-func (p *parts) receive(ctx context.Context) (in inbound, err error) {
-	if err := p.lock(ctx, p.receiving); err != nil {
-		return in, err
-	}
-	defer func() { <-p.receiving }()
-	p.mu.Lock()
-	isClosed, heardAll := p.isClosed, p.heardAll
-	p.mu.Unlock()
-	switch {
-	case isClosed:
-		return in, errClosed
-	case heardAll:
-		return in, io.EOF
-	case p.ctx.Err() != nil:
-		return in, context.Cause(p.ctx)
-	}
-	if in, err = p.read(ctx); err != nil {
-		if ctx.Err() != nil {
-			return in, context.Cause(ctx)
-		}
-		return in, p.broken()
-	}
-	p.hasHeard.Store(true)
-	if data := in.data(); len(data) == 0 {
-		return in, fmt.Errorf("%w: an empty part", errFrame)
-	} else if data[0] == partEnd {
-		in.free()
-		p.mu.Lock()
-		p.heardAll = true
-		p.mu.Unlock()
-		return in, io.EOF
-	}
-	return in, nil
-}
-
-// read reads a part. If ctx, which may be another one than that of the stream, ends before, the
-// part is kept for the next call.
-func (p *parts) read(ctx context.Context) (in inbound, err error) {
-	if p.pending == nil && (ctx == p.ctx || ctx.Done() == nil) {
-		err = p.stream.RecvMsg(&p.in)
-		in, p.in = p.in, inbound{}
-		return in, err
-	}
-	if p.pending == nil {
-		pending := make(chan received, 1)
-		p.pending = pending
-		go func() {
-			var r received
-			r.err = p.stream.RecvMsg(&r.in)
-			pending <- r
-		}()
-	}
-	select {
-	case r := <-p.pending:
-		p.pending = nil
-		return r.in, r.err
-	case <-ctx.Done():
-		return in, context.Cause(ctx)
-	}
-}
-
-// broken returns why the stream has ended. In a function that is the end of its context, which
-// may come a moment later.
-func (p *parts) broken() error {
-	if p.onError != nil {
-		return p.onError()
-	}
-	<-p.ctx.Done()
-	return context.Cause(p.ctx)
 }

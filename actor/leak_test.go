@@ -136,6 +136,18 @@ func markedBy(variable string) (pids []int) {
 	return pids
 }
 
+// hasExecuted reports whether a process runs a program of its own. Between fork and exec it has the
+// memory of its parent, and a signal to it alone may harm that, as in any program in Go.
+func hasExecuted(pid int) bool {
+	const flags, forkedNoExec = 6, 0x40
+	stat := procStat(pid)
+	if len(stat) <= flags {
+		return false
+	}
+	bits, _ := strconv.ParseUint(stat[flags], 10, 64)
+	return bits&forkedNoExec == 0
+}
+
 // childrenOf returns the children of a process, zombies too.
 func childrenOf(pid int) (pids []int) {
 	tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))

@@ -81,7 +81,6 @@ var do *actor.Function[order, report]
 
 var hasStarted bool
 
-//nolint:gochecknoinits // functions are registered before Serve
 func init() {
 	hasStarted = true
 	traigo.RegisterError(errLife)
@@ -102,6 +101,12 @@ func writeWhole(path, text string) error {
 		return err
 	}
 	return os.Rename(path+".new", path)
+}
+
+// fileNow returns the text of a file; "" if that is not there.
+func fileNow(path string) string {
+	text, _ := os.ReadFile(path)
+	return string(text)
 }
 
 func say(format string, args ...any) {
@@ -132,6 +137,15 @@ func act(ctx context.Context, o order) (r report, err error) {
 	case "linger": // and then for a while
 		<-ctx.Done()
 		time.Sleep(o.For)
+		return r, context.Cause(ctx)
+	case "slowly": // and then it takes a while, and says so
+		<-ctx.Done()
+		time.Sleep(o.For)
+		_ = writeWhole(o.Name, "returned")
+		return r, context.Cause(ctx)
+	case "note": // writes down why it was canceled
+		<-ctx.Done()
+		_ = writeWhole(o.Name, fmt.Sprintf("%v", context.Cause(ctx)))
 		return r, context.Cause(ctx)
 	case "sleep": // whether it is canceled or not
 		time.Sleep(o.For)
@@ -176,7 +190,7 @@ func act(ctx context.Context, o order) (r report, err error) {
 		forever()
 	case "fatal":
 		fmt.Fprintln(os.Stderr, "the last words")
-		mutex.Unlock() //nolint:staticcheck // a fatal error
+		mutex.Unlock() // a fatal error
 	case "exit":
 		fmt.Fprintln(os.Stderr, "the last words")
 		os.Exit(o.N)
@@ -397,13 +411,13 @@ func stop(t *testing.T, pid int) {
 	requireStopped(t, pid)
 }
 
-// requireGone requires that err says that the actor has gone, and returns that error.
-func requireGone(t *testing.T, err error, id actor.ID) *actor.GoneError {
+// requireGone requires that err says that the actor has gone, and returns what it says of that.
+func requireGone(t *testing.T, err error, id actor.ID) (text string) {
 	t.Helper()
 	var gone *actor.GoneError
 	require.ErrorAs(t, err, &gone)
 	require.Equal(t, id, gone.Actor, "%v", err)
-	return gone
+	return gone.Error()
 }
 
 // pathsOf returns the paths of the actors that the errors in err name, and how often.
@@ -451,6 +465,7 @@ func logged(t *testing.T) *output {
 // written has what actors that are started from now on, and this process, write on standard error.
 func written(t *testing.T) *output {
 	t.Helper()
+	t.Setenv(quietVariable, "") // so actors log, too
 	o := new(output)
 	r, w, err := os.Pipe()
 	require.NoError(t, err)
@@ -521,8 +536,7 @@ func startRoot(t *testing.T, o order, change ...func(*exec.Cmd)) *root {
 		t: t, cmd: exec.Command("/proc/self/exe", rootArgs...), lines: make(chan string, 10_000), errs: new(output),
 		quiet: make(chan struct{}), mark: fmt.Sprintf("%d-%d", os.Getpid(), time.Now().UnixNano()),
 	}
-	r.dir, err = os.MkdirTemp("", "life") // a short name
-	require.NoError(t, err)
+	r.dir = shortDir(t)
 	r.cmd.Env = append(os.Environ(), rootVariable+"="+string(text), treeVariable+"="+r.mark, "XDG_RUNTIME_DIR="+r.dir)
 	r.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	for _, f := range change {
@@ -552,7 +566,6 @@ func startRoot(t *testing.T, o order, change ...func(*exec.Cmd)) *root {
 		for _, pid := range r.tree() {
 			_ = send(pid, syscall.SIGKILL)
 		}
-		_ = os.RemoveAll(r.dir)
 		if t.Failed() {
 			t.Logf("standard error of the root: %.4000s", r.errs)
 		}
@@ -676,6 +689,18 @@ func TestHelperRoot(t *testing.T) {
 
 // rootDoes is what roots can do. What they are told comes on a channel.
 var rootDoes = map[string]func(o order, said <-chan string){
+	// One actor that does not come to its main.
+	"late": func(o order, _ <-chan string) {
+		_ = os.Setenv(initVariable, o.Name)
+		began := time.Now()
+		err := traigo.Run(context.Background(), func(ctx context.Context, s *traigo.Scope) error {
+			_, err := actor.Start(ctx, s, "late")
+			var gone *actor.GoneError
+			say("late %d %t %d %v", time.Since(began).Milliseconds(), errors.As(err, &gone), len(childrenOf(os.Getpid())), err)
+			return ctx.Err()
+		})
+		say("outcome %v", err)
+	},
 	// N actors do what is next; the root does what it is told.
 	"tree": func(o order, said <-chan string) {
 		err := traigo.Run(context.Background(), func(ctx context.Context, s *traigo.Scope) error {
@@ -685,11 +710,13 @@ var rootDoes = map[string]func(o order, said <-chan string){
 					if err != nil {
 						return err
 					}
+					if i == 0 {
+						say("registrar %s", actor.Registrar())
+					}
 					_, err = do.Run(ctx, a, *o.Next)
 					return err
 				})
 			}
-			say("registrar %s", actor.Registrar())
 			for {
 				select {
 				case line := <-said:
@@ -704,7 +731,7 @@ var rootDoes = map[string]func(o order, said <-chan string){
 						go panic("life: the root panics elsewhere")
 						forever()
 					case "fatal":
-						mutex.Unlock() //nolint:staticcheck // a fatal error
+						mutex.Unlock() // a fatal error
 					case "log.Fatal":
 						log.Fatal("life: the root has had enough")
 					case "goexit":

@@ -119,7 +119,7 @@ func (h *host) listen(ctx context.Context, l net.Listener, config *tls.Config) e
 			}
 			return err
 		}
-		s := h.serve(conn, false, grpc.Creds(creds),
+		s := h.serve(conn, false, grpc.Creds(creds), grpc.ConnectionTimeout(reachTimeout),
 			grpc.KeepaliveParams(keepalive.ServerParameters{Time: silence, Timeout: silenceAnswer}),
 			grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: silence / 2, PermitWithoutStream: true}))
 		sessions.Go(func() { <-s.gone })

@@ -1,8 +1,11 @@
+//go:build linux
+
 package actor_test
 
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"os"
 	"slices"
 	"strconv"
@@ -23,9 +26,15 @@ func TestMain(m *testing.M) {
 	if version, err := strconv.Atoi(os.Getenv(protocolVariable)); err == nil {
 		actor.SetProtocol(version)
 	}
+	if os.Getenv(quietVariable) != "" {
+		slog.SetDefault(slog.New(slog.DiscardHandler)) // what the tests do on purpose
+	}
 	actor.Serve()
+	_ = os.Setenv(quietVariable, "1")
 	os.Exit(m.Run())
 }
+
+const quietVariable = "TRAIGO_TEST_QUIET"
 
 // What the tests share.
 //
@@ -100,7 +109,7 @@ var notedFunc = exposed(actor.Func("main.noted", func(_ context.Context, key str
 func notes(ctx context.Context, t *testing.T, a *actor.Actor, key string) []string {
 	t.Helper()
 	all, err := notedFunc.Run(ctx, a, key)
-	require.NoError(t, err)
+	assert.NoError(t, err)
 	return all
 }
 
@@ -119,7 +128,8 @@ func waitUntil(t *testing.T, condition func() bool, what ...any) {
 	t.Helper()
 	for late := time.Now().Add(long); !condition(); time.Sleep(2 * time.Millisecond) {
 		if time.Now().After(late) {
-			require.Fail(t, "the condition does not come true", what...)
+			assert.Fail(t, "the condition does not come true", what...)
+			return
 		}
 	}
 }

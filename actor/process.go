@@ -18,6 +18,7 @@ var here = &process{id: ID{Path: rootName, Pid: os.Getpid(), Host: hostname()}, 
 type process struct {
 	isActor atomic.Bool             // it was started by Start or Spawn
 	parent  atomic.Pointer[session] // of an actor
+	host    atomic.Pointer[host]    // likewise
 	clock   clock
 	pauses  pauses
 
@@ -36,16 +37,15 @@ func (p *process) add(a *Actor) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.children[a] = struct{}{}
-	if p.clock.paused() { // it may have begun since the child was told
+	if p.clock.paused() { // tellPause may have been here before; if it comes later, it has the last word
 		a.link.outbox.post(tellPause, 0, true)
 	}
 }
 
 func (p *process) remove(a *Actor) {
 	p.mu.Lock()
+	defer p.mu.Unlock()
 	delete(p.children, a)
-	p.mu.Unlock()
-	p.pauses.release(a)
 }
 
 func (p *process) all() []*Actor {
@@ -83,6 +83,17 @@ func (p *process) become(b *begin) ID {
 	p.where = ""
 	p.isActor.Store(true)
 	return p.id
+}
+
+// explain returns the cause for which something elsewhere is to be canceled, with a *Canceled of this
+// actor in it if that was canceled itself.
+func (p *process) explain(cause error) error {
+	if h := p.host.Load(); h != nil && cause != nil && h.canceled.Load() != nil {
+		if by, ok := h.explain(cause).(*Canceled); ok && !by.isOwn {
+			return by
+		}
+	}
+	return cause
 }
 
 // asRemote returns an error as it travels.

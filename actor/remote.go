@@ -82,6 +82,8 @@ func (a *Actor) stay(ctx context.Context) error {
 			}
 			return &GoneError{Actor: a.id, Err: errConnection}
 		case <-ctx.Done():
+			l.cancelCalls(context.Cause(ctx))
+			l.awaitCalls(a.grace + time.Second) // each is given up after that
 			return nil
 		case <-canceled:
 			canceled = nil

@@ -43,9 +43,6 @@ type place struct {
 
 	recorder *record.Recorder
 	entry    *entry // of the registrar; nil if it is not findable
-
-	mu       sync.Mutex
-	canceled *Canceled // the first cancellation by somebody else
 }
 
 // serve is what an actor does from its beginning to its end.
@@ -139,7 +136,7 @@ func (p *place) control(s *session, kind control, id uint64, payload []byte) {
 		}
 	case answerPause:
 		if s.isOurs {
-			here.pauses.answer(id, payload)
+			here.pauses.answer(payload)
 		}
 	default:
 	}
@@ -155,7 +152,7 @@ func (p *place) begin(s *session, payload []byte) {
 	b := h.Begin
 	id := here.become(b)
 	here.parent.Store(s)
-	here.clock.pause(b.IsPaused)
+	here.host.Store(p.host)
 	var err error
 	opts := []traigo.ScopeOption{traigo.Name(id.Name())}
 	if b.Record != "" {
@@ -189,15 +186,17 @@ func (p *place) hearSignals(s *session) {
 
 var errTerminated = registered("signal: terminated")
 
-// cancel cancels the scope of the actor.
+// cancel cancels the scope of the actor. Without a failure elsewhere it ends quietly: to be asked to
+// end is what an actor is for, and no failure in a recording.
 func (p *place) cancel(by ID, cause error) {
 	c := &Canceled{Actor: Self(), By: by, Err: cause}
-	p.mu.Lock()
-	if p.canceled == nil {
-		p.canceled = c
+	switch {
+	case p.host.scope.State() >= traigo.Canceling, !p.host.canceled.CompareAndSwap(nil, c): // it ends already
+	case hasFailure(cause):
+		p.host.scope.Cancel(c)
+	default:
+		p.host.scope.Cancel(nil)
 	}
-	p.mu.Unlock()
-	p.host.scope.Cancel(c)
 }
 
 // shutdown lets what runs come to its end.
@@ -209,14 +208,14 @@ func (p *place) shutdown() {
 // outcome waits until the scope has ended, and returns how.
 func (p *place) outcome() ending {
 	err := p.join()
-	var outcome *traigo.Error
-	p.mu.Lock()
-	by := p.canceled
-	p.mu.Unlock()
+	by := p.host.canceled.Load()
+	outcome, isError := errors.AsType[*traigo.Error](err)
 	switch {
+	case err == nil && by != nil:
+		return ending{Canceled: asRemote(by)}
 	case err == nil:
 		return ending{}
-	case by != nil && errors.As(err, &outcome) && isCancellationBy(outcome.Err, by):
+	case by != nil && isError && isCancellationBy(outcome.Err, by):
 		how := ending{Canceled: asRemote(by)}
 		if len(outcome.Others) > 0 {
 			how.Err = asRemote(errors.Join(outcome.Others...))
@@ -245,6 +244,6 @@ func (p *place) join() (err error) {
 // isCancellationBy reports whether err, which has ended a scope, is that it was canceled with by.
 // A task that has failed with by, or with what by wraps, is another matter.
 func isCancellationBy(err error, by *Canceled) bool {
-	canceled, ok := err.(*Canceled) //nolint:errorlint // what Cancel was given, not what holds it
+	canceled, ok := err.(*Canceled)
 	return ok && canceled == by
 }

@@ -241,7 +241,7 @@ func all(ctx context.Context, fns []func(context.Context) error) error {
 		}
 		return nil
 	})
-	return errors.Join(append(errs, err)...)
+	return errors.Join(errors.Join(errs...), err)
 }
 
 // 25 children that fail at once: each with an error, or by dying.

@@ -4,6 +4,7 @@ package actor_test
 
 import (
 	"context"
+	"net"
 	"os"
 	"os/exec"
 	"slices"
@@ -159,13 +160,11 @@ func TestStartWithAContextThatHasEndedStartsNothing(t *testing.T) {
 }
 
 // startThatHangs starts an actor that does not come to its main, and ends what it is told to when
-// its process is there. It returns what Start has, and the process.
-func startThatHangs(t *testing.T, how string, end func(cancel context.CancelCauseFunc, s *traigo.Scope)) (error, error, int) {
+// its process is there. It returns the process, what Start has, and the outcome of the scope.
+func startThatHangs(t *testing.T, how string, end func(cancel context.CancelCauseFunc, s *traigo.Scope)) (pid int, err, outcome error) {
 	t.Helper()
 	t.Setenv(initVariable, how)
-	var err error
-	var pid int
-	outcome := traigo.Run(t.Context(), func(ctx context.Context, s *traigo.Scope) error {
+	outcome = traigo.Run(t.Context(), func(ctx context.Context, s *traigo.Scope) error {
 		own, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 		defer cancel(nil)
 		go func() {
@@ -186,7 +185,7 @@ func startThatHangs(t *testing.T, how string, end func(cancel context.CancelCaus
 		assert.Empty(t, childrenOf(os.Getpid()), "the process was reaped when Start returns")
 		return nil
 	})
-	return err, outcome, pid
+	return pid, err, outcome
 }
 
 func TestStartEndsWithItsContext(t *testing.T) {
@@ -194,7 +193,7 @@ func TestStartEndsWithItsContext(t *testing.T) {
 		t.Run(how, func(t *testing.T) {
 			leavesNothing(t)
 			began := time.Now()
-			err, outcome, pid := startThatHangs(t, how, func(cancel context.CancelCauseFunc, _ *traigo.Scope) { cancel(errLife) })
+			pid, err, outcome := startThatHangs(t, how, func(cancel context.CancelCauseFunc, _ *traigo.Scope) { cancel(errLife) })
 			assert.Equal(t, errLife, err, "the cause, and nothing else")
 			require.NoError(t, outcome)
 			assert.False(t, isAlive(pid))
@@ -207,7 +206,7 @@ func TestStartEndsWithItsScope(t *testing.T) {
 	for _, how := range []string{"block", "stop"} {
 		t.Run(how, func(t *testing.T) {
 			leavesNothing(t)
-			err, outcome, _ := startThatHangs(t, how, func(_ context.CancelCauseFunc, s *traigo.Scope) { s.Cancel(errLife) })
+			_, err, outcome := startThatHangs(t, how, func(_ context.CancelCauseFunc, s *traigo.Scope) { s.Cancel(errLife) })
 			require.ErrorIs(t, err, errLife)
 			var gone *actor.GoneError
 			assert.NotErrorAs(t, err, &gone)
@@ -215,6 +214,43 @@ func TestStartEndsWithItsScope(t *testing.T) {
 			assert.NotErrorAs(t, outcome, &gone)
 		})
 	}
+}
+
+// It serves, but it is not ready: the registrar at which it is to register does not answer.
+func TestStartEndsWithItsContextAlsoWhenTheActorServes(t *testing.T) {
+	leavesNothing(t)
+	path := shortDir(t) + "/registrar"
+	l, err := net.ListenUnix("unixpacket", &net.UnixAddr{Name: path, Net: "unixpacket"})
+	require.NoError(t, err)
+	t.Setenv("TRAIGO_REGISTRAR", path)
+	for _, stopped := range []bool{false, true} {
+		require.NoError(t, runScope(t, func(ctx context.Context, s *traigo.Scope) {
+			own, cancel := context.WithCancelCause(ctx)
+			defer cancel(nil)
+			accepted := make(chan struct{})
+			go func() {
+				defer close(accepted)
+				conn, err := l.AcceptUnix()
+				if !assert.NoError(t, err) {
+					return
+				}
+				defer func() { _ = conn.Close() }()
+				_, _ = conn.Read(make([]byte, 1000)) // it registers, and is not answered
+				if stopped {
+					pid := childrenOf(os.Getpid())[0]
+					assert.NoError(t, send(pid, syscall.SIGSTOP))
+					assert.Eventually(t, func() bool { return isStopped(pid) }, soon, time.Millisecond)
+				}
+				cancel(errLife)
+				_, _ = conn.Read(make([]byte, 1000)) // its end
+			}()
+			_, err = actor.Start(own, s, "late", actor.Findable())
+			assert.Empty(t, childrenOf(os.Getpid()), "it was reaped")
+			assert.Equal(t, errLife, err)
+			<-accepted
+		}))
+	}
+	require.NoError(t, l.Close())
 }
 
 func TestActorThatDiesBeforeItIsReadyIsAGoneErrorOfStart(t *testing.T) {

@@ -72,7 +72,8 @@ func (c *call) overrun() {
 // one buffer of 16 KiB, which it uses again only then.
 func decodePart[T any](c *codec[T], in inbound) (T, error) {
 	defer in.free()
-	return c.decode(in.data()[1:])
+	data := in.data()
+	return c.decode(data[:len(data)-1])
 }
 
 // talk calls body with the stream, and waits until the function has ended as well. If it panics
@@ -142,7 +143,27 @@ func (c *call) ended(ctx, inside context.Context) error {
 		<-inside.Done()
 		return context.Cause(inside)
 	}
+	if err := c.cutOff(inside); err != nil {
+		return err
+	}
 	return io.EOF
+}
+
+// cutOff returns the error of a stream whose function has returned nil, if not all that the function
+// has sent has come: ctx has ended, or the connection has.
+func (c *call) cutOff(ctx context.Context) error {
+	p := c.parts
+	p.mu.Lock()
+	isCut := p.isCut
+	p.mu.Unlock()
+	switch {
+	case !isCut:
+		return nil
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	default:
+		return &GoneError{Actor: c.actor.ID(), Err: errConnection}
+	}
 }
 
 // finishReading says that the body has returned, and drops what the function still sends until
@@ -158,7 +179,7 @@ func (c *call) finishReading() {
 		defer close(said)
 		if !saidAll {
 			p.sending <- struct{}{}
-			p.out = outbound{heads[partEnd]}
+			p.out = outbound{end}
 			_ = p.stream.SendMsg(&p.out)
 			<-p.sending
 		}

@@ -168,7 +168,8 @@ func TestLeavingTheLoopCancelsTheSourceAndWaits(t *testing.T) {
 
 			key = fmt.Sprint("panic ", size)
 			value := recovered(func() {
-				for range flowing.Run(ctx, a, flow{Key: key, N: -1, Size: size}) {
+				for _, err := range flowing.Run(ctx, a, flow{Key: key, N: -1, Size: size}) {
+					assert.NoError(t, err)
 					panic(errMine)
 				}
 			})
@@ -179,7 +180,8 @@ func TestLeavingTheLoopCancelsTheSourceAndWaits(t *testing.T) {
 			ended := make(chan struct{})
 			go func() {
 				defer close(ended)
-				for range flowing.Run(ctx, a, flow{Key: key, N: -1, Size: size}) {
+				for _, err := range flowing.Run(ctx, a, flow{Key: key, N: -1, Size: size}) {
+					assert.NoError(t, err)
 					runtime.Goexit()
 				}
 				assert.Fail(t, "it goes on")

@@ -23,8 +23,7 @@ func unsupported() error {
 	return fmt.Errorf("traigo: actor: there are no actors on %s: %w", runtime.GOOS, errors.ErrUnsupported)
 }
 
-func (p *process) enter() (string, error) { return "", unsupported() }
-func (p *process) leave()                 {}
+func (p *process) enter() (string, func(), error) { return "", nil, unsupported() }
 
 // Registrar returns "".
 func Registrar() string { return "" }
@@ -45,7 +44,7 @@ func Pause(context.Context) error { return unsupported() }
 
 type pauses struct{}
 
-func (p *pauses) answer(uint64, []byte)                       {}
-func (p *pauses) release(*Actor)                              {}
-func (p *process) relayPause(*Actor, control, uint64, []byte) {}
-func (p *process) tellPause(bool)                             {}
+func (p *pauses) hear(*Actor, []byte) {}
+func (p *pauses) answer([]byte)       {}
+func (p *pauses) lose(*Actor)         {}
+func (p *process) tellPause(bool)     {}

@@ -20,8 +20,8 @@ const maxMessage = 64 << 20
 type codec[T any] struct {
 	what      string // the values are, for errors
 	marshal   func(v T) ([]byte, error)
-	unmarshal func(data []byte, v *T) error
-	isRaw     bool // marshal returns the bytes of the caller, who may change them
+	unmarshal func(data []byte, v *T) error // nil for []byte
+	isCopied  bool                          // what marshal returns belongs to the caller, who may change it
 }
 
 // codecOf returns the codec of a type. It panics if the type has none: where is what declares
@@ -38,8 +38,8 @@ func codecOfType[T any](where, role string) codec[T] {
 	switch {
 	case t == reflect.TypeFor[[]byte]():
 		return codec[T]{
-			marshal: func(v T) ([]byte, error) { return any(v).([]byte), nil },
-			isRaw:   true,
+			marshal:  func(v T) ([]byte, error) { return any(v).([]byte), nil },
+			isCopied: true,
 		}
 	case t.Implements(reflect.TypeFor[proto.Message]()) && t.Kind() == reflect.Pointer:
 		return codec[T]{
@@ -56,11 +56,13 @@ func codecOfType[T any](where, role string) codec[T] {
 				*v = reflect.New(t.Elem()).Interface().(T)
 				return any(*v).(encoding.BinaryUnmarshaler).UnmarshalBinary(data)
 			},
+			isCopied: true,
 		}
 	case t.Kind() != reflect.Interface && hasBoth(&none):
 		return codec[T]{
 			marshal:   func(v T) ([]byte, error) { return any(&v).(encoding.BinaryMarshaler).MarshalBinary() },
 			unmarshal: func(data []byte, v *T) error { return any(v).(encoding.BinaryUnmarshaler).UnmarshalBinary(data) },
+			isCopied:  true,
 		}
 	}
 	if why := cannotTravel(t, map[reflect.Type]bool{}); why != "" {
@@ -128,8 +130,8 @@ func isKey(t reflect.Type) bool {
 	}
 }
 
-// encode returns a value as it is sent.
-func (c *codec[T]) encode(v T) (buf mem.Buffer, err error) {
+// encode returns a value as it is sent, with a tail behind it.
+func (c *codec[T]) encode(v T, tail ...byte) (buf mem.Buffer, err error) {
 	defer func() {
 		if value := recover(); value != nil { // a method of the value
 			buf, err = nil, fmt.Errorf("traigo: %s cannot be encoded: panic: %v", c.what, value)
@@ -142,15 +144,26 @@ func (c *codec[T]) encode(v T) (buf mem.Buffer, err error) {
 	if len(data) > maxMessage {
 		return nil, fmt.Errorf("traigo: %s takes %d bytes, of at most %d in one message: pass the path of a file, or use an actor.Source", c.what, len(data), maxMessage)
 	}
-	if c.isRaw { // gRPC reads it after the call has returned
-		return mem.Copy(data, mem.DefaultBufferPool()), nil
+	if c.isCopied { // gRPC reads it after the call has returned
+		return copied(data, tail), nil
 	}
-	return mem.SliceBuffer(data), nil
+	return mem.SliceBuffer(append(data, tail...)), nil
+}
+
+func copied(data, tail []byte) mem.Buffer {
+	n := len(data) + len(tail)
+	if mem.IsBelowBufferPoolingThreshold(n) {
+		return mem.SliceBuffer(append(append(make([]byte, 0, n), data...), tail...))
+	}
+	pool := mem.DefaultBufferPool()
+	buf := pool.Get(n)
+	copy((*buf)[copy(*buf, data):], tail)
+	return mem.NewBuffer(buf, pool)
 }
 
 // decode is the inverse of encode.
 func (c *codec[T]) decode(data []byte) (v T, err error) {
-	if !c.isRaw {
+	if c.unmarshal != nil {
 		return c.decodeValue(data)
 	}
 	*any(&v).(*[]byte) = append([]byte{}, data...)

@@ -378,7 +378,7 @@ var (
 		return func(yield func(arrival, error) bool) {
 			note("values", "awkward source")
 			defer note("values", "awkward source ends")
-			if yield(arrival{"first"}, nil) && yield(arrival{v.how}, nil) {
+			if yield(arrival{"first"}, nil) && yield(arrival(v), nil) {
 				for yield(arrival{"more"}, nil) {
 				}
 			}
@@ -391,7 +391,7 @@ var (
 			return "", err
 		}
 		if v.how != "" {
-			if err := p.Send(arrival{v.how}); err != nil {
+			if err := p.Send(arrival(v)); err != nil {
 				return "Send: " + err.Error(), nil
 			}
 		}
@@ -541,7 +541,7 @@ func TestAMessageHasAtMost64MiB(t *testing.T) {
 		require.NoError(t, err)
 		assert.Len(t, b, most)
 		_, err = ofSizeDialog.Run(ctx, a, most+1, func(context.Context, []byte, *actor.Peer[[]byte, []byte]) error { return nil })
-		requireTooLarge(t, err, "what \"values.dialog of size\" starts with")
+		requireTooLarge(t, err, "the first value of \"values.dialog of size\"")
 		_, err = square.Run(ctx, a, 1)
 		require.NoError(t, err)
 	})

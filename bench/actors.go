@@ -137,7 +137,7 @@ const grpcByHand = "gRPC by hand"
 
 // Actors returns the rows about package actor.
 func Actors(e Effort) []Row {
-	items := e.Large(10_000)
+	items := e.Large(2_000)
 	few := e
 	few.Batch, few.AtLeast, few.AtMost = 0, min(e.AtLeast, 7), 100/e.Shrink+1
 	return []Row{
@@ -161,7 +161,7 @@ func Actors(e Effort) []Row {
 			})
 			must(err)
 		}),
-		besideBare("an item down, of many", items, "item", 1.3, e, both(func(ctx context.Context, a *actor.Actor) {
+		besideBare("2,000 items down, in one stream", items, "item", 1.3, e, both(func(ctx context.Context, a *actor.Actor) {
 			n := 0
 			for _, err := range sending.Run(ctx, a, items) {
 				must(err)
@@ -171,7 +171,7 @@ func Actors(e Effort) []Row {
 				panic("bench: items are missing")
 			}
 		}, func(ctx context.Context, b *bare) { b.down(ctx, items) })),
-		besideBare("an item up, of many", items, "item", 1.3, e, both(func(ctx context.Context, a *actor.Actor) {
+		besideBare("2,000 items up, in one dialog", items, "item", 1.3, e, both(func(ctx context.Context, a *actor.Actor) {
 			n, err := counting.Run(ctx, a, nil, func(_ context.Context, _ []byte, p *actor.Peer[[]byte, []byte]) error {
 				for range items {
 					must(p.Send(item))

@@ -18,7 +18,7 @@ import (
 
 // What package actor is compared with: gRPC by hand, with another process of this program.
 // Package proc starts and ends that one for both. Sizes of windows, and dial options, are those
-// of package actor.
+// of package actor. The server has no stream workers, as is gRPC's default.
 
 func init() { proc.Handle("bare", serveBare) } //nolint:gochecknoinits // before Serve
 

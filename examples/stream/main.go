@@ -79,7 +79,7 @@ var market = actor.Dialog("market", func(ctx context.Context, changes int, start
 	return told, err
 })
 
-var errEnough = errors.New("I have seen enough")
+var errEnough = errors.New("enough was seen")
 
 // run asks twice: first it leaves after five prices, then it stays until the end.
 func run(ctx context.Context, out io.Writer) error {
