@@ -407,6 +407,35 @@ func TestACallThatWasGivenUpBeforeItBeganDoesNotRunOn(t *testing.T) {
 	}, actor.Grace(200*time.Millisecond))
 }
 
+// What blocks here ends at once, whatever the actor does.
+func TestBlockedSendsAndRecvsEndThoughTheActorIsStopped(t *testing.T) {
+	withActor(t, func(ctx context.Context, _ *traigo.Scope, a *actor.Actor) {
+		stop := func() { assert.NoError(t, syscall.Kill(a.ID().Pid, syscall.SIGSTOP)) }
+		goOn := func() { assert.NoError(t, syscall.Kill(a.ID().Pid, syscall.SIGCONT)) }
+		canceled, cancel := context.WithCancelCause(ctx)
+		_, err := play.Run(canceled, a, script{Does: "reads all"}, func(_ context.Context, _ string, p *numbers) error {
+			stop()
+			defer goOn()
+			time.AfterFunc(10*time.Millisecond, func() { cancel(errWhy) })
+			_, err := p.Recv()
+			return err
+		})
+		assert.Equal(t, errWhy, err)
+		canceled, cancel = context.WithCancelCause(ctx)
+		_, err = unheard.Run(canceled, a, none{}, func(_ context.Context, _ none, p *actor.Peer[[]byte, none]) error {
+			stop()
+			defer goOn()
+			time.AfterFunc(300*time.Millisecond, func() { cancel(errWhy) })
+			for {
+				if err := p.Send(make([]byte, 1<<16)); err != nil {
+					return err
+				}
+			}
+		})
+		assert.Equal(t, errWhy, err)
+	}, actor.Grace(10*time.Minute))
+}
+
 // A27
 
 func TestADeadlineTravels(t *testing.T) {
@@ -517,6 +546,11 @@ func TestStressDeadlinesAtAnyMoment(t *testing.T) {
 			}
 		}
 		requireIdle(ctx, t, a)
+		for _, what := range notes(ctx, t, a, "random") {
+			if what != "begins" && what != "ends" {
+				assert.Contains(t, what, context.DeadlineExceeded.Error(), "it is not the caller who cancels")
+			}
+		}
 	})
 }
 
@@ -690,6 +724,22 @@ func TestTheScopeOfAnActorIsCanceledByWhoeverAsked(t *testing.T) {
 			assert.ErrorContains(t, err, "signal")
 		}
 	})
+}
+
+func TestTheFailureOfAnActorIsItsOwnDoing(t *testing.T) {
+	err := outcomeOf(t, func(ctx context.Context, s *traigo.Scope) {
+		a := start(ctx, t, s, "mid")
+		ctx = context.WithoutCancel(ctx)
+		go func() {
+			waitForNotes(ctx, t, a, "cause", 1)
+			_, _ = spawnFailing.Run(ctx, a, false)
+		}()
+		text, err := causeFunc.Run(ctx, a, "cause")
+		require.NoError(t, err)
+		assert.Equal(t, "context canceled; root/mid by root/mid; task failed", text)
+		require.ErrorIs(t, a.Wait(ctx), errBoom)
+	})
+	require.ErrorIs(t, err, errBoom)
 }
 
 // Several use an actor: they find it.

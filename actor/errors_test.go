@@ -548,6 +548,38 @@ func TestTheErrorsOfThePackage(t *testing.T) {
 	assert.Equal(t, os.Getpid(), actor.Self().Pid)
 }
 
+var spawnHuge = exposed(actor.Func("errors.spawn huge", func(ctx context.Context, _ none) (none, error) {
+	traigo.Current(ctx).Spawn(func(ctx context.Context) error { return makeError(ctx, "huge") })
+	<-ctx.Done()
+	return none{}, context.Cause(ctx)
+}))
+
+func TestAHugeErrorOfAnActorIsTold(t *testing.T) {
+	err := outcomeOf(t, func(ctx context.Context, s *traigo.Scope) {
+		a := start(ctx, t, s, "mid")
+		ctx = context.WithoutCancel(ctx)
+		_, err := spawnHuge.Run(ctx, a, none{})
+		require.ErrorIs(t, err, errBoom)
+		err = a.Wait(ctx)
+		require.ErrorIs(t, err, errBoom)
+		assert.Equal(t, a.ID(), failureOf(t, err).From)
+	})
+	require.ErrorIs(t, err, errBoom)
+}
+
+func TestAnActorIsCanceledWithAHugeError(t *testing.T) {
+	withActor(t, func(ctx context.Context, _ *traigo.Scope, a *actor.Actor) {
+		go func() {
+			waitForNotes(ctx, t, a, "cause", 1)
+			a.Cancel(makeError(ctx, "huge"))
+		}()
+		text, err := causeFunc.Run(ctx, a, "cause")
+		require.NoError(t, err, "it has been asked, and not killed")
+		assert.Contains(t, text, "root/mid by root")
+		require.NoError(t, a.Wait(ctx))
+	}, actor.Grace(30*time.Second))
+}
+
 // The stack of a panic shows the frames of the program: those of this package are folded.
 func TestTheStackOfAPanicIsThatOfTheProgram(t *testing.T) {
 	withActor(t, func(ctx context.Context, s *traigo.Scope, _ *actor.Actor) {

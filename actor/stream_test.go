@@ -462,7 +462,7 @@ func TestOverrunCancelsTheOtherSide(t *testing.T) {
 		}
 		require.ErrorIs(t, last, actor.ErrOverrun)
 
-		_, err := play.Run(ctx, a, script{Key: "dialog", Does: "sends N", N: 1_000_000}, func(ctx context.Context, _ string, p *numbers) error {
+		_, err := play.Run(ctx, a, script{Key: "dialog", Does: "sends N", N: 100_000_000}, func(ctx context.Context, _ string, p *numbers) error {
 			<-ctx.Done()
 			assert.ErrorIs(t, context.Cause(ctx), actor.ErrOverrun)
 			return nil
@@ -471,6 +471,26 @@ func TestOverrunCancelsTheOtherSide(t *testing.T) {
 		all := waitForNotes(ctx, t, a, "dialog", 2)
 		assert.Contains(t, all[1], actor.ErrOverrun.Error())
 		requireIdle(ctx, t, a)
+	})
+}
+
+func TestADialogThatIsOverrunGivesWhatIsKeptFirst(t *testing.T) {
+	withActor(t, func(ctx context.Context, _ *traigo.Scope, a *actor.Actor) {
+		_, err := play.Run(ctx, a, script{Does: "sends N", N: 100_000_000}, func(ctx context.Context, _ string, p *numbers) error {
+			<-ctx.Done()
+			for i := range 3 {
+				got, err := p.Recv()
+				require.NoError(t, err)
+				assert.Equal(t, i, got)
+			}
+			for range 2 {
+				_, err := p.Recv()
+				require.ErrorIs(t, err, actor.ErrOverrun)
+			}
+			require.ErrorIs(t, p.Send(1), actor.ErrOverrun)
+			return nil
+		}, actor.Overrun(3))
+		require.ErrorIs(t, err, actor.ErrOverrun)
 	})
 }
 
