@@ -49,7 +49,7 @@ browser: ## the pages in a real Chromium; installs Node's modules, and Chromium 
 own: ## vet and test the modules that have a go.mod of their own
 	@set -e; for dir in $(OWN); do \
 		echo "== $$dir"; \
-		(cd $$dir && $(GO) vet ./... && $(GO) test $(RACE) -shuffle=on ./...); \
+		(cd $$dir && $(GO) vet ./... && $(GO) test $(RACE) -shuffle=on -timeout 30m ./...); \
 	done
 
 .PHONY: cross
