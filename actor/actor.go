@@ -132,6 +132,7 @@ func (a *Actor) callAlone(ctx context.Context, name string, argument mem.Buffer)
 		data, err = c.invoke(ctx, argument) // attend cancels it
 		c.leave()
 	}
+	saysNoMore := c.how.verdict == actorFailed // than end
 	close(done)
 	<-ended
 	// What an *Error holds is another matter: that the function has failed by itself.
@@ -143,17 +144,11 @@ func (a *Actor) callAlone(ctx context.Context, name string, argument mem.Buffer)
 	switch {
 	case end == nil:
 		return data, err
-	case err == nil, isGone, isCanceled, saysNoMore(err, end):
+	case err == nil, isGone, isCanceled, saysNoMore:
 		return data, end
 	default:
 		return data, errors.Join(err, end)
 	}
-}
-
-// saysNoMore reports whether err, of a call, is what the actor has failed with.
-func saysNoMore(err, end error) bool {
-	var failure, ofActor *Error
-	return errors.As(err, &failure) && errors.As(end, &ofActor) && failure.Err != nil && strings.Contains(ofActor.Error(), textOf(failure.Err))
 }
 
 // maxName is how long a name may be: Record makes a part of a file's name of it.

@@ -173,7 +173,7 @@ func (c *call) settle(decide func()) {
 	c.isOver = true
 	decide()
 	onEnd := c.onEnd
-	isAnswered := c.how.verdict == succeeded || c.how.verdict == failed
+	isAnswered := c.how.verdict == succeeded || c.how.verdict == failed || c.how.verdict == actorFailed
 	c.mu.Unlock()
 	if !isAnswered { // what is left of its stream is of no use, and it may wait until the actor has ended
 		c.link.forget(c)
@@ -202,7 +202,7 @@ func (c *call) judge(ctx context.Context) error {
 		return errors.Join(cause, stuck)
 	case how.verdict == succeeded:
 		return nil
-	case how.verdict == failed:
+	case how.verdict == failed, how.verdict == actorFailed:
 		return failedIn(id, how.err)
 	case how.verdict == notExposed:
 		return &Error{From: id, Path: []ID{id}, Err: fmt.Errorf("%q: %w", c.name, ErrNotExposed)}
@@ -215,6 +215,17 @@ func (c *call) judge(ctx context.Context) error {
 	default:
 		return c.actor.gone(ctx)
 	}
+}
+
+// failFor cancels a call for an error on this side, and returns that, joined with what the function
+// has failed with by itself.
+func (c *call) failFor(ctx context.Context, err error) error {
+	c.cancel(err)
+	c.abort()
+	if _, failure := c.wait(ctx); failure != nil && !isOnly(failure, err) {
+		return errors.Join(err, failure)
+	}
+	return err
 }
 
 // outOfTime returns the error of a call whose deadline has passed there first. It is that of

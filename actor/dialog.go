@@ -81,12 +81,7 @@ func (d *Conversation[In, First, Down, Up, Out]) Run(ctx context.Context, a *Act
 		return resultOf(&d.out, data, failure)
 	}
 	if err != nil {
-		c.cancel(err)
-		c.abort()
-		if _, failure := c.wait(ctx); failure != nil && !isOnly(failure, err) {
-			err = errors.Join(err, failure)
-		}
-		return out, err
+		return out, c.failFor(ctx, err)
 	}
 	bodyErr := c.talk(ctx, overrunOf(opts), func(ctx context.Context, p *parts, items func(context.Context) (inbound, error)) error {
 		return body(ctx, first, &Peer[Up, Down]{parts: p, ctx: ctx, items: items, send: d.up, recv: d.down, name: d.name})

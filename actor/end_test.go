@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -655,14 +656,15 @@ func TestCallsDoNotHoldUpTheEndOfAnActor(t *testing.T) {
 		for range 5 {
 			a := start(ctx, t, s, "busy", actor.Grace(20*time.Second))
 			var callers sync.WaitGroup
+			var calls atomic.Int64
 			for range 4 {
 				callers.Go(func() {
-					for err := error(nil); err == nil; {
+					for err := error(nil); err == nil; calls.Add(1) {
 						_, err = notedFunc.Run(own, a, "")
 					}
 				})
 			}
-			time.Sleep(5 * time.Millisecond)
+			waitUntil(t, func() bool { return calls.Load() > 20 }, "calls are under way")
 			began := time.Now()
 			a.Cancel(nil)
 			require.NoError(t, a.Wait(ctx))

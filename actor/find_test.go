@@ -667,10 +667,14 @@ func TestFoundActorMayBeCanceledTwice(t *testing.T) {
 		a := startDoing(ctx, t, s, "twice", actor.Findable())
 		b, err := actor.Find(ctx, s, "twice")
 		require.NoError(t, err)
-		p := call(context.WithoutCancel(ctx), t, a, order{Do: "linger", For: 200 * time.Millisecond, Path: t.TempDir() + "/up"})
+		dir := t.TempDir()
+		p := call(context.WithoutCancel(ctx), t, a, order{Do: "linger", For: time.Second, Path: dir + "/up"})
+		told := call(context.WithoutCancel(ctx), t, a, order{Do: "note", Name: dir + "/told", Path: dir + "/up too"})
+		upIn(t, dir+"/up")
+		upIn(t, dir+"/up too")
 		b.Cancel(errLife)
-		time.Sleep(50 * time.Millisecond)
-		b.Cancel(nil) // it has not ended yet
+		_, _ = told.wait(t) // the actor has heard of it
+		b.Cancel(nil)       // and has not ended yet
 		require.NoError(t, b.Wait(ctx))
 		_, _ = p.wait(t)
 	}))

@@ -209,12 +209,7 @@ func (q *Sequence[In, Item]) Run(ctx context.Context, a *Actor, in In, opts ...S
 				return
 			case err != nil:
 				items = nil
-				c.cancel(err)
-				c.abort()
-				if _, failure := c.wait(ctx); failure != nil && !isOnly(failure, err) {
-					err = errors.Join(err, failure)
-				}
-				yield(none, err)
+				yield(none, c.failFor(ctx, err))
 				return
 			case !yield(item, nil):
 				return

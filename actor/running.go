@@ -127,11 +127,14 @@ func (r *running) response() *response {
 		}
 		how := failure(err)
 		how.result = r.result
+		if _, panicked := err.(*traigo.PanicError); panicked && !r.hasReturned {
+			how.verdict = actorFailed
+		}
 		return how
 	case by != nil && (!by.isOwn || !hasFailure(by.Err)):
 		return &response{verdict: canceled, err: asRemote(by), result: r.result}
 	case by != nil:
-		return failure(by.Err)
+		return &response{verdict: actorFailed, err: asRemote(by.Err)}
 	default:
 		return failure(r.why)
 	}

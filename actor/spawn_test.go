@@ -372,3 +372,18 @@ func TestFailureOfAnActorThatHadToBeKilledIsKept(t *testing.T) {
 		require.ErrorAs(t, err, &gone)
 	})
 }
+
+// doubly fails, and so does its actor, with a text that has the other one in it.
+var doubly = exposed(actor.Func("spawn.doubly", func(ctx context.Context, _ none) (none, error) {
+	traigo.Current(ctx).Spawn(func(context.Context) error { return errors.New("it was killed outright") })
+	<-ctx.Done()
+	return none{}, errKilled
+}))
+
+func TestFailureOfAFunctionIsKeptBesideThatOfItsActor(t *testing.T) {
+	inScope(t, func(ctx context.Context, s *traigo.Scope) {
+		_, err := doubly.Spawn(s, none{}, actor.Task(traigo.Bubble(false))).Await(ctx)
+		require.ErrorIs(t, err, errKilled)
+		require.ErrorContains(t, err, "it was killed outright")
+	})
+}

@@ -124,12 +124,13 @@ func parseRequest(data []byte) (r request, err error) {
 type verdict byte
 
 const (
-	succeeded  verdict = iota + 1
-	failed             // with an error of its own
-	canceled           // with nothing but the cancellation, by whomever
-	expired            // with nothing but the end of its time
-	notExposed         // it was not called
-	over               // it was not called, since the scope of the actor has ended
+	succeeded   verdict = iota + 1
+	failed              // with an error of its own
+	actorFailed         // by a panic, which ends the actor, or because the actor has failed otherwise
+	canceled            // with nothing but the cancellation, by whomever
+	expired             // with nothing but the end of its time
+	notExposed          // it was not called
+	over                // it was not called, since the scope of the actor has ended
 )
 
 // A response ends a call.
