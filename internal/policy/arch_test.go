@@ -43,6 +43,7 @@ var mayImport = map[string][]string{
 	"diag":       {rootPkg},
 	"errgroup":   {rootPkg, panicsPkg},  // it makes the PanicError of a function while the panic's stack is still there
 	"supervise":  {rootPkg, backoffPkg}, // see docs/adr/0007
+	"serve":      {rootPkg, panicsPkg},  // it makes the PanicError of a handler while the panic's stack is still there
 	"record":     {rootPkg, "record/history", "record/export"},
 	"live":       {rootPkg},
 	"proc":       {rootPkg, panicsPkg, "internal/processes"}, // a panic in a worker keeps its stack; snapshots show what runs there
@@ -105,7 +106,7 @@ var ownModules = map[string][]string{
 	"temporal":          {rootPkg},
 	"temporal/embedded": {rootPkg, "temporal"},
 	"otel":              {rootPkg},
-	"bench":             {rootPkg, "errgroup", "record", "proc", "actor"},
+	"bench":             {rootPkg, "errgroup", "record", "proc", "actor", "serve"},
 	"analysis":          {},
 	"examples/servers":  {rootPkg},
 	"examples/tree":     {rootPkg, "actor"},

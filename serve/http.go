@@ -1,0 +1,301 @@
+package serve
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"reflect"
+	"runtime"
+	"strings"
+	"sync"
+
+	"github.com/sourcegraph/conc/panics"
+
+	"github.com/traigo/traigo"
+)
+
+// HTTP serves requests on l as a task of s, named "http", and returns the task. Each request
+// runs as a task of a scope "requests" below that task. It is named after the pattern of
+// its route, "GET /orders/{id}", where srv.Handler is an http.ServeMux or has the method
+// Handler of one; otherwise after its method and path.
+//
+// The context of a request is that of its task. It has the values of the context that
+// package net/http made for the request, and ends when the client has gone, when the task is
+// canceled, and when s is: context.Cause says which of them it was. The current scope in
+// it is the scope of all requests. A task that a handler spawns there outlives the request,
+// but not the server, and its failure ends all requests unless it has another owner; for
+// work that belongs to one request open a scope with [traigo.Run] or [traigo.Scope.Fork].
+//
+// When [traigo.Stopping] is closed, that is when s or a scope above is shut down, the
+// listener is closed, requests that run may end, and the task returns nil when they, and
+// all that they have left in their scope, have ended. A handler that streams must return at
+// Stopping. When s is canceled, the contexts of the requests end with the cause. A
+// connection is closed when the handler has returned and its response is written, or when
+// the CancelTimeout of s, or the one among opts, is over.
+//
+// If the listener fails, that is the error of the task, and all requests are canceled. If
+// the program calls Shutdown or Close of srv, the task returns nil when the requests have
+// ended; one that arrives after that is answered with status 503.
+//
+// A panic of a handler is handled by package net/http: it is logged to srv.ErrorLog, with
+// the stack of the handler, and ends the connection. So does http.ErrAbortHandler, which
+// is not logged. Either is the error of the request's task, which has no other owner.
+//
+// All fields of srv apply, but Addr. If srv.TLSConfig has a certificate, and l is not
+// a listener of crypto/tls, connections are served with TLS, as by srv.ServeTLS. HTTP
+// replaces Handler, ConnState and ConnContext of srv by functions that call the given ones, so
+// srv must not be in use, and serves one listener. HTTP closes l, also if the task is
+// refused. It panics if s, srv or l is nil, and if it has been called with srv before.
+func HTTP(s *traigo.Scope, srv *http.Server, l net.Listener, opts ...traigo.TaskOption) *traigo.Task {
+	mustHave("HTTP", s != nil, "*Scope", "open one with Run or New")
+	mustHave("HTTP", srv != nil, "*http.Server", "pass one with a Handler")
+	mustHave("HTTP", l != nil, "net.Listener", "net.Listen makes one")
+	h := newServer(srv, l, opts)
+	task := s.Spawn(h.run, append([]traigo.TaskOption{traigo.Name("http")}, opts...)...)
+	if errors.Is(task.Err(), traigo.ErrRefused) {
+		_ = l.Close() // nobody else does
+	}
+	return task
+}
+
+// RequestScope returns the current scope of r's context, which is the scope of all
+// requests, or the one that the handler has opened around r. It returns nil if r does not
+// come from [HTTP].
+func RequestScope(r *http.Request) *traigo.Scope { return traigo.Current(r.Context()) }
+
+// A server is the handler that an http.Server has while HTTP serves it.
+type server struct {
+	srv      *http.Server
+	listener net.Listener
+	opts     []traigo.ScopeOption // of the scope "requests"
+	handler  http.Handler         // what the http.Server had
+	routes   interface {          // the handler, if it can tell the pattern of a request
+		Handler(r *http.Request) (h http.Handler, pattern string)
+	}
+
+	requests *traigo.Scope // set before the first connection is accepted
+	conns    conns
+}
+
+func newServer(srv *http.Server, l net.Listener, opts []traigo.TaskOption) *server {
+	if _, ok := srv.Handler.(*server); ok {
+		panic("traigo: serve.HTTP: this http.Server has been passed to HTTP before; make one for each listener")
+	}
+	h := &server{srv: srv, listener: l, handler: srv.Handler}
+	if h.handler == nil {
+		h.handler = http.DefaultServeMux
+	}
+	h.routes, _ = h.handler.(interface {
+		Handler(r *http.Request) (http.Handler, string)
+	})
+	for _, o := range opts { // a CancelTimeout is meant for the requests, too
+		if o, ok := o.(traigo.ScopeOption); ok {
+			h.opts = append(h.opts, o)
+		}
+	}
+	h.opts = append(h.opts, traigo.Name("requests"))
+	srv.Handler = h
+	h.conns.watch(srv)
+	return h
+}
+
+// run is the function of the task that HTTP spawns.
+func (h *server) run(ctx context.Context) error {
+	// What is left then belongs to handlers that were given up, or has not been read by its
+	// client.
+	defer func() {
+		h.conns.flush()
+		_ = h.srv.Close()
+		h.conns.closeHijacked()
+	}()
+	return traigo.Run(ctx, h.accept, h.opts...)
+}
+
+// accept is the body of the scope "requests", so that the scope takes requests as long as it
+// runs.
+func (h *server) accept(ctx context.Context, requests *traigo.Scope) error {
+	h.requests = requests
+	stopping := traigo.Stopping(ctx) // closed when ctx is canceled, too
+	err := h.serveUntil(stopping)
+	switch {
+	case isClosed(stopping):
+		_ = h.srv.Shutdown(ctx) // until all connections are idle; its error is that of ctx
+		return nil
+	case errors.Is(err, http.ErrServerClosed): // the program has called Shutdown or Close
+		return nil
+	default:
+		return err
+	}
+}
+
+// serveUntil serves the listener, and closes it when stop is closed. The listener, and not the
+// http.Server, is told to stop: Shutdown must be called once, since it calls the functions
+// of RegisterOnShutdown each time, and the program may do it itself.
+func (h *server) serveUntil(stop <-chan struct{}) error {
+	returned := make(chan struct{})
+	var closer sync.WaitGroup
+	defer closer.Wait()
+	defer close(returned)
+	closer.Go(func() {
+		select {
+		case <-stop:
+		case <-returned:
+		}
+		_ = h.listener.Close()
+	})
+	if h.wantsTLS() {
+		return h.srv.ServeTLS(h.listener, "", "")
+	}
+	return h.srv.Serve(h.listener)
+}
+
+var tlsListener = reflect.TypeOf(tls.NewListener(nil, nil))
+
+// wantsTLS reports whether ServeTLS can serve the listener without the names of files.
+func (h *server) wantsTLS() bool {
+	c := h.srv.TLSConfig
+	return c != nil && (len(c.Certificates) > 0 || c.GetCertificate != nil || c.GetConfigForClient != nil) &&
+		reflect.TypeOf(h.listener) != tlsListener
+}
+
+// ServeHTTP runs the handler for r in a task and waits for it. It is called on a goroutine of
+// package net/http, which writes the end of the response, or closes the connection, when
+// ServeHTTP has returned or panicked.
+func (h *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	q := &request{handler: h.handler, w: w, r: r}
+	task, ok := h.requests.TrySpawn(q.run, traigo.Name(h.nameOf(r)), traigo.Values(r.Context()), traigo.Bubble(false))
+	if !ok {
+		refuse(w)
+		return
+	}
+	h.conns.handlerBegins()
+	<-task.Done()
+	h.conns.handlerEnded(r)
+	switch q.end {
+	case returned:
+	case panicked:
+		panic(q.value)
+	case exited:
+		runtime.Goexit()
+	case notCalled: // by a Wrapper, and the task has failed
+		http.Error(w, http.StatusText(http.StatusInternalServerError), http.StatusInternalServerError)
+	}
+}
+
+// refuse answers a request for which there is no scope any more.
+func refuse(w http.ResponseWriter) {
+	w.Header().Set("Connection", "close")
+	http.Error(w, "the server is stopping", http.StatusServiceUnavailable)
+}
+
+// longestName bounds the names that clients choose.
+const longestName = 100
+
+// nameOf returns the name of the task for r.
+func (h *server) nameOf(r *http.Request) string {
+	if h.routes != nil {
+		_, pattern := h.routes.Handler(r)
+		switch {
+		case strings.ContainsAny(pattern, " \t"): // it begins with a method
+			return pattern
+		case pattern != "":
+			return r.Method + " " + pattern
+		}
+	}
+	path := r.URL.EscapedPath()
+	if path == "" {
+		path = r.Host // of CONNECT
+	}
+	if len(path) > longestName {
+		path = path[:longestName] + "…"
+	}
+	return r.Method + " " + path
+}
+
+// A request is one call of the handler. It is written by the task, and read when the task
+// has ended.
+type request struct {
+	handler http.Handler
+	w       http.ResponseWriter
+	r       *http.Request
+	end     howEnded
+	value   any // of a panic
+}
+
+type howEnded uint8
+
+const (
+	notCalled howEnded = iota
+	exited             // by runtime.Goexit, until it is known that it was not
+	returned
+	panicked
+)
+
+var errClientGone = errors.New("the client has gone")
+
+// run is the function of the task.
+func (q *request) run(ctx context.Context) (err error) {
+	q.end = exited
+	task := traigo.CurrentTask(ctx)
+	stop := context.AfterFunc(q.r.Context(), func() { task.Cancel(whyGone(q.r)) })
+	defer stop()
+	defer func() {
+		if v := recover(); v != nil {
+			q.end, q.value = panicked, v
+			err = q.panicError(task, v)
+		}
+	}()
+	r := q.r.WithContext(ctx)
+	// Package net/http removes the files of a form when it knows of the form.
+	defer func() { q.r.MultipartForm = r.MultipartForm }()
+	q.handler.ServeHTTP(q.w, r)
+	q.end = returned
+	return nil
+}
+
+// whyGone returns why the context of r has ended, which is that of package net/http. That
+// gives no cause when the connection, or the stream of HTTP/2, has ended.
+func whyGone(r *http.Request) error {
+	if cause := context.Cause(r.Context()); cause != context.Canceled { //nolint:errorlint // what wraps it says more
+		return cause
+	}
+	return errClientGone
+}
+
+// panicError makes the error of the task from the value of a panic, and the value that
+// package net/http is to print.
+func (q *request) panicError(task *traigo.Task, v any) error {
+	if v == http.ErrAbortHandler { //nolint:errorlint // package net/http compares as well
+		return http.ErrAbortHandler
+	}
+	recovered := panics.NewRecovered(1, v)
+	err := &traigo.PanicError{Task: task.Path(), Recovered: &recovered}
+	q.value = handlerPanic{err}
+	return err
+}
+
+// A handlerPanic is what ServeHTTP panics with. Its text has the stack of the handler; to it
+// package net/http adds that of its own goroutine, on which no handler runs.
+type handlerPanic struct{ err *traigo.PanicError }
+
+func (p handlerPanic) Error() string { return fmt.Sprintf("%+v\n", p.err) }
+func (p handlerPanic) Unwrap() error { return p.err }
+
+func isClosed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
+}
+
+// As in package traigo, a wrong argument panics in the call that has it.
+func mustHave(call string, there bool, what, instead string) {
+	if !there {
+		panic("traigo: serve." + call + ": nil " + what + "; " + instead)
+	}
+}

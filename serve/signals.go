@@ -1,0 +1,151 @@
+package serve
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/traigo/traigo"
+)
+
+// Signals makes the signals of the process end s. The first one begins a shutdown, as
+// [traigo.Scope.Shutdown] does: [traigo.Stopping] is closed, and s may end by itself within
+// grace. A second signal cancels s at once, and so does the end of grace; the cause is then
+// a [*SignalError]. After that, and when s is done, the signals have their usual effect
+// again, so that a third Ctrl-C ends a program that does not listen to its contexts.
+//
+// Signals returns at once. The outcome of s remains that of its owner, and is nil if s
+// ends by itself. Without sigs the signals are SIGINT, which Ctrl-C sends, and SIGTERM. A
+// grace of 0 cancels s at the first signal. Signals panics if s or a signal is nil, and if
+// grace is negative.
+func Signals(s *traigo.Scope, grace time.Duration, sigs ...os.Signal) {
+	mustHave("Signals", s != nil, "*Scope", "open one with Run or New")
+	mustNotBeNegative("Signals", grace)
+	for _, sig := range sigs {
+		mustHave("Signals", sig != nil, "os.Signal", "leave it out")
+	}
+	if len(sigs) == 0 {
+		sigs = []os.Signal{syscall.SIGINT, syscall.SIGTERM}
+	}
+	received := make(chan os.Signal, 2)
+	signal.Notify(received, sigs...)
+	// The goroutine is no task of s: a task cannot wait for its scope. It ends with s.
+	go func() {
+		defer signal.Stop(received)
+		endBy(received, s, grace)
+	}()
+}
+
+// endBy ends s when signals arrive. It returns when a second one has, or when s is done.
+func endBy(received <-chan os.Signal, s *traigo.Scope, grace time.Duration) {
+	var first os.Signal
+	select {
+	case first = <-received:
+	case <-s.Done():
+		return
+	}
+	// As a part of s, which its context makes this call, Shutdown only begins. Then it does
+	// not count as the call that has received the outcome.
+	_ = s.Shutdown(s.Context())
+	over := time.NewTimer(grace)
+	defer over.Stop()
+	for {
+		select {
+		case second := <-received:
+			s.Cancel(&SignalError{Signal: second, Second: true})
+			return
+		case <-over.C:
+			s.Cancel(&SignalError{Signal: first, Grace: grace}) // and a second signal still is the second
+		case <-s.Done():
+			return
+		}
+	}
+}
+
+// A SignalError is the cause when [Signals] has canceled a scope.
+type SignalError struct {
+	Signal os.Signal     // the first one if the grace period is over, otherwise the second
+	Second bool          // whether it came after a first one
+	Grace  time.Duration // the grace period that is over; 0 if Second
+}
+
+func (e *SignalError) Error() string {
+	if e.Second {
+		return fmt.Sprintf("a second signal: %v", e.Signal)
+	}
+	return fmt.Sprintf("signal: %v: the grace period of %v is over", e.Signal, e.Grace)
+}
+
+// defaultGrace is shorter than the 10 s after which `docker stop` kills a process.
+const defaultGrace = 8 * time.Second
+
+// Main is what the function main of a program calls: it runs body in a scope under
+// [Signals] with SIGINT and SIGTERM. It returns when everything in the scope has ended
+// without an error, also after a signal. Otherwise it writes the error in one line to
+// standard error and exits: with status 128 + n if signal n is what has ended the scope,
+// because the grace period was over or because it was the second one, and with status
+// 1 in every other case. A panic is raised.
+//
+// Deferred functions of main do not run when Main exits; what must be closed belongs in body. The
+// grace period is 8 seconds; [Grace] changes it. The scope is named after body unless opts
+// name it. Main panics if body or an option is nil.
+func Main(body func(ctx context.Context, s *traigo.Scope) error, opts ...traigo.ScopeOption) {
+	mustHave("Main", body != nil, "function", "pass the one that does the work")
+	grace, all := defaultGrace, []traigo.ScopeOption{traigo.NameOf(body)}
+	for _, o := range opts {
+		if g, ok := o.(graceOption); ok {
+			grace = g.grace
+			continue
+		}
+		all = append(all, o)
+	}
+	err := traigo.Run(context.Background(), func(ctx context.Context, s *traigo.Scope) error {
+		Signals(s, grace)
+		return body(ctx, s)
+	}, all...)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, oneLine(err.Error()))
+		os.Exit(status(err))
+	}
+}
+
+// Grace sets how long [Main] lets the work go on after the first signal. To other
+// functions it is an option without an effect. Grace panics if d is negative.
+func Grace(d time.Duration) traigo.ScopeOption {
+	mustNotBeNegative("Grace", d)
+	none := traigo.CanceledIf(func(error) bool { return false })
+	return graceOption{none, d}
+}
+
+type graceOption struct {
+	traigo.ScopeOption
+	grace time.Duration
+}
+
+// status returns the exit status for the outcome of the scope of Main.
+func status(err error) int {
+	if outcome, ok := errors.AsType[*traigo.Error](err); ok {
+		err = outcome.Err // what came after it does not count
+	}
+	if e, ok := errors.AsType[*SignalError](err); ok {
+		if n, ok := e.Signal.(syscall.Signal); ok {
+			return 128 + int(n)
+		}
+	}
+	return 1
+}
+
+func oneLine(text string) string {
+	return strings.Join(strings.FieldsFunc(text, func(r rune) bool { return r == '\n' || r == '\r' }), " ")
+}
+
+func mustNotBeNegative(call string, d time.Duration) {
+	if d < 0 {
+		panic(fmt.Sprintf("traigo: serve.%s: %v is a negative duration", call, d))
+	}
+}
