@@ -47,6 +47,7 @@ const (
 	forAwait  // spawned by Async
 	forStart  // spawned by Start: until ready is called, Start returns the error
 	runsItems // accepted by the goroutine that runs it; it may run a series of items
+	inPlace   // accepted by the goroutine that runs it, which is not one of the scope's
 )
 
 // The bits of a task record its history. A bit is never cleared, except hasSlot.
@@ -78,6 +79,7 @@ type taskExt struct {
 	// Set before the task is accepted; read-only afterwards.
 	pc               uintptr         // entry address of the user's function, if fn is a wrapper around it
 	series           *series         // of a task that runs items of a join
+	inPlace          *inPlaceTask    // of a task that runs in place
 	values           context.Context // set by Values
 	admitBefore      context.Context // set by AdmitBefore
 	onDone           func(error)
@@ -425,6 +427,8 @@ func (t *Task) Name() string {
 	}
 	x := t.ext.Load()
 	switch {
+	case x != nil && x.inPlace != nil:
+		return x.inPlace.of.Name()
 	case x == nil || x.pc == 0:
 		return funcName(pcOf(t.fn))
 	case x.series != nil:

@@ -4,6 +4,9 @@ import (
 	"context"
 	"runtime"
 	"runtime/pprof"
+
+	"github.com/traigo/traigo/internal/hold"
+	"github.com/traigo/traigo/internal/inplace"
 )
 
 // The goroutines that run accepted tasks. The queue, the accepted tasks that have not
@@ -68,7 +71,7 @@ func (s *Scope) launch(t *Task, launch bool) {
 		t.startClock(x)
 	}
 	switch {
-	case t.flags&runsItems != 0: // the caller runs it
+	case t.flags&(runsItems|inPlace) != 0: // the caller runs it
 	case t.flags&dedicated != 0:
 		go s.runTask(t)
 	case launch:
@@ -232,8 +235,11 @@ func (t *Task) call() error {
 
 // label sets the pprof labels of the goroutine to those of Values or, without Values, of
 // the scope's outer context. It also removes labels that the previous task on this
-// goroutine set.
+// goroutine set. The labels of a goroutine that is not the scope's remain.
 func (t *Task) label() {
+	if t.flags&inPlace != 0 {
+		return
+	}
 	ctx := t.scope.outer
 	if x := t.ext.Load(); x != nil && x.values != nil {
 		ctx = x.values
@@ -243,6 +249,30 @@ func (t *Task) label() {
 	}
 	pprof.SetGoroutineLabels(ctx)
 }
+
+// An inPlaceTask is a task with what else runInPlace needs, to save allocations.
+type inPlaceTask struct {
+	task Task
+	ext  taskExt
+	of   inplace.Task
+}
+
+// runInPlace runs a task of the scope on this goroutine: see package inplace.
+func runInPlace(scope any, of inplace.Task) (ok bool) {
+	s, p := scope.(*Scope), &inPlaceTask{of: of}
+	p.ext.inPlace, p.ext.values = p, context.WithoutCancel(hold.Without(of.Values()))
+	t := &p.task
+	t.scope, t.fn, t.flags = s, of.Run, bubbleGiven|awaited|dedicated|inPlace
+	t.ext.Store(&p.ext)
+	t.settleOwner()
+	if !s.accept(t, false) {
+		return false
+	}
+	s.runTask(t)
+	return true
+}
+
+var _ = inplace.Provide(runInPlace)
 
 // needsNothing reports whether nothing follows from the end of a task that returned nil: it
 // has no OnDone and is no master.

@@ -15,7 +15,7 @@ func TestMain(m *testing.M) {
 }
 
 func TestProcessesCanBeMeasured(t *testing.T) {
-	for _, r := range slices.Concat(Processes(Quick), Actors(Quick)) {
+	for _, r := range slices.Concat(Processes(Quick), Actors(Quick), Servers(Quick)) {
 		t.Run(r.What+", "+r.Beside, func(t *testing.T) {
 			f, err := r.Measure()
 			require.NoError(t, err)

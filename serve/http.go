@@ -4,17 +4,13 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"fmt"
 	"net"
 	"net/http"
 	"reflect"
-	"runtime"
-	"strings"
 	"sync"
 
-	"github.com/sourcegraph/conc/panics"
-
 	"github.com/traigo/traigo"
+	"github.com/traigo/traigo/internal/inplace"
 )
 
 // HTTP serves requests on l as a task of s, named "http", and returns the task. Each request
@@ -72,12 +68,15 @@ type server struct {
 	listener net.Listener
 	opts     []traigo.ScopeOption // of the scope "requests"
 	handler  http.Handler         // what the http.Server had
-	routes   interface {          // the handler, if it can tell the pattern of a request
-		Handler(r *http.Request) (h http.Handler, pattern string)
-	}
+	routes   router               // the handler, if it can tell the pattern of a request
 
 	requests *traigo.Scope // set before the first connection is accepted
 	conns    conns
+}
+
+// A router is an http.ServeMux, or has its method.
+type router interface {
+	Handler(r *http.Request) (h http.Handler, pattern string)
 }
 
 func newServer(srv *http.Server, l net.Listener, opts []traigo.TaskOption) *server {
@@ -88,9 +87,7 @@ func newServer(srv *http.Server, l net.Listener, opts []traigo.TaskOption) *serv
 	if h.handler == nil {
 		h.handler = http.DefaultServeMux
 	}
-	h.routes, _ = h.handler.(interface {
-		Handler(r *http.Request) (http.Handler, string)
-	})
+	h.routes, _ = h.handler.(router)
 	for _, o := range opts { // a CancelTimeout is meant for the requests, too
 		if o, ok := o.(traigo.ScopeOption); ok {
 			h.opts = append(h.opts, o)
@@ -161,26 +158,19 @@ func (h *server) wantsTLS() bool {
 		reflect.TypeOf(h.listener) != tlsListener
 }
 
-// ServeHTTP runs the handler for r in a task and waits for it. It is called on a goroutine of
-// package net/http, which writes the end of the response, or closes the connection, when
-// ServeHTTP has returned or panicked.
+// ServeHTTP runs the handler for r in a task. It is called on a goroutine of package
+// net/http, which writes the end of the response, or closes the connection, when ServeHTTP
+// has returned or panicked. The task runs on that goroutine.
 func (h *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	q := &request{handler: h.handler, w: w, r: r}
-	task, ok := h.requests.TrySpawn(q.run, traigo.Name(h.nameOf(r)), traigo.Values(r.Context()), traigo.Bubble(false))
-	if !ok {
+	q := newRequest(h, w, r)
+	if !inplace.Run(h.requests, q) {
 		refuse(w)
 		return
 	}
-	h.conns.handlerBegins()
-	<-task.Done()
-	h.conns.handlerEnded(r)
-	switch q.end {
-	case returned:
-	case panicked:
-		panic(q.value)
-	case exited:
-		runtime.Goexit()
-	case notCalled: // by a Wrapper, and the task has failed
+	switch {
+	case q.panicked != nil:
+		panic(q.panicked)
+	case !q.isCalled: // by a Wrapper, and the task has failed
 		http.Error(w, http.StatusText(http.StatusInternalServerError), http.StatusInternalServerError)
 	}
 }
@@ -190,99 +180,6 @@ func refuse(w http.ResponseWriter) {
 	w.Header().Set("Connection", "close")
 	http.Error(w, "the server is stopping", http.StatusServiceUnavailable)
 }
-
-// longestName bounds the names that clients choose.
-const longestName = 100
-
-// nameOf returns the name of the task for r.
-func (h *server) nameOf(r *http.Request) string {
-	if h.routes != nil {
-		_, pattern := h.routes.Handler(r)
-		switch {
-		case strings.ContainsAny(pattern, " \t"): // it begins with a method
-			return pattern
-		case pattern != "":
-			return r.Method + " " + pattern
-		}
-	}
-	path := r.URL.EscapedPath()
-	if path == "" {
-		path = r.Host // of CONNECT
-	}
-	if len(path) > longestName {
-		path = path[:longestName] + "…"
-	}
-	return r.Method + " " + path
-}
-
-// A request is one call of the handler. It is written by the task, and read when the task
-// has ended.
-type request struct {
-	handler http.Handler
-	w       http.ResponseWriter
-	r       *http.Request
-	end     howEnded
-	value   any // of a panic
-}
-
-type howEnded uint8
-
-const (
-	notCalled howEnded = iota
-	exited             // by runtime.Goexit, until it is known that it was not
-	returned
-	panicked
-)
-
-var errClientGone = errors.New("the client has gone")
-
-// run is the function of the task.
-func (q *request) run(ctx context.Context) (err error) {
-	q.end = exited
-	task := traigo.CurrentTask(ctx)
-	stop := context.AfterFunc(q.r.Context(), func() { task.Cancel(whyGone(q.r)) })
-	defer stop()
-	defer func() {
-		if v := recover(); v != nil {
-			q.end, q.value = panicked, v
-			err = q.panicError(task, v)
-		}
-	}()
-	r := q.r.WithContext(ctx)
-	// Package net/http removes the files of a form when it knows of the form.
-	defer func() { q.r.MultipartForm = r.MultipartForm }()
-	q.handler.ServeHTTP(q.w, r)
-	q.end = returned
-	return nil
-}
-
-// whyGone returns why the context of r has ended, which is that of package net/http. That
-// gives no cause when the connection, or the stream of HTTP/2, has ended.
-func whyGone(r *http.Request) error {
-	if cause := context.Cause(r.Context()); cause != context.Canceled { //nolint:errorlint // what wraps it says more
-		return cause
-	}
-	return errClientGone
-}
-
-// panicError makes the error of the task from the value of a panic, and the value that
-// package net/http is to print.
-func (q *request) panicError(task *traigo.Task, v any) error {
-	if v == http.ErrAbortHandler { //nolint:errorlint // package net/http compares as well
-		return http.ErrAbortHandler
-	}
-	recovered := panics.NewRecovered(1, v)
-	err := &traigo.PanicError{Task: task.Path(), Recovered: &recovered}
-	q.value = handlerPanic{err}
-	return err
-}
-
-// A handlerPanic is what ServeHTTP panics with. Its text has the stack of the handler; to it
-// package net/http adds that of its own goroutine, on which no handler runs.
-type handlerPanic struct{ err *traigo.PanicError }
-
-func (p handlerPanic) Error() string { return fmt.Sprintf("%+v\n", p.err) }
-func (p handlerPanic) Unwrap() error { return p.err }
 
 func isClosed(c <-chan struct{}) bool {
 	select {

@@ -28,6 +28,7 @@ func promised(out io.Writer, names *regexp.Regexp, e bench.Effort) ([]table, err
 		{"What users do all day", howMeasured + " [When it matters](#when-it-matters) is below.", bench.Daily(e)},
 		{"Calls of other processes", howMeasured, bench.Processes(e)},
 		{"Actors", howMeasured, bench.Actors(e)},
+		{"Servers", howMeasured, bench.Servers(e)},
 	} {
 		rows := matching(part.rows, names)
 		if len(rows) == 0 {

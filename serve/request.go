@@ -1,0 +1,108 @@
+package serve
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/sourcegraph/conc/panics"
+
+	"github.com/traigo/traigo"
+)
+
+// A request is one call of the handler. It is the inplace.Task that is made a task.
+type request struct {
+	server   *server
+	w        http.ResponseWriter
+	r        *http.Request // as package net/http has made it
+	isCalled bool
+	panicked any // what ServeHTTP is to panic with
+	ctx      requestContext
+
+	name                        string // "": to be found by the http.ServeMux
+	method, host, path, rawPath string // what it is found by; the handler may change r
+}
+
+func newRequest(h *server, w http.ResponseWriter, r *http.Request) *request {
+	q := &request{server: h, w: w, r: r, method: r.Method, host: r.Host, path: r.URL.Path, rawPath: r.URL.RawPath}
+	if mux, ok := h.routes.(*http.ServeMux); h.routes != nil && !(ok && mux != nil) {
+		_, pattern := h.routes.Handler(r)
+		q.name = q.named(pattern)
+	}
+	return q
+}
+
+// Name returns the name of the task. An http.ServeMux is asked for the route when the name is
+// needed, since that takes as long as half of what a task costs.
+func (q *request) Name() string {
+	if q.name != "" {
+		return q.name
+	}
+	pattern := ""
+	if q.server.routes != nil {
+		_, pattern = q.server.routes.Handler(&http.Request{Method: q.method, Host: q.host, URL: &url.URL{Path: q.path, RawPath: q.rawPath}})
+	}
+	return q.named(pattern)
+}
+
+// longestPath bounds what is in a name because a client has sent it.
+const longestPath = 100
+
+func (q *request) named(pattern string) string {
+	switch {
+	case strings.ContainsAny(pattern, " \t"): // it begins with a method
+		return pattern
+	case pattern != "":
+		return q.method + " " + pattern
+	}
+	path := (&url.URL{Path: q.path, RawPath: q.rawPath}).EscapedPath()
+	if path == "" {
+		path = q.host // of CONNECT
+	}
+	if len(path) > longestPath {
+		path = path[:longestPath] + "…"
+	}
+	return q.method + " " + path
+}
+
+// Values returns the context of package net/http.
+func (q *request) Values() context.Context { return q.r.Context() }
+
+// Run is the function of the task.
+func (q *request) Run(ctx context.Context) (err error) {
+	q.isCalled = true
+	q.server.conns.handlerBegins()
+	defer q.server.conns.handlerEnded(q.r)
+	q.ctx.Context, q.ctx.outer = ctx, q.r.Context()
+	defer q.ctx.end()
+	defer func() {
+		if v := recover(); v != nil {
+			err, q.panicked = afterPanic(ctx, v)
+		}
+	}()
+	r := q.r.WithContext(&q.ctx)
+	// Package net/http removes the files of a form when it knows of the form.
+	defer func() { q.r.MultipartForm = r.MultipartForm }()
+	q.server.handler.ServeHTTP(q.w, r)
+	return nil
+}
+
+// afterPanic returns the error of the task whose handler has panicked with v, and the value
+// with which ServeHTTP is to panic.
+func afterPanic(ctx context.Context, v any) (err error, again any) {
+	if v == http.ErrAbortHandler { //nolint:errorlint // package net/http compares as well
+		return http.ErrAbortHandler, v
+	}
+	recovered := panics.NewRecovered(1, v)
+	p := &traigo.PanicError{Task: traigo.CurrentTask(ctx).Path(), Recovered: &recovered}
+	return p, handlerPanic{p}
+}
+
+// A handlerPanic is what ServeHTTP panics with. Its text has the stack of the handler; to it
+// package net/http adds that of its own call of ServeHTTP.
+type handlerPanic struct{ err *traigo.PanicError }
+
+func (p handlerPanic) Error() string { return fmt.Sprintf("%+v\n", p.err) }
+func (p handlerPanic) Unwrap() error { return p.err }
