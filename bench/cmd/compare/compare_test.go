@@ -100,10 +100,16 @@ func TestOnlyRowsThatMatchAreMeasured(t *testing.T) {
 	assert.Len(t, tables[0].rows, 1)
 	assert.Len(t, tables[1].rows, 1)
 	lines := strings.Split(out.String(), "\n")
-	assert.Equal(t, "What was promised", lines[0])
+	assert.Equal(t, "What users do all day", lines[0])
 	assert.Regexp(t, "^work +beside +target +measured", lines[1])
-	assert.Regexp(t, "^Run with two tasks  errgroup +≤ 1.40 ", lines[2])
-	assert.Regexp(t, "^All of 3  errgroup and a slice +≤ 1.35 ", lines[6])
+	assert.Regexp(t, "^All of 3  errgroup and a slice +≤ 1.35 ", lines[2])
+	assert.Regexp(t, "^Run with two tasks  errgroup +≤ 1.40 ", lines[6])
+}
+
+func TestMissesStandBelow(t *testing.T) {
+	rows := [][]string{{"a", missed}, {"b", "holds"}, {"c", missed}, {"d", ""}}
+	missesLast(rows)
+	assert.Equal(t, [][]string{{"b", "holds"}, {"d", ""}, {"a", missed}, {"c", missed}}, rows)
 }
 
 func TestWorksAreBesideEachOther(t *testing.T) {

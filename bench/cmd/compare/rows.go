@@ -5,6 +5,7 @@ import (
 	"io"
 	"math"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -24,8 +25,8 @@ func promised(out io.Writer, names *regexp.Regexp, e bench.Effort) ([]table, err
 		title, note string
 		rows        []bench.Row
 	}{
-		{"What was promised", howMeasured, bench.Promises(e, weight)},
 		{"What users do all day", howMeasured + " [When it matters](#when-it-matters) is below.", bench.Daily(e)},
+		{"Tasks and scopes as such", howMeasured, bench.Promises(e, weight)},
 		{"Calls of other processes", howMeasured, bench.Processes(e)},
 		{"Actors", howMeasured, bench.Actors(e)},
 		{"Servers", howMeasured, bench.Servers(e)},
@@ -45,6 +46,7 @@ func promised(out io.Writer, names *regexp.Regexp, e bench.Effort) ([]table, err
 			t.add(cells(r, f)...)
 			fmt.Fprintln(out, aligned(cells(r, f), widths))
 		}
+		missesLast(t.rows)
 		fmt.Fprintln(out)
 		tables = append(tables, t)
 	}
@@ -63,6 +65,22 @@ func matching(rows []bench.Row, names *regexp.Regexp) []bench.Row {
 
 var headings = []string{"work", "beside", "target", "measured", "95 % interval", "", "ns", "allocations", "bytes"}
 
+const missed = "**missed**"
+
+// missesLast puts the rows that miss their target below the others.
+func missesLast(rows [][]string) {
+	slices.SortStableFunc(rows, func(a, b []string) int {
+		switch misses := slices.Contains(a, missed); {
+		case misses == slices.Contains(b, missed):
+			return 0
+		case misses:
+			return 1
+		default:
+			return -1
+		}
+	})
+}
+
 // cells returns the cells of a row, in the order of the headings.
 func cells(r bench.Row, f bench.Figure) []string {
 	target, verdict := "", ""
@@ -70,7 +88,7 @@ func cells(r bench.Row, f bench.Figure) []string {
 		target = "≤ " + quantity(r.Target, r.Unit)
 		verdict = "holds"
 		if exceeds(f.Center, r.Target, r.Unit) {
-			verdict = "**missed**"
+			verdict = missed
 		}
 	}
 	interval := "counted"
