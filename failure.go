@@ -140,9 +140,9 @@ var fates = [...]struct {
 	text  string
 }{
 	ignored:    {slog.LevelDebug, "error ignored: the task does not bubble"},
-	suppressed: {slog.LevelWarn, "error after a quiet end, not in the outcome"},
+	suppressed: {slog.LevelWarn, "a task has failed after its scope had ended without an error, which remains so"},
 	late:       {slog.LevelWarn, "error of a task that had been given up"},
-	lost:       {slog.LevelError, "panic of a task, raised by nobody"},
+	lost:       {slog.LevelError, "a task has panicked, and no call raises the panic"},
 	displaced:  {slog.LevelWarn, "error that nobody has awaited"},
 }
 

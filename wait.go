@@ -69,8 +69,8 @@ func (s *Scope) await(stop <-chan struct{}) bool {
 			return false
 		case <-long.C:
 			if who := s.partIn(ownStack()); who != "" {
-				s.log(slog.LevelWarn, "the scope is being waited for by "+who+", which is part of it: "+
-					"this will not end by itself; wait from outside", nil, nil)
+				s.log(slog.LevelWarn, "the scope is waited for by "+who+", which is a part of it: "+
+					"neither will end; wait for it from outside", nil, nil)
 			}
 		}
 	}

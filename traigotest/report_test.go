@@ -288,7 +288,7 @@ func TestRunLogsWarningsToTheTest(t *testing.T) {
 		synctest.Wait()
 	})
 	assert.False(t, f.failed)
-	assert.Regexp(t, `^run_test\.go:\d+: traigo: error after a quiet end, not in the outcome
+	assert.Regexp(t, `^run_test\.go:\d+: traigo: a task has failed after its scope had ended without an error, which remains so
     scope: TestIt
     task: TestIt/heartbeat
     err: connection reset
