@@ -180,6 +180,9 @@ func (s *scope) causedBy(c *traigo.Cancellation) trace.SpanContext {
 				return x.span
 			}
 		}
+		if r, ok := s.tasks[by]; ok {
+			return r.span.SpanContext() // it was given up, and the event TaskStuck is yet to come
+		}
 		break
 	}
 	return trace.SpanContext{}
