@@ -31,12 +31,14 @@
 //
 // # Attributes
 //
-//	traigo.scope.path, traigo.scope.id   of each span; samplers see them
+//	traigo.scope.path                    of each span: the names of the scopes from the root down
+//	traigo.scope.id                      of the span of a Run
 //	traigo.task.name, traigo.task.id     of the span of a task
 //	traigo.task.bubble                   false, if its failure does not cancel the scope
 //	traigo.task.master                   true, if its end cancels the scope
 //	traigo.task.awaited                  false, if the scope does not wait for it
-//	traigo.outcome                       "ok", "failed", "timeout", "panicked", "canceled" or "given up"
+//	traigo.outcome                       "failed", "timeout", "panicked", "canceled" or "given up"; not there if
+//	                                     the function has returned nil, and "ok" in metrics
 //	traigo.cancel.kind                   of a scope that was not simply complete, and of the
 //	                                     event "traigo.canceled": a [traigo.CancelKind]
 //	traigo.cancel.reason                 of that event: the cause as text
@@ -45,7 +47,8 @@
 //
 // Names of spans are to have few values, and names of tasks are often made in a loop. So a
 // number at the end is not part of the name of the span: "conn 17", "conn#17", "conn-17"
-// and "conn[17]" are all "conn". See [WithSpanName] for names with other variable parts.
+// and "conn[17]" are all "conn". See [WithSpanName] for names with other variable parts. A
+// sampler sees the name and the parent, and no attributes: what is not sampled has none.
 //
 // # Metrics
 //

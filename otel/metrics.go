@@ -92,7 +92,7 @@ func (i *Instrumentation) live() (now census) {
 	return now
 }
 
-func (m *metrics) taskEnded(t *traigo.Task, r *running, o *outcome) {
+func (m *metrics) taskEnded(t *traigo.Task, r running, o outcome) {
 	if !m.taskDuration.Enabled(r.ctx) {
 		return
 	}
@@ -103,7 +103,7 @@ func (m *metrics) taskEnded(t *traigo.Task, r *running, o *outcome) {
 	m.taskDuration.Record(r.ctx, time.Since(r.begun).Seconds(), options...)
 }
 
-func (m *metrics) scopeClosed(ctx context.Context, s *scope, o *outcome) {
+func (m *metrics) scopeClosed(ctx context.Context, s *scope, o outcome) {
 	if !m.scopeDuration.Enabled(ctx) {
 		return
 	}
@@ -114,7 +114,7 @@ func (m *metrics) scopeClosed(ctx context.Context, s *scope, o *outcome) {
 	m.scopeDuration.Record(ctx, time.Since(s.opened).Seconds(), options...)
 }
 
-func (m *metrics) attributes(s *traigo.Scope, t *traigo.Task, o *outcome) []attribute.KeyValue {
+func (m *metrics) attributes(s *traigo.Scope, t *traigo.Task, o outcome) []attribute.KeyValue {
 	attrs := append(make([]attribute.KeyValue, 0, 4), outcomeKey.String(o.result))
 	if o.kind != "" {
 		attrs = append(attrs, cancelKindKey.String(o.kind))

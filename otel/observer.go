@@ -4,8 +4,6 @@ import (
 	"context"
 	"time"
 
-	"go.opentelemetry.io/otel/trace"
-
 	"github.com/traigo/traigo"
 )
 
@@ -14,27 +12,31 @@ type observer struct{ *Instrumentation }
 
 // Observe ends the spans that wrap has started, and records the metrics.
 func (i observer) Observe(e traigo.Event) {
-	if e.Kind == traigo.ScopeOpened {
+	switch e.Kind {
+	case traigo.ScopeOpened:
 		i.open(e.Scope)
 		return
+	case traigo.ScopeFinalized, traigo.TaskSpawned, traigo.TaskStarted:
+		return
+	default:
 	}
-	state := i.stateOf(e.Scope)
-	if state == nil {
+	s := i.stateOf(e.Scope)
+	if s == nil {
 		return // a task that was given up has ended when its scope was closed
 	}
 	switch e.Kind {
 	case traigo.ScopeCanceled:
-		state.cancel(e.Err, e.Time)
+		s.cancel(e.Err, e.Time)
 	case traigo.ScopeClosed:
-		i.close(state, e.Err)
+		i.close(s, e.Err)
 	case traigo.TaskReady:
-		state.addEvent(e.Task, readyEvent)
+		s.addEvent(e.Task, readyEvent)
 	case traigo.TaskAbandoned:
-		state.addEvent(e.Task, abandonedEvent)
+		s.addEvent(e.Task, abandonedEvent)
 	case traigo.TaskEnded:
-		i.endTask(state, e.Task, outcomeOf(e.Task, e.Err))
+		i.endTask(s, e.Task, outcomeOf(e.Task, e.Err))
 	case traigo.TaskStuck:
-		i.endTask(state, e.Task, givenUp(e.Task, e.Err))
+		i.endTask(s, e.Task, givenUp(e.Task, e.Err))
 	default:
 	}
 }
@@ -52,23 +54,14 @@ func (i *Instrumentation) open(s *traigo.Scope) {
 	if i.stateOf(s) != nil {
 		return // it has the options twice
 	}
-	path := s.Path()
-	i.scopes.Store(s, &scope{
-		scope:  s,
-		parent: i.stateOf(s.Parent()),
-		path:   path,
-		opened: time.Now(),
-		startOptions: []trace.SpanStartOption{trace.WithAttributes(
-			scopePathKey.String(path), scopeIDKey.Int64(int64(s.ID())), //nolint:gosec // it is counted from 1
-		)},
-	})
+	i.scopes.Store(s, &scope{scope: s, parent: i.stateOf(s.Parent()), path: s.Path(), opened: time.Now()})
 }
 
 // close ends the span of a Run, after those of its tasks.
 func (i *Instrumentation) close(s *scope, err error) {
 	i.scopes.Delete(s.scope)
 	for t, r := range s.close() {
-		i.finish(s, t, &r, givenUp(t, nil))
+		i.finish(s, t, r, givenUp(t, nil))
 	}
 	o, ctx := outcomeOfScope(s.cause, err), context.Background()
 	if body := s.body.Load(); body != nil {
@@ -82,13 +75,13 @@ func (i *Instrumentation) close(s *scope, err error) {
 }
 
 // endTask ends the span of t, unless that has ended when t was given up.
-func (i *Instrumentation) endTask(s *scope, t *traigo.Task, o *outcome) {
+func (i *Instrumentation) endTask(s *scope, t *traigo.Task, o outcome) {
 	if r, ok := s.remove(t, o.mayCancel(t.Flags())); ok {
-		i.finish(s, t, &r, o)
+		i.finish(s, t, r, o)
 	}
 }
 
-func (i *Instrumentation) finish(s *scope, t *traigo.Task, r *running, o *outcome) {
+func (i *Instrumentation) finish(s *scope, t *traigo.Task, r running, o outcome) {
 	r.end(s, o)
 	i.metrics.taskEnded(t, r, o)
 }

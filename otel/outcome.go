@@ -25,8 +25,8 @@ type outcome struct {
 }
 
 // outcomeOf returns the outcome of a task that has ended with err.
-func outcomeOf(t *traigo.Task, err error) *outcome {
-	o := &outcome{result: resultOK, err: err, cause: t.Cause()}
+func outcomeOf(t *traigo.Task, err error) outcome {
+	o := outcome{result: resultOK, err: err, cause: t.Cause()}
 	switch {
 	case err == nil:
 	case !t.Failed():
@@ -42,13 +42,13 @@ func outcomeOf(t *traigo.Task, err error) *outcome {
 }
 
 // givenUp returns the outcome of a task that its scope no longer waits for.
-func givenUp(t *traigo.Task, err error) *outcome {
-	return &outcome{result: resultGivenUp, err: err, cause: t.Cause()}
+func givenUp(t *traigo.Task, err error) outcome {
+	return outcome{result: resultGivenUp, err: err, cause: t.Cause()}
 }
 
 // outcomeOfScope returns the outcome of a scope that was canceled for c.
-func outcomeOfScope(c *traigo.Cancellation, err error) *outcome {
-	o := &outcome{result: resultOK, err: err}
+func outcomeOfScope(c *traigo.Cancellation, err error) outcome {
+	o := outcome{result: resultOK, err: err}
 	if c != nil && c.Kind != traigo.Completed {
 		o.cause, o.kind = c, c.Kind.String()
 	}
@@ -68,16 +68,16 @@ func outcomeOfScope(c *traigo.Cancellation, err error) *outcome {
 	return o
 }
 
-func (o *outcome) isFailure() bool { return o.result != resultOK && o.result != resultCanceled }
+func (o outcome) isFailure() bool { return o.result != resultOK && o.result != resultCanceled }
 
 // mayCancel reports whether a task with these flags and this outcome cancels its scope, as
 // far as that can be told: under PanicAsError it may be that a panic does not.
-func (o *outcome) mayCancel(flags traigo.TaskFlags) bool {
+func (o outcome) mayCancel(flags traigo.TaskFlags) bool {
 	return flags.Master || o.isFailure() && (flags.Bubble || o.result == resultPanicked)
 }
 
 // errorType returns the value of error.type for a failure.
-func (o *outcome) errorType() string {
+func (o outcome) errorType() string {
 	if o.err == nil {
 		return "_OTHER" // by convention
 	}

@@ -14,13 +14,12 @@ import (
 
 // A scope is what is known of a scope that is not closed.
 type scope struct {
-	scope        *traigo.Scope
-	parent       *scope // nil if that is not instrumented
-	path         string
-	opened       time.Time
-	startOptions []trace.SpanStartOption // of each span
+	scope  *traigo.Scope
+	parent *scope // nil if that is not instrumented
+	path   string
+	opened time.Time
 
-	body atomic.Pointer[running] // of Run; nil for New and Fork
+	body atomic.Pointer[body] // of Run; nil for New and Fork
 
 	mu         sync.Mutex // protects the fields below
 	tasks      map[*traigo.Task]running
@@ -29,6 +28,12 @@ type scope struct {
 	cause      *traigo.Cancellation // nil until the scope is canceled
 	canceledAt time.Time
 	isClosed   bool
+}
+
+// A body is that of a Run.
+type body struct {
+	running
+	outside trace.SpanContext // of the span that its context had outside
 }
 
 // A suspect is a task that has ended in a way that cancels its scope. When the scope is
@@ -71,12 +76,8 @@ func (s *scope) has(t *traigo.Task) bool {
 	return ok
 }
 
-// add stores what runs, and reports false if the scope is closed.
+// add stores a task that runs, and reports false if the scope is closed.
 func (s *scope) add(t *traigo.Task, r running) bool {
-	if t == nil {
-		s.body.Store(&r)
-		return true
-	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.isClosed {

@@ -38,10 +38,9 @@ const (
 
 // A running is a task or a Run whose function has been called.
 type running struct {
-	ctx     context.Context //nolint:containedctx // has the span; metrics are recorded with it
-	span    trace.Span
-	begun   time.Time
-	outside trace.SpanContext // of the span that the context had outside
+	ctx   context.Context //nolint:containedctx // has the span; metrics are recorded with it
+	span  trace.Span
+	begun time.Time
 }
 
 // wrap is the Wrapper. It starts a span, and leaves it to the Observer to end it: a Wrapper
@@ -53,12 +52,16 @@ func (i *Instrumentation) wrap(ctx context.Context, next func(context.Context) e
 	if state == nil || state.has(t) {
 		return next(ctx)
 	}
-	r := running{begun: time.Now(), outside: trace.SpanContextFromContext(ctx)}
-	r.ctx, r.span = i.tracer.Start(state.parentFor(ctx, r.outside), i.spanName(s, t), state.startOptions...)
-	if t != nil && r.span.IsRecording() {
-		r.span.SetAttributes(attributesOf(t)...)
+	outside := trace.SpanContextFromContext(ctx)
+	r := running{begun: time.Now()}
+	r.ctx, r.span = i.tracer.Start(state.parentFor(ctx, outside), i.spanName(s, t))
+	if r.span.IsRecording() {
+		r.span.SetAttributes(attributesOf(state, t)...)
 	}
-	if !state.add(t, r) {
+	switch {
+	case t == nil:
+		state.body.Store(&body{r, outside})
+	case !state.add(t, r):
 		defer r.span.End() // the task was given up before it began
 	}
 	return next(&spanContext{r.ctx, ctx})
@@ -74,9 +77,14 @@ func current(ctx context.Context) (*traigo.Scope, *traigo.Task) {
 	return s, t
 }
 
-func attributesOf(t *traigo.Task) []attribute.KeyValue {
-	attrs := make([]attribute.KeyValue, 2, 5)
-	attrs[0], attrs[1] = taskNameKey.String(t.Name()), taskIDKey.Int64(int64(t.ID())) //nolint:gosec // it is counted from 1
+// attributesOf returns the attributes of the span of t or, if t is nil, of the Run. They are
+// set after the span has been started, so that they cost nothing if it is not sampled.
+func attributesOf(s *scope, t *traigo.Task) []attribute.KeyValue {
+	path := scopePathKey.String(s.path)
+	if t == nil {
+		return []attribute.KeyValue{path, scopeIDKey.Int64(int64(s.scope.ID()))} //nolint:gosec // it is counted from 1
+	}
+	attrs := append(make([]attribute.KeyValue, 0, 6), path, taskNameKey.String(t.Name()), taskIDKey.Int64(int64(t.ID()))) //nolint:gosec // as above
 	flags := t.Flags()
 	if !flags.Bubble {
 		attrs = append(attrs, taskBubbleKey.Bool(false))
@@ -107,12 +115,14 @@ func (c *spanContext) AfterFunc(f func()) (stop func() bool) {
 }
 
 // end ends the span of a task or a Run of state, with outcome o.
-func (r *running) end(state *scope, o *outcome) {
+func (r running) end(state *scope, o outcome) {
 	defer r.span.End()
 	if !r.span.IsRecording() {
 		return
 	}
-	r.span.SetAttributes(outcomeKey.String(o.result))
+	if o.result != resultOK {
+		r.span.SetAttributes(outcomeKey.String(o.result))
+	}
 	if o.cause != nil {
 		r.canceled(state, o.cause)
 	}
@@ -130,7 +140,7 @@ func (r *running) end(state *scope, o *outcome) {
 }
 
 // canceled adds the event of the cancellation, and the link to the task that caused it.
-func (r *running) canceled(state *scope, cause error) {
+func (r running) canceled(state *scope, cause error) {
 	attrs := make([]attribute.KeyValue, 2, 4)
 	attrs[0], attrs[1] = cancelKindKey.String(traigo.ParentCanceled.String()), cancelReasonKey.String(textOf(cause))
 	var by trace.SpanContext
