@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/assert"
-	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
 	nometric "go.opentelemetry.io/otel/metric/noop"
@@ -54,7 +53,7 @@ func byHandWithAttributes(tracers trace.TracerProvider) func(context.Context) er
 		defer span.End()
 		if span.IsRecording() {
 			span.SetAttributes(attribute.String("path", traigo.Current(ctx).Path()),
-				attribute.String("name", traigo.CurrentTask(ctx).Name()), attribute.Int64("id", int64(traigo.CurrentTask(ctx).ID())))
+				attribute.String("name", traigo.CurrentTask(ctx).Name()), attribute.Int64("id", int64(traigo.CurrentTask(ctx).ID()))) //nolint:gosec // it is counted from 1
 		}
 		return nil
 	}
@@ -108,9 +107,9 @@ func TestCostOfASpanIsSmall(t *testing.T) {
 		}) / n
 		t.Logf("%-45s %5.2f allocations", x.name, allocs[x.name])
 	}
-	assert.LessOrEqual(t, allocs["spans"]-allocs["bare span"], 7.3, "spans beside bare ones")
-	assert.LessOrEqual(t, allocs["spans, not sampled"]-allocs["bare span, not sampled"], 6.3, "not sampled")
-	assert.LessOrEqual(t, allocs["spans and metrics"]-allocs["spans"], 1.3, "metrics")
+	assert.LessOrEqual(t, allocs["spans"]-allocs["bare span with the same attributes"], 3.3)
+	assert.LessOrEqual(t, allocs["spans, not sampled"]-allocs["bare span, not sampled"], 3.3)
+	assert.LessOrEqual(t, allocs["spans and metrics"]-allocs["spans"], 0.3)
 }
 
 // The time of a task, of each subject in turn, and the medians.
@@ -138,10 +137,9 @@ func TestCostInTime(t *testing.T) {
 		median[x.name] = times[i][rounds/2]
 		t.Logf("%-45s %6.0f ns", x.name, median[x.name])
 	}
-	ratio := median["spans"] / median["bare span"]
-	t.Logf("spans / bare span: %.2f", ratio)
-	require.Positive(t, ratio)
-	assert.Less(t, ratio, 4.0)
+	ratio := median["spans"] / median["bare span with the same attributes"]
+	t.Logf("spans beside bare spans with the same attributes: %.2f", ratio)
+	assert.Less(t, ratio, 3.0)
 }
 
 func BenchmarkTask(b *testing.B) {

@@ -101,18 +101,15 @@ func nameOf(s *traigo.Scope, t *traigo.Task) string {
 
 // spanName is the default of [WithSpanName]: the name without a number at the end.
 func spanName(s *traigo.Scope, t *traigo.Task) string {
-	name := nameOf(s, t)
-	stem := name
-	if inside, ok := strings.CutSuffix(name, "]"); ok {
-		stem = strings.TrimRight(inside, "0123456789")
-		if !strings.HasSuffix(stem, "[") || stem == inside {
-			return name
-		}
-	} else {
-		stem = strings.TrimRight(name, "0123456789")
-		if stem == name || !strings.ContainsAny(stem[max(0, len(stem)-1):], " #-") {
-			return name
-		}
+	name, before := nameOf(s, t), " #-"
+	stem, inBrackets := strings.CutSuffix(name, "]")
+	if inBrackets {
+		before = "["
+	}
+	numbered := stem
+	stem = strings.TrimRight(numbered, "0123456789")
+	if stem == numbered || stem == "" || !strings.Contains(before, stem[len(stem)-1:]) {
+		return name
 	}
 	if stem = strings.TrimRight(stem[:len(stem)-1], " "); stem == "" {
 		return name

@@ -355,7 +355,7 @@ func TestStatusKnowsCanceledIf(t *testing.T) {
 		s.Spawn(func(ctx context.Context) error { <-ctx.Done(); return killed }, traigo.Name("victim"))
 		s.Cancel(nil)
 		return nil
-	}, traigo.CanceledIf(func(err error) bool { return err == killed }))
+	}, traigo.CanceledIf(func(err error) bool { return errors.Is(err, killed) }))
 	assert.Equal(t, "canceled", attrs(x.span(t, "victim").Attributes)["traigo.outcome"])
 	assert.Equal(t, codes.Unset, x.span(t, "victim").Status.Code)
 }

@@ -2,6 +2,7 @@ package oteltraigo_test
 
 import (
 	"context"
+	"errors"
 	"runtime"
 	"slices"
 	"testing"
@@ -113,9 +114,11 @@ func TestJoinsAreSpansOfTheirCalls(t *testing.T) {
 			return err
 		},
 		"AsCompleted": func(ctx context.Context) error {
-			for range traigo.AsCompleted(ctx, slices.Values([]int{1, 2, 3}), double) {
+			var all error
+			for _, err := range traigo.AsCompleted(ctx, slices.Values([]int{1, 2, 3}), double) {
+				all = errors.Join(all, err)
 			}
-			return nil
+			return all
 		},
 	} {
 		x, err := run(t, func(ctx context.Context, _ *traigo.Scope) error { return join(ctx) })
@@ -149,7 +152,7 @@ func TestSpansHaveAttributes(t *testing.T) {
 	assert.Equal(t, map[string]any{"traigo.scope.path": "root", "traigo.scope.id": id, "traigo.cancel.kind": "master ended"}, attrs(root.Attributes))
 	assert.Equal(t, map[string]any{
 		"traigo.scope.path": "root",
-		"traigo.task.name": "conn 17", "traigo.task.id": int64(1),
+		"traigo.task.name":  "conn 17", "traigo.task.id": int64(1),
 	}, attrs(x.span(t, "conn").Attributes))
 	flags := attrs(x.span(t, "flags").Attributes)
 	assert.Equal(t, false, flags["traigo.task.bubble"])
