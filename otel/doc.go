@@ -24,6 +24,9 @@
 //	ready of Start, Blocking         the events "traigo.ready", "traigo.abandoned"
 //	a task that is given up          its span ends then, with the status Error
 //
+// A join, such as Map, is a Run with its calls as tasks. In a server, which runs as long as
+// the program, the span of the outermost Run is best left out: see [WithFilter].
+//
 // Whether the error of a task is a failure is what [traigo.Task.Failed] says. The status
 // of a Run is that of its outcome; if it has ended because its parent was canceled, and
 // for no other reason, that is no failure. A span for which nothing was said has the
@@ -37,7 +40,7 @@
 //	traigo.task.bubble                   false, if its failure does not cancel the scope
 //	traigo.task.master                   true, if its end cancels the scope
 //	traigo.task.awaited                  false, if the scope does not wait for it
-//	traigo.outcome                       "failed", "timeout", "panicked", "canceled" or "given up"; not there if
+//	traigo.outcome                       "failed", "timeout", "panicked", "canceled" or "given_up"; not there if
 //	                                     the function has returned nil, and "ok" in metrics
 //	traigo.cancel.kind                   of a scope that was not simply complete, and of the
 //	                                     event "traigo.canceled": a [traigo.CancelKind]
@@ -66,8 +69,20 @@
 //
 // # Cost
 //
-// For what is not sampled only the SDK's decision is paid for, and the table of what is
-// running. A scope without the options pays nothing. Memory is used for what is
-// running and, in each scope that is not canceled, for the names of at most 32 spans of
-// tasks that have failed.
+// Per task, measured on two cores in one run; the spans are dropped at their end:
+//
+//	                                       time      allocations
+//	nothing                                0.2 µs    1
+//	a Wrapper and an Observer, both empty  0.6 µs    3
+//	a span made by hand in the function    1.3 µs    4
+//	the same, with these attributes        2.0 µs    6
+//	spans                                  3.3 µs    9
+//	spans and metrics                      3.7 µs    9
+//	not sampled, made by hand              0.7 µs    3
+//	not sampled                            1.7 µs    6
+//
+// A scope without the options pays nothing. To collect the metrics of what is live takes
+// about 1.5 ms for 100,000 tasks. Memory is used for what is running and, in each scope
+// that is not canceled, for at most 32 tasks that have failed: one of them may be about to
+// cancel it, and what is canceled is to have a link to its span.
 package oteltraigo

@@ -21,6 +21,7 @@ const instrumentationName = "github.com/traigo/traigo/otel"
 type Instrumentation struct {
 	tracer   trace.Tracer
 	spanName func(*traigo.Scope, *traigo.Task) string
+	filter   func(*traigo.Scope, *traigo.Task) bool // nil: all have spans
 	metrics  metrics
 	scopes   sync.Map // *traigo.Scope → *scope; those that are not closed
 }
@@ -29,6 +30,7 @@ type config struct {
 	tracers  trace.TracerProvider
 	meters   metric.MeterProvider
 	spanName func(*traigo.Scope, *traigo.Task) string
+	filter   func(*traigo.Scope, *traigo.Task) bool
 	names    bool
 }
 
@@ -60,6 +62,16 @@ func WithSpanName(f func(s *traigo.Scope, t *traigo.Task) string) Option {
 	return func(c *config) { c.spanName = f }
 }
 
+// WithFilter sets the function that says which tasks have a span, and, if t is nil, whether
+// the Run that has opened s has one. What is inside of one without a span belongs to the span
+// outside of it. A trace ends with its outermost span, so a server, which runs as long as the
+// program, should have none: then each of its tasks begins a trace. The metrics include what
+// has no span. f is called like the function of [WithSpanName]. WithFilter panics if f is nil.
+func WithFilter(f func(s *traigo.Scope, t *traigo.Task) bool) Option {
+	mustHave("WithFilter", f != nil, "nil function; leave the option out to have all spans")
+	return func(c *config) { c.filter = f }
+}
+
 // WithNames adds the attribute traigo.name to the durations: the name of the span, or what
 // that would be for a scope without a span. Each name is a time series of its own for each
 // outcome, so names must be few.
@@ -76,6 +88,7 @@ func New(opts ...Option) *Instrumentation {
 	i := &Instrumentation{
 		tracer:   c.tracers.Tracer(instrumentationName, trace.WithSchemaURL(semconv.SchemaURL)),
 		spanName: c.spanName,
+		filter:   c.filter,
 	}
 	i.metrics.register(c.meters.Meter(instrumentationName, metric.WithSchemaURL(semconv.SchemaURL)), i.live)
 	if c.names {

@@ -11,6 +11,7 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata/metricdatatest"
+	"go.opentelemetry.io/otel/trace/noop"
 
 	"github.com/traigo/traigo"
 	oteltraigo "github.com/traigo/traigo/otel"
@@ -90,4 +91,18 @@ func TestMetricsByName(t *testing.T) {
 	}))
 	assert.Equal(t, map[string]uint64{"conn": 2, "accept": 1}, x.counts(t, "traigo.task.duration", "traigo.name"))
 	assert.Equal(t, map[string]uint64{"root": 1, "fork": 1}, x.counts(t, "traigo.scope.duration", "traigo.name"))
+}
+
+// What is live is counted when the metrics are collected: 100,000 tasks, quickly enough.
+func BenchmarkCollect(b *testing.B) {
+	x := newTelemetry(oteltraigo.WithTracerProvider(noop.NewTracerProvider()))
+	s := traigo.New(b.Context(), x.Options()...)
+	for range 100_000 {
+		s.Spawn(untilCanceled)
+	}
+	var all metricdata.ResourceMetrics
+	for b.Loop() {
+		_ = x.reader.Collect(b.Context(), &all)
+	}
+	_ = s.Close()
 }

@@ -72,11 +72,11 @@ func TestTasksThatAreGivenUp(t *testing.T) {
 	span := x.span(t, "stuck")
 	assert.Equal(t, 61*time.Second, span.EndTime.Sub(span.StartTime))
 	assert.Equal(t, codes.Error, span.Status.Code)
-	assert.Equal(t, "given up", attrs(span.Attributes)["traigo.outcome"])
+	assert.Equal(t, "given_up", attrs(span.Attributes)["traigo.outcome"])
 	assert.Equal(t, "*traigo.StuckError", attrs(span.Attributes)["error.type"])
 	assert.Contains(t, event(span, "exception")["exception.stacktrace"], "TestTasksThatAreGivenUp")
 	assertLinked(t, x.span(t, "culprit"), span)
-	assert.Equal(t, map[string]uint64{"given up": 1, "failed": 1}, x.counts(t, "traigo.task.duration", "traigo.outcome"))
+	assert.Equal(t, map[string]uint64{"given_up": 1, "failed": 1}, x.counts(t, "traigo.task.duration", "traigo.outcome"))
 }
 
 // A master that was given up has canceled its scope.

@@ -13,7 +13,7 @@ const (
 	resultTimeout  = "timeout"
 	resultPanicked = "panicked"
 	resultCanceled = "canceled"
-	resultGivenUp  = "given up"
+	resultGivenUp  = "given_up"
 )
 
 // An outcome says how a task or a scope has ended.

@@ -8,6 +8,7 @@ import (
 	"go.opentelemetry.io/otel/codes"
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 	"go.opentelemetry.io/otel/trace"
+	"go.opentelemetry.io/otel/trace/noop"
 
 	"github.com/traigo/traigo"
 )
@@ -53,16 +54,21 @@ func (i *Instrumentation) wrap(ctx context.Context, next func(context.Context) e
 		return next(ctx)
 	}
 	outside := trace.SpanContextFromContext(ctx)
-	r := running{begun: time.Now()}
-	r.ctx, r.span = i.tracer.Start(state.parentFor(ctx, outside), i.spanName(s, t))
-	if r.span.IsRecording() {
-		r.span.SetAttributes(attributesOf(state, t)...)
+	r := running{ctx: state.parentFor(ctx, outside), span: noop.Span{}, begun: time.Now()}
+	hasSpan := i.filter == nil || i.filter(s, t)
+	if hasSpan {
+		r.ctx, r.span = i.tracer.Start(r.ctx, i.spanName(s, t))
+		if r.span.IsRecording() {
+			r.span.SetAttributes(attributesOf(state, t)...)
+		}
 	}
 	switch {
-	case t == nil:
+	case t != nil:
+		if !state.add(t, r) {
+			defer r.span.End() // the task was given up before it began
+		}
+	case hasSpan:
 		state.body.Store(&body{r, outside})
-	case !state.add(t, r):
-		defer r.span.End() // the task was given up before it began
 	}
 	return next(&spanContext{r.ctx, ctx})
 }
