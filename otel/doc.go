@@ -30,7 +30,8 @@
 // Whether the error of a task is a failure is what [traigo.Task.Failed] says. The status
 // of a Run is that of its outcome; if it has ended because its parent was canceled, and
 // for no other reason, that is no failure. A span for which nothing was said has the
-// status Unset, as is the convention.
+// status Unset, as is the convention. The event "traigo.canceled" has the time at which the
+// scope was canceled; for a task that was canceled alone, that of its end.
 //
 // # Attributes
 //

@@ -2,6 +2,7 @@ package oteltraigo_test
 
 import (
 	"context"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -9,8 +10,10 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/trace/noop"
 
 	"github.com/traigo/traigo"
+	oteltraigo "github.com/traigo/traigo/otel"
 )
 
 func TestEventsOfTasks(t *testing.T) {
@@ -94,6 +97,37 @@ func TestMasterThatIsGivenUpIsLinkedTo(t *testing.T) {
 	})
 	x.checkEnded(t)
 	assertLinked(t, x.span(t, "culprit"), x.span(t, "victim"))
+}
+
+type observerFunc func(traigo.Event)
+
+func (f observerFunc) Observe(e traigo.Event) { f(e) }
+
+// A task may be given up before its function is called, while another Observer takes its time.
+// The span that it then has ends at the latest with its scope.
+func TestTaskThatIsGivenUpBeforeItBegins(t *testing.T) {
+	x := newTelemetry()
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		_ = x.run(t.Context(), func(_ context.Context, s *traigo.Scope) error {
+			s.Spawn(func(context.Context) error { <-release; return nil }, traigo.Name("late"))
+			s.Spawn(func(context.Context) error { time.Sleep(4 * time.Minute); return nil }, traigo.Name("slow"), traigo.CancelTimeout(time.Hour))
+			s.Cancel(nil)
+			return nil
+		}, traigo.CancelTimeout(time.Minute), traigo.Observe(observerFunc(func(e traigo.Event) {
+			if e.Kind == traigo.TaskStarted && e.Task.Name() == "late" {
+				time.Sleep(2 * time.Minute)
+			}
+		})))
+		x.checkEnded(t)
+		close(release)
+		synctest.Wait()
+	})
+	x.checkEnded(t)
+	late := x.span(t, "late")
+	assert.Equal(t, "given_up", attrs(late.Attributes)["traigo.outcome"])
+	assert.Equal(t, "_OTHER", attrs(late.Attributes)["error.type"])
+	assert.Equal(t, 2*time.Minute, late.EndTime.Sub(late.StartTime))
 }
 
 // What is refused has no span, and is not counted.
@@ -207,4 +241,36 @@ func TestMemoryIsThatOfWhatRuns(t *testing.T) {
 	assert.NoError(t, server.Close())
 	assert.Zero(t, x.live(t, "traigo.task.live"))
 	assert.Zero(t, x.live(t, "traigo.scope.live"))
+}
+
+// A scope in which many tasks have been running does not stay large.
+func TestMemoryAfterManyTasksAtOnce(t *testing.T) {
+	many := 20_000
+	if raceEnabled {
+		many = 5_000 // it is ten times as slow
+	}
+	x := newTelemetry(oteltraigo.WithTracerProvider(noop.NewTracerProvider()))
+	burst := func(s *traigo.Scope) {
+		release := make(chan struct{})
+		var begun sync.WaitGroup
+		var tasks []*traigo.Task
+		for range many {
+			begun.Add(1)
+			tasks = append(tasks, s.Spawn(func(context.Context) error { begun.Done(); <-release; return nil }))
+		}
+		begun.Wait()
+		close(release)
+		for _, task := range tasks {
+			assert.NoError(t, task.Wait(t.Context()))
+		}
+	}
+	bare := traigo.New(t.Context())
+	burst(bare) // the runtime keeps what it has for goroutines
+	server := traigo.New(t.Context(), x.Options()...)
+	before := heapAfterGC()
+	burst(server)
+	after := heapAfterGC()
+	assert.Less(t, float64(after)-float64(before), float64(25*many))
+	require.NoError(t, server.Close())
+	require.NoError(t, bare.Close())
 }

@@ -46,16 +46,15 @@ func givenUp(t *traigo.Task, err error) outcome {
 	return outcome{result: resultGivenUp, err: err, cause: t.Cause()}
 }
 
-// outcomeOfScope returns the outcome of a scope that was canceled for c.
+// outcomeOfScope returns the outcome of a scope that was canceled for c, as every scope is
+// before it is closed.
 func outcomeOfScope(c *traigo.Cancellation, err error) outcome {
 	o := outcome{result: resultOK, err: err}
-	if c != nil && c.Kind != traigo.Completed {
+	if c.Kind != traigo.Completed {
 		o.cause, o.kind = c, c.Kind.String()
 	}
 	switch {
 	case err == nil:
-	case c == nil:
-		o.result = resultFailed
 	case c.Kind == traigo.Panicked:
 		o.result = resultPanicked
 	case c.Kind == traigo.TimedOut:

@@ -177,28 +177,40 @@ func TestSpansOfScopesLastUntilTheyAreClosed(t *testing.T) {
 // The contexts end as they do without a span: what is derived from them ends with them, for
 // the same cause, and costs no goroutine.
 func TestSpansLeaveContextsAsTheyAre(t *testing.T) {
-	_, err := run(t, func(ctx context.Context, s *traigo.Scope) error {
-		check := func(ctx context.Context, cancel func()) {
-			synctest.Wait()
-			goroutines := runtime.NumGoroutine()
-			derived, stop := context.WithCancel(ctx)
-			defer stop()
-			called := make(chan struct{})
-			context.AfterFunc(ctx, func() { close(called) })
+	type key struct{}
+	other := traigo.Wrap(func(ctx context.Context, next func(context.Context) error) error {
+		return next(context.WithValue(ctx, key{}, true)) // with it, whatever is around, a derived context costs a goroutine
+	})
+	check := func(t *testing.T, ctx context.Context, cancel func()) {
+		synctest.Wait()
+		goroutines := runtime.NumGoroutine()
+		derived, stop := context.WithCancel(ctx)
+		defer stop()
+		called := make(chan struct{})
+		context.AfterFunc(ctx, func() { close(called) })
+		if ctx.Value(key{}) == nil {
 			assert.LessOrEqual(t, runtime.NumGoroutine(), goroutines)
-			cancel()
-			<-called
-			<-derived.Done()
-			assert.ErrorIs(t, context.Cause(derived), errBoom)
 		}
-		assert.NoError(t, s.Spawn(func(ctx context.Context) error {
-			check(ctx, func() { traigo.CurrentTask(ctx).Cancel(errBoom) })
-			return nil
-		}).Wait(ctx))
-		check(ctx, func() { s.Cancel(errBoom) })
-		return nil
-	}, quiet())
-	assert.ErrorIs(t, err, errBoom)
+		cancel()
+		<-called
+		<-derived.Done()
+		assert.ErrorIs(t, context.Cause(derived), errBoom)
+	}
+	for _, outside := range [][]traigo.ScopeOption{nil, {other}} {
+		x := newTelemetry()
+		synctest.Test(t, func(t *testing.T) {
+			err := traigo.Run(t.Context(), func(ctx context.Context, s *traigo.Scope) error {
+				assert.NoError(t, s.Spawn(func(ctx context.Context) error {
+					check(t, ctx, func() { traigo.CurrentTask(ctx).Cancel(errBoom) })
+					return nil
+				}).Wait(ctx))
+				check(t, ctx, func() { s.Cancel(errBoom) })
+				return nil
+			}, slices.Concat(outside, x.Options(quiet()))...)
+			assert.ErrorIs(t, err, errBoom)
+		})
+		assert.Len(t, x.spans.Ended(), 2)
+	}
 }
 
 // A sampler sees the name and the parent; what it drops is not recorded, and its
