@@ -1,0 +1,5 @@
+//go:build !race
+
+package oteltraigo_test
+
+const raceEnabled = false
