@@ -2,9 +2,7 @@ package oteltraigo_test
 
 import (
 	"context"
-	"slices"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/assert"
 	"go.opentelemetry.io/otel/attribute"
@@ -110,36 +108,6 @@ func TestCostOfASpanIsSmall(t *testing.T) {
 	assert.LessOrEqual(t, allocs["spans"]-allocs["bare span with the same attributes"], 3.3)
 	assert.LessOrEqual(t, allocs["spans, not sampled"]-allocs["bare span, not sampled"], 3.3)
 	assert.LessOrEqual(t, allocs["spans and metrics"]-allocs["spans"], 0.3)
-}
-
-// The time of a task, of each subject in turn, and the medians.
-func TestCostInTime(t *testing.T) {
-	if raceEnabled || testing.Short() {
-		t.Skip("measures")
-	}
-	all := subjects()
-	times := make([][]float64, len(all))
-	const rounds, n = 3000, 30
-	for range rounds {
-		for i, x := range all {
-			spawn, done := x.open()
-			begin := time.Now()
-			for range n {
-				spawn()
-			}
-			done()
-			times[i] = append(times[i], float64(time.Since(begin).Nanoseconds())/n)
-		}
-	}
-	median := map[string]float64{}
-	for i, x := range all {
-		slices.Sort(times[i])
-		median[x.name] = times[i][rounds/2]
-		t.Logf("%-45s %6.0f ns", x.name, median[x.name])
-	}
-	ratio := median["spans"] / median["bare span with the same attributes"]
-	t.Logf("spans beside bare spans with the same attributes: %.2f", ratio)
-	assert.Less(t, ratio, 3.0)
 }
 
 func BenchmarkTask(b *testing.B) {
