@@ -70,8 +70,8 @@ func Restart(fn func(ctx context.Context) error, opts ...Option) func(ctx contex
 //     errors.Is does not find that one, so that a task which ends so was canceled and has
 //     not failed;
 //   - if [traigo.Stopping] is closed when a call ends, or while Retry waits. It then returns
-//     the error of the last call. For what has to be retried even then there is
-//     [traigo.Shield];
+//     the error of the last call. What must be retried even then belongs into a
+//     [traigo.Run] inside a [traigo.Shield], which a soft stop does not reach;
 //   - after errors of [Permanent], errors that wrap a [*traigo.StuckError], a panic and a
 //     runtime.Goexit, as with Restart.
 //
