@@ -47,8 +47,7 @@ func Every(d time.Duration, fn func(ctx context.Context) error) func(ctx context
 			now := time.Now()
 			due = due.Add(d)
 			if late := now.Sub(due); late > 0 {
-				missed := (late + d - 1) / d
-				due = due.Add(missed * d)
+				due = due.Add((late + d - 1).Truncate(d)) // rounded up
 			}
 			timer.Reset(due.Sub(now))
 		}

@@ -75,7 +75,7 @@ func ExampleRetry_timeout() {
 	fmt.Println(err)
 	fmt.Println(errors.Is(err, context.DeadlineExceeded))
 	// Output:
-	// context deadline exceeded; the last attempt failed: timed out after 1ms
+	// context deadline exceeded; the last attempt failed: "attempt 1" timed out after 1ms
 	// true
 }
 

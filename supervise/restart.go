@@ -252,7 +252,7 @@ func wait(ctx context.Context, stopping <-chan struct{}, d time.Duration) bool {
 func (r *restarter) interrupted(ctx context.Context, last error) error {
 	switch canceled := ctx.Err() != nil; { // looked at first, because a cancellation closes stopping too
 	case canceled && r.isCall:
-		return &interruptedRetry{cause: context.Cause(ctx), last: last}
+		return &interruptedError{cause: context.Cause(ctx), last: last}
 	case canceled:
 		return context.Cause(ctx)
 	case r.isCall:
@@ -262,17 +262,17 @@ func (r *restarter) interrupted(ctx context.Context, last error) error {
 	}
 }
 
-// An interruptedRetry is the error of a Retry that was waiting when ctx ended. The caller
+// An interruptedError is the error of a Retry that was waiting when ctx ended. The caller
 // wants to read why the last call has failed. But to errors.Is, and so to the scope, the
 // error is the cancellation and nothing else: a call that ends while it waits and one that
 // ends in the middle of an attempt are the same to [traigo.MoveOnAfter], say.
-type interruptedRetry struct{ cause, last error }
+type interruptedError struct{ cause, last error }
 
-func (e *interruptedRetry) Error() string {
+func (e *interruptedError) Error() string {
 	return fmt.Sprintf("%v; the last attempt failed: %v", e.cause, e.last)
 }
 
-func (e *interruptedRetry) Unwrap() error { return e.cause }
+func (e *interruptedError) Unwrap() error { return e.cause }
 
 func isClosed(c <-chan struct{}) bool {
 	select {
