@@ -15,7 +15,7 @@ import (
 
 // Restart returns a function for [traigo.Scope.Spawn]. It runs fn, and runs it again
 // after a delay when it has failed. The options say after which results it is run again,
-// how often, and after which delay.
+// how often, and after which delay. Give [traigo.NameOf] fn to name the task after it.
 //
 // Each run has a scope of its own below the scope of the task. The scope is named after
 // the task, "feed attempt 2" for example. So everything that fn has spawned in the scope
@@ -70,7 +70,7 @@ func Restart(fn func(ctx context.Context) error, opts ...Option) func(ctx contex
 //     errors.Is does not find that one, so that a task which ends so was canceled and has
 //     not failed;
 //   - if [traigo.Stopping] is closed when a call ends, or while Retry waits. It then returns
-//     the error of the last call. What must be retried even then belongs into a
+//     the error of the last call. What must be retried even then belongs in a
 //     [traigo.Run] inside a [traigo.Shield], which a soft stop does not reach;
 //   - after errors of [Permanent], errors that wrap a [*traigo.StuckError], a panic and a
 //     runtime.Goexit, as with Restart.
