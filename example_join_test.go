@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -82,6 +83,16 @@ func ExampleMap() {
 	words, err := traigo.Map(context.Background(), slices.Values([]string{"to", "be", "or"}), shout, traigo.Limit(2))
 	fmt.Println(words, err)
 	// Output: [TO BE OR] <nil>
+}
+
+// Beside the error Map returns what has succeeded, and zero values elsewhere. Of the items
+// after the one that has failed only those are there which had been pulled by then.
+func ExampleMap_failure() {
+	quantities, err := traigo.Map(context.Background(), slices.Values([]string{"3", "12", "many", "7"}),
+		func(_ context.Context, text string) (int, error) { return strconv.Atoi(text) },
+		traigo.Limit(1))
+	fmt.Println(quantities, errors.Is(err, strconv.ErrSyntax))
+	// Output: [3 12 0] true
 }
 
 // ForEach is Map for a function without a result.

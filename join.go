@@ -296,7 +296,6 @@ type cells[T any] struct {
 	mu     sync.Mutex
 	failed *Task // of the first item that has failed
 	first  int   // its index
-	stuck  []int // the items that were given up: their functions may still be running
 }
 
 const firstChunk = 16
@@ -328,8 +327,7 @@ func (c *cells[T]) ended(i int, value T, t *Task) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
-	case t.has(givenUp):
-		c.stuck = append(c.stuck, i)
+	case t.has(givenUp): // its function may still be running, but what it returns gets nowhere: the cell stays zero
 	case t.result() == nil:
 		*c.at(i) = value
 	case c.failed == nil || i < c.first:
@@ -339,13 +337,9 @@ func (c *cells[T]) ended(i int, value T, t *Task) {
 
 // list returns the results of all items that were pulled.
 func (c *cells[T]) list() []T {
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	all := make([]T, c.n)
 	for i := range all {
-		if len(c.stuck) == 0 || !slices.Contains(c.stuck, i) {
-			all[i] = *c.at(i)
-		}
+		all[i] = *c.at(i)
 	}
 	return all
 }

@@ -232,8 +232,15 @@ func TestJoinsRaiseAPanicWhenAllHaveEnded(t *testing.T) {
 	}
 	for name, join := range itemJoins {
 		joins[name] = func(ctx context.Context, rest func(context.Context) (int, error)) {
+			begun := make(chan struct{}) // the panic ends the scope, in which item 0 must be by then
 			_ = join(ctx, upTo(2), func(ctx context.Context, i int) (err error) {
-				_, err = []func(context.Context) (int, error){rest, boom}[i](ctx)
+				if i == 0 {
+					close(begun)
+					_, err = rest(ctx)
+				} else {
+					<-begun
+					_, err = boom(ctx)
+				}
 				return err
 			}, traigo.Limit(2))
 		}
@@ -481,6 +488,54 @@ func TestMapReturnsWhatHasSucceededThoughItWasCanceled(t *testing.T) {
 	}
 }
 
+// The results are as many as the items that were pulled, also if the last one came too late to
+// run.
+func TestMapCountsAnItemThatWasPulledAsItFailed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		in := func(yield func(int) bool) {
+			yield(0)
+			yield(1)
+			time.Sleep(2 * time.Second) // while item 1 fails
+			yield(2)
+		}
+		all, err := traigo.Map(t.Context(), in, func(_ context.Context, i int) (int, error) {
+			time.Sleep(time.Duration(i) * time.Second)
+			if i == 1 {
+				return 7, errBoom
+			}
+			return 7, nil
+		})
+		require.ErrorIs(t, err, errBoom)
+		assert.Equal(t, []int{7, 0, 0}, all)
+	})
+}
+
+// Of items that were canceled alone, and so have not failed, the error names the first one,
+// whichever ended first.
+func TestMapNamesTheFirstOfTheItemsThatHaveNoResult(t *testing.T) {
+	for _, name := range []string{"Map", "ForEach"} {
+		for _, last := range []int{1, 2} {
+			synctest.Test(t, func(t *testing.T) {
+				err := itemJoins[name](t.Context(), upTo(4), func(ctx context.Context, i int) error {
+					switch i {
+					case 1, 2:
+						if i == last {
+							time.Sleep(time.Second)
+						}
+						traigo.CurrentTask(ctx).Cancel(nil)
+						return ctx.Err()
+					default:
+						return nil
+					}
+				})
+				failed := outcome(t, err)
+				require.ErrorIs(t, failed, context.Canceled)
+				assert.Equal(t, "[1]", index(as[*traigo.TaskError](t, failed.Err).Task))
+			})
+		}
+	}
+}
+
 // Its function returns a result when Map has returned. The race detector sees a late write.
 func TestMapLeavesTheResultOfAnItemThatWasGivenUpAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -506,6 +561,33 @@ func TestMapLeavesTheResultOfAnItemThatWasGivenUpAlone(t *testing.T) {
 				assert.Equal(t, i, all[i][63])
 			}
 			all[i] = [64]int{}
+		}
+	})
+}
+
+// The same, if the functions have not looked at their contexts and share a task.
+func TestMapLeavesResultsThatComeTooLateAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		release, free := newRelease()
+		defer free()
+		ctx, cancel := context.WithCancelCause(t.Context())
+		time.AfterFunc(time.Second, func() { cancel(errOuter) })
+		all, err := traigo.Map(ctx, upTo(40), func(_ context.Context, i int) ([64]int, error) {
+			if i == 20 {
+				deafTo(release)
+			}
+			return [64]int{63: 1 + i}, nil
+		}, traigo.Limit(1), traigo.CancelTimeout(time.Second), discard())
+		require.ErrorIs(t, err, errOuter)
+		require.Len(t, stuckTasks(outcome(t, err)), 1)
+		free()
+		require.Len(t, all, 21)
+		for i := range all {
+			if i == 20 {
+				assert.Zero(t, all[i])
+			} else {
+				assert.Equal(t, 1+i, all[i][63])
+			}
 		}
 	})
 }

@@ -28,6 +28,7 @@ func TestBadInputPanicsAtTheCall(t *testing.T) {
 		noTask  traigo.TaskOption
 		start   = func(context.Context, func()) error { return nil }
 		item    = func(context.Context, int) (int, error) { return 0, nil }
+		each    = func(context.Context, int) error { return nil }
 		items   = slices.Values([]int{1})
 	)
 	for _, row := range []struct {
@@ -52,6 +53,10 @@ func TestBadInputPanicsAtTheCall(t *testing.T) {
 		{"Map", "nil items", func(ctx ctxt, _ scope) { _, _ = traigo.Map(ctx, nil, item) }},
 		{"AsCompleted", "nil function", func(ctx ctxt, _ scope) { traigo.AsCompleted(ctx, items, noItem) }},
 		{"AsCompleted", "nil items", func(ctx ctxt, _ scope) { traigo.AsCompleted(ctx, nil, item) }},
+		{"Ordered", "nil function", func(ctx ctxt, _ scope) { traigo.Ordered(ctx, items, noItem) }},
+		{"Ordered", "nil items", func(ctx ctxt, _ scope) { traigo.Ordered(ctx, nil, item) }},
+		{"ForEach", "nil function", func(ctx ctxt, _ scope) { _ = traigo.ForEach[int](ctx, items, nil) }},
+		{"ForEach", "nil items", func(ctx ctxt, _ scope) { _ = traigo.ForEach(ctx, nil, each) }},
 		{"NameOf", "nil", func(ctxt, scope) { traigo.NameOf(nil) }},
 		{"NameOf", "nil function", func(ctxt, scope) { traigo.NameOf(noFn) }},
 		{"NameOf", "no function", func(ctxt, scope) { traigo.NameOf(3) }},
@@ -75,6 +80,8 @@ func TestBadInputPanicsAtTheCall(t *testing.T) {
 		{"Settle", "nil context", func(ctxt, scope) { traigo.Settle(noCtx, answer) }},
 		{"Map", "nil context", func(ctxt, scope) { _, _ = traigo.Map(noCtx, items, item) }},
 		{"AsCompleted", "nil context", func(ctxt, scope) { traigo.AsCompleted(noCtx, items, item) }},
+		{"Ordered", "nil context", func(ctxt, scope) { traigo.Ordered(noCtx, items, item) }},
+		{"ForEach", "nil context", func(ctxt, scope) { _ = traigo.ForEach(noCtx, items, each) }},
 
 		{"Run", "nil option", func(ctx ctxt, _ scope) { _ = traigo.Run(ctx, emptyBody, noScope) }},
 		{"New", "nil option", func(ctx ctxt, _ scope) { traigo.New(ctx, noScope) }},
@@ -85,6 +92,8 @@ func TestBadInputPanicsAtTheCall(t *testing.T) {
 		{"Async", "nil option", func(_ ctxt, s scope) { traigo.Async(s, answer, noTask) }},
 		{"Map", "nil option", func(ctx ctxt, _ scope) { _, _ = traigo.Map(ctx, items, item, noScope) }},
 		{"AsCompleted", "nil option", func(ctx ctxt, _ scope) { traigo.AsCompleted(ctx, items, item, noScope) }},
+		{"Ordered", "nil option", func(ctx ctxt, _ scope) { traigo.Ordered(ctx, items, item, noScope) }},
+		{"ForEach", "nil option", func(ctx ctxt, _ scope) { _ = traigo.ForEach(ctx, items, each, noScope) }},
 		{"Logger", "nil", func(ctxt, scope) { traigo.Logger(nil) }},
 		{"Observe", "nil", func(ctxt, scope) { traigo.Observe(nil) }},
 

@@ -433,3 +433,30 @@ func TestStreamLogsTheFailuresThatThePanicOfItsLoopHides(t *testing.T) {
 		assert.Equal(t, 2, logged, "all but the one that the loop had got")
 	})
 }
+
+// All items have failed when ctx ends in the first turn of the loop.
+func TestStreamTellsTheErrorsThatWereNotYieldedWithItsOutcome(t *testing.T) {
+	onStreams(t, func(t *testing.T, s stream) {
+		ctx, cancel := context.WithCancelCause(t.Context())
+		defer cancel(nil)
+		var errs []error
+		for n, err := range s(ctx, upTo(30), func(_ context.Context, n int) (int, error) {
+			return n, fmt.Errorf("failure %d", n)
+		}, traigo.Limit(40)) {
+			if errs = append(errs, err); len(errs) == 1 {
+				synctest.Wait()
+				cancel(errOuter)
+				continue
+			}
+			assert.Zero(t, n)
+		}
+		require.Len(t, errs, 2)
+		require.ErrorContains(t, errs[0], "failure ")
+		failed := outcome(t, errs[1])
+		require.ErrorIs(t, failed.Err, errOuter)
+		require.Len(t, failed.Others, 16)
+		assert.Equal(t, 13, failed.More, "and the first one was yielded")
+		assert.NotContains(t, failed.Error(), errs[0].Error()+";")
+		require.ErrorContains(t, as[*traigo.TaskError](t, failed.Others[0]), "failure ")
+	})
+}
