@@ -371,27 +371,39 @@ func TestObserverMayCallBackIntoTheScope(t *testing.T) {
 	}
 }
 
+// notes are what wrappers have noted. The body of All ends while its functions run.
+type notes struct {
+	mu  sync.Mutex
+	all []string
+}
+
+func (n *notes) add(note string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.all = append(n.all, note)
+}
+
 // noting is a wrapper that notes its name and the function that it is called around.
-func noting(notes *[]string, name string) traigo.ScopeOption {
+func noting(n *notes, name string) traigo.ScopeOption {
 	return traigo.Wrap(func(ctx context.Context, next func(context.Context) error) error {
 		what := "body of " + traigo.Current(ctx).Name()
 		if task := traigo.CurrentTask(ctx); task != nil && task.Scope() == traigo.Current(ctx) {
 			what = "task " + task.Name()
 		}
-		*notes = append(*notes, name+": "+what)
-		defer func() { *notes = append(*notes, name+": end of "+what) }()
+		n.add(name + ": " + what)
+		defer func() { n.add(name + ": end of " + what) }()
 		return next(ctx)
 	})
 }
 
 func TestWrapIsCalledAroundTasksAndBodies(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var notes []string
+		var n notes
 		err := traigo.Run(t.Context(), func(ctx context.Context, s *traigo.Scope) error {
 			return s.Spawn(func(ctx context.Context) error {
-				return traigo.Run(ctx, emptyBody, traigo.Name("inner"), noting(&notes, "B"), noting(&notes, "C"))
+				return traigo.Run(ctx, emptyBody, traigo.Name("inner"), noting(&n, "B"), noting(&n, "C"))
 			}, traigo.Name("work")).Wait(ctx)
-		}, traigo.Name("outer"), noting(&notes, "A"))
+		}, traigo.Name("outer"), noting(&n, "A"))
 		require.NoError(t, err)
 		assert.Equal(t, []string{
 			"A: body of outer",
@@ -400,14 +412,14 @@ func TestWrapIsCalledAroundTasksAndBodies(t *testing.T) {
 			"C: end of body of inner", "B: end of body of inner", "A: end of body of inner",
 			"A: end of task work",
 			"A: end of body of outer",
-		}, notes)
+		}, n.all)
 	})
 }
 
 func TestWrapIsCalledAroundEveryKindOfTask(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var notes []string
-		s := traigo.New(t.Context(), noting(&notes, "A"))
+		var n notes
+		s := traigo.New(t.Context(), noting(&n, "A"))
 		fork := s.Fork()
 		for _, wait := range []func(){
 			func() { require.NoError(t, s.Spawn(succeed).Wait(t.Context())) },
@@ -424,7 +436,7 @@ func TestWrapIsCalledAroundEveryKindOfTask(t *testing.T) {
 			wait()
 			synctest.Wait()
 		}
-		assert.Len(t, notes, 2*8)
+		assert.Len(t, n.all, 2*8)
 		require.NoError(t, s.Close())
 	})
 }
