@@ -5,7 +5,9 @@ package main
 import (
 	"bufio"
 	"io"
+	"net"
 	"net/http"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -26,13 +28,17 @@ type program struct {
 	seen strings.Builder
 }
 
-func execute(t *testing.T, flags ...string) *program {
+func build(t *testing.T) (path string) {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "httpserver")
+	path = filepath.Join(t.TempDir(), "httpserver")
 	text, err := exec.CommandContext(t.Context(), "go", "build", "-buildvcs=false", "-o", path, ".").CombinedOutput()
 	require.NoError(t, err, string(text))
+	return path
+}
 
-	p := &program{t: t, Cmd: exec.CommandContext(t.Context(), path, append(flags, "-addr", "127.0.0.1:0")...)}
+func execute(t *testing.T, flags ...string) *program {
+	t.Helper()
+	p := &program{t: t, Cmd: exec.CommandContext(t.Context(), build(t), append(flags, "-addr", "127.0.0.1:0")...)}
 	stderr, err := p.StderrPipe()
 	require.NoError(t, err)
 	stdout, err := p.StdoutPipe()
@@ -60,6 +66,19 @@ func (p *program) waitFor(text string) {
 	}
 }
 
+// signal sends the first signal, and returns when it has begun the shutdown, which a stream
+// tells.
+func (p *program) signal(first os.Signal) {
+	p.t.Helper()
+	clock, err := p.web.Get(p.url + "/clock")
+	require.NoError(p.t, err)
+	defer clock.Body.Close()
+	require.NoError(p.t, p.Process.Signal(first))
+	text, err := io.ReadAll(clock.Body)
+	require.NoError(p.t, err, "the stream has a proper end")
+	require.True(p.t, strings.HasSuffix(string(text), "\nthe server stops\n"), string(text))
+}
+
 // rest waits for the end of the program and returns all that it has logged.
 func (p *program) rest() (log string, exitCode int) {
 	p.t.Helper()
@@ -77,37 +96,34 @@ func (p *program) mail(to string) {
 	assert.Equal(p.t, http.StatusAccepted, resp.StatusCode)
 }
 
-func TestSIGTERMIsGraceful(t *testing.T) {
-	p := execute(t, "-delay", "100ms", "-grace", patience.String())
-	clock, err := p.web.Get(p.url + "/clock")
-	require.NoError(t, err)
-	defer clock.Body.Close()
-	p.mail("ann")
-	offers := make(chan string, 1)
-	go func() {
-		resp, err := p.web.Get(p.url + "/offer/tea")
-		if !assert.NoError(t, err) {
-			close(offers)
-			return
-		}
-		defer resp.Body.Close()
-		text, err := io.ReadAll(resp.Body)
-		assert.NoError(t, err)
-		offers <- string(text)
-	}()
-	p.waitFor("GET /offer/tea")
+func TestTheFirstSignalIsGraceful(t *testing.T) {
+	for _, first := range []os.Signal{syscall.SIGTERM, syscall.SIGINT} {
+		t.Run(first.String(), func(t *testing.T) {
+			p := execute(t, "-delay", "100ms", "-grace", patience.String())
+			p.mail("ann")
+			offers := make(chan string, 1)
+			go func() {
+				resp, err := p.web.Get(p.url + "/offer/tea")
+				if !assert.NoError(t, err) {
+					close(offers)
+					return
+				}
+				defer resp.Body.Close()
+				text, err := io.ReadAll(resp.Body)
+				assert.NoError(t, err)
+				offers <- string(text)
+			}()
+			p.waitFor("GET /offer/tea")
 
-	require.NoError(t, p.Process.Signal(syscall.SIGTERM))
-	text, err := io.ReadAll(clock.Body)
-	assert.NoError(t, err)
-	assert.True(t, strings.HasSuffix(string(text), "\nthe server stops\n"), string(text))
-	assert.Equal(t, "tea: 3.20 a cup, 12 left\n", <-offers)
-	log, code := p.rest()
-	assert.Zero(t, code, log)
-	assert.Contains(t, log, `msg="mail sent" id=2 to=ann`)
-	assert.Contains(t, log, `msg="shutting down"`)
-	assert.Contains(t, log, "terminated")
-	assert.NotContains(t, log, "cut off")
+			p.signal(first)
+			assert.Equal(t, "tea: 3.20 a cup, 12 left\n", <-offers)
+			log, code := p.rest()
+			assert.Zero(t, code, log)
+			assert.Contains(t, log, `msg="mail sent" id=1 to=ann`)
+			assert.NotContains(t, log, "cut off")
+			assert.NotContains(t, log, "scope", "and nothing is said about the end")
+		})
+	}
 }
 
 func TestTheGracePeriodEnds(t *testing.T) {
@@ -115,19 +131,31 @@ func TestTheGracePeriodEnds(t *testing.T) {
 	p.mail("ann")
 	require.NoError(t, p.Process.Signal(syscall.SIGTERM))
 	log, code := p.rest()
-	assert.Equal(t, 1, code, log)
+	assert.Equal(t, 128+15, code, log)
 	assert.Contains(t, log, `msg="mail not sent" id=1 to=ann`)
-	assert.Contains(t, log, `msg=ended err="scope \"server\": the grace period is over"`)
+	assert.True(t, strings.HasSuffix(log, "\nscope \"server\": signal: terminated: the grace period of 10ms is over\n"), log)
 }
 
 func TestASecondSignalCutsOff(t *testing.T) {
 	p := execute(t, "-delay", "1h", "-grace", "1h")
 	p.mail("ann")
-	require.NoError(t, p.Process.Signal(syscall.SIGTERM))
-	p.waitFor("shutting down")
+	p.signal(syscall.SIGTERM)
 	require.NoError(t, p.Process.Signal(syscall.SIGINT))
 	log, code := p.rest()
-	assert.Equal(t, 1, code, log)
+	assert.Equal(t, 128+2, code, log)
 	assert.Contains(t, log, `msg="mail not sent" id=1 to=ann`)
-	assert.Contains(t, log, `msg=ended err="scope \"server\": interrupt signal received"`)
+	assert.True(t, strings.HasSuffix(log, "\nscope \"server\": a second signal: interrupt\n"), log)
+}
+
+func TestAnAddressInUseIsAnError(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer ln.Close()
+	var stdout, stderr strings.Builder
+	cmd := exec.CommandContext(t.Context(), build(t), "-addr", ln.Addr().String())
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	assert.Error(t, cmd.Run())
+	assert.Equal(t, 1, cmd.ProcessState.ExitCode())
+	assert.Empty(t, stdout.String())
+	assert.Regexp(t, `^scope "server": listen tcp .*: address already in use\n$`, stderr.String())
 }

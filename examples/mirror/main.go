@@ -2,51 +2,48 @@
 // starts the mirrors itself, on the loopback interface: one is slow, one lacks some files,
 // and one fails now and then and is restarted.
 //
-//	go run ./examples/mirror
+//	go run ./examples/mirror [-files n]
 //
 // Ctrl-C ends it gracefully: the downloads that have begun are finished, and no others
-// begin.
+// begin. A second Ctrl-C cancels them.
 package main
 
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"iter"
 	"net"
 	"net/http"
 	"os"
-	"os/signal"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/traigo/traigo"
+	"github.com/traigo/traigo/serve"
 	"github.com/traigo/traigo/supervise"
 )
 
 func main() {
-	signaled, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := run(signaled, os.Stdout, 200); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
+	files := flag.Int("files", 200, "how many to download")
+	flag.Parse()
+	serve.Main(func(ctx context.Context, app *traigo.Scope) error {
+		return run(ctx, app, os.Stdout, *files)
+	}, traigo.Name("mirror"))
 }
 
 // run starts the mirrors and downloads the files. The mirrors are not awaited, so they are
 // stopped when the download has ended.
-func run(signaled context.Context, out io.Writer, files int) error {
-	app := traigo.New(context.Background(), traigo.Name("mirror"))
-	defer app.Close()
+func run(ctx context.Context, app *traigo.Scope, out io.Writer, files int) error {
 	mirrors := []*mirror{
 		{name: "far", delay: 100 * time.Millisecond},
 		{name: "forgetful", delay: 40 * time.Millisecond, forgets: "7"},
 		{name: "shaky", delay: 10 * time.Millisecond, fallsOver: "9"},
 	}
 	for _, m := range mirrors {
-		_, err := app.Start(signaled, func(ctx context.Context, ready func()) error {
+		_, err := app.Start(ctx, func(ctx context.Context, ready func()) error {
 			again := supervise.Restart(func(ctx context.Context) error { return m.serve(ctx, ready) })
 			return again(ctx)
 		}, traigo.Name(m.name), traigo.Awaited(false))
@@ -54,11 +51,7 @@ func run(signaled context.Context, out io.Writer, files int) error {
 			return err
 		}
 	}
-	job := app.Spawn(func(ctx context.Context) error { return download(ctx, out, mirrors, files) }, traigo.Name("download"))
-	_ = job.Wait(signaled) // the error belongs to the scope
-	grace, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-	defer cancel()
-	return app.Shutdown(grace)
+	return download(ctx, out, mirrors, files)
 }
 
 // download downloads four files at a time, until Stopping is closed.

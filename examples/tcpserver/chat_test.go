@@ -12,7 +12,7 @@ import (
 
 func TestGuestsHearEachOther(t *testing.T) {
 	ln := listen(t)
-	stop := start(t, &server{queue: 16, grace: patience}, ln)
+	stop := start(t, &server{queue: 16}, ln)
 	ann := call(t, ln.Addr().String())
 	bob := call(t, ln.Addr().String())
 	eve := call(t, ln.Addr().String())
@@ -32,7 +32,7 @@ func TestGuestsHearEachOther(t *testing.T) {
 
 func TestWhoListsTheConversations(t *testing.T) {
 	ln := listen(t)
-	stop := start(t, &server{queue: 16, grace: patience}, ln)
+	stop := start(t, &server{queue: 16}, ln)
 	ann := call(t, ln.Addr().String())
 	bob := call(t, ln.Addr().String())
 
@@ -45,7 +45,7 @@ func TestWhoListsTheConversations(t *testing.T) {
 
 func TestQuitEndsOneConversation(t *testing.T) {
 	ln := listen(t)
-	stop := start(t, &server{queue: 16, grace: patience}, ln)
+	stop := start(t, &server{queue: 16}, ln)
 	ann := call(t, ln.Addr().String())
 	bob := call(t, ln.Addr().String())
 
@@ -60,7 +60,7 @@ func TestQuitEndsOneConversation(t *testing.T) {
 
 func TestQuitWaitsForSlowCommands(t *testing.T) {
 	ln := listen(t)
-	stop := start(t, &server{queue: 16, grace: patience}, ln)
+	stop := start(t, &server{queue: 16}, ln)
 	ann := call(t, ln.Addr().String())
 	ann.say("/slow 20ms\n/quit")
 	assert.Equal(t, []string{"* working for 20ms", "* done after 20ms", "* goodbye"}, ann.rest())
@@ -69,7 +69,7 @@ func TestQuitWaitsForSlowCommands(t *testing.T) {
 
 func TestCommandsCanBeWrong(t *testing.T) {
 	ln := listen(t)
-	stop := start(t, &server{queue: 16, grace: patience}, ln)
+	stop := start(t, &server{queue: 16}, ln)
 	ann := call(t, ln.Addr().String())
 	for line, want := range map[string]string{
 		"/dance":        "* no such command: /dance",
@@ -87,7 +87,7 @@ func TestCommandsCanBeWrong(t *testing.T) {
 
 func TestAVanishedGuestIsMissed(t *testing.T) {
 	ln := listen(t)
-	stop := start(t, &server{queue: 16, grace: patience}, ln)
+	stop := start(t, &server{queue: 16}, ln)
 	ann := call(t, ln.Addr().String())
 	bob := call(t, ln.Addr().String())
 	eve := call(t, ln.Addr().String())
@@ -113,7 +113,7 @@ func (n narrow) Accept() (net.Conn, error) {
 
 func TestASlowGuestIsDropped(t *testing.T) {
 	ln := listen(t)
-	stop := start(t, &server{queue: 4, grace: patience}, narrow{ln})
+	stop := start(t, &server{queue: 4}, narrow{ln})
 	slow := call(t, ln.Addr().String())
 	ann := call(t, ln.Addr().String())
 	bob := call(t, ln.Addr().String())
@@ -133,7 +133,7 @@ func TestASlowGuestIsDropped(t *testing.T) {
 
 func TestShutdownLetsCommandsFinish(t *testing.T) {
 	ln := listen(t)
-	stop := start(t, &server{queue: 16, grace: patience}, ln)
+	stop := start(t, &server{queue: 16}, ln)
 	ann := call(t, ln.Addr().String())
 	bob := call(t, ln.Addr().String())
 	ann.waitFor("* " + bob.name + " joined")
@@ -155,8 +155,7 @@ func TestShutdownLetsCommandsFinish(t *testing.T) {
 
 func TestABrokenListenerEndsTheServer(t *testing.T) {
 	ln := listen(t)
-	srv := &server{queue: 16, grace: patience}
-	stop := start(t, srv, ln)
+	stop := start(t, &server{queue: 16}, ln)
 	ann := call(t, ln.Addr().String())
 	require.NoError(t, ln.Close())
 	assert.Equal(t, []string{"* something went wrong"}, ann.rest())

@@ -2,11 +2,14 @@ package main
 
 import (
 	"net"
+	"os"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
+
+	"github.com/traigo/traigo/serve"
 )
 
 // pipes is a listener for tests in a bubble, where a network connection cannot be used.
@@ -42,7 +45,7 @@ func TestASilentGuestIsDisconnected(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		began := time.Now()
 		ln := newPipes()
-		stop := start(t, &server{queue: 16, idle: time.Minute, grace: patience}, ln)
+		stop := start(t, &server{queue: 16, idle: time.Minute}, ln)
 		ann := ln.call(t)
 		for range 3 { // each line restarts the timeout
 			time.Sleep(50 * time.Second)
@@ -56,17 +59,18 @@ func TestASilentGuestIsDisconnected(t *testing.T) {
 
 func TestTheGracePeriodEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		ln := newPipes()
-		stop := start(t, &server{queue: 16, grace: 5 * time.Second}, ln)
+		ln, srv := newPipes(), &server{queue: 16}
+		start(t, srv, ln)
 		ann := ln.call(t)
 		ann.say("/slow 1m")
 		assert.Equal(t, "* working for 1m0s", ann.hear())
 
 		began := time.Now()
+		over := &serve.SignalError{Signal: os.Interrupt, Grace: 5 * time.Second}
 		stopped := make(chan error)
-		go func() { stopped <- stop() }()
-		assert.Equal(t, []string{"* server is shutting down", "* the grace period is over"}, ann.rest())
-		assert.ErrorIs(t, <-stopped, errGraceOver)
+		go func() { stopped <- shutDown(srv, over.Grace, over) }()
+		assert.Equal(t, []string{"* server is shutting down", "* " + over.Error()}, ann.rest())
+		assert.ErrorIs(t, <-stopped, over)
 		assert.Equal(t, 5*time.Second, time.Since(began))
 	})
 }
@@ -74,7 +78,7 @@ func TestTheGracePeriodEnds(t *testing.T) {
 func TestAGuestWhoReadsNothingDoesNotDelayTheShutdown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ln := newPipes()
-		stop := start(t, &server{queue: 16, grace: patience}, ln)
+		stop := start(t, &server{queue: 16}, ln)
 		ln.call(t) // and never reads again
 		began := time.Now()
 		assert.NoError(t, stop())
@@ -85,7 +89,7 @@ func TestAGuestWhoReadsNothingDoesNotDelayTheShutdown(t *testing.T) {
 func TestSlowCommandsAreLimited(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ln := newPipes()
-		stop := start(t, &server{queue: 16, grace: patience}, ln)
+		stop := start(t, &server{queue: 16}, ln)
 		ann := ln.call(t)
 		for range maxSlow {
 			ann.say("/slow 10s")

@@ -103,7 +103,7 @@ func (g *guest) farewell(cause error) error {
 		reason = "goodbye"
 	case why.Kind == traigo.TimedOut:
 		reason = fmt.Sprintf("no word from you for %v", g.srv.idle)
-	case why.Kind == traigo.Requested && why.Err != nil: // errTooSlow, errGraceOver
+	case why.Kind == traigo.Requested && why.Err != nil: // errTooSlow, *serve.SignalError
 		reason = why.Err.Error()
 	case errors.Is(cause, bufio.ErrTooLong):
 		reason = "that line is too long"

@@ -4,8 +4,8 @@
 //	nc 127.0.0.1 5000
 //
 // SIGTERM or Ctrl-C shuts it down: it accepts no new connections, tells all guests, and
-// lets commands that run finish until the grace period is over. With -record it writes a
-// recording, which this shows: go run ./cmd/traigo view run.jsonl
+// lets commands that run finish until the grace period is over, or a second signal comes. With
+// -record it writes a recording, which this shows: go run ./cmd/traigo view run.jsonl
 package main
 
 import (
@@ -16,12 +16,11 @@ import (
 	"log/slog"
 	"net"
 	"os"
-	"os/signal"
-	"syscall"
 	"time"
 
 	"github.com/traigo/traigo"
 	"github.com/traigo/traigo/record"
+	"github.com/traigo/traigo/serve"
 )
 
 func main() {
@@ -35,34 +34,31 @@ func main() {
 		os.Exit(2)
 	}
 
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // a second signal kills the program
-	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
-	srv := &server{grace: *grace, idle: *idle, queue: 256, log: log}
-	if err := recorded(srv, *file, func() error { return listenAndServe(ctx, *addr, srv) }); err != nil {
-		log.Error("ended", "err", err)
-		os.Exit(1)
-	}
+	srv := &server{idle: *idle, queue: 256, log: slog.New(slog.NewTextHandler(os.Stderr, nil))}
+	serve.Main(func(ctx context.Context, _ *traigo.Scope) error {
+		return recorded(ctx, *file, func(_ context.Context, s *traigo.Scope) error {
+			ln, err := net.Listen("tcp", *addr)
+			if err != nil {
+				return err
+			}
+			fmt.Println("listening on", ln.Addr())
+			srv.serve(s, ln)
+			return nil
+		}, traigo.Name("server"), traigo.Logger(srv.log))
+	}, serve.Grace(*grace), traigo.Name("tcpserver"))
 }
 
-// recorded calls serve, and records the scopes of srv if a file is given.
-func recorded(srv *server, file string, serve func() error) error {
+// recorded runs body in a scope, and records the scope if a file is given. The scope of Main
+// is one further out, since Main does not return from an error, and the recording has to be
+// closed.
+func recorded(ctx context.Context, file string, body func(ctx context.Context, s *traigo.Scope) error, opts ...traigo.ScopeOption) error {
 	if file == "" {
-		return serve()
+		return traigo.Run(ctx, body, opts...)
 	}
 	rec, err := record.Create(file)
 	if err != nil {
 		return err
 	}
-	srv.watch = append(srv.watch, traigo.Observe(rec))
-	return errors.Join(serve(), rec.Close())
-}
-
-func listenAndServe(ctx context.Context, addr string, srv *server) error {
-	ln, err := net.Listen("tcp", addr)
-	if err != nil {
-		return err
-	}
-	fmt.Println("listening on", ln.Addr())
-	return srv.serve(ctx, ln)
+	err = traigo.Run(ctx, body, append(opts, traigo.Observe(rec))...)
+	return errors.Join(err, rec.Close())
 }

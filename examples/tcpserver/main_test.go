@@ -20,19 +20,23 @@ import (
 // patience bounds each wait of a test. A test that reaches it has failed.
 const patience = 30 * time.Second
 
-// start serves on ln until stop is called. The result of stop is that of serve.
+// start serves on ln until stop is called. The result of stop is the outcome.
 func start(t *testing.T, srv *server, ln net.Listener) (stop func() error) {
 	t.Helper()
 	srv.log = slog.New(slog.NewTextHandler(t.Output(), nil))
-	ctx, cancel := context.WithCancel(t.Context())
-	served := make(chan error, 1)
-	go func() { served <- srv.serve(ctx, ln) }()
+	srv.serve(traigo.New(t.Context(), traigo.Name("server"), traigo.Logger(srv.log)), ln)
 	return func() error {
-		cancel()
-		err := <-served
+		err := shutDown(srv, patience, nil)
 		assertNothingIsLeft(t, srv)
 		return err
 	}
+}
+
+// shutDown does what a first signal does. Cause is that of the end of the grace period.
+func shutDown(srv *server, grace time.Duration, cause error) error {
+	ctx, cancel := context.WithTimeoutCause(context.Background(), grace, cause)
+	defer cancel()
+	return srv.scope.Shutdown(ctx)
 }
 
 // listen returns a listener on the loopback interface.

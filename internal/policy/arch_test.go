@@ -66,10 +66,11 @@ var mayImport = map[string][]string{
 	"test/reports":            {},
 
 	"examples/...":    {rootPkg},
-	"examples/mirror": {rootPkg, "supervise"}, // what a program of a new user's needs, in one place
+	"examples/mirror": {rootPkg, "serve", "supervise"}, // what a program of a new user's needs, in one place
 
-	"examples/tcpserver":  {rootPkg, "record"}, // a server is what one wants to see
-	"examples/thumbnails": {rootPkg, "proc"},   // what a process is for
+	"examples/httpserver": {rootPkg, "serve"},           // it shows what serve is for
+	"examples/tcpserver":  {rootPkg, "serve", "record"}, // a program for users ends at a signal; a server is what one wants to see
+	"examples/thumbnails": {rootPkg, "proc"},            // what a process is for
 }
 
 // testsMayImport is open to the tests of every package, and only to them.
@@ -109,7 +110,7 @@ var ownModules = map[string][]string{
 	"otel":              {rootPkg},
 	"bench":             {rootPkg, "errgroup", "record", "proc", "actor", "serve"},
 	"analysis":          {},
-	"examples/servers":  {rootPkg},
+	"examples/servers":  {rootPkg, "serve"}, // grpc ends at a signal
 	"examples/tree":     {rootPkg, "actor"},
 	"examples/stream":   {rootPkg, "actor"},
 }

@@ -5,23 +5,27 @@
 //	grpcurl -plaintext -d '{"service":"disk"}' 127.0.0.1:9090 grpc.health.v1.Health/Check
 //
 // SIGTERM or Ctrl-C shuts it down: it accepts no new calls, and the calls that run may
-// finish until the grace period is over. A second signal kills the program.
+// finish until the grace period is over, or a second signal comes.
 package main
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"log/slog"
 	"net"
 	"os"
-	"os/signal"
-	"syscall"
 	"time"
+
+	"github.com/traigo/traigo"
+	"github.com/traigo/traigo/serve"
 )
 
-var errGraceOver = errors.New("the grace period is over")
+// options are those of the scope that everything runs in.
+var options = []traigo.ScopeOption{
+	traigo.Name("server"),
+	traigo.PanicAsError(), // a bug in one call does not end the others
+}
 
 func main() {
 	addr := flag.String("addr", "127.0.0.1:9090", "`address` to listen on; port 0 picks a free one")
@@ -32,31 +36,16 @@ func main() {
 		os.Exit(2)
 	}
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
-	if err := run(*addr, *grace, log); err != nil {
-		log.Error("ended", "err", err)
-		os.Exit(1)
-	}
-}
-
-func run(addr string, grace time.Duration, log *slog.Logger) error {
-	signaled, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(signaled, stop)
-	ln, err := net.Listen("tcp", addr)
-	if err != nil {
-		return err
-	}
-	fmt.Println("listening on", ln.Addr())
-
-	scope := serve(context.Background(), ln, &health{log: log, probes: map[string]probe{
-		"disk":   func(context.Context) error { _, err := os.Stat(os.TempDir()); return err },
-		"memory": func(context.Context) error { return nil },
-	}}, log)
-	select {
-	case <-signaled.Done():
-		log.Info("shutting down", "grace", grace)
-	case <-scope.Done(): // the server has failed
-	}
-	bound, cancel := context.WithTimeoutCause(context.Background(), grace, errGraceOver)
-	defer cancel()
-	return scope.Shutdown(bound)
+	serve.Main(func(_ context.Context, s *traigo.Scope) error {
+		ln, err := net.Listen("tcp", *addr)
+		if err != nil {
+			return err
+		}
+		fmt.Println("listening on", ln.Addr())
+		open(s, ln, &health{log: log, probes: map[string]probe{
+			"disk":   func(context.Context) error { _, err := os.Stat(os.TempDir()); return err },
+			"memory": func(context.Context) error { return nil },
+		}}, log)
+		return nil
+	}, append(options, traigo.Logger(log), serve.Grace(*grace))...)
 }

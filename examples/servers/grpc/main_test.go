@@ -30,7 +30,10 @@ const (
 	unwell = healthpb.HealthCheckResponse_NOT_SERVING
 )
 
-var errDown = errors.New("down")
+var (
+	errDown   = errors.New("down")
+	errEnough = errors.New("enough")
+)
 
 type running struct {
 	t      *testing.T
@@ -49,13 +52,18 @@ func startService(t *testing.T, service healthpb.HealthServer, log *slog.Logger)
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	run := &running{t: t, scope: serve(t.Context(), ln, service, log), addr: ln.Addr().String()}
+	run := &running{t: t, scope: newScope(t, log), addr: ln.Addr().String()}
+	open(run.scope, ln, service, log)
 	run.client = dial(t, run.addr)
 	t.Cleanup(func() {
 		_ = run.scope.Close()
 		run.assertNothingIsLeft()
 	})
 	return run
+}
+
+func newScope(t *testing.T, log *slog.Logger) *traigo.Scope {
+	return traigo.New(t.Context(), append(options, traigo.Logger(log))...)
 }
 
 func dial(t *testing.T, addr string) healthpb.HealthClient {
@@ -252,9 +260,9 @@ func TestTheEndOfTheGracePeriodCutsOff(t *testing.T) {
 	answers := run.begin(t.Context(), "")
 	<-slow.asked
 	cutOff, ended := run.beginStop()
-	cutOff(errGraceOver)
-	assert.ErrorIs(t, <-slow.stopped, errGraceOver)
-	assert.EqualError(t, <-ended, `scope "server": the grace period is over`)
+	cutOff(errEnough)
+	assert.ErrorIs(t, <-slow.stopped, errEnough)
+	assert.EqualError(t, <-ended, `scope "server": enough`)
 	assert.Equal(t, codes.Unavailable, status.Code((<-answers).err))
 }
 
@@ -266,8 +274,8 @@ func TestAClientThatDoesNotReadIsNotWaitedForLonger(t *testing.T) {
 	require.NoError(t, err)
 	<-talker.began
 	cutOff, ended := run.beginStop()
-	cutOff(errGraceOver)
-	assert.ErrorIs(t, <-ended, errGraceOver)
+	cutOff(errEnough)
+	assert.ErrorIs(t, <-ended, errEnough)
 }
 
 type talking struct {
@@ -337,7 +345,9 @@ func TestAListenerThatFailsEndsTheServer(t *testing.T) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	require.NoError(t, ln.Close())
-	scope := serve(t.Context(), ln, panicking{}, slog.New(slog.DiscardHandler))
+	log := slog.New(slog.DiscardHandler)
+	scope := newScope(t, log)
+	open(scope, ln, panicking{}, log)
 	<-scope.Done()
 	assert.ErrorIs(t, scope.Err(), net.ErrClosed)
 	assert.ErrorContains(t, scope.Err(), `scope "server": task "serve": `)

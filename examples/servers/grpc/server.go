@@ -16,14 +16,11 @@ import (
 	"github.com/traigo/traigo"
 )
 
-// serve answers calls on ln until the scope that it returns is shut down or
-// canceled:
+// open answers calls on ln until the scope is shut down or canceled:
 //
 //	server                            tasks "serve", "drain", and one for each call
 //	└ grpc.health.v1.Health/Check     the tasks that a call spawns
-func serve(ctx context.Context, ln net.Listener, service healthpb.HealthServer, log *slog.Logger) *traigo.Scope {
-	scope := traigo.New(ctx, traigo.Name("server"), traigo.Logger(log),
-		traigo.PanicAsError()) // a bug in one call does not end the others
+func open(scope *traigo.Scope, ln net.Listener, service healthpb.HealthServer, log *slog.Logger) {
 	c := calls{scope, log}
 	srv := grpc.NewServer(grpc.UnaryInterceptor(c.unary), grpc.StreamInterceptor(c.stream),
 		grpc.ConnectionTimeout(5*time.Second)) // even Stop waits for a client that has connected and sends nothing
@@ -36,14 +33,14 @@ func serve(ctx context.Context, ln net.Listener, service healthpb.HealthServer, 
 		return nil // Stop has come before Serve
 	}, traigo.Name("serve"))
 	scope.Spawn(func(ctx context.Context) error {
-		<-traigo.Stopping(ctx) // closed by Shutdown, and when the scope is canceled
+		<-traigo.Stopping(ctx) // closed by the first signal, and when the scope is canceled
+		log.Info("shutting down")
 		// GracefulStop takes no context, but Stop makes it return. ctx is done when the
 		// grace period is over.
 		defer context.AfterFunc(ctx, srv.Stop)()
 		srv.GracefulStop()
 		return nil
 	}, traigo.Name("drain"))
-	return scope
 }
 
 // calls makes the calls of a gRPC server tasks of a scope. It uses interceptors, since a
