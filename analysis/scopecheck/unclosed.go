@@ -16,8 +16,8 @@ var ending = []string{"Close", "Done", "Shutdown", "Wait"}
 // endsFork are methods that suffice for a fork: its parent waits for it.
 var endsFork = append([]string{"Cancel", "Finalize"}, ending...)
 
-// unclosed reports scopes that nobody waits for on some path. A scope that is handed on is
-// for others to wait for, from there on. The idea, and the way through the control flow
+// unclosed reports scopes that nobody waits for on some path. A scope that is handed on, or
+// that a function literal ends, is for others to wait for, from there on. The idea, and the way through the control flow
 // graph, are those of the lostcancel check of go vet. A scope below another one that is
 // canceled or closed in the same function ends with that.
 func (c *checker) unclosed() {
@@ -82,14 +82,16 @@ func (c *checker) checkVariable(k *call, id *ast.Ident) {
 	x := c.variable(v)
 	var ends []token.Pos
 	for _, use := range x.uses {
+		in, _ := functionOf(use)
+		captured := in != function
 		role := c.roleOf(use)
-		if !role.escapes && !slices.Contains(endsOf(k), role.method) {
-			continue
-		}
-		if kind := outside(use).ParentEdgeKind(); kind == edge.BinaryExpr_X || kind == edge.BinaryExpr_Y {
+		switch {
+		case isOneOf(outside(use).ParentEdgeKind(), edge.BinaryExpr_X, edge.BinaryExpr_Y):
 			return // the paths depend on whether it is nil
-		}
-		if in, _ := functionOf(use); in != function && use.Node().Pos() < k.node.Pos() {
+		case !role.escapes && !slices.Contains(endsOf(k), role.method) && !isContextKept(role) &&
+			!(captured && slices.Contains(endsFork, role.method)):
+			continue
+		case captured && use.Node().Pos() < k.node.Pos():
 			return // when the function literal runs is not known
 		}
 		ends = append(ends, use.Node().Pos())
@@ -105,6 +107,12 @@ func (c *checker) checkVariable(k *call, id *ast.Ident) {
 		c.report(k.node, noFix, "%s is not waited for if the function returns in line %d: its tasks may outlive the function, and nobody learns of their errors; %s",
 			v.Name(), c.lineOf(at).number, advice(k))
 	}
+}
+
+// isContextKept reports whether the context of the scope is returned or stored: whoever has it
+// has the scope, by Current.
+func isContextKept(r role) bool {
+	return r.method == "Context" && isOneOf(outside(r.call).ParentEdgeKind(), edge.ReturnStmt_Results, edge.KeyValueExpr_Value, edge.CompositeLit_Elts)
 }
 
 func endsOf(k *call) []string {

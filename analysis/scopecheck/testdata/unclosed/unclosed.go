@@ -272,6 +272,11 @@ func forever(ctx context.Context) {
 	}
 }
 
+func asContext(ctx context.Context) (context.Context, func()) {
+	s := traigo.New(ctx)
+	return s.Context(), func() { s.Cancel(nil) }
+}
+
 // The scope above ends, and joins what is below.
 
 func below(ctx context.Context) error {
