@@ -50,17 +50,16 @@ func (c *checker) importing(name string, node ast.Node) (edits []analysis.TextEd
 	default:
 		return nil, false
 	}
-	for _, decl := range c.fileOf(node).Decls {
-		gen, is := decl.(*ast.GenDecl)
-		if !is || gen.Tok != token.IMPORT {
-			break
-		}
-		if gen.Lparen.IsValid() && len(gen.Specs) > 0 {
-			return []analysis.TextEdit{insert(gen.Specs[0].Pos(), strconv.Quote(name)+"\n\t")}, true
-		}
-		return []analysis.TextEdit{insert(gen.Pos(), "import "+strconv.Quote(name)+"\n")}, true
+	// Imports come first, and there is one, since there is a call of traigo.
+	imports, is := c.fileOf(node).Decls[0].(*ast.GenDecl)
+	switch {
+	case !is || imports.Tok != token.IMPORT || len(imports.Specs) == 0:
+		return nil, false
+	case imports.Lparen.IsValid():
+		return []analysis.TextEdit{insert(imports.Specs[0].Pos(), strconv.Quote(name)+"\n\t")}, true
+	default:
+		return []analysis.TextEdit{insert(imports.Pos(), "import "+strconv.Quote(name)+"\n")}, true
 	}
-	return nil, false
 }
 
 // text is the source of node.

@@ -121,6 +121,7 @@ func (c *checker) statementOf(cur inspector.Cursor) (inspector.Cursor, bool) {
 		case edge.DeferStmt_Call, edge.GoStmt_Call, edge.FuncLit_Body, edge.IfStmt_Body, edge.IfStmt_Else,
 			edge.ForStmt_Body, edge.ForStmt_Cond, edge.ForStmt_Post, edge.RangeStmt_Body, edge.RangeStmt_X, edge.BinaryExpr_Y:
 			return inspector.Cursor{}, false
+		default: // a part of the statement that is evaluated with it
 		}
 	}
 	return inspector.Cursor{}, false

@@ -13,8 +13,8 @@ import (
 func (c *checker) selfWaits() {
 	for _, k := range c.calls {
 		v := c.varOf(k.recv)
-		if v == nil {
-			continue
+		if v == nil || len(c.variable(v).values) > 1 {
+			continue // it may be another one than where the task was made
 		}
 		switch {
 		case k.is("Scope.Wait", "Scope.Close", "Scope.Shutdown"):

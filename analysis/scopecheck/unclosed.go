@@ -83,18 +83,18 @@ func (c *checker) checkVariable(k *call, id *ast.Ident) {
 	var ends []token.Pos
 	for _, use := range x.uses {
 		in, _ := functionOf(use)
-		captured := in != function
+		isCaptured := in != function
 		role := c.roleOf(use)
 		switch {
 		case isOneOf(outside(use).ParentEdgeKind(), edge.BinaryExpr_X, edge.BinaryExpr_Y):
 			return // the paths depend on whether it is nil
-		case !role.escapes && !slices.Contains(endsOf(k), role.method) && !isContextKept(role) &&
-			!(captured && slices.Contains(endsFork, role.method)):
-			continue
-		case captured && use.Node().Pos() < k.node.Pos():
-			return // when the function literal runs is not known
+		case role.escapes, isContextKept(role), slices.Contains(endsOf(k), role.method),
+			isCaptured && slices.Contains(endsFork, role.method):
+			if isCaptured && use.Node().Pos() < k.node.Pos() {
+				return // when the function literal runs is not known
+			}
+			ends = append(ends, use.Node().Pos())
 		}
-		ends = append(ends, use.Node().Pos())
 	}
 	if len(ends) == 0 && c.isOpenedHere(v) {
 		c.report(k.node, noFix, "%s is never waited for: its tasks may outlive this function, and nobody learns of their errors; %s", v.Name(), advice(k))
@@ -103,7 +103,11 @@ func (c *checker) checkVariable(k *call, id *ast.Ident) {
 	if len(ends) == 0 || len(x.values) > 1 {
 		return // the paths depend on which of them it is
 	}
-	if at := leak(c.graphOf(function), k.node, ends); at.IsValid() {
+	switch at := leak(c.graphOf(function), k.node, ends); at {
+	case token.NoPos:
+	case k.node.Pos():
+		c.report(k.node, noFix, "%s is not waited for on a path that comes back here, and is then replaced by the next: its tasks may go on, and nobody learns of their errors; %s", v.Name(), advice(k))
+	default:
 		c.report(k.node, noFix, "%s is not waited for if the function returns in line %d: its tasks may outlive the function, and nobody learns of their errors; %s",
 			v.Name(), c.lineOf(at).number, advice(k))
 	}

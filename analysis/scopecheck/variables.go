@@ -112,6 +112,7 @@ func (c *checker) target(cur inspector.Cursor) (left ast.Expr, whole bool) {
 		if spec := cur.Parent().Node().(*ast.ValueSpec); len(spec.Names) == len(spec.Values) {
 			return spec.Names[i], true
 		}
+	default:
 	}
 	return nil, false
 }
@@ -182,6 +183,7 @@ func (c *checker) roleOf(cur inspector.Cursor) role {
 		if stmt := parent.Node().(*ast.AssignStmt); len(stmt.Lhs) == len(stmt.Rhs) && isBlank(stmt.Lhs[i]) {
 			return role{}
 		}
+	default:
 	}
 	return role{escapes: true}
 }

@@ -97,3 +97,11 @@ func inner(ctx context.Context) error {
 		return nil
 	})
 }
+
+func replaced(ctx context.Context) error {
+	return traigo.Run(ctx, func(ctx context.Context, s *traigo.Scope) error {
+		s = s.Fork()
+		s.Spawn(work)
+		return s.Wait()
+	})
+}

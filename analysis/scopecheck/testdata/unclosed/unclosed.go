@@ -82,7 +82,7 @@ func inALiteral(ctx context.Context) func() {
 
 func inALoop(ctx context.Context, parent *traigo.Scope, conns chan int) {
 	for n := range conns {
-		conn := parent.Fork() // want `conn is not waited for if the function returns in line \d+: .* call its Finalize, Wait or Close`
+		conn := parent.Fork() // want `conn is not waited for on a path that comes back here, .* call its Finalize, Wait or Close`
 		conn.Spawn(work)
 		if n > 0 {
 			conn.Finalize()
@@ -99,7 +99,7 @@ func reached(ctx context.Context, parent *traigo.Scope) {
 
 func reachedAgain(ctx context.Context, parent *traigo.Scope) {
 	for {
-		conn := parent.Fork() // want `conn is not waited for`
+		conn := parent.Fork() // want `conn is not waited for on a path that comes back here`
 		if conn.Name() == "" {
 			conn.Finalize()
 		}
