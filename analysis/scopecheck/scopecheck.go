@@ -32,6 +32,7 @@
 package scopecheck
 
 import (
+	"cmp"
 	"flag"
 	"fmt"
 	"go/ast"
@@ -92,6 +93,7 @@ func newAnalyzer() *analysis.Analyzer {
 				r.check(c)
 			}
 		}
+		c.reportFound()
 		return nil, nil
 	}
 	return a
@@ -109,6 +111,7 @@ type checker struct {
 	byNode  map[*ast.CallExpr]*call
 	tasks   map[*ast.FuncLit]*task
 	ignored map[line]bool
+	found   []analysis.Diagnostic
 }
 
 type line struct {
@@ -162,7 +165,7 @@ func (c *checker) lineOf(pos token.Pos) line {
 	return line{at.Filename, at.Line}
 }
 
-// report reports a finding of the current rule at node. A fix without edits is none.
+// report notes a finding of the current rule at node. A fix without edits is none.
 func (c *checker) report(node ast.Node, fix analysis.SuggestedFix, format string, args ...any) {
 	if c.ignored[c.lineOf(node.Pos())] {
 		return
@@ -174,10 +177,21 @@ func (c *checker) report(node ast.Node, fix analysis.SuggestedFix, format string
 		Message:  fmt.Sprintf(format, args...),
 	}
 	if len(fix.TextEdits) > 0 {
-		slices.SortFunc(fix.TextEdits, func(a, b analysis.TextEdit) int { return int(a.Pos - b.Pos) })
+		slices.SortFunc(fix.TextEdits, func(a, b analysis.TextEdit) int { return cmp.Compare(a.Pos, b.Pos) })
 		d.SuggestedFixes = []analysis.SuggestedFix{fix}
 	}
-	c.pass.Report(d)
+	c.found = append(c.found, d)
+}
+
+// reportFound reports what was found, in the order of the source, and each once.
+func (c *checker) reportFound() {
+	slices.SortStableFunc(c.found, func(a, b analysis.Diagnostic) int {
+		return cmp.Or(cmp.Compare(a.Pos, b.Pos), cmp.Compare(a.Category, b.Category))
+	})
+	c.found = slices.CompactFunc(c.found, func(a, b analysis.Diagnostic) bool { return a.Pos == b.Pos && a.Category == b.Category })
+	for _, d := range c.found {
+		c.pass.Report(d)
+	}
 }
 
 var noFix analysis.SuggestedFix
