@@ -820,7 +820,7 @@ func ExampleCanceledIf() {
 		return err
 	})
 	if err != nil {
-		fmt.Println(err)
+		fmt.Println(errors.Join(err, s.Close()))
 		return
 	}
 	s.Cancel(errors.New("out of memory"))
@@ -847,7 +847,7 @@ func ExampleCanceledIf_exec() {
 		return sleep.Wait()
 	})
 	if err != nil {
-		fmt.Println(err)
+		fmt.Println(errors.Join(err, s.Close()))
 		return
 	}
 	s.Cancel(errors.New("out of memory"))

@@ -137,6 +137,8 @@ func (s *Scope) log(level slog.Level, message string, t *Task, err error, more .
 }
 
 // write is log without protection.
+//
+//nolint:contextcheck // a record carries its scope and task; callers such as Spawn have no ctx, and need none
 func (s *Scope) write(level slog.Level, message string, t *Task, err error, more []slog.Attr) {
 	var logger *slog.Logger
 	if s != nil {

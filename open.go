@@ -80,6 +80,8 @@ func New(ctx context.Context, opts ...ScopeOption) *Scope {
 // finalizing s waits forever, which is logged after 10 s. If s has been canceled, the
 // returned scope is already closed, and its outcome wraps [ErrRefused] and the cause.
 // Fork panics if an option is nil.
+//
+//nolint:contextcheck // a fork is opened under the context of s
 func (s *Scope) Fork(opts ...ScopeOption) *Scope {
 	s.check("Fork")
 	c := newScope("Fork", (*scopeContext)(s), forked, opts)

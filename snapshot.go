@@ -63,6 +63,8 @@ type TaskSnapshot struct {
 // contains one. Where package proc has opened a scope for a call, the scopes in the process
 // that runs the call are included below it, with their Pid. All such processes are asked at
 // once, and those that have not answered after 100 ms are left out.
+//
+//nolint:contextcheck // it asks other processes, and does not wait longer than a bound of its own
 func (s *Scope) Snapshot() Snapshot {
 	s.check("Snapshot")
 	return s.survey(context.Background(), false)
@@ -71,6 +73,8 @@ func (s *Scope) Snapshot() Snapshot {
 // Dump is like [Scope.Snapshot], but includes the stacks of tasks, bodies of Run and
 // abandoned calls that are running. It stops all goroutines of the program while the
 // stacks are written, for about 4 ms per 1,000 goroutines.
+//
+//nolint:contextcheck // it asks other processes, and does not wait longer than a bound of its own
 func (s *Scope) Dump() Snapshot {
 	s.check("Dump")
 	return s.survey(context.Background(), true)

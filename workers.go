@@ -153,6 +153,8 @@ func (s *Scope) workOn(t *Task, more uint8) {
 
 // runTask runs t, retires it, and returns the next task for this goroutine. If the
 // function of t panics or calls Goexit, runTask does not return: see rescue.
+//
+//nolint:contextcheck // the function of a task gets a context of its own, which carries the scope
 func (s *Scope) runTask(t *Task) (next *Task, more uint8) {
 	labeled := false
 	defer func() {
