@@ -3,6 +3,8 @@ package supervise_test
 import (
 	"context"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/cenkalti/backoff/v5"
 	"github.com/stretchr/testify/assert"
@@ -32,4 +34,25 @@ func TestCostRestartAllocatesLittle(t *testing.T) {
 	once, often := perRestart(1), perRestart(101)
 	t.Log("a call with one restart:", once, "allocations; a restart more:", (often-once)/100)
 	assert.LessOrEqual(t, (often-once)/100, 9.0)
+}
+
+// A heartbeat runs as long as its program.
+func TestCostOfATickIsNoAllocation(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector allocates")
+	}
+	synctest.Test(t, func(t *testing.T) {
+		perCall := func(ticks int) float64 {
+			calls := 0
+			tick := supervise.Every(time.Second, func(context.Context) error {
+				if calls++; calls%ticks == 0 {
+					return errBoom
+				}
+				return nil
+			})
+			ctx := context.Background()
+			return testing.AllocsPerRun(10, func() { assert.Equal(t, errBoom, tick(ctx)) })
+		}
+		assert.InDelta(t, perCall(1), perCall(1001), 0.5)
+	})
 }

@@ -1,7 +1,9 @@
-// Package supervise runs functions that are meant to keep running. It is built on the
-// scopes of package traigo.
+// Package supervise runs functions that are meant to keep running, or to succeed in the
+// end. It is built on the scopes of package traigo.
 //
 //	Restart       makes a task function that runs another one again when it has failed
+//	Retry         calls a function again until it succeeds, and returns its result
+//	Every         makes a task function that calls another one at regular intervals
 //	Run           runs tasks whose failures are all reported, and cancel no other task
 //	WithServices  runs services that are stopped after the tasks that need them
 //

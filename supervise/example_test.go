@@ -50,6 +50,60 @@ func ExampleRestart() {
 	// <nil>
 }
 
+func ExampleRetry() {
+	attempts := 0
+	price, err := supervise.Retry(context.Background(), func(context.Context) (string, error) {
+		if attempts++; attempts < 3 {
+			return "", errors.New("503 Service Unavailable")
+		}
+		return "4.20", nil
+	}, silent, supervise.Backoff(soon), supervise.Intensity(5, time.Minute))
+	fmt.Println(attempts, price, err)
+	// Output: 3 4.20 <nil>
+}
+
+// The deadline of the context bounds a Retry, and each attempt has a bound of its own.
+func ExampleRetry_timeout() {
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
+	defer cancel()
+	_, err := supervise.Retry(ctx, func(ctx context.Context) (string, error) {
+		return "", traigo.FailAfter(ctx, time.Millisecond, func(ctx context.Context) error {
+			<-ctx.Done() // a server that does not answer
+			return ctx.Err()
+		})
+	}, silent, supervise.Backoff(func() backoff.BackOff { return backoff.NewConstantBackOff(time.Hour) }))
+	fmt.Println(err)
+	fmt.Println(errors.Is(err, context.DeadlineExceeded))
+	// Output:
+	// context deadline exceeded; the last attempt failed: "attempt 1" timed out after 1ms
+	// true
+}
+
+// A heartbeat is not awaited, so it is canceled when the rest of its scope has ended.
+func ExampleEvery() {
+	beats := make(chan string)
+	beat := func(ctx context.Context) error {
+		select {
+		case beats <- "beat":
+		case <-ctx.Done():
+		}
+		return nil
+	}
+	err := traigo.Run(context.Background(), func(_ context.Context, s *traigo.Scope) error {
+		s.Spawn(supervise.Every(time.Millisecond, beat), traigo.NameOf(beat), traigo.Awaited(false))
+		for range 3 {
+			fmt.Println(<-beats)
+		}
+		return nil
+	})
+	fmt.Println(err)
+	// Output:
+	// beat
+	// beat
+	// beat
+	// <nil>
+}
+
 // If too many restarts are needed in a short time, the task fails, and so does its scope.
 func ExampleIntensity() {
 	err := traigo.Run(context.Background(), func(_ context.Context, s *traigo.Scope) error {

@@ -11,7 +11,7 @@ import (
 	"github.com/traigo/traigo"
 )
 
-// An Option configures a function made by [Restart].
+// An Option configures [Retry], or a function made by [Restart].
 type Option interface{ applyRestart(*restarter) }
 
 type option func(*restarter)
@@ -23,7 +23,7 @@ type Policy uint8
 
 const (
 	OnFailure Policy = iota // after a run that has returned an error; the default
-	Always                  // after every run
+	Always                  // after every run; not for Retry
 	Never                   // after no run
 )
 
@@ -36,16 +36,16 @@ func When(p Policy) Option {
 	return option(func(r *restarter) { r.when = p })
 }
 
-// Backoff sets how long to wait before each restart. The returned function of [Restart]
-// calls newPolicy before its first restart, once for each of its calls: it may run in
-// several tasks at the same time, and a policy may not. If the policy returns
+// Backoff sets how long to wait before each restart. newPolicy is called before the first
+// restart, once for each [Retry] and for each call of the function that [Restart] returns:
+// that may run in several tasks at the same time, and a policy may not. If the policy returns
 // [backoff.Stop] there is no restart: see [RestartError]. A [backoff.RetryAfterError]
 // in the error of a run replaces the delay of the policy.
 //
 // The default is [backoff.NewExponentialBackOff]. It waits 0.5 seconds at first and
 // 1.5 times as long before each further restart, up to a minute, and changes each delay
-// at random by up to one half. Backoff panics if newPolicy is nil; the returned function
-// of Restart panics if newPolicy returns nil.
+// at random by up to one half. Backoff panics if newPolicy is nil; Retry and
+// the returned function of Restart panic if newPolicy returns nil.
 func Backoff(newPolicy func() backoff.BackOff) Option {
 	mustHave("Backoff", newPolicy != nil, "function", "pass one that makes a policy")
 	return option(func(r *restarter) { r.newPolicy = newPolicy })
@@ -60,7 +60,7 @@ func ResetAfter(d time.Duration) Option {
 }
 
 // Intensity allows at most n restarts within any period of length d. If one more would
-// be needed, the function returns a [*RestartError] with the error of the last run.
+// be needed, the result is a [*RestartError] with the error of the last run.
 // Without Intensity the number of restarts is not limited. Intensity panics if n or d is
 // not positive.
 //
@@ -86,15 +86,15 @@ type Event struct {
 }
 
 // OnRestart calls f before each restart, when the run has ended and the delay has not
-// begun. The task that is restarted calls f and goes on when f has returned; a panic in f
-// is a panic of the task. OnRestart panics if f is nil.
+// begun. The task that is restarted, or that has called [Retry], calls f and goes on when f
+// has returned; a panic in f is a panic of the task. OnRestart panics if f is nil.
 func OnRestart(f func(Event)) Option {
 	mustHave("OnRestart", f != nil, "function", "leave the option out to have none")
 	return option(func(r *restarter) { r.onRestart = f })
 }
 
-// A LoggerOption is the result of [Logger]. It is an option of [Restart], [Run] and
-// [WithServices].
+// A LoggerOption is the result of [Logger]. It is an option of [Restart], [Retry], [Run]
+// and [WithServices].
 type LoggerOption interface {
 	Option
 	traigo.ScopeOption
@@ -105,8 +105,8 @@ type loggerOption struct {
 	logger             *slog.Logger
 }
 
-// Logger sets the logger for restarts and for failures of siblings, which are logged at
-// level WARN. The default is [slog.Default]. As an option of [Run] and [WithServices] it
+// Logger sets the logger for restarts, retries, and failures of siblings, which are logged
+// at level WARN. The default is [slog.Default]. As an option of [Run] and [WithServices] it
 // is also a [traigo.Logger]. Logger panics if l is nil.
 func Logger(l *slog.Logger) LoggerOption {
 	mustHave("Logger", l != nil, "*slog.Logger", "leave the option out to log to slog.Default()")

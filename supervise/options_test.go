@@ -26,6 +26,22 @@ func TestMisusePanicsAtTheCall(t *testing.T) {
 	}{
 		{"Restart without a function", func() { supervise.Restart(nil) }, "supervise.Restart: nil function"},
 		{"Restart with a nil option", func() { supervise.Restart(succeed, nil) }, "supervise.Restart: nil option"},
+		{"Retry without a context", func() {
+			_, _ = supervise.Retry(nil, func(context.Context) (int, error) { return 0, nil }) //nolint:staticcheck // which is the point
+		}, "supervise.Retry: nil context"},
+		{"Retry without a function", func() { _, _ = supervise.Retry[int](ctx, nil) }, "supervise.Retry: nil function"},
+		{"Retry with a nil option", func() {
+			_, _ = supervise.Retry(ctx, func(context.Context) (int, error) { return 0, nil }, nil)
+		}, "supervise.Retry: nil option"},
+		{"Retry of what has succeeded", func() {
+			_, _ = supervise.Retry(ctx, func(context.Context) (int, error) {
+				assert.Fail(t, "called")
+				return 0, nil
+			}, supervise.When(supervise.Always))
+		}, "supervise.Retry: When(Always) would drop the result"},
+		{"Every without an interval", func() { supervise.Every(0, succeed) }, "supervise.Every: 0s is not a positive duration"},
+		{"Every with a negative interval", func() { supervise.Every(-1, succeed) }, "supervise.Every: -1ns"},
+		{"Every without a function", func() { supervise.Every(1, nil) }, "supervise.Every: nil function"},
 		{"When", func() { supervise.When(3) }, "supervise.When(3)"},
 		{"Backoff", func() { supervise.Backoff(nil) }, "supervise.Backoff: nil function"},
 		{"Backoff that makes none", func() {

@@ -45,25 +45,68 @@ import (
 // The idea is that of Erlang's supervisors and of github.com/thejerf/suture.
 func Restart(fn func(ctx context.Context) error, opts ...Option) func(ctx context.Context) error {
 	mustHave("Restart", fn != nil, "function", "pass the one that is to be restarted")
-	r := &restarter{fn: fn, newPolicy: newExponential, resetAfter: time.Minute}
-	for _, o := range opts {
-		mustHave("Restart", o != nil, "option", "leave it out")
-		o.applyRestart(r)
+	r := newRestarter("Restart", opts)
+	return func(ctx context.Context) error { return r.run(ctx, fn) }
+}
+
+// Retry calls fn, and calls it again after a delay when it has failed. It returns what the
+// last call has returned. The options are those of [Restart], and mean the same: without
+// any, Retry calls fn until it succeeds or ctx is done, with delays that grow. Bound it with
+// [Intensity], [Backoff], or the deadline of ctx.
+//
+// Each call has a scope of its own, as a run of Restart has, and it has failed if a task of
+// that scope has. The scope is canceled when the call has ended, so the result must not
+// depend on the context that fn got. Each retry is logged at level WARN and reported to
+// [OnRestart].
+//
+// The value is the one that fn has returned in the last call, also beside an error; after
+// a panic that [PanicAsError] has made an error it is the zero value. The error is nil, the
+// error of the last call as it is, or that error in a [*RestartError] if no more retries are
+// allowed. fn is not called again
+//
+//   - if ctx is done. If the last call has an error that is not due to the cancellation,
+//     Retry returns that error. If Retry is waiting, it returns at once, with an error that
+//     wraps the cause of ctx. The text of that error ends with the error of the last call;
+//     errors.Is does not find that one, so that a task which ends so was canceled and has
+//     not failed;
+//   - if [traigo.Stopping] is closed when a call ends, or while Retry waits. It then returns
+//     the error of the last call. What must be retried even then belongs into a
+//     [traigo.Run] inside a [traigo.Shield], which a soft stop does not reach;
+//   - after errors of [Permanent], errors that wrap a [*traigo.StuckError], a panic and a
+//     runtime.Goexit, as with Restart.
+//
+// As with Restart, fn is called once if ctx is done already. Retry panics if ctx, fn or an
+// option is nil, and if the policy is [Always], which would call fn again after a success
+// and drop its result.
+func Retry[T any](ctx context.Context, fn func(ctx context.Context) (T, error), opts ...Option) (T, error) {
+	mustHave("Retry", ctx != nil, "context", "pass context.Background() if there is no other")
+	mustHave("Retry", fn != nil, "function", "pass the one that is to be called")
+	r := newRestarter("Retry", opts)
+	if r.when == Always {
+		panic("traigo: supervise.Retry: When(Always) would drop the result of each call; leave it out, or use Restart")
 	}
-	return func(ctx context.Context) error { return r.run(ctx) }
+	r.isCall = true
+	var value T
+	err := r.run(ctx, func(ctx context.Context) (err error) {
+		var none T
+		value = none // fn may panic
+		value, err = fn(ctx)
+		return err
+	})
+	return value, err
 }
 
 func newExponential() backoff.BackOff { return backoff.NewExponentialBackOff() }
 
-// Permanent wraps err to say that a restart cannot help. The function made by [Restart]
-// then returns err without the wrapper. If other code has wrapped the result of Permanent
-// in an error of its own, the function returns that error unchanged. Permanent(nil) is
+// Permanent wraps err to say that a restart cannot help. [Retry] and the function made by
+// [Restart] then return err without the wrapper. If other code has wrapped the result of
+// Permanent in an error of its own, they return that error unchanged. Permanent(nil) is
 // nil. It is the same as [backoff.Permanent].
 func Permanent(err error) error { return backoff.Permanent(err) }
 
-// A RestartError is the error of a function made by [Restart] that was not run again,
-// because [Intensity] allows no more restarts, or because the policy of [Backoff] has
-// returned [backoff.Stop].
+// A RestartError is the error of [Retry], or of a function made by [Restart], that has
+// failed and was not run again, because [Intensity] allows no more restarts, or because the
+// policy of [Backoff] has returned [backoff.Stop]. To Retry a restart is a further call.
 type RestartError struct {
 	Restarts int           // the number of restarts: within the period of Intensity, or all
 	Within   time.Duration // the period of Intensity, or the time since the first run began
@@ -91,10 +134,9 @@ func (e *RestartError) Error() string {
 // Unwrap returns the error of the last run.
 func (e *RestartError) Unwrap() error { return e.Err }
 
-// A restarter holds the function and the options. All calls of the returned function
-// share it, so it is never written after Restart.
+// A restarter holds the options. All calls of the function that Restart returns share it,
+// so it is never written after Restart.
 type restarter struct {
-	fn           func(context.Context) error
 	newPolicy    func() backoff.BackOff
 	onRestart    func(Event)
 	logger       *slog.Logger
@@ -103,15 +145,25 @@ type restarter struct {
 	window       time.Duration
 	when         Policy
 	panicAsError bool
+	isCall       bool // of Retry: there is somebody who needs the result
 }
 
-// run is the function that Restart returns.
-func (r *restarter) run(ctx context.Context) error {
+func newRestarter(call string, opts []Option) *restarter {
+	r := &restarter{newPolicy: newExponential, resetAfter: time.Minute}
+	for _, o := range opts {
+		mustHave(call, o != nil, "option", "leave it out")
+		o.applyRestart(r)
+	}
+	return r
+}
+
+// run runs fn until no further run follows, and returns the error of the task or call.
+func (r *restarter) run(ctx context.Context, fn func(context.Context) error) error {
 	s := schedule{restarter: r, began: time.Now()}
 	var stopping <-chan struct{}
 	for attempt := 1; ; attempt++ {
 		began := time.Now()
-		err := r.attempt(ctx, attempt)
+		err := r.attempt(ctx, fn, attempt)
 		if ctx.Err() != nil || !r.mayFollow(err) {
 			return withoutMark(err)
 		}
@@ -126,14 +178,14 @@ func (r *restarter) run(ctx context.Context) error {
 			return s.giveUp(err)
 		}
 		r.report(ctx, Event{Attempt: attempt, Err: err, Delay: delay})
-		if ok, err := wait(ctx, stopping, delay); !ok {
-			return err
+		if !wait(ctx, stopping, delay) {
+			return r.interrupted(ctx, err)
 		}
 	}
 }
 
 // attempt runs fn once.
-func (r *restarter) attempt(ctx context.Context, number int) error {
+func (r *restarter) attempt(ctx context.Context, fn func(context.Context) error, number int) error {
 	name := "attempt " + strconv.Itoa(number)
 	if t := traigo.CurrentTask(ctx); t != nil {
 		name = t.Name() + " " + name
@@ -143,7 +195,7 @@ func (r *restarter) attempt(ctx context.Context, number int) error {
 	if r.panicAsError {
 		n = 2
 	}
-	_, err := runInScope(ctx, r.fn, opts[:n]...)
+	_, err := runInScope(ctx, fn, opts[:n]...)
 	return err
 }
 
@@ -169,16 +221,20 @@ func withoutMark(err error) error {
 }
 
 func (r *restarter) report(ctx context.Context, e Event) {
-	log(ctx, r.logger, slog.LevelWarn, "the task has failed and is to be restarted", traigo.Current(ctx), traigo.CurrentTask(ctx), e.Err,
+	message := "the task has failed and is to be restarted"
+	if r.isCall {
+		message = "the call has failed and is to be retried"
+	}
+	log(ctx, r.logger, slog.LevelWarn, message, traigo.Current(ctx), traigo.CurrentTask(ctx), e.Err,
 		slog.Int("attempt", e.Attempt), slog.Duration("delay", e.Delay))
 	if r.onRestart != nil {
 		r.onRestart(e)
 	}
 }
 
-// wait waits for d and returns true. If ctx is done, or stopping is closed, it returns
-// false at once, with the error that the task has to return.
-func wait(ctx context.Context, stopping <-chan struct{}, d time.Duration) (ok bool, err error) {
+// wait waits for d and returns true. It returns false at once if ctx is done or stopping is
+// closed.
+func wait(ctx context.Context, stopping <-chan struct{}, d time.Duration) bool {
 	if d > 0 {
 		timer := time.NewTimer(d)
 		defer timer.Stop()
@@ -188,11 +244,35 @@ func wait(ctx context.Context, stopping <-chan struct{}, d time.Duration) (ok bo
 		case <-ctx.Done():
 		}
 	}
-	if ctx.Err() != nil { // looked at first, because a cancellation closes stopping too
-		return false, context.Cause(ctx)
-	}
-	return !isClosed(stopping), nil
+	return ctx.Err() == nil && !isClosed(stopping)
 }
+
+// interrupted returns the error of a task or call that ends while it waits, after a run
+// that has returned last.
+func (r *restarter) interrupted(ctx context.Context, last error) error {
+	switch canceled := ctx.Err() != nil; { // looked at first, because a cancellation closes stopping too
+	case canceled && r.isCall:
+		return &interruptedError{cause: context.Cause(ctx), last: last}
+	case canceled:
+		return context.Cause(ctx)
+	case r.isCall:
+		return last
+	default:
+		return nil // last was logged, and nobody waits for a result
+	}
+}
+
+// An interruptedError is the error of a Retry that was waiting when ctx ended. The caller
+// wants to read why the last call has failed. But to errors.Is, and so to the scope, the
+// error is the cancellation and nothing else: a call that ends while it waits and one that
+// ends in the middle of an attempt are the same to [traigo.MoveOnAfter], say.
+type interruptedError struct{ cause, last error }
+
+func (e *interruptedError) Error() string {
+	return fmt.Sprintf("%v; the last attempt failed: %v", e.cause, e.last)
+}
+
+func (e *interruptedError) Unwrap() error { return e.cause }
 
 func isClosed(c <-chan struct{}) bool {
 	select {
