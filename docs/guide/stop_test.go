@@ -1,0 +1,217 @@
+package guide_test
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/traigo/traigo"
+)
+
+// The program of the page ends with 0 after one signal, and with 130 after two.
+func TestStopProgram(t *testing.T) {
+	program := build(t, programOf(t, "stop.md", 0))
+	one, status := interrupted(t, program, "stopping: job", syscall.SIGINT)
+	shows(t, `
+job 1
+^Cstopping: job 1 is the last
+exit status 0
+`, fmt.Sprintf("%sexit status %d", one, status))
+	two, status := interrupted(t, program, "stopping: job", syscall.SIGINT, syscall.SIGINT)
+	shows(t, `
+job 1
+^Cstopping: job 1 is the last
+^Cscope "run": a second signal: interrupt
+exit status 130
+`, fmt.Sprintf("%sexit status %d", two, status))
+}
+
+// interrupted runs a program and sends it signals: the first after its first line, and each
+// other one after a line that begins with next.
+func interrupted(t *testing.T, program, next string, signals ...syscall.Signal) (log string, status int) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), program, fmt.Sprint(len(signals)))
+	output, err := cmd.StdoutPipe()
+	require.NoError(t, err)
+	cmd.Stderr = cmd.Stdout
+	require.NoError(t, cmd.Start())
+	lines := bufio.NewReader(output)
+	for {
+		line, err := lines.ReadString('\n')
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		require.NoError(t, err)
+		log += line
+		if len(signals) > 0 {
+			log += "^C"
+			assert.NoError(t, cmd.Process.Signal(signals[0]))
+			signals = signals[1:]
+		}
+		_ = next
+	}
+	_ = cmd.Wait()
+	return log, cmd.ProcessState.ExitCode()
+}
+
+func Example_stopCancelNil() {
+	err := traigo.Run(ctx, func(ctx context.Context, s *traigo.Scope) error {
+		s.Spawn(untilCanceled, traigo.Name("search the attic"))
+		s.Spawn(func(context.Context) error {
+			fmt.Println("found in the cellar")
+			s.Cancel(nil) // enough: not an error
+			return nil
+		}, traigo.Name("search the cellar"))
+		return nil
+	}, traigo.Name("search"))
+	fmt.Println(err)
+	// Output:
+	// found in the cellar
+	// <nil>
+}
+
+var errEnough = errors.New("enough")
+
+func Example_stopSentinel() {
+	err := traigo.Run(ctx, func(ctx context.Context, s *traigo.Scope) error {
+		s.Spawn(func(ctx context.Context) error {
+			<-ctx.Done()
+			return errors.New("commit: disk full") // a real failure, after the cancellation
+		}, traigo.Name("write"))
+		s.Cancel(errEnough)
+		return nil
+	}, traigo.Name("copy"))
+	fmt.Println(errors.Is(err, errEnough))
+	fmt.Println(err)
+	// Output:
+	// true
+	// scope "copy": enough; also: task "write": commit: disk full
+}
+
+func Example_stopQuietFailure() {
+	err := traigo.Run(ctx, func(ctx context.Context, s *traigo.Scope) error {
+		s.Spawn(func(ctx context.Context) error {
+			<-ctx.Done()
+			return errors.New("commit: disk full")
+		}, traigo.Name("write"))
+		s.Cancel(nil)
+		return nil
+	}, traigo.Name("copy"), traigo.Logger(logger))
+	fmt.Println(err)
+	// Output:
+	// level=WARN msg="traigo: error after a quiet end, not in the outcome" scope=copy task=copy/write err="commit: disk full"
+	// <nil>
+}
+
+func Example_stopCause() {
+	err := traigo.Run(ctx, func(ctx context.Context, s *traigo.Scope) error {
+		s.Spawn(func(ctx context.Context) error {
+			<-ctx.Done()
+			fmt.Println(ctx.Err())
+			fmt.Println(context.Cause(ctx))
+			return ctx.Err()
+		}, traigo.Name("download"))
+		s.Spawn(func(context.Context) error { return errReset }, traigo.Name("upload"))
+		return nil
+	}, traigo.Name("sync"))
+	fmt.Println(err)
+	// Output:
+	// context canceled
+	// scope "sync" canceled: task failed: task "sync/upload": connection reset
+	// scope "sync": task "upload": connection reset
+}
+
+func Example_stopKind() {
+	err := traigo.Run(ctx, func(ctx context.Context, s *traigo.Scope) error {
+		s.Spawn(func(ctx context.Context) error {
+			<-ctx.Done()
+			if c, ok := errors.AsType[*traigo.Cancellation](context.Cause(ctx)); ok {
+				fmt.Printf("%v, by %q\n", c.Kind, c.Task)
+			}
+			return ctx.Err()
+		})
+		s.Spawn(func(context.Context) error { return errReset }, traigo.Name("upload"))
+		return nil
+	}, traigo.Name("sync"))
+	fmt.Println(errors.Is(err, errReset))
+	// Output:
+	// task failed, by "sync/upload"
+	// true
+}
+
+func Example_stopShield() {
+	err := traigo.Run(ctx, func(ctx context.Context, s *traigo.Scope) error {
+		s.Spawn(func(ctx context.Context) error {
+			<-ctx.Done()
+			// ctx is done, so a call that takes it would fail at once.
+			return traigo.Shield(ctx, 5*time.Second, func(ctx context.Context) error {
+				return rollback(ctx)
+			})
+		}, traigo.Name("transaction"))
+		s.Cancel(nil)
+		return nil
+	})
+	fmt.Println(err)
+	// Output:
+	// rolled back
+	// <nil>
+}
+
+func rollback(ctx context.Context) error {
+	if ctx.Err() == nil {
+		fmt.Println("rolled back")
+	}
+	return ctx.Err()
+}
+
+func Example_stopShutdown() {
+	s := traigo.New(ctx, traigo.Name("app"))
+	s.Spawn(func(ctx context.Context) error {
+		<-traigo.Stopping(ctx)
+		fmt.Println("no new work")
+		return nil
+	}, traigo.Name("polite"))
+	s.Spawn(untilCanceled, traigo.Name("deaf"))
+
+	grace, cancel := context.WithTimeoutCause(ctx, 10*time.Millisecond, errors.New("the grace period is over"))
+	defer cancel()
+	fmt.Println(s.Shutdown(grace))
+	// Output:
+	// no new work
+	// scope "app": the grace period is over
+}
+
+func Example_stopNew() {
+	upload := func() error {
+		s := traigo.New(ctx, traigo.Name("upload"))
+		defer s.Close() // drops the error
+		s.Spawn(func(context.Context) error { return errReset })
+		<-s.Done()
+		return nil
+	}
+	fmt.Println(upload())
+
+	checked := func() (err error) {
+		s := traigo.New(ctx, traigo.Name("upload"))
+		defer func() { err = errors.Join(err, s.Close()) }()
+		s.Spawn(func(context.Context) error { return errReset }, traigo.Name("send"))
+		<-s.Done()
+		return nil
+	}
+	fmt.Println(checked())
+	// Output:
+	// <nil>
+	// scope "upload": task "send": connection reset
+}
+
+var _ = strings.TrimSpace
