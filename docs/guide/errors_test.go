@@ -168,9 +168,11 @@ func TestErrorsOfForks(t *testing.T) {
 			conn.Finalize() // and nobody asks for its outcome
 			return traigo.Sleep(ctx, time.Minute)
 		}, traigo.Name("server"), traigo.Logger(logger))
-		logger.Info("end", "err", err)
+		assert.NoError(t, err)
 	})
-	shows(t, ``, log)
+	shows(t, `
+level=ERROR msg="traigo: failed, and nobody has asked for the outcome" scope=server/conn err="scope \"server/conn\": task \"read\": connection reset"
+`, log)
 }
 
 func TestErrorsSixteen(t *testing.T) {

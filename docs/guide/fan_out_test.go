@@ -9,7 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
+	"sync/atomic"
 
 	"github.com/traigo/traigo"
 	"github.com/traigo/traigo/capacity"
@@ -31,17 +31,6 @@ func Example_fanOutFails() {
 	// Output:
 	// [120 0] scope "Map": task "size[1]": /old: not found
 }
-
-func Example_fanOutForEach() {
-	err := traigo.ForEach(ctx, slices.Values([]string{"a.tmp", "b.tmp"}), func(ctx context.Context, file string) error {
-		return remove(ctx, file)
-	}, traigo.Limit(8), traigo.Name("clean"), traigo.Timeout(timeout))
-	fmt.Println(err)
-	// Output:
-	// <nil>
-}
-
-func remove(context.Context, string) error { return nil }
 
 func Example_fanOutAsync() {
 	err := traigo.Run(ctx, func(ctx context.Context, s *traigo.Scope) error {
@@ -101,26 +90,18 @@ func Example_fanOutAsCompleted() {
 func Example_fanOutRace() {
 	from, err := traigo.Race(ctx, slow, broken, mirror)
 	fmt.Println(from, err)
-	_, err = traigo.Race(ctx, broken, broken)
-	fmt.Println(err)
+	for _, r := range traigo.Settle(ctx, broken, mirror) {
+		fmt.Printf("%q %v\n", r.Value, r.Err)
+	}
 	// Output:
 	// the mirror <nil>
-	// scope "Race": task "broken[0]": connection reset; also: task "broken[1]": connection reset
+	// "" connection reset
+	// "the mirror" <nil>
 }
 
 func mirror(context.Context) (string, error)   { return "the mirror", nil }
 func broken(context.Context) (string, error)   { return "", errReset }
 func slow(ctx context.Context) (string, error) { return "", untilCanceled(ctx) }
-
-func Example_fanOutSettle() {
-	for _, r := range traigo.Settle(ctx, at("/"), at("/old"), at("/map")) {
-		fmt.Println(r.Value, r.Err)
-	}
-	// Output:
-	// 120 <nil>
-	// 0 /old: not found
-	// 80 <nil>
-}
 
 func at(page string) func(context.Context) (int, error) {
 	return func(ctx context.Context) (int, error) { return size(ctx, page) }
@@ -160,11 +141,8 @@ func square(_ context.Context, line string) (int, error) {
 }
 
 func Example_fanOutRecursive() {
-	var (
-		fetches = capacity.New(2) // at most two fetches at once, in the whole tree
-		mu      sync.Mutex
-		seen    []string
-	)
+	fetches := capacity.New(2) // two fetches at once, in the whole tree
+	var pages atomic.Int32
 	var crawl func(ctx context.Context, page string) error
 	crawl = func(ctx context.Context, page string) error {
 		var links []string
@@ -175,15 +153,13 @@ func Example_fanOutRecursive() {
 		if err != nil {
 			return err
 		}
-		mu.Lock()
-		seen = append(seen, page)
-		mu.Unlock()
-		// Nothing is held here, while crawl waits for the pages below.
-		return traigo.ForEach(ctx, slices.Values(links), crawl)
+		pages.Add(1)
+		return traigo.ForEach(ctx, slices.Values(links), crawl) // holds nothing
 	}
-	fmt.Println(crawl(ctx, "/"), len(seen), "pages")
+	err := crawl(ctx, "/")
+	fmt.Println(pages.Load(), "pages", err)
 	// Output:
-	// <nil> 7 pages
+	// 7 pages <nil>
 }
 
 func fetch(_ context.Context, page string) (links []string, err error) {

@@ -21,7 +21,16 @@ import (
 
 func TestMain(m *testing.M) {
 	proc.Serve()
-	os.Exit(m.Run())
+	os.Exit(run(m))
+}
+
+func run(m *testing.M) int {
+	defer func() {
+		for _, binary := range built {
+			_ = os.RemoveAll(filepath.Dir(binary))
+		}
+	}()
+	return m.Run()
 }
 
 var ctx = context.Background()
@@ -58,15 +67,22 @@ func untilCanceled(ctx context.Context) error {
 	return ctx.Err()
 }
 
+// built has the executables of the programs that were built, by their source.
+var built = map[string]string{}
+
 // build compiles a program and returns the path of its executable.
 func build(t *testing.T, program string) string {
 	t.Helper()
-	dir := t.TempDir()
-	source, binary := filepath.Join(dir, "main.go"), filepath.Join(dir, "main")
-	require.NoError(t, os.WriteFile(source, []byte(program), 0o600))
-	out, err := exec.CommandContext(t.Context(), "go", "build", "-o", binary, source).CombinedOutput()
-	require.NoError(t, err, "%s", out)
-	return binary
+	if built[program] == "" {
+		dir, err := os.MkdirTemp("", "guide") //nolint:usetesting // it is used by the next run of the test as well
+		require.NoError(t, err)
+		source, binary := filepath.Join(dir, "main.go"), filepath.Join(dir, "main")
+		built[program] = binary
+		require.NoError(t, os.WriteFile(source, []byte(program), 0o600))
+		out, err := exec.CommandContext(t.Context(), "go", "build", "-o", binary, source).CombinedOutput()
+		require.NoError(t, err, "%s", out)
+	}
+	return built[program]
 }
 
 // programOf returns the n-th whole program of a page.
@@ -95,6 +111,11 @@ var aTime = regexp.MustCompile(`\b[0-9.]+(ns|µs|ms|s)\b`)
 
 // sameTimes replaces each time in text by 1ms.
 func sameTimes(text string) string { return aTime.ReplaceAllString(text, "1ms") }
+
+// sameAges replaces the ages of tasks that were given up.
+func sameAges(text string) string {
+	return regexp.MustCompile(`age [0-9.]+ms`).ReplaceAllString(text, "age 20ms")
+}
 
 // sameStacks makes stacks the same wherever and whenever they are made.
 func sameStacks(text string) string {

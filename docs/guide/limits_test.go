@@ -7,9 +7,12 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/stretchr/testify/assert"
 
 	"github.com/traigo/traigo"
 	"github.com/traigo/traigo/capacity"
@@ -61,7 +64,7 @@ func Example_limitsAdmitBefore() {
 func inBubble(t *testing.T, body func(l *slog.Logger)) string {
 	var out strings.Builder
 	synctest.Test(t, func(*testing.T) {
-		body(slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+		body(slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{Level: slog.LevelWarn, ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
 			if a.Key == slog.TimeKey {
 				return slog.Attr{}
 			}
@@ -74,28 +77,26 @@ func inBubble(t *testing.T, body func(l *slog.Logger)) string {
 func TestLimitsDeadlock(t *testing.T) {
 	log := inBubble(t, func(logger *slog.Logger) {
 		err := traigo.Run(ctx, func(ctx context.Context, s *traigo.Scope) error {
-			var crawl func(ctx context.Context, page string) error
-			crawl = func(ctx context.Context, page string) error {
-				for _, link := range linksOf(page) {
-					s.Spawn(func(ctx context.Context) error { // waits for the end of a task like itself
-						return crawl(ctx, link)
-					}, traigo.Name(link))
+			var walk func(ctx context.Context, dir string) error
+			walk = func(_ context.Context, dir string) error {
+				for _, sub := range dirsIn(dir) {
+					s.Spawn(func(ctx context.Context) error { // wrong: waits for a slot, and has one
+						return walk(ctx, sub)
+					}, traigo.Name(sub))
 				}
 				return nil
 			}
-			s.Spawn(func(ctx context.Context) error { return crawl(ctx, "/") }, traigo.Name("/"))
-			return nil
-		}, traigo.Name("crawl"), traigo.Limit(1), traigo.Timeout(time.Minute), traigo.Logger(logger))
-		logger.Info("end", "err", err)
+			return walk(ctx, "top")
+		}, traigo.Name("walk"), traigo.Limit(1), traigo.Timeout(time.Minute), traigo.Logger(logger))
+		assert.EqualError(t, err, `scope "walk": timed out after 1m0s`)
 	})
-	shows(t, ``, log)
+	shows(t, `
+level=WARN msg="traigo: Spawn has been blocked for 10s: the limit of 1 is reached; a task that spawns into its own full scope waits for itself" scope=walk spawner="task \"walk/usr\""
+`, log)
 }
 
-func linksOf(page string) (links []string) {
-	if len(page) < 4 {
-		links = []string{page + "a/", page + "b/"}
-	}
-	return links
+func dirsIn(dir string) []string {
+	return map[string][]string{"top": {"usr"}, "usr": {"bin", "lib"}}[dir]
 }
 
 func Example_limitsLimiter() {
@@ -129,27 +130,41 @@ func TestLimitsHeldTwice(t *testing.T) {
 			}, traigo.Name("report"))
 			return nil
 		}, traigo.Name("app"), traigo.Timeout(time.Minute))
-		logger.Info("end", "err", err)
+		assert.EqualError(t, err, `scope "app": timed out after 1m0s`)
 	})
-	shows(t, ``, log)
+	shows(t, `
+level=WARN msg="traigo: capacity: a caller has waited 10s for units" waiter=app/report units=1 limit=1 in_use=1 holders=[app/report]
+`, log)
 }
 
 func TestLimitsRate(t *testing.T) {
-	log := inBubble(t, func(logger *slog.Logger) {
+	synctest.Test(t, func(t *testing.T) {
 		begin := time.Now()
 		var starts []time.Duration
-		ticks := time.NewTicker(100 * time.Millisecond) // ten a second
-		defer ticks.Stop()
-		err := traigo.ForEach(ctx, slices.Values([]string{"a", "b", "c"}), func(ctx context.Context, page string) error {
-			select {
-			case <-ticks.C:
-			case <-ctx.Done():
-				return context.Cause(ctx)
-			}
+		var mu sync.Mutex
+		ask := func(context.Context, string) error {
+			mu.Lock()
+			defer mu.Unlock()
 			starts = append(starts, time.Since(begin))
 			return nil
-		}, traigo.Limit(1))
-		logger.Info("end", "starts", fmt.Sprint(starts), "err", err)
+		}
+		pages := []string{"a", "b", "c"}
+		tick := time.NewTicker(100 * time.Millisecond) // ten a second
+		defer tick.Stop()
+		err := traigo.Run(ctx, func(ctx context.Context, s *traigo.Scope) error {
+			for _, page := range pages {
+				select {
+				case <-tick.C:
+				case <-ctx.Done():
+					return context.Cause(ctx)
+				}
+				s.Spawn(func(ctx context.Context) error { return ask(ctx, page) })
+			}
+			return nil
+		})
+		assert.NoError(t, err)
+		shows(t, `
+[100ms 200ms 300ms]
+`, fmt.Sprint(starts))
 	})
-	shows(t, ``, log)
 }

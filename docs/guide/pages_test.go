@@ -67,7 +67,8 @@ func TestPythonOfPagesCompiles(t *testing.T) {
 	for _, p := range pages(t) {
 		for _, b := range p.blocks {
 			if b.language == "python" {
-				cmd := exec.CommandContext(t.Context(), python, "-c", "import sys; compile(sys.stdin.read(), 'block', 'exec')")
+				cmd := exec.CommandContext(t.Context(), python, "-c", 
+					"import ast, sys; compile(sys.stdin.read(), 'block', 'exec', ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)")
 				cmd.Stdin = strings.NewReader(b.text)
 				out, err := cmd.CombinedOutput()
 				assert.NoError(t, err, "%s: %s\n%s", p.name, out, b.text)

@@ -23,7 +23,7 @@ import (
 )
 
 func TestServerProgram(t *testing.T) {
-	cmd := exec.CommandContext(t.Context(), build(t, programOf(t, "server.md", 0)))
+	cmd := exec.CommandContext(t.Context(), build(t, programOf(t, "server.md", 0)), "127.0.0.1:0")
 	stderr := new(strings.Builder)
 	cmd.Stderr = stderr
 	stdout, err := cmd.StdoutPipe()
@@ -43,15 +43,15 @@ func TestServerProgram(t *testing.T) {
 	assert.Empty(t, stderr.String())
 
 	_, port, _ := strings.Cut(strings.TrimPrefix(url, "http://"), ":")
-	log := fmt.Sprintf("$ ./server &\n%s$ curl %s/hello/Ann\n%s$ kill %%1\n%s", first, url, reply, rest)
+	text := fmt.Sprintf("$ ./server 127.0.0.1:8080 &\n%s$ curl %s/hello/Ann\n%s$ kill %%1\n%s", first, url, reply, rest)
 	shows(t, `
-$ ./server &
+$ ./server 127.0.0.1:8080 &
 listening on http://127.0.0.1:8080
 $ curl http://127.0.0.1:8080/hello/Ann
 Hello, Ann
 $ kill %1
 mailed: Ann was here
-`, strings.ReplaceAll(log, port, "8080"))
+`, strings.ReplaceAll(text, port, "8080"))
 }
 
 func get(url string) (string, error) {

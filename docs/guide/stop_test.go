@@ -18,33 +18,43 @@ import (
 	"github.com/traigo/traigo"
 )
 
-// The program of the page ends with 0 after one signal, and with 130 after two.
 func TestStopProgram(t *testing.T) {
 	program := build(t, programOf(t, "stop.md", 0))
-	one, status := interrupted(t, program, "stopping: job", syscall.SIGINT)
 	shows(t, `
+$ ./jobs
 job 1
-^Cstopping: job 1 is the last
-exit status 0
-`, fmt.Sprintf("%sexit status %d", one, status))
-	two, status := interrupted(t, program, "stopping: job", syscall.SIGINT, syscall.SIGINT)
+^Cstopping: the job is the last
+$ echo $?
+0
+`, interrupted(t, 1, program, "-job", "300ms"))
 	shows(t, `
+$ ./jobs -job 1m
 job 1
-^Cstopping: job 1 is the last
-^Cscope "run": a second signal: interrupt
-exit status 130
-`, fmt.Sprintf("%sexit status %d", two, status))
+^Cstopping: the job is the last
+^Cscope "jobs": a second signal: interrupt
+$ echo $?
+130
+`, interrupted(t, 2, program, "-job", "1m", "-grace", "1m"))
+	shows(t, `
+$ ./jobs -job 1m -grace 1s
+job 1
+^Cstopping: the job is the last
+scope "jobs": signal: interrupt: the grace period of 1s is over
+$ echo $?
+130
+`, interrupted(t, 1, program, "-job", "1m", "-grace", "1s"))
 }
 
-// interrupted runs a program and sends it signals: the first after its first line, and each
-// other one after a line that begins with next.
-func interrupted(t *testing.T, program, next string, signals ...syscall.Signal) (log string, status int) {
+// interrupted runs the program of the page, and sends it so many signals: one after each
+// line. It returns what a terminal would show.
+func interrupted(t *testing.T, signals int, program string, args ...string) string {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), program, fmt.Sprint(len(signals)))
+	cmd := exec.CommandContext(t.Context(), program, args...)
 	output, err := cmd.StdoutPipe()
 	require.NoError(t, err)
 	cmd.Stderr = cmd.Stdout
 	require.NoError(t, cmd.Start())
+	log := "$ ./jobs " + strings.Join(args, " ") + "\n"
 	lines := bufio.NewReader(output)
 	for {
 		line, err := lines.ReadString('\n')
@@ -52,16 +62,19 @@ func interrupted(t *testing.T, program, next string, signals ...syscall.Signal) 
 			break
 		}
 		require.NoError(t, err)
-		log += line
-		if len(signals) > 0 {
-			log += "^C"
-			assert.NoError(t, cmd.Process.Signal(signals[0]))
-			signals = signals[1:]
+		if strings.HasPrefix(line, "job ") && line != "job 1\n" {
+			continue // the signal was late
 		}
-		_ = next
+		log += line
+		if signals > 0 {
+			assert.NoError(t, cmd.Process.Signal(syscall.SIGINT))
+			log += "^C"
+			signals--
+		}
 	}
 	_ = cmd.Wait()
-	return log, cmd.ProcessState.ExitCode()
+	log = strings.NewReplacer(" -job 300ms", "", " -grace 1m", "").Replace(log)
+	return fmt.Sprintf("%s$ echo $?\n%d\n", log, cmd.ProcessState.ExitCode())
 }
 
 func Example_stopCancelNil() {
@@ -213,5 +226,3 @@ func Example_stopNew() {
 	// <nil>
 	// scope "upload": task "send": connection reset
 }
-
-var _ = strings.TrimSpace

@@ -91,7 +91,17 @@ func TestTestingLeak(t *testing.T) {
 			}, traigo.Name("reader"))
 		})
 	})
-	shows(t, ``, sameStacks(log.String()))
+	shows(t, `
+still running 10s after the body returned (traigotest.Patience says how long they may):
+
+TestSync (finalizing, 10s)
+└─ • reader (running, 10s)
+
+task "TestSync/reader":
+	goroutine 7 [chan receive]:
+	main.run.func1.1.1(...)
+		main.go:17 +0x25
+`, sameStacks(log.String()))
 }
 
 // A printer is a testing.TB that prints its errors.

@@ -112,6 +112,7 @@ var ownModules = map[string][]string{
 	"examples/servers":  {rootPkg},
 	"examples/tree":     {rootPkg, "actor"},
 	"examples/stream":   {rootPkg, "actor"},
+	"docs/guide":        {rootPkg, "serve", "supervise", "capacity", "diag", "record", "live", "proc", "traigotest", "errgroup"}, // the pages show them
 }
 
 func TestArchitectureHoldsInTheRootModule(t *testing.T) {
