@@ -12,8 +12,6 @@ import (
 
 var errOffline = errors.New("metrics server is offline")
 
-func beat(context.Context) error { return nil }
-
 func Example_backgroundEvery() {
 	err := traigo.Run(ctx, func(ctx context.Context, s *traigo.Scope) error {
 		beats := make(chan int, 3)

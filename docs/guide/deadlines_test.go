@@ -4,7 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"testing"
+	"testing/synctest"
 	"time"
+
+	"github.com/stretchr/testify/assert"
 
 	"github.com/traigo/traigo"
 )
@@ -126,4 +130,34 @@ func Example_deadlinesCancelTimeout() {
 	close(release)
 	// Output:
 	// scope "load": timed out after 10ms; also: 1 task did not end after cancel: task "load/parse", age 20ms
+}
+
+// What the page says of a scope whose timeout is extended.
+func TestDeadlinesExtended(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		begin := time.Now()
+		err := traigo.Run(t.Context(), func(ctx context.Context, s *traigo.Scope) error {
+			inner, cancel := context.WithTimeout(ctx, time.Hour)
+			defer cancel()
+			s.SetTimeout(3 * time.Hour)
+			assert.ErrorIs(t, traigo.FailAfter(ctx, time.Hour, untilCanceled), context.DeadlineExceeded)
+			assert.Equal(t, time.Hour, time.Since(begin))
+			<-inner.Done()
+			assert.Equal(t, 3*time.Hour, time.Since(begin))
+			return nil
+		}, traigo.Timeout(time.Minute))
+		assert.ErrorIs(t, err, context.DeadlineExceeded)
+	})
+	synctest.Test(t, func(t *testing.T) {
+		begin := time.Now()
+		_ = traigo.Run(t.Context(), func(ctx context.Context, s *traigo.Scope) error {
+			err := traigo.FailAfter(ctx, time.Hour, func(ctx context.Context) error {
+				s.SetTimeout(3 * time.Hour)
+				return untilCanceled(ctx)
+			})
+			assert.ErrorIs(t, err, context.DeadlineExceeded)
+			assert.Equal(t, time.Hour, time.Since(begin), "FailAfter has a timer of its own")
+			return nil
+		}, traigo.Timeout(time.Minute))
+	})
 }

@@ -72,6 +72,7 @@ func Example_fromErrgroupShadow() {
 
 func save(ctx context.Context) error { return ctx.Err() }
 
+//nolint:errorlint // it shows what == finds
 func Example_fromErrgroupEqual() {
 	err := traigo.Run(ctx, func(ctx context.Context, s *traigo.Scope) error {
 		s.Spawn(func(context.Context) error { return errReset })

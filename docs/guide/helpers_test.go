@@ -35,8 +35,6 @@ func run(m *testing.M) int {
 
 var ctx = context.Background()
 
-const timeout = 10 * time.Second
-
 // logger writes to standard output what slog.Default would write to standard error, without
 // the time.
 var logger = slog.New(newHandler(slog.LevelInfo))

@@ -22,7 +22,9 @@ func TestCodeOfPagesIsRun(t *testing.T) {
 	for _, p := range pages(t) {
 		for _, b := range p.blocks {
 			if b.language == "go" && !b.isProgram() {
-				assert.True(t, strings.Contains(p.source, squeeze(b.text)), "%s has code that is not in %s:\n%s", p.name, p.test, b.text)
+				assert.True(t, parses("package p\n"+b.text) || parses("package p\nfunc _() {\n"+b.text+"}"),
+					"%s has code that does not begin or end with a statement:\n%s", p.name, b.text)
+				assert.Contains(t, p.source, squeeze(b.text), "%s has code that is not in %s:\n%s", p.name, p.test, b.text)
 			}
 		}
 	}
@@ -67,7 +69,7 @@ func TestPythonOfPagesCompiles(t *testing.T) {
 	for _, p := range pages(t) {
 		for _, b := range p.blocks {
 			if b.language == "python" {
-				cmd := exec.CommandContext(t.Context(), python, "-c", 
+				cmd := exec.CommandContext(t.Context(), python, "-c",
 					"import ast, sys; compile(sys.stdin.read(), 'block', 'exec', ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)")
 				cmd.Stdin = strings.NewReader(b.text)
 				out, err := cmd.CombinedOutput()
@@ -96,6 +98,11 @@ func TestPagesAreReadAsTheyAreWritten(t *testing.T) {
 		assert.Equal(t, want, p.isPrinted(text), "%q", text)
 	}
 	assert.NotEmpty(t, pages(t))
+}
+
+func parses(file string) bool {
+	_, err := parser.ParseFile(token.NewFileSet(), "", file, 0)
+	return err == nil
 }
 
 type page struct {

@@ -226,3 +226,21 @@ func Example_stopNew() {
 	// <nil>
 	// scope "upload": task "send": connection reset
 }
+
+// The exit statuses that the page names.
+func TestStopStatus(t *testing.T) {
+	for body, want := range map[string]int{
+		`return nil`:                0,
+		`return errors.New("full")`: 1,
+		`panic("oops")`:             2,
+		`s.Spawn(func(context.Context) error { panic("oops") }); return nil`: 2,
+	} {
+		program := build(t, `package main
+import ("context"; "errors"; "github.com/traigo/traigo"; "github.com/traigo/traigo/serve")
+var _ = errors.New
+func main() { serve.Main(func(_ context.Context, s *traigo.Scope) error { `+body+` }) }`)
+		cmd := exec.CommandContext(t.Context(), program)
+		_ = cmd.Run()
+		assert.Equal(t, want, cmd.ProcessState.ExitCode(), body)
+	}
+}
