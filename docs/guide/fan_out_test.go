@@ -141,8 +141,8 @@ func square(_ context.Context, line string) (int, error) {
 }
 
 func Example_fanOutRecursive() {
+	fetched.Store(0)
 	fetches := capacity.New(2) // two fetches at once, in the whole tree
-	var pages atomic.Int32
 	var crawl func(ctx context.Context, page string) error
 	crawl = func(ctx context.Context, page string) error {
 		var links []string
@@ -153,16 +153,17 @@ func Example_fanOutRecursive() {
 		if err != nil {
 			return err
 		}
-		pages.Add(1)
 		return traigo.ForEach(ctx, slices.Values(links), crawl) // holds nothing
 	}
-	err := crawl(ctx, "/")
-	fmt.Println(pages.Load(), "pages", err)
+	fmt.Println(crawl(ctx, "/"), fetched.Load(), "pages")
 	// Output:
-	// 7 pages <nil>
+	// <nil> 7 pages
 }
 
+var fetched atomic.Int32
+
 func fetch(_ context.Context, page string) (links []string, err error) {
+	fetched.Add(1)
 	if len(page) < 5 {
 		links = []string{page + "a/", page + "b/"}
 	}

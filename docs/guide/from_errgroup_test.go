@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"slices"
 	"testing"
+	"testing/synctest"
 
 	"github.com/stretchr/testify/assert"
 	"golang.org/x/sync/errgroup"
@@ -154,5 +155,42 @@ func TestFromErrgroupTable(t *testing.T) {
 			return nil
 		})
 		assert.ErrorIs(t, err, context.Canceled)
+	})
+}
+
+// What waits for the limit returns when the scope is canceled. In a group it waits for a function
+// to end, whatever the context says.
+func TestFromErrgroupLimit(t *testing.T) {
+	s := traigo.New(t.Context(), traigo.Limit(1))
+	release := make(chan struct{})
+	s.Spawn(func(context.Context) error { <-release; return nil })
+	refused := make(chan error)
+	go func() { refused <- s.Spawn(untilCanceled).Err() }()
+	s.Cancel(errEnough)
+	assert.ErrorIs(t, <-refused, traigo.ErrRefused, "and the first function still runs")
+	close(release)
+	assert.ErrorIs(t, s.Wait(), errEnough)
+
+	synctest.Test(t, func(t *testing.T) {
+		outer, cancel := context.WithCancel(t.Context())
+		g, ctx := errgroup.WithContext(outer)
+		g.SetLimit(1)
+		release, started := make(chan struct{}), make(chan struct{})
+		g.Go(func() error { <-release; return errReset })
+		go func() {
+			g.Go(func() error { return nil })
+			close(started)
+		}()
+		cancel()
+		synctest.Wait()
+		assert.Error(t, ctx.Err())
+		select {
+		case <-started:
+			t.Error("it did not wait")
+		default:
+		}
+		close(release)
+		<-started
+		assert.ErrorIs(t, g.Wait(), errReset)
 	})
 }

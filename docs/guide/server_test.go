@@ -250,15 +250,17 @@ func echo(ctx context.Context, s *traigo.Scope, l net.Listener) error {
 			defer context.AfterFunc(ctx, func() { conn.Close() })()
 			_, err := io.Copy(conn, conn)
 			return err
-		}, traigo.Name("echo"), traigo.OnDone(func(err error) {
-			if err != nil {
-				fmt.Println("conn:", err)
-			}
-		}))
+		}, traigo.Name("echo"), traigo.OnDone(logFailure))
 		if !ok {
 			conn.Close() // s has ended meanwhile: the function will not do it
 		}
 		c.Finalize() // it ends when its tasks have ended
+	}
+}
+
+func logFailure(err error) {
+	if err != nil {
+		fmt.Println("conn:", err)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os/exec"
 	"strings"
 	"syscall"
@@ -242,5 +243,18 @@ func main() { serve.Main(func(_ context.Context, s *traigo.Scope) error { `+body
 		cmd := exec.CommandContext(t.Context(), program)
 		_ = cmd.Run()
 		assert.Equal(t, want, cmd.ProcessState.ExitCode(), body)
+	}
+}
+
+// A task that waits for its own scope is logged.
+func TestStopWaitsForItself(t *testing.T) {
+	for name, wait := range map[string]func(*traigo.Scope) error{"Wait": (*traigo.Scope).Wait, "Close": (*traigo.Scope).Close} {
+		log := inBubble(t, func(logger *slog.Logger) {
+			s := traigo.New(ctx, traigo.Name("app"), traigo.Timeout(time.Minute), traigo.CancelTimeout(time.Minute), traigo.Logger(logger))
+			s.Spawn(func(context.Context) error { return wait(s) }, traigo.Name("end"))
+			<-s.Done()
+			assert.Error(t, s.Err(), "the task is given up")
+		})
+		assert.Contains(t, log, `is being waited for by task \"app/end\", which is part of it`, name)
 	}
 }
