@@ -4,7 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"regexp"
+	"testing"
 	"time"
+
+	"github.com/stretchr/testify/assert"
 
 	"github.com/traigo/traigo"
 	"github.com/traigo/traigo/supervise"
@@ -89,26 +94,28 @@ func Example_backgroundMaster() {
 
 func readKeys(context.Context) error { return nil }
 
-func Example_backgroundRestart() {
+func TestBackgroundRestart(t *testing.T) {
 	tries := 0
-	feed := func(ctx context.Context) error {
-		if tries++; tries < 3 {
+	feed := func(context.Context) error {
+		if tries++; tries < 2 {
 			return errReset
 		}
-		fmt.Println("connected at the third try")
 		return nil
 	}
-	err := traigo.Run(ctx, func(ctx context.Context, s *traigo.Scope) error {
-		s.Spawn(supervise.Restart(feed, supervise.Logger(logger), supervise.Intensity(5, time.Minute),
-			supervise.Backoff(quick)), traigo.Name("feed"))
-		return nil
-	}, traigo.Name("app"))
-	fmt.Println(err)
-	// Output:
-	// level=WARN msg="traigo: the task has failed and is to be restarted" scope=app task=app/feed err="connection reset" attempt=1 delay=1ms
-	// level=WARN msg="traigo: the task has failed and is to be restarted" scope=app task=app/feed err="connection reset" attempt=2 delay=1ms
-	// connected at the third try
-	// <nil>
+	log := inBubble(t, func(logger *slog.Logger) {
+		old := slog.Default()
+		slog.SetDefault(logger)
+		defer slog.SetDefault(old)
+		err := traigo.Run(ctx, func(ctx context.Context, s *traigo.Scope) error {
+			s.Spawn(supervise.Restart(feed, supervise.Intensity(5, time.Minute)), traigo.Name("feed"))
+			return nil
+		}, traigo.Name("app"))
+		assert.NoError(t, err)
+	})
+	shows(t, `
+level=WARN msg="traigo: the task has failed and is to be restarted" scope=app task=app/feed err="connection reset" attempt=1 delay=500ms
+`, regexp.MustCompile(`delay=\S+`).ReplaceAllString(log, "delay=500ms")) // it varies by a half
+	assert.Equal(t, 2, tries)
 }
 
 func Example_backgroundSiblings() {

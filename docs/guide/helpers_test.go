@@ -10,9 +10,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
-	"time"
 
-	"github.com/cenkalti/backoff/v5"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -100,10 +98,10 @@ func programOf(t *testing.T, name string, n int) string {
 	return ""
 }
 
-var errReset = errors.New("connection reset")
-
-// quick is a policy for delays in tests.
-func quick() backoff.BackOff { return backoff.NewConstantBackOff(time.Millisecond) }
+var (
+	errReset  = errors.New("connection reset")
+	errEnough = errors.New("enough")
+)
 
 var aTime = regexp.MustCompile(`\b[0-9.]+(ns|µs|ms|s)\b`)
 

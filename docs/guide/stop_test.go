@@ -1,3 +1,5 @@
+//go:build unix
+
 package guide_test
 
 import (
@@ -93,8 +95,6 @@ func Example_stopCancelNil() {
 	// found in the cellar
 	// <nil>
 }
-
-var errEnough = errors.New("enough")
 
 func Example_stopSentinel() {
 	err := traigo.Run(ctx, func(ctx context.Context, s *traigo.Scope) error {
