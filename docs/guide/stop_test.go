@@ -258,3 +258,25 @@ func TestStopWaitsForItself(t *testing.T) {
 		assert.Contains(t, log, `is being waited for by task \"app/end\", which is part of it`, name)
 	}
 }
+
+// What the page says of context.Cause.
+func TestStopCauseOutside(t *testing.T) {
+	outer, cancel := context.WithCancelCause(t.Context())
+	err := traigo.Run(outer, func(ctx context.Context, s *traigo.Scope) error {
+		s.Spawn(func(ctx context.Context) error {
+			<-ctx.Done()
+			assert.Equal(t, errEnough, context.Cause(ctx))
+			return ctx.Err()
+		})
+		cancel(errEnough)
+		return nil
+	})
+	assert.ErrorIs(t, err, errEnough)
+
+	_ = traigo.Run(t.Context(), func(ctx context.Context, s *traigo.Scope) error {
+		s.Cancel(errEnough)
+		_, ok := errors.AsType[*traigo.Cancellation](context.Cause(ctx))
+		assert.True(t, ok)
+		return nil
+	})
+}
