@@ -105,18 +105,6 @@ func Example_errorsPanic() {
 
 var discard = slog.New(slog.DiscardHandler)
 
-func Example_errorsPanicAsError() {
-	err := traigo.Run(ctx, func(ctx context.Context, s *traigo.Scope) error {
-		s.Spawn(func(context.Context) error {
-			panic("index out of range")
-		}, traigo.Name("parse"))
-		return nil
-	}, traigo.Name("app"), traigo.PanicAsError(), traigo.Logger(discard))
-	fmt.Println(err)
-	// Output:
-	// scope "app": task "app/parse" panicked: index out of range
-}
-
 func Example_errorsPanicStack() {
 	err := traigo.Run(ctx, func(ctx context.Context, s *traigo.Scope) error {
 		s.Spawn(func(context.Context) error {
