@@ -113,6 +113,7 @@ var ownModules = map[string][]string{
 	"examples/servers":  {rootPkg, "serve"}, // grpc ends at a signal
 	"examples/tree":     {rootPkg, "actor"},
 	"examples/stream":   {rootPkg, "actor"},
+	"docs/guide":        {rootPkg, "serve", "supervise", "capacity", "diag", "record", "live", "proc", "traigotest", "errgroup"}, // the pages show them
 }
 
 func TestArchitectureHoldsInTheRootModule(t *testing.T) {
