@@ -9,6 +9,64 @@ import (
 	"github.com/traigo/traigo"
 )
 
+// The same work by hand and in a scope. What the first function leaves behind are goroutines
+// that nobody waits for.
+func Example_byHand() {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	servers := []string{"db1", "db2", "db3"}
+	fmt.Println(statusByHand(ctx, servers))
+	fmt.Println(status(ctx, servers))
+	// Output:
+	// connection refused
+	// scope "status": task "db2": connection refused
+}
+
+func statusByHand(ctx context.Context, servers []string) error {
+	errs := make(chan error)
+	for _, server := range servers {
+		go func() { errs <- ask(ctx, server) }()
+	}
+	for range servers {
+		if err := <-errs; err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func status(ctx context.Context, servers []string) error {
+	return traigo.Run(ctx, func(ctx context.Context, s *traigo.Scope) error {
+		for _, server := range servers {
+			s.Spawn(func(ctx context.Context) error {
+				return ask(ctx, server)
+			}, traigo.Name(server))
+		}
+		return nil
+	}, traigo.Name("status"))
+}
+
+// ask fails at once for db2. The other servers are slow.
+func ask(ctx context.Context, server string) error {
+	if server == "db2" {
+		return errors.New("connection refused")
+	}
+	return traigo.Sleep(ctx, time.Hour)
+}
+
+// If one of the tasks fails, the other is canceled.
+func Example_run() {
+	fetch := func(context.Context) error { return nil }
+	store := func(context.Context) error { return errors.New("disk full") }
+	err := traigo.Run(context.Background(), func(ctx context.Context, s *traigo.Scope) error {
+		s.Spawn(fetch)
+		s.Spawn(store, traigo.Name("store"))
+		return nil
+	}, traigo.Name("sync"))
+	fmt.Println(err)
+	// Output: scope "sync": task "store": disk full
+}
+
 // Three tasks, three owners: nobody waits for the heartbeat, the body waits for
 // the size, and the scope answers for the upload.
 func Example() {
