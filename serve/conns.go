@@ -75,9 +75,9 @@ func (c *conns) handlerEnded(r *http.Request) {
 	}
 }
 
-// settleLocked closes settled if each active connection may be that of a handler.
+// settleLocked closes settled if each connection may be that of a handler.
 func (c *conns) settleLocked() {
-	if c.settled != nil && len(c.active) <= c.handlers {
+	if c.settled != nil && len(c.active)+len(c.hijacked) <= c.handlers {
 		close(c.settled)
 		c.settled = nil
 	}

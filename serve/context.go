@@ -65,9 +65,12 @@ func (c *requestContext) Value(key any) any {
 }
 
 // AfterFunc is an optional method, by which package context attaches contexts that derive
-// from c.
+// from c. That of the task needs no goroutine; a Wrapper may have hidden it.
 func (c *requestContext) AfterFunc(f func()) (stop func() bool) {
 	c.listen()
+	if task, ok := c.Context.(interface{ AfterFunc(f func()) func() bool }); ok {
+		return task.AfterFunc(f)
+	}
 	return context.AfterFunc(c.Context, f)
 }
 

@@ -47,24 +47,28 @@ func (q *request) Name() string {
 	return q.named(pattern)
 }
 
-// longestPath bounds what is in a name because a client has sent it.
-const longestPath = 100
+// longestPart bounds the method, and the path, in a name: a client has sent them.
+const longestPart = 100
+
+func bounded(part string) string {
+	if len(part) > longestPart {
+		return part[:longestPart] + "…"
+	}
+	return part
+}
 
 func (q *request) named(pattern string) string {
 	switch {
 	case strings.ContainsAny(pattern, " \t"): // it begins with a method
 		return pattern
 	case pattern != "":
-		return q.method + " " + pattern
+		return bounded(q.method) + " " + pattern
 	}
 	path := (&url.URL{Path: q.path, RawPath: q.rawPath}).EscapedPath()
 	if path == "" {
 		path = q.host // of CONNECT
 	}
-	if len(path) > longestPath {
-		path = path[:longestPath] + "…"
-	}
-	return q.method + " " + path
+	return bounded(q.method) + " " + bounded(path)
 }
 
 // Values returns the context of package net/http.
@@ -95,8 +99,11 @@ func afterPanic(ctx context.Context, v any) (err error, again any) {
 	if v == http.ErrAbortHandler { //nolint:errorlint // package net/http compares as well
 		return http.ErrAbortHandler, v
 	}
-	recovered := panics.NewRecovered(1, v)
-	p := &traigo.PanicError{Task: traigo.CurrentTask(ctx).Path(), Recovered: &recovered}
+	p, ok := v.(*traigo.PanicError) // of a scope below, with the stack of that task
+	if !ok {
+		recovered := panics.NewRecovered(1, v)
+		p = &traigo.PanicError{Task: traigo.CurrentTask(ctx).Path(), Recovered: &recovered}
+	}
 	return p, handlerPanic{p}
 }
 

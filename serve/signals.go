@@ -49,9 +49,11 @@ func endBy(received <-chan os.Signal, s *traigo.Scope, grace time.Duration) {
 	case <-s.Done():
 		return
 	}
-	// As a part of s, which its context makes this call, Shutdown only begins. Then it does
-	// not count as the call that has received the outcome.
-	_ = s.Shutdown(s.Context())
+	if grace > 0 {
+		// As a part of s, which its context makes this call, Shutdown only begins. Then it
+		// does not count as the call that has received the outcome.
+		_ = s.Shutdown(s.Context())
+	}
 	over := time.NewTimer(grace)
 	defer over.Stop()
 	for {
