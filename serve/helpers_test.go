@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -360,3 +361,5 @@ func certified(t *testing.T) (server, client *tls.Config) {
 }
 
 func logTo(out io.Writer) *log.Logger { return log.New(out, "", 0) }
+
+func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }

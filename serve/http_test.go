@@ -698,7 +698,10 @@ func TestStressServerEndsAtAnyMoment(t *testing.T) {
 					}
 				})
 			}
-			until(t, "requests", func() bool { shot, ok := x.requests(); return ok && shot.Opened.Before(time.Now().Add(-time.Duration(i/3)*time.Millisecond)) })
+			until(t, "requests", func() bool {
+				shot, ok := x.requests()
+				return ok && shot.Opened.Before(time.Now().Add(-time.Duration(i/3)*time.Millisecond))
+			})
 			switch i % 3 {
 			case 0:
 				assert.NoError(t, x.scope.Shutdown(context.Background()))
