@@ -71,16 +71,21 @@ func open(t *testing.T, srv *http.Server, scopeOpts []traigo.ScopeOption, opts .
 	x := &site{t: t, srv: srv, addr: l.Addr().String(), errors: &lines{}}
 	x.url = "http://" + x.addr
 	srv.ErrorLog = logTo(x.errors)
-	x.scope = traigo.New(t.Context(), append([]traigo.ScopeOption{traigo.Name("site")}, scopeOpts...)...)
 	x.client = &http.Client{Transport: &http.Transport{}, Timeout: patience}
-	x.task = serve.HTTP(x.scope, srv, l, opts...)
-	t.Cleanup(func() {
+	x.start(l, scopeOpts, opts)
+	return x
+}
+
+// start opens the scope, and the server in it.
+func (x *site) start(l net.Listener, scopeOpts []traigo.ScopeOption, opts []traigo.TaskOption) {
+	x.scope = traigo.New(x.t.Context(), append([]traigo.ScopeOption{traigo.Name("site")}, scopeOpts...)...)
+	x.task = serve.HTTP(x.scope, x.srv, l, opts...)
+	x.t.Cleanup(func() {
 		x.scope.Cancel(nil)
 		x.client.CloseIdleConnections()
-		received(t, x.scope.Done(), "the end of the scope")
+		received(x.t, x.scope.Done(), "the end of the scope")
 		_ = x.scope.Err() // which the tests that look at it have done before
 	})
-	return x
 }
 
 func listen(t *testing.T) net.Listener {

@@ -592,6 +592,239 @@ func TestServerWithoutAHandlerServesTheDefaultOne(t *testing.T) {
 	assert.Equal(t, "hello", body)
 }
 
+// secured starts a server with TLS. Its client speaks HTTP/2 if it may.
+func secured(t *testing.T, handler http.Handler, byListener bool, protocol string) *site {
+	t.Helper()
+	noGoroutineIsLeft(t)
+	serverConfig, clientConfig := certified(t)
+	srv := &http.Server{Handler: handler}
+	x := &site{t: t, srv: srv, errors: &lines{}}
+	srv.ErrorLog = logTo(x.errors)
+	l := listen(t)
+	if byListener {
+		serverConfig.NextProtos = []string{protocol}
+		srv.TLSConfig = serverConfig.Clone()
+		l = tls.NewListener(l, serverConfig)
+	} else {
+		srv.TLSConfig = serverConfig
+	}
+	x.addr = l.Addr().String()
+	x.url = "https://" + x.addr
+	var protocols http.Protocols
+	protocols.SetHTTP1(protocol == "http/1.1")
+	protocols.SetHTTP2(protocol == "h2")
+	x.client = &http.Client{Transport: &http.Transport{TLSClientConfig: clientConfig, Protocols: &protocols}, Timeout: patience}
+	x.start(l, nil, nil)
+	return x
+}
+
+func TestTLS(t *testing.T) {
+	for _, protocol := range []string{"http/1.1", "h2"} {
+		for name, byListener := range map[string]bool{"srv.TLSConfig": false, "tls.NewListener": true} {
+			t.Run(protocol+" by "+name, func(t *testing.T) {
+				var protocols atomic.Value
+				x := secured(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					protocols.Store(r.Proto)
+					assert.NotNil(t, r.TLS)
+					assert.Equal(t, "site/requests/GET /secret", traigo.CurrentTask(r.Context()).Path())
+					hello(w, r)
+				}), byListener, protocol)
+				for range 3 {
+					_, body := x.get("/secret")
+					assert.Equal(t, "hello", body)
+				}
+				assert.Equal(t, map[string]string{"http/1.1": "HTTP/1.1", "h2": "HTTP/2.0"}[protocol], protocols.Load())
+				require.NoError(t, x.scope.Shutdown(t.Context()))
+				assert.Empty(t, x.errors.String())
+			})
+		}
+	}
+}
+
+func TestTLSWithACertificateForEachClient(t *testing.T) {
+	for name, change := range map[string]func(c *tls.Config){
+		"GetCertificate": func(c *tls.Config) {
+			certificate := c.Certificates[0]
+			c.Certificates = nil
+			c.GetCertificate = func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return &certificate, nil }
+		},
+		"GetConfigForClient": func(c *tls.Config) {
+			inner := c.Clone()
+			c.Certificates = nil
+			c.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) { return inner, nil }
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			serverConfig, clientConfig := certified(t)
+			change(serverConfig)
+			x := open(t, &http.Server{Handler: http.HandlerFunc(hello), TLSConfig: serverConfig}, nil)
+			x.url = "https://" + x.addr
+			x.client.Transport = &http.Transport{TLSClientConfig: clientConfig}
+			_, body := x.get("/")
+			assert.Equal(t, "hello", body)
+		})
+	}
+}
+
+// A TLSConfig without a certificate may be there for other reasons.
+func TestServerWithoutACertificateServesPlainly(t *testing.T) {
+	x := open(t, &http.Server{Handler: http.HandlerFunc(hello), TLSConfig: &tls.Config{MinVersion: tls.VersionTLS13}}, nil)
+	_, body := x.get("/")
+	assert.Equal(t, "hello", body)
+}
+
+// plain2 starts a server of HTTP/2 without TLS, and a client of it.
+func plain2(t *testing.T, handler http.HandlerFunc, opts ...traigo.TaskOption) *site {
+	t.Helper()
+	var protocols http.Protocols
+	protocols.SetUnencryptedHTTP2(true)
+	x := open(t, &http.Server{Handler: handler, Protocols: &protocols}, nil, opts...)
+	x.client.Transport = &http.Transport{Protocols: &protocols}
+	return x
+}
+
+func onHTTP2(t *testing.T, test func(t *testing.T, start func(http.HandlerFunc) *site)) {
+	t.Helper()
+	t.Run("with TLS", func(t *testing.T) {
+		test(t, func(h http.HandlerFunc) *site { return secured(t, h, false, "h2") })
+	})
+	t.Run("without TLS", func(t *testing.T) {
+		test(t, func(h http.HandlerFunc) *site { return plain2(t, h) })
+	})
+}
+
+func TestStreamsOfHTTP2AreTasks(t *testing.T) {
+	onHTTP2(t, func(t *testing.T, start func(http.HandlerFunc) *site) {
+		const n = 20
+		release := make(chan struct{})
+		var addrs sync.Map
+		x := start(func(w http.ResponseWriter, r *http.Request) {
+			assert.Equal(t, 2, r.ProtoMajor)
+			addrs.Store(r.RemoteAddr, true)
+			if r.URL.Path != "/first" {
+				<-release
+			}
+			_, _ = io.WriteString(w, strings.Repeat("x", 100_000))
+		})
+		x.get("/first") // so that the client has a connection, and opens no other
+		var waiting []<-chan answer
+		for range n {
+			waiting = append(waiting, x.send("/stream"))
+		}
+		until(t, "all requests", func() bool { return len(x.names()) == n })
+		ended := make(chan error, 1)
+		go func() { ended <- x.scope.Shutdown(context.Background()) }()
+		until(t, "the end of the listener", func() bool { return refusesConnections(x.addr) })
+		close(release)
+		for _, w := range waiting {
+			a := received(t, w, "a response")
+			require.NoError(t, a.err)
+			assert.Len(t, a.body, 100_000)
+		}
+		require.NoError(t, received(t, ended, "the end of Shutdown"))
+		connections := 0
+		addrs.Range(func(any, any) bool { connections++; return true })
+		assert.Equal(t, 1, connections)
+	})
+}
+
+func TestPanicOfAStreamEndsNoOther(t *testing.T) {
+	onHTTP2(t, func(t *testing.T, start func(http.HandlerFunc) *site) {
+		release := make(chan struct{})
+		x := start(func(w http.ResponseWriter, r *http.Request) {
+			switch r.URL.Path {
+			case "/panic":
+				handlerThatPanics(errBoom)
+			case "/abort":
+				panic(http.ErrAbortHandler)
+			case "/exit":
+				runtime.Goexit()
+			case "/wait":
+				<-release
+			}
+			assert.NoError(t, r.Context().Err())
+			hello(w, r)
+		})
+		x.get("/first")
+		waiting := x.send("/wait")
+		until(t, "a request", func() bool { return len(x.names()) == 1 })
+		for _, path := range []string{"/panic", "/abort", "/exit"} {
+			require.ErrorContains(t, received(t, x.send(path), "the response").err, "stream error", path)
+		}
+		close(release)
+		a := received(t, waiting, "the other response")
+		require.NoError(t, a.err)
+		assert.Equal(t, "hello", a.body)
+		logged := x.errors.String()
+		assert.Equal(t, 1, strings.Count(logged, "handlerThatPanics("), logged)
+		assert.Equal(t, 1, strings.Count(logged, "panic serving"), logged)
+		require.NoError(t, x.scope.Shutdown(t.Context()))
+	})
+}
+
+func TestStreamThatIsResetEndsItsContext(t *testing.T) {
+	onHTTP2(t, func(t *testing.T, start func(http.HandlerFunc) *site) {
+		causes := make(chan error, 1)
+		x := start(func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/reset" {
+				<-r.Context().Done()
+				causes <- context.Cause(r.Context())
+				return
+			}
+			hello(w, r)
+		})
+		x.get("/first")
+		ctx, cancel := context.WithCancel(t.Context())
+		waiting := x.sendWith(ctx, "/reset")
+		until(t, "a request", func() bool { return len(x.names()) == 1 })
+		cancel()
+		cause := received(t, causes, "the cause")
+		require.ErrorContains(t, cause, "the client has gone")
+		require.ErrorIs(t, cause, context.Canceled)
+		require.Error(t, received(t, waiting, "the response").err)
+		_, body := x.get("/other")
+		assert.Equal(t, "hello", body)
+	})
+}
+
+func TestCancellationReachesStreams(t *testing.T) {
+	onHTTP2(t, func(t *testing.T, start func(http.HandlerFunc) *site) {
+		const n = 10
+		x := start(func(w http.ResponseWriter, r *http.Request) {
+			<-r.Context().Done()
+			assert.ErrorIs(t, context.Cause(r.Context()), errBoom)
+			http.Error(w, "going down", http.StatusServiceUnavailable)
+		})
+		var waiting []<-chan answer
+		for range n {
+			waiting = append(waiting, x.send("/"))
+		}
+		until(t, "all requests", func() bool { return len(x.names()) == n })
+		x.scope.Cancel(errBoom)
+		for _, w := range waiting {
+			a := received(t, w, "a response")
+			require.NoError(t, a.err)
+			assert.Equal(t, http.StatusServiceUnavailable, a.status)
+			assert.Equal(t, "going down\n", a.body)
+		}
+		received(t, x.scope.Done(), "the end of the scope")
+	})
+}
+
+func TestStreamThatIsGivenUpEndsWithItsConnection(t *testing.T) {
+	noGoroutineIsLeft(t)
+	release := make(chan struct{})
+	x := plain2(t, func(http.ResponseWriter, *http.Request) { deaf(release) }, traigo.CancelTimeout(20*time.Millisecond))
+	t.Cleanup(func() { close(release) })
+	waiting := x.send("/")
+	until(t, "a request", func() bool { return len(x.names()) == 1 })
+	x.scope.Cancel(nil)
+	require.Error(t, received(t, waiting, "the response").err)
+	received(t, x.scope.Done(), "the end of the scope")
+	var stuck *traigo.StuckError
+	require.ErrorAs(t, x.scope.Err(), &stuck)
+}
+
 func TestTwoServersInOneScope(t *testing.T) {
 	noGoroutineIsLeft(t)
 	s := traigo.New(t.Context(), traigo.Name("both"))
