@@ -573,8 +573,12 @@ func TestHooksOfTheServerAreCalled(t *testing.T) {
 	}
 	x.client.CloseIdleConnections()
 	require.NoError(t, x.scope.Shutdown(t.Context()))
-	mu.Lock()
-	defer mu.Unlock()
+	closed := func() bool {
+		mu.Lock()
+		defer mu.Unlock()
+		return states[http.StateClosed] > 0
+	}
+	until(t, "the end of the connection", closed)
 	assert.Equal(t, map[http.ConnState]int{http.StateNew: 1, http.StateActive: 3, http.StateIdle: 3, http.StateClosed: 1}, states)
 }
 
@@ -585,8 +589,10 @@ func TestReadHeaderTimeoutEndsASlowClient(t *testing.T) {
 	c.closed()
 }
 
+var handleByDefault = sync.OnceFunc(func() { http.HandleFunc("GET /default/{test}", hello) })
+
 func TestServerWithoutAHandlerServesTheDefaultOne(t *testing.T) {
-	http.HandleFunc("GET /default/{test}", hello)
+	handleByDefault()
 	x := open(t, &http.Server{}, nil)
 	_, body := x.get("/default/serve")
 	assert.Equal(t, "hello", body)
@@ -755,6 +761,7 @@ func TestPanicOfAStreamEndsNoOther(t *testing.T) {
 		a := received(t, waiting, "the other response")
 		require.NoError(t, a.err)
 		assert.Equal(t, "hello", a.body)
+		until(t, "the log", func() bool { return x.errors.String() != "" })
 		logged := x.errors.String()
 		assert.Equal(t, 1, strings.Count(logged, "handlerThatPanics("), logged)
 		assert.Equal(t, 1, strings.Count(logged, "panic serving"), logged)

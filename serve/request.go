@@ -77,7 +77,7 @@ func (q *request) Values() context.Context { return q.r.Context() }
 // Run is the function of the task.
 func (q *request) Run(ctx context.Context) (err error) {
 	q.isCalled = true
-	q.server.conns.handlerBegins()
+	q.server.conns.handlerBegins(q.r)
 	defer q.server.conns.handlerEnded(q.r)
 	q.ctx.Context, q.ctx.outer = ctx, q.r.Context()
 	defer q.ctx.end()

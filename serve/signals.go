@@ -50,9 +50,12 @@ func endBy(received <-chan os.Signal, s *traigo.Scope, grace time.Duration) {
 		return
 	}
 	if grace > 0 {
-		// As a part of s, which its context makes this call, Shutdown only begins. Then it
-		// does not count as the call that has received the outcome.
-		_ = s.Shutdown(s.Context())
+		// Called by a task of s, Shutdown only begins. Then it does not count as the call that
+		// has received the outcome, and does not panic with it.
+		s.TrySpawn(func(ctx context.Context) error {
+			_ = s.Shutdown(ctx)
+			return nil
+		}, traigo.Name("shutdown: "+first.String()), traigo.Awaited(false), traigo.Bubble(false))
 	}
 	over := time.NewTimer(grace)
 	defer over.Stop()
