@@ -17,6 +17,7 @@ type request struct {
 	server   *server
 	w        http.ResponseWriter
 	r        *http.Request // as package net/http has made it
+	inner    http.Request  // what the handler gets: r with the context ctx; here to save an allocation
 	isCalled bool
 	panicked any // what ServeHTTP is to panic with
 	ctx      requestContext
@@ -86,10 +87,10 @@ func (q *request) Run(ctx context.Context) (err error) {
 			err, q.panicked = afterPanic(ctx, v)
 		}
 	}()
-	r := q.r.WithContext(&q.ctx)
+	q.inner = *q.r.WithContext(&q.ctx)
 	// Package net/http removes the files of a form when it knows of the form.
-	defer func() { q.r.MultipartForm = r.MultipartForm }()
-	q.server.handler.ServeHTTP(q.w, r)
+	defer func() { q.r.MultipartForm = q.inner.MultipartForm }()
+	q.server.handler.ServeHTTP(q.w, &q.inner)
 	return nil
 }
 
