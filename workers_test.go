@@ -289,7 +289,7 @@ func TestTaskBeginsWithTheLabelsOfItsContext(t *testing.T) {
 // A call is a task that runs in place.
 type call struct {
 	run    func(ctx context.Context) error
-	values context.Context
+	values context.Context //nolint:containedctx // what Values returns
 }
 
 func (c call) Name() string                  { return "call" }
@@ -384,7 +384,7 @@ func TestTaskInPlaceIsRefusedWhereTheScopeIsFull(t *testing.T) {
 	})
 }
 
-// Goexit goes on on the goroutine of the caller, and other tasks start.
+// Goexit ends the goroutine of the caller, and other tasks start.
 func TestTaskInPlaceThatCallsGoexit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		st := &story{}
@@ -416,7 +416,7 @@ func TestTaskInPlaceThatPanicsEndsTheScope(t *testing.T) {
 				return next(ctx)
 			}))
 		assert.True(t, inplace.Run(s, call{run: succeed}), "the caller goes on")
-		requirePanic(t, "call", func() { _ = s.Wait() })
+		_ = requirePanic(t, "call", func() { _ = s.Wait() })
 	})
 }
 

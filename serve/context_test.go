@@ -35,7 +35,7 @@ func leaving(t *testing.T, handler func(r *http.Request, running func())) *site 
 	return x
 }
 
-func assertGone(t *testing.T, ctx context.Context) { //nolint:revive // t comes first in a test
+func assertGone(t *testing.T, ctx context.Context) {
 	t.Helper()
 	cause := context.Cause(ctx)
 	assert.ErrorContains(t, cause, "the client has gone")

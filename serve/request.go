@@ -28,7 +28,7 @@ type request struct {
 
 func newRequest(h *server, w http.ResponseWriter, r *http.Request) *request {
 	q := &request{server: h, w: w, r: r, method: r.Method, host: r.Host, path: r.URL.Path, rawPath: r.URL.RawPath}
-	if mux, ok := h.routes.(*http.ServeMux); h.routes != nil && !(ok && mux != nil) {
+	if mux, ok := h.routes.(*http.ServeMux); h.routes != nil && (!ok || mux == nil) {
 		_, pattern := h.routes.Handler(r)
 		q.name = q.named(pattern)
 	}
@@ -80,11 +80,11 @@ func (q *request) Run(ctx context.Context) (err error) {
 	q.isCalled = true
 	q.server.conns.handlerBegins(q.r)
 	defer q.server.conns.handlerEnded(q.r)
-	q.ctx.Context, q.ctx.outer = ctx, q.r.Context()
+	q.ctx.begin(ctx, q.r.Context())
 	defer q.ctx.end()
 	defer func() {
 		if v := recover(); v != nil {
-			err, q.panicked = afterPanic(ctx, v)
+			q.panicked, err = afterPanic(ctx, v)
 		}
 	}()
 	q.inner = *q.r.WithContext(&q.ctx)
@@ -94,23 +94,23 @@ func (q *request) Run(ctx context.Context) (err error) {
 	return nil
 }
 
-// afterPanic returns the error of the task whose handler has panicked with v, and the value
-// with which ServeHTTP is to panic.
-func afterPanic(ctx context.Context, v any) (err error, again any) {
+// afterPanic returns what ServeHTTP is to panic with when the handler has panicked with v, and
+// the error of the task.
+func afterPanic(ctx context.Context, v any) (again any, err error) {
 	if v == http.ErrAbortHandler { //nolint:errorlint // package net/http compares as well
-		return http.ErrAbortHandler, v
+		return v, http.ErrAbortHandler
 	}
 	p, ok := v.(*traigo.PanicError) // of a scope below, with the stack of that task
 	if !ok {
 		recovered := panics.NewRecovered(1, v)
 		p = &traigo.PanicError{Task: traigo.CurrentTask(ctx).Path(), Recovered: &recovered}
 	}
-	return p, handlerPanic{p}
+	return handlerError{p}, p
 }
 
-// A handlerPanic is what ServeHTTP panics with. Its text has the stack of the handler; to it
+// A handlerError is what ServeHTTP panics with. Its text has the stack of the handler; to it
 // package net/http adds that of its own call of ServeHTTP.
-type handlerPanic struct{ err *traigo.PanicError }
+type handlerError struct{ err *traigo.PanicError }
 
-func (p handlerPanic) Error() string { return fmt.Sprintf("%+v\n", p.err) }
-func (p handlerPanic) Unwrap() error { return p.err }
+func (e handlerError) Error() string { return fmt.Sprintf("%+v\n", e.err) }
+func (e handlerError) Unwrap() error { return e.err }

@@ -146,7 +146,7 @@ var programs = map[string]func(){
 	"lines": func() {
 		serve.Main(func(context.Context, *traigo.Scope) error {
 			fmt.Println("ready")
-			return errors.New("one\ntwo\r\n\nthree\n")
+			return errors.Join(errors.New("one\ntwo"), errors.New("\r\nthree"))
 		})
 	},
 	"failing task": func() {
