@@ -30,7 +30,8 @@ import (
 
 // What the tests share.
 //
-//	errBoom        an error
+//	errBoom        an error of a failure
+//	errOuter       an error of something outside the server
 //	site, serving  a server on the loopback interface, with a client; the test fails if it leaks goroutines
 //	talk           a connection to a site, for a client that does what no http.Client does
 //	until          waits for a condition, on the goroutine of the test
@@ -38,7 +39,10 @@ import (
 //	raised         the value that a function panics with
 //	certified      a certificate for the loopback interface, and a client's configuration that trusts it
 
-var errBoom = errors.New("boom")
+var (
+	errBoom  = errors.New("boom")
+	errOuter = errors.New("outer")
+)
 
 // patience is how long a test waits for what must happen. It never waits that long for
 // what must not.

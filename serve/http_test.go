@@ -529,6 +529,17 @@ func TestProgramEndsTheServerItself(t *testing.T) {
 	})
 }
 
+// Code from before may close the listener itself. At a shutdown that is no failure of the server.
+func TestProgramClosesTheListenerAtAShutdown(t *testing.T) {
+	noGoroutineIsLeft(t)
+	for range 50 {
+		s, l := traigo.New(t.Context()), listen(t)
+		serve.HTTP(s, &http.Server{Handler: http.HandlerFunc(hello)}, l)
+		s.Spawn(func(ctx context.Context) error { <-traigo.Stopping(ctx); return l.Close() }, traigo.Bubble(false))
+		require.NoError(t, s.Shutdown(t.Context()))
+	}
+}
+
 // Shutdown of package net/http calls these functions each time.
 func TestFunctionsOfRegisterOnShutdownAreCalledOnce(t *testing.T) {
 	var calls atomic.Int32

@@ -94,8 +94,8 @@ func (q *request) Run(ctx context.Context) (err error) {
 	return nil
 }
 
-// afterPanic returns what ServeHTTP is to panic with when the handler has panicked with v, and
-// the error of the task.
+// afterPanic returns what ServeHTTP is to panic with when the handler has panicked with v: a
+// text that has the stack of the handler. It also returns the error of the task.
 func afterPanic(ctx context.Context, v any) (again any, err error) {
 	if v == http.ErrAbortHandler { //nolint:errorlint // package net/http compares as well
 		return v, http.ErrAbortHandler
@@ -105,12 +105,6 @@ func afterPanic(ctx context.Context, v any) (again any, err error) {
 		recovered := panics.NewRecovered(1, v)
 		p = &traigo.PanicError{Task: traigo.CurrentTask(ctx).Path(), Recovered: &recovered}
 	}
-	return handlerError{p}, p
+	// Package net/http adds the stack of its own call of ServeHTTP.
+	return fmt.Sprintf("%+v\n", p), p
 }
-
-// A handlerError is what ServeHTTP panics with. Its text has the stack of the handler; to it
-// package net/http adds that of its own call of ServeHTTP.
-type handlerError struct{ err *traigo.PanicError }
-
-func (e handlerError) Error() string { return fmt.Sprintf("%+v\n", e.err) }
-func (e handlerError) Unwrap() error { return e.err }

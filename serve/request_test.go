@@ -271,6 +271,9 @@ func TestWrapperIsCalledAroundARequest(t *testing.T) {
 		if r.URL.Path == "/panic" {
 			panic(errBoom)
 		}
+		traigo.CurrentTask(ctx).Cancel(errOuter)
+		<-ctx.Done()
+		assert.ErrorIs(t, context.Cause(ctx), errOuter)
 	})}, []traigo.ScopeOption{traigo.Wrap(wrapper)})
 	_, body := x.get("/")
 	assert.Equal(t, "wrapped", body)

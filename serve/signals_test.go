@@ -380,6 +380,26 @@ func TestFirstSignalBeginsAShutdown(t *testing.T) {
 	require.NoError(t, s.Err())
 }
 
+// The shutdown is a task, so that a record says why it began. It takes no slot.
+func TestShutdownByASignalIsATask(t *testing.T) {
+	seen := observing(traigo.TaskEnded)
+	s := signaled(t, time.Hour, traigo.Limit(1), traigo.Observe(seen), traigo.Name("requests"))
+	s.Spawn(untilStoppingQuietly)
+	raise(t, syscall.SIGUSR1)
+	received(t, s.Done(), "the end of the scope")
+	require.NoError(t, s.Err())
+	var names []string
+	for _, e := range seen.ofRequests() {
+		names = append(names, e.Task.Name())
+	}
+	assert.ElementsMatch(t, []string{"shutdown: user defined signal 1", "untilStoppingQuietly"}, names)
+}
+
+func untilStoppingQuietly(ctx context.Context) error {
+	<-traigo.Stopping(ctx)
+	return nil
+}
+
 func TestSecondSignalCancels(t *testing.T) {
 	s := signaled(t, time.Hour)
 	causes := make(chan error, 1)
