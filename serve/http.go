@@ -115,20 +115,22 @@ func (h *server) run(ctx context.Context) error {
 // runs.
 func (h *server) accept(ctx context.Context, requests *traigo.Scope) error {
 	h.requests = requests
-	stopping := traigo.Stopping(ctx) // closed when ctx is canceled, too
+	// Of the scope that HTTP was given: the channels of the scopes below are closed later, and
+	// another task of that scope may close the listener meanwhile.
+	stopping := traigo.Stopping(requests.Parent().Context())
 	err := h.serveUntil(ctx, stopping)
 	if errors.Is(err, http.ErrServerClosed) { // serveUntil, or the program, has shut it down
 		return nil
 	}
 	_ = h.listener.Close() // ServeTLS has not, if the TLSConfig is one that it does not take
-	if isClosed(stopping) {
+	if isClosed(stopping) || ctx.Err() != nil {
 		return nil
 	}
 	return err
 }
 
-// serveUntil serves the listener. When stopping is closed it shuts the http.Server down, and
-// returns when all connections are idle, or ctx is done.
+// serveUntil serves the listener. When stopping is closed, or ctx is done, it shuts the
+// http.Server down, and returns when all connections are idle, or ctx is done.
 func (h *server) serveUntil(ctx context.Context, stopping <-chan struct{}) error {
 	returned := make(chan struct{})
 	var shutdown sync.WaitGroup
@@ -137,9 +139,10 @@ func (h *server) serveUntil(ctx context.Context, stopping <-chan struct{}) error
 	shutdown.Go(func() {
 		select {
 		case <-stopping:
+		case <-ctx.Done():
 		case <-returned:
 		}
-		if isClosed(stopping) {
+		if isClosed(stopping) || ctx.Err() != nil {
 			_ = h.srv.Shutdown(ctx) // its error is that of ctx
 		}
 	})
