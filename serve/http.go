@@ -123,7 +123,7 @@ func (h *server) accept(ctx context.Context, requests *traigo.Scope) error {
 		return nil
 	}
 	_ = h.listener.Close() // ServeTLS has not, if the TLSConfig is one that it does not take
-	if isClosed(stopping) || ctx.Err() != nil {
+	if isClosed(stopping) || isClosed(ctx.Done()) {
 		return nil
 	}
 	return err
@@ -142,7 +142,7 @@ func (h *server) serveUntil(ctx context.Context, stopping <-chan struct{}) error
 		case <-ctx.Done():
 		case <-returned:
 		}
-		if isClosed(stopping) || ctx.Err() != nil {
+		if isClosed(stopping) || isClosed(ctx.Done()) {
 			_ = h.srv.Shutdown(ctx) // its error is that of ctx
 		}
 	})

@@ -353,9 +353,15 @@ func caught(t *testing.T, sig os.Signal) {
 	t.Cleanup(func() { signal.Stop(ch) })
 }
 
+// raise sends a signal to this process, and returns when it has been delivered: not to what a
+// later test, or a later round, has opened.
 func raise(t *testing.T, sig syscall.Signal) {
 	t.Helper()
+	delivered := make(chan os.Signal, 1)
+	signal.Notify(delivered, sig)
+	defer signal.Stop(delivered)
 	require.NoError(t, syscall.Kill(syscall.Getpid(), sig))
+	received(t, delivered, "the signal")
 }
 
 // signaled is a scope under Signals with SIGUSR1.
