@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/traigo/traigo"
+	"github.com/traigo/traigo/internal/inplace"
 )
 
 // Short tasks share goroutines. No task may be able to tell.
@@ -283,4 +284,195 @@ func TestTaskBeginsWithTheLabelsOfItsContext(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A call is a task that runs in place.
+type call struct {
+	run    func(ctx context.Context) error
+	values context.Context //nolint:containedctx // what Values returns
+}
+
+func (c call) Name() string                  { return "call" }
+func (c call) Run(ctx context.Context) error { return c.run(ctx) }
+func (c call) Values() context.Context {
+	if c.values == nil {
+		return context.Background()
+	}
+	return c.values
+}
+
+func TestTaskInPlaceRunsOnTheGoroutineOfItsCaller(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		type key struct{}
+		st := &story{}
+		s := traigo.New(t.Context(), traigo.Name("s"), traigo.Observe(st))
+		values, leave := context.WithCancel(context.WithValue(t.Context(), key{}, 1))
+		leave()
+		var task *traigo.Task
+		here, there := goroutineID(), ""
+		assert.True(t, inplace.Run(s, call{func(ctx context.Context) error {
+			there, task = goroutineID(), traigo.CurrentTask(ctx)
+			assert.Equal(t, "s/call", task.Path())
+			assert.Equal(t, traigo.TaskFlags{Awaited: true}, task.Flags())
+			assert.Equal(t, traigo.Running, task.State())
+			assert.Equal(t, 1, ctx.Value(key{}))
+			assert.NoError(t, ctx.Err(), "the values are taken, not the end")
+			assert.Len(t, s.Snapshot().Tasks, 1)
+			return errBoom
+		}, values}))
+		assert.Equal(t, here, there)
+		require.ErrorIs(t, task.Err(), errBoom)
+		assert.True(t, task.Failed())
+		assert.Equal(t, traigo.Open, s.State(), "it does not bubble")
+		var kinds []traigo.EventKind
+		for _, e := range st.events() {
+			if e.Task == task {
+				kinds = append(kinds, e.Kind)
+			}
+		}
+		assert.Equal(t, []traigo.EventKind{traigo.TaskSpawned, traigo.TaskStarted, traigo.TaskEnded}, kinds)
+		assert.Empty(t, s.Snapshot().Tasks)
+		require.NoError(t, s.Wait())
+		assert.False(t, inplace.Run(s, call{run: fail}), "the scope is closed")
+	})
+}
+
+func TestTaskInPlaceIsWaitedForAndCanceled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := traigo.New(t.Context(), traigo.Name("s"))
+		errs := make(chan error, 2)
+		for range 2 {
+			go inplace.Run(s, call{run: func(ctx context.Context) error {
+				<-ctx.Done()
+				errs <- context.Cause(ctx)
+				return ctx.Err()
+			}})
+		}
+		synctest.Wait()
+		s.Finalize()
+		synctest.Wait()
+		assert.Equal(t, traigo.Finalizing, s.State())
+		s.Cancel(errBoom)
+		require.ErrorIs(t, s.Wait(), errBoom)
+		require.ErrorIs(t, <-errs, errBoom)
+		require.ErrorIs(t, <-errs, errBoom)
+	})
+}
+
+// The goroutine that has ended the last task applies the effects of that.
+func TestTaskInPlaceMayBeTheLast(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := traigo.New(t.Context())
+		inplace.Run(s, call{run: func(context.Context) error {
+			s.Finalize()
+			return nil
+		}})
+		assert.Equal(t, traigo.Closed, s.State())
+		require.NoError(t, s.Err())
+	})
+}
+
+func TestTaskInPlaceIsRefusedWhereTheScopeIsFull(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := traigo.New(t.Context(), traigo.Limit(1))
+		assert.True(t, inplace.Run(s, call{run: func(context.Context) error {
+			assert.False(t, inplace.Run(s, call{run: fail}))
+			return nil
+		}}))
+		assert.True(t, inplace.Run(s, call{run: succeed}), "the slot is free again")
+		require.NoError(t, s.Wait())
+	})
+}
+
+// Goexit ends the goroutine of the caller, and other tasks start.
+func TestTaskInPlaceThatCallsGoexit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st := &story{}
+		s := traigo.New(t.Context(), traigo.Observe(st))
+		returned, ended := false, make(chan struct{})
+		var task *traigo.Task
+		go func() {
+			defer close(ended)
+			inplace.Run(s, call{run: func(ctx context.Context) error {
+				task = traigo.CurrentTask(ctx)
+				s.Spawn(succeed)
+				runtime.Goexit()
+				return nil
+			}})
+			returned = true
+		}()
+		<-ended
+		assert.False(t, returned)
+		require.ErrorIs(t, task.Err(), traigo.ErrGoexit)
+		require.NoError(t, s.Wait())
+	})
+}
+
+func TestTaskInPlaceThatPanicsEndsTheScope(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := traigo.New(t.Context(), traigo.Name("s"), discard(), traigo.Wrap(
+			func(ctx context.Context, next func(context.Context) error) error {
+				panicOnPurpose("a Wrapper")
+				return next(ctx)
+			}))
+		assert.True(t, inplace.Run(s, call{run: succeed}), "the caller goes on")
+		_ = requirePanic(t, "call", func() { _ = s.Wait() })
+	})
+}
+
+func TestTaskInPlaceIsGivenUpWithItsStack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		release, free := newRelease()
+		defer free()
+		s := traigo.New(t.Context(), traigo.Name("s"), traigo.CancelTimeout(time.Second))
+		go inplace.Run(s, call{run: deaf(release)})
+		synctest.Wait()
+		require.Len(t, s.Dump().Tasks, 1)
+		assert.Contains(t, s.Dump().Tasks[0].Stack, ".deafTo(")
+		s.Cancel(nil)
+		stuck := as[*traigo.StuckError](t, s.Wait())
+		require.Len(t, stuck.Tasks, 1)
+		assert.Equal(t, "s/call", stuck.Tasks[0].Path)
+		assert.Contains(t, stuck.Tasks[0].Stack, ".deafTo(")
+	})
+}
+
+// Its goroutine is not one of the scope, so its labels remain.
+func TestTaskInPlaceLeavesLabelsAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := traigo.New(labeled("scope"))
+		release := make(chan struct{})
+		go func() {
+			pprof.SetGoroutineLabels(labeled("caller"))
+			inplace.Run(s, call{run: succeed, values: labeled("values")})
+			inplace.Run(s, call{run: func(context.Context) error { parkForLabels(release); return nil }, values: labeled("values")})
+		}()
+		synctest.Wait()
+		assert.Equal(t, map[string]int{`{"who":"caller"}`: 1}, parkedLabels(t))
+		close(release)
+		require.NoError(t, s.Wait())
+	})
+}
+
+// Tasks of the scope and tasks in place share its list, from many goroutines.
+func TestStressTasksInPlace(t *testing.T) {
+	const callers, each = 8, 2000
+	var runs atomic.Int32
+	s := traigo.New(t.Context())
+	count := func(context.Context) error { runs.Add(1); return nil }
+	var all sync.WaitGroup
+	for range callers {
+		all.Go(func() {
+			for i := range each {
+				assert.True(t, inplace.Run(s, call{run: count}))
+				if i%4 == 0 {
+					s.Spawn(count)
+				}
+			}
+		})
+	}
+	all.Wait()
+	require.NoError(t, s.Wait())
+	assert.EqualValues(t, callers*each*5/4, runs.Load())
+	assert.Empty(t, s.Snapshot().Tasks)
 }

@@ -8,12 +8,12 @@ import (
 	"time"
 )
 
-// conns are the connections of an http.Server on which something happens. A connection that is
-// new or idle is in neither map, so the maps are as large as the number of requests that
-// run.
+// conns are the connections of an http.Server on which something happens. A connection of
+// HTTP/1 that is new or idle is in neither map. One of HTTP/2 that has had a request remains
+// active until it is closed: it is said to be idle before the last response is written.
 type conns struct {
 	mu       sync.Mutex            // a leaf: nothing is called while it is held
-	active   map[net.Conn]struct{} // a request is read or handled, or its response is written
+	active   map[net.Conn]bool     // a request is read or handled, or its response is written; true: HTTP/2
 	hijacked map[net.Conn]struct{} // taken over by a handler that has not returned
 	handlers int                   // how many handlers run
 	settled  chan struct{}         // closed when no response is being written; nil: nobody waits
@@ -22,7 +22,7 @@ type conns struct {
 // watch makes c follow the connections of srv. The functions that srv has are called after
 // those of c.
 func (c *conns) watch(srv *http.Server) {
-	c.active, c.hijacked = make(map[net.Conn]struct{}), make(map[net.Conn]struct{})
+	c.active, c.hijacked = make(map[net.Conn]bool), make(map[net.Conn]struct{})
 	connState, connContext := srv.ConnState, srv.ConnContext
 	srv.ConnState = func(conn net.Conn, state http.ConnState) {
 		c.changed(conn, state)
@@ -46,8 +46,9 @@ type connKey struct{}
 func (c *conns) changed(conn net.Conn, state http.ConnState) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if state == http.StateActive {
-		c.active[conn] = struct{}{}
+	isHTTP2 := c.active[conn]
+	if state == http.StateActive || state == http.StateIdle && isHTTP2 {
+		c.active[conn] = isHTTP2
 		return
 	}
 	delete(c.active, conn)
@@ -57,10 +58,21 @@ func (c *conns) changed(conn net.Conn, state http.ConnState) {
 	c.settleLocked()
 }
 
-func (c *conns) handlerBegins() {
+func (c *conns) handlerBegins(r *http.Request) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.handlers++
+	if r.ProtoMajor == 2 {
+		if conn := connOf(r); conn != nil {
+			c.active[conn] = true
+		}
+	}
+}
+
+// connOf returns the connection of a request, nil if somebody has replaced its context.
+func connOf(r *http.Request) net.Conn {
+	conn, _ := r.Context().Value(connKey{}).(net.Conn)
+	return conn
 }
 
 // handlerEnded is called when the handler for r has returned. If it has hijacked the
@@ -70,14 +82,13 @@ func (c *conns) handlerEnded(r *http.Request) {
 	defer c.mu.Unlock()
 	c.handlers--
 	if len(c.hijacked) > 0 {
-		conn, _ := r.Context().Value(connKey{}).(net.Conn)
-		delete(c.hijacked, conn)
+		delete(c.hijacked, connOf(r))
 	}
 }
 
-// settleLocked closes settled if each active connection may be that of a handler.
+// settleLocked closes settled if each connection may be that of a handler.
 func (c *conns) settleLocked() {
-	if c.settled != nil && len(c.active) <= c.handlers {
+	if c.settled != nil && len(c.active)+len(c.hijacked) <= c.handlers {
 		close(c.settled)
 		c.settled = nil
 	}

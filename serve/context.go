@@ -14,10 +14,12 @@ import (
 // looks at its context and the other one has ended, and package context is asked to tell only
 // when somebody waits.
 type requestContext struct {
-	context.Context                 // of the task
-	outer           context.Context // of package net/http
+	context.Context                 //nolint:containedctx // that of the task, which this one is
+	outer           context.Context //nolint:containedctx // that of package net/http
 	stop            atomic.Pointer[func() bool]
 }
+
+func (c *requestContext) begin(task, outer context.Context) { c.Context, c.outer = task, outer }
 
 // look cancels the task if the client has gone. After the handler has returned, when package
 // net/http ends outer in any case, that has no effect.
@@ -65,9 +67,12 @@ func (c *requestContext) Value(key any) any {
 }
 
 // AfterFunc is an optional method, by which package context attaches contexts that derive
-// from c.
+// from c. That of the task needs no goroutine; a Wrapper may have hidden it.
 func (c *requestContext) AfterFunc(f func()) (stop func() bool) {
 	c.listen()
+	if task, ok := c.Context.(interface{ AfterFunc(f func()) func() bool }); ok {
+		return task.AfterFunc(f)
+	}
 	return context.AfterFunc(c.Context, f)
 }
 

@@ -115,33 +115,36 @@ func (h *server) run(ctx context.Context) error {
 // runs.
 func (h *server) accept(ctx context.Context, requests *traigo.Scope) error {
 	h.requests = requests
-	stopping := traigo.Stopping(ctx) // closed when ctx is canceled, too
-	err := h.serveUntil(stopping)
-	switch {
-	case isClosed(stopping):
-		_ = h.srv.Shutdown(ctx) // until all connections are idle; its error is that of ctx
+	// Of the scope that HTTP was given: the channels of the scopes below are closed later, and
+	// another task of that scope may close the listener meanwhile.
+	stopping := traigo.Stopping(requests.Parent().Context())
+	err := h.serveUntil(ctx, stopping)
+	if errors.Is(err, http.ErrServerClosed) { // serveUntil, or the program, has shut it down
 		return nil
-	case errors.Is(err, http.ErrServerClosed): // the program has called Shutdown or Close
-		return nil
-	default:
-		return err
 	}
+	_ = h.listener.Close() // ServeTLS has not, if the TLSConfig is one that it does not take
+	if isClosed(stopping) || isClosed(ctx.Done()) {
+		return nil
+	}
+	return err
 }
 
-// serveUntil serves the listener, and closes it when stop is closed. The listener, and not the
-// http.Server, is told to stop: Shutdown must be called once, since it calls the functions
-// of RegisterOnShutdown each time, and the program may do it itself.
-func (h *server) serveUntil(stop <-chan struct{}) error {
+// serveUntil serves the listener. When stopping is closed, or ctx is done, it shuts the
+// http.Server down, and returns when all connections are idle, or ctx is done.
+func (h *server) serveUntil(ctx context.Context, stopping <-chan struct{}) error {
 	returned := make(chan struct{})
-	var closer sync.WaitGroup
-	defer closer.Wait()
+	var shutdown sync.WaitGroup
+	defer shutdown.Wait()
 	defer close(returned)
-	closer.Go(func() {
+	shutdown.Go(func() {
 		select {
-		case <-stop:
+		case <-stopping:
+		case <-ctx.Done():
 		case <-returned:
 		}
-		_ = h.listener.Close()
+		if isClosed(stopping) || isClosed(ctx.Done()) {
+			_ = h.srv.Shutdown(ctx) // its error is that of ctx
+		}
 	})
 	if h.wantsTLS() {
 		return h.srv.ServeTLS(h.listener, "", "")

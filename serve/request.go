@@ -17,6 +17,7 @@ type request struct {
 	server   *server
 	w        http.ResponseWriter
 	r        *http.Request // as package net/http has made it
+	inner    http.Request  // what the handler gets: r with the context ctx; here to save an allocation
 	isCalled bool
 	panicked any // what ServeHTTP is to panic with
 	ctx      requestContext
@@ -27,7 +28,7 @@ type request struct {
 
 func newRequest(h *server, w http.ResponseWriter, r *http.Request) *request {
 	q := &request{server: h, w: w, r: r, method: r.Method, host: r.Host, path: r.URL.Path, rawPath: r.URL.RawPath}
-	if mux, ok := h.routes.(*http.ServeMux); h.routes != nil && !(ok && mux != nil) {
+	if mux, ok := h.routes.(*http.ServeMux); h.routes != nil && (!ok || mux == nil) {
 		_, pattern := h.routes.Handler(r)
 		q.name = q.named(pattern)
 	}
@@ -47,24 +48,28 @@ func (q *request) Name() string {
 	return q.named(pattern)
 }
 
-// longestPath bounds what is in a name because a client has sent it.
-const longestPath = 100
+// longestPart bounds the method, and the path, in a name: a client has sent them.
+const longestPart = 100
+
+func bounded(part string) string {
+	if len(part) > longestPart {
+		return part[:longestPart] + "…"
+	}
+	return part
+}
 
 func (q *request) named(pattern string) string {
 	switch {
 	case strings.ContainsAny(pattern, " \t"): // it begins with a method
 		return pattern
 	case pattern != "":
-		return q.method + " " + pattern
+		return bounded(q.method) + " " + pattern
 	}
 	path := (&url.URL{Path: q.path, RawPath: q.rawPath}).EscapedPath()
 	if path == "" {
 		path = q.host // of CONNECT
 	}
-	if len(path) > longestPath {
-		path = path[:longestPath] + "…"
-	}
-	return q.method + " " + path
+	return bounded(q.method) + " " + bounded(path)
 }
 
 // Values returns the context of package net/http.
@@ -73,36 +78,33 @@ func (q *request) Values() context.Context { return q.r.Context() }
 // Run is the function of the task.
 func (q *request) Run(ctx context.Context) (err error) {
 	q.isCalled = true
-	q.server.conns.handlerBegins()
+	q.server.conns.handlerBegins(q.r)
 	defer q.server.conns.handlerEnded(q.r)
-	q.ctx.Context, q.ctx.outer = ctx, q.r.Context()
+	q.ctx.begin(ctx, q.r.Context())
 	defer q.ctx.end()
 	defer func() {
 		if v := recover(); v != nil {
-			err, q.panicked = afterPanic(ctx, v)
+			q.panicked, err = afterPanic(ctx, v)
 		}
 	}()
-	r := q.r.WithContext(&q.ctx)
+	q.inner = *q.r.WithContext(&q.ctx)
 	// Package net/http removes the files of a form when it knows of the form.
-	defer func() { q.r.MultipartForm = r.MultipartForm }()
-	q.server.handler.ServeHTTP(q.w, r)
+	defer func() { q.r.MultipartForm = q.inner.MultipartForm }()
+	q.server.handler.ServeHTTP(q.w, &q.inner)
 	return nil
 }
 
-// afterPanic returns the error of the task whose handler has panicked with v, and the value
-// with which ServeHTTP is to panic.
-func afterPanic(ctx context.Context, v any) (err error, again any) {
+// afterPanic returns what ServeHTTP is to panic with when the handler has panicked with v: a
+// text that has the stack of the handler. It also returns the error of the task.
+func afterPanic(ctx context.Context, v any) (again any, err error) {
 	if v == http.ErrAbortHandler { //nolint:errorlint // package net/http compares as well
-		return http.ErrAbortHandler, v
+		return v, http.ErrAbortHandler
 	}
-	recovered := panics.NewRecovered(1, v)
-	p := &traigo.PanicError{Task: traigo.CurrentTask(ctx).Path(), Recovered: &recovered}
-	return p, handlerPanic{p}
+	p, ok := v.(*traigo.PanicError) // of a scope below, with the stack of that task
+	if !ok {
+		recovered := panics.NewRecovered(1, v)
+		p = &traigo.PanicError{Task: traigo.CurrentTask(ctx).Path(), Recovered: &recovered}
+	}
+	// Package net/http adds the stack of its own call of ServeHTTP.
+	return fmt.Sprintf("%+v\n", p), p
 }
-
-// A handlerPanic is what ServeHTTP panics with. Its text has the stack of the handler; to it
-// package net/http adds that of its own call of ServeHTTP.
-type handlerPanic struct{ err *traigo.PanicError }
-
-func (p handlerPanic) Error() string { return fmt.Sprintf("%+v\n", p.err) }
-func (p handlerPanic) Unwrap() error { return p.err }

@@ -19,7 +19,8 @@ import (
 // a [*SignalError]. After that, and when s is done, the signals have their usual effect
 // again, so that a third Ctrl-C ends a program that does not listen to its contexts.
 //
-// Signals returns at once. The outcome of s remains that of its owner, and is nil if s
+// Signals returns at once. The shutdown is begun by a task of s, which is named after the
+// signal, as in "shutdown: interrupt". The outcome of s remains that of its owner, and is nil if s
 // ends by itself. Without sigs the signals are SIGINT, which Ctrl-C sends, and SIGTERM. A
 // grace of 0 cancels s at the first signal. Signals panics if s or a signal is nil, and if
 // grace is negative.
@@ -49,9 +50,14 @@ func endBy(received <-chan os.Signal, s *traigo.Scope, grace time.Duration) {
 	case <-s.Done():
 		return
 	}
-	// As a part of s, which its context makes this call, Shutdown only begins. Then it does
-	// not count as the call that has received the outcome.
-	_ = s.Shutdown(s.Context())
+	if grace > 0 {
+		// Called by a task of s, Shutdown only begins. Then it does not count as the call that
+		// has received the outcome, and does not panic with it.
+		s.TrySpawn(func(ctx context.Context) error {
+			_ = s.Shutdown(ctx)
+			return nil
+		}, traigo.Name("shutdown: "+first.String()), traigo.Awaited(false), traigo.Bubble(false))
+	}
 	over := time.NewTimer(grace)
 	defer over.Stop()
 	for {
