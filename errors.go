@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -81,13 +82,26 @@ func (e *Error) innermost() (at *Error, others []error, more int) {
 		if t, ok := err.(*TaskError); ok && t != nil {
 			err = t.Err
 		}
-		below, ok := err.(*Error)
+		below, ok := onlyOf(err).(*Error)
 		if !ok || below == nil || len(others) > maxNodes {
 			return at, others, more
 		}
 		at = below
 	}
 }
+
+// onlyOf returns the error that errors.Join was given if it was given one, as in
+// errors.Join(err, file.Close()), and otherwise err.
+func onlyOf(err error) error {
+	if reflect.TypeOf(err) == joinType {
+		if list := err.(interface{ Unwrap() []error }).Unwrap(); len(list) == 1 {
+			return list[0]
+		}
+	}
+	return err
+}
+
+var joinType = reflect.TypeOf(errors.Join(ErrRefused))
 
 // Unwrap returns Err and Others.
 func (e *Error) Unwrap() []error {

@@ -143,3 +143,13 @@ func TestErrorsOfNestedScopesGrowWithTheirNumber(t *testing.T) {
 	assert.Less(t, text8, 3*text4)
 	assert.Less(t, nodes8, 3*nodes4)
 }
+
+// A body often returns errors.Join(err, file.Close()), where only err is not nil.
+func TestErrorOfAChainIsSeenThroughAJoinOfOne(t *testing.T) {
+	inner := &traigo.Error{Scope: "app/run", Err: errBoom}
+	assert.EqualError(t, &traigo.Error{Scope: "app", Err: errors.Join(inner, nil)}, `scope "app/run": boom`)
+	assert.EqualError(t, &traigo.Error{Scope: "app", Err: &traigo.TaskError{Task: "t", Err: errors.Join(inner)}}, `scope "app/run": boom`)
+	both := (&traigo.Error{Scope: "app", Err: errors.Join(inner, errLate)}).Error()
+	assert.Contains(t, both, `scope "app": `, "of two errors neither is left out")
+	assert.Contains(t, both, "late")
+}

@@ -17,6 +17,7 @@ type conns struct {
 	hijacked map[net.Conn]struct{} // taken over by a handler that has not returned
 	handlers int                   // how many handlers run
 	settled  chan struct{}         // closed when no response is being written; nil: nobody waits
+	quiet    *time.Timer           // runs while no handler does, during a shutdown
 }
 
 // watch makes c follow the connections of srv. The functions that srv has are called after
@@ -62,6 +63,9 @@ func (c *conns) handlerBegins(r *http.Request) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.handlers++
+	if c.quiet != nil {
+		c.quiet.Stop()
+	}
 	if r.ProtoMajor == 2 {
 		if conn := connOf(r); conn != nil {
 			c.active[conn] = true
@@ -81,6 +85,9 @@ func (c *conns) handlerEnded(r *http.Request) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.handlers--
+	if c.quiet != nil && c.handlers == 0 {
+		c.quiet.Reset(flushTime)
+	}
 	if len(c.hijacked) > 0 {
 		delete(c.hijacked, connOf(r))
 	}
@@ -94,9 +101,27 @@ func (c *conns) settleLocked() {
 	}
 }
 
+// whenQuiet makes f be called once no handler has run for flushTime, until stop is called. A
+// server that is shut down handles no request that comes after that, but it waits 5 s for a
+// client that has sent nothing, as browsers do in advance, and without an end for one that does not send
+// the rest of a body.
+func (c *conns) whenQuiet(f func()) (stop func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.quiet = time.AfterFunc(flushTime, f)
+	if c.handlers > 0 {
+		c.quiet.Stop()
+	}
+	return func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.quiet.Stop()
+		c.quiet = nil
+	}
+}
+
 // flushTime is how long a response may take to be written after its handler has returned,
-// when the requests are canceled. The kernel takes it at once, unless the client does
-// not read.
+// when the server ends. The kernel takes it at once, unless the client does not read.
 const flushTime = 250 * time.Millisecond
 
 // flush waits until no response is being written, but no longer than flushTime: a client that

@@ -76,7 +76,10 @@ func (c *requestContext) AfterFunc(f func()) (stop func() bool) {
 	return context.AfterFunc(c.Context, f)
 }
 
-var errClientGone = errors.New("the client has gone")
+// ErrClientGone is what the context of a request is canceled with when the client has closed
+// its connection or, with HTTP/2, has reset the stream. It is found by errors.Is in
+// context.Cause, where it tells a client that hung up from a server that was canceled.
+var ErrClientGone = errors.New("the client has gone")
 
 // whyGone returns why the context of package net/http has ended. It gives no cause when
 // the connection, or the stream of HTTP/2, has ended.
@@ -84,5 +87,5 @@ func whyGone(outer context.Context) error {
 	if cause := context.Cause(outer); cause != context.Canceled { //nolint:errorlint // what wraps it says more
 		return cause
 	}
-	return errClientGone
+	return ErrClientGone
 }

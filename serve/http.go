@@ -28,9 +28,11 @@ import (
 // When [traigo.Stopping] is closed, that is when s or a scope above is shut down, the
 // listener is closed, requests that run may end, and the task returns nil when they, and
 // all that they have left in their scope, have ended. A handler that streams must return at
-// Stopping. When s is canceled, the contexts of the requests end with the cause. A
-// connection is closed when the handler has returned and its response is written, or when
-// the CancelTimeout of s, or the one among opts, is over.
+// Stopping. A connection without a request is closed, at the latest when the last handler has
+// returned. When s is canceled, the contexts of the
+// requests end with the cause. A connection is closed when the handler has returned and its
+// response is written, or when the CancelTimeout of s, or the one among opts, is over: without
+// one, a handler that writes to a client which does not read is waited for.
 //
 // If the listener fails, that is the error of the task, and all requests are canceled. If
 // the program calls Shutdown or Close of srv, the task returns nil when the requests have
@@ -130,7 +132,7 @@ func (h *server) accept(ctx context.Context, requests *traigo.Scope) error {
 }
 
 // serveUntil serves the listener. When stopping is closed, or ctx is done, it shuts the
-// http.Server down, and returns when all connections are idle, or ctx is done.
+// http.Server down, and returns when all connections are idle or quiet, or ctx is done.
 func (h *server) serveUntil(ctx context.Context, stopping <-chan struct{}) error {
 	returned := make(chan struct{})
 	var shutdown sync.WaitGroup
@@ -143,6 +145,9 @@ func (h *server) serveUntil(ctx context.Context, stopping <-chan struct{}) error
 		case <-returned:
 		}
 		if isClosed(stopping) || isClosed(ctx.Done()) {
+			ctx, cancel := context.WithCancel(ctx)
+			defer cancel()
+			defer h.conns.whenQuiet(cancel)()
 			_ = h.srv.Shutdown(ctx) // its error is that of ctx
 		}
 	})

@@ -269,6 +269,19 @@ func TestHandlerThatNeverListensIsGivenUp(t *testing.T) {
 //go:noinline
 func deaf(release <-chan struct{}) { <-release }
 
+// Package net/http would wait for the second as long as its Shutdown may last.
+func TestShutdownDoesNotWaitForHalfARequest(t *testing.T) {
+	x := serving(t, func(_ http.ResponseWriter, r *http.Request) { <-traigo.Stopping(r.Context()) })
+	half, body := x.dial(), x.dial()
+	half.say("GET / HTTP/1.1", "Host: a")
+	body.say("POST / HTTP/1.1", "Host: a", "Content-Length: 10", "", "12345") // the handler does not read it
+	until(t, "the request", func() bool { return len(x.names()) == 1 })
+	ctx, cancel := context.WithTimeoutCause(context.Background(), patience, errOuter)
+	defer cancel()
+	require.NoError(t, x.scope.Shutdown(ctx))
+	require.NoError(t, x.task.Err())
+}
+
 func TestShutdownWhoseTimeIsOverCancels(t *testing.T) {
 	causes := make(chan error, 1)
 	x := serving(t, func(_ http.ResponseWriter, r *http.Request) {

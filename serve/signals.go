@@ -16,12 +16,13 @@ import (
 // Signals makes the signals of the process end s. The first one begins a shutdown, as
 // [traigo.Scope.Shutdown] does: [traigo.Stopping] is closed, and s may end by itself within
 // grace. A second signal cancels s at once, and so does the end of grace; the cause is then
-// a [*SignalError]. After that, and when s is done, the signals have their usual effect
-// again, so that a third Ctrl-C ends a program that does not listen to its contexts.
+// a [*SignalError]. When s has been canceled by that, or is done, the signals have their usual
+// effect again, so that one more Ctrl-C ends a program that does not listen to its contexts,
+// unless the program was started with that signal ignored.
 //
 // Signals returns at once. The shutdown is begun by a task of s, which is named after the
-// signal, as in "shutdown: interrupt". The outcome of s remains that of its owner, and is nil if s
-// ends by itself. Without sigs the signals are SIGINT, which Ctrl-C sends, and SIGTERM. A
+// signal, as in "shutdown: interrupt". The outcome of s remains that of its owner, and is
+// nil if s ends by itself. Without sigs the signals are SIGINT, which Ctrl-C sends, and SIGTERM. A
 // grace of 0 cancels s at the first signal. Signals panics if s or a signal is nil, and if
 // grace is negative.
 func Signals(s *traigo.Scope, grace time.Duration, sigs ...os.Signal) {
@@ -42,7 +43,7 @@ func Signals(s *traigo.Scope, grace time.Duration, sigs ...os.Signal) {
 	}()
 }
 
-// endBy ends s when signals arrive. It returns when a second one has, or when s is done.
+// endBy ends s when signals arrive. It returns when it has canceled s, or when s is done.
 func endBy(received <-chan os.Signal, s *traigo.Scope, grace time.Duration) {
 	var first os.Signal
 	select {
@@ -60,16 +61,12 @@ func endBy(received <-chan os.Signal, s *traigo.Scope, grace time.Duration) {
 	}
 	over := time.NewTimer(grace)
 	defer over.Stop()
-	for {
-		select {
-		case second := <-received:
-			s.Cancel(&SignalError{Signal: second, Second: true})
-			return
-		case <-over.C:
-			s.Cancel(&SignalError{Signal: first, Grace: grace}) // and a second signal still is the second
-		case <-s.Done():
-			return
-		}
+	select {
+	case second := <-received:
+		s.Cancel(&SignalError{Signal: second, Second: true})
+	case <-over.C:
+		s.Cancel(&SignalError{Signal: first, Grace: grace})
+	case <-s.Done():
 	}
 }
 
@@ -97,9 +94,14 @@ const defaultGrace = 8 * time.Second
 // because the grace period was over or because it was the second one, and with status
 // 1 in every other case. A panic is raised.
 //
-// Deferred functions of main do not run when Main exits; what must be closed belongs in body. The
-// grace period is 8 seconds; [Grace] changes it. The scope is named after body unless opts
-// name it. Main panics if body or an option is nil.
+// The grace period is 8 seconds; [Grace] changes it. Give the scope a [traigo.CancelTimeout],
+// of a second for example, if tasks might not listen to their contexts: Main waits for
+// them otherwise, and what has started the program may kill it.
+//
+// Deferred functions of main do not run when Main exits. What must be closed belongs in
+// body; a recorder, which must be closed after the scope that it observes, in a body that
+// calls Run with it. The scope is named after body unless opts name it. Main panics if body or
+// an option is nil.
 func Main(body func(ctx context.Context, s *traigo.Scope) error, opts ...traigo.ScopeOption) {
 	mustHave("Main", body != nil, "function", "pass the one that does the work")
 	grace, all := defaultGrace, []traigo.ScopeOption{traigo.NameOf(body)}

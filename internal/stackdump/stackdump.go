@@ -76,7 +76,10 @@ func Fold(stack string) string {
 	var b strings.Builder
 	folded := 0
 	flush := func() {
-		if folded > 0 {
+		switch {
+		case folded == 1:
+			b.WriteString("… 1 frame of traigo and the runtime\n")
+		case folded > 1:
 			fmt.Fprintf(&b, "… %d frames of traigo and the runtime\n", folded)
 		}
 		folded = 0
