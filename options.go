@@ -305,8 +305,9 @@ func Dedicated() TaskOption { return dedicatedOn }
 type onDoneOption func(error)
 
 // OnDone calls f once, with the error of the task or nil, after the task has ended and
-// before its scope closes. f runs on the goroutine of the task. Task.Done is closed
-// before f is called. The error belongs to f: it does not bubble unless Bubble(true) is
+// before its scope closes. That is what [Task.Err] returns: also an error that only
+// reports a cancellation, such as ctx.Err(). f runs on the goroutine of the task. Task.Done
+// is closed before f is called. The error belongs to f: it does not bubble unless Bubble(true) is
 // set too. If the task is given up, f is called on another goroutine with the
 // [*StuckError], and an error that the task returns later is logged. If the task is
 // refused, f is not called; the Task that Spawn returns has the error. If OnDone is given

@@ -25,8 +25,9 @@ import (
 //
 // in runs as it does under [Map]. An item is pulled when fn can be called for it, so
 // without a limit all items are pulled at once. fn is not called for an item that is
-// pulled while the loop is being left. AsCompleted panics if ctx, in, fn or an option is
-// nil.
+// pulled while the loop is being left. Whoever leaves the loop also waits for in, which
+// does not learn of it: if in may block, let it listen to a context, and cancel that one
+// before the loop is left. AsCompleted panics if ctx, in, fn or an option is nil.
 func AsCompleted[In, Out any](ctx context.Context, in iter.Seq[In], fn func(context.Context, In) (Out, error), opts ...ScopeOption) iter.Seq2[Out, error] {
 	mustBeFeedable("AsCompleted", ctx, in != nil, fn != nil, opts)
 	return func(yield func(Out, error) bool) {

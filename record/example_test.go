@@ -62,12 +62,13 @@ func ExampleCreate() {
 	dir, _ := os.MkdirTemp("", "record")
 	defer os.RemoveAll(dir)
 
+	app := serve
 	recorded := func(ctx context.Context, path string) error {
 		rec, err := record.Create(path) // "run.jsonl", say
 		if err != nil {
 			return err
 		}
-		err = traigo.Run(ctx, serve, traigo.Observe(rec))
+		err = traigo.Run(ctx, app, traigo.Observe(rec))
 		return errors.Join(err, rec.Close())
 	}
 	fmt.Println(recorded(context.Background(), filepath.Join(dir, "run.jsonl")))

@@ -57,7 +57,7 @@ func ExampleRetry() {
 			return "", errors.New("503 Service Unavailable")
 		}
 		return "4.20", nil
-	}, silent, supervise.Backoff(soon), supervise.Intensity(5, time.Minute))
+	}, silent, supervise.Backoff(soon), supervise.Attempts(5))
 	fmt.Println(attempts, price, err)
 	// Output: 3 4.20 <nil>
 }

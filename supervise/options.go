@@ -73,6 +73,17 @@ func Intensity(n int, d time.Duration) Option {
 	return option(func(r *restarter) { r.limit, r.window = n, d })
 }
 
+// Attempts allows at most n runs in all. If the last of them fails, the result is a
+// [*RestartError]. For a service, which may fail now and then for years, [Intensity] is the
+// limit to have; it is none for calls that take longer than its period. Attempts panics if
+// n is not positive.
+func Attempts(n int) Option {
+	if n < 1 {
+		panic(fmt.Sprintf("traigo: supervise.Attempts(%d): at least the first run is needed", n))
+	}
+	return option(func(r *restarter) { r.attempts = n })
+}
+
 // PanicAsError makes a panic in a run an error like any other, a [*traigo.PanicError],
 // so that the function is restarted. Without it a panic is raised and nothing is
 // restarted, unless a scope above has [traigo.PanicAsError].

@@ -49,6 +49,7 @@ func TestMisusePanicsAtTheCall(t *testing.T) {
 				supervise.Backoff(func() backoff.BackOff { return nil }))(ctx)
 		}, "supervise.Backoff: nil policy"},
 		{"ResetAfter", func() { supervise.ResetAfter(0) }, "supervise.ResetAfter"},
+		{"Attempts of none", func() { supervise.Attempts(0) }, "supervise.Attempts(0"},
 		{"Intensity of none", func() { supervise.Intensity(0, 1) }, "supervise.Intensity(0"},
 		{"Intensity without a window", func() { supervise.Intensity(1, 0) }, "supervise.Intensity"},
 		{"Intensity with a negative window", func() { supervise.Intensity(1, -1) }, "supervise.Intensity"},

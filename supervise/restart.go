@@ -52,7 +52,7 @@ func Restart(fn func(ctx context.Context) error, opts ...Option) func(ctx contex
 // Retry calls fn, and calls it again after a delay when it has failed. It returns what the
 // last call has returned. The options are those of [Restart], and mean the same: without
 // any, Retry calls fn until it succeeds or ctx is done, with delays that grow. Bound it with
-// [Intensity], [Backoff], or the deadline of ctx.
+// [Attempts], [Backoff], or the deadline of ctx.
 //
 // Each call has a scope of its own, as a run of Restart has, and it has failed if a task of
 // that scope has. The scope is canceled when the call has ended, so the result must not
@@ -105,12 +105,13 @@ func newExponential() backoff.BackOff { return backoff.NewExponentialBackOff() }
 func Permanent(err error) error { return backoff.Permanent(err) }
 
 // A RestartError is the error of [Retry], or of a function made by [Restart], that has
-// failed and was not run again, because [Intensity] allows no more restarts, or because the
-// policy of [Backoff] has returned [backoff.Stop]. To Retry a restart is a further call.
+// failed and was not run again, because [Intensity] or [Attempts] allows no more restarts, or
+// because the policy of [Backoff] has returned [backoff.Stop]. To Retry a restart is a
+// further call.
 type RestartError struct {
 	Restarts int           // the number of restarts: within the period of Intensity, or all
 	Within   time.Duration // the period of Intensity, or the time since the first run began
-	Stopped  bool          // whether the policy of Backoff has stopped it, and not Intensity
+	Stopped  bool          // whether Attempts or the policy of Backoff has stopped it, and not Intensity
 	Err      error         // the error of the last run; nil is possible with Always
 }
 
@@ -141,6 +142,7 @@ type restarter struct {
 	onRestart    func(Event)
 	logger       *slog.Logger
 	resetAfter   time.Duration
+	attempts     int // 0: no limit
 	limit        int // 0: none
 	window       time.Duration
 	when         Policy
@@ -296,6 +298,9 @@ type schedule struct {
 // next returns the delay after a run that has returned err, and whether another run
 // follows. lasted is how long the run has taken.
 func (s *schedule) next(err error, lasted time.Duration) (delay time.Duration, ok bool) {
+	if s.attempts > 0 && s.restarts+1 >= s.attempts {
+		return 0, false
+	}
 	switch {
 	case s.policy == nil:
 		s.policy = s.newPolicy()
