@@ -391,7 +391,9 @@ func mustBeJoinable[T any](call string, ctx context.Context, fns []func(context.
 
 func mustBeFeedable(call string, ctx context.Context, hasItems, hasFunc bool, opts []ScopeOption) {
 	mustHaveContext(call, ctx)
-	mustHaveFunc(call, hasItems, "the items")
+	if !hasItems {
+		panic("traigo: " + call + ": nil iterator; pass the items, slices.Values(list) for a slice")
+	}
 	mustHaveFunc(call, hasFunc, "the function for each item")
 	for _, o := range opts {
 		mustHaveOption(call, o != nil)

@@ -288,9 +288,12 @@ func (c *consumer[Out]) untaken() (failed []*Task) {
 }
 
 // logUntaken logs the errors that the loop has not taken, because it was left or has
-// panicked.
+// panicked. A panic was logged when it happened, unless it is an ordinary error.
 func (c *consumer[Out]) logUntaken() {
 	for _, t := range c.untaken() {
+		if _, panicked := t.result().(*PanicError); panicked && !c.scope.settings.panicAsError {
+			continue
+		}
 		if c.hasLeft {
 			c.scope.log(slog.LevelDebug, "error ignored: it came after the loop was left", t, t.result())
 		} else {

@@ -264,7 +264,7 @@ func runInPlace(scope any, of inplace.Task) (ok bool) {
 	s, p := scope.(*Scope), &inPlaceTask{of: of}
 	p.ext.inPlace, p.ext.values = p, context.WithoutCancel(hold.Without(of.Values()))
 	t := &p.task
-	t.scope, t.fn, t.flags = s, of.Run, bubbleGiven|awaited|dedicated|inPlace
+	t.scope, t.fn, t.flags = s, of.Run, awaited|dedicated|inPlace
 	t.ext.Store(&p.ext)
 	t.settleOwner()
 	if !s.accept(t, false) {

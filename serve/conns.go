@@ -17,7 +17,7 @@ type conns struct {
 	hijacked map[net.Conn]struct{} // taken over by a handler that has not returned
 	handlers int                   // how many handlers run
 	settled  chan struct{}         // closed when no response is being written; nil: nobody waits
-	quiet    *time.Timer           // runs while no handler does, during a shutdown
+	quiet    func()                // to be called when no connection is active; nil: nothing
 }
 
 // watch makes c follow the connections of srv. The functions that srv has are called after
@@ -45,6 +45,8 @@ func (c *conns) watch(srv *http.Server) {
 type connKey struct{}
 
 func (c *conns) changed(conn net.Conn, state http.ConnState) {
+	quiet := func() {}
+	defer func() { quiet() }()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	isHTTP2 := c.active[conn]
@@ -57,15 +59,13 @@ func (c *conns) changed(conn net.Conn, state http.ConnState) {
 		c.hijacked[conn] = struct{}{}
 	}
 	c.settleLocked()
+	quiet = c.takeQuietLocked()
 }
 
 func (c *conns) handlerBegins(r *http.Request) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.handlers++
-	if c.quiet != nil {
-		c.quiet.Stop()
-	}
 	if r.ProtoMajor == 2 {
 		if conn := connOf(r); conn != nil {
 			c.active[conn] = true
@@ -85,9 +85,6 @@ func (c *conns) handlerEnded(r *http.Request) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.handlers--
-	if c.quiet != nil && c.handlers == 0 {
-		c.quiet.Reset(flushTime)
-	}
 	if len(c.hijacked) > 0 {
 		delete(c.hijacked, connOf(r))
 	}
@@ -101,23 +98,24 @@ func (c *conns) settleLocked() {
 	}
 }
 
-// whenQuiet makes f be called once no handler has run for flushTime, until stop is called. A
-// server that is shut down handles no request that comes after that, but it waits 5 s for a
-// client that has sent nothing, as browsers do in advance, and without an end for one that does not send
-// the rest of a body.
-func (c *conns) whenQuiet(f func()) (stop func()) {
+// whenQuiet makes f be called once no connection is active. A server that is shut down reads
+// no request any more, but package net/http waits 5 s for a connection that has brought
+// none, as browsers open them in advance.
+func (c *conns) whenQuiet(f func()) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.quiet = time.AfterFunc(flushTime, f)
-	if c.handlers > 0 {
-		c.quiet.Stop()
+	c.quiet = f
+	quiet := c.takeQuietLocked()
+	c.mu.Unlock()
+	quiet()
+}
+
+// takeQuietLocked returns the function that is to be called now.
+func (c *conns) takeQuietLocked() (f func()) {
+	if c.quiet == nil || len(c.active) > 0 {
+		return func() {}
 	}
-	return func() {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		c.quiet.Stop()
-		c.quiet = nil
-	}
+	f, c.quiet = c.quiet, nil
+	return f
 }
 
 // flushTime is how long a response may take to be written after its handler has returned,

@@ -16,7 +16,7 @@ import (
 // HTTP serves requests on l as a task of s, named "http", and returns the task. Each request
 // runs as a task of a scope "requests" below that task. It is named after the pattern of
 // its route, "GET /orders/{id}", where srv.Handler is an http.ServeMux or has the method
-// Handler of one; otherwise after its method and path.
+// Handler of one, as a type has that embeds it; otherwise after its method and path.
 //
 // The context of a request is that of its task. It has the values of the context that
 // package net/http made for the request, and ends when the client has gone, when the task is
@@ -28,11 +28,11 @@ import (
 // When [traigo.Stopping] is closed, that is when s or a scope above is shut down, the
 // listener is closed, requests that run may end, and the task returns nil when they, and
 // all that they have left in their scope, have ended. A handler that streams must return at
-// Stopping. A connection without a request is closed, at the latest when the last handler has
-// returned. When s is canceled, the contexts of the
-// requests end with the cause. A connection is closed when the handler has returned and its
-// response is written, or when the CancelTimeout of s, or the one among opts, is over: without
-// one, a handler that writes to a client which does not read is waited for.
+// Stopping. A connection without a request is closed, at the latest when the last response
+// is written. When s is canceled, the contexts of the requests end with the cause. A
+// connection is closed when the handler has returned and its response is written, or when the
+// CancelTimeout of s, or the one among opts, is over: without one, a handler is waited for that
+// reads from a client which sends nothing, or writes to one which does not read.
 //
 // If the listener fails, that is the error of the task, and all requests are canceled. If
 // the program calls Shutdown or Close of srv, the task returns nil when the requests have
@@ -147,7 +147,7 @@ func (h *server) serveUntil(ctx context.Context, stopping <-chan struct{}) error
 		if isClosed(stopping) || isClosed(ctx.Done()) {
 			ctx, cancel := context.WithCancel(ctx)
 			defer cancel()
-			defer h.conns.whenQuiet(cancel)()
+			h.conns.whenQuiet(cancel)
 			_ = h.srv.Shutdown(ctx) // its error is that of ctx
 		}
 	})
@@ -171,7 +171,7 @@ func (h *server) wantsTLS() bool {
 // has returned or panicked. The task runs on that goroutine.
 func (h *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	q := newRequest(h, w, r)
-	if !inplace.Run(h.requests, q) {
+	if h.requests == nil || !inplace.Run(h.requests, q) {
 		refuse(w)
 		return
 	}

@@ -1,6 +1,7 @@
 package serve_test
 
 import (
+	"bufio"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -13,6 +14,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -269,18 +271,90 @@ func TestHandlerThatNeverListensIsGivenUp(t *testing.T) {
 //go:noinline
 func deaf(release <-chan struct{}) { <-release }
 
-// Package net/http would wait for the second as long as its Shutdown may last.
-func TestShutdownDoesNotWaitForHalfARequest(t *testing.T) {
-	x := serving(t, func(_ http.ResponseWriter, r *http.Request) { <-traigo.Stopping(r.Context()) })
-	half, body := x.dial(), x.dial()
-	half.say("GET / HTTP/1.1", "Host: a")
-	body.say("POST / HTTP/1.1", "Host: a", "Content-Length: 10", "", "12345") // the handler does not read it
-	until(t, "the request", func() bool { return len(x.names()) == 1 })
-	ctx, cancel := context.WithTimeoutCause(context.Background(), patience, errOuter)
-	defer cancel()
-	require.NoError(t, x.scope.Shutdown(ctx))
-	require.NoError(t, x.task.Err())
+// Package net/http would wait 5 s for it.
+func TestShutdownDoesNotWaitForAConnectionWithoutARequest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newPipes()
+		s := traigo.New(t.Context(), traigo.Name("site"))
+		serve.HTTP(s, &http.Server{Handler: http.HandlerFunc(hello)}, l)
+		silent, half := l.dial(), l.dial()
+		_, _ = io.WriteString(half, "GET / HTTP/1.1\r\nHo")
+		synctest.Wait()
+		begin := time.Now()
+		require.NoError(t, s.Shutdown(context.Background()))
+		assert.Zero(t, time.Since(begin))
+		for _, c := range []net.Conn{silent, half} {
+			_, err := c.Read(make([]byte, 1))
+			assert.ErrorIs(t, err, io.EOF)
+		}
+	})
 }
+
+// The handlers have returned, but the clients have not read: what a pipe does not take is in
+// buffers of package net/http.
+func TestShutdownWaitsForResponsesThatAreBeingWritten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newPipes()
+		s := traigo.New(t.Context(), traigo.Name("site"))
+		const body = 3000
+		serve.HTTP(s, &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			_, _ = io.WriteString(w, strings.Repeat("x", body))
+		})}, l)
+		var slow []net.Conn
+		for range 3 {
+			c := l.dial()
+			_, err := io.WriteString(c, "GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+			require.NoError(t, err)
+			slow = append(slow, c)
+		}
+		silent := l.dial()
+		synctest.Wait()
+		ended := make(chan error, 1)
+		go func() { ended <- s.Shutdown(context.Background()) }()
+		time.Sleep(time.Minute)
+		assert.Empty(t, ended)
+		for _, c := range slow {
+			res, err := http.ReadResponse(bufio.NewReader(c), nil)
+			require.NoError(t, err)
+			all, err := io.ReadAll(res.Body)
+			require.NoError(t, err)
+			assert.Len(t, all, body)
+		}
+		require.NoError(t, <-ended)
+		_, err := silent.Read(make([]byte, 1))
+		assert.ErrorIs(t, err, io.EOF)
+	})
+}
+
+// pipes is a listener whose connections are pipes: what is written is taken when it is read.
+type pipes struct {
+	accepts chan net.Conn
+	closed  chan struct{}
+}
+
+func newPipes() *pipes { return &pipes{make(chan net.Conn), make(chan struct{})} }
+
+func (p *pipes) dial() net.Conn {
+	client, server := net.Pipe()
+	p.accepts <- server
+	return client
+}
+
+func (p *pipes) Accept() (net.Conn, error) {
+	select {
+	case c := <-p.accepts:
+		return c, nil
+	case <-p.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+func (p *pipes) Close() error {
+	close(p.closed)
+	return nil
+}
+
+func (*pipes) Addr() net.Addr { return &net.TCPAddr{} }
 
 func TestShutdownWhoseTimeIsOverCancels(t *testing.T) {
 	causes := make(chan error, 1)

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"syscall"
 	"time"
+	"unicode"
 
 	"github.com/traigo/traigo"
 )
@@ -57,7 +58,7 @@ func endBy(received <-chan os.Signal, s *traigo.Scope, grace time.Duration) {
 		s.TrySpawn(func(ctx context.Context) error {
 			_ = s.Shutdown(ctx)
 			return nil
-		}, traigo.Name("shutdown: "+first.String()), traigo.Awaited(false), traigo.Bubble(false))
+		}, traigo.Name("shutdown: "+first.String()), traigo.Awaited(false))
 	}
 	over := time.NewTimer(grace)
 	defer over.Stop()
@@ -106,20 +107,24 @@ func Main(body func(ctx context.Context, s *traigo.Scope) error, opts ...traigo.
 	mustHave("Main", body != nil, "function", "pass the one that does the work")
 	grace, all := defaultGrace, []traigo.ScopeOption{traigo.NameOf(body)}
 	for _, o := range opts {
+		mustHave("Main", o != nil, "option", "leave it out")
 		if g, ok := o.(graceOption); ok {
 			grace = g.grace
 			continue
 		}
 		all = append(all, o)
 	}
-	err := traigo.Run(context.Background(), func(ctx context.Context, s *traigo.Scope) error {
+	err := traigo.ErrGoexit // unless Run returns or panics: the process would not end by itself
+	defer func() {
+		if value := recover(); value != nil {
+			panic(value)
+		}
+		exit(err)
+	}()
+	err = traigo.Run(context.Background(), func(ctx context.Context, s *traigo.Scope) error {
 		Signals(s, grace)
 		return body(ctx, s)
 	}, all...)
-	if err != nil {
-		fmt.Fprintln(os.Stderr, oneLine(err.Error()))
-		os.Exit(status(err))
-	}
 }
 
 // Grace sets how long [Main] lets the work go on after the first signal. To other
@@ -135,6 +140,14 @@ type graceOption struct {
 	grace time.Duration
 }
 
+// exit ends the process if there is an error.
+func exit(err error) {
+	if err != nil {
+		fmt.Fprintln(os.Stderr, oneLine(err.Error()))
+		os.Exit(status(err))
+	}
+}
+
 // status returns the exit status for the outcome of the scope of Main.
 func status(err error) int {
 	if outcome, ok := errors.AsType[*traigo.Error](err); ok {
@@ -148,8 +161,11 @@ func status(err error) int {
 	return 1
 }
 
+// oneLine returns text for a terminal: what would begin a line or control it becomes a space.
 func oneLine(text string) string {
-	return strings.Join(strings.FieldsFunc(text, func(r rune) bool { return r == '\n' || r == '\r' }), " ")
+	return strings.Join(strings.FieldsFunc(text, func(r rune) bool {
+		return unicode.IsControl(r) || r == '\u2028' || r == '\u2029'
+	}), " ")
 }
 
 func mustNotBeNegative(call string, d time.Duration) {

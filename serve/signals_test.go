@@ -16,6 +16,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -177,6 +178,24 @@ var programs = map[string]func(){
 			return errBoom
 		}), serve.Grace(0))
 	},
+	"failing with a signal's error": func() {
+		serve.Main(func(_ context.Context, s *traigo.Scope) error {
+			s.Spawn(func(ctx context.Context) error {
+				<-ctx.Done()
+				return fmt.Errorf("another process: %w", &serve.SignalError{Signal: syscall.SIGTERM})
+			})
+			s.Spawn(func(context.Context) error { return errBoom })
+			fmt.Println("ready")
+			return nil
+		})
+	},
+	"Goexit": func() {
+		serve.Main(func(context.Context, *traigo.Scope) error {
+			fmt.Println("ready")
+			runtime.Goexit()
+			return nil
+		})
+	},
 	"server": func() {
 		serve.Main(func(_ context.Context, s *traigo.Scope) error {
 			l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -228,6 +247,8 @@ func TestMainExits(t *testing.T) {
 		{"an error", "error", nil, 1, `scope "failingBody": boom`},
 		{"an error of several lines", "lines", nil, 1, `: one; two; three`},
 		{"a task that fails", "failing task", nil, 1, `scope "program": task "mail": boom`},
+		{"a later error that was a signal elsewhere", "failing with a signal's error", nil, 1, "boom; also: "},
+		{"Goexit", "Goexit", nil, 1, "Goexit"},
 		{"SIGTERM", "stopping", []os.Signal{syscall.SIGTERM}, 0, ""},
 		{"SIGINT", "stopping", []os.Signal{syscall.SIGINT}, 0, ""},
 		{"the grace period is over, after SIGTERM", "canceled", []os.Signal{syscall.SIGTERM}, 143, `signal: terminated: the grace period of 20ms is over`},

@@ -73,7 +73,7 @@ func Intensity(n int, d time.Duration) Option {
 	return option(func(r *restarter) { r.limit, r.window = n, d })
 }
 
-// Attempts allows at most n runs in all. If the last of them fails, the result is a
+// Attempts allows at most n runs in all. If the last of several fails, the result is a
 // [*RestartError]. For a service, which may fail now and then for years, [Intensity] is the
 // limit to have; it is none for calls that take longer than its period. Attempts panics if
 // n is not positive.
