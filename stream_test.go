@@ -460,3 +460,23 @@ func TestStreamTellsTheErrorsThatWereNotYieldedWithItsOutcome(t *testing.T) {
 		require.ErrorContains(t, as[*traigo.TaskError](t, failed.Others[0]), "failure ")
 	})
 }
+
+// It is logged when it happens, and raised at the end.
+func TestPanicOfAnItemThatTheLoopHasNotTakenIsLoggedOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		log := newRecords()
+		value := raised(func() {
+			for range traigo.Ordered(t.Context(), slices.Values([]int{0, 1}), func(ctx context.Context, i int) (int, error) {
+				if i == 1 {
+					panic(errBoom)
+				}
+				<-ctx.Done() // canceled by the panic
+				return 0, ctx.Err()
+			}, traigo.Logger(log.logger())) {
+			}
+		})
+		require.NotNil(t, value)
+		assert.Len(t, log.at(slog.LevelError), 1)
+		assert.Empty(t, log.at(slog.LevelWarn))
+	})
+}
