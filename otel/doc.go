@@ -25,7 +25,8 @@
 //	a task that is given up          its span ends then, with the status Error
 //
 // A join, such as Map, is a Run with its calls as tasks. In a server, which runs as long as
-// the program, the span of the outermost Run is best left out: see [WithFilter].
+// the program, the span of the outermost Run is best left out, and so are those around the
+// requests of package serve: the example of [WithFilter] shows how.
 //
 // Whether the error of a task is a failure is what [traigo.Task.Failed] says. The status
 // of a Run is that of its outcome; if it has ended because its parent was canceled, and

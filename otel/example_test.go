@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
+	"net/http"
 	"sort"
 
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
@@ -13,6 +15,7 @@ import (
 
 	"github.com/traigo/traigo"
 	oteltraigo "github.com/traigo/traigo/otel"
+	"github.com/traigo/traigo/serve"
 )
 
 // A program makes one Instrumentation, and gives its options to its outermost scope. Here
@@ -84,6 +87,43 @@ func ExampleInstrumentation_Options() {
 	// conn, below server: Unset
 	// query, below conn: Unset
 	// server: Unset
+}
+
+// Under package serve, each request begins a trace. What is outside of the requests runs as
+// long as the program, and has no spans.
+func ExampleWithFilter() {
+	isRequest := func(s *traigo.Scope, t *traigo.Task) bool {
+		if t == nil { // the Run of s
+			s = s.Parent()
+		}
+		for ; s != nil; s = s.Parent() {
+			if s.Name() == "requests" {
+				return true
+			}
+		}
+		return false
+	}
+	spans := tracetest.NewInMemoryExporter()
+	tracers := sdktrace.NewTracerProvider(sdktrace.WithSyncer(spans))
+	telemetry := oteltraigo.New(oteltraigo.WithTracerProvider(tracers), oteltraigo.WithFilter(isRequest))
+
+	s := traigo.New(context.Background(), telemetry.Options(traigo.Name("shop"))...)
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /orders/{id}", func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = traigo.All(r.Context(), func(context.Context) (int, error) { return 3, nil })
+	})
+	l, _ := net.Listen("tcp", "127.0.0.1:0")
+	serve.HTTP(s, &http.Server{Handler: mux}, l)
+	if res, err := http.Get("http://" + l.Addr().String() + "/orders/17"); err == nil {
+		_ = res.Body.Close()
+	}
+	_ = s.Shutdown(context.Background())
+
+	printSpans(spans.GetSpans())
+	// Output:
+	// All, below GET /orders/{id}: Unset
+	// ExampleWithFilter.func2.1, below All: Unset
+	// GET /orders/{id}: Unset
 }
 
 func ExampleWithNames() {

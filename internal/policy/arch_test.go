@@ -107,7 +107,7 @@ var ownModules = map[string][]string{
 	"actor":             {rootPkg, "record", "proc", "live", "supervise"}, // proc starts and ends its processes
 	"temporal":          {rootPkg},
 	"temporal/embedded": {rootPkg, "temporal"},
-	"otel":              {rootPkg},
+	"otel":              {rootPkg, "serve"}, // serve in an example
 	"bench":             {rootPkg, "errgroup", "record", "proc", "actor", "serve"},
 	"analysis":          {},
 	"examples/servers":  {rootPkg, "serve"}, // grpc ends at a signal
