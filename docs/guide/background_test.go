@@ -176,7 +176,7 @@ func TestBackgroundRetry(t *testing.T) {
 		defer slog.SetDefault(old)
 		report, err := supervise.Retry(ctx, fetchReport, supervise.Attempts(3))
 		assert.Empty(t, report)
-		assert.Regexp(t, `^gave up after 2 restarts in [0-9.]+s: connection reset$`, err)
+		assert.Regexp(t, `^gave up after 2 restarts in [0-9.]+m?s: connection reset$`, err)
 	})
 	assert.Equal(t, 3, calls)
 	assert.Equal(t, 2, strings.Count(log, "level=WARN"), log)
