@@ -290,7 +290,7 @@ func TestStopCauseOutside(t *testing.T) {
 
 	untilLate := func(ctx context.Context) error {
 		<-ctx.Done()
-		_, ok := context.Cause(ctx).(*traigo.TimeoutError)
+		_, ok := errors.AsType[*traigo.TimeoutError](context.Cause(ctx))
 		assert.True(t, ok)
 		return ctx.Err()
 	}
