@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -123,6 +124,7 @@ func TestSeeProgram(t *testing.T) {
 
 	pageWith := func(text string) string {
 		for begin := time.Now(); time.Since(begin) < 5*time.Second; time.Sleep(10 * time.Millisecond) {
+			http.DefaultClient.CloseIdleConnections() // as curl, which connects anew
 			page, err := get(url)
 			require.NoError(t, err)
 			if strings.Contains(page, text) && !strings.Contains(page, "shutdown:") { // a task that ends at once
