@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"log/slog"
 	"regexp"
+	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -69,7 +71,7 @@ func Example_backgroundBubble() {
 func Example_backgroundOnDone() {
 	err := traigo.Run(ctx, func(ctx context.Context, s *traigo.Scope) error {
 		s.Spawn(pushMetrics, traigo.OnDone(func(err error) {
-			if err != nil {
+			if err != nil && !errors.Is(err, ctx.Err()) { // ctx is that of the scope
 				fmt.Println("no metrics:", err)
 			}
 		}))
@@ -79,6 +81,50 @@ func Example_backgroundOnDone() {
 	// Output:
 	// no metrics: metrics server is offline
 	// <nil>
+}
+
+// What the condition of the page tells apart, in scopes that end in different ways.
+func TestBackgroundOnDone(t *testing.T) {
+	canceled := map[string]func(context.Context) error{
+		"Err":   untilCanceled,
+		"Cause": func(ctx context.Context) error { <-ctx.Done(); return context.Cause(ctx) },
+		"Sleep": func(ctx context.Context) error { return traigo.Sleep(ctx, time.Hour) },
+		"wraps": func(ctx context.Context) error { return fmt.Errorf("push: %w", untilCanceled(ctx)) },
+	}
+	failed := map[string]func(context.Context) error{
+		"at once": pushMetrics,
+		"later":   func(ctx context.Context) error { <-ctx.Done(); return errOffline },
+	}
+	ends := map[string]func(s *traigo.Scope, outer context.CancelFunc){
+		"Cancel":  func(s *traigo.Scope, _ context.CancelFunc) { s.Cancel(errEnough) },
+		"Close":   func(s *traigo.Scope, _ context.CancelFunc) { _ = s.Close() },
+		"timeout": func(s *traigo.Scope, _ context.CancelFunc) { s.SetTimeout(time.Minute) },
+		"outside": func(_ *traigo.Scope, outer context.CancelFunc) { outer() },
+	}
+	isFailure := func(fn func(context.Context) error, end func(*traigo.Scope, context.CancelFunc)) (is bool) {
+		synctest.Test(t, func(t *testing.T) {
+			outer, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			s := traigo.New(outer)
+			ctx := s.Context()
+			s.Spawn(fn, traigo.OnDone(func(err error) {
+				assert.Error(t, err)
+				is = err != nil && !errors.Is(err, ctx.Err())
+			}))
+			synctest.Wait()
+			end(s, cancel)
+			<-s.Done()
+		})
+		return is
+	}
+	for how, end := range ends {
+		for name, fn := range canceled {
+			assert.False(t, isFailure(fn, end), "%s, %s", name, how)
+		}
+		for name, fn := range failed {
+			assert.True(t, isFailure(fn, end), "%s, %s", name, how)
+		}
+	}
 }
 
 func Example_backgroundMaster() {
@@ -116,6 +162,51 @@ func TestBackgroundRestart(t *testing.T) {
 level=WARN msg="traigo: the task has failed and is to be restarted" scope=app task=app/feed err="connection reset" attempt=1 delay=500ms
 `, regexp.MustCompile(`delay=\S+`).ReplaceAllString(log, "delay=500ms")) // it varies by a half
 	assert.Equal(t, 2, tries)
+}
+
+func TestBackgroundRetry(t *testing.T) {
+	calls := 0
+	fetchReport := func(context.Context) (string, error) {
+		calls++
+		return "", errReset
+	}
+	log := inBubble(t, func(logger *slog.Logger) {
+		old := slog.Default()
+		slog.SetDefault(logger)
+		defer slog.SetDefault(old)
+		report, err := supervise.Retry(ctx, fetchReport, supervise.Attempts(3))
+		assert.Empty(t, report)
+		assert.Regexp(t, `^gave up after 2 restarts in [0-9.]+m?s: connection reset$`, err)
+	})
+	assert.Equal(t, 3, calls)
+	assert.Equal(t, 2, strings.Count(log, "level=WARN"), log)
+
+	log = inBubble(t, func(logger *slog.Logger) {
+		old := slog.Default()
+		slog.SetDefault(logger)
+		defer slog.SetDefault(old)
+		retries := 0
+		_, err := supervise.Retry(ctx, fetchReport, supervise.Attempts(3), supervise.Logger(slog.New(slog.DiscardHandler)),
+			supervise.OnRestart(func(supervise.Event) { retries++ }))
+		assert.ErrorIs(t, err, errReset)
+		assert.Equal(t, 2, retries)
+	})
+	assert.Empty(t, log)
+}
+
+// Each call takes longer than the period of Intensity.
+func TestBackgroundIntensityIsARate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		calls := 0
+		_, err := supervise.Retry(ctx, func(ctx context.Context) (int, error) {
+			if calls++; calls == 10 {
+				return calls, nil
+			}
+			_ = traigo.Sleep(ctx, 2*time.Second)
+			return 0, errReset
+		}, supervise.Intensity(1, time.Second), supervise.Logger(discard))
+		assert.NoError(t, err)
+	})
 }
 
 func Example_backgroundSiblings() {

@@ -5,14 +5,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"iter"
+	"io"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
+	"testing/iotest"
 
 	"github.com/traigo/traigo"
 	"github.com/traigo/traigo/capacity"
+	"github.com/traigo/traigo/supervise"
 )
 
 // size stands for a call that takes a while.
@@ -114,25 +117,50 @@ func Example_fanOutAll() {
 	// [120 80] <nil>
 }
 
+// The input stays open: leaving the loop must not wait for a fourth line.
 func Example_fanOutPipeline() {
-	scanner := bufio.NewScanner(strings.NewReader("3\n5\nseven\n9\n"))
-	var lines iter.Seq[string] = func(yield func(string) bool) {
-		for scanner.Scan() && yield(scanner.Text()) {
-		}
-	}
-	for n, err := range traigo.Ordered(ctx, lines, square, traigo.Limit(4)) {
-		if err != nil {
-			fmt.Println(err)
-			break
-		}
-		fmt.Println(n)
-	}
-	fmt.Println(scanner.Err()) // the error of the reader
+	in, keyboard := io.Pipe()
+	defer keyboard.Close()
+	go func() { _, _ = io.WriteString(keyboard, "3\n5\nseven\n") }()
+	fmt.Println(squares(ctx, in))
+	fmt.Println(squares(ctx, strings.NewReader("7\n9\n")))
+	fmt.Println(squares(ctx, io.MultiReader(strings.NewReader("2\n"), iotest.ErrReader(errReset))))
 	// Output:
 	// 9
 	// 25
 	// strconv.Atoi: parsing "seven": invalid syntax
+	// 49
+	// 81
 	// <nil>
+	// 4
+	// connection reset
+}
+
+func squares(ctx context.Context, in io.Reader) error {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	scanner := bufio.NewScanner(in)
+	var failed error // an iterator cannot say why it has ended
+	lines := func(yield func(string) bool) {
+		for {
+			more := false
+			failed = traigo.Blocking(func() error { // it returns when ctx is done
+				more = scanner.Scan()
+				return scanner.Err()
+			})(ctx)
+			if failed != nil || !more || !yield(scanner.Text()) {
+				return
+			}
+		}
+	}
+	for n, err := range traigo.Ordered(ctx, lines, square, traigo.Limit(4)) {
+		if err != nil {
+			stop() // the iterator may wait for a line
+			return err
+		}
+		fmt.Println(n)
+	}
+	return failed
 }
 
 func square(_ context.Context, line string) (int, error) {
@@ -142,30 +170,50 @@ func square(_ context.Context, line string) (int, error) {
 
 func Example_fanOutRecursive() {
 	fetched.Store(0)
-	fetches := capacity.New(2) // two fetches at once, in the whole tree
-	var crawl func(ctx context.Context, page string) error
-	crawl = func(ctx context.Context, page string) error {
-		var links []string
-		err := fetches.Do(ctx, 1, func(ctx context.Context) (err error) {
-			links, err = fetch(ctx, page)
-			return err
-		})
-		if err != nil {
-			return err
+	err := supervise.Run(ctx, func(_ context.Context, s *supervise.Siblings) error {
+		fetches := capacity.New(2) // two fetches at once
+		var mu sync.Mutex
+		visited := map[string]bool{}
+		var visit func(page string)
+		visit = func(page string) {
+			mu.Lock()
+			isKnown := visited[page]
+			visited[page] = true
+			mu.Unlock()
+			if isKnown {
+				return
+			}
+			s.Spawn(func(ctx context.Context) error {
+				return fetches.Do(ctx, 1, func(ctx context.Context) error {
+					links, err := fetch(ctx, page)
+					for _, link := range links {
+						visit(link) // returns at once
+					}
+					return err
+				})
+			}, traigo.Name("page"))
 		}
-		return traigo.ForEach(ctx, slices.Values(links), crawl) // holds nothing
-	}
-	fmt.Println(crawl(ctx, "/"), fetched.Load(), "pages")
+		visit("/")
+		return nil
+	}, traigo.Name("crawl"), supervise.Logger(logger))
+	fmt.Println(err)
+	fmt.Println(fetched.Load(), "pages")
 	// Output:
-	// <nil> 7 pages
+	// level=WARN msg="traigo: a task has failed, its siblings run on" scope=crawl task=crawl/page err="/b/: not found"
+	// scope "crawl": task "page": /b/: not found
+	// 5 pages
 }
 
 var fetched atomic.Int32
 
+// fetch is of a site with five pages, one of which is missing.
 func fetch(_ context.Context, page string) (links []string, err error) {
 	fetched.Add(1)
-	if len(page) < 5 {
-		links = []string{page + "a/", page + "b/"}
+	switch {
+	case page == "/b/":
+		return nil, fmt.Errorf("%s: not found", page)
+	case len(page) < 5:
+		links = []string{"/", page + "a/", page + "b/"}
 	}
 	return links, nil
 }

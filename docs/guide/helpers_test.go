@@ -3,7 +3,9 @@ package guide_test
 import (
 	"context"
 	"errors"
+	"io"
 	"log/slog"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -61,6 +63,16 @@ func shows(t *testing.T, want, got string) {
 func untilCanceled(ctx context.Context) error {
 	<-ctx.Done()
 	return ctx.Err()
+}
+
+func get(url string) (string, error) {
+	resp, err := http.Get(url)
+	if err != nil {
+		return "", err
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	return string(body), err
 }
 
 // built has the executables of the programs that were built, by their source.

@@ -1,22 +1,28 @@
 package guide_test
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/http"
-	"net/http/httptest"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"runtime"
 	"runtime/pprof"
 	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 
 	"github.com/traigo/traigo"
 	"github.com/traigo/traigo/diag"
-	"github.com/traigo/traigo/live"
 	"github.com/traigo/traigo/record"
 )
 
@@ -101,29 +107,54 @@ func tempDir() string {
 	return dir
 }
 
-func Example_seeLive() {
-	server := traigo.New(ctx, traigo.Name("server"))
-	_, _ = server.Start(ctx, accept)
-
-	mux := http.NewServeMux()
-	live.Register(mux, server) // at /debug/scopes/
-
-	site := httptest.NewServer(mux)
-	resp, err := http.Get(site.URL + "/debug/scopes/")
-	if err != nil {
-		fmt.Println(err)
-		return
+// The page answers while the program stops, after a signal.
+func TestSeeProgram(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("Windows has no SIGTERM")
 	}
-	text, _ := io.ReadAll(resp.Body)
-	resp.Body.Close()
-	site.Close()
-	fmt.Print(sameTimes(string(text)))
-	_ = server.Close()
-	// Output:
-	// 1 scope, 1 task
-	//
-	// server (open, 1ms)
-	// └─ • accept (running, 1ms, ready)
+	cmd := exec.CommandContext(t.Context(), build(t, programOf(t, "see.md", 0)), "127.0.0.1:0")
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
+	stdout, err := cmd.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, cmd.Start())
+	first, err := bufio.NewReader(stdout).ReadString('\n')
+	require.NoError(t, err)
+	url := strings.TrimSpace(strings.TrimPrefix(first, "scopes: "))
+
+	pageWith := func(text string) string {
+		for begin := time.Now(); time.Since(begin) < 5*time.Second; time.Sleep(10 * time.Millisecond) {
+			http.DefaultClient.CloseIdleConnections() // as curl, which connects anew
+			page, err := get(url)
+			require.NoError(t, err)
+			if strings.Contains(page, text) && !strings.Contains(page, "shutdown:") { // a task that ends at once
+				return page
+			}
+		}
+		require.FailNow(t, "the page does not show it", text)
+		return ""
+	}
+	pageWith("upload (running")
+	assert.NoError(t, cmd.Process.Signal(syscall.SIGTERM))
+	page := sameTimes(pageWith("main (finalizing"))
+	text := fmt.Sprintf("$ ./app 127.0.0.1:6060 &\n%s$ kill %%1\n$ curl %s\n%s", first, url, page)
+	_, port, _ := strings.Cut(strings.TrimPrefix(url, "http://"), ":")
+	shows(t, `
+$ ./app 127.0.0.1:6060 &
+scopes: http://127.0.0.1:6060
+$ kill %1
+$ curl http://127.0.0.1:6060
+2 scopes, 1 task
+
+main (finalizing, 1ms)
+└─ app (finalizing, 1ms)
+   └─ • upload (running, 1ms)
+`, strings.ReplaceAll(text, port, "6060"))
+
+	assert.NoError(t, cmd.Process.Signal(syscall.SIGTERM))
+	assert.Error(t, cmd.Wait())
+	assert.Equal(t, 128+int(syscall.SIGTERM), cmd.ProcessState.ExitCode())
+	assert.Equal(t, "scope \"main\": a second signal: terminated\n", stderr.String())
 }
 
 func accept(ctx context.Context, ready func()) error {

@@ -56,16 +56,6 @@ mailed: Ann was here
 `, strings.ReplaceAll(text, port, "8080"))
 }
 
-func get(url string) (string, error) {
-	resp, err := http.Get(url)
-	if err != nil {
-		return "", err
-	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
-	return string(body), err
-}
-
 // serving runs body with a server for handler, as the programs of the page do, and shuts it
 // down when body has returned.
 func serving(handler http.Handler, body func(url string, s *traigo.Scope), opts ...traigo.ScopeOption) error {
@@ -114,6 +104,33 @@ func Example_serverTree() {
 	// └─ • http (running, 1ms)
 	//    └─ requests (open, 1ms)
 	//       └─ • GET /page (running, 1ms, no bubble)
+}
+
+func Example_serverAwaited() {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	srv := &http.Server{Handler: http.NotFoundHandler()}
+	url := "http://" + l.Addr().String()
+	work := func(context.Context) error {
+		text, err := get(url)
+		fmt.Print(text)
+		return err
+	}
+	err = traigo.Run(ctx, func(ctx context.Context, s *traigo.Scope) error {
+		serve.HTTP(s, srv, l, traigo.Awaited(false))
+		s.Spawn(work) // when this has ended, so does the server
+		return nil
+	})
+	fmt.Println(err)
+	_, err = get(url)
+	fmt.Println(err != nil)
+	// Output:
+	// 404 page not found
+	// <nil>
+	// true
 }
 
 func Example_serverOwner() {

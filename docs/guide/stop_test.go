@@ -46,6 +46,14 @@ scope "jobs": signal: interrupt: the grace period of 1s is over
 $ echo $?
 130
 `, interrupted(t, 1, program, "-job", "1m", "-grace", "1s"))
+	shows(t, `
+$ ./jobs -job 1m -grace 0s
+job 1
+^Cstopping: the job is the last
+scope "jobs": signal: interrupt: the grace period of 0s is over
+$ echo $?
+130
+`, interrupted(t, 1, program, "-job", "1m", "-grace", "0s"))
 }
 
 // interrupted runs the program of the page, and sends it so many signals: one after each
@@ -123,7 +131,7 @@ func Example_stopQuietFailure() {
 	}, traigo.Name("copy"), traigo.Logger(logger))
 	fmt.Println(err)
 	// Output:
-	// level=WARN msg="traigo: error after a quiet end, not in the outcome" scope=copy task=copy/write err="commit: disk full"
+	// level=WARN msg="traigo: a task has failed after its scope had ended without an error, which remains so" scope=copy task=copy/write err="commit: disk full"
 	// <nil>
 }
 
@@ -255,7 +263,7 @@ func TestStopWaitsForItself(t *testing.T) {
 			<-s.Done()
 			assert.Error(t, s.Err(), "the task is given up")
 		})
-		assert.Contains(t, log, `is being waited for by task \"app/end\", which is part of it`, name)
+		assert.Contains(t, log, `is waited for by task \"app/end\", which is a part of it`, name)
 	}
 }
 
@@ -279,4 +287,14 @@ func TestStopCauseOutside(t *testing.T) {
 		assert.True(t, ok)
 		return nil
 	})
+
+	untilLate := func(ctx context.Context) error {
+		<-ctx.Done()
+		_, ok := errors.AsType[*traigo.TimeoutError](context.Cause(ctx))
+		assert.True(t, ok)
+		return ctx.Err()
+	}
+	_, _ = traigo.MoveOnAfter(t.Context(), time.Millisecond, untilLate)
+	assert.Error(t, traigo.FailAfter(t.Context(), time.Millisecond, untilLate))
+	assert.Error(t, traigo.Shield(t.Context(), time.Millisecond, untilLate))
 }

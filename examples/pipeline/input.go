@@ -46,20 +46,19 @@ func (i *input) lines(ctx context.Context, limit int) iter.Seq[line] {
 }
 
 // open opens the input and the output of the program.
-func open(from, to string, stdin io.Reader, stdout io.Writer) (in io.Reader, out io.WriteCloser, err error) {
+func open(from, to string) (in io.Reader, out io.WriteCloser, err error) {
+	in, out = os.Stdin, os.Stdout
 	switch from {
 	case "":
 		in = sample()
 	case "-":
-		in = stdin
 	default:
 		in, err = os.Open(from)
 	}
 	if err == nil && to != "" {
 		out, err = os.Create(to)
-		return in, out, err
 	}
-	return in, keptOpen{stdout}, err
+	return in, out, err
 }
 
 // sample returns a thousand numbers that take a millisecond or so each.
@@ -70,8 +69,3 @@ func sample() io.Reader {
 	}
 	return strings.NewReader(text.String())
 }
-
-// keptOpen is a writer that belongs to others, who close it.
-type keptOpen struct{ io.Writer }
-
-func (keptOpen) Close() error { return nil }

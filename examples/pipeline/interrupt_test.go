@@ -7,8 +7,6 @@ import (
 	"bytes"
 	"io"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -17,11 +15,7 @@ import (
 
 // The program waits for a line that never comes.
 func TestCtrlCEndsTheProgram(t *testing.T) {
-	program := filepath.Join(t.TempDir(), "pipeline")
-	text, err := exec.CommandContext(t.Context(), "go", "build", "-o", program, ".").CombinedOutput()
-	require.NoError(t, err, string(text))
-
-	cmd := exec.CommandContext(t.Context(), program, "-batch", "1", "-")
+	cmd := program(t, "-batch", "1", "-")
 	var errs bytes.Buffer
 	cmd.Stderr = &errs
 	keyboard, err := cmd.StdinPipe()
@@ -38,5 +32,5 @@ func TestCtrlCEndsTheProgram(t *testing.T) {
 	assert.NoError(t, cmd.Process.Signal(os.Interrupt))
 	assert.Error(t, cmd.Wait())
 	assert.Equal(t, 130, cmd.ProcessState.ExitCode())
-	assert.Equal(t, "interrupted: lines written: 1\n", errs.String())
+	assert.Equal(t, "lines written: 1\nscope \"pipeline\": signal: interrupt: the grace period of 0s is over\n", errs.String())
 }

@@ -19,56 +19,40 @@ import (
 	"io"
 	"iter"
 	"os"
-	"os/signal"
 	"runtime"
 	"strconv"
 	"strings"
 
 	"github.com/traigo/traigo"
+	"github.com/traigo/traigo/serve"
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	context.AfterFunc(ctx, stop) // a second Ctrl-C kills the program
-	os.Exit(run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
-}
-
-// run does the work of main, and returns the exit code.
-func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	flags := flag.NewFlagSet("pipeline", flag.ContinueOnError)
-	flags.SetOutput(stderr)
-	workers := flags.Int("j", runtime.GOMAXPROCS(0), "factor `n` numbers at once")
-	size := flags.Int("batch", 100, "write `n` results at once")
-	limit := flags.Int("n", 0, "stop after `n` lines; 0 means at the end")
-	path := flags.String("o", "", "write to `file`")
-	flags.Usage = func() {
-		fmt.Fprintln(stderr, "usage: pipeline [flags] [FILE|-]")
-		flags.PrintDefaults()
+	workers := flag.Int("j", runtime.GOMAXPROCS(0), "factor `n` numbers at once")
+	size := flag.Int("batch", 100, "write `n` results at once")
+	limit := flag.Int("n", 0, "stop after `n` lines; 0 means at the end")
+	path := flag.String("o", "", "write to `file`")
+	flag.Usage = func() {
+		fmt.Fprintln(flag.CommandLine.Output(), "usage: pipeline [flags] [FILE|-]")
+		flag.PrintDefaults()
 	}
-	switch err := flags.Parse(args); {
-	case errors.Is(err, flag.ErrHelp):
-		return 0
-	case err != nil:
-		return 2
-	case *workers < 1, *size < 1, *limit < 0, flags.NArg() > 1:
-		flags.Usage()
-		return 2
+	flag.Parse()
+	if *workers < 1 || *size < 1 || *limit < 0 || flag.NArg() > 1 {
+		flag.Usage()
+		os.Exit(2)
 	}
-	lines := 0
-	in, out, err := open(flags.Arg(0), *path, stdin, stdout)
-	if err == nil {
-		lines, err = pipeline(ctx, in, out, *workers, *size, *limit)
+	serve.Main(func(ctx context.Context, _ *traigo.Scope) error {
+		in, out, err := open(flag.Arg(0), *path)
+		if err != nil {
+			return err
+		}
+		lines, err := pipeline(ctx, in, out, *workers, *size, *limit)
 		err = errors.Join(err, out.Close())
-	}
-	switch {
-	case err != nil && ctx.Err() != nil:
-		fmt.Fprintf(stderr, "interrupted: lines written: %d\n", lines)
-		return 130
-	case err != nil:
-		fmt.Fprintf(stderr, "pipeline: %v (lines written: %d)\n", err, lines)
-		return 1
-	}
-	return 0
+		if err != nil {
+			fmt.Fprintln(os.Stderr, "lines written:", lines)
+		}
+		return err
+	}, traigo.Name("pipeline"), serve.Grace(0))
 }
 
 // pipeline returns how many lines it has written. All workers have ended then.

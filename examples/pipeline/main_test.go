@@ -8,6 +8,7 @@ import (
 	"io"
 	"math/big"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -18,11 +19,40 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
+// The tests run the program itself: this executable, with another environment.
+func TestMain(m *testing.M) {
+	if os.Getenv("PIPELINE") != "" {
+		main()
+		return
+	}
+	os.Exit(m.Run())
+}
+
+// program returns the command that runs the program with args.
+func program(t *testing.T, args ...string) *exec.Cmd {
+	t.Helper()
+	executable, err := os.Executable()
+	require.NoError(t, err)
+	cmd := exec.CommandContext(t.Context(), executable, args...)
+	cmd.Env = append(os.Environ(), "PIPELINE=1", "GORACE=atexit_sleep_ms=0")
+	return cmd
+}
+
+// run returns what the program writes when it reads in, and its exit status.
+func run(t *testing.T, in string, args ...string) (code int, out, errs string) {
+	t.Helper()
+	cmd := program(t, args...)
+	var stdout, stderr bytes.Buffer
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(in), &stdout, &stderr
+	_ = cmd.Run()
+	return cmd.ProcessState.ExitCode(), stdout.String(), stderr.String()
+}
+
 func TestSampleIsFactoredInOrder(t *testing.T) {
-	var out, errs bytes.Buffer
-	assert.Zero(t, run(t.Context(), []string{"-n", "200", "-batch", "7"}, nil, &out, &errs))
-	assert.Empty(t, errs.String())
-	lines := strings.Split(strings.TrimSuffix(out.String(), "\n"), "\n")
+	code, out, errs := run(t, "", "-n", "200", "-batch", "7")
+	assert.Zero(t, code)
+	assert.Empty(t, errs)
+	lines := strings.Split(strings.TrimSuffix(out, "\n"), "\n")
 	require.Len(t, lines, 200)
 	for i, text := range lines {
 		number, factors, found := strings.Cut(text, ": ")
@@ -56,11 +86,11 @@ func TestRun(t *testing.T) {
 		{"all lines, if there are fewer", []string{"-n", "9"}, "4\n6\n", 0, "4: 2 2\n6: 2 3\n", ""},
 		{"one at a time", []string{"-j", "1", "-batch", "1"}, "4\n6\n8\n", 0, "4: 2 2\n6: 2 3\n8: 2 2 2\n", ""},
 		{"a line that is no number", nil, "4\n6\nx8\n9\n", 1, "4: 2 2\n6: 2 3\n",
-			"pipeline: line 3: strconv.ParseUint: parsing \"x8\": invalid syntax (lines written: 2)\n"},
+			"lines written: 2\nscope \"pipeline\": line 3: strconv.ParseUint: parsing \"x8\": invalid syntax\n"},
 		{"two of them", nil, "4\nx\ny\n", 1, "4: 2 2\n",
-			"pipeline: line 2: strconv.ParseUint: parsing \"x\": invalid syntax (lines written: 1)\n"},
+			"lines written: 1\nscope \"pipeline\": line 2: strconv.ParseUint: parsing \"x\": invalid syntax\n"},
 		{"a line that is too long", nil, "4\n" + long + "\n", 1, "4: 2 2\n",
-			"pipeline: line 2: bufio.Scanner: token too long (lines written: 1)\n"},
+			"lines written: 1\nscope \"pipeline\": line 2: bufio.Scanner: token too long\n"},
 		{"help", []string{"-h"}, "", 0, "", "usage: pipeline"},
 		{"no workers", []string{"-j", "0"}, "", 2, "", "usage: pipeline"},
 		{"empty batches", []string{"-batch", "0"}, "", 2, "", "usage: pipeline"},
@@ -68,13 +98,13 @@ func TestRun(t *testing.T) {
 	}
 	for _, row := range rows {
 		t.Run(row.name, func(t *testing.T) {
-			var out, errs bytes.Buffer
-			assert.Equal(t, row.code, run(t.Context(), append(row.args, "-"), strings.NewReader(row.in), &out, &errs))
-			assert.Equal(t, row.out, out.String())
+			code, out, errs := run(t, row.in, append(row.args, "-")...)
+			assert.Equal(t, row.code, code)
+			assert.Equal(t, row.out, out)
 			if row.errs == "" {
-				assert.Empty(t, errs.String())
+				assert.Empty(t, errs)
 			} else {
-				assert.Contains(t, errs.String(), row.errs)
+				assert.Contains(t, errs, row.errs)
 			}
 		})
 	}
@@ -83,16 +113,18 @@ func TestRun(t *testing.T) {
 func TestRunReadsAndWritesFiles(t *testing.T) {
 	t.Chdir(t.TempDir())
 	require.NoError(t, os.WriteFile("in", []byte("4\n6\n"), 0o644))
-	var errs bytes.Buffer
-	assert.Zero(t, run(t.Context(), []string{"-o", "out", "in"}, nil, nil, &errs))
+	code, _, errs := run(t, "", "-o", "out", "in")
+	assert.Zero(t, code)
+	assert.Empty(t, errs)
 	text, err := os.ReadFile("out")
 	require.NoError(t, err)
 	assert.Equal(t, "4: 2 2\n6: 2 3\n", string(text))
-	assert.Empty(t, errs.String())
 
-	assert.Equal(t, 1, run(t.Context(), []string{"none"}, nil, nil, &errs))
-	assert.Equal(t, 1, run(t.Context(), []string{"-o", filepath.Join("none", "out"), "in"}, nil, nil, &errs))
-	assert.Equal(t, 2, strings.Count(errs.String(), "pipeline: open none"), errs.String())
+	for _, args := range [][]string{{"none"}, {"-o", filepath.Join("none", "out"), "in"}} {
+		code, _, errs := run(t, "", args...)
+		assert.Equal(t, 1, code, args)
+		assert.Contains(t, errs, `scope "pipeline": open none`, args)
+	}
 }
 
 var errFull = errors.New("disk full")
@@ -172,10 +204,9 @@ func TestInterruptionEndsTheWorkers(t *testing.T) {
 		cancel() // while the worker is busy with the second line
 		return len(p), nil
 	})
-	var errs bytes.Buffer
-	in := strings.NewReader("4\n18446744073709551557\n")
-	assert.Equal(t, 130, run(ctx, []string{"-batch", "1", "-"}, in, out, &errs))
-	assert.Equal(t, "interrupted: lines written: 1\n", errs.String())
+	lines, err := pipeline(ctx, strings.NewReader("4\n18446744073709551557\n"), out, 2, 1, 0)
+	assert.Equal(t, 1, lines)
+	assert.ErrorIs(t, err, context.Canceled)
 }
 
 type writerFunc func([]byte) (int, error)

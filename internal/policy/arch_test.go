@@ -69,6 +69,7 @@ var mayImport = map[string][]string{
 	"examples/mirror": {rootPkg, "serve", "supervise"}, // what a program of a new user's needs, in one place
 
 	"examples/httpserver": {rootPkg, "serve"},           // it shows what serve is for
+	"examples/pipeline":   {rootPkg, "serve"},           // a program for users ends at a signal
 	"examples/tcpserver":  {rootPkg, "serve", "record"}, // a program for users ends at a signal; a server is what one wants to see
 	"examples/thumbnails": {rootPkg, "proc"},            // what a process is for
 }
