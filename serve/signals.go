@@ -79,8 +79,11 @@ type SignalError struct {
 }
 
 func (e *SignalError) Error() string {
-	if e.Second {
+	switch {
+	case e.Second:
 		return fmt.Sprintf("a second signal: %v", e.Signal)
+	case e.Grace == 0:
+		return fmt.Sprintf("signal: %v", e.Signal)
 	}
 	return fmt.Sprintf("signal: %v: the grace period of %v is over", e.Signal, e.Grace)
 }

@@ -50,7 +50,7 @@ $ echo $?
 $ ./jobs -job 1m -grace 0s
 job 1
 ^Cstopping: the job is the last
-scope "jobs": signal: interrupt: the grace period of 0s is over
+scope "jobs": signal: interrupt
 $ echo $?
 130
 `, interrupted(t, 1, program, "-job", "1m", "-grace", "0s"))

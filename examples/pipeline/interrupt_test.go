@@ -32,5 +32,5 @@ func TestCtrlCEndsTheProgram(t *testing.T) {
 	assert.NoError(t, cmd.Process.Signal(os.Interrupt))
 	assert.Error(t, cmd.Wait())
 	assert.Equal(t, 130, cmd.ProcessState.ExitCode())
-	assert.Equal(t, "lines written: 1\nscope \"pipeline\": signal: interrupt: the grace period of 0s is over\n", errs.String())
+	assert.Equal(t, "lines written: 1\nscope \"pipeline\": signal: interrupt\n", errs.String())
 }
