@@ -142,7 +142,9 @@ func isRequest(t types.Type) bool {
 
 func isContext(t types.Type) bool { return isOfPackage(t, "context", "Context") }
 
-func isCancelFunc(t types.Type) bool { return isOfPackage(t, "context", "CancelFunc", "CancelCauseFunc") }
+func isCancelFunc(t types.Type) bool {
+	return isOfPackage(t, "context", "CancelFunc", "CancelCauseFunc")
+}
 
 func isPointerTo(t types.Type, path, name string) bool {
 	pointer, is := types.Unalias(t).(*types.Pointer)

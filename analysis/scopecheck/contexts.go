@@ -25,6 +25,7 @@ func (c *checker) outerContexts() {
 		v    *types.Var
 	}
 	found := map[key][]inspector.Cursor{}
+	replaced := map[*types.Var]int{}
 	var order []key
 	for v, x := range c.vars {
 		if c.isDetached(x) {
@@ -43,15 +44,29 @@ func (c *checker) outerContexts() {
 				order = append(order, k)
 			}
 			found[k] = append(found[k], cur)
+			replaced[v]++
 		}
 	}
 	slices.SortFunc(order, func(a, b key) int { return int(found[a][0].Index() - found[b][0].Index()) })
 	for _, k := range order {
-		uses := found[k]
-		c.report(uses[0].Node(), c.useOwn(k.task, k.v, uses),
+		uses, fix := found[k], noFix
+		if k.v.Kind() != types.LocalVar || c.reads(k.v) > replaced[k.v] { // without a use it does not compile
+			fix = c.useOwn(k.task, k.v, uses)
+		}
+		c.report(uses[0].Node(), fix,
 			"%s uses %s from outside, which is not canceled with its own context: it would not notice the end of its scope or its own time limit; use the context that it is given as a parameter",
 			k.task.what(), contextName(k.v))
 	}
+}
+
+// reads returns how often v is used other than by an assignment.
+func (c *checker) reads(v *types.Var) (n int) {
+	for _, cur := range c.variable(v).uses {
+		if outside(cur).ParentEdgeKind() != edge.AssignStmt_Lhs {
+			n++
+		}
+	}
+	return n
 }
 
 // contextsOf returns where the context of v is taken: where v is used, if it is a context, and

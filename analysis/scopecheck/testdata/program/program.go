@@ -19,6 +19,7 @@ func play()                          {}
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
+	// Without a use, the variable ctx would not compile: there is no fix.
 	serve.Main(func(context.Context, *traigo.Scope) error { return work(ctx) })                  // want `the body of Main uses ctx from outside`
 	serve.Main(func(context.Context, *traigo.Scope) error { return work(context.Background()) }) // want `context.Background in the body of Main is not canceled with its scope`
 	serve.Main(func(ctx context.Context, s *traigo.Scope) error {
@@ -31,6 +32,13 @@ func main() {
 		}()
 		return s.Wait() // want `Wait in the body of Main waits for the scope that it is a part of, forever`
 	}, serve.Grace(time.Second))
+}
+
+func used() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	_ = work(ctx)
+	serve.Main(func(context.Context, *traigo.Scope) error { return work(ctx) }) // want `the body of Main uses ctx from outside`
 }
 
 func right() {
