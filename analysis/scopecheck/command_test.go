@@ -18,8 +18,7 @@ func run(t *testing.T, dir string, args ...string) (said string, status int) {
 	cmd := exec.CommandContext(t.Context(), command, args...)
 	cmd.Dir = dir
 	_, err := cmd.Output()
-	var exit *exec.ExitError
-	if errors.As(err, &exit) {
+	if exit, is := errors.AsType[*exec.ExitError](err); is {
 		return string(exit.Stderr), exit.ExitCode()
 	}
 	require.NoError(t, err)

@@ -53,9 +53,13 @@ func (c *checker) outerContexts() {
 		if k.v.Kind() != types.LocalVar || c.reads(k.v) > replaced[k.v] { // without a use it does not compile
 			fix = c.useOwn(k.task, k.v, uses)
 		}
+		why := ": it would not notice the end of its scope or its own time limit"
+		if isRequest(k.v.Type()) && k.task.call.is(spawning...) {
+			why = ", and is done when the handler of the request has returned: it may be cut off, and would not notice its own time limit"
+		}
 		c.report(uses[0].Node(), fix,
-			"%s uses %s from outside, which is not canceled with its own context: it would not notice the end of its scope or its own time limit; use the context that it is given as a parameter",
-			k.task.what(), contextName(k.v))
+			"%s uses %s from outside, which is not canceled with its own context%s; use the context that it is given as a parameter",
+			k.task.what(), contextName(k.v), why)
 	}
 }
 

@@ -11,7 +11,7 @@ import (
 )
 
 func handler(w http.ResponseWriter, r *http.Request) {
-	serve.RequestScope(r).Spawn(func(ctx context.Context) error { return work(r.Context()) })                      // want `the function given to Spawn uses r.Context\(\) from outside, which is not canceled with its own context`
+	serve.RequestScope(r).Spawn(func(ctx context.Context) error { return work(r.Context()) })                      // want `the function given to Spawn uses r.Context\(\) from outside, which is not canceled with its own context, and is done when the handler of the request has returned`
 	traigo.Current(r.Context()).Spawn(func(context.Context) error { return work(r.Context()) })                    // want `the function given to Spawn uses r.Context\(\)`
 	s := serve.RequestScope(r)                                                                                     // a scope that others wait for
 	_, _ = s.Start(r.Context(), func(_ context.Context, ready func()) error { return work((r).Context()) })        // want `the function given to Start uses r.Context\(\)`

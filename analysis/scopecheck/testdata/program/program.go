@@ -41,6 +41,17 @@ func used() {
 	serve.Main(func(context.Context, *traigo.Scope) error { return work(ctx) }) // want `the body of Main uses ctx from outside`
 }
 
+func handlers() {
+	serve.Main(func(ctx context.Context, s *traigo.Scope) error {
+		mux := http.NewServeMux()
+		mux.HandleFunc("GET /", func(w http.ResponseWriter, r *http.Request) {
+			serve.RequestScope(r).Spawn(func(context.Context) error { return work(r.Context()) }) // want `the function given to Spawn uses r.Context\(\)`
+		})
+		serve.HTTP(s, &http.Server{Handler: mux}, nil)
+		return work(ctx)
+	})
+}
+
 func right() {
 	serve.Main(func(ctx context.Context, s *traigo.Scope) error {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -48,7 +59,13 @@ func right() {
 			return err
 		}
 		serve.Signals(s, time.Second)
-		serve.HTTP(s, &http.Server{}, l)
+		mux := http.NewServeMux()
+		mux.HandleFunc("GET /", func(w http.ResponseWriter, r *http.Request) {
+			serve.RequestScope(r).Spawn(work, traigo.Values(r.Context()))
+			_ = work(r.Context())
+			go play() // that the handler is a task is not seen
+		})
+		serve.HTTP(s, &http.Server{Handler: mux}, l)
 		s.Spawn(work)
 		return work(ctx)
 	})
