@@ -74,7 +74,6 @@ var onPurpose = []struct {
 	},
 	{"a program that is killed, or leaves to chance what it does", "unclosed", []string{"record/writer_unix_test.go", "record/internal/logtest/program.go"}},
 	{"240 connections that live as long as the server", "unclosed", []string{"live/example_test.go"}},
-	{"an example that gives up where it cannot go on", "unclosed", []string{"docs/guide/see_test.go"}},
 	{
 		"what the tasks did is looked at, and not the outcome", "dropped",
 		[]string{"context_test.go", "cost_test.go", "timeout_test.go", "live/text_test.go", "record/cost_test.go"},
