@@ -132,21 +132,28 @@ func typeName(t types.Type) string {
 
 // isCore reports whether t is *traigo.NAME, also as an instance of a generic type.
 func isCore(t types.Type, name string) bool {
-	pointer, is := types.Unalias(t).(*types.Pointer)
-	if !is {
-		return false
-	}
-	named, is := types.Unalias(pointer.Elem()).(*types.Named)
-	return is && named.Obj().Name() == name && named.Obj().Pkg() != nil && named.Obj().Pkg().Path() == module
+	return isPointerTo(t, module, name)
 }
 
-func isContext(t types.Type) bool { return isOfContext(t, "Context") }
+// isRequest reports whether t is *http.Request.
+func isRequest(t types.Type) bool {
+	return isPointerTo(t, "net/http", "Request")
+}
 
-func isCancelFunc(t types.Type) bool { return isOfContext(t, "CancelFunc", "CancelCauseFunc") }
+func isContext(t types.Type) bool { return isOfPackage(t, "context", "Context") }
 
-func isOfContext(t types.Type, names ...string) bool {
+func isCancelFunc(t types.Type) bool {
+	return isOfPackage(t, "context", "CancelFunc", "CancelCauseFunc")
+}
+
+func isPointerTo(t types.Type, path, name string) bool {
+	pointer, is := types.Unalias(t).(*types.Pointer)
+	return is && isOfPackage(pointer.Elem(), path, name)
+}
+
+func isOfPackage(t types.Type, path string, names ...string) bool {
 	named, is := types.Unalias(t).(*types.Named)
-	return is && named.Obj().Pkg() != nil && named.Obj().Pkg().Path() == "context" && slices.Contains(names, named.Obj().Name())
+	return is && named.Obj().Pkg() != nil && named.Obj().Pkg().Path() == path && slices.Contains(names, named.Obj().Name())
 }
 
 // callee returns the package and the name of the function that node calls.

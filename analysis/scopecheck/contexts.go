@@ -11,7 +11,8 @@ import (
 )
 
 // outerContexts reports functions that get a context of their own and hand on another one,
-// from outside. It is no mistake
+// from outside: that of a variable, or of the method Context of one, as in r.Context() of a
+// request. It is no mistake
 //
 //   - to take only values from it, or to ask for its cause or its scope;
 //   - to use it for cleanup, when the own context may be done;
@@ -24,12 +25,13 @@ func (c *checker) outerContexts() {
 		v    *types.Var
 	}
 	found := map[key][]inspector.Cursor{}
+	replaced := map[*types.Var]int{}
 	var order []key
 	for v, x := range c.vars {
-		if !isContext(v.Type()) || c.isDetached(x) {
+		if c.isDetached(x) {
 			continue
 		}
-		for _, cur := range x.uses {
+		for _, cur := range c.contextsOf(v) {
 			p, inTask := c.placeOf(cur)
 			if !inTask || !c.isAbove(v, p.task, maxDepth) || declaredIn(v, p.task.lit) || c.isAssignedIn(x, p.task.lit) || !c.bounds(cur, p.task) {
 				continue
@@ -42,15 +44,68 @@ func (c *checker) outerContexts() {
 				order = append(order, k)
 			}
 			found[k] = append(found[k], cur)
+			replaced[v]++
 		}
 	}
 	slices.SortFunc(order, func(a, b key) int { return int(found[a][0].Index() - found[b][0].Index()) })
 	for _, k := range order {
-		uses := found[k]
-		c.report(uses[0].Node(), c.useOwn(k.task, k.v, uses),
-			"%s uses %s from outside, which is not canceled with its own context: it would not notice the end of its scope or its own time limit; use the context that it is given as a parameter",
-			k.task.what(), k.v.Name())
+		uses, fix := found[k], noFix
+		if k.v.Kind() != types.LocalVar || c.reads(k.v) > replaced[k.v] { // without a use it does not compile
+			fix = c.useOwn(k.task, k.v, uses)
+		}
+		why := ": it would not notice the end of its scope or its own time limit"
+		if isRequest(k.v.Type()) && k.task.call.is(spawning...) {
+			why = ", and is done when the handler of the request has returned: it may be cut off, and would not notice its own time limit"
+		}
+		c.report(uses[0].Node(), fix,
+			"%s uses %s from outside, which is not canceled with its own context%s; use the context that it is given as a parameter",
+			k.task.what(), contextName(k.v), why)
 	}
+}
+
+// reads returns how often v is used other than by an assignment.
+func (c *checker) reads(v *types.Var) (n int) {
+	for _, cur := range c.variable(v).uses {
+		if outside(cur).ParentEdgeKind() != edge.AssignStmt_Lhs {
+			n++
+		}
+	}
+	return n
+}
+
+// contextsOf returns where the context of v is taken: where v is used, if it is a context, and
+// otherwise the calls of its method Context.
+func (c *checker) contextsOf(v *types.Var) (at []inspector.Cursor) {
+	if isContext(v.Type()) {
+		return c.variable(v).uses
+	}
+	for _, cur := range c.variable(v).uses {
+		if role := c.roleOf(cur); role.method == "Context" && c.isContextOf(role.call.Node(), v) {
+			at = append(at, role.call)
+		}
+	}
+	return at
+}
+
+// isContextOf reports whether n is v, if that is a context, or else v.Context().
+func (c *checker) isContextOf(n ast.Node, v *types.Var) bool {
+	if isContext(v.Type()) {
+		id, is := n.(*ast.Ident)
+		return is && c.varOf(id) == v
+	}
+	node, is := n.(*ast.CallExpr)
+	if !is || len(node.Args) > 0 || !isContext(c.info.TypeOf(node)) {
+		return false
+	}
+	sel, is := ast.Unparen(node.Fun).(*ast.SelectorExpr)
+	return is && sel.Sel.Name == "Context" && c.varOf(sel.X) == v
+}
+
+func contextName(v *types.Var) string {
+	if isContext(v.Type()) {
+		return v.Name()
+	}
+	return v.Name() + ".Context()"
 }
 
 // isOfBody reports whether v is the context of the body of the scope that t is a task of.
@@ -86,7 +141,7 @@ func (c *checker) isAboveScope(v, scope *types.Var, depth int) bool {
 	if scope == nil {
 		return !c.isMade(v)
 	}
-	if k := c.callOf(c.valueOf(v)); k != nil && k.is("Scope.Context") && c.varOf(k.recv) == scope {
+	if k := c.callOf(c.valueOf(v)); v == scope || k != nil && k.is("Scope.Context") && c.varOf(k.recv) == scope {
 		return true
 	}
 	for _, body := range c.tasks {
@@ -95,7 +150,7 @@ func (c *checker) isAboveScope(v, scope *types.Var, depth int) bool {
 		}
 	}
 	switch opened := c.callOf(c.valueOf(scope)); {
-	case opened == nil:
+	case opened == nil, opened.is("Current", "serve.RequestScope"):
 		return !c.isMade(v)
 	case opened.is("New"):
 		return c.comesFrom(opened.args[0], v, depth)
@@ -105,8 +160,12 @@ func (c *checker) isAboveScope(v, scope *types.Var, depth int) bool {
 	return false
 }
 
-// isMade reports whether v was made by a function of package context: for a purpose.
+// isMade reports whether v was made by a function of package context: for a purpose. Of what
+// has a method Context, only a request that is a parameter is known to be made elsewhere.
 func (c *checker) isMade(v *types.Var) bool {
+	if !isContext(v.Type()) {
+		return !isRequest(v.Type()) || len(c.variable(v).from) > 0
+	}
 	return slices.ContainsFunc(c.variable(v).from, func(value ast.Expr) bool {
 		node, is := ast.Unparen(value).(*ast.CallExpr)
 		if !is {
@@ -117,22 +176,18 @@ func (c *checker) isMade(v *types.Var) bool {
 	})
 }
 
-// comesFrom reports whether a context is v, or is made from v by calls that keep its
+// comesFrom reports whether a context is that of v, or is made from it by calls that keep its
 // cancellation.
 func (c *checker) comesFrom(e ast.Expr, v *types.Var, depth int) bool {
 	is, detached := false, false
 	ast.Inspect(e, func(n ast.Node) bool {
+		is = is || c.isContextOf(n, v)
 		switch n := n.(type) {
 		case *ast.CallExpr:
 			pkg, name := c.callee(n)
 			detached = detached || pkg == "context" && name == "WithoutCancel"
 		case *ast.Ident:
-			w := c.varOf(n)
-			switch {
-			case w == nil || is:
-			case w == v:
-				is = true
-			case isContext(w.Type()) && depth > 0 && c.vars[w] != nil:
+			if w := c.varOf(n); w != nil && !is && isContext(w.Type()) && depth > 0 && c.vars[w] != nil {
 				is = slices.ContainsFunc(c.vars[w].from, func(value ast.Expr) bool { return c.comesFrom(value, v, depth-1) })
 			}
 		}
@@ -194,9 +249,13 @@ func (c *checker) isHandedOn(cur inspector.Cursor) bool {
 	return true
 }
 
-// useOwn replaces the uses of v by the task's own context, and names that if it has no name.
+// useOwn replaces the uses of v's context by the task's own, and names that if it has no name.
 func (c *checker) useOwn(t *task, v *types.Var, uses []inspector.Cursor) (fix analysis.SuggestedFix) {
-	name, edits := c.ownName(t, v)
+	outer := v
+	if !isContext(v.Type()) {
+		outer = nil // its name is not that of a context
+	}
+	name, edits := c.ownName(t, outer)
 	if name == "" {
 		return noFix
 	}

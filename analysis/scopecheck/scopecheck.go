@@ -12,7 +12,7 @@
 //
 //	unclosed    a scope of New or Fork that is not waited for on some path
 //	dropped     an outcome that nobody looks at: defer s.Close(), or traigo.Run as a statement
-//	outerctx    a context from outside, used in a function that is given a context of its own
+//	outerctx    a context from outside, such as r.Context(), in a function that is given its own
 //	background  context.Background() in such a function
 //	endedctx    the context of a scope, used after the scope was waited for
 //	selfwait    a scope that is waited for by its own body or by one of its tasks

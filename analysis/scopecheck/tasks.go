@@ -28,7 +28,7 @@ type task struct {
 var (
 	blocks = []string{
 		"Run", "MoveOnAfter", "FailAfter", "Shield", "supervise.Run", "supervise.WithServices",
-		"traigotest.Run", "capacity.Limiter.Do",
+		"traigotest.Run", "serve.Main", "capacity.Limiter.Do",
 	}
 	joined = []string{
 		"All", "Race", "Settle", "Map", "ForEach", "AsCompleted", "Ordered", "supervise.Retry",
@@ -105,7 +105,7 @@ func (t *task) usesOwn(c *checker) bool { return t.ctx != nil && len(c.variable(
 
 // what names the function in messages.
 func (t *task) what() string {
-	if t.call.is("Run", "supervise.Run", "supervise.WithServices", "traigotest.Run") {
+	if t.call.is("Run", "supervise.Run", "supervise.WithServices", "traigotest.Run", "serve.Main") {
 		return "the body of " + t.call.short()
 	}
 	return "the function given to " + t.call.short()
