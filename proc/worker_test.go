@@ -291,10 +291,10 @@ func TestKilledAreThoseThatAreKilled(t *testing.T) {
 	noneLeft(t)
 	seen := new(namesOf)
 	var stats proc.Stats
-	require.NoError(t, traigo.Run(t.Context(), func(_ context.Context, s *traigo.Scope) error {
+	require.NoError(t, traigo.Run(t.Context(), func(ctx context.Context, s *traigo.Scope) error {
 		p := proc.Open(s, proc.Limit(2), proc.KillAfter(0), quiet())
 		for i := range 60 {
-			ctx, cancel := context.WithCancel(proc.With(t.Context(), p))
+			ctx, cancel := context.WithCancel(proc.With(ctx, p))
 			time.AfterFunc(time.Duration(i)*200*time.Microsecond, cancel) // about when the worker exits
 			_, err := crash.Run(ctx, "")
 			cancel()

@@ -84,7 +84,6 @@ var onPurpose = []struct {
 	{"contexts of other trees are what is tested", "background", []string{"join_test.go", "proc/example_test.go", "proc/worker_test.go", "record/starter_test.go"}},
 	{"the context of another process, which the test has ended", "outerctx", []string{"actor/dialog_test.go"}},
 	{"what the end of the scope does is tested by a call that does not end with it", "outerctx", []string{"actor/share_test.go"}},
-	{"nothing but the end of the test can end the calls", "outerctx", []string{"proc/worker_test.go"}},
 	{"what is left of a context after its end is tested", "endedctx", []string{"capacity/capacity_test.go"}},
 	{"waiting for oneself is tested", "selfwait", []string{"synctest_test.go", "wait_test.go"}},
 	{
