@@ -466,13 +466,14 @@ func TestPanicOfAnItemThatTheLoopHasNotTakenIsLoggedOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		log := newRecords()
 		value := raised(func() {
-			for range traigo.Ordered(t.Context(), slices.Values([]int{0, 1}), func(ctx context.Context, i int) (int, error) {
+			for _, err := range traigo.Ordered(t.Context(), slices.Values([]int{0, 1}), func(ctx context.Context, i int) (int, error) {
 				if i == 1 {
 					panic(errBoom)
 				}
 				<-ctx.Done() // canceled by the panic
 				return 0, ctx.Err()
 			}, traigo.Logger(log.logger())) {
+				assert.Error(t, err, "the first item is canceled, and the outcome raised")
 			}
 		})
 		require.NotNil(t, value)
