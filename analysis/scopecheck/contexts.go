@@ -33,7 +33,7 @@ func (c *checker) outerContexts() {
 		}
 		for _, cur := range c.contextsOf(v) {
 			p, inTask := c.placeOf(cur)
-			if !inTask || !c.isAbove(v, p.task, maxDepth) || declaredIn(v, p.task.lit) || c.isAssignedIn(x, p.task.lit) || !c.bounds(cur, p.task) {
+			if !inTask || p.task.isDeclared() || !c.isAbove(v, p.task, maxDepth) || declaredIn(v, p.task.fn) || c.isAssignedIn(x, p.task.fn) || !c.bounds(cur, p.task) {
 				continue
 			}
 			if p.task.usesOwn(c) && !c.isOfBody(v, p.task) || c.mayBeCleanup(p, cur) {
@@ -145,7 +145,7 @@ func (c *checker) isAboveScope(v, scope *types.Var, depth int) bool {
 		return true
 	}
 	for _, body := range c.tasks {
-		if body.scope == scope && !body.call.is(spawning...) {
+		if body.scope == scope && !body.isDeclared() && !body.call.is(spawning...) {
 			return body.ctx == v || c.isAbove(v, body, depth-1)
 		}
 	}
@@ -210,9 +210,9 @@ func (c *checker) isDetached(x *variable) (is bool) {
 	return is
 }
 
-func (c *checker) isAssignedIn(x *variable, lit *ast.FuncLit) bool {
+func (c *checker) isAssignedIn(x *variable, fn ast.Node) bool {
 	return slices.ContainsFunc(x.uses, func(cur inspector.Cursor) bool {
-		return outside(cur).ParentEdgeKind() == edge.AssignStmt_Lhs && within(cur.Node(), lit)
+		return outside(cur).ParentEdgeKind() == edge.AssignStmt_Lhs && within(cur.Node(), fn)
 	})
 }
 
@@ -259,7 +259,7 @@ func (c *checker) useOwn(t *task, v *types.Var, uses []inspector.Cursor) (fix an
 	if name == "" {
 		return noFix
 	}
-	if t.ctx == nil && name == v.Name() && len(uses) != len(c.usesIn(v, t.lit)) {
+	if t.ctx == nil && name == v.Name() && len(uses) != len(c.usesIn(v, t.fn)) {
 		return noFix // the new parameter would hide v where it may be meant
 	}
 	for _, cur := range uses {
@@ -273,10 +273,10 @@ func (c *checker) useOwn(t *task, v *types.Var, uses []inspector.Cursor) (fix an
 	return analysis.SuggestedFix{Message: "use the function's own context", TextEdits: edits}
 }
 
-func (c *checker) usesIn(v *types.Var, lit *ast.FuncLit) (uses []inspector.Cursor) {
+func (c *checker) usesIn(v *types.Var, fn ast.Node) (uses []inspector.Cursor) {
 	if x := c.vars[v]; x != nil {
 		for _, cur := range x.uses {
-			if within(cur.Node(), lit) {
+			if within(cur.Node(), fn) {
 				uses = append(uses, cur)
 			}
 		}
@@ -291,13 +291,13 @@ func (c *checker) ownName(t *task, outer *types.Var) (name string, edits []analy
 		return t.ctx.Name(), nil
 	}
 	name = "ctx"
-	if c.mentions(t.lit, name) && (outer == nil || outer.Name() != name) {
+	if c.mentions(t.fn, name) && (outer == nil || outer.Name() != name) {
 		if outer == nil {
 			return "", nil
 		}
 		name = outer.Name()
 	}
-	for i, field := range t.lit.Type.Params.List {
+	for i, field := range paramsOf(t.fn) {
 		switch {
 		case i == 0 && len(field.Names) > 0:
 			return name, []analysis.TextEdit{replace(field.Names[0], name)}

@@ -17,7 +17,7 @@ func (c *checker) endedContexts() {
 		}
 	}
 	for _, t := range c.tasks {
-		if t.ctx != nil && t.call.is(append(blocks, "All", "ForEach", "Map", "Race", "Settle")...) {
+		if t.ctx != nil && !t.isDeclared() && t.call.is(append(blocks, "All", "ForEach", "Map", "Race", "Settle")...) {
 			c.checkStored(t)
 		}
 	}
@@ -62,7 +62,7 @@ func (c *checker) checkStored(t *task) {
 			continue
 		}
 		v := c.varOf(left)
-		if v == nil || declaredIn(v, t.lit) || c.valueOf(v) == nil {
+		if v == nil || declaredIn(v, t.fn) || c.valueOf(v) == nil {
 			continue
 		}
 		for _, later := range c.behind(t.call, c.variable(v).uses) {

@@ -17,7 +17,7 @@ func (c *checker) goroutines() {
 	for cur := range c.root.Preorder((*ast.GoStmt)(nil)) {
 		p, inTask := c.placeOf(cur)
 		stmt := cur.Node().(*ast.GoStmt)
-		if !inTask || p.goroutine || c.isJoined(stmt, p.task.lit) || c.waitsForScope(stmt) || isCancelFunc(c.info.TypeOf(stmt.Call.Fun)) {
+		if !inTask || p.goroutine || c.isJoined(stmt, p.task.fn) || c.waitsForScope(stmt) || isCancelFunc(c.info.TypeOf(stmt.Call.Fun)) {
 			continue
 		}
 		c.report(stmt, c.spawnInstead(stmt, p.task),
@@ -26,8 +26,8 @@ func (c *checker) goroutines() {
 	}
 }
 
-// isJoined reports whether lit waits, outside of stmt, for something that stmt mentions.
-func (c *checker) isJoined(stmt *ast.GoStmt, lit *ast.FuncLit) (is bool) {
+// isJoined reports whether fn waits, outside of stmt, for something that stmt mentions.
+func (c *checker) isJoined(stmt *ast.GoStmt, fn ast.Node) (is bool) {
 	mentioned := map[types.Object]bool{}
 	ast.Inspect(stmt, func(n ast.Node) bool {
 		if id, isIdent := n.(*ast.Ident); isIdent {
@@ -46,7 +46,7 @@ func (c *checker) isJoined(stmt *ast.GoStmt, lit *ast.FuncLit) (is bool) {
 		}
 		return false
 	}
-	ast.Inspect(lit, func(n ast.Node) bool {
+	ast.Inspect(fn, func(n ast.Node) bool {
 		switch n := n.(type) {
 		case *ast.GoStmt:
 			return n != stmt
@@ -81,7 +81,7 @@ func (c *checker) spawnInstead(stmt *ast.GoStmt, t *task) analysis.SuggestedFix 
 	if t.scope == nil || c.lookup(stmt, t.scope.Name()) != t.scope {
 		return noFix
 	}
-	contextType, isText := c.text(t.lit.Type.Params.List[0].Type)
+	contextType, isText := c.text(paramsOf(t.fn)[0].Type)
 	if !isText {
 		return noFix
 	}

@@ -109,7 +109,7 @@ type checker struct {
 	vars    map[*types.Var]*variable
 	calls   []*call // of the traigo module, in the order of the source
 	byNode  map[*ast.CallExpr]*call
-	tasks   map[*ast.FuncLit]*task
+	tasks   map[ast.Node]*task
 	ignored map[line]bool
 	found   []analysis.Diagnostic
 }
@@ -127,12 +127,13 @@ func newChecker(pass *analysis.Pass) *checker {
 		cfgs:    pass.ResultOf[ctrlflow.Analyzer].(*ctrlflow.CFGs),
 		vars:    map[*types.Var]*variable{},
 		byNode:  map[*ast.CallExpr]*call{},
-		tasks:   map[*ast.FuncLit]*task{},
+		tasks:   map[ast.Node]*task{},
 		ignored: map[line]bool{},
 	}
 	c.findVariables()
 	c.findCalls()
 	c.findTasks()
+	c.findDeclaredTasks()
 	c.findIgnored()
 	return c
 }

@@ -12,6 +12,13 @@ import (
 // part of.
 func (c *checker) selfWaits() {
 	for _, k := range c.calls {
+		if ctx := c.currentOf(k.recv); ctx != nil && k.is("Scope.Wait", "Scope.Close", "Scope.Shutdown") {
+			if t := c.partOf(k.cur, func(t *task) bool { return t.ctx == ctx && t.isInCurrent() }); t != nil {
+				c.report(k.node, noFix, "%s in %s waits for the scope that it is a part of, forever; wait where the scope was opened, or end it by traigo.Current(%s).Cancel or Finalize",
+					k.short(), t.what(), ctx.Name())
+				continue
+			}
+		}
 		v := c.varOf(k.recv)
 		if v == nil || len(c.variable(v).values) > 1 {
 			continue // it may be another one than where the task was made
@@ -23,7 +30,7 @@ func (c *checker) selfWaits() {
 					k.short(), t.what(), v.Name(), v.Name())
 			}
 		case k.is("Task.Wait", "Future.Await"):
-			if t := c.partOf(k.cur, func(t *task) bool { return c.handleOf(t.call) == v }); t != nil {
+			if t := c.partOf(k.cur, func(t *task) bool { return !t.isDeclared() && c.handleOf(t.call) == v }); t != nil {
 				c.report(k.node, noFix, "%s in %s waits for the task that it is called by, which is an error; wait in another task", k.short(), t.what())
 			}
 		case k.is("errgroup.Group.Wait"):
@@ -32,6 +39,23 @@ func (c *checker) selfWaits() {
 			}
 		}
 	}
+}
+
+// currentOf returns the variable ctx if the scope is Current(ctx), or a variable with that value.
+// It returns nil if the scope is another one, or ctx is assigned to.
+func (c *checker) currentOf(scope ast.Expr) *types.Var {
+	k := c.callOf(scope)
+	if v := c.varOf(scope); v != nil {
+		k = c.callOf(c.valueOf(v))
+	}
+	if k == nil || !k.is("Current") {
+		return nil
+	}
+	ctx := c.varOf(k.args[0])
+	if ctx == nil || len(c.variable(ctx).values) > 1 {
+		return nil
+	}
+	return ctx
 }
 
 // partOf returns the innermost task around cur for which is holds, as long as what is in
@@ -44,7 +68,7 @@ func (c *checker) partOf(cur inspector.Cursor, is func(*task) bool) *task {
 			return nil
 		case is(p.task):
 			return p.task
-		case !p.task.call.is(blocks...) && !p.task.call.is(joined...):
+		case p.task.isDeclared(), !p.task.call.is(blocks...) && !p.task.call.is(joined...):
 			return nil
 		}
 		cur = p.task.call.cur

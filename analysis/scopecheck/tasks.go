@@ -10,13 +10,11 @@ import (
 	"golang.org/x/tools/go/ast/inspector"
 )
 
-// A task is a function literal with a context of its own that is given to a function of the
-// module: the function of a task, the body of a scope, a function around which a time limit
-// is set.
+// A task is a function with a context of its own that is given to a function of the module:
+// the function of a task, the body of a scope, a function around which a time limit is set.
 type task struct {
-	lit   *ast.FuncLit
-	cur   inspector.Cursor
-	call  *call
+	fn    ast.Node   // *ast.FuncLit, or *ast.FuncDecl: see findDeclaredTasks
+	call  *call      // one of them, if it is declared
 	ctx   *types.Var // the parameter; nil if it has no name
 	scope *types.Var // the scope that the function belongs to; nil if not known
 	looks []token.Pos
@@ -34,40 +32,41 @@ var (
 		"All", "Race", "Settle", "Map", "ForEach", "AsCompleted", "Ordered", "supervise.Retry",
 	}
 	spawning = []string{"Scope.Spawn", "Scope.TrySpawn", "Scope.Start", "Async"}
+	bodies   = []string{"Run", "supervise.Run", "supervise.WithServices", "traigotest.Run", "serve.Main"}
 )
 
 // findTasks looks at the arguments of all calls. A variable stands for its value.
 func (c *checker) findTasks() {
-	literals := map[*ast.FuncLit]inspector.Cursor{}
-	for cur := range c.root.Preorder((*ast.FuncLit)(nil)) {
-		literals[cur.Node().(*ast.FuncLit)] = cur
-	}
 	for _, k := range c.calls {
 		for _, arg := range k.args {
 			lit, _ := ast.Unparen(arg).(*ast.FuncLit)
 			if v := c.varOf(arg); v != nil {
 				lit, _ = ast.Unparen(c.valueOf(v)).(*ast.FuncLit)
 			}
-			if lit == nil || c.tasks[lit] != nil {
-				continue
+			if lit != nil && c.tasks[lit] == nil {
+				c.addTask(lit, c.info.TypeOf(lit), &task{call: k, scope: c.scopeOf(k)})
 			}
-			params := c.info.TypeOf(lit).(*types.Signature).Params()
-			if params.Len() == 0 || !isContext(params.At(0).Type()) {
-				continue
-			}
-			t := &task{lit: lit, cur: literals[lit], call: k, scope: c.scopeOf(k)}
-			if name := params.At(0).Name(); name != "" && name != "_" {
-				t.ctx = params.At(0)
-			}
-			for v := range params.Variables() {
-				if isCore(v.Type(), "Scope") {
-					t.scope = v
-				}
-			}
-			t.looks = c.looksIn(lit)
-			c.tasks[lit] = t
 		}
 	}
+}
+
+// addTask notes that fn is a task, if its first parameter is a context.
+func (c *checker) addTask(fn ast.Node, typ types.Type, t *task) {
+	params := typ.(*types.Signature).Params()
+	if params.Len() == 0 || !isContext(params.At(0).Type()) {
+		return
+	}
+	t.fn = fn
+	if name := params.At(0).Name(); name != "" && name != "_" {
+		t.ctx = params.At(0)
+	}
+	for v := range params.Variables() {
+		if isCore(v.Type(), "Scope") {
+			t.scope = v
+		}
+	}
+	t.looks = c.looksIn(bodyOf(fn))
+	c.tasks[fn] = t
 }
 
 // scopeOf returns the scope that a call spawns in, if that is a variable.
@@ -83,8 +82,8 @@ func (c *checker) scopeOf(k *call) *types.Var {
 
 // looksIn returns where the function looks whether a context is done, or cancels one. The
 // code behind may be meant to run after a cancellation.
-func (c *checker) looksIn(lit *ast.FuncLit) (at []token.Pos) {
-	ast.Inspect(lit.Body, func(n ast.Node) bool {
+func (c *checker) looksIn(body *ast.BlockStmt) (at []token.Pos) {
+	ast.Inspect(body, func(n ast.Node) bool {
 		node, is := n.(*ast.CallExpr)
 		if !is {
 			return true
@@ -105,10 +104,14 @@ func (t *task) usesOwn(c *checker) bool { return t.ctx != nil && len(c.variable(
 
 // what names the function in messages.
 func (t *task) what() string {
-	if t.call.is("Run", "supervise.Run", "supervise.WithServices", "traigotest.Run", "serve.Main") {
-		return "the body of " + t.call.short()
+	what := "the function given to " + t.call.short()
+	if t.call.is(bodies...) {
+		what = "the body of " + t.call.short()
 	}
-	return "the function given to " + t.call.short()
+	if decl, is := t.fn.(*ast.FuncDecl); is {
+		return decl.Name.Name + ", " + what + ","
+	}
+	return what
 }
 
 // A place is the function that a piece of code belongs to, and how it is reached there.
@@ -124,7 +127,8 @@ func (c *checker) placeOf(cur inspector.Cursor) (p place, found bool) {
 	for f := range cur.Enclosing((*ast.FuncLit)(nil), (*ast.FuncDecl)(nil), (*ast.DeferStmt)(nil), (*ast.GoStmt)(nil)) {
 		switch node := f.Node().(type) {
 		case *ast.FuncDecl:
-			return place{}, false
+			p.task = c.tasks[node]
+			return p, p.task != nil
 		case *ast.DeferStmt:
 			p.deferred = true
 		case *ast.GoStmt:
@@ -148,7 +152,7 @@ func (c *checker) mayBeCleanup(p place, cur inspector.Cursor) bool {
 		return true
 	}
 	for stmt := range cur.Enclosing((*ast.IfStmt)(nil)) {
-		if node := stmt.Node().(*ast.IfStmt); within(node, p.task.lit) && c.isAboutError(node.Cond) && !within(cur.Node(), node.Cond) {
+		if node := stmt.Node().(*ast.IfStmt); within(node, p.task.fn) && c.isAboutError(node.Cond) && !within(cur.Node(), node.Cond) {
 			if node.Init == nil || !within(cur.Node(), node.Init) {
 				return true
 			}

@@ -153,6 +153,16 @@ func bodyOf(function ast.Node) *ast.BlockStmt {
 	return nil
 }
 
+func paramsOf(function ast.Node) []*ast.Field {
+	switch f := function.(type) {
+	case *ast.FuncDecl:
+		return f.Type.Params.List
+	case *ast.FuncLit:
+		return f.Type.Params.List
+	}
+	return nil
+}
+
 // A role is how a use of a scope, a task or a future treats it.
 type role struct {
 	method  string // that is called on it
