@@ -174,8 +174,8 @@ func (m *mark) isOrphan() bool {
 		return true
 	}
 	stat, err := os.ReadFile("/proc/" + strconv.Itoa(m.parent) + "/stat")
-	if err != nil {
-		return false
+	if err != nil { // reaped meanwhile, or there is no /proc
+		return os.Getppid() != m.parent
 	}
 	const state, flags, isExiting = 0, 6, 0x4 // of what comes after the name in parentheses
 	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
