@@ -125,7 +125,7 @@ func (d *Conversation[In, First, Down, Up, Out]) run(ctx context.Context, argume
 	var hasStarted atomic.Bool
 	out, err := d.fn(ctx, in, func(first First) (*Peer[Down, Up], error) {
 		if hasStarted.Swap(true) {
-			return nil, fmt.Errorf("traigo: actor: %q has called started before", d.name)
+			return nil, fmt.Errorf("traigo: actor: %q has called started before, or has returned", d.name)
 		}
 		value, err := d.first.encode(first, partStarted)
 		if err != nil {
@@ -136,6 +136,7 @@ func (d *Conversation[In, First, Down, Up, Out]) run(ctx context.Context, argume
 		}
 		return &Peer[Down, Up]{parts: p, ctx: ctx, items: p.receive, send: d.down, recv: d.up, name: d.name}, nil
 	})
+	hasStarted.Store(true) // what the function has left behind must not begin the dialog now
 	return encodeResult(&d.out, out, err)
 }
 

@@ -267,11 +267,10 @@ func playLeavesASender(ctx context.Context, s script, begin actor.Started[string
 	return "left", nil
 }
 
-func playLeavesTheStart(_ context.Context, s script, begin actor.Started[string, int, int]) (string, error) {
+func playLeavesTheStart(ctx context.Context, s script, begin actor.Started[string, int, int]) (string, error) {
+	task := traigo.CurrentTask(ctx)
 	traigoGo(func() {
-		for len(keyed(s.Key)) == 0 {
-			runtime.Gosched()
-		}
+		<-task.Done()
 		p, err := begin("late")
 		note(s.Key, fmt.Sprintf("started: %v %v", p != nil, err))
 	})
