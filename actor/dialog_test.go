@@ -279,12 +279,6 @@ func playLeavesTheStart(ctx context.Context, s script, begin actor.Started[strin
 
 func traigoGo(f func()) { go f() }
 
-func keyed(key string) []string {
-	noted.Lock()
-	defer noted.Unlock()
-	return noted.of[key]
-}
-
 // playEchoesAtOnce sends back what it receives, in many goroutines.
 func playEchoesAtOnce(_ context.Context, s script, begin actor.Started[string, int, int]) (string, error) {
 	p, err := begin("")
