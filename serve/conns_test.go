@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -171,33 +172,40 @@ func (l slowListener) Accept() (net.Conn, error) {
 // be written than the other handler has time to end. That handler, which has hijacked its
 // connection, is not taken for the one of the response.
 func TestResponseIsWrittenAtACancellation(t *testing.T) {
-	noGoroutineIsLeft(t)
-	var slow atomic.Bool
-	release := make(chan struct{})
-	s := traigo.New(t.Context(), traigo.Name("site"), traigo.CancelTimeout(150*time.Millisecond), traigo.Logger(quiet()))
-	l := listen(t)
-	serve.HTTP(s, &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == "/echo" {
-			hijack(t, w)
-			deaf(release)
-			return
+	synctest.Test(t, func(t *testing.T) {
+		var slow atomic.Bool
+		release := make(chan struct{})
+		s := traigo.New(t.Context(), traigo.Name("site"), traigo.CancelTimeout(150*time.Millisecond), traigo.Logger(quiet()))
+		l := newPipes()
+		serve.HTTP(s, &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/echo" {
+				hijack(t, w)
+				deaf(release)
+				return
+			}
+			<-r.Context().Done()
+			slow.Store(true)
+			http.Error(w, "going down", http.StatusServiceUnavailable)
+		})}, slowListener{l, &slow, 250 * time.Millisecond})
+		dial := func() *talk {
+			conn := l.dial()
+			return &talk{t, conn, bufio.NewReader(conn)}
 		}
-		<-r.Context().Done()
-		slow.Store(true)
-		http.Error(w, "going down", http.StatusServiceUnavailable)
-	})}, slowListener{l, &slow, 250 * time.Millisecond})
-	x := &site{t: t, scope: s, addr: l.Addr().String()}
-	hijacked, answered := x.upgraded(), x.dial()
-	answered.ask("GET", "/")
-	until(t, "both requests", func() bool { return len(x.names()) == 2 })
-	s.Cancel(nil)
-	status, body := answered.response()
-	assert.Equal(t, http.StatusServiceUnavailable, status)
-	assert.Equal(t, "going down\n", body)
-	assert.Empty(t, hijacked.closed())
-	received(t, s.Done(), "the end of the scope")
-	require.Error(t, s.Err())
-	close(release)
+		hijacked, answered := dial(), dial()
+		hijacked.ask("GET", "/echo")
+		for hijacked.line() != "" { // its response
+		}
+		answered.ask("GET", "/")
+		synctest.Wait()
+		s.Cancel(nil)
+		status, body := answered.response()
+		assert.Equal(t, http.StatusServiceUnavailable, status)
+		assert.Equal(t, "going down\n", body)
+		assert.Empty(t, hijacked.closed())
+		<-s.Done()
+		require.Error(t, s.Err())
+		close(release)
+	})
 }
 
 // A client that sends half a request, or does not read its response, holds up the end for
