@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"sync/atomic"
+
+	"github.com/traigo/traigo/internal/stackdump"
 )
 
 // A CancelKind says what canceled a scope, or a single task.
@@ -49,6 +51,11 @@ type Cancellation struct {
 	Scope string // path of the scope that was canceled
 	Task  string // path of the task that failed, panicked, was a master, or was canceled alone; "" if no task was the reason
 	Err   error  // the error that canceled the scope; nil for a quiet end
+
+	// At is a file and line, "main.go:45": of the call of Cancel, Close or Shutdown, known
+	// only if the scope has an [Observer] or a [Logger] at DEBUG, or of the body that failed
+	// or panicked. It is "" for every other kind.
+	At string
 
 	ctxErr error         // what Err of the context returns, when it does not follow from Kind
 	origin *Cancellation // the cause of a scope above, of which this is a copy: see withoutOthers
@@ -108,6 +115,7 @@ type reason struct {
 	kind CancelKind
 	task *Task   // the task that failed, panicked, ended as a master, or was canceled alone; or nil
 	err  error   // the error of the task, the body or the caller of Cancel; the cause of a foreign context; or nil
+	by   string  // for Requested: file and line of the caller, if the scope is watched
 	up   *ending // for ParentCanceled: why the scope or task above was canceled; nil if that is a foreign context
 }
 
@@ -248,8 +256,13 @@ func (e *ending) cancellation() *Cancellation {
 	if e.kind == ParentCanceled && e.up != nil {
 		c.Err = e.explain().short
 	}
-	if e.task != nil {
-		c.Task = e.task.Path()
+	switch {
+	case e.task != nil:
+		c.Task, c.At = e.task.Path(), e.by
+	case e.kind == BodyFailed || e.kind == Panicked:
+		c.At = stackdump.Function(e.scope.pc)
+	default:
+		c.At = e.by
 	}
 	return c
 }

@@ -159,7 +159,7 @@ func TestCostSnapshotTakesLittleMemory(t *testing.T) {
 		t.Skip("the race detector allocates")
 	}
 	synctest.Test(t, func(t *testing.T) {
-		const n = 10_000
+		const n = 100_000
 		s := traigo.New(t.Context())
 		defer s.Close()
 		for range n {

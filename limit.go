@@ -291,6 +291,43 @@ func (s *Scope) warnOfFullScope(now stamp) {
 	}
 }
 
+// addBlockedLocked adds the calls of Spawn that wait for a slot of s.
+func (v *survey) addBlockedLocked(s *Scope) {
+	if v.blocked == nil {
+		v.blocked = make(map[uint64][]*blocked)
+	}
+	for w := s.ext.first; w != nil; w = w.next {
+		v.blocked[s.id] = append(v.blocked[s.id], w)
+	}
+}
+
+// notePart notes the path of a task or body, if its stack is in a call of Spawn that waits for
+// a slot. A task comes before the bodies on its stack, and is the one that is named.
+func (v *survey) notePart(stack, path string) {
+	address := stackdump.ReceiverOf(stack, blockedFrame)
+	if address == "" {
+		return
+	}
+	if v.parts == nil {
+		v.parts = make(map[string]string)
+	}
+	if v.parts[address] == "" {
+		v.parts[address] = path
+	}
+}
+
+// addBlocked sets Blocked of the scopes in which calls of Spawn wait for a slot.
+func (shot *Snapshot) addBlocked(v *survey) {
+	for _, w := range v.blocked[shot.ID] {
+		if path := v.parts[fmt.Sprintf("%p", w)]; path != "" {
+			shot.Blocked = append(shot.Blocked, path)
+		}
+	}
+	for i := range shot.Scopes {
+		shot.Scopes[i].addBlocked(v)
+	}
+}
+
 // notAdmitted is the error of a task that has got no slot in a scope that goes on.
 func (t *Task) notAdmitted(limit int) error {
 	err := fmt.Errorf("%w: the limit of %d of scope %q is reached", ErrRefused, limit, t.scope.Path())

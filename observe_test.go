@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"reflect"
 	"runtime"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -578,5 +580,79 @@ func TestWrapOfARunThatFailsIsTheBodysFailure(t *testing.T) {
 			return errors.Join(next(ctx), errBoom)
 		}))
 		assert.ErrorIs(t, outcome(t, err).Err, errBoom)
+	})
+}
+
+// What an observer hears of a cancellation says where it was asked for.
+func TestCancellationSaysWhereItWasRequested(t *testing.T) {
+	here := func() int { _, _, line, _ := runtime.Caller(1); return line }
+	errStop := errors.New("stop")
+	var line int
+	fails := func(context.Context, *traigo.Scope) error { return errStop }
+	for name, row := range map[string]struct {
+		program func(ctx context.Context, watch traigo.ScopeOption)
+		at      func() string
+	}{
+		"Cancel": {func(ctx context.Context, watch traigo.ScopeOption) {
+			s := traigo.New(ctx, watch)
+			line = here() + 1
+			s.Cancel(errStop)
+			_ = s.Wait()
+		}, func() string { return fmt.Sprintf("observe_test.go:%d", line) }},
+		"Close": {func(ctx context.Context, watch traigo.ScopeOption) {
+			s := traigo.New(ctx, watch)
+			line = here() + 1
+			_ = s.Close()
+		}, func() string { return fmt.Sprintf("observe_test.go:%d", line) }},
+		"a loop that is left": {func(ctx context.Context, watch traigo.ScopeOption) {
+			echo := func(_ context.Context, n int) (int, error) { return n, nil }
+			line = here() + 1
+			for range traigo.AsCompleted(ctx, slices.Values([]int{1, 2, 3}), echo, watch) {
+				break
+			}
+		}, func() string { return fmt.Sprintf("observe_test.go:%d", line) }},
+		"body": {func(ctx context.Context, watch traigo.ScopeOption) {
+			_ = traigo.Run(ctx, fails, watch)
+		}, func() string {
+			pc := reflect.ValueOf(fails).Pointer()
+			_, line := runtime.FuncForPC(pc).FileLine(pc)
+			return fmt.Sprintf("observe_test.go:%d", line)
+		}},
+		"task": {func(ctx context.Context, watch traigo.ScopeOption) {
+			_ = traigo.Run(ctx, func(_ context.Context, s *traigo.Scope) error {
+				s.Spawn(func(context.Context) error { return errStop })
+				return nil
+			}, watch)
+		}, func() string { return "" }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var at []string
+			row.program(t.Context(), traigo.Observe(seeing(func(e traigo.Event) {
+				if e.Kind == traigo.ScopeCanceled {
+					at = append(at, e.Err.(*traigo.Cancellation).At)
+				}
+			})))
+			assert.Equal(t, []string{row.at()}, at)
+		})
+	}
+}
+
+func TestTaskCanceledAloneSaysWhere(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var line int
+		var at string
+		watch := traigo.Observe(seeing(func(e traigo.Event) {
+			if c, is := errors.AsType[*traigo.Cancellation](e.Err); e.Kind == traigo.TaskEnded && is {
+				at = c.At
+			}
+		}))
+		require.NoError(t, traigo.Run(t.Context(), func(_ context.Context, s *traigo.Scope) error {
+			task := s.Spawn(func(ctx context.Context) error { <-ctx.Done(); return context.Cause(ctx) })
+			synctest.Wait()
+			_, _, line, _ = runtime.Caller(0)
+			task.Cancel(nil)
+			return nil
+		}, watch))
+		assert.Equal(t, fmt.Sprintf("observe_test.go:%d", line+1), at)
 	})
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/traigo/traigo/internal/processes"
+	"github.com/traigo/traigo/internal/stackdump"
 )
 
 // A Scope runs tasks and waits for them. No task outlives its scope, unless a
@@ -172,7 +173,16 @@ func (s *Scope) Finalize() {
 // cancels derived contexts afterwards.
 func (s *Scope) Cancel(cause error) {
 	s.check("Cancel")
-	s.cancelFor(reason{kind: Requested, err: cause})
+	s.cancelFor(s.request(cause))
+}
+
+// request returns the reason for which the caller of a method of s cancels it.
+func (s *Scope) request(cause error) reason {
+	why := reason{kind: Requested, err: cause}
+	if s.watched && s.over.Load() == nil {
+		why.by = stackdump.Caller()
+	}
+	return why
 }
 
 // cancelFor cancels the scope for why, unless it is canceled already.
@@ -204,7 +214,7 @@ func (s *Scope) Wait() error {
 func (s *Scope) Close() error {
 	s.check("Close")
 	s.asked.Store(true)
-	s.cancelFor(reason{kind: Requested})
+	s.cancelFor(s.request(nil))
 	s.await(nil)
 	return s.returnOutcome()
 }

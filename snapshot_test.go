@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"reflect"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -541,5 +543,63 @@ func TestSnapshotWithoutOtherProcessesAllocatesNothingForThem(t *testing.T) {
 	}
 	s := traigo.New(context.Background(), traigo.Name("s"))
 	assert.Zero(t, testing.AllocsPerRun(100, func() { _ = s.Snapshot() }))
+	require.NoError(t, s.Close())
+}
+
+// A Dump says what each task waits for, and where.
+func TestDumpSaysWhatTasksWaitFor(t *testing.T) {
+	var mu sync.Mutex
+	mu.Lock()
+	hold := make(chan struct{})
+	locking := func(context.Context) error { mu.Lock(); defer mu.Unlock(); return nil }
+	receiving := func(context.Context) error { <-hold; return nil }
+	waiting := func(ctx context.Context) error { <-ctx.Done(); return nil }
+	full := func(ctx context.Context) error {
+		return traigo.Run(ctx, func(_ context.Context, s *traigo.Scope) error {
+			s.Spawn(receiving, traigo.Name("holder"))
+			s.Spawn(receiving, traigo.Name("waiter"))
+			return nil
+		}, traigo.Name("full"), traigo.Limit(1))
+	}
+	s := traigo.New(t.Context(), traigo.Name("root"))
+	s.Spawn(locking, traigo.Name("lock"))
+	s.Spawn(receiving, traigo.Name("receive"))
+	s.Spawn(waiting, traigo.Name("wait"), traigo.Awaited(false))
+	s.Spawn(full, traigo.Name("spawner"))
+	line := func(fn func(context.Context) error) string {
+		pc := reflect.ValueOf(fn).Pointer()
+		_, line := runtime.FuncForPC(pc).FileLine(pc)
+		return fmt.Sprintf("snapshot_test.go:%d", line)
+	}
+	places := func(shot traigo.Snapshot) map[string]string {
+		found := make(map[string]string)
+		for _, task := range shot.Tasks {
+			found[task.Name] = task.Waits + " " + task.At
+		}
+		return found
+	}
+	want := map[string]string{
+		"lock":    "sync.Mutex.Lock " + line(locking),
+		"receive": "chan receive " + line(receiving),
+		"wait":    "chan receive " + line(waiting),
+	}
+	assert.EventuallyWithT(t, func(c *assert.CollectT) {
+		shot := s.Dump()
+		got := places(shot)
+		for name, place := range want {
+			assert.Equal(c, place, got[name])
+		}
+		if assert.Len(c, shot.Scopes, 1) {
+			below := shot.Scopes[0]
+			assert.Equal(c, 1, below.Waiting)
+			assert.Equal(c, []string{"root/spawner"}, below.Blocked)
+			assert.Contains(c, below.At, "snapshot_test.go:")
+		}
+	}, time.Minute, time.Millisecond)
+	assert.Empty(t, s.Snapshot().Tasks[0].Waits, "a Snapshot has no stacks")
+	assert.Contains(t, s.Dump().String(), want["lock"])
+	mu.Unlock()
+	close(hold)
+	s.Finalize()
 	require.NoError(t, s.Close())
 }

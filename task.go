@@ -190,7 +190,9 @@ func (t *Task) ownEndLocked() *ending {
 // does not wait; see [Task.Wait].
 func (t *Task) Cancel(cause error) {
 	t.check("Cancel")
-	t.cancelFor(reason{kind: Requested, task: t, err: cause})
+	why := t.scope.request(cause)
+	why.task = t
+	t.cancelFor(why)
 }
 
 func (t *Task) cancelFor(why reason) {

@@ -221,7 +221,7 @@ func (s *Scope) Shutdown(ctx context.Context) error {
 	}
 	s.asked.Store(true)
 	if !s.await(ctx.Done()) {
-		s.cancelFor(reason{kind: Requested, err: causeOf(ctx)})
+		s.cancelFor(s.request(causeOf(ctx)))
 		s.await(nil)
 	}
 	return s.returnOutcome()

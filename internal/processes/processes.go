@@ -1,6 +1,7 @@
 // Package processes lets package proc show, below a scope of this process, the scopes that live
-// in another one. Package traigo provides the functions; their types are not named here, since
-// traigo imports this package.
+// in another one, and lets packages live and record look at many scopes at the price of one.
+// Package traigo provides the functions; their types are not named here, since traigo imports
+// this package.
 package processes
 
 import "context"
@@ -21,6 +22,10 @@ type Functions struct {
 	// It waits for other processes as long as these do, and not longer than ctx: a process
 	// that is itself asked must answer in time without those below it that do not.
 	Snapshot func(ctx context.Context, scope any, stacks bool) any
+
+	// Dumps returns the Dump of each of the scopes, a []*traigo.Scope, as a
+	// []traigo.Snapshot. The stacks of the program are written once for all of them.
+	Dumps func(ctx context.Context, scopes any) any
 }
 
 var provided Functions
@@ -38,3 +43,6 @@ func Option(ask Ask) any { return provided.Option(ask) }
 func Snapshot(ctx context.Context, scope any, stacks bool) any {
 	return provided.Snapshot(ctx, scope, stacks)
 }
+
+// Dumps calls the function of that name that package traigo has provided.
+func Dumps(ctx context.Context, scopes any) any { return provided.Dumps(ctx, scopes) }

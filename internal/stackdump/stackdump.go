@@ -11,7 +11,13 @@ import (
 
 // All returns the stacks of all goroutines. The program stops while they are written:
 // some 4 ms for each 1,000.
-func All() []byte { return dump(1<<20, true) }
+func All() []byte {
+	const perGoroutine = 1 << 11 // more than most need: to write all of it twice takes longer
+	return dump(min(max(1<<16, perGoroutine*runtime.NumGoroutine()), maxDump), true)
+}
+
+// maxDump is the size of a dump at which the rest of it is cut off.
+const maxDump = 256 << 20
 
 // Own returns the stack of the calling goroutine. It begins with room for a hundred
 // frames, as many as the runtime prints of a stack; but there may be labels before them,
@@ -21,7 +27,7 @@ func Own() []byte { return dump(1<<16, false) }
 func dump(size int, all bool) []byte {
 	for ; ; size *= 2 {
 		text := make([]byte, size)
-		if n := runtime.Stack(text, all); n < size || size >= 256<<20 {
+		if n := runtime.Stack(text, all); n < size || size >= maxDump {
 			return text[:n]
 		}
 	}
@@ -56,6 +62,16 @@ func (s Stacks) Of(receiver any) string {
 		return ""
 	}
 	return s[fmt.Sprintf("%p", receiver)]
+}
+
+// ReceiverOf returns the address of the receiver of a method in a stack, as a dump writes it;
+// "" if the method is not on the stack.
+func ReceiverOf(stack, method string) string {
+	_, after, found := strings.Cut(stack, method)
+	if !found {
+		return ""
+	}
+	return after[:endOfAddress([]byte(after[:min(len(after), 20)]))]
 }
 
 // frames is a stack without its first line. Under GODEBUG=tracebacklabels=1 the pprof

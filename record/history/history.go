@@ -29,6 +29,9 @@ type History struct {
 	Go      string // version of Go that built the program
 	Program string // import path of the main package
 
+	// Censuses say what tasks waited for at some moments, in the order of time.
+	Censuses []*Census
+
 	Processes []*Process    // each below the one that has started it
 	Scopes    []*Scope      // all scopes, in the order of opening
 	End       time.Duration // time of the last line
@@ -47,6 +50,29 @@ type History struct {
 
 	// Skipped has the files that [ReadDir] has left out, each with the reason.
 	Skipped []string
+}
+
+// A Census says what the tasks and bodies of a process waited for at one moment. Those that
+// wait for the same at the same place are a group.
+type Census struct {
+	Process    *Process
+	At         time.Duration
+	Why        string // why it was taken: "nothing has moved for 10s", "SIGQUIT"
+	Goroutines int    // of the process, with those that are no tasks
+	Groups     []*Group
+	More       int // tasks and bodies in groups that were left out, as there were too many
+}
+
+// A Group is what several tasks and bodies do at the time of a [Census].
+type Group struct {
+	Waits string        // the runtime's word for what they wait for, such as "sync.Mutex.Lock"; or "running", "runnable"
+	For   time.Duration // how long the first of them has waited, at least
+	At    string        // file and line of the topmost frame of the program's own code, "main.go:45"
+	Stack string        // of one of them
+
+	Count  int      // how many there are
+	Tasks  []*Task  // those of them that are tasks, as far as the log names them
+	Bodies []*Scope // those of them that are bodies of Run and in no task, likewise
 }
 
 // A Loss is a gap in the log.
@@ -95,6 +121,7 @@ type Scope struct {
 	By       *Task    // the parent's task that opened the scope, or stands for its process; nil if none does
 	Deadline time.Duration
 	State    ScopeState
+	At       string // file and line of the call that opened it, "main.go:45"; "" if the recorder did not note it
 
 	Opened    time.Duration
 	Finalized time.Duration
@@ -113,6 +140,7 @@ type Scope struct {
 type Cause struct {
 	Kind string // the text of a traigo.CancelKind, such as "task failed"
 	By   *Task  // the task that caused it; nil if no task of the scope did
+	At   string // file and line of the call of Cancel, or of the body that failed; "" of any other kind, or if it is not known
 	Err  string
 }
 
@@ -170,6 +198,7 @@ type Task struct {
 	Master bool // its end, with or without an error, ends the scope
 	Await  bool // a finalizing scope waits for it
 	State  TaskState
+	At     string // file and line of the call that spawned it, "main.go:45"; "" if the recorder did not note it
 
 	Spawned time.Duration
 	Started time.Duration
@@ -177,6 +206,7 @@ type Task struct {
 	Stuck   time.Duration // when its scope gave it up
 	Ended   time.Duration // in TaskLost, the time of the census that did not list it
 
+	Cause     *Cause // why it was canceled alone, by Task.Cancel or its own timeout; nil if it was not, or if that is not known
 	Err       string
 	Stack     string          // of its panic, or of its goroutine when it was given up
 	Abandoned []time.Duration // when it stopped waiting for a call of Blocking

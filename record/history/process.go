@@ -26,6 +26,7 @@ type Process struct {
 
 	Started time.Duration // when its recorder was created
 	End     time.Duration // time of the last line
+	Moved   time.Duration // time of the last line that is about a scope or a task: after it nothing has happened up to End
 	// Until is the time up to which the process is known to have lived, and with it what is
 	// unfinished in it. In a complete recording that is the End. A recording that stops
 	// short does not say how long the process lived on: but its starter may have seen it end,
