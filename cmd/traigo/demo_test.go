@@ -162,8 +162,8 @@ func TestDemoIsDrawnInItsPlaceOnATerminal(t *testing.T) {
 		assert.NotContains(t, picture, "more lines", "the tree fits")
 		assert.Contains(t, picture, "live page  http://")
 		hasFailed = hasFailed || strings.Contains(picture, matters)
-		assert.True(t, strings.Contains(picture, matters) == hasFailed, "it stays:\n%s", picture)
-		assert.True(t, hasFailed != strings.Contains(picture, "look out:"), "%s", picture)
+		assert.Equal(t, hasFailed, strings.Contains(picture, matters), "it stays:\n%s", picture)
+		assert.NotEqual(t, hasFailed, strings.Contains(picture, "look out:"), "%s", picture)
 	}
 	assert.True(t, hasFailed)
 	all := strings.Join(drawn, "")
