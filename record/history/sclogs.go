@@ -26,7 +26,11 @@ const rootName = "trio.run"
 // taken as seconds, unless each time is the index of its record: see History.Ordinal.
 // How tasks ended is not in the file: see History.TrioVis.
 func ReadSCLogs(r io.Reader) (*History, error) {
-	file, err := sclogs.Decode(r)
+	in := newInput(r)
+	if start, _ := in.Peek(256); looksBinary(start) != "" {
+		return nil, fmt.Errorf("history: this is no sc-logs.json of trio-vis%s", looksBinary(start))
+	}
+	file, err := sclogs.Decode(in)
 	if err != nil {
 		return nil, fmt.Errorf("history: %w", err)
 	}
