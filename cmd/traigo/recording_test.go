@@ -14,7 +14,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -98,54 +97,6 @@ func TestViewWritesAPage(t *testing.T) {
 	code, stdout, stderr = called(t, "", "view", "-o", "-", file)
 	assert.Zero(t, code, stderr)
 	assert.Equal(t, string(html), stdout, "nothing but the page")
-}
-
-func TestARecordingIsNotOverwritten(t *testing.T) {
-	file := recording(t)
-	before, err := os.ReadFile(file)
-	require.NoError(t, err)
-	link := filepath.Join(t.TempDir(), "link")
-	require.NoError(t, os.Symlink(file, link))
-	for _, args := range [][]string{
-		{"view", "-open=false", "-o", file, file},
-		{"view", "-open=false", "-o", link, file},
-		{"convert", "-to", "chrome", "-o", file, link},
-	} {
-		code, _, stderr := called(t, "", args...)
-		assert.Equal(t, exitFailed, code, "%v", args)
-		assert.Contains(t, stderr, "-o takes another file", "%v", args)
-		after, err := os.ReadFile(file)
-		require.NoError(t, err)
-		assert.Equal(t, before, after, "%v", args)
-	}
-}
-
-func TestEachRecordingHasAPageOfItsOwn(t *testing.T) {
-	for file, page := range map[string]string{
-		"-":                  "traigo.html",
-		"run.jsonl":          "run.html",
-		"run.jsonl.1":        "run.jsonl.1.html",
-		"run.jsonl.2":        "run.jsonl.2.html",
-		"sc-logs.json":       "sc-logs.html",
-		"logs/v1.2":          "logs/v1.2.html",
-		"run.html":           "run.html.html",
-		"log.d/run":          "log.d/run.html",
-		"log.jsonl/server.1": "log.jsonl/server.1.html",
-	} {
-		assert.Equal(t, page, pagePath(file), file)
-	}
-}
-
-func TestAnIncompleteFileIsRemoved(t *testing.T) {
-	if runtime.GOOS == "windows" {
-		t.Skip("there is no limit for the size of files")
-	}
-	page := filepath.Join(t.TempDir(), "run.html")
-	limited := "trap '' XFSZ; ulimit -f 8; exec \"$0\" view -open=false -o \"$1\" \"$2\""
-	out, err := exec.CommandContext(t.Context(), "sh", "-c", limited, built(t, ".", "traigo"), page, recording(t)).CombinedOutput()
-	require.Error(t, err)
-	assert.Contains(t, string(out), "traigo view: ")
-	assert.NoFileExists(t, page)
 }
 
 // A recording of a server under load has the same content in our format, in that of trio-vis
