@@ -92,7 +92,7 @@ var convertCommand = command{
 	about: `Formats:
 
   sclogs    sc-logs.json of trio-vis, for https://ianchen-tw.github.io/sc-vis
-  chrome    Chrome's trace format, for chrome://tracing and https://speedscope.app
+  chrome    Chrome's trace format, for chrome://tracing and https://ui.perfetto.dev
   perfetto  Perfetto's TrackEvents, for https://ui.perfetto.dev
 `,
 	run: convert,

@@ -77,6 +77,18 @@ func TestConvertWritesWhatOthersRead(t *testing.T) {
 	assert.Contains(t, tree, "writer", "a converted recording can be read")
 }
 
+// Help and documentation name the viewers in which conversions have been tried with success.
+func TestConvertNamesViewersThatShowIt(t *testing.T) {
+	_, help, _ := called(t, "", "help", "convert")
+	docs := read(t, "../../docs/seeing.md")
+	for _, text := range []string{help, docs} {
+		for _, viewer := range []string{"chrome://tracing", "ui.perfetto.dev", "sc-vis"} {
+			assert.Contains(t, text, viewer)
+		}
+		assert.NotContains(t, text, "speedscope", "it shows one row at a time, and has the details of a slice in its name")
+	}
+}
+
 func TestViewWritesAPage(t *testing.T) {
 	t.Setenv("DISPLAY", "")
 	t.Setenv("WAYLAND_DISPLAY", "")
