@@ -93,17 +93,15 @@ func (env *environment) target(name string, of source) (target, error) {
 		}
 		return t, nil
 	}
-	info, err := os.Stat(name)
-	switch {
-	case err != nil: // it is not there, or will say so when it is opened
-		return t, nil
-	case info.IsDir():
-		return t, fmt.Errorf("%s is a directory: -o takes a file", name)
-	case info.Mode().IsRegular() && (of.has(info) || isRecording(name)):
-		return t, fmt.Errorf("%s is a recording, and would be lost: -o takes another file", name)
-	default:
-		return t, nil
+	if info, err := os.Stat(name); err == nil { // otherwise it is not there, or says so when it is opened
+		switch {
+		case info.IsDir():
+			return t, fmt.Errorf("%s is a directory: -o takes a file", name)
+		case info.Mode().IsRegular() && (of.has(info) || isRecording(name)):
+			return t, fmt.Errorf("%s is a recording, and would be lost: -o takes another file", name)
+		}
 	}
+	return t, nil
 }
 
 // page returns the target for the page of a source, if no name is given. Only a page of

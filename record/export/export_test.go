@@ -139,7 +139,7 @@ func TestWritersTakeWhatTheyDoNotKnow(t *testing.T) {
 	for line := range strings.Lines(logtest.Chat) {
 		if later.Len() > 0 {
 			later.WriteString(`{"t":5000,"k":"from the future","id":"four","n":[{"k":"scope","s":3}],"stack":{"main.main":7}}` + "\n")
-			later.WriteString(`{"t":5001,"k":"from the future","s":3,"id":99,"n":12}` + "\n")
+			later.WriteString(`{"t":5001,"k":"from the future","s":3,"id":99,"n":"x"}` + "\n")
 		}
 		later.WriteString(strings.TrimSuffix(line, "}\n") + `,"future":{"id":4,"of":[1,null,{"t":3}]},"more":-1.5e3,"text":"\u00e9"}` + "\n")
 	}

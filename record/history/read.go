@@ -97,32 +97,25 @@ func newReader() *reader {
 
 // read reads a file of the recording. In the last one a line without an end is torn.
 func (rd *reader) read(in *bufio.Reader, isLast bool) error {
-	for {
+	for atEnd := false; !atEnd; {
 		text, err := readLine(in)
-		if err != nil && !errors.Is(err, io.EOF) {
+		if atEnd = errors.Is(err, io.EOF); err != nil && !atEnd {
 			return fmt.Errorf("history: %w", err)
 		}
 		rd.lines++
-		text = bytes.TrimSpace(bytes.TrimPrefix(text, mark))
-		switch torn := err != nil && isLast && len(text) > 0; {
-		case len(text) == 0:
-		case torn && rd.Run != "": // a torn line is ignored, but for a torn header, which may explain what the file is
-			rd.Truncated, rd.Closed = true, false
-			if head, at := headerIn(text); rd.isOther(head) {
-				return rd.twoRecordings(head, at)
-			}
-		default:
-			if err := rd.handleLine(text); err != nil {
-				return err
-			}
-			if torn {
-				rd.Truncated, rd.Closed = true, false
-			}
+		if text = bytes.TrimSpace(bytes.TrimPrefix(text, mark)); len(text) == 0 {
+			continue
+		}
+		if torn := atEnd && isLast; torn {
+			err = rd.handleTorn(text)
+		} else {
+			err = rd.handleLine(text)
 		}
 		if err != nil {
-			return nil
+			return err
 		}
 	}
+	return nil
 }
 
 // history returns the result.
@@ -133,6 +126,20 @@ func (rd *reader) history() (*History, error) {
 	rd.finish()
 	rd.setProcess(rd.by)
 	return rd.History, nil
+}
+
+// handleTorn reads the last line, which has no end. It is ignored, but for a header in it,
+// which may explain what the file is.
+func (rd *reader) handleTorn(text []byte) error {
+	if rd.Run == "" {
+		if err := rd.handleLine(text); err != nil {
+			return err
+		}
+	} else if head, at := headerIn(text); rd.isOther(head) {
+		return rd.twoRecordings(head, at)
+	}
+	rd.Truncated, rd.Closed = true, false
+	return nil
 }
 
 func (rd *reader) handleLine(text []byte) error {
