@@ -77,6 +77,23 @@ func TestConvertWritesWhatOthersRead(t *testing.T) {
 	assert.Contains(t, tree, "writer", "a converted recording can be read")
 }
 
+// Two runs that append to one file are told apart, by all commands.
+func TestTwoRecordingsInAFileAreAnError(t *testing.T) {
+	first, second := recording(t), recording(t)
+	log := read(t, first)
+	torn := log[:strings.LastIndex(log, `{"t":`)+8]
+	require.NoError(t, os.WriteFile(first, []byte(torn+read(t, second)), 0o600))
+	for _, args := range [][]string{{"view", "-open=false"}, {"tree"}, {"convert", "-to", "chrome"}} {
+		for _, file := range []string{first, filepath.Dir(first)} {
+			code, stdout, stderr := called(t, "", append(args, file)...)
+			assert.Equal(t, exitFailed, code, "%v", args)
+			assert.Empty(t, stdout)
+			assert.Regexp(t, `run\.jsonl: (history: )?the log has two recordings in it, \w+ and, from the middle of line \d+ on, \w+: cut it in two there`, stderr)
+		}
+	}
+	assert.NoFileExists(t, strings.TrimSuffix(first, ".jsonl")+".html")
+}
+
 // Help and documentation name the viewers in which conversions have been tried with success.
 func TestConvertNamesViewersThatShowIt(t *testing.T) {
 	_, help, _ := called(t, "", "help", "convert")
