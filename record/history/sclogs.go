@@ -249,14 +249,16 @@ func (rd *scReader) restore() {
 		_, marks := rd.base(*rd.records[n.record].Name)
 		switch {
 		case n.scope != nil:
-			n.scope.restore(marks)
+			n.scope.restore(marks, rd.End)
 		case n.wrapper:
 			n.task.restore(marks)
 		}
 	}
 }
 
-func (s *Scope) restore(marks string) {
+// restore sets the state and the error of a scope. When it was canceled is not in the file, nor
+// when it was closed, if that ends before.
+func (s *Scope) restore(marks string, end time.Duration) {
 	sclogs.EachMark(marks, func(word, why string) {
 		switch word {
 		case "running":
@@ -268,7 +270,10 @@ func (s *Scope) restore(marks string) {
 		case "failed":
 			s.Err = why
 		default:
-			s.Canceled, s.Cause = s.Closed, &Cause{Kind: word, Err: why} // when it was canceled is not in the file
+			s.Canceled, s.Cause = s.Closed, &Cause{Kind: word, Err: why}
+			if s.Closed == Never {
+				s.Canceled, s.State = end, ScopeCanceling
+			}
 			if s.Cause.Err != "" || !s.Cause.Quiet() {
 				s.Err = s.Cause.String()
 			}
