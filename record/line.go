@@ -185,10 +185,10 @@ func (r *Recorder) describe(e traigo.Event, d *details) {
 		r.describeCancel(e, d)
 	case traigo.ScopeClosed:
 		d.urgent = e.Err != nil || r.isRoot(e.Scope)
-		d.err, _ = textOf(e.Err)
+		d.err, _ = errorOf(e)
 	case traigo.TaskEnded:
 		d.state, d.urgent = stateOf(e), e.Task.Failed()
-		d.err, d.stack = textOf(e.Err)
+		d.err, d.stack = errorOf(e)
 	case traigo.TaskStuck:
 		if stuck, ok := e.Err.(*traigo.StuckError); ok && len(stuck.Tasks) > 0 { //nolint:errorlint // the documented type of the event's error
 			d.stack = stuck.Tasks[0].Stack
@@ -207,7 +207,8 @@ func (r *Recorder) describeCancel(e traigo.Event, d *details) {
 	d.why, d.urgent = c.Kind.String(), c.Kind != traigo.Completed
 	d.cause = d.why
 	if c.Kind != traigo.ParentCanceled || r.isRoot(e.Scope) || !isOfScope(c.Err) {
-		if d.err, _ = textOf(c.Err); d.err != "" {
+		text, _ := textOf(c.Err)
+		if d.err = summary(c.Err, text); d.err != "" {
 			d.cause += ": " + shortened(d.err) // kept as long as the scope is alive: no longer than it will be written
 		}
 	} // otherwise the line of an ancestor has the error

@@ -140,18 +140,11 @@ func (p *livePage) serve(ctx context.Context) error {
 
 // showRun makes the page of the run, and says where recording and page are.
 func showRun(ctx context.Context, env *environment, d *demo.Demo, log string, open bool) error {
-	text, err := os.ReadFile(log)
+	to, err := env.makePage("", log)
 	if err != nil {
 		return err
 	}
-	html, err := makePage(text)
-	if err != nil {
-		return err
-	}
-	page := pagePath(log)
-	if err := save(page, html, log); err != nil {
-		return err
-	}
+	page := to.name
 	fmt.Fprintf(env.stdout, "\n%s.\n\nrecording  %s\npage       %s\n", d.Summary(), log, page)
 	if open && openInBrowser(ctx, page) {
 		return nil

@@ -75,6 +75,24 @@ func TestReadDirLeavesOutWhatIsNoRecording(t *testing.T) {
 	}
 }
 
+// A file with two recordings is left out, and it is said which file of a recording that is.
+func TestReadDirLeavesOutTwoRecordingsInAFile(t *testing.T) {
+	header := func(run, segment string) string {
+		return strings.Replace(logtest.ProcessHeader(run, 7, 100, ""), `"pid"`, segment+`"pid"`, 1)
+	}
+	two := `{"t":1,"k":"scope","id":1,"n":"server"}` + "\n" + `{"t":2,"k":"en` + header("cccccccc", "") + `{"t":1,"k":"bye"}` + "\n"
+	files := logtest.Killed()
+	files["a.jsonl"] = header("aaaaaaaa", "") + two
+	files["b.jsonl.1"] = "\ufeff" + header("bbbbbbbb", `"segment":1,`) + two
+	files["b.jsonl"] = "\ufeff" + header("bbbbbbbb", `"segment":2,`) + `{"t":2,"k":"bye"}` + "\n"
+	h, err := history.ReadDir(logtest.Dir(t, files))
+	require.NoError(t, err)
+	assert.Len(t, h.Processes, 3)
+	require.Len(t, h.Skipped, 2)
+	assert.True(t, strings.HasPrefix(h.Skipped[0], "a.jsonl: the log has two recordings in it, aaaaaaaa and, from the middle of line 3 on, cccccccc"), h.Skipped[0])
+	assert.True(t, strings.HasPrefix(h.Skipped[1], "b.jsonl.1: the log has two recordings in it, bbbbbbbb and, from the middle of line 3 on, cccccccc"), h.Skipped[1])
+}
+
 func TestReadDirSaysThatThereIsNothing(t *testing.T) {
 	for _, row := range []struct {
 		files map[string]string
