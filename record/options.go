@@ -17,6 +17,10 @@ type settings struct {
 	maxAge    time.Duration
 	keep      int
 
+	standstill time.Duration // after which a census of stacks is taken; 0 for never
+	onQuit     bool
+	sites      *sites // nil if they are not asked for
+
 	by *Starter // of this process; nil if it is not known
 }
 
@@ -24,10 +28,11 @@ const (
 	defaultBuffer = 1 << 20
 	maxBuffer     = 1 << 30
 	defaultKeep   = 4
+	defaultCensus = 10 * time.Second
 )
 
 func settingsOf(opts []Option) settings {
-	s := settings{half: defaultBuffer / 2, keep: defaultKeep}
+	s := settings{half: defaultBuffer / 2, keep: defaultKeep, standstill: defaultCensus}
 	for _, o := range opts {
 		if o == nil {
 			panic("record: an Option is nil")
@@ -98,3 +103,29 @@ func Keep(n int) Option {
 	}
 	return func(s *settings) { s.keep, s.needsFile = n, true }
 }
+
+// Census sets how long nothing has to move, while a task or the body of a Run is alive, until
+// the recorder writes a census of stacks: what they wait for, since when, and where. The
+// default is 10 s; with 0 none is written. Nothing moves while there is no event.
+//
+// To take a census the recorder stops the program once, for some 10 ms per 1,000 goroutines.
+// It takes another one, after 10 and 100 times as long, and writes it if it differs. It
+// begins anew when something has moved. Equal stacks are one group. At most 100 groups are
+// written, the largest ones, and at most 10,000 tasks are named; the rest is counted.
+//
+// Census panics if d is negative.
+func Census(d time.Duration) Option {
+	if d < 0 {
+		panic(fmt.Sprintf("record: Census(%v): the duration must not be negative", d))
+	}
+	return func(s *settings) { s.standstill = d }
+}
+
+// OnQuit makes the recorder write a census of stacks (see [Census]) and all lines it has when
+// the process receives SIGQUIT, which Ctrl-\ sends. Then the signal has its usual effect: Go
+// prints all stacks and exits with status 2. If the program handles the signal as well, by
+// os/signal, it receives it twice, and the process goes on.
+//
+// A SIGQUIT that the process was started to ignore stays ignored. OnQuit has no effect on
+// systems other than Unix, nor in a synctest bubble.
+func OnQuit() Option { return func(s *settings) { s.onQuit = true } }

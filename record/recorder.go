@@ -38,6 +38,7 @@ type Recorder struct {
 	alive    alive
 	waiters
 	rotation
+	pulse
 
 	// outMu serializes flushes and guards the fields below. It is locked before mu.
 	outMu  chanMutex
@@ -111,6 +112,10 @@ func start(s settings, out output) *Recorder {
 	r.out.created = r.t0
 	r.updateRoomLocked()
 	recorders.add(r)
+	r.startPulse()
+	if r.onQuit && !r.inBubble {
+		r.watchQuit()
+	}
 	if s.durable || out.file != nil {
 		r.prepareOutput() // a file with a first line is a recording, which the next Create does not overwrite
 	}
@@ -128,6 +133,9 @@ func start(s settings, out output) *Recorder {
 // does nothing.
 func (r *Recorder) Observe(e traigo.Event) {
 	var d details
+	if r.sites != nil && (e.Kind == traigo.TaskSpawned || e.Kind == traigo.ScopeOpened) {
+		d.site = r.sites.caller()
+	}
 	switch {
 	case e.Kind <= traigo.ScopeClosed || e.Err != nil:
 		r.describe(e, &d)

@@ -173,6 +173,9 @@ func (rd *reader) finish() {
 			t.endUnseen()
 		}
 	}
+	for _, g := range rd.groups {
+		rd.resolve(g)
+	}
 	rd.assemble()
 }
 

@@ -1,0 +1,203 @@
+package record
+
+import (
+	"cmp"
+	"context"
+	"hash/maphash"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/traigo/traigo"
+	"github.com/traigo/traigo/internal/processes"
+)
+
+// A census of stacks says what the tasks and bodies of the program wait for at one moment.
+// Those with equal stacks are a group.
+type stackCensus struct {
+	at         int64
+	why        string
+	goroutines int
+	groups     []*stackGroup
+	more       int // tasks and bodies that are in none of the groups
+
+	byKey map[uint64]*stackGroup
+	known map[string]bool // the goroutines that are in a group already
+}
+
+// A stackGroup is what several tasks and bodies do.
+type stackGroup struct {
+	key       uint64
+	waits, at string
+	since     time.Duration // how long the first of them has waited
+	stack     string        // of one of them
+	of        []member
+}
+
+// A member is a task, or the body of a scope, which has task 0.
+type member struct{ scope, task uint64 }
+
+const (
+	maxGroups  = 100
+	maxMembers = 10_000 // named in all groups together
+)
+
+// takeCensus looks at all that is below the roots. Scopes in other processes are left out:
+// these have recordings of their own. It holds no lock: it calls foreign contexts.
+func (r *Recorder) takeCensus(why string, roots []*traigo.Scope) (c *stackCensus) {
+	c = &stackCensus{at: r.now(), why: why, goroutines: runtime.NumGoroutine()}
+	defer func() {
+		if recover() != nil { // in a foreign context further out
+			c.groups, c.byKey = nil, nil
+		}
+	}()
+	ended, cancel := context.WithCancel(context.Background())
+	cancel() // no other process is waited for
+	shots, _ := processes.Dumps(ended, roots).([]traigo.Snapshot)
+	c.byKey, c.known = make(map[uint64]*stackGroup), make(map[string]bool)
+	for _, shot := range shots {
+		c.addTasks(shot)
+	}
+	for _, shot := range shots {
+		c.addBodies(shot)
+	}
+	c.known = nil
+	slices.SortStableFunc(c.groups, func(a, b *stackGroup) int { return cmp.Compare(len(b.of), len(a.of)) })
+	for _, g := range c.groups[min(len(c.groups), maxGroups):] {
+		c.more += len(g.of)
+	}
+	c.groups = c.groups[:min(len(c.groups), maxGroups)]
+	return c
+}
+
+func (c *stackCensus) addTasks(shot traigo.Snapshot) {
+	if shot.Pid != 0 {
+		return
+	}
+	for _, t := range shot.Tasks {
+		switch {
+		case t.State == traigo.Queued.String() || t.State == traigo.Abandoned.String():
+		case t.Stack == "":
+			c.more++ // the dump has been cut off, or the task has begun since
+		default:
+			c.known[goroutineOf(t.Stack)] = true
+			c.add(t.Waits, t.For, t.At, t.Stack, member{t.Scope, t.ID})
+		}
+	}
+	for _, below := range shot.Scopes {
+		c.addTasks(below)
+	}
+}
+
+// addBodies adds the bodies that are in no task. Of several on one goroutine it is the
+// innermost that waits.
+func (c *stackCensus) addBodies(shot traigo.Snapshot) {
+	if shot.Pid != 0 {
+		return
+	}
+	for _, below := range shot.Scopes {
+		c.addBodies(below)
+	}
+	if shot.Stack == "" || c.known[goroutineOf(shot.Stack)] {
+		return
+	}
+	c.known[goroutineOf(shot.Stack)] = true
+	c.add(shot.Waits, shot.For, shot.At, shot.Stack, member{scope: shot.ID})
+}
+
+func (c *stackCensus) add(waits string, since time.Duration, at, stack string, m member) {
+	key := keyOf(waits, stack)
+	g := c.byKey[key]
+	if g == nil {
+		g = &stackGroup{key: key, waits: waits, at: at, stack: stack}
+		c.byKey[key] = g
+		c.groups = append(c.groups, g)
+	}
+	g.since = max(g.since, since)
+	g.of = append(g.of, m)
+}
+
+// goroutineOf returns the beginning of a stack, "goroutine 7".
+func goroutineOf(stack string) string {
+	name, _, _ := strings.Cut(stack, " [")
+	return name
+}
+
+var seed = maphash.MakeSeed()
+
+// keyOf returns a hash that is equal for equal stacks: what is waited for, and the frames
+// without their arguments and addresses.
+func keyOf(waits, stack string) uint64 {
+	var h maphash.Hash
+	h.SetSeed(seed)
+	_, _ = h.WriteString(waits)
+	_, frames, _ := strings.Cut(stack, "\n")
+	for line := range strings.SplitSeq(frames, "\n") {
+		switch {
+		case strings.HasPrefix(line, "\t"):
+			line, _, _ = strings.Cut(line, " +0x")
+		case strings.HasPrefix(line, "created by "):
+			line, _, _ = strings.Cut(line, " in goroutine ")
+		default:
+			line = line[:max(strings.LastIndexByte(line, '('), 0)]
+		}
+		_ = h.WriteByte('\n')
+		_, _ = h.WriteString(line)
+	}
+	return h.Sum64()
+}
+
+// shape returns a hash that is equal for censuses that show the same.
+func (c *stackCensus) shape() uint64 {
+	var sum uint64
+	for _, g := range c.groups {
+		sum += g.key * uint64(2*len(g.of)+1)
+	}
+	return sum
+}
+
+// lines returns the lines of the census.
+func (c *stackCensus) lines() []byte {
+	b := appendNumber(beginLine(nil, c.at, "stacks"), "n", uint64(len(c.groups)))
+	b = appendString(b, "why", c.why)
+	b = appendNumber(b, "goroutines", uint64(c.goroutines))
+	if c.more > 0 {
+		b = appendNumber(b, "more", uint64(c.more))
+	}
+	b = endLine(b)
+
+	// If not all can be named, those of small groups are: one of few says more.
+	named := make([]int, len(c.groups))
+	left := maxMembers
+	for i := range slices.Backward(c.groups) {
+		named[i] = min(len(c.groups[i].of), left)
+		left -= named[i]
+	}
+	for i, g := range c.groups {
+		b = g.appendLine(b, c.at, named[i])
+	}
+	return b
+}
+
+func (g *stackGroup) appendLine(b []byte, at int64, named int) []byte {
+	b = appendNumber(beginLine(b, at, "group"), "n", uint64(len(g.of)))
+	b = appendString(b, "waits", g.waits)
+	if g.since > 0 {
+		b = appendNumber(b, "for", uint64(g.since))
+	}
+	if g.at != "" {
+		b = appendString(b, "at", g.at)
+	}
+	b = append(appendString(b, "stack", g.stack), `,"of":[`...)
+	for i, m := range g.of[:named] {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = strconv.AppendUint(b, m.scope, 10)
+		b = append(b, ',')
+		b = strconv.AppendUint(b, m.task, 10)
+	}
+	return endLine(append(b, ']'))
+}
