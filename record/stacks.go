@@ -33,16 +33,16 @@ type stackGroup struct {
 	waits, at string
 	since     time.Duration // how long the first of them has waited
 	stack     string        // of one of them
-	of        []member
+	count     int
+	of        []member // nil if it is not known who they are
 }
 
 // A member is a task, or the body of a scope, which has task 0.
 type member struct{ scope, task uint64 }
 
-const (
-	maxGroups  = 100
-	maxMembers = 10_000 // named in all groups together
-)
+// maxGroups bounds the size of a census, with maxText for a stack and maxDumped for the number
+// of members.
+const maxGroups = 100
 
 // takeCensus looks at all that is below the roots. Scopes in other processes are left out:
 // these have recordings of their own. It holds no lock: it calls foreign contexts.
@@ -53,23 +53,31 @@ func (r *Recorder) takeCensus(why string, roots []*traigo.Scope) (c *stackCensus
 			c.groups, c.byKey = nil, nil
 		}
 	}()
+	c.byKey = make(map[uint64]*stackGroup)
+	if c.goroutines > maxDumped {
+		c.addProfile()
+	} else {
+		c.addDumps(roots)
+	}
+	slices.SortStableFunc(c.groups, func(a, b *stackGroup) int { return cmp.Compare(b.count, a.count) })
+	for _, g := range c.groups[min(len(c.groups), maxGroups):] {
+		c.more += g.count
+	}
+	c.groups = c.groups[:min(len(c.groups), maxGroups)]
+	return c
+}
+
+func (c *stackCensus) addDumps(roots []*traigo.Scope) {
 	ended, cancel := context.WithCancel(context.Background())
 	cancel() // no other process is waited for
 	shots, _ := processes.Dumps(ended, roots).([]traigo.Snapshot)
-	c.byKey, c.known = make(map[uint64]*stackGroup), make(map[string]bool)
+	c.known = make(map[string]bool)
 	for _, shot := range shots {
 		c.addTasks(shot)
 	}
 	for _, shot := range shots {
 		c.addBodies(shot)
 	}
-	c.known = nil
-	slices.SortStableFunc(c.groups, func(a, b *stackGroup) int { return cmp.Compare(len(b.of), len(a.of)) })
-	for _, g := range c.groups[min(len(c.groups), maxGroups):] {
-		c.more += len(g.of)
-	}
-	c.groups = c.groups[:min(len(c.groups), maxGroups)]
-	return c
 }
 
 func (c *stackCensus) addTasks(shot traigo.Snapshot) {
@@ -83,7 +91,7 @@ func (c *stackCensus) addTasks(shot traigo.Snapshot) {
 			c.more++ // the dump has been cut off, or the task has begun since
 		default:
 			c.known[goroutineOf(t.Stack)] = true
-			c.add(t.Waits, t.For, t.At, t.Stack, member{t.Scope, t.ID})
+			c.add(t.Waits, t.For, t.At, t.Stack, 1, member{t.Scope, t.ID})
 		}
 	}
 	for _, below := range shot.Scopes {
@@ -104,10 +112,10 @@ func (c *stackCensus) addBodies(shot traigo.Snapshot) {
 		return
 	}
 	c.known[goroutineOf(shot.Stack)] = true
-	c.add(shot.Waits, shot.For, shot.At, shot.Stack, member{scope: shot.ID})
+	c.add(shot.Waits, shot.For, shot.At, shot.Stack, 1, member{scope: shot.ID})
 }
 
-func (c *stackCensus) add(waits string, since time.Duration, at, stack string, m member) {
+func (c *stackCensus) add(waits string, since time.Duration, at, stack string, n int, who ...member) {
 	key := keyOf(waits, stack)
 	g := c.byKey[key]
 	if g == nil {
@@ -116,7 +124,8 @@ func (c *stackCensus) add(waits string, since time.Duration, at, stack string, m
 		c.groups = append(c.groups, g)
 	}
 	g.since = max(g.since, since)
-	g.of = append(g.of, m)
+	g.count += n
+	g.of = append(g.of, who...)
 }
 
 // goroutineOf returns the beginning of a stack, "goroutine 7".
@@ -127,6 +136,10 @@ func goroutineOf(stack string) string {
 
 var seed = maphash.MakeSeed()
 
+// taskFrame is in the frame below which the stacks of all tasks are alike, but for how they
+// have got their goroutine.
+const taskFrame = "traigo.(*Task).call("
+
 // keyOf returns a hash that is equal for equal stacks: what is waited for, and the frames
 // without their arguments and addresses.
 func keyOf(waits, stack string) uint64 {
@@ -135,6 +148,9 @@ func keyOf(waits, stack string) uint64 {
 	_, _ = h.WriteString(waits)
 	_, frames, _ := strings.Cut(stack, "\n")
 	for line := range strings.SplitSeq(frames, "\n") {
+		if strings.Contains(line, taskFrame) {
+			break
+		}
 		switch {
 		case strings.HasPrefix(line, "\t"):
 			line, _, _ = strings.Cut(line, " +0x")
@@ -153,7 +169,7 @@ func keyOf(waits, stack string) uint64 {
 func (c *stackCensus) shape() uint64 {
 	var sum uint64
 	for _, g := range c.groups {
-		sum += g.key * uint64(2*len(g.of)+1)
+		sum += g.key * uint64(2*g.count+1)
 	}
 	return sum
 }
@@ -167,31 +183,24 @@ func (c *stackCensus) lines() []byte {
 		b = appendNumber(b, "more", uint64(c.more))
 	}
 	b = endLine(b)
-
-	// If not all can be named, those of small groups are: one of few says more.
-	named := make([]int, len(c.groups))
-	left := maxMembers
-	for i := range slices.Backward(c.groups) {
-		named[i] = min(len(c.groups[i].of), left)
-		left -= named[i]
-	}
-	for i, g := range c.groups {
-		b = g.appendLine(b, c.at, named[i])
+	for _, g := range c.groups {
+		b = g.appendLine(b, c.at)
 	}
 	return b
 }
 
-func (g *stackGroup) appendLine(b []byte, at int64, named int) []byte {
-	b = appendNumber(beginLine(b, at, "group"), "n", uint64(len(g.of)))
+func (g *stackGroup) appendLine(b []byte, at int64) []byte {
+	b = appendNumber(beginLine(b, at, "group"), "n", uint64(g.count))
 	b = appendString(b, "waits", g.waits)
 	if g.since > 0 {
 		b = appendNumber(b, "for", uint64(g.since))
 	}
-	if g.at != "" {
-		b = appendString(b, "at", g.at)
+	b = appendString(appendIf(b, "at", g.at), "stack", g.stack)
+	if len(g.of) == 0 {
+		return endLine(b)
 	}
-	b = append(appendString(b, "stack", g.stack), `,"of":[`...)
-	for i, m := range g.of[:named] {
+	b = append(b, `,"of":[`...)
+	for i, m := range g.of {
 		if i > 0 {
 			b = append(b, ',')
 		}
