@@ -47,8 +47,8 @@ func settingsOf(opts []Option) settings {
 // 2 µs for a local file, and as long as it takes for a slow one. It does not call fsync: a
 // power failure can lose what the operating system has not put on disk yet.
 //
-// A Durable recorder has no goroutine. A writer given to [New] is called by the goroutines
-// of the program, from within Observe. It must not use scopes that the recorder observes,
+// A writer given to [New] is called by the goroutines of the program, from within Observe,
+// and for a heartbeat or a census by one of the recorder. It must not use scopes that the recorder observes,
 // which would deadlock, nor call runtime.Goexit, which no observer may.
 func Durable() Option { return func(s *settings) { s.durable = true } }
 
@@ -70,7 +70,8 @@ func Buffer(bytes int) Option {
 // [Keep]. Each file can be read alone, since it begins with the list of scopes and tasks
 // that were alive. All files, concatenated from the oldest to the newest, read as one log.
 //
-// A file exceeds the size if that list takes more than half of it, or if so many scopes
+// A file exceeds the size if that list takes more than half of it, if a census of stacks is
+// larger (see [Census]), or if so many scopes
 // and tasks are alive that the recorder cannot afford the memory to begin several files
 // before the first is written.
 //
@@ -83,7 +84,7 @@ func MaxSize(bytes int64) Option {
 }
 
 // MaxAge makes the recorder begin a new file, as [MaxSize] does, at the first event that is
-// written d or longer after the current file was begun.
+// written d or longer after the current file was begun. Heartbeats alone do not begin one.
 //
 // MaxAge panics if d is not positive. It works only with [Create]; [New] panics.
 func MaxAge(d time.Duration) Option {

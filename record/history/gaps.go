@@ -173,9 +173,7 @@ func (rd *reader) finish() {
 			t.endUnseen()
 		}
 	}
-	for _, g := range rd.groups {
-		rd.resolve(g)
-	}
+	rd.finishCensuses()
 	rd.assemble()
 }
 

@@ -1,6 +1,10 @@
 package history
 
-import "time"
+import (
+	"cmp"
+	"slices"
+	"time"
+)
 
 // A groupOf is a group whose members are not looked up yet: their lines may come later.
 type groupOf struct {
@@ -23,6 +27,13 @@ func (rd *reader) addGroup(l *notice) bool {
 
 // maxCount is more than any program has goroutines.
 const maxCount = 1 << 31
+
+func (rd *reader) finishCensuses() {
+	slices.SortStableFunc(rd.Censuses, func(a, b *Census) int { return cmp.Compare(a.At, b.At) })
+	for _, g := range rd.groups {
+		rd.resolve(g)
+	}
+}
 
 // resolve sets the tasks and bodies of a group, as far as the log has them. A group does not
 // make a task known: its line may be in an older segment that is gone.
