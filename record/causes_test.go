@@ -85,14 +85,16 @@ func TestLogSaysWhatEndedAScope(t *testing.T) {
 		},
 		"a loop that is left": func(ctx context.Context, _ *traigo.Scope) told {
 			at := below(1)
-			for range traigo.AsCompleted(ctx, slices.Values([]int{1, 2}), pauseSeconds) {
+			for _, err := range traigo.AsCompleted(ctx, slices.Values([]int{1, 2}), pauseSeconds) {
+				assert.NoError(t, err)
 				break
 			}
 			return told{kind: "requested", at: at}
 		},
 		"an ordered loop that is left": func(ctx context.Context, _ *traigo.Scope) told {
 			at := below(1)
-			for range traigo.Ordered(ctx, slices.Values([]int{1, 2}), pauseSeconds) {
+			for _, err := range traigo.Ordered(ctx, slices.Values([]int{1, 2}), pauseSeconds) {
+				assert.NoError(t, err)
 				break
 			}
 			return told{kind: "requested", at: at}

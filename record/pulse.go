@@ -69,7 +69,9 @@ func (r *Recorder) tick() {
 	}
 	r.lookLocked(now)
 	var roots []*traigo.Scope
-	if due := r.nextCensusLocked(); due != never && due <= now {
+	census := r.nextCensusLocked()
+	stood := time.Duration(census - r.movedAt)
+	if census != never && census <= now {
 		r.looks++
 		roots = r.alive.roots()
 	}
@@ -77,7 +79,6 @@ func (r *Recorder) tick() {
 	if beats {
 		r.beat, r.beatAt = now, now
 	}
-	stood := time.Duration(now - r.movedAt)
 	r.mu.Unlock()
 
 	if roots != nil {
@@ -158,7 +159,7 @@ func (r *Recorder) setTimerLocked() {
 // reportStandstill makes the census of a standstill. A second one that shows the same as the
 // first is not written.
 func (r *Recorder) reportStandstill(stood time.Duration, roots []*traigo.Scope) {
-	c := r.takeCensus(fmt.Sprintf("nothing has moved for %v", stood.Round(time.Second/10)), roots)
+	c := r.takeCensus(fmt.Sprintf("nothing has moved for %v", stood), roots)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if len(c.groups)+c.more == 0 || r.looks > 1 && c.shape() == r.seen {

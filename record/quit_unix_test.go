@@ -92,7 +92,7 @@ func TestHangs(t *testing.T) {
 	}, 10*time.Second, time.Millisecond)
 	fmt.Println("ready")
 	if how == "handled" {
-		fmt.Println("received", <-received, <-received)
+		fmt.Println("received", <-received, "and", <-received)
 		holds.Cancel(nil)
 		mu.Unlock()
 		_ = s.Wait()
@@ -140,7 +140,7 @@ func TestHangIsSeenInTheLog(t *testing.T) {
 			assert.InDelta(t, killed.Sub(h.Started).Seconds(), p.Until.Seconds(), 1.9, "to within a second, on a busy machine")
 			assert.LessOrEqual(t, p.Until, killed.Sub(h.Started)+time.Second/10)
 			assert.LessOrEqual(t, p.Moved, ready.Sub(h.Started))
-			assert.Equal(t, 6, len(unfinished(h)))
+			assert.Len(t, unfinished(h), 6)
 			require.Len(t, h.Censuses, 1)
 			assert.Equal(t, "nothing has moved for 1s", h.Censuses[0].Why)
 			checkHang(t, h.Censuses[0])
@@ -172,7 +172,7 @@ func TestOnQuitWritesACensus(t *testing.T) {
 				}
 				if how == "handled" {
 					require.NoError(t, err, text)
-					assert.Contains(t, text, "received quit quit")
+					assert.Contains(t, text, "received quit and quit")
 					return
 				}
 				exit, ok := errors.AsType[*exec.ExitError](err)

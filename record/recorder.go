@@ -112,19 +112,18 @@ func start(s settings, out output) *Recorder {
 	r.out.created = r.t0
 	r.updateRoomLocked()
 	recorders.add(r)
-	r.startPulse()
-	if r.onQuit && !r.inBubble {
-		r.watchQuit()
-	}
 	if s.durable || out.file != nil {
 		r.prepareOutput() // a file with a first line is a recording, which the next Create does not overwrite
 	}
-	if s.durable {
-		return r
+	r.startPulse()
+	if !s.durable {
+		r.buf, r.spare = make([]byte, 0, s.half), make([]byte, 0, s.half)
+		r.startWatchdog(&r.mu)
+		go r.runWriter()
 	}
-	r.buf, r.spare = make([]byte, 0, s.half), make([]byte, 0, s.half)
-	r.startWatchdog(&r.mu)
-	go r.runWriter()
+	if r.onQuit && !r.inBubble {
+		r.watchQuit()
+	}
 	return r
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -57,7 +58,7 @@ func TestCensusSaysWhatTasksWaitFor(t *testing.T) {
 			most := c.Groups[0]
 			assert.Equal(t, 4, most.Count)
 			assert.Equal(t, "chan receive", most.Waits)
-			assert.Equal(t, "stacks_test.go:39", most.At)
+			assert.Equal(t, "stacks_test.go:40", most.At)
 			assert.Contains(t, most.Stack, "TestCensusSaysWhatTasksWaitFor")
 			assert.Equal(t, []string{"s/receive-0", "s/receive-1", "s/receive-2", "s/receive-3"}, names(most))
 			assert.Equal(t, []string{"s/other"}, names(c.Groups[1]))
@@ -281,9 +282,9 @@ func TestCensusOnAFullDisk(t *testing.T) {
 		require.NoError(t, err)
 		defer file.Close()
 		var out memory
-		full := false
+		var full atomic.Bool
 		rec := record.New(writing(func(p []byte) (int, error) {
-			if full {
+			if full.Load() {
 				return file.Write(p)
 			}
 			return out.Write(p)
@@ -291,9 +292,9 @@ func TestCensusOnAFullDisk(t *testing.T) {
 		s := traigo.New(t.Context(), traigo.Observe(rec))
 		s.Spawn(untilCanceled)
 		time.Sleep(time.Second / 2)
-		full = true
+		full.Store(true)
 		time.Sleep(30 * time.Second)
-		full = false
+		full.Store(false)
 		require.NoError(t, s.Close())
 		require.NoError(t, rec.Close())
 		h := read(t, out.log())
