@@ -20,16 +20,24 @@ type sites struct {
 	mu    sync.Mutex                         // held to replace it
 }
 
-const maxSites = 4096 // addresses that are remembered
+const (
+	maxSites = 4096 // addresses that are remembered
+	usual    = 12   // in general the frame is among so many, and to find all takes longer
+)
 
 // caller returns the line for the event that the caller observes; "" if none of the innermost
 // frames is of the user's code.
 func (s *sites) caller() string {
 	var pcs [32]uintptr
-	n := runtime.Callers(3, pcs[:]) // without Callers, caller and Observe
-	for _, pc := range pcs[:n] {
-		if at := s.of(pc); at != "" {
-			return at
+	for _, most := range [...]int{usual, len(pcs)} {
+		n := runtime.Callers(3, pcs[:most]) // without Callers, caller and Observe
+		for _, pc := range pcs[:n] {
+			if at := s.of(pc); at != "" {
+				return at
+			}
+		}
+		if n < most {
+			break
 		}
 	}
 	return ""
