@@ -193,7 +193,12 @@ func TestLogSaysWhatEndedATaskAlone(t *testing.T) {
 		var out memory
 		rec := record.New(&out)
 		s := traigo.New(t.Context(), traigo.Name("s"), traigo.Observe(rec))
-		canceled := s.Spawn(untilCanceled, traigo.Name("canceled"))
+		canceled := s.Spawn(func(ctx context.Context) error {
+			return traigo.Run(ctx, func(_ context.Context, s *traigo.Scope) error {
+				s.Spawn(untilCanceled, traigo.Name("below it"))
+				return nil
+			})
+		}, traigo.Name("canceled"))
 		quiet := s.Spawn(untilCanceled, traigo.Name("quiet"))
 		s.Spawn(untilCanceled, traigo.Name("timed out"), traigo.Timeout(time.Second), traigo.Bubble(false))
 		s.Spawn(fail, traigo.Name("failed"), traigo.Bubble(false))
@@ -203,7 +208,7 @@ func TestLogSaysWhatEndedATaskAlone(t *testing.T) {
 			"canceled":  {kind: "requested", at: below(5), err: "enough"},
 			"quiet":     {kind: "requested", at: below(5)},
 			"timed out": {kind: "timeout", err: `"s/timed out" timed out after 1s`},
-			"failed":    {}, "with the scope": {},
+			"failed":    {}, "with the scope": {}, "below it": {},
 		}
 		canceled.Cancel(errors.New("enough"))
 		quiet.Cancel(nil)
@@ -212,8 +217,10 @@ func TestLogSaysWhatEndedATaskAlone(t *testing.T) {
 		require.NoError(t, rec.Close())
 		h := read(t, out.log())
 		got := map[string]told{}
-		for _, task := range h.Scopes[0].Tasks {
-			got[task.Name] = toldOf(task.Cause)
+		for _, s := range h.Scopes {
+			for _, task := range s.Tasks {
+				got[task.Name] = toldOf(task.Cause)
+			}
 		}
 		assert.Equal(t, want, got)
 	})
