@@ -36,7 +36,7 @@ func received(free <-chan struct{}) bool {
 	return true
 }
 
-const receivedAt = "stacks_test.go:36"
+const receivedAt = "stacks_test.go:35"
 
 // When nothing moves, the log says what is waited for, and where.
 func TestCensusSaysWhatTasksWaitFor(t *testing.T) {
@@ -336,5 +336,35 @@ func TestCensusOnAFullDisk(t *testing.T) {
 		h := read(t, out.log())
 		assert.Zero(t, h.Lost())
 		assert.True(t, h.Closed)
+	})
+}
+
+// A second look at the same standstill is written only if it shows something else.
+func TestCensusIsRepeatedIfItDiffers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out memory
+		rec := record.New(&out, record.Durable(), record.Census(0))
+		s := traigo.New(t.Context(), traigo.Name("s"), traigo.Observe(rec))
+		first, second := make(chan struct{}), make(chan struct{})
+		s.Spawn(func(context.Context) error {
+			<-first
+			<-second // no event tells of it
+			return nil
+		})
+		synctest.Wait()
+		censuses := func() int { return len(read(t, out.log()).Censuses) }
+		record.LookAgain(rec, 1)
+		assert.Equal(t, 1, censuses())
+		record.LookAgain(rec, 2)
+		assert.Equal(t, 1, censuses())
+		close(first)
+		synctest.Wait()
+		record.LookAgain(rec, 3)
+		assert.Equal(t, 2, censuses())
+		record.LookAgain(rec, 1)
+		assert.Equal(t, 3, censuses(), "the first of another standstill")
+		close(second)
+		require.NoError(t, s.Wait())
+		require.NoError(t, rec.Close())
 	})
 }
