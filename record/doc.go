@@ -61,8 +61,8 @@
 // longer than about 180 bytes; with [Durable] it takes 1 to 2 µs, for one write(2). An
 // event that is written before Observe returns takes about 10 µs. In addition to the
 // buffer, the recorder keeps about 100 bytes for each scope and 25 bytes for each task
-// that is alive. With [Sites] it keeps about 60 bytes more for each task, and a task and a
-// scope cost about a microsecond more.
+// that is alive. With [Sites] it keeps about 60 bytes more for each task, and the
+// beginning of a task or scope takes about half a microsecond more.
 //
 // # Trees of processes
 //

@@ -21,12 +21,12 @@ type pulse struct {
 	inBubble bool // the recorder was created in a synctest bubble
 	resting  bool // the timer is stopped until the next event
 
-	still    bool  // no event has come since the last tick
-	movedAt  int64 // the time of the last event that a tick knows of
-	tickedAt int64 // the time of the last tick
-	beatAt   int64 // the time of the last heartbeat
-	looks    int   // censuses taken since movedAt
-	seen     uint64
+	still    bool   // no event has come since the last tick
+	movedAt  int64  // the time of the last event that a tick knows of
+	tickedAt int64  // the time of the last tick
+	beatAt   int64  // the time of the last heartbeat
+	looks    int    // censuses taken since movedAt
+	seen     uint64 // the shape of the last census
 
 	beat   int64  // the heartbeat that the next flush writes, if it writes nothing else; 0 for none
 	report []byte // the census that the next flush writes

@@ -86,7 +86,7 @@ func (c *stackCensus) addTasks(shot traigo.Snapshot) {
 	}
 	for _, t := range shot.Tasks {
 		switch {
-		case t.State == traigo.Queued.String() || t.State == traigo.Abandoned.String():
+		case !hasGoroutine[t.State]:
 		case t.Stack == "":
 			c.more++ // the dump has been cut off, or the task has begun since
 		default:
@@ -98,6 +98,10 @@ func (c *stackCensus) addTasks(shot traigo.Snapshot) {
 		c.addTasks(below)
 	}
 }
+
+// hasGoroutine has the states of tasks that are on a goroutine. Abandoned calls are none: their
+// tasks wait for something else, or have ended.
+var hasGoroutine = map[string]bool{traigo.Running.String(): true, traigo.TaskCanceling.String(): true, traigo.GivenUp.String(): true}
 
 // addBodies adds the bodies that are in no task. Of several on one goroutine it is the
 // innermost that waits.
