@@ -58,7 +58,7 @@ func TestReadDirLeavesOutWhatIsNoRecording(t *testing.T) {
 	files["app.jsonl"] = `{"time":"2026-11-21T01:02:03Z","level":"INFO","msg":"hello"}` + "\n"
 	files["copy.jsonl"] = files["root-71.jsonl"]
 	files["empty.jsonl"] = ""
-	files["new.jsonl"] = `{"traigo":2,"run":"x"}` + "\n"
+	files["new.jsonl"] = `{"traigo":3,"run":"x"}` + "\n"
 	files["undated.jsonl"] = `{"traigo":1,"run":"x"}` + "\n"
 	h, err := history.ReadDir(logtest.Dir(t, files))
 	require.NoError(t, err)
@@ -67,7 +67,7 @@ func TestReadDirLeavesOutWhatIsNoRecording(t *testing.T) {
 	for i, says := range []string{
 		"app.jsonl: this is no log of traigo: its first line is not",
 		"empty.jsonl: the log is empty",
-		"new.jsonl: the log has version 2",
+		"new.jsonl: the log has version 3",
 		"root-71.jsonl: it is the same recording as copy.jsonl",
 		"undated.jsonl: the recording x does not say when it began",
 	} {

@@ -7,8 +7,9 @@ import (
 	"time"
 )
 
-// Version is the version of the log format that this package reads.
-const Version = 1
+// Version is the latest version of the log format that this package reads. It also reads all
+// earlier ones.
+const Version = 2
 
 // A header is the first line of a segment.
 type header struct {
@@ -35,16 +36,28 @@ type line struct {
 	Deadline *int64 `json:"dl"`
 	State    string `json:"st"`
 	Why      string `json:"why"`
+	At       string `json:"at"`
+	Cause    string `json:"cause"`
 	Err      string `json:"err"`
 	Stack    string `json:"stack"`
 }
 
-// A notice is a line about the log itself. Its n is a number, not a name.
+// A notice is a line about the log itself, or of a census of stacks. Its n is a number, not a
+// name.
 type notice struct {
 	T    *int64 `json:"t"`
 	Kind string `json:"k"`
 	N    uint64 `json:"n"`
 	Why  string `json:"why"`
+
+	Goroutines int    `json:"goroutines"`
+	More       int    `json:"more"`
+	Waits      string `json:"waits"`
+	For        int64  `json:"for"`
+	At         string `json:"at"`
+	Stack      string `json:"stack"`
+
+	Of []uint64 `json:"of"` // pairs: the ID of a scope, and that of its task or 0
 }
 
 // parse reports whether text is a line with a time.
@@ -82,8 +95,8 @@ func headerOf(text []byte) (header, error) {
 	if err := json.Unmarshal(text, &head); err != nil || head.Traigo == 0 {
 		return head, fmt.Errorf(`history: this is no log of traigo: its first line is not {"traigo":%d,…}%s`, Version, looksLike(text))
 	}
-	if head.Traigo != Version {
-		return head, fmt.Errorf("history: the log has version %d of the format, and this traigo reads version %d: use the version of traigo that wrote it, or a newer one", head.Traigo, Version)
+	if head.Traigo < 1 || head.Traigo > Version {
+		return head, fmt.Errorf("history: the log has version %d of the format, and this traigo reads versions 1 to %d: use the version of traigo that wrote it, or a newer one", head.Traigo, Version)
 	}
 	return head, nil
 }
@@ -146,6 +159,10 @@ func (l *line) text(key string) *string {
 		return &l.State
 	case "why":
 		return &l.Why
+	case "at":
+		return &l.At
+	case "cause":
+		return &l.Cause
 	case "err":
 		return &l.Err
 	case "stack":

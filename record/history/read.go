@@ -73,6 +73,8 @@ type reader struct {
 	lines  int           // lines of the current file that have been read
 	census census        // the current or last census
 	live   live
+	moved  time.Duration // the time of the last line about a scope or a task
+	groups []groupOf
 }
 
 // A knownScope is a scope that some line has mentioned.
@@ -125,6 +127,7 @@ func (rd *reader) history() (*History, error) {
 	}
 	rd.finish()
 	rd.setProcess(rd.by)
+	rd.Processes[0].Moved = rd.moved
 	return rd.History, nil
 }
 
@@ -154,6 +157,9 @@ func (rd *reader) handleLine(text []byte) error {
 	ok := rd.apply(&rd.line)
 	if ok {
 		rd.extendTo(rd.line.at())
+		if rd.line.Kind != "bye" && rd.line.Kind != "beat" {
+			rd.moved = max(rd.moved, rd.line.at())
+		}
 	} else {
 		rd.Damaged++
 	}
@@ -233,8 +239,16 @@ func (rd *reader) readNotice(text []byte) error {
 	switch l.Kind {
 	case "lost":
 		rd.Losses = append(rd.Losses, Loss{At: at, Lines: l.N, Why: l.Why})
+		rd.moved = max(rd.moved, at) // what is lost has happened
 	case "live":
 		rd.startCensus(at, l.N)
+	case "stacks":
+		rd.Censuses = append(rd.Censuses, &Census{At: at, Why: l.Why, Goroutines: max(l.Goroutines, 0), More: max(l.More, 0)})
+	case "group":
+		if !rd.addGroup(&l) {
+			rd.Damaged++
+			return nil
+		}
 	default:
 		rd.Damaged++
 		return nil
@@ -254,6 +268,7 @@ func (rd *reader) apply(l *line) bool {
 		return rd.spawned(l)
 	case "bye":
 		rd.Closed = true
+	case "beat":
 	case "finalize", "cancel", "close":
 		if l.ID == 0 {
 			return false
@@ -289,6 +304,9 @@ func (rd *reader) opened(l *line) bool {
 	s := rd.scope(l.ID, l.at())
 	if !s.hasBegin {
 		s.hasBegin, s.Name, s.Opened, s.Deadline = true, l.Name, l.at(), l.deadline()
+	}
+	if s.At == "" {
+		s.At = l.At
 	}
 	if l.Deadline != nil {
 		s.Deadline = l.deadline() // in a census it may be a later one
@@ -328,6 +346,7 @@ func (rd *reader) spawned(l *line) bool {
 	t := rd.task(l.Scope, l.ID, l.at())
 	if !t.hasBegin {
 		t.hasBegin, t.Name, t.Spawned = true, l.Name, l.at()
+		t.At = l.At
 		t.Bubble, t.Master, t.Await = strings.Contains(l.Flags, "b"), strings.Contains(l.Flags, "m"), strings.Contains(l.Flags, "w")
 	}
 	t.hasLine = true
@@ -358,7 +377,7 @@ func (rd *reader) scopeStep(l *line) {
 	case "finalize":
 		s.Finalized = l.at()
 	case "cancel":
-		s.Canceled, s.Cause = l.at(), &Cause{Kind: l.Why, Err: l.Err}
+		s.Canceled, s.Cause = l.at(), &Cause{Kind: l.Why, At: l.At, Err: l.Err}
 		if l.By != 0 {
 			s.Cause.By = rd.task(l.ID, l.By, l.at()).Task
 		}
@@ -400,6 +419,9 @@ func (t *Task) step(l *line) bool {
 		t.Ended, t.State, t.Err = l.at(), TaskState(l.State), l.Err
 		if l.Stack != "" {
 			t.Stack = l.Stack
+		}
+		if l.Why != "" {
+			t.Cause = &Cause{Kind: l.Why, At: l.At, Err: l.Cause}
 		}
 		if !endStates[t.State] {
 			t.State = TaskLost // an unknown state: the task has ended, but how is not known

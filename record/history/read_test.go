@@ -84,7 +84,7 @@ func TestReadRefusesWhatItCannotRead(t *testing.T) {
 		{"", "empty"},
 		{logtest.Header[:20], "no log of traigo"},
 		{"hello\n", "no log of traigo"},
-		{`{"traigo":2,"run":"x"}` + "\n", "reads version 1"},
+		{`{"traigo":3,"run":"x"}` + "\n", "reads versions 1 to 2"},
 		{logtest.Header + strings.Replace(logtest.Header, "6f1c9a0e", "00000000", 1), "two recordings"},
 	} {
 		_, err := history.Read(strings.NewReader(row.log))
@@ -234,7 +234,7 @@ func TestReadAnySaysWhatItHasGot(t *testing.T) {
 		{"go 1.26 trace\x00\x00\x00", "go tool trace"},
 		{"hello", "neither a log of traigo nor an sc-logs.json"},
 		{`{"hello":1}`, "no runRecords"},
-		{`{"traigo":3}`, "reads version 1"},
+		{`{"traigo":3}`, "reads versions 1 to 2"},
 	} {
 		_, err := history.ReadAny(strings.NewReader(row.text))
 		require.ErrorContains(t, err, row.says)
