@@ -50,6 +50,11 @@ export function isOpen(entry) {
   return model.filter !== '' || (isShut(entry) ? model.opened.has(entry.key) : !model.folded.has(entry.key));
 }
 
+/** Reports whether the filter finds all members of a closed group: the row of the group will do. */
+function isFoundWhole({ key, node, dim }) {
+  return model.filter !== '' && !dim && node.members?.every((member) => textOf(member).includes(model.filter)) && !model.opened.has(key);
+}
+
 /**
  * Returns an entry for each visible row. With a filter these are the nodes that it finds,
  * and, dim, the nodes above them. An entry is {key, node, parent, depth, fresh, dim, gone,
@@ -68,11 +73,12 @@ export function list() {
     const more = moreOf(slot);
     const entry = { key, node, parent, depth, fresh, dim: !hit, gone: goneAt > 0, isParent: slot.below.length + more > 0 };
     entries.push(entry);
+    const visitAll = (slots) => slots.map((below) => visit(below, entry, depth + 1)).includes(true);
     let some = hit;
-    if (isOpen(entry)) {
-      for (const below of slot.below) some = visit(below, entry, depth + 1) || some;
+    if (isOpen(entry) && !isFoundWhole(entry)) {
+      some = visitAll(slot.below) || some;
       // What is in those of a group that were left out is found in the sum of all.
-      if (model.filter && !some) for (const below of slot.inside) some = visit(below, entry, depth + 1) || some;
+      if (model.filter && !some) some = visitAll(slot.inside);
       if (more && !model.filter) entries.push({ key: `${key}+`, node, parent: entry, depth: depth + 1, more });
     }
     if (!some) entries.length = at;

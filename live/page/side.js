@@ -55,17 +55,24 @@ function warningItem(w) {
   const li = make('li', w.level);
   li.dataset.lint = w.lint;
   const head = li.appendChild(make('div'));
-  head.append(make('b', '', w.count > 1 ? `${w.lint} ×${number(w.count)}` : w.lint), `${w.says}, for `);
+  head.append(make('b', '', w.count > 1 ? `${w.lint} ×${number(w.count)}` : w.lint), ` ${w.says}, for `);
   head.appendChild(make('span')).dataset.since = w.since;
-  li.append(pathsOf(w.at, w.count, w.lint), make('div', 'do', w.do));
+  li.append(pathsOf(w.at, w.count, w), make('div', 'do', w.do));
   li.addEventListener('click', () => li.classList.toggle('open')); // on a phone, where it is cut
   return li;
 }
 
-/** Returns paths as buttons, and how many of count there are besides. */
-function pathsOf(paths = [], count = paths.length, lint) {
-  const el = make('div', 'paths');
-  for (const path of paths) el.append(makeButton(path, () => actions.reveal(path, lint)));
+/**
+ * Returns paths as buttons, and how many of count there are besides. Those of a warning may
+ * have details, one for each.
+ */
+function pathsOf(paths = [], count = paths.length, { lint, details } = {}) {
+  const el = make('div', details ? 'paths detailed' : 'paths');
+  paths.forEach((path, i) => {
+    const item = el.appendChild(make('span'));
+    item.append(makeButton(path, () => actions.reveal(path, lint)));
+    if (details?.[i]) item.append(' ', details[i]);
+  });
   if (count > paths.length) el.append(`and ${number(count - paths.length)} more`);
   return el;
 }
@@ -111,6 +118,7 @@ function endedItem(e) {
   path.title = e.path;
   if (e.count > 1) head.append(make('span', 'times', `×${number(e.count)}`));
   if (e.weight) head.append(make('span', 'weight', `canceled ${number(e.weight)} ${e.weight === 1 ? 'other' : 'others'}`));
+  if (e.above) head.append(make('span', 'above', `and ${number(e.above)} ${e.above === 1 ? 'scope' : 'scopes'} above`));
   const age = head.appendChild(make('span', 'age'));
   age.dataset.since = e.ended;
   age.title = `ended ${e.ended}, opened ${e.opened}${e.first ? `, the first ended ${e.first}` : ''}`;

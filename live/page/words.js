@@ -11,10 +11,8 @@ export const stateWord = (state) => (state === 'finalizing' ? 'open until done' 
 
 export const explanations = {
   finalizing: 'Finalizing: its body has returned, or Finalize was called. It still accepts tasks, and ends when all that is awaited in it has ended.',
-  canceling: 'Canceled: its context is done, and it has not ended yet.',
   'given up': 'It has not ended within its CancelTimeout after it was canceled. Its scope no longer waits for it.',
   abandoned: 'A call that Blocking no longer waits for, and that still runs.',
-  queued: 'Accepted, and not yet started.',
 };
 
 /** Returns the states of a node with how many have each, in a fixed order: [[state, n], …]. */
