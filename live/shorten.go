@@ -147,28 +147,28 @@ func merge(group []*node, parent string) *node {
 	return &one
 }
 
-// add adds what n says to a node into which it is folded.
-func (one *node) add(n *node) {
-	one.States[n.State]++
-	one.Waiting += n.Waiting
-	one.Limit = max(one.Limit, n.Limit)
-	one.Blocked = append(one.Blocked, n.Blocked[:min(len(n.Blocked), maxExamples-len(one.Blocked))]...)
-	one.Unawaited = append(one.Unawaited, n.Unawaited...)
-	one.Deadline = earlier(one.Deadline, n.Deadline)
-	one.hasWarning = one.hasWarning || n.hasWarning
-	if n.Since.After(one.Newest) {
-		one.Newest = n.Since
+// add adds what a member says to n, into which it is folded.
+func (n *node) add(member *node) {
+	n.States[member.State]++
+	n.Waiting += member.Waiting
+	n.Limit = max(n.Limit, member.Limit)
+	n.Blocked = append(n.Blocked, member.Blocked[:min(len(member.Blocked), maxExamples-len(n.Blocked))]...)
+	n.Unawaited = append(n.Unawaited, member.Unawaited...)
+	n.Deadline = earlier(n.Deadline, member.Deadline)
+	n.hasWarning = n.hasWarning || member.hasWarning
+	if member.Since.After(n.Newest) {
+		n.Newest = member.Since
 	}
-	if one.Cause == "" {
-		one.Cause = n.Cause
+	if n.Cause == "" {
+		n.Cause = member.Cause
 	}
-	missing := func(flag string) bool { return !slices.Contains(n.Flags, flag) }
-	if slices.ContainsFunc(one.Flags, missing) { // only what all have is said of the group
-		one.Flags = slices.DeleteFunc(slices.Clone(one.Flags), missing)
+	missing := func(flag string) bool { return !slices.Contains(member.Flags, flag) }
+	if slices.ContainsFunc(n.Flags, missing) { // only what all have is said of the group
+		n.Flags = slices.DeleteFunc(slices.Clone(n.Flags), missing)
 	}
-	for _, name := range n.Warnings {
-		if !slices.Contains(one.Warnings, name) {
-			one.Warnings = append(slices.Clip(one.Warnings), name)
+	for _, name := range member.Warnings {
+		if !slices.Contains(n.Warnings, name) {
+			n.Warnings = append(slices.Clip(n.Warnings), name)
 		}
 	}
 }

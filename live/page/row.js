@@ -67,7 +67,7 @@ export class Row {
     this.state.classList.toggle('usual', !gone && parts.length === 1 && usual.has(node.state));
     // A closed row says what there is in it to warn about, and where that stands.
     const isClosed = entry.isParent && !isOpen(entry);
-    this.fill(this.lints, (gone ? [] : isClosed ? warningsIn([node]) : node.warnings ?? []).map((text) => ({ text, className: 'lint' })), ' ');
+    this.fill(this.lints, (gone ? [] : isClosed ? warningsIn([node]) : node.warnings ?? []).map((text) => ({ text, className: `lint is-${text}` })), ' ');
     this.fill(this.places, gone ? [] : placesOf(entry, isClosed));
     this.fill(this.flags, gone ? [] : flagsOf(node).map((text) => ({ text })), ' · ');
     setText(this.cause, node.cause ?? '');

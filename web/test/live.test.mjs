@@ -567,10 +567,18 @@ test('on a phone names and errors can be read', async () => {
         const cut = await row(page, name).locator('.name').evaluate((el) => el.scrollWidth - el.clientWidth);
         assert.ok(cut <= 0, `${name} is cut by ${cut} px`);
       }
+      const place = row(page, 'lock a then b').locator('.places');
+      assert.ok((await place.boundingBox()).width > 150, 'and where they are blocked');
       const error = page.locator('#failed-list .err', { hasText: 'deadline of 400ms passed while waiting for the other side to answer' });
       await error.scrollIntoViewIfNeeded();
       const box = await error.boundingBox();
       assert.ok(box.width > 300 && box.height > 30, 'the error has lines of its own');
+      for (const path of await page.locator('#failed-list .path').all()) {
+        assert.ok((await path.boundingBox()).height < 25, `${await path.innerText()} is on one line`);
+      }
+      await row(page, 'watch').click();
+      assert.equal(await page.locator('#details h1').innerText(), 'watch');
+      assert.ok(await page.locator('#details h1').evaluate((el) => el.getBoundingClientRect().width > 30 && getComputedStyle(el).clipPath === 'none'));
       const over = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
       assert.ok(over <= 0, `${over} px too wide`);
       if (process.env.PICTURES) await page.screenshot({ path: `${process.env.PICTURES}/phone-${colorScheme}.png` });
