@@ -129,11 +129,13 @@ func (t *textWriter) notes(n *node) []string {
 		}
 	}
 	notes := append([]string{n.states(), age}, n.Flags...)
-	if n.Waits != "" {
-		notes = append(notes, placeText(n.Waits, n.For, n.At))
-	}
-	for _, s := range n.Standing {
-		notes = append(notes, withCommas(s.Count)+" × "+placeText(s.Waits, s.For, s.At))
+	if len(n.Below)+n.More == 0 { // else it waits for what is below, which says for what
+		if n.Waits != "" {
+			notes = append(notes, placeText(n.Waits, n.For, n.At))
+		}
+		for _, s := range n.Standing {
+			notes = append(notes, withCommas(s.Count)+" × "+placeText(s.Waits, s.For, s.At))
+		}
 	}
 	switch {
 	case n.Processes > 0:
@@ -148,10 +150,11 @@ func (t *textWriter) notes(n *node) []string {
 		notes = append(notes, "limit "+withCommas(n.Limit))
 	}
 	if n.Waiting > 0 {
-		notes = append(notes, withCommas(n.Waiting)+" waiting")
-	}
-	if len(n.Blocked) > 0 {
-		notes = append(notes, "waiting: "+strings.Join(n.Blocked, ", "))
+		waiting := withCommas(n.Waiting) + " waiting"
+		if len(n.Blocked) > 0 {
+			waiting += ": " + strings.Join(n.Blocked, ", ")
+		}
+		notes = append(notes, waiting)
 	}
 	if len(n.Unawaited) > 0 {
 		const most = 5
