@@ -89,7 +89,8 @@
 //	count     how many are folded into this node; absent if it is a single one. id, path,
 //	          pid, since and stack are those of the oldest, newest is the since of the
 //	          youngest, deadline is the earliest, waiting is the sum, flags are those that
-//	          all have, warnings those that any has, state is the one that most have
+//	          all have, warnings those that any has, state is the one that most have, cause
+//	          begins with how many have it, unless all do
 //	states    of a folded node: how many are in each state, by its name
 //	standing  of a folded node: [{waits, at, for, count}], at most five places where they wait,
 //	          or what they wait for below them does; those with the most come first

@@ -136,6 +136,7 @@ func merge(group []*node, parent string) *node {
 		one.Name = withoutDigits(one.Name)
 	}
 	one.State = mostFrequent(one.States)
+	one.Cause = causeOf(group)
 	one.Below = make([]*node, 0, 4)
 	groups := groupByShape(below)
 	for _, n := range below {
@@ -159,9 +160,6 @@ func (n *node) add(member *node) {
 	if member.Since.After(n.Newest) {
 		n.Newest = member.Since
 	}
-	if n.Cause == "" {
-		n.Cause = member.Cause
-	}
 	missing := func(flag string) bool { return !slices.Contains(member.Flags, flag) }
 	if slices.ContainsFunc(n.Flags, missing) { // only what all have is said of the group
 		n.Flags = slices.DeleteFunc(slices.Clone(n.Flags), missing)
@@ -171,6 +169,24 @@ func (n *node) add(member *node) {
 			n.Warnings = append(slices.Clip(n.Warnings), name)
 		}
 	}
+}
+
+// causeOf returns the cause of those in a group that have one, with how many these are unless
+// all have it. If there are several causes it is the first.
+func causeOf(group []*node) (cause string) {
+	count := 0
+	for _, n := range group {
+		if cause == "" {
+			cause = n.Cause
+		}
+		if n.Cause != "" && n.Cause == cause {
+			count++
+		}
+	}
+	if cause != "" && count < len(group) {
+		cause = withCommas(count) + " × " + cause
+	}
+	return cause
 }
 
 // mostFrequent returns the state that most have, of equals the first by name.

@@ -67,7 +67,7 @@ func TestWhatIsBelowAGroupIsFolded(t *testing.T) {
 			conn.Tasks = append(conn.Tasks, task(3+n, "write"))
 		}
 		if id == 50 {
-			conn.State, conn.Cause = traigo.Canceling, "requested"
+			conn.State, conn.Cause, conn.Deadline = traigo.Canceling, "requested", at.Add(30*time.Second)
 			conn.Tasks = append(conn.Tasks, task(9, "flush"))
 		}
 	})
@@ -75,7 +75,7 @@ func TestWhatIsBelowAGroupIsFolded(t *testing.T) {
 
 server (open, 1m0s)
 └─ • serve # [×100] (running, 1s)
-   └─ conn [×100] (99 open, 1 canceling, 1m0s, requested)
+   └─ conn [×100] (99 open, 1 canceling, 1m0s, earliest 30s left, 1 × requested)
       ├─ • read [×100] (running, 1s)
       ├─ • write [×199] (running, 1s)
       └─ • flush [×1] (running, 1s)

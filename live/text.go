@@ -144,7 +144,11 @@ func (t *textWriter) notes(n *node) []string {
 		notes = append(notes, "process "+strconv.Itoa(n.Pid))
 	}
 	if !n.Deadline.IsZero() && n.State != "closed" {
-		notes = append(notes, timeLeft(n.Deadline.Sub(t.now)))
+		left := timeLeft(n.Deadline.Sub(t.now))
+		if n.Count > 0 {
+			left = "earliest " + left // not all may have one
+		}
+		notes = append(notes, left)
 	}
 	if n.Limit > 0 {
 		notes = append(notes, "limit "+withCommas(n.Limit))

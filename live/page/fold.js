@@ -1,6 +1,7 @@
 // Folding siblings of like names, as package live does in shorten.go. The server folds from
 // five on; the page folds fewer where it has shown a group.
 
+import { number } from './dom.js';
 import { placeOf } from './words.js';
 
 const withoutDigits = (name) => name.replace(/#?[0-9]+/g, '#');
@@ -32,11 +33,18 @@ export function fold(nodes, nameBefore) {
     waiting: nodes.reduce((sum, node) => sum + (node.waiting ?? 0), 0),
     warnings: [...new Set(nodes.flatMap((node) => node.warnings ?? []))],
     flags: (oldest.flags ?? []).filter((flag) => nodes.every((node) => node.flags?.includes(flag))),
-    cause: nodes.find((node) => node.cause)?.cause,
+    cause: causeOf(nodes),
     members: nodes,
     below: [],
     more: 0,
   };
+}
+
+/** Returns the first cause, with how many have it unless all do. */
+function causeOf(nodes) {
+  const cause = nodes.find((node) => node.cause)?.cause;
+  const count = nodes.filter((node) => node.cause === cause).length;
+  return cause && count < nodes.length ? `${number(count)} × ${cause}` : cause;
 }
 
 /** Returns how often each key occurs. */

@@ -107,7 +107,8 @@ export class Row {
     // A node that ends at its deadline is still shown until the next state comes. It must
     // not look late.
     const late = left < -lateAfter;
-    setText(this.due, late ? `${brief(-left)} late` : `${brief(left)} left`);
+    const first = node.count ? 'earliest ' : ''; // not all of a group may have one
+    setText(this.due, first + (late ? `${brief(-left)} late` : `${brief(left)} left`));
     this.due.className = late ? 'due late' : left < 5000 ? 'due soon' : 'due';
   }
 }

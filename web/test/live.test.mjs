@@ -438,7 +438,7 @@ test('slots: a group stays one until its last member has ended', async () => {
       };
       say(0, one(1), one(2), one(3), one(4));
       say(100, group(9, [one(1), one(2)]));
-      say(200, one(1, { state: 'canceling', warnings: ['straggler'] }), one(2, { waits: 'select', at: 'a.go:1' }));
+      say(200, one(1, { state: 'canceling', cause: 'requested', warnings: ['straggler'] }), one(2, { waits: 'select', at: 'a.go:1' }));
       const { node } = slots[0];
       say(300, one(2));
       say(400);
@@ -453,6 +453,7 @@ test('slots: a group stays one until its last member has ended', async () => {
     ]);
     assert.deepEqual(found.node.states, { canceling: 1, running: 1 });
     assert.deepEqual(found.node.warnings, ['straggler']);
+    assert.equal(found.node.cause, '1 × requested');
     assert.deepEqual(found.node.standing, [{ waits: 'select', at: 'a.go:1', for: 0, count: 1 }]);
     assert.equal(found.node.newest, '2026-11-21T15:04:02Z');
   });
