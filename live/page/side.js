@@ -14,7 +14,8 @@ export function renderSide(onClick) {
   const { state } = model;
   renderWarnings(state);
   const blocked = blockedPlaces(state.roots);
-  show('places', state.places?.map((place) => ({ ...place, blocked: blocked.has(placeOf(place)) })), placeItem);
+  const places = state.places?.map((place) => ({ ...place, blocked: blocked.has(placeOf(place)) })) ?? [];
+  show('places', places.sort((a, b) => b.blocked - a.blocked), placeItem);
   show('limits', [...(state.limiters ?? []), ...limitsOf(state.roots)], limitItem);
   const ended = state.ended ?? [];
   show('failed-list', ended.filter((e) => e.err).sort((a, b) => (b.weight ?? 0) - (a.weight ?? 0)), endedItem);
@@ -33,16 +34,28 @@ export function tickSide() {
   for (const el of document.querySelectorAll('#side [data-since]')) setText(el, since(el.dataset.since));
 }
 
+const atFirst = 8; // items of a list that are shown until the user asks for the rest
 const shown = new Map(); // ID of a section → JSON of what it shows
+const unfolded = new Set(); // IDs of sections that show all
 
 /** Shows the values as items of the list in a section; none hides the section. */
 function show(id, values, item) {
   const section = $(id);
-  const text = JSON.stringify(values ?? []);
+  const some = unfolded.has(id) || values.length <= atFirst ? values : values.slice(0, atFirst);
+  const rest = values.length - some.length;
+  const text = JSON.stringify([some, rest]);
   if (shown.get(id) === text) return;
   shown.set(id, text);
-  section.hidden = !values?.length;
-  section.querySelector('ul').replaceChildren(...(values ?? []).map(item));
+  section.hidden = values.length === 0;
+  const list = section.querySelector('ul');
+  list.replaceChildren(...some.map(item));
+  if (rest) {
+    const li = list.appendChild(make('li', 'rest'));
+    li.append(makeButton(`… ${number(rest)} more`, () => {
+      unfolded.add(id);
+      show(id, values, item);
+    }));
+  }
   tickSide();
 }
 
@@ -84,7 +97,7 @@ function placeItem(place) {
   const button = makeButton('', () => actions.setFilter(text));
   button.title = 'Show only these';
   button.append(make('b', '', number(place.count)), ` × ${text}`);
-  li.append(button, make('span', 'age', forOf(place)), make('div', 'names', (place.names ?? []).join(', ')));
+  li.append(button, make('span', 'names', (place.names ?? []).join(', ')), make('span', 'age', forOf(place)));
   return li;
 }
 

@@ -484,6 +484,7 @@ function bank() {
       { waits: 'IO wait', at: 'conn.go:30', for: 60e9, count: 150, paths: [], names: ['conn #'] },
       { waits: 'sync.Mutex.Lock', at: 'main.go:45', for: 720e9, count: 1, paths: [], names: ['lock a then b'] },
       { waits: 'sync.Mutex.Lock', at: 'main.go:52', for: 720e9, count: 1, paths: [], names: ['lock b then a'] },
+      ...Array.from({ length: 10 }, (_, i) => ({ waits: 'select', at: `other.go:${i}`, count: 1, paths: [], names: ['other'] })),
     ],
     limiters: [{ limit: 2, inUse: 2, holders: ['bank/web/conn 1', 'bank/web/conn 2'], waiting: 12, waiters: ['bank/web/conn 3'] }],
     ended: [
@@ -526,8 +527,10 @@ test('what waits for what, limits and endings are shown', async () => {
 
     assert.match(await text(page.locator('#warnings')), /blocked ×2 has not moved, for 12m.* bank\/transfers\/lock a then b sync\.Mutex\.Lock at main\.go:45 bank\/transfers\/lock b then a sync/);
 
-    // A place filters the tree.
-    assert.match(await text(page.locator('#places')), /Where they stand 150 × IO wait at conn\.go:30 1m0s conn # 1 × sync\.Mutex\.Lock at main\.go:45 12m0s lock a then b/);
+    // A place filters the tree. Those where something is blocked come first, and of many only some are shown.
+    assert.match(await text(page.locator('#places')), /Where they stand 1 × sync\.Mutex\.Lock at main\.go:45 lock a then b 12m0s .* 150 × IO wait at conn\.go:30 conn # 1m0s 1 × select .*… 5 more$/);
+    await page.getByRole('button', { name: '… 5 more' }).click();
+    await page.getByRole('button', { name: '1 × select at other.go:9' }).waitFor();
     await page.getByRole('button', { name: '1 × sync.Mutex.Lock at main.go:52' }).click();
     await row(page, 'lock a then b').waitFor({ state: 'detached' });
     assert.equal(await row(page, 'lock b then a').count(), 1);
