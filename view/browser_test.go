@@ -31,6 +31,7 @@ func TestBrowserView(t *testing.T) {
 	browser.Need(t)
 	browser.Run(t, "view.mjs", pages(t, map[string][]byte{
 		"small": small(t), "failing": failing(t), "crashed": crashed(t), "climbing": climbing(), "given": given(),
+		"deep": deep(), "wide": wide(), "server": server(), "needle": needle(), "sessions": hundredThousand(),
 		"crawl": crawl(t), "lossy": lossy(), "nasty": nasty(), "empty": []byte(header), "instant": instant(), "hour": hour(), "triovis": []byte(trioVis),
 	}))
 }
