@@ -23,7 +23,10 @@ export const groupIn = (node: Node): number => (node < none ? (-2 - node) >> 1 :
 const serial = /\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b|\b0x[0-9a-f]+\b|\b(?=[a-f]*\d)(?=\d*[a-f])[0-9a-f]{6,}\b|\d+/gi;
 
 /** Returns a name in which numbers and serials are a # each. */
-export const foldName = (name: string): string => name.replace(serial, '#');
+export function foldName(name: string): string {
+  if (!/\d/.test(name)) return name;
+  return name.replace(/[0-9a-f]{6}|0x/i.test(name) ? serial : /\d+/g, '#'); // most names have plain numbers, which are faster to find
+}
 
 export type Folds = ReturnType<typeof foldsOf>;
 
@@ -46,14 +49,14 @@ export function foldsOf(m: Model) {
   function below(parent: Span): Node[] {
     let list = lists.get(parent);
     if (list) return list;
-    const alike = new Map<string, Span[]>();
+    const alike = [new Map<string, Span[]>(), new Map<string, Span[]>()]; // of tasks, and of scopes
     for (let c = parent === none ? (m.n > 0 ? 0 : none) : m.first[parent]; c !== none; c = m.next[c]) {
-      const key = keyOf(c);
-      const same = alike.get(key);
-      if (same) same.push(c); else alike.set(key, [c]);
+      const [kind, name] = [alike[m.isScope[c]], nameOf(c)];
+      const same = kind.get(name);
+      if (same) same.push(c); else kind.set(name, [c]);
     }
     list = [];
-    for (const same of alike.values()) {
+    for (const same of [...alike[0].values(), ...alike[1].values()]) {
       if (same.length < fewest) { for (const i of same) list.push(i); continue; }
       const id = groups.length;
       const [first] = same;
@@ -84,11 +87,16 @@ export function foldsOf(m: Model) {
     } else {
       const worst = members.filter((i) => m.tone[i] >= Tone.Unfinished).sort((a, b) => m.tone[b] - m.tone[a] || m.end[a] - m.end[b]);
       list = [...worst.subarray(0, notable)];
-      const slowest = members.slice().sort((a, b) => m.end[b] - m.begin[b] - (m.end[a] - m.begin[a]) || a - b);
-      for (const i of slowest) {
-        if (list.length >= outliers) break;
-        if (!list.includes(i)) list.push(i);
+      const slowest: Span[] = []; // of all members as many as can be needed, the slowest first
+      const time = (i: Span) => m.end[i] - m.begin[i];
+      for (const i of members) {
+        if (slowest.length === outliers && time(i) <= time(slowest[outliers - 1])) continue;
+        let at = slowest.length;
+        while (at > 0 && time(slowest[at - 1]) < time(i)) at--;
+        slowest.splice(at, 0, i);
+        if (slowest.length > outliers) slowest.pop();
       }
+      list = [...list, ...slowest.filter((i) => !list!.includes(i))].slice(0, outliers);
     }
     few.set(id, list);
     return list;

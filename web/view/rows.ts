@@ -20,7 +20,7 @@ export interface Rows {
   end: number[]; // the row after those below it
   place: number[]; size: number[]; // among the rows with the same row above, from 1
   at: (node: Node) => number; // the row of a node; -1 if it is not shown
-  shownAt: Int32Array; // by span: the row in which it is, itself or inside of something closed
+  readonly shownAt: Int32Array; // by span: the row in which it is, itself or inside of something closed
 }
 
 /** What is searched for: only these and what they are in are shown. shut has what has been closed in spite of it. */
@@ -51,16 +51,25 @@ export function rowsOf(m: Model, folds: Folds, open: Open, filter?: Filter): Row
     if (inside && inside.length > 0) stack.push({ list: inside, k: 0, above: row });
   }
 
-  const shownAt = new Int32Array(m.n);
-  for (let i = 0; i < m.n; i++) {
-    shownAt[i] = rowOfSpan[i];
-    if (shownAt[i] >= 0) continue;
-    const group = folds.groupOf[i];
-    const parent = m.parent[i];
-    const isListed = parent === none || (rowOfSpan[parent] >= 0 && isOpen(m, open, filter, parent));
-    shownAt[i] = (isListed && group !== none ? rowOfNode.get(groupNode(group)) : undefined) ?? (parent === none ? -1 : shownAt[parent]);
+  let shownAt: Int32Array | undefined; // not all rows are drawn
+  return {
+    nodes, level, up, end, place, size,
+    get shownAt() { return shownAt ??= findAll(); },
+    at: (node) => (isSpan(node) ? rowOfSpan[node] ?? -1 : rowOfNode.get(node) ?? -1),
+  };
+
+  function findAll(): Int32Array {
+    const at = new Int32Array(m.n);
+    for (let i = 0; i < m.n; i++) {
+      at[i] = rowOfSpan[i];
+      if (at[i] >= 0) continue;
+      const group = folds.groupOf[i];
+      const parent = m.parent[i];
+      const isListed = group !== none && (parent === none || (rowOfSpan[parent] >= 0 && isOpen(m, open, filter, parent)));
+      at[i] = (isListed ? rowOfNode.get(groupNode(group)) : undefined) ?? (parent === none ? -1 : at[parent]);
+    }
+    return at;
   }
-  return { nodes, level, up, end, place, size, shownAt, at: (node) => (isSpan(node) ? rowOfSpan[node] ?? -1 : rowOfNode.get(node) ?? -1) };
 
   function below(parent: Span): Node[] {
     const list = folds.below(parent);
