@@ -754,3 +754,35 @@ test('a click on a failure in a bar of many leads to it', () => view('needle', a
   assert.equal(await page.evaluate(() => traigoView.store.selected.value), failed);
   assert.equal((await page.evaluate((i) => traigoView.place(i), failed)).isFolded, false);
 }));
+
+test('fingers: up and down scrolls, sideways moves in time, two zoom', () => view('server', async (page) => {
+  await page.evaluate(() => traigoView.store.toggle(traigoView.rows.at(-1)));
+  await settled(page);
+  const touch = await page.context().newCDPSession(page);
+  const box = await page.getByTestId('timeline').boundingBox();
+  const [x, y] = [box.x + 200, box.y + 250];
+  /** Moves fingers, each from a place by a way. */
+  const move = async (...fingers) => {
+    const at = (part) => fingers.map(([x, y, dx, dy], id) => ({ x: x + dx * part, y: y + dy * part, id }));
+    await touch.send('Input.dispatchTouchEvent', { type: 'touchStart', touchPoints: at(0) });
+    for (let k = 1; k <= 8; k++) await touch.send('Input.dispatchTouchEvent', { type: 'touchMove', touchPoints: at(k / 8) });
+    await touch.send('Input.dispatchTouchEvent', { type: 'touchEnd', touchPoints: [] });
+    await settled(page);
+  };
+  const all = await windowOf(page);
+  await move([x, y, 0, -150]);
+  await page.waitForFunction(() => {
+    const before = globalThis.topBefore;
+    globalThis.topBefore = traigoView.store.top.value;
+    return before > 50 && before === globalThis.topBefore; // it has come to rest
+  }, undefined, { polling: 200 });
+  assert.deepEqual(await windowOf(page), all);
+  const top = await page.evaluate(() => traigoView.store.top.value);
+  await move([x - 40, y, -100, 0], [x + 40, y, 100, 0]);
+  const near = await windowOf(page);
+  assert.ok(near.to - near.from < (all.to - all.from) * 0.6, 'closer');
+  await move([x, y, -120, 0]);
+  assert.ok((await windowOf(page)).from > near.from, 'later');
+  assert.equal(await page.evaluate(() => traigoView.store.top.value), top);
+  assert.equal(await selected(page), undefined);
+}, { viewport: { width: 390, height: 844 }, hasTouch: true, isMobile: true }));

@@ -50,7 +50,7 @@ function OfSpan({ store, i }: { store: Store; i: Span }) {
         {shortened(chain).map((steps) => <li>{steps.map((step) => <Part store={store} step={step} self={i} />)}</li>)}
       </ol></Section>}
       {ended !== undefined && <Section title="What it ended"><p><Link store={store} to={ended} />{alsoCanceled(store, ended)}</p></Section>}
-      {m.err[i] && <Section title={isScope ? 'Outcome' : 'Error'}><pre class="error">{m.err[i]}</pre></Section>}
+      {m.err[i] && <Section title={isScope ? 'Outcome' : 'Error'}><pre class="error" tabIndex={0}>{m.err[i]}</pre></Section>}
 
       <Section title="Times"><table><tbody>
         <Fact name="lasted">{duration(m.end[i] - m.begin[i])}{m.stop[i] < 0 && (m.processes[m.process[i]]?.died ? ' when its process ended' : ' when the log stopped')}</Fact>
@@ -80,7 +80,7 @@ function OfSpan({ store, i }: { store: Store; i: Span }) {
         {canceled.length > 20 && <li class="muted">and {count(canceled.length - 20, 'more', 'more')}</li>}
       </ul></Section>}
       {store.path.value.length > 0 && <Path store={store} />}
-      {m.stack.has(i) && <Section title="Stack"><pre class="stack">{m.stack.get(i)}</pre></Section>}
+      {m.stack.has(i) && <Section title="Stack"><pre class="stack" tabIndex={0}>{m.stack.get(i)}</pre></Section>}
     </div></aside>
   );
 }

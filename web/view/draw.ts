@@ -47,12 +47,7 @@ export class Drawing {
     const top = store.top.value;
     const first = Math.min(Math.max(0, Math.floor(top / row)), rows.nodes.length);
     const last = Math.min(rows.nodes.length, Math.ceil((top + height) / row));
-    let onPath: Uint8Array | undefined;
-    if (store.path.value.length > 0) {
-      onPath = new Uint8Array(store.model.n);
-      for (const p of store.path.value) for (let i = p.span; i !== none && !onPath[i]; i = store.model.parent[i]) onPath[i] = 1;
-    }
-    return { c, store, palette: this.palette, view: store.view.value, top, width, height, row, bar, barTop, rows, first, last, onPath, raster: this.raster, stats };
+    return { c, store, palette: this.palette, view: store.view.value, top, width, height, row, bar, barTop, rows, first, last, onPath: store.onPath.value, raster: this.raster, stats };
   }
 
   draw(): void {
@@ -93,9 +88,16 @@ export class Drawing {
   }
 
   private outline(f: Frame, node: Node, width: number) {
-    const row = f.rows.at(node);
-    if (node === none || row < 0 || isRest(node)) return;
-    const r = clipped(f, rectOf(f, row));
+    if (node === none || isRest(node)) return;
+    const own = f.rows.at(node);
+    const row = own < 0 && isSpan(node) ? f.rows.shownAt[node] : own;
+    if (row < 0) return;
+    const whole = rectOf(f, row);
+    if (own < 0) { // folded: where it would be
+      whole.left = x(f, this.store.model.begin[node]);
+      whole.width = Math.max(x(f, this.store.model.end[node]) - whole.left, 2);
+    }
+    const r = clipped(f, whole);
     if (r.width <= 0 || r.height <= 0) return;
     f.c.strokeStyle = f.palette.accent;
     f.c.lineWidth = width;

@@ -35,7 +35,8 @@ export function RowOf({ store, node, row, indent }: { store: Store; node: Node; 
   const isOpen = store.isNodeOpen(node);
   const depth = Math.max(0, level[row] - indent.base);
   const matches = searching.value ? matchesIn(store, node, end[row] === row + 1) : 0;
-  const classes = ['row', hovered.value === node && 'hovered', ...(isSpan(node)
+  const isOff = store.onPath.value !== undefined && isSpan(node) && !store.onPath.value[node];
+  const classes = ['row', isOff && 'dim', hovered.value === node && 'hovered', ...(isSpan(node)
     ? [m.isScope[node] ? 'scope' : 'task', toneNames[m.tone[node]], searching.value && (store.isMatch.value[node] ? 'match' : matches > 0 ? '' : 'dim')]
     : [isRest(node) ? 'rest' : 'group', searching.value && matches === 0 && 'dim'])];
   return (
@@ -81,7 +82,7 @@ function GroupText({ store, node }: { store: Store; node: Node }) {
     const shown = members.reduce((n, i) => n + Number(rows.value.at(i) >= 0), 0);
     return <span class="name">… {thousands(members.length - shown)} more</span>;
   }
-  const { states, median, p99, inside } = folds.numbersOf(group.id);
+  const { states, median, p99, inside } = store.numbersOf(group.id);
   const counts = [Tone.Stuck, Tone.Unfinished, Tone.Canceled].filter((t) => states[t] > 0).map((t) => `${thousands(states[t])} ${toneNames[t]}`);
   return <>
     <i class={`dot many swatch ${group.isScope ? 'square' : ''} ${states[Tone.Failed] > 0 ? 'failed' : ''}`} aria-label={group.isScope ? 'scopes' : 'tasks'} role="img" />

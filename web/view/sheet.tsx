@@ -66,7 +66,7 @@ export function Sheet({ store, side, setSide }: { store: Store; side: number; se
         <div class="where" style={side > 0 ? { width: `${side}px` } : {}}><Crumbs store={store} room={side > 0 ? side : size.value.width} /></div>
         <canvas ref={axis} aria-hidden="true" style={{ width: `${size.value.width}px`, height: `${axisHeight}px` }} />
       </div>
-      <div class="sheet" ref={sheet} role="tree" aria-label="Scopes and tasks" tabIndex={0} data-testid="tree"
+      <div class="sheet" ref={sheet} role={all > 0 ? 'tree' : undefined} aria-label="Scopes and tasks" tabIndex={0} data-testid="tree"
         aria-activedescendant={active >= first && active < last ? `row${store.cursor.value}` : undefined}
         onKeyDown={(e) => treeKeys(store, e, Math.max(1, Math.floor(size.value.height / row) - 1))}
         onScroll={(e) => { if (!matchMedia('print').matches) top.value = e.currentTarget.scrollTop; }}>

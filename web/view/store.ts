@@ -2,9 +2,9 @@
 import { batch, computed, effect, signal } from '@preact/signals';
 import { causesOf } from './causes.ts';
 import { criticalPath } from './critical.ts';
-import { foldsOf, groupIn, isRest, isSpan, type Node } from './folds.ts';
+import { count, foldsOf, groupIn, isRest, isSpan, type Node, type Numbers } from './folds.ts';
 import { none, scopeAbove, Tone, type Model, type Span } from './model.ts';
-import { isOpen, openAtFirst, openWay, rowsOf, type Filter, type Open } from './rows.ts';
+import { isOpen, membersOf, openAtFirst, openWay, rowsOf, type Filter, type Open } from './rows.ts';
 import { isEmpty, noQuery, search, step, type Query } from './search.ts';
 import { storyOf } from './story.ts';
 import { fit, fitAll, clamp, reveal, type Picture, type Window } from './window.ts';
@@ -68,6 +68,8 @@ export function createStore(model: Model) {
   const failed = Int32Array.from({ length: model.n }, (_, i) => i).filter((i) => model.tone[i] === Tone.Failed);
 
   const filter = computed<Filter | undefined>(() => (onlyMatches.value && searching.value ? { shown: withAncestors(model, matches.value), matchesBelow, shut: shut.value } : undefined));
+  /** Returns the numbers of the members of a group that are shown. */
+  const numbersOf = (group: number): Numbers => (filter.value ? count(model, membersOf(folds, group, filter.value)) : folds.numbersOf(group));
   const rows = computed(() => rowsOf(model, folds, open.value, filter.value));
 
   /** The scope whose critical path is shown: the selected one, that of the selected task, or the longest root. */
@@ -88,6 +90,9 @@ export function createStore(model: Model) {
     if (!paths.has(of)) paths.set(of, criticalPath(model, of));
     return paths.get(of)!;
   });
+
+  /** By span: whether it is on the path that is shown, or around it. */
+  const onPath = computed<Uint8Array | undefined>(() => (path.value.length > 0 ? withAncestors(model, path.value.map((p) => p.span)) : undefined));
 
   const picture = computed<Picture>(() => ({ width: size.value.width, end: model.logEnd }));
   const view = computed<Window>(() => (moved.value ? clamp(picture.value, moved.value) : fitAll(picture.value)));
@@ -200,7 +205,7 @@ export function createStore(model: Model) {
   return {
     model, folds, causes, story,
     cursor, selected, hovered, query, longer, onlyMatches, open, showPath, help, table, size, pageWidth, moved, top, theme, chosen, isNarrow, geometry,
-    searching, matches, isMatch, matchesBelow, failedBelow, failed, filter, rows, pathOwner, path, picture, view,
+    searching, matches, isMatch, matchesBelow, failedBelow, failed, filter, rows, pathOwner, path, onPath, numbersOf, picture, view,
     select, scrollTo, resize, toggle, isNodeOpen, find, now, restore, effect,
     fitTo(node: Node) { select(node, 'fit'); },
     nextMatch(back = false) {

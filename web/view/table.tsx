@@ -43,7 +43,7 @@ export function NameTable({ store }: { store: Store }) {
               <td>{thousands(r.count)}</td>
               <td>{duration(r.median)}</td>
               <td>{duration(r.p99)}</td>
-              <td>{duration(r.longest)}</td>
+              <td class="longest">{duration(r.longest)}</td>
               <td class={r.failed > 0 ? 'failed' : 'none'}>{thousands(r.failed)}</td>
               <td class={r.canceled > 0 ? 'canceled' : 'none'}>{thousands(r.canceled)}</td>
             </tr>

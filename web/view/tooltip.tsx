@@ -40,7 +40,7 @@ function OfSpan({ store, i }: { store: Store; i: number }) {
 function OfGroup({ store, node, at }: { store: Store; node: Node; at: number }) {
   const { model, folds, view, size } = store;
   const group = folds.groups[groupIn(node)];
-  const { states, median, p99, longest } = folds.numbersOf(group.id);
+  const { states, median, p99, longest } = store.numbersOf(group.id);
   const members = membersOf(folds, group.id, store.filter.value);
   const time = view.value.from + (at * (view.value.to - view.value.from)) / size.value.width;
   const alive = members.reduce((n, i) => n + Number(model.begin[i] <= time && time <= model.end[i]), 0);
