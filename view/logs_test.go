@@ -142,6 +142,78 @@ func crawl(t *testing.T) []byte {
 	})
 }
 
+// shop returns the log of what `traigo demo` runs: a service that asks for prices, and that is
+// started again after its journal has failed.
+func shop(t *testing.T) []byte {
+	random := rand.New(rand.NewPCG(1, 98))
+	return record(t, func(t *testing.T, watched traigo.ScopeOption) {
+		err := traigo.Run(t.Context(), func(_ context.Context, s *traigo.Scope) error {
+			s.Spawn(func(ctx context.Context) error {
+				_ = traigo.Run(ctx, serving(random, 4800*time.Millisecond, errors.New("journal.txt: file already closed")), traigo.Name("supervisor attempt 1"))
+				if err := traigo.Sleep(ctx, 700*time.Millisecond); err != nil {
+					return err
+				}
+				return traigo.Run(ctx, serving(random, 8*time.Second, nil), traigo.Name("supervisor attempt 2"))
+			}, traigo.Name("supervisor"))
+			s.Spawn(working(13*time.Second), traigo.Name("load"))
+			return nil
+		}, watched, traigo.Name("demo"))
+		if err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// serving returns the body of a scope with a service in it. Its journal returns err after a
+// time, in which a connection begins every 100 ms.
+func serving(random *rand.Rand, life time.Duration, err error) func(context.Context, *traigo.Scope) error {
+	return func(ctx context.Context, _ *traigo.Scope) error {
+		return traigo.Run(ctx, func(ctx context.Context, s *traigo.Scope) error {
+			for _, name := range []string{"accept", "sweep", "rotate log"} {
+				s.Spawn(working(life), traigo.Name(name))
+			}
+			s.Spawn(func(ctx context.Context) error {
+				if e := traigo.Sleep(ctx, life); e != nil {
+					return e
+				}
+				return err
+			}, traigo.Name("journal"))
+			for range int(life/(100*time.Millisecond)) - 5 {
+				if err := traigo.Sleep(ctx, 100*time.Millisecond); err != nil {
+					return err
+				}
+				prices := make([]time.Duration, 1+random.IntN(4))
+				for k := range prices {
+					prices[k] = time.Duration(20+random.ExpFloat64()*160) * time.Millisecond
+				}
+				c := s.Fork(traigo.Name("conn"))
+				c.Spawn(quoting(prices, random.IntN(12) == 0), traigo.Name("talk"))
+				c.Finalize()
+			}
+			return nil
+		}, traigo.Name("service"))
+	}
+}
+
+// quoting returns a task that asks for prices, one after the other, each for at most 400 ms.
+func quoting(prices []time.Duration, isBad bool) func(context.Context) error {
+	return func(ctx context.Context) error {
+		for _, price := range prices {
+			_ = traigo.Run(ctx, func(ctx context.Context, _ *traigo.Scope) error {
+				ask := func(d time.Duration) func(context.Context) (int, error) {
+					return func(ctx context.Context) (int, error) { return 1, traigo.Sleep(ctx, d) }
+				}
+				_, err := traigo.Race(ctx, ask(price), ask(600*time.Millisecond))
+				return err
+			}, traigo.Name("quote"), traigo.Timeout(400*time.Millisecond))
+		}
+		if isBad {
+			return errors.New(`that is no name of a thing: "0xDEADBEEF"`)
+		}
+		return nil
+	}
+}
+
 // hundredThousand returns the log of a server with 2,500 sessions of 40 spans. One session
 // in a hundred fails. At the end the server times out.
 func hundredThousand() []byte {
