@@ -84,6 +84,16 @@ test('a group opens to what failed, is stuck or unfinished, then the slowest, th
   assert.equal(part('all').nodes.length, 102);
 });
 
+test('a member with a failure inside is looked at before the slowest', () => {
+  const rows = [[0, 's', 'root', 0, 1000]];
+  for (let i = 0; i < 50; i++) rows.push([1, 't', 'conn', i, 500 + i], [2, 's', 'session', i, 400, i === 7 ? { err: 'x' } : {}]);
+  const m = model(1000, rows);
+  const folds = foldsOf(m);
+  folds.below(0);
+  assert.equal(folds.outliersOf(0)[0], 1 + 2 * 7);
+  assert.equal(folds.numbersOf(0).inside, 1);
+});
+
 test('the way to a span is opened, and no more', () => {
   const rows = [[0, 's', 'root', 0, 1000]];
   for (let i = 0; i < 50; i++) rows.push([1, 't', `conn ${i}`, i, 500], [2, 's', 'session', i, 500], [3, 't', 'read', i, 500]);

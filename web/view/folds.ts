@@ -9,7 +9,7 @@ export type Node = number;
 export const fewest = 5; // alike siblings that are folded
 
 const outliers = 10; // shown of a group that is opened, where more than these and two are in it
-const notable = 7; // of them that failed, are stuck, or are unfinished; the others are the slowest
+const notable = 7; // of them that failed, are stuck, are unfinished, or have a failure inside; the others are the slowest
 
 export interface Group { id: number; parent: Span; name: string; isScope: boolean; members: Int32Array } // by the time of their beginning
 
@@ -77,7 +77,7 @@ export function foldsOf(m: Model) {
     return groupOf[i];
   }
 
-  /** Returns the members of a group to look at first: what failed, is stuck or unfinished, then the slowest. */
+  /** Returns the members of a group to look at first: what failed, is stuck or unfinished, or has a failure inside, then the slowest. */
   function outliersOf(id: number): Span[] {
     let list = few.get(id);
     if (list) return list;
@@ -85,7 +85,8 @@ export function foldsOf(m: Model) {
     if (members.length <= outliers + 2) {
       list = [...members];
     } else {
-      const worst = members.filter((i) => m.tone[i] >= Tone.Unfinished).sort((a, b) => m.tone[b] - m.tone[a] || m.end[a] - m.end[b]);
+      const rank = (i: Span) => Math.max(m.tone[i], Tone.Canceled); // any other has a failure inside
+      const worst = members.filter((i) => m.tone[i] >= Tone.Unfinished || failedInside(m, i) > 0).sort((a, b) => rank(b) - rank(a) || m.end[a] - m.end[b]);
       list = [...worst.subarray(0, notable)];
       const slowest: Span[] = []; // of all members as many as can be needed, the slowest first
       const time = (i: Span) => m.end[i] - m.begin[i];
@@ -120,10 +121,17 @@ export function count(m: Model, members: ArrayLike<Span>): Numbers {
   let inside = 0;
   for (let k = 0; k < members.length; k++) {
     states[m.tone[members[k]]]++;
-    for (let below = members[k] + 1; below < m.after[members[k]]; below++) if (m.tone[below] === Tone.Failed) inside++;
+    inside += failedInside(m, members[k]);
     times[k] = m.end[members[k]] - m.begin[members[k]];
   }
   times.sort();
   const at = (part: number) => times[Math.max(0, Math.ceil(part * times.length) - 1)] ?? 0;
   return { count: times.length, median: at(0.5), p99: at(0.99), longest: at(1), states, inside };
+}
+
+/** Returns how many of the spans below one failed. */
+function failedInside(m: Model, i: Span): number {
+  let failed = 0;
+  for (let below = i + 1; below < m.after[i]; below++) if (m.tone[below] === Tone.Failed) failed++;
+  return failed;
 }

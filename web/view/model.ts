@@ -216,15 +216,6 @@ export function processNote(m: Model, i: Span): string {
   return ` · pid ${pid}${died ? ', crashed or killed' : ''}`;
 }
 
-/** Returns the path of a span as in traigo: the names of the scopes above it, and its own. */
-export function pathOf(m: Model, i: Span): string {
-  const names = [m.names[i]];
-  let up = scopeAbove(m, i);
-  for (; up !== none && names.length < 64; up = scopeAbove(m, up)) names.unshift(m.names[up]);
-  if (up !== none) names.unshift('…');
-  return names.map((s) => short(s, 60)).join('/');
-}
-
 /**
  * Returns the IDs of a span, which are the same in each recording of a run: scope, or
  * scope.task. The ID of a process other than the first comes before them: process-scope.
