@@ -23,10 +23,7 @@ export const groupIn = (node: Node): number => (node < none ? (-2 - node) >> 1 :
 const serial = /\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b|\b0x[0-9a-f]+\b|\b(?=[a-f]*\d)(?=\d*[a-f])[0-9a-f]{6,}\b|\d+/gi;
 
 /** Returns a name in which numbers and serials are a # each. */
-export function foldName(name: string): string {
-  if (!/\d/.test(name)) return name;
-  return name.replace(/[0-9a-f]{6}|0x/i.test(name) ? serial : /\d+/g, '#'); // most names have plain numbers, which are faster to find
-}
+export const foldName = (name: string): string => name.replace(serial, '#');
 
 export type Folds = ReturnType<typeof foldsOf>;
 
@@ -34,15 +31,10 @@ export function foldsOf(m: Model) {
   const groups: Group[] = [];
   const groupOf = new Int32Array(m.n).fill(none); // of spans whose parents have been asked for
   const lists = new Map<Span, Node[]>();
-  const folded = new Map<string, string>();
   const few = new Map<number, Span[]>();
   const numbers = new Map<number, Numbers>();
 
-  const nameOf = (i: Span): string => {
-    let name = folded.get(m.names[i]);
-    if (name === undefined) folded.set(m.names[i], name = foldName(m.names[i]));
-    return name;
-  };
+  const nameOf = (i: Span): string => foldName(m.names[i]);
   const keyOf = (i: Span): string => (m.isScope[i] ? 's' : 't') + nameOf(i);
 
   /** Returns the rows directly below a span, or the roots, each group in the place of its first member. */
@@ -109,7 +101,7 @@ export function foldsOf(m: Model) {
     return found;
   }
 
-  return { groups, groupOf, below, group, outliersOf, numbersOf, nameOf, keyOf };
+  return { groups, groupOf, below, group, outliersOf, numbersOf, keyOf };
 }
 
 export interface Numbers { count: number; median: number; p99: number; longest: number; states: number[]; inside: number } // times alive; states by tone; inside: failed below them
