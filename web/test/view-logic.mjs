@@ -94,6 +94,18 @@ test('a member with a failure inside is looked at before the slowest', () => {
   assert.equal(folds.numbersOf(0).inside, 1);
 });
 
+test('a failure that goes up counts once', () => {
+  const rows = [[0, 's', 'root', 0, 1000]];
+  for (let i = 0; i < 6; i++) {
+    rows.push([1, 't', 'conn', i, 500], [2, 's', 'session', i, 400, { err: 'bad', cause: { at: 300, kind: 'task failed', by: `read ${i}`, err: 'bad' } }],
+      [3, 't', `read ${i}`, i, 300, { state: 'failed', err: 'bad' }]);
+  }
+  const m = model(1000, rows);
+  const folds = foldsOf(m);
+  folds.below(0);
+  assert.equal(folds.numbersOf(0).inside, 6);
+});
+
 test('the way to a span is opened, and no more', () => {
   const rows = [[0, 's', 'root', 0, 1000]];
   for (let i = 0; i < 50; i++) rows.push([1, 't', `conn ${i}`, i, 500], [2, 's', 'session', i, 500], [3, 't', 'read', i, 500]);

@@ -2,6 +2,7 @@
 // names differ at most in their digits. Neither states nor times count, so that a fold stays
 // what it is while a program runs. They are computed when a parent is opened.
 import { none, Tone, type Model, type Span } from './model.ts';
+import { failedItself } from './text.ts';
 
 /** A row of the picture: a span, or a group of alike siblings, or the rest of one that is not shown. */
 export type Node = number;
@@ -121,9 +122,9 @@ export function count(m: Model, members: ArrayLike<Span>): Numbers {
   return { count: times.length, median: at(0.5), p99: at(0.99), longest: at(1), states, inside };
 }
 
-/** Returns how many of the spans below one failed. */
+/** Returns how many of the spans below one failed by themselves. */
 function failedInside(m: Model, i: Span): number {
   let failed = 0;
-  for (let below = i + 1; below < m.after[i]; below++) if (m.tone[below] === Tone.Failed) failed++;
+  for (let below = i + 1; below < m.after[i]; below++) if (failedItself(m, below)) failed++;
   return failed;
 }

@@ -7,6 +7,7 @@ import { none, scopeAbove, Tone, type Model, type Span } from './model.ts';
 import { isOpen, membersOf, openAtFirst, openWay, rowsOf, type Filter, type Open } from './rows.ts';
 import { isEmpty, noQuery, search, step, type Query } from './search.ts';
 import { storyOf } from './story.ts';
+import { failedItself } from './text.ts';
 import { fit, fitAll, clamp, reveal, type Picture, type Window } from './window.ts';
 
 export type Theme = 'light' | 'dark';
@@ -61,8 +62,8 @@ export function createStore(model: Model) {
     return is;
   });
   const matchSums = computed(() => sums(model.n, (i) => isMatch.value[i] === 1));
-  const failedSums = sums(model.n, (i) => model.tone[i] === Tone.Failed);
-  /** Returns how many of the spans below one match, or failed. */
+  const failedSums = sums(model.n, (i) => failedItself(model, i));
+  /** Returns how many of the spans below one match, or failed by themselves. */
   const matchesBelow = (i: Span) => matchSums.value[model.after[i]] - matchSums.value[i + 1];
   const failedBelow = (i: Span) => failedSums[model.after[i]] - failedSums[i + 1];
   const failed = Int32Array.from({ length: model.n }, (_, i) => i).filter((i) => model.tone[i] === Tone.Failed);

@@ -1,6 +1,6 @@
 // Texts that are cut: errors from the inside, paths in the middle.
 import { isCulprit, passesOn } from './causes.ts';
-import { none, oneLine, scopeAbove, short, type Model, type Span } from './model.ts';
+import { none, oneLine, scopeAbove, short, Tone, type Model, type Span } from './model.ts';
 
 const within = /(?:scope|task) "(?:[^"\\]|\\.)*": /g;
 
@@ -16,11 +16,20 @@ export function innermost(text: string): string {
 /** Returns the span below i, or i itself, with which its failure began. */
 export function rootOf(m: Model, i: Span): Span {
   for (let steps = 0; steps < m.n; steps++) {
-    const below = m.isScope[i] ? m.cause.get(i)?.by ?? none : childWithFailureOf(m, i);
-    if (below === none || below === i || m.err[below] === '') return i;
+    const below = failedBefore(m, i);
+    if (below === none) return i;
     i = below;
   }
   return i;
+}
+
+/** Whether a span has failed by itself, and not with what is below it: so that one failure counts once. */
+export const failedItself = (m: Model, i: Span): boolean => m.tone[i] === Tone.Failed && failedBefore(m, i) === none;
+
+/** Returns the span directly below i whose failure has become that of i. */
+function failedBefore(m: Model, i: Span): Span {
+  const below = m.isScope[i] ? m.cause.get(i)?.by ?? none : childWithFailureOf(m, i);
+  return below === i || below === none || m.err[below] === '' ? none : below;
 }
 
 function childWithFailureOf(m: Model, task: Span): Span {
