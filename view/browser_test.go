@@ -31,13 +31,14 @@ func TestBrowserView(t *testing.T) {
 	browser.Need(t)
 	browser.Run(t, "view.mjs", pages(t, map[string][]byte{
 		"small": small(t), "failing": failing(t), "crashed": crashed(t), "climbing": climbing(), "given": given(),
+		"deep": deep(), "wide": wide(), "server": server(), "needle": needle(), "shop": shop(t), "sessions": hundredThousand(),
 		"crawl": crawl(t), "lossy": lossy(), "nasty": nasty(), "empty": []byte(header), "instant": instant(), "hour": hour(), "triovis": []byte(trioVis),
 	}))
 }
 
 func TestBrowserViewOfHundredThousand(t *testing.T) {
 	browser.Need(t)
-	browser.Run(t, "view-budget.mjs", pages(t, map[string][]byte{"sessions": hundredThousand(), "flat": flat()}))
+	browser.Run(t, "view-budget.mjs", pages(t, map[string][]byte{"sessions": hundredThousand(), "flat": flat(), "needle": needle()}))
 }
 
 // TestBrowserViewPictures saves the pictures of docs/seeing.md if UPDATE is set.

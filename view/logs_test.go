@@ -142,6 +142,78 @@ func crawl(t *testing.T) []byte {
 	})
 }
 
+// shop returns the log of what `traigo demo` runs: a service that asks for prices, and that is
+// started again after its journal has failed.
+func shop(t *testing.T) []byte {
+	random := rand.New(rand.NewPCG(1, 98))
+	return record(t, func(t *testing.T, watched traigo.ScopeOption) {
+		err := traigo.Run(t.Context(), func(_ context.Context, s *traigo.Scope) error {
+			s.Spawn(func(ctx context.Context) error {
+				_ = traigo.Run(ctx, serving(random, 4800*time.Millisecond, errors.New("journal.txt: file already closed")), traigo.Name("supervisor attempt 1"))
+				if err := traigo.Sleep(ctx, 700*time.Millisecond); err != nil {
+					return err
+				}
+				return traigo.Run(ctx, serving(random, 8*time.Second, nil), traigo.Name("supervisor attempt 2"))
+			}, traigo.Name("supervisor"))
+			s.Spawn(working(13*time.Second), traigo.Name("load"))
+			return nil
+		}, watched, traigo.Name("demo"))
+		if err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// serving returns the body of a scope with a service in it. Its journal returns err after a
+// time, in which a connection begins every 100 ms.
+func serving(random *rand.Rand, life time.Duration, err error) func(context.Context, *traigo.Scope) error {
+	return func(ctx context.Context, _ *traigo.Scope) error {
+		return traigo.Run(ctx, func(ctx context.Context, s *traigo.Scope) error {
+			for _, name := range []string{"accept", "sweep", "rotate log"} {
+				s.Spawn(working(life), traigo.Name(name))
+			}
+			s.Spawn(func(ctx context.Context) error {
+				if e := traigo.Sleep(ctx, life); e != nil {
+					return e
+				}
+				return err
+			}, traigo.Name("journal"))
+			for range int(life/(100*time.Millisecond)) - 5 {
+				if err := traigo.Sleep(ctx, 100*time.Millisecond); err != nil {
+					return err
+				}
+				prices := make([]time.Duration, 1+random.IntN(4))
+				for k := range prices {
+					prices[k] = time.Duration(20+random.ExpFloat64()*160) * time.Millisecond
+				}
+				c := s.Fork(traigo.Name("conn"))
+				c.Spawn(quoting(prices, random.IntN(12) == 0), traigo.Name("talk"))
+				c.Finalize()
+			}
+			return nil
+		}, traigo.Name("service"))
+	}
+}
+
+// quoting returns a task that asks for prices, one after the other, each for at most 400 ms.
+func quoting(prices []time.Duration, isBad bool) func(context.Context) error {
+	return func(ctx context.Context) error {
+		for _, price := range prices {
+			_ = traigo.Run(ctx, func(ctx context.Context, _ *traigo.Scope) error {
+				ask := func(d time.Duration) func(context.Context) (int, error) {
+					return func(ctx context.Context) (int, error) { return 1, traigo.Sleep(ctx, d) }
+				}
+				_, err := traigo.Race(ctx, ask(price), ask(600*time.Millisecond))
+				return err
+			}, traigo.Name("quote"), traigo.Timeout(400*time.Millisecond))
+		}
+		if isBad {
+			return errors.New(`that is no name of a thing: "0xDEADBEEF"`)
+		}
+		return nil
+	}
+}
+
 // hundredThousand returns the log of a server with 2,500 sessions of 40 spans. One session
 // in a hundred fails. At the end the server times out.
 func hundredThousand() []byte {
@@ -205,6 +277,202 @@ func flat() []byte {
 	fmt.Fprintln(&b, `{"t":2000001000,"k":"close","id":1}`)
 	fmt.Fprintln(&b, `{"t":2000002000,"k":"bye"}`)
 	return b.Bytes()
+}
+
+// A script writes the lines of a log by hand. IDs of tasks count for all scopes together.
+type script struct {
+	bytes.Buffer
+	ids int
+}
+
+func newScript() *script {
+	s := &script{}
+	s.WriteString(header)
+	return s
+}
+
+func (s *script) line(format string, args ...any) { fmt.Fprintf(s, format+"\n", args...) }
+
+func (s *script) scope(at, id, in, by int, name string) {
+	more := ""
+	if in > 0 {
+		more = fmt.Sprintf(`,"in":%d`, in)
+	}
+	if by > 0 {
+		more += fmt.Sprintf(`,"by":%d`, by)
+	}
+	s.line(`{"t":%d,"k":"scope","id":%d%s,"n":%q}`, at, id, more, name)
+}
+
+func (s *script) spawn(at, scope int, name string) (id int) {
+	s.ids++
+	s.line(`{"t":%d,"k":"spawn","s":%d,"id":%d,"n":%q,"f":"bw"}`, at, scope, s.ids, name)
+	s.line(`{"t":%d,"k":"start","s":%d,"id":%d}`, at, scope, s.ids)
+	return s.ids
+}
+
+func (s *script) end(at, scope, task int, state, err string) {
+	s.line(`{"t":%d,"k":"end","s":%d,"id":%d,"st":%q,"err":%q}`, at, scope, task, state, err)
+}
+
+func (s *script) cancel(at, scope int, why string, by int, err string) {
+	more := ""
+	if by > 0 {
+		more = fmt.Sprintf(`,"by":%d`, by)
+	}
+	s.line(`{"t":%d,"k":"cancel","id":%d,"why":%q%s,"err":%q}`, at, scope, why, more, err)
+}
+
+func (s *script) close(at, scope int, err string) {
+	s.line(`{"t":%d,"k":"close","id":%d,"err":%q}`, at, scope, err)
+}
+
+func (s *script) bye(at int) []byte {
+	s.line(`{"t":%d,"k":"bye"}`, at)
+	return s.Bytes()
+}
+
+// deep returns the log of 60 levels, each a task that opens a scope, with one more task to
+// watch. The innermost fails. The errors are as an earlier version wrote them, with the names
+// of all levels, cut at 4096 bytes.
+func deep() []byte {
+	const levels, ms = 60, 1_000_000
+	s := newScript()
+	s.scope(0, 1, 0, 0, "root")
+	var tasks, watches [levels + 2]int
+	for l := 1; l <= levels; l++ {
+		watches[l] = s.spawn(l*10*ms-500, l, "watch")
+		tasks[l] = s.spawn(l*10*ms, l, fmt.Sprintf("task %d", l))
+		if l < levels {
+			s.scope(l*10*ms+1000, l+1, l, tasks[l], fmt.Sprintf("level %d", l))
+		}
+	}
+	at, text := 720*ms, "bottom reached"
+	for l := levels; l >= 1; l-- {
+		s.end(at, l, tasks[l], "failed", text[:min(len(text), 4096)])
+		text = fmt.Sprintf("task \"task %d\": %s", l, text)
+		s.cancel(at+1000, l, "task failed", tasks[l], text[:min(len(text), 4096)])
+		s.end(at+2*ms, l, watches[l], "canceled", "context canceled")
+		name := "root"
+		if l > 1 {
+			name = fmt.Sprintf("level %d", l-1)
+		}
+		text = fmt.Sprintf("scope %q: %s", name, text)
+		s.close(at+3*ms, l, text[:min(len(text), 4096)])
+		at += 4 * ms
+	}
+	return s.bye(at + ms)
+}
+
+// wide returns the log of 5,000 siblings of which half fail, every other.
+func wide() []byte {
+	random := rand.New(rand.NewPCG(1, 5000))
+	s := newScript()
+	s.scope(0, 1, 0, 0, "import")
+	ends := make([]struct{ at, id int }, 5000)
+	for i := range ends {
+		begin := i * 400_000
+		ends[i].id = s.spawn(begin, 1, fmt.Sprintf("item %d", i))
+		ends[i].at = begin + 50_000_000 + random.IntN(400_000_000)
+	}
+	last := 0
+	for i, e := range ends {
+		if i%2 == 0 {
+			s.end(e.at, 1, e.id, "failed", fmt.Sprintf("row %d: no such column", i))
+		} else {
+			s.end(e.at, 1, e.id, "ok", "")
+		}
+		last = max(last, e.at)
+	}
+	s.cancel(last+1000, 1, "completed", 0, "")
+	s.close(last+2000, 1, "")
+	return s.bye(last + 3000)
+}
+
+// server returns the log of a server with 400 connections in 125 s, as a load balancer that
+// closes some of them would see it. At its end a task fails that rotates a log.
+func server() []byte {
+	const ms = 1_000_000
+	random := rand.New(rand.NewPCG(1, 400))
+	s := newScript()
+	s.scope(0, 1, 0, 0, "server")
+	accept := s.spawn(1*ms, 1, "accept")
+	metrics := s.spawn(2*ms, 1, "metrics")
+	rotate := s.spawn(3*ms, 1, "rotate log")
+	const over = 125_000 * ms
+	type open struct{ scope, conn, handle int }
+	var left []open
+	for i := range 400 {
+		at := 10*ms + i*300*ms + random.IntN(200*ms)
+		conn := s.spawn(at, 1, "conn")
+		id := i + 2
+		s.scope(at+1000, id, 1, conn, "conn")
+		read := s.spawn(at+2000, id, "read")
+		life := 500*ms + int(random.ExpFloat64()*6000*float64(ms))
+		requests := 1 + random.IntN(9)
+		for k := range requests {
+			from := at + ms + life*k/requests
+			req := s.spawn(from, id, fmt.Sprintf("request %d", k))
+			to := from + int(random.ExpFloat64()*40*float64(ms))
+			switch {
+			case to >= over:
+				s.end(over+ms, id, req, "canceled", "context canceled")
+			case i%29 == 28 && k == requests-1:
+				s.end(to, id, req, "failed", "unexpected EOF")
+			default:
+				s.end(to, id, req, "ok", "")
+			}
+		}
+		if at+life >= over {
+			left = append(left, open{id, conn, read})
+			continue
+		}
+		s.end(at+life, id, read, "ok", "")
+		if i%29 == 28 {
+			s.cancel(at+life, id, "body failed", 0, "unexpected EOF")
+			s.close(at+life+1000, id, "unexpected EOF")
+			s.end(at+life+2000, 1, conn, "ok", "")
+			continue
+		}
+		s.close(at+life+1000, id, "")
+		s.end(at+life+2000, 1, conn, "ok", "")
+	}
+	s.end(over, 1, rotate, "failed", "no space left on device")
+	s.cancel(over+1000, 1, "task failed", rotate, "no space left on device")
+	for k, o := range left {
+		at := over + (5+k)*ms
+		s.cancel(over+2000, o.scope, "parent canceled", 0, "")
+		s.end(at, o.scope, o.handle, "canceled", "context canceled")
+		s.close(at+1000, o.scope, "parent canceled")
+		s.end(at+2000, 1, o.conn, "canceled", "context canceled")
+	}
+	s.end(over+3*ms, 1, accept, "canceled", "context canceled")
+	s.end(over+4*ms, 1, metrics, "canceled", "context canceled")
+	s.close(over+100*ms, 1, `task "rotate log": no space left on device`)
+	return s.bye(over + 101*ms)
+}
+
+// needle returns the log of 200,000 spans, of which one fails, for 1.4 ms after 10.712 s.
+func needle() []byte {
+	const pairs, step = 100_000, 200_000
+	s := newScript()
+	s.scope(0, 1, 0, 0, "spans")
+	for i := range pairs {
+		at := i * step
+		task := s.spawn(at, 1, "req")
+		s.scope(at+100, i+2, 1, task, "request")
+		if at == 10_712_000_000 {
+			s.cancel(at+1_400_000, i+2, "body failed", 0, "checksum")
+			s.close(at+1_400_100, i+2, "checksum")
+			s.end(at+1_400_200, 1, task, "failed", "checksum")
+			continue
+		}
+		s.close(at+900_000, i+2, "")
+		s.end(at+900_100, 1, task, "ok", "")
+	}
+	s.cancel(pairs*step+2_000_000, 1, "completed", 0, "")
+	s.close(pairs*step+2_000_100, 1, "")
+	return s.bye(pairs*step + 2_000_200)
 }
 
 // lossy returns a log with a gap and a census.

@@ -2,10 +2,11 @@
 // browser can open without a network. [WriteHistory] does so with a history: of the
 // processes of a tree, for instance, which history.ReadDir reads.
 //
-// The page shows scopes as nested boxes and tasks as bars on a time line, beside a tree of
-// both. At the top it says which scope failed first and what was canceled as a consequence.
-// Lost lines and missing ends are shown as such. Where there are several processes, the first
-// scope of each has its PID beside its name, and is in the task that stands for the process.
+// The page shows scopes as nested boxes and tasks as bars on a time line, in the rows of the
+// tree of both; alike siblings are one row. At the top it says which scope failed first and
+// what was canceled as a consequence. Lost lines and missing ends are shown as such. Where
+// there are several processes, the first scope of each has its PID beside its name, and is in
+// the task that stands for the process.
 // The key ? lists the keys of the page.
 //
 // The picture of nested scopes follows trio-vis and its visualizer sc-vis.

@@ -8,12 +8,12 @@ import { useBrowser, withPage } from './browser.mjs';
 useBrowser();
 
 const pictures = [
-  { file: 'view-small.png', log: 'small', height: 460, path: 'report' },
-  { file: 'view-failing.png', log: 'failing', height: 720, select: 'flush' },
-  { file: 'view-failing-dark.png', log: 'failing', height: 720, select: 'flush', colorScheme: 'dark' },
+  { file: 'view-small.png', log: 'small', height: 620, path: 'report' },
+  { file: 'view-failing.png', log: 'failing', height: 860, width: 1120, select: 'flush' },
+  { file: 'view-failing-dark.png', log: 'failing', height: 860, width: 1120, select: 'flush', colorScheme: 'dark' },
   { file: 'view-crashed.png', log: 'crashed', height: 600 },
-  { file: 'view-500.png', log: '500', width: 860, height: 545 },
-  { file: 'view-100000.png', log: '100000', width: 900, height: 520 },
+  { file: 'view-500.png', log: '500', width: 860, height: 640 },
+  { file: 'view-100000.png', log: '100000', width: 900, height: 560 },
 ];
 
 for (const { file, log, width = 1200, height, select, path, colorScheme = 'light' } of pictures) {

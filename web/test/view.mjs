@@ -22,23 +22,44 @@ const windowOf = (page) => page.evaluate(() => traigoView.window);
 const selected = (page) => page.evaluate(() => traigoView.store.model.names[traigoView.store.selected.value]);
 const settled = (page) => page.evaluate(() => new Promise((f) => requestAnimationFrame(() => requestAnimationFrame(f))));
 
-/** Returns the middle of the visible part of a span's bar, in coordinates of the screen. */
+/** Returns the middle of the visible part of a span's bar, or, if it is folded, its place in the bar of many; in coordinates of the screen. */
 async function pointAt(page, name) {
   const place = await page.evaluate((name) => traigoView.place(traigoView.find(name)[0]), name);
   const box = await page.getByTestId('timeline').boundingBox();
-  const left = Math.max(place.left, 0), right = Math.min(place.left + place.width, box.width);
-  return { x: box.x + (left + right) / 2, y: box.y + place.top + 6 };
+  const left = Math.max(place.from, 0), right = Math.min(Math.max(place.to, place.from + 2), box.width);
+  return { x: box.x + (left + right) / 2, y: box.y + place.row + 10 };
 }
 
-/** Returns the colors in a part of the canvas, each with its number of pixels. */
+/** Returns the most frequent color in the row of a span. */
 const colorsAt = (page, name) => page.evaluate((name) => {
-  const { left, top, width } = traigoView.place(traigoView.find(name)[0]);
+  const { left, row, width } = traigoView.place(traigoView.find(name)[0]);
   const canvas = document.querySelector('[data-testid=timeline] canvas');
-  const { data } = canvas.getContext('2d').getImageData(left * devicePixelRatio, top * devicePixelRatio, Math.max(width * devicePixelRatio, 1), 14 * devicePixelRatio);
+  const { data } = canvas.getContext('2d').getImageData(left * devicePixelRatio, (row + 4) * devicePixelRatio, Math.max(width * devicePixelRatio, 1), 12 * devicePixelRatio);
   const count = {};
   for (let i = 0; i < data.length; i += 4) count[`${data[i]},${data[i + 1]},${data[i + 2]}`] = (count[`${data[i]},${data[i + 1]},${data[i + 2]}`] ?? 0) + 1;
   return Object.entries(count).sort((a, b) => b[1] - a[1])[0][0];
 }, name);
+
+/** Returns, for the row in which a span is shown, the columns in CSS pixels that have the color of failures, each with its height. */
+const redColumns = (page, span) => page.evaluate((span) => {
+  const { row } = traigoView.place(span);
+  const canvas = document.querySelector('[data-testid=timeline] canvas');
+  const [r, g, b] = getComputedStyle(document.documentElement).getPropertyValue('--failed').match(/[0-9a-f]{2}/gi).map((s) => parseInt(s, 16));
+  const { data, width, height } = canvas.getContext('2d').getImageData(0, row + 3, canvas.width, 14);
+  const columns = [];
+  for (let x = 0; x < width; x++) {
+    let n = 0;
+    for (let y = 0; y < height; y++) if (data[4 * (y * width + x)] === r && data[4 * (y * width + x) + 1] === g && data[4 * (y * width + x) + 2] === b) n++;
+    if (n > 0) columns.push({ x, n });
+  }
+  return columns;
+}, span);
+
+/** Returns the texts of the rows in sight. */
+const rowTexts = (page) => page.getByRole('treeitem').evaluateAll((rows) => {
+  const sheet = document.querySelector('.sheet').getBoundingClientRect();
+  return rows.filter((r) => r.getBoundingClientRect().bottom > sheet.top && r.getBoundingClientRect().top < sheet.bottom).map((r) => r.innerText.replace(/\s+/g, ' ').trim());
+});
 
 test('a good program: its story, its tree, its picture', () => view('small', async (page) => {
   assert.deepEqual(await story(page), ['report ended well after 760 ms: 10 tasks in 3 scopes.']);
@@ -68,11 +89,13 @@ test('a failure: what failed first, and what was canceled because of it', () => 
     return {
       failures: traigoView.arrows.failures.map((a) => [model.names[a.task], model.names[a.scope]]),
       server: traigoView.arrows.trunks.find((t) => model.names[t.scope] === 'server').canceled.map((v) => model.names[v]).sort(),
+      heads: traigoView.arrows.trunks.find((t) => model.names[t.scope] === 'server').heads.map((h) => model.names[traigoView.rows[h.row]] ),
       drawn: traigoView.stats.arrows,
     };
   });
   assert.deepEqual(arrows.failures, [['accept', 'server']]);
   assert.deepEqual(arrows.server, ['conn 3', 'conn 4', 'conn 5', 'metrics', 'session', 'session', 'session']);
+  assert.deepEqual(arrows.heads, ['metrics', 'conn 3', 'session', 'conn 4', 'session', 'conn 5', 'session']);
   assert.ok(arrows.drawn > 10);
 
   await page.getByTestId('story').getByRole('button', { name: 'accept' }).click();
@@ -100,24 +123,50 @@ test('the chain of causes leads from a canceled task to the culprit', () => view
   assert.equal(await selected(page), 'accept');
 }));
 
-test('zooming by wheel, moving by drag, fitting by double click and keys', () => view('failing', async (page) => {
+test('the wheel scrolls rows; with Ctrl it zooms in time, with Shift it moves in it', () => view('crawl', async (page) => {
+  await page.evaluate(() => traigoView.store.toggle(traigoView.rows.at(-1))); // all pages
+  await settled(page);
   const all = await windowOf(page);
-  const at = await pointAt(page, 'conn 3');
+  const at = await pointAt(page, 'page 12');
   await page.mouse.move(at.x, at.y);
+  await page.mouse.wheel(0, 300);
+  await page.waitForFunction(() => traigoView.store.top.value > 250);
+  assert.deepEqual(await windowOf(page), all, 'time stays');
+
+  await page.keyboard.down('Control');
   await page.mouse.wheel(0, -600);
+  await page.keyboard.up('Control');
   await settled(page);
   const near = await windowOf(page);
+  const top = await page.evaluate(() => traigoView.store.top.value);
   assert.ok(near.to - near.from < (all.to - all.from) * 0.5, 'closer');
   const under = (w, box) => w.from + ((at.x - box.x) / box.width) * (w.to - w.from);
   const box = await page.getByTestId('timeline').boundingBox();
-  const pixel = (all.to - all.from) / box.width;
-  assert.ok(Math.abs(under(near, box) - under(all, box)) < pixel, 'what is under the pointer stays there');
+  assert.ok(Math.abs(under(near, box) - under(all, box)) < (all.to - all.from) / box.width, 'what is under the pointer stays there');
 
+  await page.keyboard.down('Shift');
+  await page.mouse.wheel(0, 120);
+  await page.keyboard.up('Shift');
+  await settled(page);
+  const later = await windowOf(page);
+  assert.ok(later.from > near.from && Math.abs(later.to - later.from - (near.to - near.from)) < 1, 'later, as near');
+  await page.mouse.wheel(-80, 0);
+  await settled(page);
+  assert.ok((await windowOf(page)).from < later.from, 'a horizontal wheel moves in time');
+  assert.equal(await page.evaluate(() => traigoView.store.top.value), top, 'none of these scrolls');
+}));
+
+test('moving by drag, fitting by double click and keys', () => view('failing', async (page) => {
+  const all = await windowOf(page);
+  await page.keyboard.press('w');
+  const near = await windowOf(page);
+  assert.ok(near.to - near.from < all.to - all.from);
+  const at = await pointAt(page, 'conn 3');
+  await page.mouse.move(at.x, at.y);
   await page.mouse.down();
-  await page.mouse.move(at.x - 120, at.y - 30, { steps: 4 });
+  await page.mouse.move(at.x - 120, at.y, { steps: 4 });
   await page.mouse.up();
-  const moved = await windowOf(page);
-  assert.ok(moved.from > near.from, 'later');
+  assert.ok((await windowOf(page)).from > near.from, 'later');
   assert.equal(await selected(page), undefined, 'a drag selects nothing');
 
   await page.keyboard.press('f');
@@ -128,10 +177,9 @@ test('zooming by wheel, moving by drag, fitting by double click and keys', () =>
   const [begin, end] = await page.evaluate(() => [traigoView.store.model.begin[traigoView.find('flush')[0]], traigoView.store.model.end[traigoView.find('flush')[0]]]);
   assert.ok(fitted.from < begin && fitted.to > end && fitted.to - fitted.from < (end - begin) * 1.3);
 
-  await page.keyboard.press('Home');
+  await page.keyboard.press('f');
   await page.keyboard.press('w');
   const byKey = await windowOf(page);
-  assert.ok(byKey.to - byKey.from < all.to - all.from);
   await page.keyboard.press('d');
   assert.ok((await windowOf(page)).from > byKey.from);
   await page.keyboard.press('s');
@@ -167,7 +215,7 @@ test('search counts, goes to the next match, and filters the tree', () => view('
   await page.keyboard.press('p');
   assert.equal(await selected(page), 'page 479', 'it goes around');
   await page.getByLabel('only these').check();
-  assert.equal(await page.getByRole('treeitem').count(), 12, 'the matches, and what they are in');
+  assert.match((await rowTexts(page)).join('\n'), /^crawl .*\npage # × 11 /, 'the matches, and what they are in');
   await page.keyboard.press('Escape');
 
   await page.getByLabel('State').selectOption('failed');
@@ -185,14 +233,21 @@ test('the tree by keyboard', () => view('failing', async (page) => {
   await page.keyboard.press('ArrowDown');
   assert.equal(await selected(page), 'server');
   for (let i = 0; i < 4; i++) await page.keyboard.press('ArrowDown');
+  assert.equal(await selected(page), undefined, 'a group');
+  const group = page.getByRole('treeitem', { selected: true });
+  assert.match(await group.innerText(), /conn #\s*× 5/);
+  assert.match(await page.getByTestId('details').innerText(), /conn # × 5[\s\S]*median[\s\S]*To look at first/i);
+  assert.equal(await tree.getAttribute('aria-activedescendant'), await group.getAttribute('id'));
+  await page.keyboard.press('ArrowDown');
   assert.equal(await selected(page), 'conn 1');
   const conn = page.getByRole('treeitem', { selected: true });
-  assert.equal(await tree.getAttribute('aria-activedescendant'), await conn.getAttribute('id'));
+  assert.equal(await conn.getAttribute('aria-level'), '3');
   assert.equal(await conn.getAttribute('aria-expanded'), 'true');
-  const rows = await page.getByRole('treeitem').count();
+  const rows = () => page.evaluate(() => traigoView.rows.length);
+  const before = await rows();
   await page.keyboard.press('ArrowLeft');
   assert.equal(await conn.getAttribute('aria-expanded'), 'false');
-  assert.equal(await page.getByRole('treeitem').count(), rows - 3);
+  assert.equal(await rows(), before - 3);
   await page.keyboard.press('ArrowRight');
   await page.keyboard.press('ArrowRight');
   assert.equal(await selected(page), 'session');
@@ -340,13 +395,14 @@ test('a narrow window', () => view('failing', async (page) => {
   const details = await page.getByTestId('details').boundingBox();
   assert.ok(details.x + details.width <= 800);
   assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth));
+  assert.ok((await page.getByTestId('timeline').boundingBox()).height > 100, 'the details leave room for rows');
 }, { viewport: { width: 800, height: 600 } }));
 
 test('? explains the page', () => view('small', async (page) => {
   await page.keyboard.press('?');
   const help = page.getByRole('dialog', { name: 'Help' });
   await help.waitFor();
-  assert.match(await help.innerText(), /A box is a scope/);
+  assert.match(await help.innerText(), /A box is a scope[^]*Ctrl wheel/);
   await page.keyboard.press('Escape');
   await help.waitFor({ state: 'detached' });
 }));
@@ -365,7 +421,7 @@ test('a window that becomes narrow', () => view('failing', async (page) => {
   await page.setViewportSize({ width: 400, height: 700 });
   await settled(page);
   const box = await page.getByTestId('timeline').boundingBox();
-  assert.ok(box.width > 130, `the picture is ${box.width} wide`);
+  assert.ok(box.width > 380, `the picture is ${box.width} wide`);
 }));
 
 test('the search fields show what is searched for', () => view('failing', async (page) => {
@@ -438,3 +494,295 @@ test('a tree of processes: each has its PID beside its name, and the one that di
   assert.match(await page.getByTestId('chain').innerText(), /scope idle was canceled because its scope ended: scope root/);
   assert.match(await page.getByTestId('details').innerText(), /started by\s+start idle/);
 }));
+
+// What was found in sight.md, by its letter.
+
+test('A2: a failure of 1.4 ms among 200,000 spans is a hair at its place', () => view('needle', async (page) => {
+  const failed = await page.evaluate(() => traigoView.store.model.tone.findIndex((t, i) => t === 6 && !traigoView.store.model.isScope[i]));
+  await page.evaluate(() => traigoView.store.toggle(traigoView.rows[1], false));
+  await settled(page);
+  const place = await page.evaluate((i) => traigoView.place(i), failed);
+  assert.ok(place.isFolded);
+  const red = await redColumns(page, failed);
+  assert.ok(red.length >= 1 && red.length <= 3, `${red.length} columns are red`);
+  assert.ok(red.every(({ x }) => Math.abs(x - place.from) <= 2), 'at its place');
+}));
+
+test('A2: where half of many fail, half is red', () => view('wide', async (page) => {
+  const item = await page.evaluate(() => traigoView.find('item 2500')[0]);
+  const red = (await redColumns(page, item)).slice(200, -200);
+  assert.ok(red.length > 300);
+  const share = red.reduce((n, c) => n + c.n, 0) / (14 * red.length);
+  assert.ok(share > 0.4 && share < 0.6, `${share} of the bar is red`);
+}));
+
+test('A2: a run of failures is no wider than what failed', () => view('server', async (page) => {
+  const [first, all] = await page.evaluate(() => {
+    const { model, folds } = traigoView.store;
+    const id = folds.group(traigoView.find('conn')[0]);
+    return [folds.groups[id].members[0], [...folds.groups[id].members].length];
+  });
+  assert.equal(all, 400);
+  await page.evaluate(() => traigoView.store.open.value = { ...traigoView.store.open.value, groups: new Map() });
+  await settled(page);
+  const ends = await page.evaluate(() => {
+    const { model } = traigoView.store;
+    const f = traigoView.drawing.frame();
+    return [...model.tone].flatMap((t, i) => (t === 6 && !model.isScope[i] ? [((model.end[i] - f.view.from) * f.width) / (f.view.to - f.view.from)] : []));
+  });
+  const red = await redColumns(page, first);
+  const left = await page.evaluate(() => traigoView.place(0).left + 2); // the edge of the box around
+  assert.ok(red.length >= 10 && red.every(({ x }) => x < left || ends.some((e) => Math.abs(e - x) <= 3)), 'ticks for what failed inside');
+}));
+
+for (const [name, viewport] of [['a desktop', { width: 1440, height: 900 }], ['a phone', { width: 390, height: 844 }]]) {
+  test(`B1, B5: names are seen at once on ${name}: the demo, and servers with many connections`, async () => {
+    for (const [log, names] of [['shop', ['demo', 'supervisor', 'supervisor attempt 1', 'service', 'accept', 'journal', 'conn × 43']], ['server', ['server', 'accept', 'metrics', 'rotate log', 'conn × 400']], ['sessions', ['server', 'conn # × 2,500']]]) {
+      await view(log, async (page) => {
+        const texts = await rowTexts(page);
+        assert.ok(texts.length >= (viewport.width > 1000 ? 20 : 10), `${texts.length} rows`);
+        for (const name of names) assert.ok(texts.some((t) => t.startsWith(name)), `${name} in\n${texts.join('\n')}`);
+        const { row } = await page.evaluate(() => traigoView.store.geometry.value);
+        assert.ok(row >= 16);
+        const cut = await page.getByRole('treeitem').evaluateAll((rows) => rows.filter((r) => r.querySelector('.name').clientWidth < Math.min(r.querySelector('.name').scrollWidth, 40)).length);
+        assert.equal(cut, 0, 'names are not squeezed to nothing');
+      }, { viewport });
+    }
+  });
+}
+
+test('B5: on a phone the picture has the whole width, and details leave room for it', () => view('given', async (page) => {
+  const box = await page.getByTestId('timeline').boundingBox();
+  assert.equal(box.width, 390);
+  const deaf = page.getByRole('treeitem', { name: /deaf/ });
+  await deaf.click();
+  assert.equal(await selected(page), 'deaf');
+  assert.ok((await page.getByTestId('timeline').boundingBox()).height > 120);
+  assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth));
+}, { viewport: { width: 390, height: 844 }, hasTouch: true }));
+
+test('B2: names and bars are the same rows, also while they scroll', () => view('server', async (page) => {
+  await page.evaluate(() => traigoView.store.toggle(traigoView.rows.at(-1)));
+  for (const top of [0, 333, 2000]) {
+    await page.evaluate((top) => traigoView.store.scroll(top), top);
+    await settled(page);
+    const apart = await page.evaluate(() => {
+      const canvas = document.querySelector('[data-testid=timeline] canvas').getBoundingClientRect();
+      return [...document.querySelectorAll('[role=treeitem]')].map((r) => {
+        const row = Number(r.dataset.row);
+        const { row: height } = traigoView.store.geometry.value;
+        return Math.abs(r.getBoundingClientRect().top - (canvas.top + row * height - traigoView.store.top.value));
+      });
+    });
+    assert.ok(apart.length > 10 && Math.max(...apart) < 1, `they are ${Math.max(...apart)} apart`);
+  }
+}));
+
+test('B2: where one is stays told when the header is scrolled away, and leads back to it', () => view('deep', async (page) => {
+  await page.evaluate(() => traigoView.select(traigoView.find('task 60')[0]));
+  await settled(page);
+  const crumbs = page.getByTestId('crumbs');
+  assert.match(await crumbs.innerText(), /^root › … › .*level \d\d$/);
+  await crumbs.getByRole('button', { name: 'root' }).click();
+  await page.waitForFunction(() => traigoView.store.top.value === 0);
+  assert.equal(await crumbs.count(), 0);
+}));
+
+test('B3: alike siblings are one row, which opens to outliers and then to all', () => view('wide', async (page) => {
+  const rows = () => page.evaluate(() => traigoView.rows.length);
+  const group = page.getByRole('treeitem', { name: /× 5,000/ });
+  assert.match((await group.innerText()).replace(/\s+/g, ' '), /item # × 5,000 2,500 failed median [\d.]+ ms, p99 [\d.]+ ms/);
+  await group.locator('[data-fold]').click();
+  assert.equal(await rows(), 2);
+  await group.locator('[data-fold]').click();
+  assert.equal(await rows(), 2 + 10 + 1);
+  const states = await page.evaluate(() => traigoView.rows.slice(2, 12).map((i) => traigoView.store.model.tone[i]));
+  assert.deepEqual(states.slice(0, 7), [6, 6, 6, 6, 6, 6, 6], 'what failed comes first');
+  await page.getByRole('treeitem', { name: /4,990 more/ }).click();
+  assert.equal(await rows(), 5002);
+  assert.ok((await page.getByRole('treeitem').count()) < 80, 'only rows in sight exist');
+}));
+
+test('B3: following a link into a fold opens the way, and no more', () => view('sessions', async (page) => {
+  const deep = await page.evaluate(() => {
+    const { store } = traigoView;
+    const i = traigoView.find('conn 77')[0] + 5;
+    store.select(i);
+    return [store.rows.value.at(i), store.model.names[i]];
+  });
+  assert.ok(deep[0] > 0);
+  await settled(page);
+  assert.match(await page.getByRole('treeitem', { selected: true }).innerText(), new RegExp(deep[1]));
+  assert.ok((await page.evaluate(() => traigoView.rows.length)) < 80, 'its alike siblings stay folded');
+}));
+
+test('B6: errors are told from the inside, with the path they came by', () => view('deep', async (page) => {
+  const row = page.getByRole('treeitem').first();
+  await page.evaluate(() => traigoView.store.toggle(traigoView.find('root')[0], false));
+  assert.match(await row.innerText(), /bottom reached/, 'in a closed row');
+  await page.evaluate(() => traigoView.store.toggle(traigoView.find('root')[0], true));
+  await settled(page);
+  const at = await pointAt(page, 'level 2');
+  await page.mouse.move(at.x, at.y);
+  const tip = await page.getByTestId('tooltip').innerText();
+  assert.match(tip, /bottom reached/);
+  assert.match(tip, /from root\/level 1\/.*…\/.*level 59\/task 60/);
+  await page.evaluate(() => traigoView.select(traigoView.find('level 2')[0]));
+  const chain = await page.getByTestId('chain').innerText();
+  assert.match(chain, /task 3 failed: bottom reached/);
+  assert.doesNotMatch(await page.getByTestId('chain').innerText(), /task task/);
+  assert.match(await page.getByTestId('details').locator('pre.error').innerText(), /level 2": task/, 'all of it is there as well');
+}));
+
+test('B7: levels can be told apart, 60 of them', () => view('deep', async (page) => {
+  for (const name of ['task 5', 'task 30', 'task 59']) {
+    await page.evaluate((name) => traigoView.select(traigoView.find(name)[0], 'show'), name);
+    await settled(page);
+    const [own, below, width] = await page.evaluate((name) => {
+      const left = (i) => document.getElementById(`row${i}`).querySelector('.name').getBoundingClientRect().left;
+      const i = traigoView.find(name)[0];
+      return [left(i), left(traigoView.store.model.first[i]), document.querySelector('.names').clientWidth];
+    }, name);
+    assert.ok(below - own >= 5, `${name}: what is below it is ${below - own} px to the right`);
+    assert.ok(below < width * 0.75, `${name}: there is room for names`);
+  }
+  assert.ok((await page.locator('.level').count()) > 10, 'levels have numbers');
+}));
+
+test('a table by name, which sorts, and filters the picture', () => view('sessions', async (page) => {
+  await page.getByRole('tab', { name: 'By name' }).click();
+  const table = page.getByTestId('names');
+  const names = () => table.locator('tbody th').allInnerTexts();
+  assert.deepEqual(await names(), ['request #', 'conn #', 'session', 'server']);
+  await table.getByRole('button', { name: 'failed' }).click();
+  assert.equal((await names())[3], 'server');
+  await table.getByRole('button', { name: /^name/ }).click();
+  assert.deepEqual(await names(), ['conn #', 'request #', 'server', 'session']);
+  const cells = (await table.locator('tr', { hasText: 'session' }).innerText()).split('\t');
+  assert.deepEqual([cells[1], cells[2], cells[6]].map((s) => s.trim()), ['scope', '2,500', '25']);
+  await table.getByRole('button', { name: 'session' }).click();
+  assert.equal(await table.count(), 0);
+  assert.equal(await page.getByTestId('matches').innerText(), '2,500 matches');
+  assert.match((await rowTexts(page)).join('\n'), /conn # × 2,500[^]*… 2,490 more 2,490 matches/);
+  await page.getByRole('button', { name: 'session ×' }).click();
+  assert.equal(await page.getByTestId('matches').innerText(), '');
+}));
+
+test('B13: search finds errors and paths, counts inside of folds, and says where it is', () => view('server', async (page) => {
+  await page.getByRole('tab', { name: 'Time line' }).press('/');
+  await page.keyboard.type('no space left');
+  assert.equal(await page.getByTestId('matches').innerText(), '2 matches');
+  await page.keyboard.press('Escape');
+  await page.keyboard.press('/');
+  await page.keyboard.type('server/conn/read');
+  assert.equal(await page.getByTestId('matches').innerText(), '400 matches');
+  await page.evaluate(() => { const { store } = traigoView; for (const n of [...traigoView.rows]) if (n < -1 && n % 2 === 0) store.toggle(n, false); });
+  assert.match((await rowTexts(page)).join('\n'), /conn × 400.*400 matches/);
+  await page.keyboard.press('Enter');
+  assert.equal(await page.getByTestId('matches').innerText(), '1 of 400');
+  await page.keyboard.press('n');
+  await page.keyboard.press('n');
+  assert.equal(await page.getByTestId('matches').innerText(), '3 of 400');
+  assert.equal(await selected(page), 'read');
+  await page.keyboard.press('p');
+  assert.equal(await page.getByTestId('matches').innerText(), '2 of 400');
+}));
+
+test('B13: a name in the headline zooms; u and Back undo it', () => view('server', async (page) => {
+  const before = await page.evaluate(() => ({ ...traigoView.window, top: traigoView.store.top.value, rows: traigoView.rows.length }));
+  const now = () => page.evaluate(() => ({ ...traigoView.window, top: traigoView.store.top.value, rows: traigoView.rows.length }));
+  const link = page.getByTestId('story').getByRole('button', { name: 'request 1', exact: true }).first();
+  await link.click();
+  const near = await page.evaluate(() => {
+    const i = traigoView.store.selected.value;
+    return { part: (traigoView.store.model.end[i] - traigoView.store.model.begin[i]) / (traigoView.window.to - traigoView.window.from), place: traigoView.place(i), height: traigoView.store.size.value.height };
+  });
+  assert.ok(near.part > 0.25 && near.part < 0.8, `it takes ${near.part} of the width`);
+  assert.ok(!near.place.isFolded && near.place.row >= 0 && near.place.row < near.height, 'it is in sight');
+  await page.keyboard.press('u');
+  assert.deepEqual(await now(), before);
+  assert.equal(await selected(page), undefined);
+
+  await link.click();
+  await page.keyboard.press('w'); // wheel steps and the like are no entries of their own
+  await page.goBack();
+  await settled(page);
+  assert.deepEqual(await now(), before);
+  assert.equal(await selected(page), undefined);
+  await page.goForward();
+  await settled(page);
+  assert.equal(await selected(page), 'request 1');
+}));
+
+test('B14: ticks of failures do not hide the curve', () => view('crawl', async (page) => {
+  await page.waitForTimeout(100);
+  const lowest = await page.evaluate(() => {
+    const canvas = document.querySelector('.strip canvas');
+    const [r, g, b] = getComputedStyle(document.documentElement).getPropertyValue('--failed').match(/[0-9a-f]{2}/gi).map((s) => parseInt(s, 16));
+    const { data, width, height } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
+    for (let y = 0; y < height; y++) for (let x = 0; x < width; x++) if (data[4 * (y * width + x)] === r && data[4 * (y * width + x) + 1] === g && data[4 * (y * width + x) + 2] === b) return height - y;
+    return 0;
+  });
+  assert.ok(lowest > 2 && lowest <= 8, `ticks are ${lowest} px high`);
+}));
+
+test('print has all that is in sight on one sheet', () => view('server', async (page) => {
+  await page.evaluate(() => traigoView.store.toggle(traigoView.rows.at(-1)));
+  await page.evaluate(() => traigoView.store.scroll(500));
+  await settled(page);
+  const pdf = (await page.pdf({ preferCSSPageSize: true, printBackground: true })).toString('latin1');
+  assert.equal(pdf.match(/\/Type\s*\/Page\b/g).length, 1);
+  await page.emulateMedia({ media: 'print' });
+  await page.setViewportSize({ width: 1040, height: 690 }); // the paper
+  const fits = await page.evaluate(() => {
+    const box = (s) => document.querySelector(s).getBoundingClientRect();
+    return [box('.bars canvas'), box('.names'), box('.legend')].every((b) => b.right <= innerWidth + 1 && b.bottom <= innerHeight + 1 && b.width > 0);
+  });
+  assert.ok(fits);
+  assert.equal(await page.evaluate(() => traigoView.store.top.value), 500, 'nothing has moved');
+}));
+
+test('a click on a failure in a bar of many leads to it', () => view('needle', async (page) => {
+  await page.evaluate(() => traigoView.store.toggle(traigoView.rows[1], false));
+  await settled(page);
+  const failed = await page.evaluate(() => traigoView.store.model.tone.findIndex((t, i) => t === 6 && !traigoView.store.model.isScope[i]));
+  const place = await page.evaluate((i) => traigoView.place(i), failed);
+  const box = await page.getByTestId('timeline').boundingBox();
+  await page.mouse.move(box.x + place.from + 1, box.y + place.row + 10);
+  assert.match(await page.getByTestId('tooltip').innerText(), /task req[\s\S]*failed, 1\.4 ms[\s\S]*checksum/);
+  await page.mouse.click(box.x + place.from + 1, box.y + place.row + 10);
+  assert.equal(await page.evaluate(() => traigoView.store.selected.value), failed);
+  assert.equal((await page.evaluate((i) => traigoView.place(i), failed)).isFolded, false);
+}));
+
+test('fingers: up and down scrolls, sideways moves in time, two zoom', () => view('server', async (page) => {
+  await page.evaluate(() => traigoView.store.toggle(traigoView.rows.at(-1)));
+  await settled(page);
+  const touch = await page.context().newCDPSession(page);
+  const box = await page.getByTestId('timeline').boundingBox();
+  const [x, y] = [box.x + 200, box.y + 250];
+  /** Moves fingers, each from a place by a way. */
+  const move = async (...fingers) => {
+    const at = (part) => fingers.map(([x, y, dx, dy], id) => ({ x: x + dx * part, y: y + dy * part, id }));
+    await touch.send('Input.dispatchTouchEvent', { type: 'touchStart', touchPoints: at(0) });
+    for (let k = 1; k <= 8; k++) await touch.send('Input.dispatchTouchEvent', { type: 'touchMove', touchPoints: at(k / 8) });
+    await touch.send('Input.dispatchTouchEvent', { type: 'touchEnd', touchPoints: [] });
+    await settled(page);
+  };
+  const all = await windowOf(page);
+  await move([x, y, 0, -150]);
+  await page.waitForFunction(() => {
+    const before = globalThis.topBefore;
+    globalThis.topBefore = traigoView.store.top.value;
+    return before > 50 && before === globalThis.topBefore; // it has come to rest
+  }, undefined, { polling: 200 });
+  assert.deepEqual(await windowOf(page), all);
+  const top = await page.evaluate(() => traigoView.store.top.value);
+  await move([x - 40, y, -100, 0], [x + 40, y, 100, 0]);
+  const near = await windowOf(page);
+  assert.ok(near.to - near.from < (all.to - all.from) * 0.6, 'closer');
+  await move([x, y, -120, 0]);
+  assert.ok((await windowOf(page)).from > near.from, 'later');
+  assert.equal(await page.evaluate(() => traigoView.store.top.value), top);
+  assert.equal(await selected(page), undefined);
+}, { viewport: { width: 390, height: 844 }, hasTouch: true, isMobile: true }));

@@ -13,20 +13,22 @@ export function drawGrid(f: Frame, times: number[]) {
 
 export const tickTimes = (f: Frame): number[] => ticks(Math.max(f.view.from, 0), f.view.to, Math.max(2, f.width / 110));
 
-/** Draws the axis above the picture, at y = -axisHeight. */
-export function drawAxis(f: Frame, times: number[]) {
-  const { c, palette } = f;
+/** Draws the axis onto a canvas of its own, which does not scroll. */
+export function drawAxis(f: Frame, c: CanvasRenderingContext2D, times: number[]) {
+  const { palette } = f;
+  c.setTransform(devicePixelRatio, 0, 0, devicePixelRatio, 0, 0);
+  c.textBaseline = 'middle';
   c.fillStyle = palette.background;
-  c.fillRect(0, -axisHeight, f.width, axisHeight);
+  c.fillRect(0, 0, f.width, axisHeight);
   c.fillStyle = palette.line;
-  c.fillRect(0, -1, f.width, 1);
+  c.fillRect(0, axisHeight - 1, f.width, 1);
   c.fillStyle = palette.muted;
   c.font = `10.5px ${palette.font}`;
   const step = times.length > 1 ? times[1] - times[0] : f.view.to - f.view.from;
   for (const t of times) {
     const at = x(f, t);
-    if (at < f.width - 34) c.fillText(tick(t, step, f.view.to), at + 4, -axisHeight / 2);
-    c.fillRect(Math.round(at), -6, 1, 6);
+    if (at < f.width - 34) c.fillText(tick(t, step, f.view.to), at + 4, axisHeight / 2);
+    c.fillRect(Math.round(at), axisHeight - 6, 1, 6);
   }
 }
 

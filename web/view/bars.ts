@@ -1,145 +1,87 @@
-// Bars: tasks, and scopes that are too small for a box. Bars that share a pixel are drawn
-// as one, in the color of the worst of them, so that the cost of a frame depends on the
-// number of pixels and not on that of spans.
-import { barHeight, isBox, isDim, isReadable, row, x, y, type Frame } from './frame.ts';
+// Bars: one span in a row. A task is solid, a scope without rows below it is a frame.
+import { edgeOf, endNote, drawCanceling } from './boxes.ts';
+import { clipped, isBox, isDim, rectOf, x, y, type Frame, type Rect } from './frame.ts';
+import { isSpan } from './folds.ts';
 import { drawLabel, widthOf } from './labels.ts';
-import { isQuiet, none, processNote, scopeAbove, short, Tone, toneNames, unfinished, type Span } from './model.ts';
+import { isQuiet, none, processNote, scopeAbove, short, Tone, unfinished, type Span } from './model.ts';
 
-const crowded = 3000; // more bars than this are drawn as plain rectangles, without names
-
-interface Bar { span: Span; left: number; right: number; top: number; dim: boolean; next: number }
-
-export function drawBars(f: Frame): Bar[] {
-  const { store: { model, placed }, view } = f;
-  const buckets: number[][] = Array.from({ length: 2 * toneNames.length }, () => []);
-  const large: Bar[] = [];
-  const height = barHeight(f.rowHeight);
-  const scale = f.width / (view.to - view.from);
-  const { tops, from, spans } = placed;
-  // Where several rows share a line of pixels, two of them are drawn. drawMarks shows the
-  // failures in the others.
-  const stride = Math.max(1, Math.floor(0.5 / Math.max(f.rowHeight, 1e-9)));
-  for (let r = firstRow(tops, view.top / view.unit - row); r < tops.length; r += stride) {
-    const top = y(f, tops[r]);
-    if (top > f.height) break;
-    let runLeft = 0, runRight = -1, runTone = 0, runDim = true;
-    const flush = () => {
-      if (runRight >= 0) buckets[runTone + (runDim ? toneNames.length : 0)].push(runLeft, top, Math.max(runRight - runLeft, 1));
-      runRight = -1;
-      runTone = 0;
-      runDim = true;
-    };
-    for (let k = firstSpan(model.end, spans, from[r], from[r + 1], view.from); k < from[r + 1]; k++) {
-      const i = spans[k];
-      if (model.begin[i] > view.to) break;
-      if (model.isScope[i] && isBox(f, i)) continue;
-      const left = (model.begin[i] - view.from) * scale;
-      const right = (model.end[i] - view.from) * scale;
-      const dim = isDim(f, i);
-      if (right - left >= 3) {
-        flush();
-        const next = k + 1 < from[r + 1] ? (model.begin[spans[k + 1]] - view.from) * scale : Infinity;
-        large.push({ span: i, left, right, top, dim, next });
-        continue;
+/** Draws the bars of the spans in sight, and returns the rows of those that are no boxes. */
+export function drawBars(f: Frame): number[] {
+  const shown: number[] = [];
+  for (let r = f.first; r < f.last; r++) {
+    if (!isSpan(f.rows.nodes[r])) continue;
+    if (!isBox(f, r)) {
+      const rect = rectOf(f, r);
+      if (rect.left <= f.width + 6 && rect.left + rect.width >= -6) {
+        drawBar(f, f.rows.nodes[r], rect);
+        shown.push(r);
       }
-      if (left > runRight + 0.75) flush();
-      if (runRight < 0) runLeft = left;
-      runRight = Math.max(runRight, right, left + 1);
-      if (!dim && runDim) runTone = 0;
-      if (dim === runDim || !dim) runTone = Math.max(runTone, model.tone[i]);
-      runDim &&= dim;
     }
-    flush();
+    drawDeadline(f, r);
   }
-  fill(f, buckets, large, height);
-  return large;
+  f.stats.bars = shown.length;
+  return shown;
 }
 
-/** Returns the first row at or below top. */
-export function firstRow(tops: Int32Array, top: number): number {
-  let low = 0, high = tops.length;
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    if (tops[middle] < top) low = middle + 1; else high = middle;
-  }
-  return low;
-}
-
-/** Returns the first span of a row that ends after time. Spans of one row do not overlap. */
-export function firstSpan(end: Float64Array, spans: Int32Array, low: number, high: number, time: number): number {
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    if (end[spans[middle]] < time) low = middle + 1; else high = middle;
-  }
-  return low;
-}
-
-function fill(f: Frame, buckets: number[][], large: Bar[], height: number) {
-  const { c, palette, raster, store: { model } } = f;
-  const plain = large.length > crowded || f.rowHeight < 8;
-  if (plain) {
-    for (const b of large) buckets[model.tone[b.span] + (b.dim ? toneNames.length : 0)].push(b.left, b.top, b.right - b.left - 0.5);
-  }
-  const small = buckets.reduce((n, rects) => n + rects.length / 3, 0);
-  if (small > 0) raster.begin(f.width, f.height, devicePixelRatio);
-  buckets.forEach((rects, k) => {
-    const color = raster.color(k < toneNames.length ? palette.bar[k] : palette.dim[k - toneNames.length]);
-    for (let n = 0; n < rects.length; n += 3) raster.fill(rects[n], rects[n + 1], rects[n + 2], height, color);
-  });
-  if (small > 0) raster.end(c);
-  if (!plain) for (const b of large) drawBar(f, b, height);
-  f.stats.bars = small + (plain ? 0 : large.length);
-}
-
-function drawBar(f: Frame, b: Bar, height: number) {
+function drawBar(f: Frame, i: Span, r: Rect) {
   const { c, store: { model }, palette } = f;
-  const tone = model.tone[b.span];
-  const left = Math.max(b.left, -6);
-  const right = Math.min(b.right, f.width + 6);
-  const started = startOf(f, b);
-  const color = (b.dim ? palette.dim : palette.bar)[tone];
-  if (started - b.left >= 2) {
+  const tone = model.tone[i];
+  const { left, width, top, height } = clipped(f, r);
+  const right = left + width;
+  const started = Math.min(Math.max(startOf(f, i), left), right);
+  c.globalAlpha = isDim(f, i) ? 0.3 : 1;
+  if (started - left >= 2) {
     c.fillStyle = palette.dim[tone];
-    c.fillRect(left, b.top + height / 2 - 1.5, Math.min(started, right) - left, 3);
+    c.fillRect(left, top + height / 2 - 1.5, started - left, 3);
   }
-  const from = Math.min(Math.max(left, started), right - 1);
-  c.fillStyle = tone === Tone.Lost ? palette.missing : color;
+  const from = Math.min(started, right - 2);
+  const isScope = model.isScope[i] === 1;
+  c.fillStyle = tone === Tone.Lost ? palette.missing : (isScope && width > 5 ? palette.dim : palette.bar)[tone];
   c.beginPath();
-  c.roundRect(from, b.top, Math.max(right - from, 1), height, unfinished(model, b.span) ? [3, 0, 0, 3] : 3);
+  c.roundRect(from, top, Math.max(right - from, 2), height, unfinished(model, i) ? [3, 0, 0, 3] : isScope ? 1 : 3);
   c.fill();
-  drawStraggling(f, b, from, right, height);
-  if (unfinished(model, b.span) && b.right <= f.width + 6) drawOpenEnd(f, right, b.top, height);
-  const stuck = model.stuck.get(b.span);
-  if (stuck !== undefined) drawNotch(f, x(f, stuck), b.top, height, palette.bar[Tone.Stuck]);
+  if (isScope) {
+    drawCanceling(f, i, { left: from, top, width: right - from, height });
+    if (width > 5) {
+      c.strokeStyle = edgeOf(f, i);
+      c.lineWidth = 1;
+      c.strokeRect(Math.round(from) + 0.5, top + 0.5, Math.max(Math.round(right - from) - 1, 1), height - 1);
+    }
+  } else {
+    drawStraggling(f, i, from, right, top, height);
+  }
+  if (unfinished(model, i) && r.left + r.width <= f.width + 6) drawOpenEnd(f, right, top, height);
+  const stuck = model.stuck.get(i);
+  if (stuck !== undefined) drawNotch(f, x(f, stuck), top, height, palette.bar[Tone.Stuck]);
   let last = -Infinity;
-  for (const time of model.abandoned.get(b.span) ?? []) {
+  for (const time of model.abandoned.get(i) ?? []) {
     const at = Math.round(x(f, time));
     if (at === last || at < -2 || at > f.width) continue;
-    drawNotch(f, at, b.top, height, palette.muted);
+    drawNotch(f, at, top, height, palette.muted);
     last = at;
   }
-  const ready = model.ready.get(b.span);
-  if (ready !== undefined) drawNotch(f, x(f, ready), b.top, height, palette.background);
+  const ready = model.ready.get(i);
+  if (ready !== undefined) drawNotch(f, x(f, ready), top, height, palette.background);
+  c.globalAlpha = 1;
 }
 
 /** Returns the x at which the function of a task was called. Before, the task was queued. */
-function startOf(f: Frame, b: Bar): number {
+function startOf(f: Frame, i: Span): number {
   const { model } = f.store;
-  if (model.isScope[b.span]) return b.left;
-  if (model.start[b.span] >= 0) return x(f, model.start[b.span]);
-  return model.state[b.span] === 'queued' ? b.right : b.left;
+  if (model.isScope[i]) return -Infinity;
+  if (model.start[i] >= 0) return x(f, model.start[i]);
+  return model.state[i] === 'queued' ? Infinity : -Infinity;
 }
 
 /** Hatches the part of a bar after its scope was canceled. */
-function drawStraggling(f: Frame, b: Bar, left: number, right: number, height: number) {
+function drawStraggling(f: Frame, i: Span, left: number, right: number, top: number, height: number) {
   const { model } = f.store;
-  const scope = model.isScope[b.span] ? b.span : scopeAbove(model, b.span);
-  const cause = model.cause.get(scope);
+  const cause = model.cause.get(scopeAbove(model, i));
   if (!cause || isQuiet(cause)) return;
   const from = Math.max(left, x(f, cause.at));
   if (right - from < 3) return;
   f.c.fillStyle = f.palette.hatch;
-  f.c.fillRect(from, b.top, right - from, height);
+  f.c.fillRect(from, top, right - from, height);
 }
 
 /** Draws a torn edge at the end of a bar whose real end is unknown. */
@@ -161,54 +103,55 @@ function drawNotch(f: Frame, at: number, top: number, height: number, color: str
   f.c.fillRect(Math.round(at), top, 2, height);
 }
 
-const glyphs = ['', '', '? ', '⊘ ', '', '! ', '✕ '];
-
-/** Draws names into their bars, or beside them where there is more room. */
-export function labelBars(f: Frame, bars: Bar[]) {
-  if (!isReadable(f) || bars.length > crowded) return;
-  const { store: { model, causes }, palette } = f;
-  const height = barHeight(f.rowHeight);
-  for (const b of bars) {
-    if (b.right < 0 || b.left > f.width) continue;
-    const tone = model.tone[b.span];
-    const ended = tone === Tone.Failed ? causes.ended.get(b.span) : undefined;
-    const text = glyphs[tone] + model.names[b.span] + processNote(model, b.span) + (ended === undefined ? '' : ` · ended ${short(model.names[ended], 40)}`);
-    const start = startOf(f, b);
-    const left = Math.max(start < b.right - 4 ? start : b.left, 0) + 5;
-    const right = Math.min(b.right, f.width);
-    const middle = b.top + height / 2;
-    const inside = right - left - 3;
-    const edge = model.parent[b.span] === none ? Infinity : x(f, model.end[model.parent[b.span]]);
-    const outside = Math.min(b.next, edge, f.width) - b.right - 8;
-    const wanted = widthOf(f, text, false);
-    if (inside < Math.min(wanted, 120) && outside > Math.min(wanted, 80)) {
-      const color = tone === Tone.Failed ? palette.failed : tone === Tone.Canceled ? palette.canceled : palette.muted;
-      drawLabel(f, text, b.right + 5, middle, Math.min(outside, 260), b.dim ? palette.line : color);
-    } else {
-      drawLabel(f, text, left, middle, inside, b.dim ? palette.muted : palette.on[tone]);
-    }
-  }
+/** Draws a small flag in the row of a scope or task at its deadline. */
+function drawDeadline(f: Frame, row: number) {
+  const { c, store: { model }, palette } = f;
+  const i = f.rows.nodes[row];
+  const deadline = model.deadline.get(i);
+  const left = 3 * (f.view.to - f.view.from) / f.width; // one that was far away tells nothing
+  if (deadline === undefined || deadline > model.end[i] + left || isDim(f, i)) return;
+  const at = Math.round(x(f, deadline));
+  if (at < -4 || at > f.width) return;
+  const top = y(f, row) + f.barTop - 2;
+  c.fillStyle = palette.canceled;
+  c.fillRect(at, top, 1, f.bar + 3);
+  c.beginPath();
+  c.moveTo(at, top);
+  c.lineTo(at + 5, top + 2.5);
+  c.lineTo(at, top + 5);
+  c.fill();
 }
 
-/**
- * Draws marks for spans that are important, but too small to be seen as bars: those that
- * failed or were given up, and, where rows are left out, unfinished ones. The spans come
- * in the order of their tones, so that the worst is drawn last.
- */
-export function drawMarks(f: Frame, marked: Span[]) {
-  const { c, store: { model, placed }, palette } = f;
-  const seen = new Map<number, number>();
-  for (const i of marked) {
+const glyphs = ['', '', '? ', '⊘ ', '', '! ', '✕ '];
+
+/** Draws names into the bars, or beside them where there is more room. */
+export function labelBars(f: Frame, shown: number[]) {
+  const { store: { model, causes, isNarrow }, palette } = f;
+  if (isNarrow.value) return; // there the names are above the bars
+  for (const row of shown) {
+    const i = f.rows.nodes[row];
+    const r = rectOf(f, row);
+    if (r.left + r.width < 0 || r.left > f.width) continue;
     const tone = model.tone[i];
-    const at = x(f, model.end[i]);
-    const top = y(f, placed.top[i]);
-    if (at < 0 || at > f.width || top < -4 || top > f.height || isDim(f, i)) continue;
-    if (f.rowHeight >= 4 && at - x(f, model.begin[i]) >= 3) continue;
-    if (tone === Tone.Unfinished && f.rowHeight >= 0.5) continue;
-    const cell = Math.round(at / 3) * 10_000 + Math.round(top / 3);
-    if ((seen.get(cell) ?? -1) >= tone) continue;
-    seen.set(cell, tone);
-    c.fillStyle = palette.bar[tone];
-    c.fillRect(at - 1.5, top - 0.5 + Math.min(f.rowHeight, 4) / 4, 3, Math.max(3, Math.min(barHeight(f.rowHeight), 6)));
+    const isScope = model.isScope[i] === 1;
+    const ended = tone === Tone.Failed ? causes.ended.get(i) : undefined;
+    const text = isScope ? model.names[i] + processNote(model, i) + endNote(f, i)
+      : glyphs[tone] + model.names[i] + processNote(model, i) + (ended === undefined ? '' : ` · ended ${short(model.names[ended], 40)}`);
+    const start = startOf(f, i);
+    const end = Math.min(r.left + r.width, f.width);
+    const left = Math.max(start < r.left + r.width - 4 ? Math.max(start, r.left) : r.left, 0) + 5;
+    const inside = end - left - 3;
+    const up = model.parent[i];
+    const edge = up === none ? Infinity : x(f, model.end[up]);
+    const outside = Math.min(edge > r.left + r.width ? edge : Infinity, f.width) - (r.left + r.width) - 8;
+    const wanted = widthOf(f, text, false);
+    const at = r.top + r.height / 2;
+    const dim = isDim(f, i);
+    if (inside < Math.min(wanted, 120) && outside > Math.min(wanted, 80)) {
+      const color = tone === Tone.Failed ? palette.failed : tone === Tone.Canceled ? palette.canceled : palette.muted;
+      if (!dim) drawLabel(f, text, r.left + r.width + 5, at, Math.min(outside, 260), color);
+    } else if (!dim) {
+      drawLabel(f, text, left, at, inside, isScope ? (tone === Tone.Failed ? palette.failed : palette.ink) : palette.on[tone]);
+    }
   }
 }

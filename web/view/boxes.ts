@@ -1,85 +1,88 @@
-// Boxes: scopes, with the part after their end hatched.
-import { isBox, isReadable, rectOf, x, type Frame } from './frame.ts';
-import { isQuiet, none, processNote, scopeAbove, Tone, type Span } from './model.ts';
+// Boxes: open scopes, around the rows of what is in them, with the part after their end hatched.
+import { clipped, isBox, isDim, rectOf, x, type Frame, type Rect } from './frame.ts';
+import { isQuiet, processNote, Tone, type Span } from './model.ts';
 import { drawLabel } from './labels.ts';
 
-export function drawBoxes(f: Frame, scopes: Int32Array): Span[] {
-  const { c, store: { model, placed }, palette, view } = f;
-  const shown: Span[] = [];
-  const seenAs = new Int32Array(model.n).fill(none); // the box drawn for a scope: its own, or one around it with the same pixels
-  const first = view.top / view.unit;
-  const last = (view.top + f.height) / view.unit;
-  for (const i of scopes) {
-    if (placed.top[i] > last || placed.top[i] + placed.height[i] < first) continue;
-    if (model.begin[i] > view.to || model.end[i] < view.from || !isBox(f, i)) continue;
-    const r = clipped(f, rectOf(f, i));
-    const around = seenAs[scopeAbove(model, i)] ?? none;
-    seenAs[i] = around;
-    if (around !== none && isSame(r, clipped(f, rectOf(f, around)))) continue;
-    seenAs[i] = i;
-    shown.push(i);
-    c.fillStyle = palette.box[model.level[i] & 1];
-    c.fillRect(r.left, r.top, r.width, r.height);
-    drawCanceling(f, i, r);
-    if (f.rowHeight < 4 && model.tone[i] !== Tone.Failed && model.parent[i] !== none) continue;
-    c.strokeStyle = model.tone[i] === Tone.Failed ? palette.failed : model.tone[i] === Tone.Canceled ? palette.canceled : palette.boxEdge;
-    c.lineWidth = 1;
-    if (model.stop[i] < 0) c.setLineDash([4, 3]);
-    c.strokeRect(Math.round(r.left) + 0.5, Math.round(r.top) + 0.5, Math.max(Math.round(r.width) - 1, 1), Math.max(Math.round(r.height) - 1, 1));
-    c.setLineDash([]);
-  }
+/** Draws the boxes that reach into sight, the outermost first, and returns their rows. */
+export function drawBoxes(f: Frame): number[] {
+  const shown: number[] = [];
+  for (let r = f.rows.up[f.first] ?? -1; r >= 0; r = f.rows.up[r]) if (isBox(f, r)) shown.unshift(r);
+  for (let r = f.first; r < f.last; r++) if (isBox(f, r)) shown.push(r);
+  for (const r of shown) drawBox(f, r);
   f.stats.boxes = shown.length;
   return shown;
 }
 
+function drawBox(f: Frame, row: number) {
+  const { c, store: { model }, palette } = f;
+  const i = f.rows.nodes[row];
+  const whole = rectOf(f, row);
+  if (whole.left > f.width || whole.left + whole.width < 0) return;
+  const r = clipped(f, whole);
+  c.fillStyle = palette.box[f.rows.level[row] & 1];
+  c.fillRect(r.left, r.top, r.width, r.height);
+  c.globalAlpha = isDim(f, i) ? 0.35 : 1;
+  c.fillStyle = palette.dim[model.tone[i]];
+  c.fillRect(r.left, whole.top, r.width, headOf(f));
+  drawCanceling(f, i, r);
+  c.strokeStyle = edgeOf(f, i);
+  c.lineWidth = 1;
+  if (model.stop[i] < 0) c.setLineDash([4, 3]);
+  c.strokeRect(Math.round(r.left) + 0.5, Math.round(r.top) + 0.5, Math.max(Math.round(r.width) - 1, 1), Math.max(Math.round(r.height) - 1, 1));
+  c.setLineDash([]);
+  c.globalAlpha = 1;
+}
+
+// The band at the top of a box: the row of the scope itself.
+const headOf = (f: Frame) => f.row - 2;
+
+export const edgeOf = (f: Frame, i: Span): string => {
+  const tone = f.store.model.tone[i];
+  return tone === Tone.Failed ? f.palette.failed : tone === Tone.Canceled ? f.palette.canceled : f.palette.boxEdge;
+};
+
 /** Hatches the time after the end of a scope, in which its tasks must stop and none can start. */
-function drawCanceling(f: Frame, i: Span, r: Rect) {
+export function drawCanceling(f: Frame, i: Span, r: Rect) {
   const { c, store: { model }, palette } = f;
   const cause = model.cause.get(i);
   if (!cause) return;
   const at = x(f, cause.at);
   const from = Math.max(at, r.left);
   const width = r.left + r.width - from;
-  if (width >= 2 && r.height >= 6) {
+  if (width >= 2) {
     c.fillStyle = isQuiet(cause) ? palette.quietHatch : palette.hatch;
     c.fillRect(from, r.top, width, r.height);
   }
-  if (!isQuiet(cause) && at >= 0 && at <= f.width && r.height >= 4) {
+  if (!isQuiet(cause) && at >= 0 && at <= f.width) {
     c.fillStyle = model.tone[i] === Tone.Failed ? palette.failed : palette.canceled;
     c.fillRect(Math.round(Math.min(at, r.left + r.width - 1)), r.top, 1, r.height);
   }
 }
 
-/** Draws the names of boxes, inside the part of the box that is visible. */
-export function labelBoxes(f: Frame, shown: Span[]) {
-  if (!isReadable(f)) return;
-  const { store: { model }, palette } = f;
-  for (const i of shown) {
-    const r = rectOf(f, i);
-    if (r.top > f.height || r.top + f.rowHeight < 0) continue;
+/** Draws the names of boxes into their first rows, in the part that is in sight. */
+export function labelBoxes(f: Frame, shown: number[]) {
+  const { store: { model, isNarrow } } = f;
+  if (isNarrow.value) return; // there the names are above the bars
+  for (const row of shown) {
+    const i = f.rows.nodes[row];
+    const r = rectOf(f, row);
+    if (r.top + f.row < 0 || r.top > f.height) continue;
     const left = Math.max(r.left, 0);
     const cause = model.cause.get(i);
     const canceled = cause && !isQuiet(cause) ? x(f, cause.at) : Infinity;
     const end = Math.min(r.left + r.width, f.width);
     const right = canceled > left + 60 ? Math.min(end, canceled) : end; // not beyond canceled, where the arrows begin
-    const note = cause && !isQuiet(cause) ? `  ${model.tone[i] === Tone.Failed ? '✕' : '⊘'} ${cause.kind}` : model.stop[i] < 0 ? '  … unfinished' : '';
-    const color = model.tone[i] === Tone.Failed ? palette.failed : model.tone[i] === Tone.Canceled ? palette.canceled : palette.ink;
-    drawLabel(f, model.names[i] + processNote(model, i) + note, left + 5, r.top + f.rowHeight / 2, right - left - 8, color, true);
+    drawLabel(f, model.names[i] + processNote(model, i) + endNote(f, i), left + 5, r.top + (f.row - 2) / 2, right - left - 8, colorOf(f, i), true);
   }
 }
 
-const isSame = (a: Rect, b: Rect): boolean =>
-  Math.abs(a.left - b.left) < 1 && Math.abs(a.width - b.width) < 1 && Math.abs(a.top - b.top) < 1 && Math.abs(a.height - b.height) < 2;
-
-export interface Rect { left: number; top: number; width: number; height: number }
-
-/** Cuts off the parts of a rectangle far outside the canvas, where drawing is inexact. */
-export function clipped(f: Frame, r: Rect): Rect {
-  const left = Math.max(r.left, -8);
-  const top = Math.max(r.top, -8);
-  return {
-    left, top,
-    width: Math.min(r.left + r.width, f.width + 8) - left,
-    height: Math.min(r.top + r.height, f.height + 8) - top,
-  };
+export function endNote(f: Frame, i: Span): string {
+  const { model } = f.store;
+  const cause = model.cause.get(i);
+  return cause && !isQuiet(cause) ? `  ${model.tone[i] === Tone.Failed ? '✕' : '⊘'} ${cause.kind}` : model.stop[i] < 0 ? '  … unfinished' : '';
 }
+
+const colorOf = (f: Frame, i: Span) => {
+  const tone = f.store.model.tone[i];
+  return tone === Tone.Failed ? f.palette.failed : tone === Tone.Canceled ? f.palette.canceled : f.palette.ink;
+};

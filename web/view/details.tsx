@@ -2,9 +2,11 @@
 import type { ComponentChildren } from 'preact';
 import { chainOf, type Step } from './causes.ts';
 import { shares } from './critical.ts';
-import { beginsProcess, Flag, keyOf, none, pathOf, processNote, scopeAbove, short, toneNames, Tone, type Model, type Span } from './model.ts';
+import { beginsProcess, Flag, keyOf, none, processNote, scopeAbove, short, toneNames, Tone, type Model, type Span } from './model.ts';
+import { groupIn, isSpan, type Node } from './folds.ts';
 import type { Store } from './store.ts';
-import { count, duration, percent } from './words.ts';
+import { elide, elidePath, failureOf, innermost, pathNames, sayOnce } from './text.ts';
+import { count, duration, percent, thousands } from './words.ts';
 
 export function stateOf(m: Model, i: Span): { tone: string; text: string } {
   const tone = toneNames[m.tone[i]];
@@ -22,8 +24,11 @@ export function stateOf(m: Model, i: Span): { tone: string; text: string } {
 }
 
 export function Details({ store }: { store: Store }) {
+  return isSpan(store.cursor.value) ? <OfSpan store={store} i={store.cursor.value} /> : <OfGroup store={store} node={store.cursor.value} />;
+}
+
+function OfSpan({ store, i }: { store: Store; i: Span }) {
   const { model: m, causes } = store;
-  const i = store.selected.value;
   const isScope = m.isScope[i] === 1;
   const state = stateOf(m, i);
   const chain = chainOf(m, causes, i);
@@ -32,10 +37,10 @@ export function Details({ store }: { store: Store }) {
   const abandoned = m.abandoned.get(i) ?? [];
   const ended = causes.ended.get(i);
   return (
-    <aside class="details" aria-label="Details" data-testid="details">
-      <button class="icon close" aria-label="Close" title="Close (Esc)" onClick={() => { store.select(none); document.querySelector<HTMLElement>('.tree')!.focus(); }}>×</button>
+    <aside class="details" aria-label="Details" data-testid="details"><div class="columns">
+      <Close store={store} />
       <h2>{short(m.names[i], 300)}{processNote(m, i)}</h2>
-      <p class="kind"><i class={`swatch ${state.tone}`} />{isScope ? 'scope' : 'task'} · {state.text}</p>
+      <p class="kind"><i class={`swatch ${isScope ? '' : 'dot'} ${state.tone}`} />{isScope ? 'scope' : 'task'} · {state.text}</p>
       <p class="buttons">
         <button onClick={() => store.fitTo(i)}>Zoom to it</button>
         <button onClick={() => { store.showPath.value = !store.showPath.value; }} aria-pressed={store.showPath.value}>Critical path</button>
@@ -45,7 +50,7 @@ export function Details({ store }: { store: Store }) {
         {shortened(chain).map((steps) => <li>{steps.map((step) => <Part store={store} step={step} self={i} />)}</li>)}
       </ol></Section>}
       {ended !== undefined && <Section title="What it ended"><p><Link store={store} to={ended} />{alsoCanceled(store, ended)}</p></Section>}
-      {m.err[i] && <Section title={isScope ? 'Outcome' : 'Error'}><pre class="error">{m.err[i]}</pre></Section>}
+      {m.err[i] && <Section title={isScope ? 'Outcome' : 'Error'}><pre class="error" tabIndex={0}>{m.err[i]}</pre></Section>}
 
       <Section title="Times"><table><tbody>
         <Fact name="lasted">{duration(m.end[i] - m.begin[i])}{m.stop[i] < 0 && (m.processes[m.process[i]]?.died ? ' when its process ended' : ' when the log stopped')}</Fact>
@@ -61,7 +66,7 @@ export function Details({ store }: { store: Store }) {
       </tbody></table></Section>
 
       <Section title="Place"><table><tbody>
-        <Fact name="path">{short(pathOf(m, i), 400)}</Fact>
+        <Fact name="path"><div class="path">{elidePath(pathNames(m, i), 4000)}</div></Fact>
         <Fact name="in">{m.parent[i] === none ? 'nothing: it is a root' : <Link store={store} to={scopeAbove(m, i)} />}</Fact>
         {m.processes.length > 1 && <Fact name="process">{processOf(m, i)}</Fact>}
         {isScope && m.parent[i] !== none && !m.isScope[m.parent[i]] && <Fact name={beginsProcess(m, i) ? 'started by' : 'opened by'}><Link store={store} to={m.parent[i]} /></Fact>}
@@ -75,8 +80,8 @@ export function Details({ store }: { store: Store }) {
         {canceled.length > 20 && <li class="muted">and {count(canceled.length - 20, 'more', 'more')}</li>}
       </ul></Section>}
       {store.path.value.length > 0 && <Path store={store} />}
-      {m.stack.has(i) && <Section title="Stack"><pre class="stack">{m.stack.get(i)}</pre></Section>}
-    </aside>
+      {m.stack.has(i) && <Section title="Stack"><pre class="stack" tabIndex={0}>{m.stack.get(i)}</pre></Section>}
+    </div></aside>
   );
 }
 
@@ -88,9 +93,48 @@ function shortened(chain: Step[][]): Step[][] {
   return [...chain.slice(0, most - 10), [{ text: `… and ${count(left, 'more step', 'more steps')} …` }], ...chain.slice(-10)];
 }
 
+function Close({ store }: { store: Store }) {
+  const close = () => {
+    store.select(none);
+    document.querySelector<HTMLElement>('.sheet')!.focus();
+  };
+  return <button class="icon close" aria-label="Close" title="Close (Esc)" onClick={close}>×</button>;
+}
+
+/** The panel of a group: its numbers, and the members to look at first. */
+function OfGroup({ store, node }: { store: Store; node: Node }) {
+  const { folds, model: m } = store;
+  const { id, name, parent, isScope } = folds.groups[groupIn(node)];
+  const { count: all, median, p99, longest, states } = folds.numbersOf(id);
+  return (
+    <aside class="details" aria-label="Details" data-testid="details"><div class="columns">
+      <Close store={store} />
+      <h2>{short(name, 300)} × {thousands(all)}</h2>
+      <p class="kind">{count(all, isScope ? 'scope' : 'task')} of one name{parent === none ? '' : <> in <Link store={store} to={parent} /></>}</p>
+      <p class="buttons">
+        <button onClick={() => store.toggle(node)}>{store.isNodeOpen(node) ? 'Close' : 'Open'}</button>
+        <button onClick={() => store.fitTo(node)}>Zoom to it</button>
+        <button onClick={() => store.find({ alike: folds.keyOf(folds.groups[id].members[0]) }, true)}>Only these</button>
+      </p>
+      <Section title="States"><table><tbody>
+        {toneNames.map((tone, k) => states[k] > 0 && <Fact name={tone}>{thousands(states[k])}<span class="muted"> {percent(states[k] / all)}</span></Fact>)}
+      </tbody></table></Section>
+      <Section title="Times alive"><table><tbody>
+        <Fact name="median">{duration(median)}</Fact>
+        <Fact name="p99">{duration(p99)}</Fact>
+        <Fact name="at most">{duration(longest)}</Fact>
+      </tbody></table></Section>
+      <Section title="To look at first"><ul class="list">
+        {folds.outliersOf(id).map((i) => <li><i class={`swatch ${isScope ? '' : 'dot'} ${toneNames[m.tone[i]]}`} /><Link store={store} to={i} /> <span class="muted">{duration(m.end[i] - m.begin[i])} {short(failureOf(m, i).message, 120)}</span></li>)}
+      </ul></Section>
+    </div></aside>
+  );
+}
+
 function alsoCanceled(store: Store, scope: Span): string {
   const counts = store.causes.counts.get(scope);
-  return counts ? `, and with it ${count(counts.tasks, 'task')} and ${count(counts.scopes, 'scope')}` : '';
+  const both = counts ? [counts.tasks > 0 && count(counts.tasks, 'task'), counts.scopes > 0 && count(counts.scopes, 'scope')].filter(Boolean) : [];
+  return both.length > 0 ? `, and with it ${both.join(' and ')}` : '';
 }
 
 function Section({ title, children }: { title: string; children: ComponentChildren }) {
@@ -117,10 +161,10 @@ function Link({ store, to }: { store: Store; to: Span }) {
 }
 
 function Part({ store, step, self }: { store: Store; step: Step; self: Span }) {
-  const text = step.span === undefined ? step.text : short(step.text, 80);
+  const text = step.span === undefined ? step.text : elide(sayOnce(step.text), 80);
   return <>
     {step.span !== undefined && step.span !== self ? <button class="link" onClick={() => store.select(step.span!)}>{text}</button> : <span>{text}</span>}
-    {step.quote && <span>: <q>{short(step.quote, 300)}</q></span>}
+    {step.quote && <span>: <q>{short(step.span !== undefined && store.model.err[step.span] === step.quote ? failureOf(store.model, step.span).message : innermost(step.quote), 300)}</q></span>}
   </>;
 }
 

@@ -1,76 +1,80 @@
-// Draws a frame of the picture, from the back to the front, and finds the span at a point.
+// Draws a frame of the picture, from the back to the front, and finds what is at a point.
 import { arrowsOf, drawArrows, drawPath, type Arrows } from './arrows.ts';
 import { axisHeight, drawAxis, drawGaps, drawGrid, tickTimes } from './axis.ts';
-import { drawBars, drawMarks, firstRow, firstSpan, labelBars } from './bars.ts';
-import { clipped, drawBoxes, labelBoxes } from './boxes.ts';
+import { drawBars, labelBars } from './bars.ts';
+import { drawBoxes, labelBoxes } from './boxes.ts';
 import { chainOf } from './causes.ts';
-import { rectOf, row, x, y, type Frame, type Stats } from './frame.ts';
+import { groupIn, isRest, isSpan, type Node } from './folds.ts';
+import { clipped, rectOf, x, y, type Frame, type Stats } from './frame.ts';
+import { drawGroups } from './many.ts';
 import { none, Tone, type Span } from './model.ts';
 import { paletteOf, type Palette } from './palette.ts';
 import { Raster } from './raster.ts';
+import { membersOf, type Rows } from './rows.ts';
 import type { Store } from './store.ts';
 
 export class Drawing {
-  readonly stats: Stats = { bars: 0, boxes: 0, labels: 0, arrows: 0, milliseconds: 0, frames: 0 };
-  readonly arrows: Arrows;
-  private readonly scopes: Int32Array;
-  private readonly marked: Span[];
+  readonly stats: Stats = { rows: 0, bars: 0, boxes: 0, labels: 0, arrows: 0, milliseconds: 0, frames: 0 };
   private readonly raster = new Raster();
   private palette: Palette | undefined;
   private drawnWith = '';
+  private arrowsFor: Rows | undefined;
+  private drawnArrows: Arrows = { failures: [], trunks: [] };
 
-  constructor(private readonly store: Store, private readonly canvas: HTMLCanvasElement) {
-    const { model } = store;
-    const all = Int32Array.from({ length: model.n }, (_, i) => i);
-    this.scopes = all.filter((i) => model.isScope[i] === 1);
-    this.marked = [...all.filter((i) => model.tone[i] >= Tone.Unfinished && !model.isScope[i])].sort((a, b) => model.tone[a] - model.tone[b]);
-    this.arrows = arrowsOf(model, store.placed, store.causes);
+  constructor(private readonly store: Store, private readonly canvas: HTMLCanvasElement, private readonly axis: HTMLCanvasElement) {}
+
+  /** The arrows between the rows as they are now. */
+  get arrows(): Arrows {
+    const { model, causes, rows } = this.store;
+    if (this.arrowsFor !== rows.value) {
+      this.arrowsFor = rows.value;
+      this.drawnArrows = arrowsOf(model, rows.value, causes);
+    }
+    return this.drawnArrows;
   }
 
   frame(): Frame {
     const { store, canvas, stats } = this;
     const c = canvas.getContext('2d')!;
-    const ratio = devicePixelRatio;
-    const look = `${store.theme.value} ${ratio}`;
+    const look = `${store.theme.value} ${devicePixelRatio}`;
     if (!this.palette || this.drawnWith !== look) {
       this.palette = paletteOf(document.documentElement, c);
       this.drawnWith = look;
     }
-    const view = store.view.value;
     const { width, height } = store.size.value;
-    let onPath: Uint8Array | undefined;
-    if (store.path.value.length > 0) {
-      onPath = new Uint8Array(store.model.n);
-      for (const p of store.path.value) for (let i = p.span; i !== none && !onPath[i]; i = store.model.parent[i]) onPath[i] = 1;
-    }
-    return { c, store, palette: this.palette, view, width, height, rowHeight: view.unit * row, onPath, raster: this.raster, stats };
+    const { row, bar, barTop } = store.geometry.value;
+    const rows = store.rows.value;
+    const top = store.top.value;
+    const first = Math.min(Math.max(0, Math.floor(top / row)), rows.nodes.length);
+    const last = Math.min(rows.nodes.length, Math.ceil((top + height) / row));
+    return { c, store, palette: this.palette, view: store.view.value, top, width, height, row, bar, barTop, rows, first, last, onPath: store.onPath.value, raster: this.raster, stats };
   }
 
   draw(): void {
     const begin = performance.now();
     const f = this.frame();
     const { c, width, height, palette, stats } = f;
-    const ratio = devicePixelRatio;
-    const [w, h] = [Math.round(width * ratio), Math.round((height + axisHeight) * ratio)];
-    if (this.canvas.width !== w || this.canvas.height !== h) [this.canvas.width, this.canvas.height] = [w, h];
-    c.setTransform(ratio, 0, 0, ratio, 0, axisHeight * ratio);
+    fitTo(this.canvas, width, height);
+    c.setTransform(devicePixelRatio, 0, 0, devicePixelRatio, 0, 0);
     c.textBaseline = 'middle';
     c.fillStyle = palette.background;
-    c.fillRect(0, -axisHeight, width, height + axisHeight);
+    c.fillRect(0, 0, width, height);
     stats.labels = 0;
+    stats.rows = f.last - f.first;
     const times = tickTimes(f);
     drawGrid(f, times);
-    const boxes = drawBoxes(f, this.scopes);
+    const boxes = drawBoxes(f);
     const bars = drawBars(f);
-    drawMarks(f, this.marked);
+    drawGroups(f);
     drawArrows(f, this.arrows, this.highlighted());
     drawPath(f);
     labelBars(f, bars);
     labelBoxes(f, boxes);
     drawGaps(f);
     this.outline(f, this.store.hovered.value, 1);
-    this.outline(f, this.store.selected.value, 2);
-    drawAxis(f, times);
+    this.outline(f, this.store.cursor.value, 2);
+    fitTo(this.axis, width, axisHeight);
+    drawAxis(f, this.axis.getContext('2d')!, times);
     stats.frames++;
     stats.milliseconds = performance.now() - begin;
   }
@@ -83,9 +87,18 @@ export class Drawing {
     return new Set([selected.value, ...steps.flatMap((s) => (s.span === undefined ? [] : [s.span]))]);
   }
 
-  private outline(f: Frame, i: Span, width: number) {
-    if (i === none) return;
-    const r = clipped(f, rectOf(f, i));
+  private outline(f: Frame, node: Node, width: number) {
+    if (node === none || isRest(node)) return;
+    const own = f.rows.at(node);
+    const row = own < 0 && isSpan(node) ? f.rows.shownAt[node] : own;
+    if (row < 0) return;
+    const whole = rectOf(f, row);
+    if (own < 0) { // folded: where it would be
+      whole.left = x(f, this.store.model.begin[node]);
+      whole.width = Math.max(x(f, this.store.model.end[node]) - whole.left, 2);
+    }
+    const r = clipped(f, whole);
+    if (r.width <= 0 || r.height <= 0) return;
     f.c.strokeStyle = f.palette.accent;
     f.c.lineWidth = width;
     f.c.beginPath();
@@ -93,40 +106,40 @@ export class Drawing {
     f.c.stroke();
   }
 
-  /** Returns the span at a point: the nearest bar, or else the innermost box. */
-  hit(px: number, py: number): Span {
+  /**
+   * Returns what is at a point: the node of the row there. In the row of a group it is the
+   * failed member under the point, if there is one.
+   */
+  hit(px: number, py: number): { node: Node; isOn: boolean } {
     const f = this.frame();
-    const { model, placed } = this.store;
+    const row = Math.floor((py + f.top) / f.row);
+    const node = f.rows.nodes[row];
+    if (node === undefined || py < 0) return { node: none, isOn: false };
+    const r = rectOf(f, row);
+    const isOn = px >= r.left - 3 && px <= r.left + r.width + 3;
+    if (isSpan(node) || isRest(node) || !isOn) return { node, isOn };
+    const { model } = this.store;
     const time = f.view.from + (px * (f.view.to - f.view.from)) / f.width;
-    const slack = (3 * (f.view.to - f.view.from)) / f.width;
-    const height = (py + f.view.top) / f.view.unit;
-    let best: Span = none, distance = Infinity;
-    for (let r = firstRow(placed.tops, height - row); r < placed.tops.length && placed.tops[r] <= height; r++) {
-      for (let k = firstSpan(model.end, placed.spans, placed.from[r], placed.from[r + 1], time - slack); k < placed.from[r + 1]; k++) {
-        const i = placed.spans[k];
-        if (model.begin[i] - slack > time) break;
-        const away = Math.max(model.begin[i] - time, time - model.end[i], 0);
-        if (away <= slack && (away < distance || (away === distance && model.tone[i] > model.tone[best]))) [best, distance] = [i, away];
-      }
+    const slack = (2.5 * (f.view.to - f.view.from)) / f.width;
+    let best: Node = node, distance = Infinity;
+    for (const i of membersOf(this.store.folds, groupIn(node), this.store.filter.value)) {
+      if (model.tone[i] !== Tone.Failed) continue;
+      const away = Math.max(model.begin[i] - time, time - model.end[i], 0);
+      if (away <= slack && away < distance) [best, distance] = [i, away];
     }
-    if (best !== none) return best;
-    for (let k = this.scopes.length - 1; k >= 0; k--) {
-      const i = this.scopes[k];
-      if (model.begin[i] <= time && time <= model.end[i] && placed.top[i] <= height && height < placed.top[i] + placed.height[i]) return i;
-    }
-    return none;
+    return { node: best, isOn };
   }
 
-  /** Whether a point inside a span is on its bar, or on the line with the name of its box. */
-  isOn(i: Span, py: number): boolean {
-    const f = this.frame();
-    return py < y(f, this.store.placed.top[i]) + Math.max(f.rowHeight, 8);
-  }
-
-  /** Returns where a span is on the canvas. Used by tests. */
+  /** Returns where a span is on the canvas: its own row, or the one in which it is folded. Used by tests. */
   place(i: Span) {
     const f = this.frame();
-    const r = rectOf(f, i);
-    return { ...r, top: r.top + axisHeight, from: x(f, this.store.model.begin[i]), row: y(f, this.store.placed.top[i]) + axisHeight };
+    const row = f.rows.shownAt[i];
+    const own = f.rows.at(i) === row;
+    return { ...rectOf(f, row), from: x(f, this.store.model.begin[i]), to: x(f, this.store.model.end[i]), index: row, row: y(f, row), isFolded: !own };
   }
+}
+
+function fitTo(canvas: HTMLCanvasElement, width: number, height: number) {
+  const [w, h] = [Math.round(width * devicePixelRatio), Math.round(height * devicePixelRatio)];
+  if (canvas.width !== w || canvas.height !== h) [canvas.width, canvas.height] = [w, h];
 }

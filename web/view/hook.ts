@@ -9,6 +9,7 @@ export function expose(store: Store): void {
     drawing: undefined as Drawing | undefined,
     get story() { return store.story.map(textOf); },
     get window() { return store.view.value; },
+    get rows() { return store.rows.value.nodes; },
     get stats() { return hook.drawing?.stats; },
     get arrows() { return hook.drawing?.arrows; },
     find: (name: string): number[] => store.model.names.flatMap((n, i) => (n === name ? [i] : [])),

@@ -1,27 +1,30 @@
 // The keys that work wherever the focus is, except in an input field.
 import { none } from './model.ts';
 import type { Store } from './store.ts';
-import { treeKeys } from './tree.tsx';
+import { treeKeys } from './treekeys.ts';
 import { pan, zoom } from './window.ts';
 
 export function followKeys(store: Store): void {
   const closer = (factor: number) => {
     const p = store.picture.value;
-    store.move(zoom(p, store.view.value, p.width / 2, p.height / 2, factor));
+    store.move(zoom(p, store.view.value, p.width / 2, factor));
   };
-  const aside = (part: number) => store.move(pan(store.picture.value, store.view.value, part * store.picture.value.width, 0));
+  const aside = (part: number) => store.move(pan(store.picture.value, store.view.value, part * store.picture.value.width));
   const keys: Record<string, () => void> = {
     'w': () => closer(1.4), '+': () => closer(1.4), '=': () => closer(1.4),
     's': () => closer(1 / 1.4), '-': () => closer(1 / 1.4),
     'a': () => aside(-0.15), 'd': () => aside(0.15),
     'f': () => store.fitAll(), 'Home': () => store.fitAll(),
     'n': () => store.nextMatch(), 'p': () => store.nextMatch(true),
+    'u': () => store.undo(),
+    'b': () => { store.table.value = !store.table.value; },
     'c': () => { store.showPath.value = !store.showPath.value; },
     't': () => { store.chosen.value = store.theme.value === 'dark' ? 'light' : 'dark'; },
     '/': () => { const field = document.querySelector<HTMLInputElement>('#search')!; field.focus(); field.select(); },
     '?': () => { store.help.value = true; },
     'Escape': () => {
-      if (store.searching.value) store.find({});
+      if (store.table.value) store.table.value = false;
+      else if (store.searching.value) store.find({});
       else store.select(none);
     },
   };
@@ -33,7 +36,7 @@ export function followKeys(store: Store): void {
     } else if (keys[e.key]) {
       e.preventDefault();
       keys[e.key]();
-    } else if (e.key.startsWith('Arrow') && !(e.target instanceof HTMLElement && e.target.closest('.story, .details'))) { // where arrow keys scroll
+    } else if (e.key.startsWith('Arrow') && !(e.target instanceof HTMLElement && e.target.closest('.story, .details, .byname'))) { // where arrow keys scroll
       treeKeys(store, e, 10);
     }
   });

@@ -39,4 +39,4 @@ export function drawLabel(f: Frame, text: string, left: number, middle: number, 
   return width;
 }
 
-export const fontOf = (f: Frame, bold = false): string => `${bold ? '600 ' : ''}${f.rowHeight >= 16 ? 11.5 : 10}px ${f.palette.font}`;
+export const fontOf = (f: Frame, bold = false): string => `${bold ? '600 ' : ''}11px ${f.palette.font}`;

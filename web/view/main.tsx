@@ -7,6 +7,7 @@ import { followKeys } from './keys.ts';
 import { load } from './load.ts';
 import { createStore } from './store.ts';
 import { expose } from './hook.ts';
+import { followPrinting } from './print.ts';
 import { countSteps } from './words.ts';
 
 const root = document.getElementById('app')!;
@@ -22,6 +23,7 @@ async function show() {
   expose(store);
   render(<App store={store} />, root);
   followKeys(store);
+  followPrinting();
   followHash(store);
 }
 

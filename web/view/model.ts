@@ -87,7 +87,7 @@ export function modelOf(wire: Wire): Model {
   const texts = wire.strings.map(escapeControl);
   const starts = new Map(wire.process);
   const process = new Int32Array(n);
-  const lines = texts.map((s) => s.replace(/[\n\t]+/g, ' '));
+  const lines = texts.map((s) => (/[\n\t]/.test(s) ? s.replace(/[\n\t]+/g, ' ') : s));
   const isScope = new Uint8Array(n);
   const parent = Int32Array.from(wire.parent);
   const level = new Int32Array(n);
@@ -216,15 +216,6 @@ export function processNote(m: Model, i: Span): string {
   return ` · pid ${pid}${died ? ', crashed or killed' : ''}`;
 }
 
-/** Returns the path of a span as in traigo: the names of the scopes above it, and its own. */
-export function pathOf(m: Model, i: Span): string {
-  const names = [m.names[i]];
-  let up = scopeAbove(m, i);
-  for (; up !== none && names.length < 64; up = scopeAbove(m, up)) names.unshift(m.names[up]);
-  if (up !== none) names.unshift('…');
-  return names.map((s) => short(s, 60)).join('/');
-}
-
 /**
  * Returns the IDs of a span, which are the same in each recording of a run: scope, or
  * scope.task. The ID of a process other than the first comes before them: process-scope.
@@ -249,7 +240,10 @@ export function spanOf(m: Model, key: string): Span {
 const control = /[\u0000-\u0008\u000b-\u001f\u007f]/g;
 const invisible = /[\u0080-\u009f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]/g;
 
+const unusual = /[\u0000-\u001f\u007f-\u009f\u061c\u200b-\u206f\ufeff\ufff9-\ufffb]/;
+
 export function escapeControl(s: string): string {
+  if (!unusual.test(s)) return s;
   return s
     .replace(/\r\n?/g, '\n')
     .replace(control, (c) => (c === '\u007f' ? '\u2421' : String.fromCharCode(0x2400 + c.charCodeAt(0))))

@@ -1,29 +1,54 @@
-// Search for spans by name, state and duration.
-import { toneNames, type Model, type Span } from './model.ts';
+// Search for spans by name, path, error, state and duration.
+import { foldName } from './folds.ts';
+import { none, scopeAbove, toneNames, type Model, type Span } from './model.ts';
 
-export interface Query { text: string; state: '' | (typeof toneNames)[number]; longerThan: number }
+/** alike is a name with its digits folded, as in the table, after an s for scopes and a t for tasks. */
+export interface Query { text: string; state: '' | (typeof toneNames)[number]; longerThan: number; alike: string }
 
-export const noQuery: Query = { text: '', state: '', longerThan: 0 };
+export const noQuery: Query = { text: '', state: '', longerThan: 0, alike: '' };
 
-export const isEmpty = (q: Query): boolean => q.text === '' && q.state === '' && !(q.longerThan > 0);
+export const isEmpty = (q: Query): boolean => q.text === '' && q.state === '' && !(q.longerThan > 0) && q.alike === '';
 
 /** Returns the spans that match the query, in the order of the tree. */
 export function search(m: Model, q: Query): Span[] {
-  const text = q.text.toLowerCase();
+  const parts = q.text.toLowerCase().split('/');
+  const last = parts.length - 1;
+  const has = remembered((name) => (last > 0 ? name.toLowerCase().startsWith(parts[last]) : name.toLowerCase().includes(parts[0])));
+  const tells = remembered((err) => err !== '' && withoutPlaces(err).toLowerCase().includes(q.text.toLowerCase()));
+  const folded = remembered(foldName);
   const found: Span[] = [];
-  const seen = new Map<string, boolean>();
-  const has = (name: string): boolean => {
-    let is = seen.get(name);
-    if (is === undefined) seen.set(name, is = name.toLowerCase().includes(text));
-    return is;
-  };
   for (let i = 0; i < m.n; i++) {
     if (q.longerThan > 0 && m.end[i] - m.begin[i] < q.longerThan) continue;
     if (q.state !== '' && !isIn(m, i, q.state)) continue;
-    if (text !== '' && !has(m.names[i])) continue;
+    if (q.alike !== '' && (m.isScope[i] ? 's' : 't') + folded(m.names[i]) !== q.alike) continue;
+    if (q.text !== '' && !(has(m.names[i]) && isBelow(m, i, parts)) && !tells(m.err[i])) continue;
     found.push(i);
   }
   return found;
+}
+
+/** Whether the names of the scopes above a span end in all but the last part of a path. */
+function isBelow(m: Model, i: Span, parts: string[]): boolean {
+  let up = i;
+  for (let k = parts.length - 2; k >= 0; k--) {
+    up = scopeAbove(m, up);
+    if (up === none) return k === 0 && parts[0] === ''; // a path that begins with / begins at a root
+    const name = m.names[up].toLowerCase();
+    if (k > 0 ? name !== parts[k] : !name.endsWith(parts[0])) return false;
+  }
+  return true;
+}
+
+// An error also says where it was: that would be found in whatever is called so.
+const withoutPlaces = (err: string): string => err.replace(/(scope|task) "(?:[^"\\]|\\.)*"|"[^"/]*\/[^"]*"(?= timed out)/g, '');
+
+function remembered<T>(fn: (text: string) => T): (text: string) => T {
+  const known = new Map<string, T>();
+  return (text) => {
+    let value = known.get(text);
+    if (value === undefined) known.set(text, value = fn(text));
+    return value;
+  };
 }
 
 /** Whether a span is in a state. Any span without an end is unfinished, also one whose tone is another. */

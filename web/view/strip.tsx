@@ -1,30 +1,38 @@
 // The overview: how many tasks were alive, and the visible part, which can be dragged.
 import { useEffect, useRef } from 'preact/hooks';
+import { useSignal } from '@preact/signals';
 import { alarms, columns, countAlive } from './overview.ts';
 import { paletteOf } from './palette.ts';
 import { thousands } from './words.ts';
 import type { Store } from './store.ts';
 
 const height = 46;
+const foot = 8; // below the curve: ticks for failures
 
 export function Strip({ store }: { store: Store }) {
+  const box = useRef<HTMLDivElement>(null);
   const canvas = useRef<HTMLCanvasElement>(null);
+  const size = useSignal(0);
   const { model } = store;
   const margin = Math.max(model.logEnd * 0.025, 20);
   const [from, to] = [-margin, model.logEnd + margin];
-  const { width } = store.size.value;
+  const width = size.value;
 
   useEffect(() => {
+    const measure = () => { if (!matchMedia('print').matches) size.value = box.current!.clientWidth; };
+    measure();
+    const resized = new ResizeObserver(measure);
+    resized.observe(box.current!);
     let stop = () => {};
     const later = setTimeout(() => { stop = paintStrip(); }); // after the first frame of the picture
-    return () => { clearTimeout(later); stop(); };
+    return () => { clearTimeout(later); stop(); resized.disconnect(); };
   }, [store]);
 
   const paintStrip = () => {
     const counts = countAlive(model);
     const alarm = alarms(model);
     return store.effect(() => {
-      const { width } = store.size.value;
+      const width = size.value;
       void store.theme.value;
       if (!canvas.current || width === 0) return;
       const ratio = devicePixelRatio;
@@ -34,23 +42,23 @@ export function Strip({ store }: { store: Store }) {
       const palette = paletteOf(document.documentElement, c);
       c.scale(ratio, ratio);
       const most = columns(counts, from, to, Math.round(width));
-      c.fillStyle = palette.alive;
       const last = Math.round(((model.logEnd - from) / (to - from)) * width);
-      most.forEach((n, column) => {
-        if (n > 0 && column <= last) c.fillRect(column, height - 3 - ((height - 16) * n) / counts.most, 1, ((height - 16) * n) / counts.most + 3);
-      });
-      const mark = (times: number[], color: string, top: number) => {
-        c.fillStyle = color;
-        let drawn = -2;
-        for (const t of times.sort((a, b) => a - b)) {
-          const at = Math.round(((t - from) / (to - from)) * width);
-          if (at - drawn < 2) continue;
-          c.fillRect(at - 0.75, top, 1.5, height - top);
-          drawn = at;
-        }
-      };
-      mark(alarm.failed, palette.failed, height - 9);
-      mark(alarm.canceled, palette.failed, 0);
+      const base = height - foot;
+      const top = (n: number) => base - ((base - 16) * n) / counts.most - 1;
+      c.fillStyle = palette.alive;
+      most.forEach((n, column) => { if (n > 0 && column <= last) c.fillRect(column, top(n), 1, base - top(n)); });
+      c.strokeStyle = palette.muted; // the outline, by which the curve is seen where it is flat, too
+      c.beginPath();
+      most.forEach((n, column) => { if (column <= last) c.lineTo(column + 0.5, n > 0 ? top(n) : base); });
+      c.stroke();
+      c.fillStyle = palette.failed;
+      let drawn = -2;
+      for (const t of [...alarm.failed, ...alarm.canceled].sort((a, b) => a - b)) {
+        const at = Math.round(((t - from) / (to - from)) * width);
+        if (at - drawn < 3) continue;
+        c.fillRect(at - 1, base + 1, 2, foot - 2);
+        drawn = at;
+      }
       for (const loss of model.losses) {
         c.fillStyle = palette.missing;
         c.fillRect(((loss.at - from) / (to - from)) * width - 4, 0, 8, height);
@@ -58,7 +66,7 @@ export function Strip({ store }: { store: Store }) {
       c.fillStyle = palette.muted;
       c.textBaseline = 'middle';
       c.font = `10px ${palette.font}`;
-      c.fillText(counts.most === 0 ? 'no tasks' : `tasks alive, at most ${thousands(counts.most)}`, 6, 8);
+      c.fillText(counts.most === 0 ? 'no tasks' : `tasks alive, at most ${thousands(counts.most)}${drawn >= 0 ? '; failures below' : ''}`, 6, 8);
     });
   };
 
@@ -80,14 +88,14 @@ export function Strip({ store }: { store: Store }) {
       const t = timeAt(e);
       if (edge === 'left') store.move({ ...start, from: Math.min(t, start.to - 20) });
       else if (edge === 'right') store.move({ ...start, to: Math.max(t, start.from + 20) });
-      else if (inside) store.move({ ...start, from: start.from + t - at, to: start.to + t - at });
-      else if (Math.abs(place(t) - place(at)) > 3) store.move({ ...start, from: Math.min(t, at), to: Math.max(t, at) });
+      else if (inside) store.move({ from: start.from + t - at, to: start.to + t - at });
+      else if (Math.abs(place(t) - place(at)) > 3) store.move({ from: Math.min(t, at), to: Math.max(t, at) });
     };
     box.onpointerup = box.onpointercancel = () => { box.onpointermove = null; };
   };
 
   return (
-    <div class="strip" onPointerDown={drag} role="img" aria-label="Tasks alive over time, and the part of it that is shown">
+    <div class="strip" ref={box} onPointerDown={drag} role="img" aria-label="Tasks alive over time, and the part of it that is shown">
       <canvas ref={canvas} style={{ width: '100%', height: `${height}px` }} />
       <div class="shade" style={{ left: 0, width: `${Math.max(left, 0)}px` }} />
       <div class="shade" style={{ left: `${right}px`, right: 0 }} />

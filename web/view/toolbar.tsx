@@ -27,13 +27,14 @@ export function Toolbar({ store }: { store: Store }) {
       <h1 title={model.program}>{model.program.split('/').pop() || 'recording'}</h1>
       <p class="facts">{[duration(model.logEnd), count(model.n - scopes, 'task'), count(scopes, 'scope'), model.processes.length > 1 && count(model.processes.length, 'process', 'processes'), startedAt(model.facts.started)].filter(Boolean).join(' · ')}</p>
       <search class="search" onKeyDown={keys}>
-        <input id="search" type="search" placeholder="Search  /" aria-label="Search by name" value={query.value.text} onInput={(e) => change({ text: e.currentTarget.value })} />
+        <input id="search" type="search" placeholder="name, path/name, error  /" aria-label="Search for names, paths and errors" value={query.value.text} onInput={(e) => change({ text: e.currentTarget.value })} />
         <select aria-label="State" value={query.value.state} onChange={(e) => change({ state: e.currentTarget.value as Query['state'] })}>
           <option value="">any state</option>
           {[...toneNames].reverse().map((name) => <option value={name}>{name}</option>)}
         </select>
         <input class="longer" type="text" placeholder="≥ 100 ms" aria-label="At least this long" value={longer.value} aria-invalid={longer.value !== '' && Number.isNaN(parseDuration(longer.value))}
           onInput={(e) => { longer.value = e.currentTarget.value; change({ longerThan: parseDuration(longer.value) || 0 }); }} />
+        {query.value.alike && <button class="chip" title="Show all again" onClick={() => store.find({})}>{query.value.alike.slice(1)} ×</button>}
         <output class="position" data-testid="matches">{position}</output>
         {searching.value && <>
           <button class="icon" title="Previous match (p)" aria-label="Previous match" onClick={() => store.nextMatch(true)}>↑</button>
@@ -42,6 +43,7 @@ export function Toolbar({ store }: { store: Store }) {
         </>}
       </search>
       <button class="toggle" aria-pressed={store.showPath.value} title="Critical path (c): what the end of the scope waited for" onClick={() => { store.showPath.value = !store.showPath.value; }}>Critical path</button>
+      <button class="icon" title="Undo zoom or selection (u)" aria-label="Undo" onClick={() => store.undo()}>↶</button>
       <button class="icon" title="Fit all (f)" aria-label="Fit all" onClick={() => store.fitAll()}>⤢</button>
       <button class="icon" title="Light or dark (t)" aria-label="Light or dark" onClick={() => { store.chosen.value = store.theme.value === 'dark' ? 'light' : 'dark'; }}>◐</button>
       <button class="icon" title="Help (?)" aria-label="Help" onClick={() => { store.help.value = true; }}>?</button>
