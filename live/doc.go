@@ -121,6 +121,8 @@
 //	given-up          a task still runs although its scope has given it up
 //	abandoned-call    a call still runs 10 s after Blocking has stopped waiting for it
 //	spawn-storm       10,000 tasks or scopes in one scope without a Limit
+//	blocked           a task waits for a mutex that nobody has got for 10 s, for 10 s for a nil
+//	                  channel or at an empty select, or for a minute to send one value
 //	limit-blocked     spawns wait for a Limit, which has accepted no task for 10 s
 //	never-awaited     a task of Async has failed, and nobody has awaited it for 10 s
 //	unfinalized-forks a scope has waited for 10 s only for forks that are open and empty
@@ -136,6 +138,7 @@ package live
 //	snapshot.go  all roots at one moment, and how often that is taken
 //	source.go    SnapshotFunc: snapshots that a function takes
 //	tree.go      a traigo.Snapshot as nodes to be shown
+//	places.go    looks: what each task waits for, and where
 //	lints.go     the table of lints, and what is remembered between snapshots
 //	shorten.go   folding equal siblings, and leaving out lines
 //	text.go      the answer as text; escaping
@@ -143,3 +146,4 @@ package live
 //	events.go    the stream of server-sent events
 //	page.go      the files of the page
 //	tracker.go   Tracker
+//	endings.go   what a Tracker keeps of scopes that have ended

@@ -10,7 +10,8 @@ import (
 )
 
 const (
-	streamInterval     = 500 * time.Millisecond // between two snapshots for one stream
+	streamInterval     = 500 * time.Millisecond // between two snapshots for streams
+	streamIdle         = 40                     // and they use no more than one of so many parts of a processor
 	streamHeartbeat    = 5 * time.Second        // between two events when nothing changes
 	streamLifetime     = time.Minute            // after which the page has to connect again
 	streamWriteTimeout = 10 * time.Second       // for a client that does not read
@@ -70,8 +71,8 @@ type stream struct {
 func (s *stream) run(h *handler, r *http.Request, q query) {
 	lifetime := time.NewTimer(streamLifetime)
 	defer lifetime.Stop()
-	interval := time.NewTicker(streamInterval)
-	defer interval.Stop()
+	pause := time.NewTimer(0)
+	defer pause.Stop()
 	defer func() { _ = s.control.SetWriteDeadline(time.Now().Add(streamWriteTimeout)) }() // for the end of the body, which net/http writes
 	shutdown := h.shutdownSignal(r)
 
@@ -81,11 +82,14 @@ func (s *stream) run(h *handler, r *http.Request, q query) {
 	}
 	sentHash := r.Header.Get("Last-Event-ID")
 	var sentAt time.Time
+	number := h.snapshots.addClient()
+	defer h.snapshots.removeClient()
 	for {
-		snapshot, err := h.snapshots.get(r.Context(), struct{}{})
+		snapshot, n, err := h.snapshots.getAfter(r.Context(), struct{}{}, number)
 		if err != nil {
 			return
 		}
+		number = n
 		text, hash := snapshot.sharedView(q).stableJSON()
 		if sentAt.IsZero() || hash != sentHash || snapshot.taken.Sub(sentAt) >= streamHeartbeat {
 			s.event("now", "", strconv.AppendInt(nil, snapshot.taken.UnixMilli(), 10))
@@ -97,18 +101,28 @@ func (s *stream) run(h *handler, r *http.Request, q query) {
 			}
 			sentHash, sentAt = hash, snapshot.taken
 		}
-		select {
-		case <-interval.C:
-		case <-r.Context().Done():
-			return
-		case <-lifetime.C:
-			s.sendBye()
-			return
-		case <-shutdown:
-			s.sendBye()
-			return
+		for wait := snapshot.untilNext(); wait > 0; wait = snapshot.untilNext() {
+			pause.Reset(wait)
+			select {
+			case <-pause.C: // another stream may have made it cost more meanwhile
+			case <-r.Context().Done():
+				return
+			case <-lifetime.C:
+				s.sendBye()
+				return
+			case <-shutdown:
+				s.sendBye()
+				return
+			}
 		}
 	}
+}
+
+// untilNext returns how long streams wait for the snapshot after s. It is the same for all
+// streams that have s, so that they share the next one too.
+func (s *snapshot) untilNext() time.Duration {
+	cost := time.Duration(s.cost.Load())
+	return time.Until(s.began.Add(max(streamInterval, streamIdle*cost)))
 }
 
 // event adds an event to the buffer.

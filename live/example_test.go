@@ -57,6 +57,9 @@ func ExampleRegister() {
 	// ├─ • accept (running, 1s, master)
 	// └─ conn [×240] (open, 1s to 1s)
 	//    └─ • read [×240] (running, 1s to 1s, ready)
+	//
+	// waiting at the same place:
+	//   241 × chan receive at helpers_test.go:89: accept, read
 }
 
 // A Handler can be mounted at any path.
@@ -97,7 +100,7 @@ func ExampleTracker() {
 	//
 	// 0 scopes, 0 tasks
 	//
-	// ended:
+	// ended, 1 of 1 with a failure:
 	//   1s ago, after 1s: print: scope "print": out of paper
 }
 

@@ -31,7 +31,7 @@ func handlerOf(caller string, take SnapshotFunc, roots []*traigo.Scope) http.Han
 		panic("live: " + caller + " has been given a nil *Scope")
 	}
 	roots = topmost(roots)
-	return newHandler(take, func() ([]*traigo.Scope, []endedScope) { return roots, nil })
+	return newHandler(take, func() ([]*traigo.Scope, endings) { return roots, endings{} })
 }
 
 // mountPath is the path at which Register mounts the handler, next to /debug/pprof/.
@@ -79,10 +79,11 @@ func hasAncestor(s *traigo.Scope, is func(*traigo.Scope) bool) bool {
 
 // A handler serves a [Handler] or a [Tracker].
 type handler struct {
-	source    func() ([]*traigo.Scope, []endedScope) // the roots to show, and those that have ended
+	source    func() ([]*traigo.Scope, endings) // the roots to show, and what has ended
 	taker     *taker
+	looker    looker
 	snapshots *throttle[struct{}, *snapshot]
-	dumps     *throttle[rootIDs, []traigo.Snapshot]
+	dumps     *throttle[struct{}, []traigo.Snapshot]
 	lintState lintState // used by takeSnapshot only, which never runs twice at a time
 
 	mu      sync.Mutex                                  // guards the fields below
@@ -90,10 +91,10 @@ type handler struct {
 	servers map[weak.Pointer[http.Server]]chan struct{} // each closed when its server begins to shut down
 }
 
-func newHandler(take SnapshotFunc, source func() ([]*traigo.Scope, []endedScope)) *handler {
+func newHandler(take SnapshotFunc, source func() ([]*traigo.Scope, endings)) *handler {
 	h := &handler{source: source, taker: newTaker(take), servers: make(map[weak.Pointer[http.Server]]chan struct{})}
 	h.snapshots = newThrottle(250*time.Millisecond, func(struct{}) *snapshot { return h.takeSnapshot() })
-	h.dumps = newThrottle(time.Second, h.dump)
+	h.dumps = newThrottle(time.Second, func(struct{}) []traigo.Snapshot { return h.dump() })
 	return h
 }
 

@@ -148,12 +148,37 @@ type tree struct {
 	Warnings                 []struct {
 		Lint, Says, Do string
 		Count          int
-		At             []string
+		At, Details    []string
 	}
-	Recheck, Cut int
-	Note         string
-	Roots        []branch
-	Ended        []struct{ Path, Err string }
+	Recheck, Cut            int
+	Note                    string
+	Roots                   []branch
+	Looked                  time.Time
+	Places                  []group
+	Limiters                []limiter
+	Ended                   []ended
+	EndedTotal, FailedTotal int
+}
+
+// A group is tasks that wait at the same place.
+type group struct {
+	Waits, At    string
+	For          time.Duration
+	Count        int
+	Paths, Names []string
+}
+
+// A limiter is one of package capacity.
+type limiter struct {
+	Limit, InUse, Waiting int
+	Holders, Waiters      []string
+}
+
+// An ended is a kind of scopes that have ended.
+type ended struct {
+	Path, Err            string
+	Opened, First, Ended time.Time
+	Count, Weight, Above int
 }
 
 // A branch is a node.
@@ -161,7 +186,10 @@ type branch struct {
 	Key, Kind, Name, Path, State, Cause, Stack string
 	ID, Scope                                  uint64
 	Count, More, Pid, Processes                int
-	Flags, Warnings                            []string
+	Flags, Warnings, Blocked                   []string
+	Waits, At                                  string
+	For                                        time.Duration
+	Waiting                                    int
 	Below                                      []branch
 }
 

@@ -34,12 +34,18 @@ type node struct {
 	Flags     []string  `json:"flags,omitempty"`
 	Limit     int       `json:"limit,omitempty"`
 	Waiting   int       `json:"waiting,omitempty"`
+	Blocked   []string  `json:"blocked,omitempty"`
 	Unawaited []string  `json:"unawaited,omitempty"`
 	Warnings  []string  `json:"warnings,omitempty"`
-	Stack     string    `json:"stack,omitempty"`
-	Count     int       `json:"count,omitempty"`
-	Below     []*node   `json:"below,omitempty"`
-	More      int       `json:"more,omitempty"`
+
+	Waits string        `json:"waits,omitempty"`
+	For   time.Duration `json:"for,omitempty"`
+	At    string        `json:"at,omitempty"`
+
+	Stack string  `json:"stack,omitempty"`
+	Count int     `json:"count,omitempty"`
+	Below []*node `json:"below,omitempty"`
+	More  int     `json:"more,omitempty"`
 
 	nodeID      nodeID
 	shape       uint64      // nodes with the same shape may be folded: see setShapes
@@ -48,6 +54,7 @@ type node struct {
 	wasLongOpen bool        // of a scope: an earlier snapshot saw it open for reportAfter
 	stats       *childStats // of a scope: made by childStats when first needed
 	awaited     bool        // of a task
+	place       *place      // from the last look; nil if that has none
 }
 
 // newTree turns a scope into a tree of nodes. A scope that a task has opened is below
@@ -57,7 +64,8 @@ func newTree(s traigo.Snapshot, now time.Time) *node {
 		nodeID: nodeID{scope: s.ID}, Kind: kindScope,
 		ID: s.ID, Name: escape(s.Name, maxNameLen), Path: s.Path, Pid: s.Pid, State: s.State.String(),
 		Since: s.Opened, Deadline: s.Deadline, Cause: escape(firstLine(s.Cause), maxNameLen),
-		Limit: s.Limit, Waiting: s.Waiting, Unawaited: escapeAll(s.Unawaited), Stack: s.Stack,
+		Limit: s.Limit, Waiting: s.Waiting, Blocked: escapeAll(s.Blocked[:min(len(s.Blocked), maxExamples)]), Unawaited: escapeAll(s.Unawaited), Stack: s.Stack,
+		Waits: escape(s.Waits, maxNameLen), For: s.For, At: escape(s.At, maxNameLen),
 		Below: make([]*node, 0, len(s.Tasks)+len(s.Scopes)),
 	}
 	tasks := make([]node, len(s.Tasks)) // in one allocation: there may be 100,000
@@ -125,6 +133,7 @@ func (n *node) setTask(t *traigo.TaskSnapshot, scope *node, now time.Time) {
 		nodeID: nodeID{scope: scope.ID, task: t.ID}, Kind: kindTask,
 		ID: t.ID, Scope: scope.ID, Name: escape(t.Name, maxNameLen), Path: t.Path, State: t.State,
 		Since: t.Spawned, Deadline: t.Deadline, Cause: escape(firstLine(t.Cause), maxNameLen),
+		Waits: escape(t.Waits, maxNameLen), For: t.For, At: escape(t.At, maxNameLen),
 		Stack: userFrames(t.Stack), awaited: t.Awaited,
 	}
 	if t.State == stateAbandoned {
