@@ -2,7 +2,6 @@ package live
 
 import (
 	"bytes"
-	"fmt"
 	"net/http"
 	"strconv"
 	"time"
@@ -15,7 +14,6 @@ const (
 	streamHeartbeat    = 5 * time.Second        // between two events when nothing changes
 	streamLifetime     = time.Minute            // after which the page has to connect again
 	streamWriteTimeout = 10 * time.Second       // for a client that does not read
-	maxStreams         = 100
 )
 
 // serveEvents serves the stream of server-sent events that the page follows:
@@ -34,12 +32,12 @@ func (h *handler) serveEvents(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
-	if !h.openStream() {
-		w.Header().Set("Retry-After", "5")
-		http.Error(w, fmt.Sprintf("live: %d pages are open already", maxStreams), http.StatusServiceUnavailable)
+	client := clientOf(r)
+	if why := h.openStream(client); why != "" {
+		refuseStream(w, r, why)
 		return
 	}
-	defer h.closeStream()
+	defer h.closeStream(client)
 	header := w.Header()
 	header.Set("Content-Type", "text/event-stream")
 	header.Set("X-Accel-Buffering", "no") // or nginx buffers the events
@@ -154,23 +152,6 @@ func (s *stream) send() bool {
 		s.buf = bytes.Buffer{}
 	}
 	return err == nil && s.control.Flush() == nil
-}
-
-// openStream counts a stream, unless there are too many.
-func (h *handler) openStream() bool {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.streams == maxStreams {
-		return false
-	}
-	h.streams++
-	return true
-}
-
-func (h *handler) closeStream() {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.streams--
 }
 
 // shutdownSignal returns a channel that is closed when the server of r begins to shut

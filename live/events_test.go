@@ -180,19 +180,6 @@ func TestManyStreamsShareSnapshots(t *testing.T) {
 	})
 }
 
-func TestThereAreNotTooManyStreams(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		h := live.Handler(opened(t))
-		for range 100 {
-			connect(t, h, "/events")
-		}
-		w := get(h, "/events")
-		assert.Equal(t, http.StatusServiceUnavailable, w.Code)
-		assert.NotEmpty(t, w.Header().Get("Retry-After"))
-		assert.Equal(t, http.StatusOK, get(h, "/").Code, "other requests are not limited")
-	})
-}
-
 func TestAStreamNeedsAWriterThatFlushes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := http.TimeoutHandler(live.Handler(opened(t)), time.Minute, "")
@@ -264,15 +251,16 @@ func TestAStreamThatIsOpenedDuringShutdownDoesNotDelayIt(t *testing.T) {
 	<-over
 }
 
-func TestFiftyClientsOverTheNetwork(t *testing.T) {
+func TestClientsOverTheNetwork(t *testing.T) {
 	root := opened(t)
 	h := live.Handler(root)
 	server := httptest.NewServer(h)
 	defer server.Close()
 	var clients sync.WaitGroup
-	for range 50 {
+	for range 20 {
 		resp, err := http.Get(server.URL + "/events")
 		require.NoError(t, err)
+		require.Equal(t, http.StatusOK, resp.StatusCode)
 		clients.Go(func() {
 			defer resp.Body.Close()
 			lines := bufio.NewScanner(resp.Body)
