@@ -10,7 +10,8 @@ import (
 
 const (
 	streamInterval     = 500 * time.Millisecond // between two snapshots for streams
-	streamIdle         = 40                     // and they use no more than one of so many parts of a processor
+	streamIdle         = 40                     // times what a snapshot has cost, until the next one …
+	maxStreamInterval  = 10 * time.Second       // … but no longer
 	streamHeartbeat    = 5 * time.Second        // between two events when nothing changes
 	streamLifetime     = time.Minute            // after which the page has to connect again
 	streamWriteTimeout = 10 * time.Second       // for a client that does not read
@@ -120,7 +121,7 @@ func (s *stream) run(h *handler, r *http.Request, q query) {
 // streams that have s, so that they share the next one too.
 func (s *snapshot) untilNext() time.Duration {
 	cost := time.Duration(s.cost.Load())
-	return time.Until(s.began.Add(max(streamInterval, streamIdle*cost)))
+	return time.Until(s.began.Add(min(max(streamInterval, streamIdle*cost), maxStreamInterval)))
 }
 
 // event adds an event to the buffer.

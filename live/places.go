@@ -37,13 +37,16 @@ type looker struct {
 	perOne time.Duration
 }
 
-// refresh takes a look at the roots if one is due, and returns the last one. note says why
-// there is none. Only takeSnapshot calls it, which never runs twice at a time.
+// refresh takes a look at the roots if one is due, and returns the last one, or why there is
+// none. Only takeSnapshot calls it, which never runs twice at a time.
 func (l *looker) refresh(roots []*traigo.Scope) (last *look, note string) {
 	n := roundNumber(runtime.NumGoroutine())
 	cost := l.expectedCost(n)
 	if n > maxGoroutines && cost > maxLookCost {
-		return l.get(), fmt.Sprintf("With some %s goroutines nothing is said of what each task waits for, unless ?stacks=force asks for it: "+
+		if last := l.get(); last != nil && time.Since(last.taken) < maxLookGap {
+			return last, ""
+		}
+		return nil, fmt.Sprintf("With some %s goroutines nothing is said of what each task waits for, unless ?stacks=force asks for it: "+
 			"that would stop the program for about %v.", withCommas(n), cost.Round(100*time.Millisecond))
 	}
 	if l.isDue() {
@@ -274,7 +277,7 @@ func (s *snapshot) addLook(l *look) {
 			if p == nil {
 				return
 			}
-			n.place, n.Waits, n.At, n.For = p, p.waits, p.at, max(p.said, standing(p.since, l.taken))
+			n.place, n.Waits, n.At, n.For = p, p.waits, p.at, max(p.said, waitedSince(p.since, l.taken))
 			if p.isShared || p.waits == "running" || p.waits == "runnable" {
 				return
 			}
@@ -322,10 +325,10 @@ func (g *placeGroup) add(n *node) {
 	}
 }
 
-// standing returns how long something has been the same at least, in few steps: seconds, from
+// waitedSince returns how long something has been the same at least, in few steps: seconds, from
 // 10 s on tens of seconds, from a minute on minutes. All that has been the same for minutes
 // is a minute older at the same moment, so that streams do not send each of them as a change.
-func standing(since, now time.Time) time.Duration {
+func waitedSince(since, now time.Time) time.Duration {
 	whole := func(step time.Duration) time.Duration {
 		begin := since.Truncate(step)
 		if begin.Before(since) {

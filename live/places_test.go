@@ -248,7 +248,10 @@ func TestALookIsLeftOutWhereItWouldTakeLong(t *testing.T) {
 	assert.Regexp(t, `^With some 11,000 goroutines `, x.Note)
 	assert.Contains(t, x.Note, "?stacks=force asks for it: that would stop the program for about 500ms.")
 	assert.Equal(t, 200, get(h, "/?stacks=force").Code)
-	assert.NotEmpty(t, getJSON(t, h, "").Places, "the dump was a look")
+	live.LooksCost(h, time.Millisecond)
+	x = getJSON(t, h, "")
+	assert.NotEmpty(t, x.Places, "the dump was a look")
+	assert.Empty(t, x.Note)
 }
 
 func TestWhoHoldsALimitAndWhoWaitsForIt(t *testing.T) {

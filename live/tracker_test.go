@@ -42,8 +42,8 @@ ended, 1 of 2 with a failure:
 	})
 }
 
-// name returns a name with no digits in it, which is another one for each i.
-func name(i int) string {
+// inLetters returns a number without digits: endings that differ in digits alone are folded.
+func inLetters(i int) string {
 	return strings.Map(func(r rune) rune { return r - '0' + 'a' }, fmt.Sprint(i))
 }
 
@@ -66,15 +66,15 @@ func TestATrackerRemembersFiftyKinds(t *testing.T) {
 		fail(t, root, "journal", "disk full", 30)
 		for i := range 60 {
 			require.NoError(t, root.Fork(traigo.Name("fine")).Wait())
-			fail(t, root, "conn "+name(i), "reset", 1)
+			fail(t, root, "conn "+inLetters(i), "reset", 1)
 			time.Sleep(time.Second)
 		}
 		x := getJSON(t, &scopes, "")
 		require.Len(t, x.Ended, 50)
 		assert.Equal(t, "server/journal", x.Ended[0].Path, "it has canceled the most")
 		assert.Equal(t, 30, x.Ended[0].Weight)
-		assert.Equal(t, "server/conn "+name(59), x.Ended[1].Path)
-		assert.Equal(t, "server/conn "+name(11), x.Ended[49].Path)
+		assert.Equal(t, "server/conn "+inLetters(59), x.Ended[1].Path)
+		assert.Equal(t, "server/conn "+inLetters(11), x.Ended[49].Path)
 		assert.Contains(t, x.Ended[1].Err, "reset")
 		assert.Equal(t, 61, x.FailedTotal)
 		assert.Equal(t, 61, x.EndedTotal)

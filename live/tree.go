@@ -18,34 +18,32 @@ const (
 // A node is a scope or a task as it is shown, or several equal ones that fold has made
 // one. Its JSON keys are described in doc.go.
 type node struct {
-	Key       string    `json:"key"`
-	Kind      string    `json:"kind"`
-	ID        uint64    `json:"id,omitempty"`
-	Scope     uint64    `json:"scope,omitempty"`
-	Name      string    `json:"name"`
-	Path      string    `json:"path"`
-	Pid       int       `json:"pid,omitempty"`
-	Processes int       `json:"processes,omitempty"`
-	State     string    `json:"state"`
-	Since     time.Time `json:"since"`
-	Newest    time.Time `json:"newest,omitzero"`
-	Deadline  time.Time `json:"deadline,omitzero"`
-	Cause     string    `json:"cause,omitempty"`
-	Flags     []string  `json:"flags,omitempty"`
-	Limit     int       `json:"limit,omitempty"`
-	Waiting   int       `json:"waiting,omitempty"`
-	Blocked   []string  `json:"blocked,omitempty"`
-	Unawaited []string  `json:"unawaited,omitempty"`
-	Warnings  []string  `json:"warnings,omitempty"`
-
-	Waits string        `json:"waits,omitempty"`
-	For   time.Duration `json:"for,omitempty"`
-	At    string        `json:"at,omitempty"`
-
-	Stack string  `json:"stack,omitempty"`
-	Count int     `json:"count,omitempty"`
-	Below []*node `json:"below,omitempty"`
-	More  int     `json:"more,omitempty"`
+	Key       string        `json:"key"`
+	Kind      string        `json:"kind"`
+	ID        uint64        `json:"id,omitempty"`
+	Scope     uint64        `json:"scope,omitempty"`
+	Name      string        `json:"name"`
+	Path      string        `json:"path"`
+	Pid       int           `json:"pid,omitempty"`
+	Processes int           `json:"processes,omitempty"`
+	State     string        `json:"state"`
+	Since     time.Time     `json:"since"`
+	Newest    time.Time     `json:"newest,omitzero"`
+	Deadline  time.Time     `json:"deadline,omitzero"`
+	Cause     string        `json:"cause,omitempty"`
+	Flags     []string      `json:"flags,omitempty"`
+	Limit     int           `json:"limit,omitempty"`
+	Waiting   int           `json:"waiting,omitempty"`
+	Blocked   []string      `json:"blocked,omitempty"`
+	Unawaited []string      `json:"unawaited,omitempty"`
+	Warnings  []string      `json:"warnings,omitempty"`
+	Waits     string        `json:"waits,omitempty"`
+	For       time.Duration `json:"for,omitempty"`
+	At        string        `json:"at,omitempty"`
+	Stack     string        `json:"stack,omitempty"`
+	Count     int           `json:"count,omitempty"`
+	Below     []*node       `json:"below,omitempty"`
+	More      int           `json:"more,omitempty"`
 
 	nodeID      nodeID
 	shape       uint64      // nodes with the same shape may be folded: see setShapes
@@ -64,8 +62,8 @@ func newTree(s traigo.Snapshot, now time.Time) *node {
 		nodeID: nodeID{scope: s.ID}, Kind: kindScope,
 		ID: s.ID, Name: escape(s.Name, maxNameLen), Path: s.Path, Pid: s.Pid, State: s.State.String(),
 		Since: s.Opened, Deadline: s.Deadline, Cause: escape(firstLine(s.Cause), maxNameLen),
-		Limit: s.Limit, Waiting: s.Waiting, Blocked: escapeAll(s.Blocked[:min(len(s.Blocked), maxExamples)]), Unawaited: escapeAll(s.Unawaited), Stack: s.Stack,
-		Waits: escape(s.Waits, maxNameLen), For: s.For, At: escape(s.At, maxNameLen),
+		Limit: s.Limit, Waiting: s.Waiting, Blocked: escapeAll(s.Blocked[:min(len(s.Blocked), maxExamples)]),
+		Unawaited: escapeAll(s.Unawaited), Waits: s.Waits, For: s.For, At: escape(s.At, maxNameLen), Stack: s.Stack,
 		Below: make([]*node, 0, len(s.Tasks)+len(s.Scopes)),
 	}
 	tasks := make([]node, len(s.Tasks)) // in one allocation: there may be 100,000
@@ -133,8 +131,7 @@ func (n *node) setTask(t *traigo.TaskSnapshot, scope *node, now time.Time) {
 		nodeID: nodeID{scope: scope.ID, task: t.ID}, Kind: kindTask,
 		ID: t.ID, Scope: scope.ID, Name: escape(t.Name, maxNameLen), Path: t.Path, State: t.State,
 		Since: t.Spawned, Deadline: t.Deadline, Cause: escape(firstLine(t.Cause), maxNameLen),
-		Waits: escape(t.Waits, maxNameLen), For: t.For, At: escape(t.At, maxNameLen),
-		Stack: userFrames(t.Stack), awaited: t.Awaited,
+		Waits: t.Waits, For: t.For, At: escape(t.At, maxNameLen), Stack: userFrames(t.Stack), awaited: t.Awaited,
 	}
 	if t.State == stateAbandoned {
 		// A snapshot has only the age of a call. The time is cut to the second, or it would
