@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/traigo/traigo"
+	"github.com/traigo/traigo/internal/limits"
 	"github.com/traigo/traigo/live"
 )
 
@@ -276,5 +277,40 @@ func TestWhoHoldsALimitAndWhoWaitsForIt(t *testing.T) {
 		require.Len(t, x.Warnings, 1)
 		assert.Equal(t, "limit-blocked", x.Warnings[0].Lint)
 		assert.Regexp(t, `^held by server/pool/holder; waited for by (server/feeder|server/pool/holder), (server/feeder|server/pool/holder)$`, x.Warnings[0].Details[0])
+	})
+}
+
+func TestLimitersInWhichSomebodyWaitsAreShown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := live.Handler(opened(t))
+		assert.Empty(t, getJSON(t, h, "").Limiters)
+		over := limits.Wait("pool", func(most int) limits.State {
+			return limits.State{Limit: 2, InUse: 2, Holders: []string{"server/a\n"}, Waiting: 7, Waiters: []string{"server/b", "server/c"}[:min(2, most)]}
+		})
+		assert.Equal(t, []limiter{{Limit: 2, InUse: 2, Waiting: 7, Holders: []string{`server/a\n`}, Waiters: []string{"server/b", "server/c"}}}, getJSON(t, h, "").Limiters)
+		assert.Contains(t, getText(h), "\nwaiting for units of a capacity.Limiter:\n  2 of 2 in use, held by server/a\\n; 7 waiting: server/b, server/c, …\n")
+		over()
+		assert.Empty(t, getJSON(t, h, "").Limiters)
+	})
+}
+
+// Of other processes the snapshots of the function say it, if anything does.
+func TestWhatAFunctionSaysOfWaitsIsShown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := withActor(t)
+		h := live.HandlerFunc(func(ctx context.Context, s *traigo.Scope) (traigo.Snapshot, error) {
+			shot, err := actors(ctx, s)
+			shot.Scopes[0].Blocked = []string{"server/mid/serve"}
+			inner := &shot.Scopes[0].Tasks[0]
+			inner.Waits, inner.For, inner.At = "IO wait", 3*time.Minute, "serve.go:7"
+			return shot, err
+		}, s)
+		mid := getJSON(t, h, "").Roots[0].Below[0]
+		assert.Equal(t, "chan receive", mid.Waits, "this process is looked at here")
+		assert.Equal(t, []string{"server/mid/serve"}, mid.Below[0].Blocked)
+		serve := mid.Below[0].Below[0]
+		assert.Equal(t, "IO wait", serve.Waits)
+		assert.Equal(t, 3*time.Minute, serve.For)
+		assert.Equal(t, "serve.go:7", serve.At)
 	})
 }
