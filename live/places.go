@@ -117,6 +117,7 @@ type place struct {
 	scanned   time.Time     // the first garbage collection that a look knows of after since
 	lock      string        // address of the mutex that it waits for; "" if it waits for none
 	isShared  bool          // another place is that of the same goroutine
+	isHanded  bool          // another task has got the lock since the look before
 }
 
 func newLook(dumps []traigo.Snapshot, now time.Time) *look {
@@ -212,8 +213,9 @@ func (l *look) compare(before *look, gc time.Time) {
 		}
 	}
 	for id, is := range l.places {
+		is.isHanded = moved[is.lock]
 		was := before.places[id]
-		if was == nil || was.waits != is.waits || was.at != is.at || was.lock != is.lock || moved[is.lock] {
+		if was == nil || was.waits != is.waits || was.at != is.at || was.lock != is.lock || is.isHanded {
 			continue
 		}
 		if scanned := was.scanned; !scanned.IsZero() && l.taken.Sub(scanned) >= is.said+time.Minute+time.Second {
@@ -233,7 +235,7 @@ func (l *look) compare(before *look, gc time.Time) {
 // value has waited.
 func (p *place) isStuck() bool {
 	switch {
-	case p == nil || p.isShared:
+	case p == nil || p.isShared || p.isHanded:
 		return false
 	case p.waits == "chan send":
 		return p.said > 0

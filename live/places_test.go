@@ -14,6 +14,7 @@ import (
 
 	"github.com/traigo/traigo"
 	"github.com/traigo/traigo/internal/limits"
+	"github.com/traigo/traigo/internal/processes"
 	"github.com/traigo/traigo/live"
 )
 
@@ -99,6 +100,9 @@ func TestAMutexThatIsHandedOnBlocksNobody(t *testing.T) {
 		}
 		answer := look(t, x, time.Duration(second)*time.Second, tasks...)
 		assert.Empty(t, blocked(answer))
+		if second > 0 {
+			assert.Zero(t, answer.Recheck)
+		}
 		assert.Zero(t, answer.Roots[0].Below[4].For)
 	}
 	// Another mutex that is locked at the same line says nothing of this one.
@@ -225,6 +229,20 @@ func TestLooksAreRare(t *testing.T) {
 		last := live.LooksTaken(h)
 		time.Sleep(time.Hour)
 		assert.Equal(t, last, live.LooksTaken(h))
+	})
+}
+
+// A look that takes 0.1 s is followed by 5 s without one.
+func TestLooksTakeAtMostTwoPercentOfTheTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hangs := processes.Option(func(ctx context.Context, _ bool) any { <-ctx.Done(); return nil }) // for 100 ms
+		h := live.Handler(opened(t, hangs.(traigo.ScopeOption)))
+		seen := make(map[time.Time]bool)
+		for begin := time.Now(); time.Since(begin) < time.Minute; {
+			_ = getText(h)
+			seen[live.LooksTaken(h)] = true
+		}
+		assert.InDelta(t, 12, len(seen), 1)
 	})
 }
 
