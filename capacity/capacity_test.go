@@ -774,6 +774,11 @@ func TestALimiterIsKnownWhileACallerWaitsForLong(t *testing.T) {
 		time.Sleep(time.Second)
 		synctest.Wait()
 		assert.Empty(t, limits.States(10, 5))
+		time.Sleep(time.Second)
+		_, ok := l.TryAcquire(2)
+		assert.True(t, ok)
+		assert.True(t, acquire(t, l, 1).waits())
+		assert.Empty(t, limits.States(10, 5), "it is forgotten, though somebody waits for a moment")
 		require.NoError(t, s.Wait())
 	})
 }
