@@ -17,8 +17,8 @@ import (
 
 	"github.com/traigo/traigo"
 	"github.com/traigo/traigo/capacity"
-	"github.com/traigo/traigo/internal/limits"
 	"github.com/traigo/traigo/internal/hold"
+	"github.com/traigo/traigo/internal/limits"
 )
 
 func TestLimiterIsSharedByScopes(t *testing.T) {

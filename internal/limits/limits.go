@@ -31,7 +31,7 @@ var (
 
 // Wait is called when a caller begins to wait for units, and the function that it returns
 // when that is over. Until all callers with the same key have called theirs, describe may be
-// called, by any goroutine; it names at most most holders and waiters. Nothing of a limiter
+// called, by any goroutine; it names no more than most holders and waiters. Nothing of a limiter
 // is referred to afterwards.
 func Wait(key any, describe func(most int) State) (over func()) {
 	mu.Lock()
@@ -58,7 +58,7 @@ func (l *limiter) leave() {
 }
 
 // States returns the states of the limiters in which callers have waited longest: of at most
-// limiters, each with at most most holders and waiters.
+// limiters, each with no more than most holders and waiters.
 func States(limiters, most int) (states []State) {
 	for _, l := range first(limiters) {
 		if s := l.describe(most); s.Waiting > 0 { // else the wait is over meanwhile
