@@ -143,10 +143,10 @@ func TestATrackerKeepsWhatHasAReasonOfItsOwn(t *testing.T) {
 		var scopes live.Tracker
 		root := opened(t, traigo.Observe(&scopes))
 		outer := root.Fork(traigo.Name("outer"))
+		outer.Spawn(func(ctx context.Context) error { <-ctx.Done(); return errors.New("cannot flush") })
 		outer.Spawn(func(ctx context.Context) error {
 			return traigo.Run(ctx, func(context.Context, *traigo.Scope) error { return errors.New("disk full") }, traigo.Name("inner"))
 		})
-		outer.Spawn(func(ctx context.Context) error { <-ctx.Done(); return errors.New("cannot flush") })
 		require.Error(t, outer.Wait())
 		x := getJSON(t, &scopes, "")
 		require.Len(t, x.Ended, 2)
