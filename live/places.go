@@ -26,7 +26,7 @@ const (
 	lookIdle     = 50                     // after a look that took d, the next one begins lookIdle*d later at the earliest
 	maxLookCost  = 500 * time.Millisecond // no look is taken unasked that is expected to take longer
 	maxLookGap   = 30 * time.Second       // between two looks that have found a task at the same place, for it to have been there all the time
-	lookGuess    = 8 * time.Microsecond   // that a look takes for each goroutine, until one has been taken
+	lookGuess    = 16 * time.Microsecond  // that a look takes for each goroutine, until one has been taken
 )
 
 // A looker takes looks, and keeps the last one.
