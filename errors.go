@@ -65,7 +65,7 @@ func (e *Error) Error() string {
 	b.WriteString(within(at.Scope, at.Err))
 	for _, err := range others {
 		b.WriteString("; also: ")
-		b.WriteString(within(at.Scope, err))
+		b.WriteString(at.besides(err))
 	}
 	if more > 0 {
 		fmt.Fprintf(&b, "; and %d more", more)

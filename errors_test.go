@@ -63,6 +63,34 @@ func TestErrorsAreOneLineWithTheInnermostPathOnce(t *testing.T) {
 	assert.EqualError(t, &traigo.Cancellation{Kind: traigo.Requested, Scope: "s", Task: "s/t", Err: errBoom}, `task "s/t" canceled: requested: boom`)
 }
 
+// What scopes below say of the cancellation has been said.
+func TestErrorsSayTheReasonOfACancellationOnce(t *testing.T) {
+	outer := &traigo.Error{Scope: "app", Err: &traigo.TaskError{Task: "read", Err: errBoom}}
+	canceled := func(scope string, err error, others ...error) *traigo.Error {
+		why := &traigo.Cancellation{Kind: traigo.TaskFailed, Scope: "app", Task: "app/read", Err: err}
+		return &traigo.Error{Scope: scope, Err: &traigo.Cancellation{Kind: traigo.ParentCanceled, Scope: scope, Err: why}, Others: others}
+	}
+	stuck := &traigo.StuckError{Tasks: []traigo.StuckTask{{Path: "app/requests/GET /", Age: time.Second}}}
+	for _, row := range []struct {
+		also error
+		want string
+	}{
+		{&traigo.TaskError{Task: "http", Err: canceled("app/requests", errBoom, stuck)},
+			`1 task did not end after cancel: task "app/requests/GET /", age 1s`},
+		{canceled("app/a", errBoom, &traigo.TaskError{Task: "b", Err: canceled("app/a/b", errBoom, stuck)}),
+			`1 task did not end after cancel: task "app/requests/GET /", age 1s`},
+		{&traigo.TaskError{Task: "http", Err: canceled("app/requests", errBoom, errLate, stuck)},
+			`task "http": scope "app/requests": late; also: 1 task did not end after cancel: task "app/requests/GET /", age 1s`},
+		{canceled("app/a", errors.New("another reason"), errLate),
+			`scope "app/a": parent canceled: scope "app" canceled: task failed: task "app/read": another reason; also: late`},
+		{canceled("app/a", errBoom),
+			`scope "app/a": parent canceled: scope "app" canceled: task failed: task "app/read": boom`},
+	} {
+		outer.Others = []error{row.also}
+		assert.EqualError(t, outer, `scope "app": task "read": boom; also: `+row.want)
+	}
+}
+
 func TestErrorsHaveTheRestInDetail(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		err := traigo.Run(t.Context(), func(_ context.Context, s *traigo.Scope) error {

@@ -1,8 +1,11 @@
 package traigo
 
 import (
+	"fmt"
 	"log/slog"
 	"slices"
+	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 )
@@ -201,6 +204,71 @@ func (s *Scope) reportUnseen() {
 func (e *Error) onlyParentCanceled() bool {
 	c, ok := e.Err.(*Cancellation)
 	return ok && c.Kind == ParentCanceled && len(e.Others) == 0
+}
+
+// besides returns the text of an error that came after the one which began e. Where it is the
+// outcome of a scope below that was canceled for the same reason, the text leaves the reason out.
+func (e *Error) besides(err error) string {
+	text, _ := besidesOf(e.Scope, err, begin(e), 0)
+	return text
+}
+
+// begin follows outcomes and cancellations from err to the error that began them.
+func begin(err error) error {
+	for range maxNodes {
+		next := begunBy(err)
+		switch e := err.(type) {
+		case *TaskError:
+			if e != nil {
+				next = e.Err
+			}
+		case *Cancellation:
+			if e != nil {
+				next = e.Err
+			}
+		}
+		if next == nil {
+			break
+		}
+		err = next
+	}
+	return err
+}
+
+// besidesOf implements besides for errors of the scope with this path. isPlain says that the
+// text names tasks by their paths, so that it needs no scope before it.
+func besidesOf(path string, err, began error, depth int) (text string, isPlain bool) {
+	if isA[*StuckError](err) {
+		return within(path, err), true
+	}
+	inner, prefix := err, ""
+	if task, ok := err.(*TaskError); ok && task != nil {
+		inner, prefix = task.Err, "task "+strconv.Quote(task.Task)+": "
+	}
+	below, ok := onlyOf(inner).(*Error)
+	if !ok || below == nil || len(below.Others) == 0 || depth > maxKept || !wasCanceledBy(below.Err, began) {
+		return within(path, err), false
+	}
+	isPlain = true
+	var parts []string
+	for _, other := range below.Others {
+		part, plain := besidesOf(below.Scope, other, began, depth+1)
+		parts, isPlain = append(parts, part), isPlain && plain
+	}
+	if below.More > 0 {
+		parts = append(parts, fmt.Sprintf("%d more", below.More))
+	}
+	if text = strings.Join(parts, "; also: "); isPlain {
+		return text, true
+	}
+	return prefix + "scope " + strconv.Quote(below.Scope) + ": " + text, false
+}
+
+// wasCanceledBy reports whether err says only that a parent was canceled, which began with the
+// error that is given.
+func wasCanceledBy(err, began error) bool {
+	c, ok := err.(*Cancellation)
+	return ok && c != nil && c.Kind == ParentCanceled && (c.began(began) || c.origin != nil && c.origin.began(began))
 }
 
 // reportCollected logs the errors that are not in the outcome, and those that it hides. It is

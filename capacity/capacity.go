@@ -12,11 +12,16 @@ import (
 
 	"github.com/traigo/traigo"
 	"github.com/traigo/traigo/internal/hold"
+	"github.com/traigo/traigo/internal/limits"
 )
 
 const (
 	patience  = 10 * time.Second // how long a call waits before that is logged
 	maxLogged = 16               // how many holders a log record names
+
+	// shownAfter is how long a call waits before package live can show it. Most waits are
+	// shorter, and cost nothing for that.
+	shownAfter = 100 * time.Millisecond
 )
 
 // A Limiter has a number of units that callers take and release. Callers that have to wait
@@ -136,19 +141,39 @@ func (l *Limiter) Stats() Stats {
 func (l *Limiter) stats(maxNamed int) Stats {
 	l.mu.Lock()
 	stats := Stats{Limit: l.limit, InUse: l.inUse, Waiting: l.waiting.Len()}
-	var named []caller
-	for e := l.holding.Front(); e != nil && len(named) < maxNamed; e = e.Next() {
+	named := callersIn(&l.holding, maxNamed)
+	stats.Unnamed = l.holding.Len() - len(named)
+	l.mu.Unlock()
+	stats.Holders = pathsOf(named)
+	return stats
+}
+
+// describe is for package live, which names those that wait too.
+func (l *Limiter) describe(most int) limits.State {
+	l.mu.Lock()
+	s := limits.State{Limit: l.limit, InUse: l.inUse, Waiting: l.waiting.Len()}
+	holders, waiters := callersIn(&l.holding, most), callersIn(&l.waiting, most)
+	l.mu.Unlock()
+	s.Holders, s.Waiters = pathsOf(holders), pathsOf(waiters)
+	return s
+}
+
+// callersIn returns the first callers in a list of claims that are known.
+func callersIn(claims *list.List, most int) (named []caller) {
+	for e := claims.Front(); e != nil && len(named) < most; e = e.Next() {
 		if c := claimIn(e); c.by != nil {
 			named = append(named, c.by)
 		}
 	}
-	stats.Unnamed = l.holding.Len() - len(named)
-	l.mu.Unlock()
-	// Path is a method of another package, so it is called after the unlock.
-	for _, by := range named {
-		stats.Holders = append(stats.Holders, by.Path())
+	return named
+}
+
+// pathsOf is called without mu: Path is a method of another package.
+func pathsOf(callers []caller) (paths []string) {
+	for _, by := range callers {
+		paths = append(paths, by.Path())
 	}
-	return stats
+	return paths
 }
 
 // A claim is one call for units. It may wait for them, then holds them, and then has released
@@ -244,9 +269,11 @@ func (c *claim) wait(ctx context.Context) error {
 			c.withdraw()
 		}
 	}()
-	long := time.NewTimer(patience)
+	long := time.NewTimer(shownAfter)
 	defer long.Stop()
-	for {
+	shown := func() {}
+	defer func() { shown() }()
+	for isShown := false; ; {
 		select {
 		case <-c.granted:
 			// If ctx is done too, select has chosen at random.
@@ -258,6 +285,11 @@ func (c *claim) wait(ctx context.Context) error {
 		case <-ctx.Done():
 			return causeOf(ctx)
 		case <-long.C:
+			if !isShown {
+				isShown, shown = true, limits.Wait(c.limiter, c.limiter.describe)
+				long.Reset(patience - shownAfter)
+				continue
+			}
 			c.warn()
 		}
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/traigo/traigo"
 	"github.com/traigo/traigo/capacity"
 	"github.com/traigo/traigo/internal/hold"
+	"github.com/traigo/traigo/internal/limits"
 )
 
 func TestLimiterIsSharedByScopes(t *testing.T) {
@@ -751,4 +752,33 @@ func TestMisuseIsSaid(t *testing.T) {
 		assertMisuse(t, says, f)
 	}
 	assert.Equal(t, capacity.Stats{Limit: 1}, l.Stats())
+}
+
+// Package live finds there who holds units and who waits for them.
+func TestALimiterIsKnownWhileACallerWaitsForLong(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := capacity.New(2)
+		s := traigo.New(t.Context(), traigo.Name("server"))
+		for _, name := range []string{"a", "b", "c", "d"} {
+			s.Spawn(func(ctx context.Context) error {
+				return l.Do(ctx, 1, func(ctx context.Context) error { return traigo.Sleep(ctx, time.Second) })
+			}, traigo.Name(name))
+			synctest.Wait()
+		}
+		assert.Empty(t, limits.States(10, 5), "most waits are short")
+		time.Sleep(200 * time.Millisecond)
+		assert.Equal(t, []limits.State{{
+			Limit: 2, InUse: 2, Holders: []string{"server/a", "server/b"}, Waiting: 2, Waiters: []string{"server/c", "server/d"},
+		}}, limits.States(10, 5))
+		assert.Equal(t, []string{"server/a"}, limits.States(10, 1)[0].Holders)
+		time.Sleep(time.Second)
+		synctest.Wait()
+		assert.Empty(t, limits.States(10, 5))
+		time.Sleep(time.Second)
+		_, ok := l.TryAcquire(2)
+		assert.True(t, ok)
+		assert.True(t, acquire(t, l, 1).waits())
+		assert.Empty(t, limits.States(10, 5), "it is forgotten, though somebody waits for a moment")
+		require.NoError(t, s.Wait())
+	})
 }

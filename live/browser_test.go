@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -42,6 +43,13 @@ func TestBrowserPage(t *testing.T) {
 		"PICTURE="+browser.Picture(t.TempDir(), "live.png"),
 		"PICTURE_DARK="+browser.Picture(t.TempDir(), "live-dark.png"),
 		"PICTURE_LINTS="+browser.Picture(t.TempDir(), "live-lints.png"))
+}
+
+func TestBrowserPageWithoutAStream(t *testing.T) {
+	p := newProgram(t, "door")
+	browser.Run(t, "live-door.test.mjs", "URL=http://"+p.addr,
+		"PICTURE="+filepath.Join(t.TempDir(), "live-door.png"),
+		"PICTURE_PHONE="+filepath.Join(t.TempDir(), "live-door-phone.png"))
 }
 
 func newProgram(t *testing.T, name string) *program {

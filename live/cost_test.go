@@ -3,12 +3,14 @@ package live_test
 import (
 	"context"
 	"net/http"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 
 	"github.com/traigo/traigo"
 	"github.com/traigo/traigo/live"
@@ -53,6 +55,13 @@ func filled(fill func(s *traigo.Scope, work func(context.Context) error)) *traig
 	return s
 }
 
+// closeCrowd closes a scope, and waits until its goroutines have gone: other tests look at all.
+func closeCrowd(t *testing.T, s *traigo.Scope) {
+	t.Helper()
+	require.NoError(t, s.Close())
+	require.Eventually(t, func() bool { return runtime.NumGoroutine() < 1000 }, time.Minute, time.Millisecond)
+}
+
 // The test bounds the sizes of answers. The times depend on the machine, and are logged.
 func TestCostOfAnAnswerAboutMany(t *testing.T) {
 	if raceEnabled {
@@ -61,7 +70,7 @@ func TestCostOfAnAnswerAboutMany(t *testing.T) {
 	for _, row := range crowds {
 		t.Run(row.name, func(t *testing.T) {
 			s := filled(row.fill)
-			defer s.Close()
+			defer closeCrowd(t, s)
 			h := live.Handler(s)
 			for _, format := range []string{"text", "json"} {
 				begin := time.Now()

@@ -2,7 +2,6 @@ package live
 
 import (
 	"bytes"
-	"fmt"
 	"net/http"
 	"strconv"
 	"time"
@@ -10,11 +9,12 @@ import (
 )
 
 const (
-	streamInterval     = 500 * time.Millisecond // between two snapshots for one stream
+	streamInterval     = 500 * time.Millisecond // between two snapshots for streams
+	streamIdle         = 40                     // times what a snapshot has cost, until the next one …
+	maxStreamInterval  = 10 * time.Second       // … but no longer
 	streamHeartbeat    = 5 * time.Second        // between two events when nothing changes
 	streamLifetime     = time.Minute            // after which the page has to connect again
 	streamWriteTimeout = 10 * time.Second       // for a client that does not read
-	maxStreams         = 100
 )
 
 // serveEvents serves the stream of server-sent events that the page follows:
@@ -33,12 +33,12 @@ func (h *handler) serveEvents(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
-	if !h.openStream() {
-		w.Header().Set("Retry-After", "5")
-		http.Error(w, fmt.Sprintf("live: %d pages are open already", maxStreams), http.StatusServiceUnavailable)
+	client := clientOf(r)
+	if why := h.openStream(client); why != "" {
+		refuseStream(w, r, why)
 		return
 	}
-	defer h.closeStream()
+	defer h.closeStream(client)
 	header := w.Header()
 	header.Set("Content-Type", "text/event-stream")
 	header.Set("X-Accel-Buffering", "no") // or nginx buffers the events
@@ -70,8 +70,8 @@ type stream struct {
 func (s *stream) run(h *handler, r *http.Request, q query) {
 	lifetime := time.NewTimer(streamLifetime)
 	defer lifetime.Stop()
-	interval := time.NewTicker(streamInterval)
-	defer interval.Stop()
+	pause := time.NewTimer(0)
+	defer pause.Stop()
 	defer func() { _ = s.control.SetWriteDeadline(time.Now().Add(streamWriteTimeout)) }() // for the end of the body, which net/http writes
 	shutdown := h.shutdownSignal(r)
 
@@ -81,11 +81,14 @@ func (s *stream) run(h *handler, r *http.Request, q query) {
 	}
 	sentHash := r.Header.Get("Last-Event-ID")
 	var sentAt time.Time
+	number := h.snapshots.addClient()
+	defer h.snapshots.removeClient()
 	for {
-		snapshot, err := h.snapshots.get(r.Context(), struct{}{})
+		snapshot, n, err := h.snapshots.getAfter(r.Context(), struct{}{}, number)
 		if err != nil {
 			return
 		}
+		number = n
 		text, hash := snapshot.sharedView(q).stableJSON()
 		if sentAt.IsZero() || hash != sentHash || snapshot.taken.Sub(sentAt) >= streamHeartbeat {
 			s.event("now", "", strconv.AppendInt(nil, snapshot.taken.UnixMilli(), 10))
@@ -97,18 +100,28 @@ func (s *stream) run(h *handler, r *http.Request, q query) {
 			}
 			sentHash, sentAt = hash, snapshot.taken
 		}
-		select {
-		case <-interval.C:
-		case <-r.Context().Done():
-			return
-		case <-lifetime.C:
-			s.sendBye()
-			return
-		case <-shutdown:
-			s.sendBye()
-			return
+		for wait := snapshot.untilNext(); wait > 0; wait = snapshot.untilNext() {
+			pause.Reset(wait)
+			select {
+			case <-pause.C: // another stream may have made it cost more meanwhile
+			case <-r.Context().Done():
+				return
+			case <-lifetime.C:
+				s.sendBye()
+				return
+			case <-shutdown:
+				s.sendBye()
+				return
+			}
 		}
 	}
+}
+
+// untilNext returns how long streams wait for the snapshot after s. It is the same for all
+// streams that have s, so that they share the next one too.
+func (s *snapshot) untilNext() time.Duration {
+	cost := time.Duration(s.cost.Load())
+	return time.Until(s.began.Add(min(max(streamInterval, streamIdle*cost), maxStreamInterval)))
 }
 
 // event adds an event to the buffer.
@@ -140,23 +153,6 @@ func (s *stream) send() bool {
 		s.buf = bytes.Buffer{}
 	}
 	return err == nil && s.control.Flush() == nil
-}
-
-// openStream counts a stream, unless there are too many.
-func (h *handler) openStream() bool {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.streams == maxStreams {
-		return false
-	}
-	h.streams++
-	return true
-}
-
-func (h *handler) closeStream() {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.streams--
 }
 
 // shutdownSignal returns a channel that is closed when the server of r begins to shut

@@ -54,9 +54,12 @@ func ExampleRegister() {
 	// 241 scopes, 241 tasks
 	//
 	// server (open, 1s)
-	// ├─ • accept (running, 1s, master)
+	// ├─ • accept (running, 1s, master, chan receive at helpers_test.go:94)
 	// └─ conn [×240] (open, 1s to 1s)
-	//    └─ • read [×240] (running, 1s to 1s, ready)
+	//    └─ • read [×240] (running, 1s to 1s, ready, 240 × chan receive at helpers_test.go:94)
+	//
+	// waiting at the same place:
+	//   241 × chan receive at helpers_test.go:94: accept, read
 }
 
 // A Handler can be mounted at any path.
@@ -93,11 +96,11 @@ func ExampleTracker() {
 	// Output:
 	// 1 scope, 0 tasks
 	//
-	// print (open, 1s)
+	// print (open, 1s, select at example_test.go:19)
 	//
 	// 0 scopes, 0 tasks
 	//
-	// ended:
+	// ended, 1 of 1 with a failure:
 	//   1s ago, after 1s: print: scope "print": out of paper
 }
 

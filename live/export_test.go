@@ -27,7 +27,7 @@ func viewOf(m *LintState, now time.Time, rawQuery string, roots []traigo.Snapsho
 	if err != nil {
 		panic(err)
 	}
-	return newSnapshot(roots, now, m).view(q)
+	return newSnapshot(roots, now, nil, m).view(q)
 }
 
 // Text returns the answer as text to a query about the roots.
@@ -46,7 +46,7 @@ func JSON(m *LintState, now time.Time, rawQuery string, roots ...traigo.Snapshot
 // conditions have not lasted long enough for one.
 func Lints(m *LintState, now time.Time, roots ...traigo.Snapshot) (found map[string]int, recheck int) {
 	found = map[string]int{}
-	s := newSnapshot(roots, now, m)
+	s := newSnapshot(roots, now, nil, m)
 	for _, w := range s.warnings {
 		found[w.Lint] = w.Count
 	}
@@ -68,6 +68,56 @@ func insideOf(h http.Handler) *handler {
 		panic("not made by Handler")
 	}
 	return own
+}
+
+// A Looks shows dumps that tests write by hand, one after the other.
+type Looks struct {
+	last  *look
+	state LintState
+}
+
+// JSON returns the answer to a look that finds the dumps. gc is when the last garbage
+// collection was.
+func (x *Looks) JSON(now, gc time.Time, dumps ...traigo.Snapshot) []byte {
+	return x.look(now, gc, dumps).json(true)
+}
+
+// Text returns the same as text.
+func (x *Looks) Text(now, gc time.Time, dumps ...traigo.Snapshot) string {
+	var b strings.Builder
+	x.look(now, gc, dumps).writeText(&b)
+	return b.String()
+}
+
+func (x *Looks) look(now, gc time.Time, dumps []traigo.Snapshot) *view {
+	l := newLook(dumps, now)
+	l.compare(x.last, gc)
+	x.last = l
+	return newSnapshot(dumps, now, l, &x.state).view(query{full: true, all: true})
+}
+
+// LooksTaken returns when the last look was taken; zero if there is none.
+func LooksTaken(h http.Handler) time.Time {
+	if l := insideOf(h).looker.get(); l != nil {
+		return l.taken
+	}
+	return time.Time{}
+}
+
+// LooksCost sets how long a look is taken to last for each goroutine.
+func LooksCost(h http.Handler, perOne time.Duration) {
+	l := &insideOf(h).looker
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.perOne = perOne
+}
+
+// StreamsOf is Streams for any handler; 0 for one that is not made by Handler.
+func StreamsOf(h http.Handler) int {
+	if own, ok := h.(*handler); ok {
+		return Streams(own)
+	}
+	return 0
 }
 
 // Streams returns how many streams are open.

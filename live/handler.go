@@ -31,7 +31,7 @@ func handlerOf(caller string, take SnapshotFunc, roots []*traigo.Scope) http.Han
 		panic("live: " + caller + " has been given a nil *Scope")
 	}
 	roots = topmost(roots)
-	return newHandler(take, func() ([]*traigo.Scope, []endedScope) { return roots, nil })
+	return newHandler(take, func() ([]*traigo.Scope, endings) { return roots, endings{} })
 }
 
 // mountPath is the path at which Register mounts the handler, next to /debug/pprof/.
@@ -47,8 +47,12 @@ func Register(mux *http.ServeMux, roots ...*traigo.Scope) {
 }
 
 func mount(mux *http.ServeMux, h http.Handler) {
-	mux.Handle("GET "+mountPath, h) // so that curl, which follows no redirects, gets the tree
 	mux.Handle("GET "+mountPath+"/", h)
+	mux.HandleFunc("GET "+mountPath, func(w http.ResponseWriter, r *http.Request) { // so that curl, which follows no redirects, gets the tree
+		own := *r
+		own.Pattern += "/" // which is there
+		h.ServeHTTP(w, &own)
+	})
 }
 
 // topmost returns the roots without duplicates and without those below another root,
@@ -79,21 +83,23 @@ func hasAncestor(s *traigo.Scope, is func(*traigo.Scope) bool) bool {
 
 // A handler serves a [Handler] or a [Tracker].
 type handler struct {
-	source    func() ([]*traigo.Scope, []endedScope) // the roots to show, and those that have ended
+	source    func() ([]*traigo.Scope, endings) // the roots to show, and what has ended
 	taker     *taker
+	looker    looker
 	snapshots *throttle[struct{}, *snapshot]
-	dumps     *throttle[rootIDs, []traigo.Snapshot]
+	dumps     *throttle[struct{}, []traigo.Snapshot]
 	lintState lintState // used by takeSnapshot only, which never runs twice at a time
 
-	mu      sync.Mutex                                  // guards the fields below
-	streams int                                         // open streams of events
-	servers map[weak.Pointer[http.Server]]chan struct{} // each closed when its server begins to shut down
+	mu        sync.Mutex                                  // guards the fields below
+	streams   int                                         // open streams of events
+	streamsOf map[string]int                              // the same by client
+	servers   map[weak.Pointer[http.Server]]chan struct{} // each closed when its server begins to shut down
 }
 
-func newHandler(take SnapshotFunc, source func() ([]*traigo.Scope, []endedScope)) *handler {
-	h := &handler{source: source, taker: newTaker(take), servers: make(map[weak.Pointer[http.Server]]chan struct{})}
+func newHandler(take SnapshotFunc, source func() ([]*traigo.Scope, endings)) *handler {
+	h := &handler{source: source, taker: newTaker(take), streamsOf: make(map[string]int), servers: make(map[weak.Pointer[http.Server]]chan struct{})}
 	h.snapshots = newThrottle(250*time.Millisecond, func(struct{}) *snapshot { return h.takeSnapshot() })
-	h.dumps = newThrottle(time.Second, h.dump)
+	h.dumps = newThrottle(time.Second, func(struct{}) []traigo.Snapshot { return h.dump() })
 	return h
 }
 
@@ -108,8 +114,8 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	last := r.URL.Path[strings.LastIndexByte(r.URL.Path, '/')+1:]
-	if isCrossSite(r, last) {
-		http.Error(w, "live: asked for by a page of another site", http.StatusForbidden)
+	if why := refusal(r, last); why != "" {
+		http.Error(w, "live: "+why, http.StatusForbidden)
 		return
 	}
 	switch last {
@@ -136,19 +142,6 @@ func setHeaders(header http.Header) {
 	header.Set("Referrer-Policy", "no-referrer")
 	header.Set("Cross-Origin-Resource-Policy", "same-origin")
 	header.Set("Cache-Control", "no-store")
-}
-
-// isCrossSite reports whether a browser sends the request for a page of another site, other
-// than by a link to the page or the tree. Such a page cannot read the answer, but could
-// keep the program busy, have its stacks dumped, and use up the streams.
-func isCrossSite(r *http.Request, last string) bool {
-	if site := r.Header.Get("Sec-Fetch-Site"); site != "cross-site" && site != "same-site" {
-		return false
-	}
-	if dest := r.Header.Get("Sec-Fetch-Dest"); dest != "document" && dest != "" {
-		return true // the navigation of a frame is no link
-	}
-	return r.Header.Get("Sec-Fetch-Mode") != "navigate" || r.URL.Query().Has("stacks") || last == "events" || last == "stack"
 }
 
 // serveTree serves the page, or the tree as text or JSON.

@@ -3,7 +3,6 @@ package live_test
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -78,63 +77,6 @@ func TestTheHandlerOnlyReads(t *testing.T) {
 	})
 }
 
-func TestPagesOfOtherSitesGetNothing(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		h := live.Handler(opened(t))
-		ask := func(target, site, mode string) int {
-			return get(h, target, "Sec-Fetch-Site", site, "Sec-Fetch-Mode", mode).Code
-		}
-		assert.Equal(t, http.StatusForbidden, ask("/", "cross-site", "no-cors"))
-		assert.Equal(t, http.StatusForbidden, ask("/events", "same-site", "cors"))
-		assert.Equal(t, http.StatusForbidden, ask("/?stacks=1", "cross-site", "navigate"))
-		assert.Equal(t, http.StatusOK, ask("/", "cross-site", "navigate"), "a link")
-		assert.Equal(t, http.StatusOK, ask("/?stacks=1", "same-origin", "navigate"))
-		assert.Equal(t, http.StatusOK, ask("/?stacks=1", "none", "navigate"), "typed in")
-	})
-}
-
-func TestAHandlerWorksWhereverItIsMounted(t *testing.T) {
-	s := opened(t)
-	mux := http.NewServeMux()
-	live.Register(mux, s)
-	mux.Handle("GET /admin/tree/", http.StripPrefix("/admin/tree", live.Handler(s)))
-	mux.Handle("GET /exact/tree/", http.StripPrefix("/exact/tree/", live.Handler(s)))
-	mux.Handle("GET /bare/tree/", live.Handler(s))
-	mux.Handle("GET /", http.NotFoundHandler()) // no conflict
-	server := httptest.NewServer(mux)
-	defer server.Close()
-
-	ask := func(path, accept string) (*http.Response, string) {
-		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL+path, http.NoBody)
-		require.NoError(t, err)
-		r.Header.Set("Accept", accept)
-		resp, err := http.DefaultClient.Do(r)
-		require.NoError(t, err)
-		defer resp.Body.Close()
-		return resp, readAll(t, resp.Body)
-	}
-	for _, mount := range []string{"/debug/scopes", "/admin/tree", "/exact/tree", "/bare/tree"} {
-		for _, slash := range []string{"", "/"} {
-			resp, body := ask(mount+slash+"?scope=1", browsers)
-			assert.Equal(t, http.StatusOK, resp.StatusCode)
-			assert.Equal(t, mount+"/?scope=1", resp.Request.URL.RequestURI())
-			assert.Contains(t, body, `src="live.js"`)
-			_, body = ask(mount+slash, "*/*")
-			assert.Contains(t, body, "server (open, ")
-		}
-		resp, _ := ask(mount+"/live.js", "*/*")
-		assert.Equal(t, http.StatusOK, resp.StatusCode)
-		assert.Equal(t, "text/javascript; charset=utf-8", resp.Header.Get("Content-Type"))
-		resp, _ = ask(mount+"/live.css", "*/*")
-		assert.Equal(t, http.StatusOK, resp.StatusCode)
-	}
-	resp, err := http.Post(server.URL+"/debug/scopes/", "", http.NoBody)
-	require.NoError(t, err)
-	defer resp.Body.Close()
-	assert.Equal(t, http.StatusMethodNotAllowed, resp.StatusCode)
-	assert.Contains(t, resp.Header.Get("Allow"), "GET")
-}
-
 func TestRootsThatCloseAreShownAsClosed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server, other := opened(t), opened(t, traigo.Name("other"))
@@ -175,26 +117,6 @@ func TestBadRootsPanic(t *testing.T) {
 	live.Register(mux, s)
 	assert.Panics(t, func() { live.Register(mux, s) }, "twice")
 	assert.Equal(t, http.StatusNotFound, get(http.DefaultServeMux, "/debug/scopes/").Code, "nothing is on by itself")
-}
-
-// A page of another site may link to the page, but must not have stacks dumped or use up
-// the streams, by a link or by a frame.
-func TestALinkFromAnotherSiteLeadsOnlyToTheTree(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := opened(t)
-		s.Spawn(untilCanceled)
-		h := live.Handler(s)
-		ask := func(target, dest string) int {
-			w := httptest.NewRecorder()
-			h.ServeHTTP(w, request(t.Context(), http.MethodHead, target,
-				"Sec-Fetch-Site", "cross-site", "Sec-Fetch-Mode", "navigate", "Sec-Fetch-Dest", dest))
-			return w.Code
-		}
-		assert.Equal(t, http.StatusForbidden, ask(fmt.Sprintf("/stack?scope=%d&task=1", s.ID()), "document"))
-		assert.Equal(t, http.StatusForbidden, ask("/events", "document"))
-		assert.Equal(t, http.StatusForbidden, ask("/", "iframe"))
-		assert.Equal(t, http.StatusOK, ask("/", "document"))
-	})
 }
 
 // Handler once took time quadratic in the number of roots: 2 s for these.

@@ -153,12 +153,37 @@ type tree struct {
 	Warnings                 []struct {
 		Lint, Says, Do string
 		Count          int
-		At             []string
+		At, Details    []string
 	}
-	Recheck, Cut int
-	Note         string
-	Roots        []branch
-	Ended        []struct{ Path, Err string }
+	Recheck, Cut            int
+	Note                    string
+	Roots                   []branch
+	Looked                  time.Time
+	Places                  []group
+	Limiters                []limiter
+	Ended                   []ended
+	EndedTotal, FailedTotal int
+}
+
+// A group is tasks that wait at the same place.
+type group struct {
+	Waits, At    string
+	For          time.Duration
+	Count        int
+	Paths, Names []string
+}
+
+// A limiter is one of package capacity.
+type limiter struct {
+	Limit, InUse, Waiting int
+	Holders, Waiters      []string
+}
+
+// An ended is a kind of scopes that have ended.
+type ended struct {
+	Path, Err            string
+	Opened, First, Ended time.Time
+	Count, Weight, Above int
 }
 
 // A branch is a node.
@@ -170,6 +195,7 @@ type branch struct {
 	States                                     map[string]int
 	Waits, At                                  string
 	For                                        time.Duration
+	Waiting                                    int
 	Standing                                   []standing
 	Below, Members                             []branch
 }

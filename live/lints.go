@@ -17,6 +17,9 @@ type lint struct {
 	// check reports whether the condition holds for n, and since when, if the snapshot
 	// tells; otherwise since is zero. scope is the scope of n: n itself if n is a scope.
 	check func(n, scope *node, now time.Time) (since time.Time, yes bool)
+
+	// detail says more of n, in a few words, if it is not nil.
+	detail func(n *node) string
 }
 
 const (
@@ -73,6 +76,23 @@ var lints = []lint{
 		check: func(n, _ *node, _ time.Time) (time.Time, bool) { return n.Since, n.State == stateAbandoned },
 	},
 	{
+		name: "blocked", level: levelWarning, after: reportAfter,
+		says: "waits, and does not go on: for a mutex, for a channel that takes no value, or for what never comes",
+		do: "Find out who holds the mutex, or should receive: ?stacks=1 has the stacks of all. Two that hold each a mutex " +
+			"that the other one wants must take them in the same order. A nil channel and an empty select never go on: " +
+			"select on ctx.Done() there too.",
+		check: func(n, _ *node, now time.Time) (time.Time, bool) {
+			if !n.place.isStuck() {
+				return time.Time{}, false
+			}
+			if n.place.stood < reportAfter { // by looks, and the next may be a while away
+				return now, true
+			}
+			return n.place.since, true
+		},
+		detail: func(n *node) string { return n.place.String() },
+	},
+	{
 		name: "limit-blocked", level: levelWarning, after: reportAfter, intermittent: true,
 		says: "has spawns that wait for its Limit, while none of its tasks ends",
 		do: "A task that spawns into its own full scope waits for itself: let it open a scope of its own, or use TrySpawn. " +
@@ -80,6 +100,7 @@ var lints = []lint{
 		check: func(n, _ *node, now time.Time) (time.Time, bool) {
 			return time.Time{}, n.Kind == kindScope && n.Waiting > 0 && now.Sub(n.childStats().accepted) >= reportAfter
 		},
+		detail: whoIsBlocked,
 	},
 	{
 		name: "never-awaited", level: levelWarning, after: reportAfter, intermittent: true,
@@ -139,6 +160,21 @@ var lints = []lint{
 			return n.Since, n.Kind == kindScope && n.childStats().unnamed >= minUnnamed
 		},
 	},
+}
+
+// whoIsBlocked names the tasks of a scope that have a slot, and what waits for one.
+func whoIsBlocked(n *node) string {
+	var holders []string
+	for _, below := range n.Below {
+		if len(holders) < maxExamples && below.Kind == kindTask && below.awaited && below.State != stateAbandoned {
+			holders = append(holders, escape(below.Path, maxPathLen))
+		}
+	}
+	says := "held by " + strings.Join(holders, ", ")
+	if len(n.Blocked) > 0 {
+		says += "; waited for by " + strings.Join(n.Blocked, ", ")
+	}
+	return says
 }
 
 // ignoresCancel reports whether n is a task that still runs although it was canceled, or
@@ -257,6 +293,8 @@ type warning struct {
 	Says  string    `json:"says"`
 	Do    string    `json:"do"`
 	At    []string  `json:"at"`
+
+	Details []string `json:"details,omitempty"` // of lints that have any: one for each in At
 }
 
 // A lintState is what the lints remember from one snapshot to the next, since a snapshot
@@ -310,7 +348,7 @@ func (l *lintState) run(roots []*node, now time.Time) (warnings []warning, reche
 				young = true
 				continue
 			}
-			found[i].add(n, since)
+			found[i].add(n, since, lint.detail)
 			if n.Warnings == nil {
 				n.Warnings = marks[i]
 			} else {
@@ -328,9 +366,12 @@ func (l *lintState) run(roots []*node, now time.Time) (warnings []warning, reche
 	return slices.DeleteFunc(found, func(w warning) bool { return w.Count == 0 }), recheck
 }
 
-func (w *warning) add(n *node, since time.Time) {
+func (w *warning) add(n *node, since time.Time, detail func(n *node) string) {
 	if w.Count++; len(w.At) < maxExamples {
 		w.At = append(w.At, escape(n.Path, maxPathLen))
+		if detail != nil {
+			w.Details = append(w.Details, detail(n))
+		}
 	}
 	w.Since = earlier(w.Since, since)
 }

@@ -8,9 +8,11 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/traigo/traigo"
+	"github.com/traigo/traigo/internal/limits"
 )
 
 // A snapshot is all roots at one moment, with the warnings about them.
@@ -20,9 +22,16 @@ type snapshot struct {
 	counts   counts
 	warnings []warning
 	recheck  int
-	ended    []endedScope
+	ended    endings
 	note     string            // says what is missing, if anything is
 	shots    []traigo.Snapshot // of a SnapshotFunc: what it has returned for the roots
+
+	looked   time.Time     // when the last look was taken; zero if there is none
+	places   []*placeGroup // where tasks waited then
+	limiters []limits.State
+
+	began time.Time
+	cost  atomic.Int64 // nanoseconds that it took to take it, and to make views and JSON of it
 
 	shapesOnce sync.Once
 	mu         sync.Mutex      // guards views
@@ -32,15 +41,39 @@ type snapshot struct {
 // takeSnapshot takes a snapshot without stacks. Only h.snapshots calls it, so it never
 // runs twice at a time.
 func (h *handler) takeSnapshot() *snapshot {
+	began := time.Now()
 	roots, ended := h.source()
 	shots, notes := h.taker.snapshots(roots)
-	s := newSnapshot(shots, time.Now(), &h.lintState)
+	looked := time.Now()
+	look, missing := h.looker.refresh(roots)
+	lookCost := time.Since(looked)
+	s := newSnapshot(shots, time.Now(), look, &h.lintState)
 	s.ended = ended
 	s.addNotes(notes...)
+	if missing != "" {
+		s.addNotes(missing)
+	}
 	if h.taker.take != nil {
 		s.shots = shots
 	}
+	s.limiters = limitersWaitedFor()
+	s.began = began
+	s.cost.Store(int64(time.Since(began) - lookCost)) // looks have a bound of their own
 	return s
+}
+
+// limitersWaitedFor returns the limiters of package capacity in which somebody waits.
+func limitersWaitedFor() []limits.State {
+	const most = 20
+	states := limits.States(most, maxExamples)
+	for i := range states {
+		for _, paths := range [][]string{states[i].Holders, states[i].Waiters} {
+			for j, path := range paths {
+				paths[j] = escape(path, maxPathLen)
+			}
+		}
+	}
+	return states
 }
 
 // addNotes adds sentences to the note. Of very many only the first are kept.
@@ -55,13 +88,14 @@ func (s *snapshot) addNotes(notes ...string) {
 	s.note = strings.Join(notes, " ")
 }
 
-// newSnapshot makes the trees of the roots, and runs the lints on them with what is
-// remembered of earlier snapshots.
-func newSnapshot(roots []traigo.Snapshot, now time.Time, remembered *lintState) *snapshot {
+// newSnapshot makes the trees of the roots, adds what the look has found of them, which may
+// be nil, and runs the lints with what is remembered of earlier snapshots.
+func newSnapshot(roots []traigo.Snapshot, now time.Time, look *look, remembered *lintState) *snapshot {
 	s := &snapshot{taken: now, views: make(map[query]*view)}
 	for _, root := range roots {
 		s.roots = append(s.roots, newTree(root, now))
 	}
+	s.addLook(look)
 	s.counts = countNodes(s.roots)
 	s.warnings, s.recheck = remembered.run(s.roots, now)
 	return s
@@ -110,7 +144,9 @@ func (s *snapshot) sharedView(q query) *view {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.views[q] == nil {
+		began := time.Now()
 		s.views[q] = s.view(q)
+		s.cost.Add(int64(time.Since(began)))
 	}
 	return s.views[q]
 }
@@ -148,12 +184,15 @@ type answer struct {
 	Version int       `json:"version"`
 	Taken   time.Time `json:"taken,omitzero"`
 	counts
-	Warnings []warning    `json:"warnings"`
-	Recheck  int          `json:"recheck,omitempty"`
-	Cut      int          `json:"cut,omitempty"`
-	Note     string       `json:"note,omitempty"`
-	Roots    []*node      `json:"roots"`
-	Ended    []endedScope `json:"ended,omitempty"`
+	Looked   time.Time      `json:"looked,omitzero"`
+	Warnings []warning      `json:"warnings"`
+	Recheck  int            `json:"recheck,omitempty"`
+	Cut      int            `json:"cut,omitempty"`
+	Note     string         `json:"note,omitempty"`
+	Roots    []*node        `json:"roots"`
+	Places   []*placeGroup  `json:"places,omitempty"`
+	Limiters []limits.State `json:"limiters,omitempty"`
+	endings
 }
 
 const version = 1
@@ -163,7 +202,7 @@ func (v *view) json(withTime bool) []byte {
 	addMembers(v.roots, maxMemberLines)
 	a := answer{
 		Version: version, counts: v.counts, Warnings: v.warnings, Recheck: v.recheck, Cut: v.cut,
-		Note: v.note, Roots: v.roots, Ended: v.ended,
+		Note: v.note, Roots: v.roots, Places: v.places, Limiters: v.limiters, endings: v.ended,
 	}
 	if a.Warnings == nil {
 		a.Warnings = []warning{}
@@ -172,7 +211,7 @@ func (v *view) json(withTime bool) []byte {
 		a.Roots = []*node{}
 	}
 	if withTime {
-		a.Taken = v.taken
+		a.Taken, a.Looked = v.taken, v.looked
 	}
 	text, err := json.Marshal(a)
 	if err != nil {
@@ -185,12 +224,14 @@ func (v *view) json(withTime bool) []byte {
 // and its hash. It is encoded once for all streams that share v.
 func (v *view) stableJSON() (text []byte, hash string) {
 	v.encode.Do(func() {
+		began := time.Now()
 		v.stable = v.json(false)
 		h := emptyHash
 		for _, b := range v.stable {
 			h = h.byte(b)
 		}
 		v.hash = strconv.FormatUint(uint64(h), 36)
+		v.cost.Add(int64(time.Since(began)))
 	})
 	return v.stable, v.hash
 }
@@ -210,7 +251,7 @@ type throttle[K comparable, V any] struct {
 	notBefore time.Time     // when the next call may begin; guarded by turn
 
 	mu           sync.Mutex // guards the fields below
-	clients      int        // in get
+	clients      int        // in get, and streams
 	started      uint64     // number of calls so far
 	resultNumber uint64     // which call result is from; 0 if there is no result
 	resultKey    K
@@ -226,25 +267,33 @@ func newThrottle[K comparable, V any](interval time.Duration, call func(K) V) *t
 func (t *throttle[K, V]) get(ctx context.Context, key K) (V, error) {
 	before := t.addClient()
 	defer t.removeClient()
+	result, _, err := t.getAfter(ctx, key, before)
+	return result, err
+}
+
+// getAfter returns the result of a call with key that began after call number before, and its
+// number, to a client that addClient has counted.
+func (t *throttle[K, V]) getAfter(ctx context.Context, key K, before uint64) (result V, number uint64, err error) {
 	var none V
 	select {
 	case t.turn <- struct{}{}:
 	case <-ctx.Done():
-		return none, context.Cause(ctx)
+		return none, 0, context.Cause(ctx)
 	}
 	defer func() { <-t.turn }()
-	if result, ok := t.resultAfter(before, key); ok {
-		return result, nil
+	if result, number, ok := t.resultAfter(before, key); ok {
+		return result, number, nil
 	}
 	if err := sleepUntil(ctx, t.notBefore); err != nil {
-		return none, err
+		return none, 0, err
 	}
-	number, began := t.startCall(), time.Now()
-	result := t.call(key)
+	number = t.startCall()
+	began := time.Now()
+	result = t.call(key)
 	cost := time.Since(began)
 	t.notBefore = began.Add(max(t.interval, (1+idleFactor)*cost))
 	t.store(number, key, result)
-	return result, nil
+	return result, number, nil
 }
 
 // addClient counts a client, and returns how many calls have begun so far: the client may
@@ -267,10 +316,10 @@ func (t *throttle[K, V]) removeClient() {
 	}
 }
 
-func (t *throttle[K, V]) resultAfter(before uint64, key K) (result V, ok bool) {
+func (t *throttle[K, V]) resultAfter(before uint64, key K) (result V, number uint64, ok bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.result, t.resultNumber > before && t.resultKey == key
+	return t.result, t.resultNumber, t.resultNumber > before && t.resultKey == key
 }
 
 func (t *throttle[K, V]) startCall() (number uint64) {

@@ -4,25 +4,22 @@ import (
 	"fmt"
 	"net/http"
 	"runtime"
-	"slices"
 	"strings"
 	"time"
 
 	"github.com/traigo/traigo"
 )
 
-const (
-	maxGoroutines = 10_000 // that are dumped without ?stacks=force, which stops the program for some 40 ms
-	maxDumps      = 8      // roots with stacks in one answer: each needs a dump of its own
-)
+// maxGoroutines are dumped without ?stacks=force, which stops the program for some 40 ms.
+const maxGoroutines = 10_000
 
 // checkDumpCost returns an error if a dump would stop the program for long, unless the
 // query asks for it nevertheless.
-func checkDumpCost(q query) error {
+func (h *handler) checkDumpCost(q query) error {
 	if n := runtime.NumGoroutine(); n > maxGoroutines && !q.force {
 		return statusError{http.StatusConflict, fmt.Sprintf(
 			"there are %s goroutines: to write their stacks would stop the program for about %v; ?stacks=force does it nevertheless",
-			withCommas(n), (time.Duration(n) * 20 * time.Microsecond).Round(100*time.Millisecond))}
+			withCommas(n), h.looker.expectedCost(n).Round(100*time.Millisecond))}
 	}
 	return nil
 }
@@ -37,87 +34,39 @@ func userFrames(stack string) string {
 	return stack[:strings.LastIndexByte(stack[:below], '\n')+1]
 }
 
-// rootIDs are the IDs of the roots to dump; 0 stands for none.
-type rootIDs [maxDumps]uint64
-
-// dump returns dumps of the roots, without those that are no longer shown. Only h.dumps
-// calls it.
-func (h *handler) dump(ids rootIDs) (dumps []traigo.Snapshot) {
+// dump returns dumps of the roots. They are a look, too. Only h.dumps calls it.
+func (h *handler) dump() []traigo.Snapshot {
 	roots, _ := h.source()
-	for _, root := range roots {
-		if slices.Contains(ids[:], root.ID()) {
-			dumps = append(dumps, root.Dump())
-		}
-	}
-	return dumps
+	return h.looker.dump(roots)
 }
 
-// snapshotWithStacks returns a snapshot with the stacks of the roots that q asks for. The
-// warnings are those of a snapshot without stacks that is taken first, since a dump of
-// some of the roots must not change what the lints remember of all of them.
+// snapshotWithStacks returns a snapshot with stacks. The warnings are those of a snapshot
+// without stacks that is taken first.
 func (h *handler) snapshotWithStacks(r *http.Request, q query) (*snapshot, error) {
-	if err := checkDumpCost(q); err != nil {
+	if err := h.checkDumpCost(q); err != nil {
 		return nil, err
 	}
 	s, err := h.snapshots.get(r.Context(), struct{}{})
 	if err != nil {
 		return nil, err
 	}
-	roots := s.roots
-	if q.scope != 0 || q.path != "" {
-		roots = s.rootsOf(s.find(q))
-	}
-	var ids rootIDs
-	for i, root := range roots[:min(len(roots), maxDumps)] {
-		ids[i] = root.ID
-	}
-	dumps, err := h.dumps.get(r.Context(), ids)
+	dumps, err := h.dumps.get(r.Context(), struct{}{})
 	if err != nil {
 		return nil, err
 	}
 	if s.shots != nil {
-		dumps = s.shotsWith(ids, dumps)
+		stacks := make(map[nodeID]string)
+		stacksOf(dumps, stacks)
+		dumps = withStacks(s.shots, stacks)
 	}
-	dumped := newSnapshot(dumps, time.Now(), &lintState{})
-	dumped.counts, dumped.warnings, dumped.recheck, dumped.ended = s.counts, s.warnings, s.recheck, s.ended
+	dumped := newSnapshot(dumps, time.Now(), h.looker.get(), &lintState{})
+	dumped.counts, dumped.warnings, dumped.recheck, dumped.ended, dumped.limiters = s.counts, s.warnings, s.recheck, s.ended, s.limiters
 	dumped.note = s.note
 	dumped.copyWarnings(s)
 	if n := processesWithout(dumps); n > 0 {
 		dumped.addNotes(fmt.Sprintf("There are no stacks of %s here.", pluralOf(n, "other process", "other processes")))
 	}
-	if len(roots) > maxDumps {
-		dumped.addNotes(fmt.Sprintf("Stacks are those of the first %d of %d roots: ask for others with ?scope=ID.", maxDumps, len(roots)))
-	}
 	return dumped, nil
-}
-
-// shotsWith returns the snapshots of a SnapshotFunc of the roots with these IDs, with the
-// stacks in the dumps of these roots.
-func (s *snapshot) shotsWith(ids rootIDs, dumps []traigo.Snapshot) (shots []traigo.Snapshot) {
-	stacks := make(map[nodeID]string)
-	stacksOf(dumps, stacks)
-	for _, shot := range s.shots {
-		if slices.Contains(ids[:], shot.ID) {
-			shots = append(shots, shot)
-		}
-	}
-	return withStacks(shots, stacks)
-}
-
-// rootsOf returns the roots that contain any of the nodes.
-func (s *snapshot) rootsOf(nodes []*node) (roots []*node) {
-	wanted := make(map[*node]bool, len(nodes))
-	for _, n := range nodes {
-		wanted[n] = true
-	}
-	for _, root := range s.roots {
-		has := false
-		root.walk(nil, func(n, _ *node) { has = has || wanted[n] })
-		if has {
-			roots = append(roots, root)
-		}
-	}
-	return roots
 }
 
 // copyWarnings gives the nodes of s the warnings that they have in another snapshot.
@@ -156,18 +105,17 @@ func (h *handler) stackOf(r *http.Request) (string, error) {
 	if err != nil || q.scope == 0 {
 		return "", statusError{http.StatusBadRequest, "stack needs ?scope=ID, and ?task=ID unless it is that of the body"}
 	}
-	if err := checkDumpCost(q); err != nil {
+	if err := h.checkDumpCost(q); err != nil {
 		return "", err
 	}
 	s, err := h.snapshots.get(r.Context(), struct{}{})
 	if err != nil {
 		return "", err
 	}
-	roots := s.rootsOf(s.find(query{scope: q.scope}))
-	if len(roots) == 0 {
+	if len(s.find(query{scope: q.scope})) == 0 {
 		return "", statusError{http.StatusNotFound, "the scope has closed"}
 	}
-	dumps, err := h.dumps.get(r.Context(), rootIDs{roots[0].ID})
+	dumps, err := h.dumps.get(r.Context(), struct{}{})
 	if err != nil {
 		return "", err
 	}

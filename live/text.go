@@ -32,12 +32,9 @@ func (v *view) writeText(w io.Writer) {
 	if v.cut > 0 {
 		t.line("\n", withCommas(v.cut), " lines are left out: ?all=1 has them, ?scope=ID or ?path=PATH a part")
 	}
-	if len(v.ended) > 0 {
-		t.line("\nended:")
-	}
-	for _, e := range v.ended {
-		t.line("  ", formatDuration(v.taken.Sub(e.Ended)), " ago, after ", formatDuration(e.Ended.Sub(e.Opened)), ": ", e.Path, e.reason())
-	}
+	t.writePlaces(v.places)
+	t.writeLimiters(v.limiters)
+	t.writeEndings(v.ended)
 	_ = t.Flush() // an error means that the client has gone
 }
 
@@ -74,8 +71,12 @@ func (t *textWriter) warning(w warning) {
 		times = " [×" + withCommas(w.Count) + "]"
 	}
 	t.line("\n! ", w.Lint, times, ", for ", formatDuration(t.now.Sub(w.Since)), ": ", w.Says)
-	for _, path := range w.At {
-		t.line("    ", path)
+	for i, path := range w.At {
+		detail := ""
+		if i < len(w.Details) {
+			detail = ": " + w.Details[i]
+		}
+		t.line("    ", path, detail)
 	}
 	if left := w.Count - len(w.At); left > 0 {
 		t.line("    … and ", withCommas(left), " more")

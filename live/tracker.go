@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"slices"
 	"sync"
-	"time"
 
 	"github.com/traigo/traigo"
 )
@@ -21,13 +20,18 @@ import (
 //	err := traigo.Run(ctx, serve, traigo.Observe(&scopes)) // anywhere, any number of times
 //
 // A root, to a Tracker, is a scope that it observes while it observes none above it. The
-// Tracker shows the open roots as a Handler would, and below them the last 50 scopes that
-// have ended with an error, or were roots, with their outcomes.
+// Tracker shows the open roots as a Handler would, and below them which scopes have ended
+// with an error, or were roots, with their outcomes. Those whose paths and errors differ in
+// numbers only are counted as one kind. A scope that has failed only because its parent was
+// canceled is left out; one that has failed only because one below it has is counted there.
+// The Tracker keeps 50 kinds; of more it forgets roots that have ended well first, then the
+// failures that have canceled the fewest tasks and scopes, the oldest first.
 //
-// As with any observer, each step of a task becomes an event: see [traigo.Observe]. A
-// Tracker keeps no reference to a scope that has closed, except to the last 50 roots in
-// which a task that was given up, or a call that was abandoned, still runs. It is safe for
-// concurrent use, and must not be copied after its first use.
+// As with any observer, each step of a task becomes an event: see [traigo.Observe]. When a
+// scope is canceled because of an error, the Tracker counts what is in it, at the cost of a
+// Snapshot. A Tracker keeps no reference to a scope that has closed, except to the last 50
+// roots in which a task that was given up, or a call that was abandoned, still runs. It is
+// safe for concurrent use, and must not be copied after its first use.
 type Tracker struct {
 	// Snapshot takes the snapshots of the roots; if it is nil, Snapshot of the scope does. It
 	// must not be changed after the first use.
@@ -39,27 +43,8 @@ type Tracker struct {
 	mu          sync.Mutex // guards the fields below
 	roots       map[*traigo.Scope]bool
 	closedRoots []*traigo.Scope // in which a task or call still ran when last looked at
-	ended       []endedScope    // the latest last
-}
-
-// maxEnded is the maximal length of Tracker.ended and of Tracker.closedRoots.
-const maxEnded = 50
-
-// An endedScope is what a Tracker keeps of a scope that has ended.
-type endedScope struct {
-	Path   string    `json:"path"`
-	Opened time.Time `json:"opened"`
-	Ended  time.Time `json:"ended"`
-	Err    string    `json:"err,omitempty"`
-
-	id uint64
-}
-
-func (e endedScope) reason() string {
-	if e.Err == "" {
-		return ""
-	}
-	return ": " + e.Err
+	weights     map[uint64]int  // how much was canceled with each scope that is ending, by its ID
+	log         endingLog
 }
 
 // Observe implements [traigo.Observer].
@@ -67,6 +52,8 @@ func (t *Tracker) Observe(e traigo.Event) {
 	switch e.Kind {
 	case traigo.ScopeOpened:
 		t.opened(e.Scope)
+	case traigo.ScopeCanceled:
+		t.canceled(e)
 	case traigo.ScopeClosed:
 		t.closed(e)
 	default: // a snapshot shows the rest
@@ -88,38 +75,53 @@ func (t *Tracker) opened(s *traigo.Scope) {
 	t.roots[s] = true
 }
 
+// canceled remembers how much is canceled with a scope, if that is because of an error in it.
+func (t *Tracker) canceled(e traigo.Event) {
+	why, is := e.Err.(*traigo.Cancellation) //nolint:errorlint // it is the event's own
+	if !is || why.Kind == traigo.ParentCanceled || why.Err == nil {
+		return
+	}
+	weight := countIn(e.Scope)
+	if weight == 0 {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.weights == nil {
+		t.weights = make(map[uint64]int)
+	}
+	t.weights[e.Scope.ID()] = weight
+}
+
 // closed removes a root, and remembers the scope if it was a root or has failed.
 func (t *Tracker) closed(e traigo.Event) {
-	wasRoot := t.removeRoot(e.Scope)
+	wasRoot, weight := t.remove(e.Scope)
 	if !wasRoot && e.Err == nil {
 		return
 	}
 	s := e.Scope.Snapshot()
-	ended := endedScope{id: s.ID, Path: escape(s.Path, maxPathLen), Opened: s.Opened, Ended: e.Time}
+	ended := newEnding(s, e.Time, e.Err) // calls Error, which is foreign code: not under the lock
+	ended.weight = weight
 	if wasRoot && !isEmpty(s) {
 		t.keepClosedRoot(e.Scope)
 	}
-	if e.Err != nil {
-		ended.Err = escape(firstLine(e.Err.Error()), maxErrorLen) // Error is foreign code: not under the lock
+	if !wasRoot && !ended.failed {
+		return
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if slices.ContainsFunc(t.ended, func(other endedScope) bool { return other.id == ended.id }) {
-		return // t observes the scope twice, by an option of its own and by one of a scope above
-	}
-	if len(t.ended) == maxEnded {
-		t.ended = slices.Delete(t.ended, 0, 1)
-	}
-	t.ended = append(t.ended, ended)
+	t.log.add(ended)
 }
 
-// removeRoot removes s from the roots, and reports whether it was one.
-func (t *Tracker) removeRoot(s *traigo.Scope) bool {
+// remove removes s from the roots, and reports whether it was one, and its weight.
+func (t *Tracker) remove(s *traigo.Scope) (wasRoot bool, weight int) {
+	id := s.ID()
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	was := t.roots[s]
+	wasRoot, weight = t.roots[s], t.weights[id]
 	delete(t.roots, s)
-	return was
+	delete(t.weights, id)
+	return wasRoot, weight
 }
 
 // isEmpty reports whether no task, call or scope is left in the scope.
@@ -157,16 +159,14 @@ func (t *Tracker) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	t.handler.ServeHTTP(w, r)
 }
 
-// source returns the roots that the handler shows, in the order of their IDs, and the
-// scopes that have ended, the latest first.
-func (t *Tracker) source() ([]*traigo.Scope, []endedScope) {
+// source returns the roots that the handler shows, in the order of their IDs, and what has
+// ended.
+func (t *Tracker) source() ([]*traigo.Scope, endings) {
 	t.dropEmptyRoots()
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	ended := slices.Clone(t.ended)
-	slices.Reverse(ended)
 	byID := func(a, b *traigo.Scope) int { return cmp.Compare(a.ID(), b.ID()) }
 	roots := slices.AppendSeq(slices.Clone(t.closedRoots), maps.Keys(t.roots))
 	slices.SortFunc(roots, byID)
-	return roots, ended
+	return roots, t.log.endings()
 }

@@ -35,29 +35,136 @@ func TestATrackerKnowsTheRootsThatAreOpen(t *testing.T) {
 		time.Sleep(4 * time.Second)
 		assert.Equal(t, `0 scopes, 0 tasks
 
-ended:
-  4s ago, after 3.25s: unseen/second: scope "unseen/second": task "writer": disk full; really
-  4s ago, after 3.25s: unseen/second/inner: scope "unseen/second/inner": parent canceled: scope "unseen/second" canceled: task failed: task "unseen/second/writer": disk full; really
+ended, 1 of 2 with a failure:
+  4s ago, after 3.25s: unseen/second: scope "unseen/second": task "writer": disk full; really; 1 canceled because of it
   7s ago, after 250ms: first
 `, getText(&scopes))
 	})
 }
 
-func TestATrackerRemembersTheLastFifty(t *testing.T) {
+// inLetters returns a number without digits: endings that differ in digits alone are folded.
+func inLetters(i int) string {
+	return strings.Map(func(r rune) rune { return r - '0' + 'a' }, fmt.Sprint(i))
+}
+
+// fail opens a scope that ends with an error, after it has canceled n tasks.
+func fail(t *testing.T, root *traigo.Scope, name, text string, n int) {
+	t.Helper()
+	s := root.Fork(traigo.Name(name))
+	for range n {
+		s.Spawn(untilCanceled)
+	}
+	synctest.Wait()
+	s.Cancel(errors.New(text))
+	require.Error(t, s.Wait())
+}
+
+func TestATrackerRemembersFiftyKinds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var scopes live.Tracker
 		root := opened(t, traigo.Observe(&scopes))
+		fail(t, root, "journal", "disk full", 30)
 		for i := range 60 {
 			require.NoError(t, root.Fork(traigo.Name("fine")).Wait())
-			s := root.Fork(traigo.Name(fmt.Sprint("conn ", i)))
-			s.Cancel(errors.New("reset"))
-			require.Error(t, s.Wait())
+			fail(t, root, "conn "+inLetters(i), "reset", 1)
+			time.Sleep(time.Second)
 		}
 		x := getJSON(t, &scopes, "")
 		require.Len(t, x.Ended, 50)
-		assert.Equal(t, "server/conn 59", x.Ended[0].Path)
-		assert.Equal(t, "server/conn 10", x.Ended[49].Path)
-		assert.Contains(t, x.Ended[0].Err, "reset")
+		assert.Equal(t, "server/journal", x.Ended[0].Path, "it has canceled the most")
+		assert.Equal(t, 30, x.Ended[0].Weight)
+		assert.Equal(t, "server/conn "+inLetters(59), x.Ended[1].Path)
+		assert.Equal(t, "server/conn "+inLetters(11), x.Ended[49].Path)
+		assert.Contains(t, x.Ended[1].Err, "reset")
+		assert.Equal(t, 61, x.FailedTotal)
+		assert.Equal(t, 61, x.EndedTotal)
+	})
+}
+
+func TestATrackerFoldsWhatIsAlike(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var scopes live.Tracker
+		root := opened(t, traigo.Observe(&scopes))
+		begin := time.Now()
+		for i := range 23 {
+			fail(t, root, fmt.Sprint("conn ", i), fmt.Sprintf("reset by 10.0.0.%d at 0xc000%da", i, i), i%3)
+			time.Sleep(time.Second)
+		}
+		fail(t, root, "conn x", "reset", 0)
+		x := getJSON(t, &scopes, "")
+		require.Len(t, x.Ended, 2)
+		conn := x.Ended[0]
+		assert.Equal(t, 23, conn.Count)
+		assert.Equal(t, 2, conn.Weight)
+		assert.Equal(t, "server/conn 22", conn.Path)
+		assert.Contains(t, conn.Err, "reset by 10.0.0.22")
+		assert.True(t, conn.First.Equal(begin))
+		assert.True(t, conn.Ended.Equal(begin.Add(22*time.Second)))
+		assert.Equal(t, 24, x.FailedTotal)
+		assert.Contains(t, getText(&scopes), " [×23 since 23.25s ago]: server/conn 22: scope \"server/conn 22\": reset by 10.0.0.22 at 0xc00022a; 2 canceled because of it\n")
+	})
+}
+
+// What has failed only because of a scope below, or above, is counted there.
+func TestATrackerKeepsCausesAndNotTheirConsequences(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var scopes live.Tracker
+		for range 3 {
+			root := traigo.New(context.Background(), traigo.Name("server"), traigo.Observe(&scopes))
+			for range 10 {
+				root.Fork(traigo.Name("conn")).Spawn(untilCanceled)
+			}
+			synctest.Wait()
+			root.Spawn(func(ctx context.Context) error {
+				return traigo.Run(ctx, func(ctx context.Context, s *traigo.Scope) error {
+					s.Spawn(func(ctx context.Context) error {
+						return traigo.Run(ctx, func(context.Context, *traigo.Scope) error { return errors.New("disk full") }, traigo.Name("rotate"))
+					})
+					return untilCanceled(ctx)
+				}, traigo.Name("journal"))
+			}, traigo.Name("journal"))
+			require.Error(t, root.Wait())
+		}
+		x := getJSON(t, &scopes, "")
+		require.Len(t, x.Ended, 1, "%v", x.Ended)
+		e := x.Ended[0]
+		assert.True(t, strings.HasSuffix(e.Path, "/rotate"), e.Path)
+		assert.Equal(t, 3, e.Count)
+		assert.Equal(t, 2, e.Above)
+		assert.Equal(t, 20, e.Weight, "ten scopes with a task each")
+		assert.Equal(t, 3, x.FailedTotal)
+		assert.Contains(t, getText(&scopes), "disk full; and 2 scopes above; 20 canceled because of it\n")
+	})
+}
+
+// A scope that has failed for two reasons is more than a consequence of one.
+func TestATrackerKeepsWhatHasAReasonOfItsOwn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var scopes live.Tracker
+		root := opened(t, traigo.Observe(&scopes))
+		outer := root.Fork(traigo.Name("outer"))
+		outer.Spawn(func(ctx context.Context) error { <-ctx.Done(); return errors.New("cannot flush") })
+		outer.Spawn(func(ctx context.Context) error {
+			return traigo.Run(ctx, func(context.Context, *traigo.Scope) error { return errors.New("disk full") }, traigo.Name("inner"))
+		})
+		require.Error(t, outer.Wait())
+		x := getJSON(t, &scopes, "")
+		require.Len(t, x.Ended, 2)
+		assert.Equal(t, 2, x.FailedTotal)
+	})
+}
+
+// An option of the scope itself, and one of a scope above, tell the Tracker of each end twice.
+func TestATrackerCountsAnEndOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var scopes live.Tracker
+		root := opened(t, traigo.Observe(&scopes))
+		s := root.Fork(traigo.Name("conn"), traigo.Observe(&scopes))
+		s.Cancel(errors.New("reset"))
+		require.Error(t, s.Wait())
+		x := getJSON(t, &scopes, "")
+		assert.Equal(t, 1, x.FailedTotal)
+		assert.Equal(t, 1, x.Ended[0].Count)
 	})
 }
 

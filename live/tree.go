@@ -59,6 +59,7 @@ type node struct {
 	wasLongOpen bool        // of a scope: an earlier snapshot saw it open for reportAfter
 	stats       *childStats // of a scope: made by childStats when first needed
 	awaited     bool        // of a task
+	place       *place      // from the last look; nil if that has none
 }
 
 // newTree turns a scope into a tree of nodes. A scope that a task has opened is below

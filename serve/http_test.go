@@ -254,6 +254,7 @@ func TestHandlerThatNeverListensIsGivenUp(t *testing.T) {
 
 			err := x.scope.Err()
 			require.ErrorIs(t, err, errBoom)
+			assert.Regexp(t, `^scope "site": boom; also: 1 task did not end after cancel: task "site/requests/GET /deaf", age \S+$`, err.Error())
 			stuck, ok := errors.AsType[*traigo.StuckError](err)
 			require.True(t, ok, err)
 			require.Len(t, stuck.Tasks, 1)

@@ -133,7 +133,7 @@ func TestOuterCancellationReachesSiblings(t *testing.T) {
 			s.Spawn(func(ctx context.Context) error { <-ctx.Done(); return fmt.Errorf("flush: %w", errBang) }, traigo.Name("b"))
 			return nil
 		})
-		require.EqualError(t, err, `scope "app": parent canceled: outer; also: task "b": scope "app/b": parent canceled: outer; also: flush: bang`)
+		require.EqualError(t, err, `scope "app": parent canceled: outer; also: task "b": scope "app/b": flush: bang`)
 		assert.Len(t, log.lines(), 1)
 	})
 }

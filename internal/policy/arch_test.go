@@ -39,14 +39,14 @@ const (
 // standard library. A pattern that ends in /... stands for everything below.
 var mayImport = map[string][]string{
 	rootPkg:      {panicsPkg, "internal/errdata", "internal/processes", "internal/hold", "internal/inplace", "internal/stackdump"},
-	"capacity":   {rootPkg, "internal/hold"},
+	"capacity":   {rootPkg, "internal/hold", "internal/limits"},
 	"diag":       {rootPkg},
 	"errgroup":   {rootPkg, panicsPkg},                     // it makes the PanicError of a function while the panic's stack is still there
 	"supervise":  {rootPkg, backoffPkg},                    // see docs/adr/0007
 	"serve":      {rootPkg, panicsPkg, "internal/inplace"}, // it makes the PanicError of a handler while the panic's stack is still there
 	"record":     {rootPkg, "record/history", "record/export", "internal/processes", "internal/stackdump"},
-	"live":       {rootPkg},
-	"proc":       {rootPkg, panicsPkg, "internal/processes"}, // a panic in a worker keeps its stack; snapshots show what runs there
+	"live":       {rootPkg, "internal/processes", "internal/stackdump", "internal/limits"}, // one dump for all roots; who waits for a Limiter
+	"proc":       {rootPkg, panicsPkg, "internal/processes"},                               // a panic in a worker keeps its stack; snapshots show what runs there
 	"traigotest": {rootPkg},
 	"view":       {"record/history"},
 	"cmd/traigo": {rootPkg, "errgroup", "supervise", "record", "record/history", "record/export", "live", "proc", "view", termPkg, backoffPkg},
@@ -59,6 +59,7 @@ var mayImport = map[string][]string{
 	"internal/errdata":        {}, // a leaf: the value of an error as bytes, for RemoteError
 	"internal/processes":      {}, // a leaf: how proc shows scopes of other processes in a Snapshot
 	"internal/hold":           {}, // a leaf: what capacity holds, and Blocking keeps for a call that it has abandoned
+	"internal/limits":         {}, // a leaf: the limiters of capacity in which somebody waits, for live
 	"internal/inplace":        {}, // a leaf: how serve runs a request as a task, on a goroutine of net/http
 	"internal/stackdump":      {}, // a leaf: stacks in a dump, found by address
 	"internal/policy":         {},

@@ -109,7 +109,7 @@ export class Row {
     const late = left < -lateAfter;
     const first = node.count ? 'earliest ' : ''; // not all of a group may have one
     setText(this.due, first + (late ? `${brief(-left)} late` : `${brief(left)} left`));
-    this.due.className = late ? 'due late' : left < 5000 ? 'due soon' : 'due';
+    this.due.className = late ? 'due late' : left < 5000 && !first ? 'due soon' : 'due';
   }
 }
 

@@ -4,10 +4,14 @@ import { $, setText } from './dom.js';
 import { model, part } from './model.js';
 import { freeze, isFrozen, setClock } from './time.js';
 
+const pollEvery = 2000; // ms between two questions while there is no stream
+const streamEvery = 10_000; // ms between two attempts to get one meanwhile
+
 let onChange = () => {}; // called after each new state
 let source = null;
 let retry = 0; // timer to connect again
 let lostSoon = 0; // timer to show that the connection is lost
+let polls = null; // {timer, why}: set while the page asks, since it gets no stream
 
 function setLink(is, text) {
   $('link').dataset.state = is;
@@ -19,36 +23,89 @@ function lost() {
   lostSoon ||= setTimeout(() => setLink('lost', 'connection lost, retrying'), 1200);
 }
 
+function alive(is, text) {
+  clearTimeout(lostSoon);
+  lostSoon = 0;
+  setLink(is, text);
+}
+
+function show(state) {
+  model.state = state;
+  onChange();
+}
+
 function connect() {
   disconnect();
-  source = new EventSource(`events${part.size ? `?${part}` : ''}`);
-  const alive = () => {
-    clearTimeout(lostSoon);
-    lostSoon = 0;
-    setLink('live', 'live');
-  };
-  source.addEventListener('now', (e) => {
-    alive();
+  openStream();
+}
+
+function openStream() {
+  source?.close();
+  const own = new EventSource(`events${part.size ? `?${part}` : ''}`);
+  source = own;
+  own.addEventListener('now', (e) => {
+    stopPolls();
+    alive('live', 'live');
     setClock(Number(e.data));
   });
-  source.addEventListener('state', (e) => {
-    model.state = parse(e.data);
-    onChange();
-  });
+  own.addEventListener('state', (e) => show(parse(e.data)));
   // The server ends the stream after a minute, or because it shuts down. Without this the
   // browser would take the end for an error, and wait longer.
-  source.addEventListener('bye', () => {
+  own.addEventListener('bye', () => {
     lost();
-    retry = setTimeout(connect, 200);
-    source.close();
+    retry = setTimeout(openStream, 200);
+    own.close();
   });
-  source.addEventListener('error', () => {
-    lost();
-    if (source.readyState === EventSource.CLOSED) {
-      clearTimeout(retry);
-      retry = setTimeout(connect, 2000);
+  own.addEventListener('error', () => {
+    if (!polls) lost();
+    if (own.readyState === EventSource.CLOSED) startPolls(); // refused: the browser does not connect again
+  });
+}
+
+/** Asks for the state every 2 s until there is a stream, and says so. */
+function startPolls() {
+  clearTimeout(retry);
+  retry = setTimeout(openStream, streamEvery);
+  if (polls) return;
+  const own = { timer: 0, why: '' };
+  polls = own;
+  const ask = async () => {
+    try {
+      own.why ||= await refusal();
+      const answer = await fetch(`?${new URLSearchParams([['format', 'json'], ...part])}`);
+      if (!answer.ok) throw new Error(answer.statusText);
+      const state = parse(await answer.text());
+      if (polls !== own) return; // a stream has come, or the page has been paused or hidden
+      alive('polling', `No stream to be had (${own.why}): asking every 2 s.`);
+      setClock(Date.parse(state.taken));
+      show(state);
+    } catch {
+      if (polls !== own) return;
+      own.why = '';
+      lost();
     }
-  });
+    own.timer = setTimeout(ask, pollEvery);
+  };
+  void ask();
+}
+
+function stopPolls() {
+  clearTimeout(polls?.timer);
+  polls = null;
+}
+
+/** Returns why the server refuses a stream. */
+async function refusal() {
+  const request = new AbortController();
+  const answer = await fetch('events', { headers: { Accept: 'application/json' }, signal: request.signal });
+  try {
+    if (answer.ok) return 'it was refused a moment ago';
+    return answer.status === 503 ? (await answer.json()).error : `status ${answer.status}`;
+  } catch {
+    return `status ${answer.status}`; // of a proxy, not of the program
+  } finally {
+    request.abort();
+  }
 }
 
 /**
@@ -59,6 +116,7 @@ const parse = (text) => JSON.parse(text.replace(/"(id|scope)":(\d{16,})/g, '"$1"
 
 function disconnect() {
   clearTimeout(retry);
+  stopPolls();
   source?.close();
   source = null;
 }
