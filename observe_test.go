@@ -607,7 +607,8 @@ func TestCancellationSaysWhereItWasRequested(t *testing.T) {
 		"a loop that is left": {func(ctx context.Context, watch traigo.ScopeOption) {
 			echo := func(_ context.Context, n int) (int, error) { return n, nil }
 			line = here() + 1
-			for range traigo.AsCompleted(ctx, slices.Values([]int{1, 2, 3}), echo, watch) {
+			for _, err := range traigo.AsCompleted(ctx, slices.Values([]int{1, 2, 3}), echo, watch) {
+				assert.NoError(t, err)
 				break
 			}
 		}, func() string { return fmt.Sprintf("observe_test.go:%d", line) }},
@@ -628,8 +629,8 @@ func TestCancellationSaysWhereItWasRequested(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			var at []string
 			row.program(t.Context(), traigo.Observe(seeing(func(e traigo.Event) {
-				if e.Kind == traigo.ScopeCanceled {
-					at = append(at, e.Err.(*traigo.Cancellation).At)
+				if c, is := errors.AsType[*traigo.Cancellation](e.Err); e.Kind == traigo.ScopeCanceled && is {
+					at = append(at, c.At)
 				}
 			})))
 			assert.Equal(t, []string{row.at()}, at)

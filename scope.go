@@ -173,12 +173,12 @@ func (s *Scope) Finalize() {
 // cancels derived contexts afterwards.
 func (s *Scope) Cancel(cause error) {
 	s.check("Cancel")
-	s.cancelFor(s.request(cause))
+	s.cancelFor(s.request(nil, cause))
 }
 
-// request returns the reason for which the caller of a method of s cancels it.
-func (s *Scope) request(cause error) reason {
-	why := reason{kind: Requested, err: cause}
+// request returns the reason for which the caller of a method cancels s, or t alone.
+func (s *Scope) request(t *Task, cause error) reason {
+	why := reason{kind: Requested, task: t, err: cause}
 	if s.watched && s.over.Load() == nil {
 		why.by = stackdump.Caller()
 	}
@@ -214,7 +214,7 @@ func (s *Scope) Wait() error {
 func (s *Scope) Close() error {
 	s.check("Close")
 	s.asked.Store(true)
-	s.cancelFor(s.request(nil))
+	s.cancelFor(s.request(nil, nil))
 	s.await(nil)
 	return s.returnOutcome()
 }

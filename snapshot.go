@@ -437,27 +437,10 @@ func firstLine(s string) string {
 	return line
 }
 
-// The frames by which the stack of a task, of a body, or of a call of Blocking is
-// recognized in a dump. They must name Task.call, Scope.callBody and call.run.
-const (
-	taskFrame = "traigo.(*Task).call("
-	bodyFrame = "traigo.(*Scope).callBody("
-	callFrame = "traigo.(*call).run("
-
-	blockedFrame = "traigo.(*blocked).wait("
-
-	awaitFrame = "traigo.(*Scope).await("
-	joinFrame  = "traigo.(*Scope).join("
-)
-
 func placeOf(stack string) (waits string, since time.Duration, at string) {
 	if stack == "" {
 		return "", 0, ""
 	}
 	p := stackdump.PlaceOf(stack)
 	return p.Waits, p.For, p.At
-}
-
-func findStacks(dump []byte) stackdump.Stacks {
-	return stackdump.Find(dump, taskFrame, bodyFrame, callFrame)
 }

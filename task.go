@@ -190,9 +190,7 @@ func (t *Task) ownEndLocked() *ending {
 // does not wait; see [Task.Wait].
 func (t *Task) Cancel(cause error) {
 	t.check("Cancel")
-	why := t.scope.request(cause)
-	why.task = t
-	t.cancelFor(why)
+	t.cancelFor(t.scope.request(t, cause))
 }
 
 func (t *Task) cancelFor(why reason) {

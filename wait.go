@@ -221,7 +221,7 @@ func (s *Scope) Shutdown(ctx context.Context) error {
 	}
 	s.asked.Store(true)
 	if !s.await(ctx.Done()) {
-		s.cancelFor(s.request(causeOf(ctx)))
+		s.cancelFor(s.request(nil, causeOf(ctx)))
 		s.await(nil)
 	}
 	return s.returnOutcome()

@@ -7,6 +7,7 @@ import (
 
 	"github.com/traigo/traigo/internal/hold"
 	"github.com/traigo/traigo/internal/inplace"
+	"github.com/traigo/traigo/internal/stackdump"
 )
 
 // The goroutines that run accepted tasks. The queue, the accepted tasks that have not
@@ -320,4 +321,21 @@ func (s *Scope) releaseLocked(t *Task) {
 	if t.flags&awaited != 0 {
 		s.awaited--
 	}
+}
+
+// The frames by which the stack of a task, of a body, or of a call of Blocking is
+// recognized in a dump. They must name Task.call, Scope.callBody and call.run.
+const (
+	taskFrame = "traigo.(*Task).call("
+	bodyFrame = "traigo.(*Scope).callBody("
+	callFrame = "traigo.(*call).run("
+
+	blockedFrame = "traigo.(*blocked).wait("
+
+	awaitFrame = "traigo.(*Scope).await("
+	joinFrame  = "traigo.(*Scope).join("
+)
+
+func findStacks(dump []byte) stackdump.Stacks {
+	return stackdump.Find(dump, taskFrame, bodyFrame, callFrame)
 }

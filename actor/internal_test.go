@@ -86,3 +86,9 @@ func TestAFailureAmongManyCancellationsIsOne(t *testing.T) {
 	assert.True(t, hasFailure(errors.Join(append(all, errors.New("oh"))...)))
 	assert.False(t, hasFailure(errors.Join(context.Canceled, context.DeadlineExceeded)))
 }
+
+func TestRebaseMovesThePathsOfThoseThatAreBlocked(t *testing.T) {
+	shot := traigo.Snapshot{Path: "a/full", Blocked: []string{"a/full/x"}}
+	rebase(&shot, "root/a", "a", 71)
+	assert.Equal(t, []string{"root/a/full/x"}, shot.Blocked)
+}

@@ -96,6 +96,9 @@ func rebase(shot *traigo.Snapshot, to, from string, pid int) {
 	}
 	move := func(path string) string { return to + path[min(len(from), len(path)):] }
 	shot.Path = move(shot.Path)
+	for i, path := range shot.Blocked {
+		shot.Blocked[i] = move(path)
+	}
 	if isThere := shot.Pid == pid; isThere {
 		shot.ID = unique(shot.ID)
 	}

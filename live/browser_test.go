@@ -3,6 +3,9 @@ package live_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"path/filepath"
@@ -26,6 +29,7 @@ type program struct {
 	addr string
 
 	tracker live.Tracker
+	states  chan string // made up by the script: see serveMadeUp
 
 	mu     sync.Mutex
 	scopes map[string]*traigo.Scope
@@ -49,7 +53,7 @@ func TestBrowserPageWithoutAStream(t *testing.T) {
 }
 
 func newProgram(t *testing.T, name string) *program {
-	p := &program{t: t, scopes: map[string]*traigo.Scope{}, ends: map[string][]chan error{}}
+	p := &program{t: t, states: make(chan string, 1), scopes: map[string]*traigo.Scope{}, ends: map[string][]chan error{}}
 	p.root = traigo.New(t.Context(), traigo.Name(name), traigo.Observe(&p.tracker))
 	p.scopes[""] = p.root
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -77,6 +81,8 @@ func (p *program) serve(listener net.Listener) {
 	live.Register(mux, p.root)
 	mux.Handle("GET /tracked/", &p.tracker)
 	mux.Handle("GET /actors/", live.HandlerFunc(actors, p.root))
+	mux.Handle("GET /made-up/", live.Handler(p.root))
+	mux.HandleFunc("GET /made-up/events", p.serveMadeUp)
 	mux.HandleFunc("POST /do/{what}", p.do)
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -111,6 +117,15 @@ func (p *program) do(w http.ResponseWriter, r *http.Request) {
 			_ = p.scope(q.Get("in")).Close()
 		case "finalize":
 			p.scope(q.Get("in")).Finalize()
+		case "busy":
+			p.scope(q.Get("in")).Spawn(keepBusy, traigo.Name("customers"))
+		case "show":
+			state, _ := io.ReadAll(r.Body)
+			select {
+			case <-p.states: // of a page that has gone
+			default:
+			}
+			p.states <- string(state)
 		case "restart":
 			go p.restart(time.Duration(max(1, n)) * time.Millisecond)
 			return
@@ -172,6 +187,54 @@ func waitFor(ctx context.Context, end <-chan error, ignoresCancel bool) error {
 		return err
 	case <-ctx.Done():
 		return ctx.Err()
+	}
+}
+
+// keepBusy opens scopes that come and go all the time: customers with orders, of each of which
+// some parts are asked for at once, and some fail or are too slow.
+func keepBusy(ctx context.Context) error {
+	return traigo.Run(ctx, func(ctx context.Context, shop *traigo.Scope) error {
+		shop.Spawn(untilCanceled, traigo.Name("first aid"), traigo.Awaited(false))
+		for i := 0; ; i++ {
+			for range rand.IntN(4) {
+				shop.Spawn(customer, traigo.Name(fmt.Sprint("customer ", i)), traigo.Bubble(false))
+			}
+			if err := traigo.Sleep(ctx, time.Duration(rand.IntN(500))*time.Millisecond); err != nil {
+				return err
+			}
+		}
+	}, traigo.Name("hall"))
+}
+
+func customer(ctx context.Context) error {
+	part := func(ctx context.Context) (int, error) {
+		if rand.IntN(10) == 0 {
+			return 0, errors.New("out of stock")
+		}
+		return 0, traigo.Sleep(ctx, time.Duration(rand.IntN(400))*time.Millisecond)
+	}
+	for range 4 {
+		_ = traigo.FailAfter(ctx, 300*time.Millisecond, func(ctx context.Context) error {
+			_, err := traigo.All(ctx, []func(context.Context) (int, error){part, part, part}[rand.IntN(3):]...)
+			return err
+		})
+	}
+	return nil
+}
+
+// serveMadeUp serves events with the states that the script makes up, for what a small program
+// cannot show.
+func (p *program) serveMadeUp(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Type", "text/event-stream")
+	fmt.Fprintf(w, "event: now\ndata: %d\n\n", time.Now().UnixMilli())
+	for {
+		_ = http.NewResponseController(w).Flush()
+		select {
+		case state := <-p.states:
+			fmt.Fprintf(w, "event: state\ndata: %s\n\n", state)
+		case <-r.Context().Done():
+			return
+		}
 	}
 }
 

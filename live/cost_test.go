@@ -2,7 +2,6 @@ package live_test
 
 import (
 	"context"
-	"fmt"
 	"net/http"
 	"runtime"
 	"strings"
@@ -26,19 +25,19 @@ var crowds = []struct {
 	lines, bytes int
 	fill         func(s *traigo.Scope, work func(context.Context) error)
 }{
-	{"tasks in one scope", 10, 1500, func(s *traigo.Scope, work func(context.Context) error) {
+	{"tasks in one scope", 10, 4000, func(s *traigo.Scope, work func(context.Context) error) {
 		for range crowd {
 			s.Spawn(work, traigo.Name("worker"))
 		}
 	}},
-	{"scopes with a task each", 12, 1700, func(s *traigo.Scope, work func(context.Context) error) {
+	{"scopes with a task each", 12, 6000, func(s *traigo.Scope, work func(context.Context) error) {
 		for range crowd {
 			s.Fork(traigo.Name("conn")).Spawn(work, traigo.Name("read"))
 		}
 	}},
 	{"tasks with names of their own", 2020, 1_000_000, func(s *traigo.Scope, work func(context.Context) error) {
 		for i := range crowd {
-			s.Spawn(work, traigo.Name(fmt.Sprint("worker ", i)))
+			s.Spawn(work, traigo.Name("worker "+letters(i)))
 		}
 	}},
 }

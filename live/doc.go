@@ -48,15 +48,16 @@
 //	?all=1                       no lines are left out, however long the answer becomes
 //	?full=1                      no lines are left out, and no siblings are folded
 //
-// Five or more equal siblings are folded into one line:
+// Five or more siblings of one kind whose names differ only in digits are folded into one
+// line, which says how many are in which state, and where most of them wait:
 //
 //	server (open, 1m0s)
-//	└─ • worker [×5,000] (running, 1.2s to 3.4s)
+//	└─ • conn # [×187] (180 running, 5 canceling, 2 given up, 1.2s to 3.4s, 150 × IO wait at conn.go:30)
 //
-// Siblings are equal if they differ only in their IDs and times, and if the scopes and
-// tasks below them are of the same kinds, however many there are of each kind. A tree
-// has at most 2,000 lines, and says where lines were left out. Scopes and tasks with
-// warnings are left out last.
+// They are folded whatever their states are, so that what is one line now is one line in the
+// next answer. Below it, what is below all of them is folded in the same way. Where stacks are
+// asked for, siblings are folded only if they have the same. A tree has at most 2,000 lines,
+// and says where lines were left out. Scopes and tasks with warnings are left out last.
 //
 // Names, paths and errors are escaped as in a Go string literal: a tab is \t. Names are
 // cut after 200 characters, paths and errors after 1,000.
@@ -116,7 +117,15 @@
 //	warnings  the names of the lints that found something here
 //	count     how many are folded into this node; absent if it is a single one. id, path,
 //	          pid, since and stack are those of the oldest, newest is the since of the
-//	          youngest, deadline is the earliest, and waiting is the sum
+//	          youngest, deadline is the earliest, waiting is the sum, flags are those that
+//	          all have, warnings those that any has, state is the one that most have, cause
+//	          begins with how many have it, unless all do
+//	states    of a folded node: how many are in each state, by its name
+//	standing  of a folded node: [{waits, at, for, count}], at most five places where they wait,
+//	          or what they wait for below them does; those with the most come first
+//	members   of a folded node: [node], at most ten of those that are folded, with what is below
+//	          them: those with warnings, given up or canceled, then the oldest, in the order in
+//	          which they were spawned; fewer in a large answer
 //	below     [node]: the tasks of a scope, then its scopes. A scope that was opened by
 //	          a task is below that task
 //	more      how many nodes directly below this one were left out
@@ -181,7 +190,7 @@ package live
 //	tree.go      a traigo.Snapshot as nodes to be shown
 //	places.go    looks: what each task waits for, and where
 //	lints.go     the table of lints, and what is remembered between snapshots
-//	shorten.go   folding equal siblings, and leaving out lines
+//	shorten.go   folding siblings of like names, and leaving out lines
 //	text.go      the answer as text; escaping
 //	stacks.go    dumps of stacks
 //	events.go    the stream of server-sent events

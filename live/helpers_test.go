@@ -66,13 +66,18 @@ func forks(state traigo.State, n int, tasks ...traigo.TaskSnapshot) (scopes []tr
 	return scopes
 }
 
-// many returns a scope with n tasks of a name, in which # stands for the number of the task.
+// many returns a scope with n tasks of a name, in which # stands for letters that differ.
 func many(n int, name string) traigo.Snapshot {
 	s := scope(3, "server")
 	for i := range n {
-		s.Tasks = append(s.Tasks, task(uint64(i+1), strings.ReplaceAll(name, "#", strconv.Itoa(i))))
+		s.Tasks = append(s.Tasks, task(uint64(i+1), strings.ReplaceAll(name, "#", letters(i))))
 	}
 	return s
+}
+
+// letters returns the number i in letters: names that differ in digits alone would be folded.
+func letters(i int) string {
+	return strings.Map(func(r rune) rune { return r - '0' + 'a' }, strconv.Itoa(i))
 }
 
 // Scopes that run, and their tasks.
@@ -187,10 +192,19 @@ type branch struct {
 	ID, Scope                                  uint64
 	Count, More, Pid, Processes                int
 	Flags, Warnings, Blocked                   []string
+	States                                     map[string]int
+	Waiting                                    int
 	Waits, At                                  string
 	For                                        time.Duration
-	Waiting                                    int
-	Below                                      []branch
+	Standing                                   []standing
+	Below, Members                             []branch
+}
+
+// A standing is a place where some of a group wait.
+type standing struct {
+	Waits, At string
+	For       time.Duration
+	Count     int
 }
 
 func decode(t *testing.T, text []byte) (x tree) {

@@ -1,51 +1,36 @@
 package live
 
 import (
+	"cmp"
+	"maps"
 	"slices"
 	"sort"
 	"strconv"
+	"strings"
 	"time"
 )
 
-// minFold is how many equal siblings are folded into one line. Four are few enough to be
+// minFold is how many alike siblings are folded into one line. Four are few enough to be
 // read, and the stack of each can be asked for.
 const minFold = 5
 
 // setShapes sets the shape of n and of all nodes below it, and whether they have warnings.
 //
-// Two nodes have the same shape if they differ only in their IDs and times, and if the
-// same shapes are below them, however many there are of each: a connection with three
-// workers has the shape of one with four.
-func (n *node) setShapes() uint64 {
+// Siblings have the same shape if they are of one kind, their names differ only in digits,
+// and none or each of them is in another process. States, times and what is below them do not count: these change all the time, and
+// a row that is folded now must be folded in the next snapshot. Stacks do count where they
+// were asked for: a group shows only one.
+func (n *node) setShapes() {
 	n.hasWarning = len(n.Warnings) > 0
-	h := emptyHash.add(n.Kind).add(n.label()).add(n.State).add(n.Cause).add(stackShape(n.Stack)).
-		number(uint64(n.Limit)) //nolint:gosec // a Limit is positive
-	for _, flag := range n.Flags {
-		h = h.add(flag)
-	}
-	for _, warning := range n.Warnings {
-		h = h.add("!").add(warning)
-	}
-	if !n.Deadline.IsZero() {
-		h = h.add("has a deadline")
-	}
-	if len(n.Unawaited) > 0 {
-		h = h.add("has failures that nobody has awaited")
-	}
+	h := emptyHash.add(n.Kind).addWithoutDigits(n.Name).add(stackShape(n.Stack))
 	if n.Pid != 0 {
 		h = h.add("is in another process") // in which one does not matter
 	}
-	shapes := make([]uint64, len(n.Below))
-	for i, below := range n.Below {
-		shapes[i] = below.setShapes()
+	n.shape = uint64(h)
+	for _, below := range n.Below {
+		below.setShapes()
 		n.hasWarning = n.hasWarning || below.hasWarning
 	}
-	slices.Sort(shapes)
-	for _, shape := range slices.Compact(shapes) {
-		h = h.number(shape)
-	}
-	n.shape = uint64(h)
-	return n.shape
 }
 
 // A hash is FNV-1a. The one in hash/fnv needs an allocation for each node.
@@ -60,22 +45,36 @@ func (h hash) add(s string) hash {
 	return h.byte(0)
 }
 
-func (h hash) number(n uint64) hash {
-	for ; n != 0; n >>= 8 {
-		h = h.byte(byte(n))
+// addWithoutDigits adds what withoutDigits(s) returns.
+func (h hash) addWithoutDigits(s string) hash {
+	for s != "" {
+		c, rest := cutDigits(s)
+		h, s = h.byte(c), rest
 	}
 	return h.byte(0)
 }
 
 func (h hash) byte(b byte) hash { return (h ^ hash(b)) * 1099511628211 }
 
-// label returns the name of n, without the number of a scope's default name, so that
-// scopes without names can be folded.
-func (n *node) label() string {
-	if n.hasDefaultName() && n.Kind == kindScope {
-		return "scope#"
+// withoutDigits returns a name with # in place of each run of digits: "conn #" for "conn 17".
+// A # before the digits is part of the run, so that a scope without a name is "scope#".
+func withoutDigits(name string) string {
+	var b strings.Builder
+	for name != "" {
+		c, rest := cutDigits(name)
+		b.WriteByte(c)
+		name = rest
 	}
-	return n.Name
+	return b.String()
+}
+
+// cutDigits returns the first byte of s, or # for a run of digits, and what follows.
+func cutDigits(s string) (first byte, rest string) {
+	digits := strings.TrimLeft(strings.TrimPrefix(s, "#"), "0123456789")
+	if s[0] == '#' || len(digits) < len(s) {
+		return '#', digits
+	}
+	return s[0], s[1:]
 }
 
 // fold returns a copy of the tree in which siblings of the same shape, if there are at
@@ -85,13 +84,10 @@ func fold(siblings []*node, parent string, from int) []*node {
 	if len(siblings) == 0 {
 		return nil
 	}
-	folded := make([]*node, 0, 16)
+	folded := make([]*node, 0, min(len(siblings), 16))
 	var groups map[uint64][]*node
 	if len(siblings) >= from {
-		groups = make(map[uint64][]*node)
-		for _, n := range siblings {
-			groups[n.shape] = append(groups[n.shape], n)
-		}
+		groups = groupByShape(siblings)
 	}
 	for _, n := range siblings {
 		group := groups[n.shape]
@@ -108,37 +104,94 @@ func fold(siblings []*node, parent string, from int) []*node {
 	return folded
 }
 
-// merge returns one node for a group with the same shape.
+func groupByShape(siblings []*node) map[uint64][]*node {
+	groups := make(map[uint64][]*node)
+	for _, n := range siblings {
+		groups[n.shape] = append(groups[n.shape], n)
+	}
+	return groups
+}
+
+// merge returns one node for a group with the same shape. Below it everything is merged, so
+// that a node there stands for what is in all of the group, also if that is a single one.
 func merge(group []*node, parent string) *node {
 	one := *oldest(group)
-	one.Count, one.Name, one.Waiting = len(group), one.label(), 0
-	one.Unawaited = nil
+	one.Count, one.folded = len(group), group
+	one.States = make(map[string]int)
+	one.Waiting, one.Limit, one.Blocked, one.Unawaited = 0, 0, nil, nil
+	one.Waits, one.For, one.At = "", 0, ""
 	one.Path = escape(one.Path, maxPathLen)
-	// The key must not depend on the oldest, which may be another in the next snapshot: the
-	// page would take the line for a new one.
+	// The key depends on names only: with that of the oldest, which may be another in the
+	// next snapshot, the page would take the line for a new one.
 	one.Key = parent + "/" + strconv.FormatUint(one.shape, 36)
 	one.Processes = processes(group)
-	var shapes []uint64
-	below := make(map[uint64][]*node)
+	var below []*node
+	alike := true
 	for _, n := range group {
-		one.Waiting += n.Waiting
-		one.Unawaited = append(one.Unawaited, n.Unawaited...)
-		one.Deadline = earlier(one.Deadline, n.Deadline)
-		if n.Since.After(one.Newest) {
-			one.Newest = n.Since
-		}
-		for _, b := range n.Below {
-			if below[b.shape] == nil {
-				shapes = append(shapes, b.shape)
-			}
-			below[b.shape] = append(below[b.shape], b)
+		one.add(n)
+		below = append(below, n.Below...)
+		alike = alike && n.Name == one.Name
+	}
+	if !alike {
+		one.Name = withoutDigits(one.Name)
+	}
+	one.State = mostFrequent(one.States)
+	one.Cause = causeOf(group)
+	one.Below = make([]*node, 0, 4)
+	groups := groupByShape(below)
+	for _, n := range below {
+		if inside := groups[n.shape]; inside[0] == n {
+			one.Below = append(one.Below, merge(inside, one.Key))
 		}
 	}
-	one.Below = make([]*node, len(shapes))
-	for i, shape := range shapes {
-		one.Below[i] = merge(below[shape], one.Key)
-	}
+	one.Standing = standings(&one)
 	return &one
+}
+
+// add adds what a member says to n, into which it is folded.
+func (n *node) add(member *node) {
+	n.States[member.State]++
+	n.Waiting += member.Waiting
+	n.Limit = max(n.Limit, member.Limit)
+	n.Blocked = append(n.Blocked, member.Blocked[:min(len(member.Blocked), maxExamples-len(n.Blocked))]...)
+	n.Unawaited = append(n.Unawaited, member.Unawaited...)
+	n.Deadline = earlier(n.Deadline, member.Deadline)
+	n.hasWarning = n.hasWarning || member.hasWarning
+	if member.Since.After(n.Newest) {
+		n.Newest = member.Since
+	}
+	missing := func(flag string) bool { return !slices.Contains(member.Flags, flag) }
+	if slices.ContainsFunc(n.Flags, missing) { // only what all have is said of the group
+		n.Flags = slices.DeleteFunc(slices.Clone(n.Flags), missing)
+	}
+	for _, name := range member.Warnings {
+		if !slices.Contains(n.Warnings, name) {
+			n.Warnings = append(slices.Clip(n.Warnings), name)
+		}
+	}
+}
+
+// causeOf returns the cause of those in a group that have one, with how many these are unless
+// all have it. If there are several causes it is the first.
+func causeOf(group []*node) (cause string) {
+	count := 0
+	for _, n := range group {
+		if cause == "" {
+			cause = n.Cause
+		}
+		if n.Cause != "" && n.Cause == cause {
+			count++
+		}
+	}
+	if cause != "" && count < len(group) {
+		cause = withCommas(count) + " × " + cause
+	}
+	return cause
+}
+
+// mostFrequent returns the state that most have, of equals the first by name.
+func mostFrequent(states map[string]int) string {
+	return slices.MaxFunc(slices.Sorted(maps.Keys(states)), func(a, b string) int { return cmp.Compare(states[a], states[b]) })
 }
 
 // processes returns in how many other processes the nodes of a group are; 0 if in one or none.
@@ -166,6 +219,113 @@ func earlier(a, b time.Time) time.Time {
 		return b
 	}
 	return a
+}
+
+// A standing says how many of a group wait for the same at the same place.
+type standing struct {
+	Waits string        `json:"waits"`
+	At    string        `json:"at,omitempty"`
+	For   time.Duration `json:"for,omitempty"` // the longest
+	Count int           `json:"count"`
+}
+
+const maxStandings = 5 // of a group
+
+// standings returns what those wait for that were folded into one, and that wait for nothing
+// below them; and what those wait for that are below: of the places with the most, maxStandings.
+func standings(one *node) []standing {
+	type place struct{ waits, at string }
+	var found map[place]standing // made when the first is found: mostly there are none
+	add := func(s standing) {
+		if found == nil {
+			found = make(map[place]standing)
+		}
+		sum := found[place{s.Waits, s.At}]
+		found[place{s.Waits, s.At}] = standing{s.Waits, s.At, max(s.For, sum.For), s.Count + sum.Count}
+	}
+	for _, n := range one.folded {
+		if n.Waits != "" && !n.waitsForSomethingBelow() {
+			add(standing{n.Waits, n.At, n.For, 1})
+		}
+	}
+	for _, below := range one.Below {
+		for _, s := range below.Standing {
+			add(s)
+		}
+	}
+	most := slices.SortedFunc(maps.Values(found), func(a, b standing) int {
+		return cmp.Or(cmp.Compare(b.Count, a.Count), cmp.Compare(a.At, b.At), cmp.Compare(a.Waits, b.Waits))
+	})
+	return most[:min(len(most), maxStandings)]
+}
+
+const (
+	maxMembers     = 10   // of a group that are shown
+	maxMemberLines = 1000 // in an answer: members, and what is below them
+	maxBelowMember = 50   // lines for one member
+)
+
+// addMembers gives the groups in a folded tree their most notable members, with what is
+// below them, until there are about most lines of these. The groups further up come first.
+func addMembers(roots []*node, most int) {
+	for siblings := roots; len(siblings) > 0; {
+		var next []*node
+		for _, n := range siblings {
+			if n.Count == 0 {
+				next = append(next, n.Below...)
+				continue
+			}
+			if most <= 0 {
+				return
+			}
+			n.Members = nil
+			for _, member := range notable(n.folded) {
+				one, _ := limitLines(fold([]*node{member}, "", minFold), maxBelowMember)
+				n.Members = append(n.Members, one...)
+				most -= countLines(one, maxDepth*maxDepth, maxDepth*maxDepth)
+			}
+			next = append(next, n.Members...)
+		}
+		siblings = next
+	}
+}
+
+// notable returns maxMembers of a group, in its order: first those with warnings, then those
+// that were given up or canceled, then the oldest.
+func notable(group []*node) []*node {
+	if len(group) <= maxMembers {
+		return group
+	}
+	chosen := make([]int, 0, maxMembers+1) // indexes, the most notable first
+	for i, n := range group {
+		at, _ := slices.BinarySearchFunc(chosen, n, func(other int, n *node) int {
+			return cmp.Or(cmp.Compare(group[other].rank(), n.rank()), group[other].Since.Compare(n.Since), -1)
+		})
+		if at < maxMembers {
+			chosen = slices.Insert(chosen, at, i)
+			chosen = chosen[:min(len(chosen), maxMembers)]
+		}
+	}
+	slices.Sort(chosen)
+	members := make([]*node, len(chosen))
+	for i, at := range chosen {
+		members[i] = group[at]
+	}
+	return members
+}
+
+// rank returns how notable n is in its group: 0 is the most.
+func (n *node) rank() int {
+	switch {
+	case n.hasWarning:
+		return 0
+	case n.State == stateGivenUp || n.State == stateAbandoned:
+		return 1
+	case isCanceled(n):
+		return 2
+	default:
+		return 3
+	}
 }
 
 const (

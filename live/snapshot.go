@@ -199,6 +199,7 @@ const version = 1
 
 // json encodes v, with the time of the snapshot or without.
 func (v *view) json(withTime bool) []byte {
+	addMembers(v.roots, maxMemberLines)
 	a := answer{
 		Version: version, counts: v.counts, Warnings: v.warnings, Recheck: v.recheck, Cut: v.cut,
 		Note: v.note, Roots: v.roots, Places: v.places, Limiters: v.limiters, endings: v.ended,

@@ -29,8 +29,8 @@ func TestStacksAreShownWhenAskedFor(t *testing.T) {
 		assert.NotContains(t, getText(h), "goroutine ")
 
 		text := get(h, "/?stacks=1").Body.String()
-		assert.Contains(t, text, "├─ • worker [×6] (running, 250ms)\n│    goroutine ", "%s", text)
-		assert.Contains(t, text, "└─ • worker (running, 250ms)\n     goroutine ", "a task with another stack is not folded")
+		assert.Regexp(t, `├─ • worker \[×6\] \(running, 250ms, 6 × chan receive at helpers_test.go:\d+\)\n│    goroutine `, text)
+		assert.Regexp(t, `└─ • worker \(running, 250ms, chan receive at helpers_test.go:\d+\)\n     goroutine `, text, "a task with another stack is not folded")
 		assert.Equal(t, 1, strings.Count(text, "live_test.waitHere("))
 		assert.Equal(t, 1, strings.Count(text, "live_test.waitThere("))
 

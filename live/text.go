@@ -129,7 +129,15 @@ func (t *textWriter) notes(n *node) []string {
 			age = youngest + " to " + age
 		}
 	}
-	notes := append([]string{n.State, age}, n.Flags...)
+	notes := append([]string{n.states(), age}, n.Flags...)
+	if len(n.Below)+n.More == 0 { // else it waits for what is below, which says for what
+		if n.Waits != "" {
+			notes = append(notes, placeText(n.Waits, n.For, n.At))
+		}
+		for _, s := range n.Standing {
+			notes = append(notes, withCommas(s.Count)+" × "+placeText(s.Waits, s.For, s.At))
+		}
+	}
 	switch {
 	case n.Processes > 0:
 		notes = append(notes, withCommas(n.Processes)+" processes")
@@ -137,13 +145,21 @@ func (t *textWriter) notes(n *node) []string {
 		notes = append(notes, "process "+strconv.Itoa(n.Pid))
 	}
 	if !n.Deadline.IsZero() && n.State != "closed" {
-		notes = append(notes, timeLeft(n.Deadline.Sub(t.now)))
+		left := timeLeft(n.Deadline.Sub(t.now))
+		if n.Count > 0 {
+			left = "earliest " + left // not all may have one
+		}
+		notes = append(notes, left)
 	}
 	if n.Limit > 0 {
 		notes = append(notes, "limit "+withCommas(n.Limit))
 	}
 	if n.Waiting > 0 {
-		notes = append(notes, withCommas(n.Waiting)+" waiting")
+		waiting := withCommas(n.Waiting) + " waiting"
+		if len(n.Blocked) > 0 {
+			waiting += ": " + strings.Join(n.Blocked, ", ")
+		}
+		notes = append(notes, waiting)
 	}
 	if len(n.Unawaited) > 0 {
 		const most = 5
@@ -160,6 +176,42 @@ func (t *textWriter) notes(n *node) []string {
 		notes = append(notes, "! "+name)
 	}
 	return notes
+}
+
+// statesInOrder are the states in the order in which a group names them.
+var statesInOrder = []string{
+	"open", "finalizing", stateQueued, stateRunning, stateCanceling, stateGivenUp, stateAbandoned, "ended", "closed",
+}
+
+// states returns the state of n, or how many of a group have which.
+func (n *node) states() string {
+	if len(n.States) < 2 {
+		return n.State
+	}
+	var counts []string
+	for _, state := range statesInOrder {
+		if count := n.States[state]; count > 0 {
+			counts = append(counts, withCommas(count)+" "+state)
+		}
+	}
+	return strings.Join(counts, ", ")
+}
+
+// placeText says what a task waits for, for how long, and where.
+func placeText(waits string, d time.Duration, at string) string {
+	switch waits {
+	case "running":
+		waits = "on a processor"
+	case "runnable":
+		waits = "waits for a processor"
+	}
+	if at != "" {
+		waits += " at " + at
+	}
+	if d > 0 {
+		waits += " for " + formatDuration(d)
+	}
+	return waits
 }
 
 func timeLeft(d time.Duration) string {

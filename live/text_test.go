@@ -39,6 +39,31 @@ server (open, 1m0s)
 `, live.Text(&live.LintState{}, at, "", server))
 }
 
+// What a task waits for stands beside it, unless that is what is below it.
+func TestTextSaysWhatEachTaskWaitsFor(t *testing.T) {
+	at45 := func(waits string, d time.Duration) func(*traigo.TaskSnapshot) {
+		return func(t *traigo.TaskSnapshot) { t.Waits, t.At, t.For = waits, "main.go:45", d }
+	}
+	server := scope(3, "server",
+		with(task(1, "serve"), at45("sync.WaitGroup.Wait", 0)),
+		with(task(2, "lock"), at45("sync.Mutex.Lock", 12*time.Minute)),
+		with(task(3, "spin"), at45("running", 0)),
+		with(task(4, "next"), at45("runnable", 0)),
+		with(task(5, "evil"), func(t *traigo.TaskSnapshot) { t.Waits, t.At = "select", "\x1b[31m.go:1" }))
+	server.Scopes = []traigo.Snapshot{with(scope(4, "session"), func(s *traigo.Snapshot) { s.Task, s.Waits, s.At = 1, "select", "session.go:9" })}
+	server.Blocked, server.Waiting, server.Limit = []string{"server/accept", "server/b\tc"}, 2, 4
+	assert.Equal(t, `2 scopes, 5 tasks
+
+server (open, 1m0s, limit 4, 2 waiting: server/accept, server/b\tc)
+├─ • serve (running, 1s)
+│  └─ session (open, 1m0s, select at session.go:9)
+├─ • lock (running, 1s, sync.Mutex.Lock at main.go:45 for 12m0s)
+├─ • spin (running, 1s, on a processor at main.go:45)
+├─ • next (running, 1s, waits for a processor at main.go:45)
+└─ • evil (running, 1s, select at \x1b[31m.go:1)
+`, live.Text(&live.LintState{}, at, "", server))
+}
+
 func TestTextEscapesNames(t *testing.T) {
 	name := "a\x1b[31m\r\nb\u202ec\u2066\x00\xff<script>é"
 	server := scope(3, name, task(1, strings.Repeat("x", 10_000)))

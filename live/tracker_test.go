@@ -203,7 +203,7 @@ func TestATrackerShowsWhatRunsOnInARootThatHasClosed(t *testing.T) {
 		}
 		body := getText(&scopes)
 		assert.Contains(t, body, "! given-up")
-		assert.Contains(t, body, "• stuck (given up")
+		assert.Contains(t, body, "• stuck [×50] (given up")
 		x := getJSON(t, &scopes, "")
 		assert.Equal(t, 50, x.Tasks, "the last ones")
 		assert.Zero(t, x.Scopes)

@@ -15,8 +15,8 @@ const (
 	kindTask  = "task"
 )
 
-// A node is a scope or a task as it is shown, or several equal ones that fold has made
-// one. Its JSON keys are described in doc.go.
+// A node is a scope or a task as it is shown, or several with alike names that fold has
+// made one. Its JSON keys are described in doc.go.
 type node struct {
 	Key       string        `json:"key"`
 	Kind      string        `json:"kind"`
@@ -41,12 +41,19 @@ type node struct {
 	For       time.Duration `json:"for,omitempty"`
 	At        string        `json:"at,omitempty"`
 	Stack     string        `json:"stack,omitempty"`
-	Count     int           `json:"count,omitempty"`
-	Below     []*node       `json:"below,omitempty"`
-	More      int           `json:"more,omitempty"`
+
+	// Of several that were folded:
+	Count    int            `json:"count,omitempty"`
+	States   map[string]int `json:"states,omitempty"`
+	Standing []standing     `json:"standing,omitempty"`
+	Members  []*node        `json:"members,omitempty"` // set by addMembers
+
+	Below []*node `json:"below,omitempty"`
+	More  int     `json:"more,omitempty"`
 
 	nodeID      nodeID
-	shape       uint64      // nodes with the same shape may be folded: see setShapes
+	shape       uint64      // siblings with the same shape may be folded: see setShapes
+	folded      []*node     // those that were folded into this node
 	hasWarning  bool        // a lint has found something in this node or below it
 	canceledAt  time.Time   // of a scope: when it was canceled, as far as that is known
 	wasLongOpen bool        // of a scope: an earlier snapshot saw it open for reportAfter

@@ -1120,6 +1120,39 @@ func TestSnapshotShowsWhatLivesInTheWorkers(t *testing.T) {
 	}, traigo.Name("root")))
 }
 
+// poolFull waits in Spawn for a slot of its own scope, until the first of its tasks has ended.
+var poolFull = proc.Func("pool.full", func(ctx context.Context, in callHow) (none, error) {
+	return none{}, traigo.Run(ctx, func(_ context.Context, s *traigo.Scope) error {
+		for range 2 {
+			s.Spawn(func(ctx context.Context) error { _, err := callWaiting(ctx, in); return err })
+		}
+		return nil
+	}, traigo.Name("full"), traigo.Limit(1))
+})
+
+func TestDumpSaysWhatWaitsForASlotInAWorker(t *testing.T) {
+	noneLeft(t)
+	require.NoError(t, traigo.Run(t.Context(), func(ctx context.Context, s *traigo.Scope) error {
+		release, file := callFile(t, "release"), callFile(t, "file")
+		proc.Open(s, proc.Limit(1))
+		f := poolFull.Async(s, callHow{release, file})
+		callBegun(t, file)
+		var full traigo.Snapshot
+		waitUntil(t, func() bool {
+			if found := poolFind(s.Dump(), poolNamed("full")); len(found) == 1 {
+				full = found[0]
+			}
+			return len(full.Blocked) > 0
+		})
+		require.Len(t, full.Blocked, 1)
+		assert.True(t, strings.HasPrefix(full.Blocked[0], s.Path()+"/"), "%q: as if it were here", full.Blocked[0])
+		assert.Contains(t, full.At, "pool_test.go:")
+		write(release, "now")
+		_, err := f.Await(ctx)
+		return err
+	}, traigo.Name("root")))
+}
+
 func TestSnapshotDoesNotWaitForWorkersThatAreStopped(t *testing.T) {
 	noneLeft(t)
 	const n = 16

@@ -288,6 +288,9 @@ func rebase(shots []traigo.Snapshot, path string, pid int) {
 			s.Pid = pid
 			unique(&s.ID)
 		}
+		for k := range s.Blocked {
+			s.Blocked[k] = path + "/" + s.Blocked[k]
+		}
 		for k := range s.Tasks {
 			t := &s.Tasks[k]
 			if t.Path = path + "/" + t.Path; isOurs {

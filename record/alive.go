@@ -21,7 +21,8 @@ import (
 type alive struct {
 	scopes map[*traigo.Scope]openScope
 	tasks  map[*traigo.Task]liveTask
-	latest int64 // the highest time of an event
+	latest int64                   // the highest time of an event
+	sites  map[*traigo.Task]string // where tasks were spawned; nil unless that is asked for
 
 	peakScopes, peakTasks int // sizes since the maps were made, as a map never shrinks
 }
@@ -31,6 +32,7 @@ type openScope struct {
 	at, deadline int64
 	by           *traigo.Task // the task that opened it
 	root         bool         // no ancestor is observed
+	site         string       // where it was opened
 	state        string       // "" means open
 	cause        string       // as in the census
 }
@@ -55,17 +57,21 @@ func (a *alive) apply(t int64, e traigo.Event, d *details) {
 	case traigo.TaskSpawned:
 		a.tasks[e.Task] = liveTask(t) << stateBits
 		a.peakTasks = max(a.peakTasks, len(a.tasks))
+		if d.site != "" {
+			a.setSite(e.Task, d.site)
+		}
 	case traigo.TaskStarted:
 		a.tasks[e.Task] |= started
 	case traigo.TaskEnded:
 		delete(a.tasks, e.Task)
 		a.tasks = shrink(a.tasks, &a.peakTasks)
+		delete(a.sites, e.Task)
 	case traigo.TaskStuck:
 		if was, known := a.tasks[e.Task]; known { // the events of its end and of giving it up are concurrent
 			a.tasks[e.Task] = was | stuck
 		}
 	case traigo.ScopeOpened:
-		a.scopes[e.Scope] = openScope{at: t, deadline: d.deadline, by: d.by, root: !a.hasAncestor(e.Scope)}
+		a.scopes[e.Scope] = openScope{at: t, deadline: d.deadline, by: d.by, site: d.site, root: !a.hasAncestor(e.Scope)}
 		a.peakScopes = max(a.peakScopes, len(a.scopes))
 	case traigo.ScopeFinalized:
 		a.setState(e.Scope, "finalizing", "")
@@ -83,6 +89,13 @@ func (a *alive) setState(s *traigo.Scope, state, cause string) {
 		was.state, was.cause = state, cause
 		a.scopes[s] = was
 	}
+}
+
+func (a *alive) setSite(t *traigo.Task, at string) {
+	if a.sites == nil {
+		a.sites = make(map[*traigo.Task]string)
+	}
+	a.sites[t] = at
 }
 
 func (a *alive) hasAncestor(s *traigo.Scope) bool {
@@ -109,8 +122,28 @@ func shrink[K comparable, V any](m map[K]V, peak *int) map[K]V {
 func (a *alive) isEmpty() bool { return len(a.scopes)+len(a.tasks) == 0 }
 
 func (a *alive) clone() alive {
-	return alive{scopes: maps.Clone(a.scopes), tasks: maps.Clone(a.tasks)}
+	return alive{scopes: maps.Clone(a.scopes), tasks: maps.Clone(a.tasks), sites: maps.Clone(a.sites)}
 }
+
+// roots returns scopes such that all that is alive is in them or below: those without an
+// observed ancestor, and the closed ones of tasks that were given up and have outlived them.
+func (a *alive) roots() []*traigo.Scope {
+	roots := make(map[*traigo.Scope]bool)
+	for s, was := range a.scopes {
+		if was.root {
+			roots[s] = true
+		}
+	}
+	for task := range a.tasks {
+		s := task.Scope()
+		if _, known := a.scopes[s]; !known && !a.hasAncestor(s) {
+			roots[s] = true
+		}
+	}
+	return slices.SortedFunc(maps.Keys(roots), byID)
+}
+
+func byID(a, b *traigo.Scope) int { return cmp.Compare(a.ID(), b.ID()) }
 
 // census returns the lines that list what is alive at t: parents before children, each scope
 // followed by its tasks. The scopes of a task that was given up may have closed before it
@@ -131,13 +164,12 @@ func (a *alive) census(t int64) []byte {
 
 	n := len(scopes) + len(a.tasks)
 	b := endLine(appendNumber(beginLine(make([]byte, 0, 128*(n+1)), t, "live"), "n", uint64(n)))
-	byID := func(a, b *traigo.Scope) int { return cmp.Compare(a.ID(), b.ID()) }
 	for _, s := range slices.SortedFunc(maps.Keys(scopes), byID) {
 		was := scopes[s]
 		if _, known := a.tasks[was.by]; !known {
 			was.by = nil // it has ended; a reader would take a task named in a census for alive
 		}
-		b = appendScope(b, was.at, s, was.deadline, was.by)
+		b = appendScope(b, was.at, s, was.deadline, was.by, was.site)
 		b = appendString(b, "st", cmp.Or(was.state, "open"))
 		if was.cause != "" {
 			b = append(appendEscaped(append(b, `,"err":"`...), was.cause), '"')
@@ -147,7 +179,7 @@ func (a *alive) census(t int64) []byte {
 		slices.SortFunc(tasks[s], func(a, b *traigo.Task) int { return cmp.Compare(a.ID(), b.ID()) })
 		for _, task := range tasks[s] {
 			state := a.tasks[task]
-			b = appendSpawn(b, int64(state>>stateBits), task)
+			b = appendSpawn(b, int64(state>>stateBits), task, a.sites[task])
 			b = endLine(appendString(b, "st", state.String()))
 		}
 	}

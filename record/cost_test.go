@@ -24,6 +24,7 @@ func TestCostEventAllocatesNothing(t *testing.T) {
 	}{
 		{"default", record.New(io.Discard)},
 		{"durable", record.New(io.Discard, record.Durable())},
+		{"sites", record.New(io.Discard, record.Sites())},
 	} {
 		i := 0
 		times := testing.AllocsPerRun(20_000, func() {

@@ -35,6 +35,15 @@
 //	writer too slow       lines that fit, count of the rest  all lines: the program waits
 //	power failure         lines on disk                      lines on disk
 //
+// # While nothing happens
+//
+// The log of a program that hangs and is killed says how long it lived, since when nothing
+// moved, and what its tasks waited for. Each second in which nothing else is written a
+// recorder writes a heartbeat, which in a file replaces the one before it. When nothing
+// has moved for 10 s it writes a census of stacks (see [Census]), and with [OnQuit] also at
+// SIGQUIT. In a synctest bubble the heartbeats stop when nothing has moved for a minute,
+// until the next event, so that a deadlock is detected there.
+//
 // # Lost lines are reported
 //
 // The memory of a recorder is bounded (see [Buffer]), and without Durable the program never
@@ -52,7 +61,8 @@
 // longer than about 180 bytes; with [Durable] it takes 1 to 2 µs, for one write(2). An
 // event that is written before Observe returns takes about 10 µs. In addition to the
 // buffer, the recorder keeps about 100 bytes for each scope and 25 bytes for each task
-// that is alive.
+// that is alive. With [Sites] it keeps about 60 bytes more for each task, and the
+// beginning of a task or scope takes about half a microsecond more.
 //
 // # Trees of processes
 //

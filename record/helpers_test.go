@@ -89,13 +89,16 @@ func eventLines(log []byte) (n uint64) {
 			left = numberOf(line)
 		case left > 0:
 			left--
-		case kind == "" || kind == "lost" || kind == "bye" || !strings.HasSuffix(line, "}\n"):
+		case kind == "" || notes[kind] || !strings.HasSuffix(line, "}\n"):
 		default:
 			n++
 		}
 	}
 	return n
 }
+
+// notes are the kinds of lines that are no event.
+var notes = map[string]bool{"lost": true, "bye": true, "beat": true, "stacks": true, "group": true}
 
 func kindOf(line string) string {
 	_, rest, _ := strings.Cut(line, `"k":"`)

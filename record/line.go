@@ -29,7 +29,7 @@ func headerOf(t0 time.Time, run string, by *Starter) func(segment uint64) []byte
 		program = info.Path
 	}
 	return func(segment uint64) []byte {
-		b := append([]byte(nil), `{"traigo":1,"t0":"`...)
+		b := append([]byte(nil), `{"traigo":2,"t0":"`...)
 		b = t0.UTC().AppendFormat(b, time.RFC3339Nano)
 		b = appendString(append(b, '"'), "run", run)
 		if segment > 0 {
@@ -54,9 +54,12 @@ type details struct {
 	deadline int64        // of an opened scope, as a time in the log; never if it has none of its own
 	by       *traigo.Task // that opened or canceled the scope
 	state    string       // of a task that has ended
-	why      string       // kind of a cancellation
+	why      string       // kind of a cancellation, of a scope or of a task alone
 	cause    string       // of a canceled scope, for a census: why, and err shortened as in the log
 	err      string
+	at       string // of a cancellation: file and line of what caused it
+	asked    string // of a task canceled alone: the error that was given to Cancel
+	site     string // of a spawned task or opened scope: file and line of the call
 	stack    string
 	urgent   bool // Observe must not return before the line is written
 }
@@ -67,7 +70,7 @@ const never = -1
 func appendEvent(b []byte, t int64, e traigo.Event, d *details) []byte {
 	switch e.Kind {
 	case traigo.ScopeOpened:
-		return endLine(appendScope(b, t, e.Scope, d.deadline, d.by))
+		return endLine(appendScope(b, t, e.Scope, d.deadline, d.by, d.site))
 	case traigo.ScopeFinalized:
 		return endLine(appendScopeID(b, t, "finalize", e.Scope))
 	case traigo.ScopeCanceled:
@@ -76,10 +79,11 @@ func appendEvent(b []byte, t int64, e traigo.Event, d *details) []byte {
 		if d.by != nil {
 			b = appendNumber(b, "by", d.by.ID())
 		}
+		b = appendIf(b, "at", d.at)
 	case traigo.ScopeClosed:
 		b = appendScopeID(b, t, "close", e.Scope)
 	case traigo.TaskSpawned:
-		return endLine(appendSpawn(b, t, e.Task))
+		return endLine(appendSpawn(b, t, e.Task, d.site))
 	case traigo.TaskStarted:
 		return endLine(appendTaskID(b, t, "start", e.Task))
 	case traigo.TaskReady:
@@ -87,6 +91,9 @@ func appendEvent(b []byte, t int64, e traigo.Event, d *details) []byte {
 	case traigo.TaskEnded:
 		b = appendTaskID(b, t, "end", e.Task)
 		b = appendString(b, "st", d.state)
+		b = appendIf(b, "why", d.why)
+		b = appendIf(b, "at", d.at)
+		b = appendIf(b, "cause", d.asked)
 	case traigo.TaskStuck:
 		b = appendTaskID(b, t, "stuck", e.Task)
 	case traigo.TaskAbandoned:
@@ -97,16 +104,12 @@ func appendEvent(b []byte, t int64, e traigo.Event, d *details) []byte {
 	default:
 		return b // an event of a later version of traigo, for which there is no line
 	}
-	if d.err != "" {
-		b = appendString(b, "err", d.err)
-	}
-	if d.stack != "" {
-		b = appendString(b, "stack", d.stack)
-	}
+	b = appendIf(b, "err", d.err)
+	b = appendIf(b, "stack", d.stack)
 	return endLine(b)
 }
 
-func appendScope(b []byte, t int64, s *traigo.Scope, deadline int64, by *traigo.Task) []byte {
+func appendScope(b []byte, t int64, s *traigo.Scope, deadline int64, by *traigo.Task, at string) []byte {
 	b = appendScopeID(b, t, "scope", s)
 	if up := s.Parent(); up != nil {
 		b = appendNumber(b, "in", up.ID())
@@ -119,12 +122,12 @@ func appendScope(b []byte, t int64, s *traigo.Scope, deadline int64, by *traigo.
 		b = append(b, `,"dl":`...)
 		b = strconv.AppendInt(b, deadline, 10)
 	}
-	return b
+	return appendIf(b, "at", at)
 }
 
-func appendSpawn(b []byte, t int64, task *traigo.Task) []byte {
+func appendSpawn(b []byte, t int64, task *traigo.Task, at string) []byte {
 	b = appendTaskID(b, t, "spawn", task)
-	b = appendString(b, "n", task.Name())
+	b = appendIf(appendString(b, "n", task.Name()), "at", at)
 	flags := task.Flags()
 	if !flags.Bubble && !flags.Master && !flags.Awaited {
 		return b
@@ -176,6 +179,14 @@ func appendString(b []byte, key, text string) []byte {
 	return appendText(b, text)
 }
 
+// appendIf appends a key whose text is not empty.
+func appendIf(b []byte, key, text string) []byte {
+	if text == "" {
+		return b
+	}
+	return appendString(b, key, text)
+}
+
 // describe fills in the details of an event that is about a scope or has an error.
 func (r *Recorder) describe(e traigo.Event, d *details) {
 	switch e.Kind {
@@ -185,10 +196,11 @@ func (r *Recorder) describe(e traigo.Event, d *details) {
 		r.describeCancel(e, d)
 	case traigo.ScopeClosed:
 		d.urgent = e.Err != nil || r.isRoot(e.Scope)
-		d.err, _ = textOf(e.Err)
+		d.err, _ = errorOf(e)
 	case traigo.TaskEnded:
 		d.state, d.urgent = stateOf(e), e.Task.Failed()
-		d.err, d.stack = textOf(e.Err)
+		d.err, d.stack = errorOf(e)
+		describeAlone(e.Task, d)
 	case traigo.TaskStuck:
 		if stuck, ok := e.Err.(*traigo.StuckError); ok && len(stuck.Tasks) > 0 { //nolint:errorlint // the documented type of the event's error
 			d.stack = stuck.Tasks[0].Stack
@@ -205,12 +217,23 @@ func (r *Recorder) describeCancel(e traigo.Event, d *details) {
 		return
 	}
 	d.why, d.urgent = c.Kind.String(), c.Kind != traigo.Completed
-	d.cause = d.why
+	d.cause, d.at = d.why, c.At
 	if c.Kind != traigo.ParentCanceled || r.isRoot(e.Scope) || !isOfScope(c.Err) {
-		if d.err, _ = textOf(c.Err); d.err != "" {
+		text, _ := textOf(c.Err)
+		if d.err = summary(c.Err, text); d.err != "" {
 			d.cause += ": " + shortened(d.err) // kept as long as the scope is alive: no longer than it will be written
 		}
 	} // otherwise the line of an ancestor has the error
+}
+
+// describeAlone says why a task was canceled alone, by Task.Cancel or its own timeout, if it was.
+func describeAlone(t *traigo.Task, d *details) {
+	c, ok := t.Cause().(*traigo.Cancellation) //nolint:errorlint // the documented type
+	if !ok || c.Task == "" || c.Kind != traigo.Requested && c.Kind != traigo.TimedOut || c.Task != t.Path() {
+		return
+	}
+	d.why, d.at = c.Kind.String(), c.At
+	d.asked, _ = textOf(c.Err)
 }
 
 // isOfScope reports whether a scope was canceled because of the cancellation of another

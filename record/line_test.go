@@ -35,7 +35,7 @@ func TestLogIsTheSameEachTime(t *testing.T) {
 		log := process.ReplaceAll(out.log(), []byte("…"))
 		log = regexp.MustCompile(`"stack":"[^"]*"`).ReplaceAll(log, []byte(`"stack":"…"`))
 		log = regexp.MustCompile(`tick\\n\\n[^"]*"`).ReplaceAll(log, []byte(`tick…"`))
-		want := fmt.Sprintf(`{"traigo":1,"t0":"2000-01-01T00:00:00Z",…}
+		want := fmt.Sprintf(`{"traigo":2,"t0":"2000-01-01T00:00:00Z",…}
 {"t":0,"k":"scope","id":%[1]d,"n":"server"}
 {"t":0,"k":"spawn","s":%[1]d,"id":1,"n":"accept","f":"bw"}
 {"t":0,"k":"start","s":%[1]d,"id":1}
@@ -45,6 +45,10 @@ func TestLogIsTheSameEachTime(t *testing.T) {
 {"t":1000000,"k":"finalize","id":%[2]d}
 {"t":2000000,"k":"spawn","s":%[1]d,"id":2,"n":"tick"}
 {"t":2000000,"k":"start","s":%[1]d,"id":2}
+{"t":1002000000,"k":"beat"}
+{"t":2002000000,"k":"beat"}
+{"t":3002000000,"k":"beat"}
+{"t":4002000000,"k":"beat"}
 {"t":5000000000,"k":"cancel","id":%[2]d,"why":"timeout","err":"\"server/conn\" timed out after 5s"}
 {"t":5001000000,"k":"end","s":%[2]d,"id":1,"st":"canceled","err":"context deadline exceeded"}
 {"t":5001000000,"k":"close","id":%[2]d,"err":"scope \"server/conn\": timed out after 5s"}

@@ -26,6 +26,7 @@ type output struct {
 	at        int64 // the offset of the next line
 	baseSize  int64 // the size with the header and the first census
 	noticeAt  int64 // the offset of the line with the number of lost lines, while that number may still change; 0 for none
+	beatAt    int64 // the offset of the last line, if that is a heartbeat; otherwise 0
 	retrySize int64 // renaming files has failed: it is tried again at this size
 	segment   uint64
 	created   time.Time
@@ -102,6 +103,7 @@ func (o *output) write(p []byte) (n int, err error) {
 }
 
 func (o *output) writeLinesToFile(lines []byte) (missing uint64, err error) {
+	o.beatAt = 0
 	n, err := o.writeAt(lines, o.at)
 	if err == nil {
 		o.at += int64(len(lines))
@@ -125,8 +127,28 @@ func (o *output) writeAt(p []byte, at int64) (n int, err error) {
 
 func (o *output) truncate(at int64) {
 	if o.file != nil {
-		o.at = at
+		o.at, o.beatAt = at, 0
 		_ = o.file.Truncate(at)
+	}
+}
+
+// writeBeat writes a heartbeat. In a regular file it replaces the one that is the last line:
+// a file does not grow while nothing happens.
+func (o *output) writeBeat(line []byte) {
+	switch {
+	case len(line) == 0:
+	case o.w != nil:
+		_, _ = o.writeLines(line, false)
+	default:
+		at := o.at
+		if o.beatAt > 0 {
+			at = o.beatAt
+		}
+		if _, err := o.writeAt(line, at); err != nil {
+			o.truncate(at)
+			return
+		}
+		o.at, o.beatAt = at+int64(len(line)), at
 	}
 }
 
@@ -238,16 +260,17 @@ func (o *output) lastLineBefore(at int64) ([]byte, error) {
 	if o.file == nil {
 		return nil, errNothingToOverwrite
 	}
-	const maxLine = 1 << 16 // longer than any line
-	chunk := make([]byte, min(at, maxLine))
-	if _, err := o.file.ReadAt(chunk, at-int64(len(chunk))); err != nil {
-		return nil, err
+	const usual, maxLine = 1 << 16, 1 << 20 // a line with all members of a census is the longest
+	for size := int64(usual); size <= maxLine; size *= 4 {
+		chunk := make([]byte, min(at, size))
+		if _, err := o.file.ReadAt(chunk, at-int64(len(chunk))); err != nil {
+			return nil, err
+		}
+		if i := bytes.LastIndexByte(chunk[:max(0, len(chunk)-1)], '\n'); i >= 0 {
+			return chunk[i+1:], nil
+		}
 	}
-	i := bytes.LastIndexByte(chunk[:max(0, len(chunk)-1)], '\n')
-	if i < 0 {
-		return nil, errNothingToOverwrite
-	}
-	return chunk[i+1:], nil
+	return nil, errNothingToOverwrite
 }
 
 // add counts a line. A line of a census is no event; a line that reports lost lines stands
@@ -266,11 +289,14 @@ func (c *overwritten) add(text []byte) {
 		var n uint64
 		_ = json.Unmarshal(line.N, &n)
 		c.reported += n
-	case line.K == "live" || line.K == "bye", line.St != "" && line.K != "end":
+	case isNote[line.K], line.St != "" && line.K != "end":
 	default:
 		c.events++
 	}
 }
+
+// isNote has the kinds of lines that tell of no event.
+var isNote = map[string]bool{"live": true, "bye": true, "beat": true, "stacks": true, "group": true}
 
 // Rotation. Where a file ends is decided when a line is enqueued that does not fit, or,
 // for its age, when a flush takes the buffer. At that moment it is known what is alive at

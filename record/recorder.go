@@ -38,6 +38,7 @@ type Recorder struct {
 	alive    alive
 	waiters
 	rotation
+	pulse
 
 	// outMu serializes flushes and guards the fields below. It is locked before mu.
 	outMu  chanMutex
@@ -114,12 +115,15 @@ func start(s settings, out output) *Recorder {
 	if s.durable || out.file != nil {
 		r.prepareOutput() // a file with a first line is a recording, which the next Create does not overwrite
 	}
-	if s.durable {
-		return r
+	r.startPulse()
+	if !s.durable {
+		r.buf, r.spare = make([]byte, 0, s.half), make([]byte, 0, s.half)
+		r.startWatchdog(&r.mu)
+		go r.runWriter()
 	}
-	r.buf, r.spare = make([]byte, 0, s.half), make([]byte, 0, s.half)
-	r.startWatchdog(&r.mu)
-	go r.runWriter()
+	if r.onQuit && !r.inBubble {
+		r.watchQuit()
+	}
 	return r
 }
 
@@ -128,6 +132,9 @@ func start(s settings, out output) *Recorder {
 // does nothing.
 func (r *Recorder) Observe(e traigo.Event) {
 	var d details
+	if r.sites != nil && (e.Kind == traigo.TaskSpawned || e.Kind == traigo.ScopeOpened) {
+		d.site = r.sites.caller()
+	}
 	switch {
 	case e.Kind <= traigo.ScopeClosed || e.Err != nil:
 		r.describe(e, &d)

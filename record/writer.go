@@ -44,6 +44,7 @@ func (r *Recorder) enqueue(line []byte, t int64, e traigo.Event, d *details) {
 		r.buf = append(r.buf, line...)
 	}
 	r.alive.apply(t, e, d) // for dropped events too: see alive
+	r.moveLocked()
 	if !r.flushNow && (d.urgent || len(r.buf) >= r.flushSize() || r.dropping) {
 		r.flushNow, wake = true, true
 	}
@@ -151,6 +152,10 @@ type batch struct {
 	at      int64  // when it was taken
 	alive   alive  // what is alive after lines and dropped; empty if no census is needed
 	splits  []split
+
+	// What is no event. It is not lost if it cannot be written.
+	report []byte
+	beat   []byte
 }
 
 // flush writes the buffer. Lost lines are reported before it, followed by a census; if
@@ -180,6 +185,10 @@ func (r *Recorder) writeBatch(ready bool, b batch) {
 		r.addLoss(b.dropped, errBufferFull)
 		_ = r.reportLoss() && r.writeCensus(b.alive, b.at)
 	}
+	if r.loss.isReported() {
+		_, _ = r.out.writeLines(b.report, false)
+		r.out.writeBeat(b.beat)
+	}
 }
 
 // prepareOutput reports whether lines can be written now: the header is written, no line
@@ -195,9 +204,10 @@ func (r *Recorder) takeBatch(ready bool) (b batch) {
 	defer r.mu.Unlock()
 	b.lines, b.dropped = r.buf, r.dropped
 	b.at = max(r.now(), r.alive.latest+1) // later than all that has begun: a reader compares times, and clocks may stand still
+	r.takeNotesLocked(&b)
 	r.buf, r.spare = r.spare[:0], nil
 	r.dropped, r.dropping, r.flushNow = 0, false, false
-	if r.isOverAge(len(b.lines), b.at) {
+	if more := len(b.lines) + len(b.report); more > 0 && r.isOverAge(more, b.at) {
 		r.splitLocked(len(b.lines), b.at)
 	}
 	b.splits, r.splits, r.held = r.splits, nil, 0
@@ -213,6 +223,17 @@ func (r *Recorder) takeBatch(ready bool) (b batch) {
 	}
 	r.linesTakenLocked()
 	return b
+}
+
+// takeNotesLocked takes the census, and the heartbeat if nothing else is to be written.
+func (r *Recorder) takeNotesLocked(b *batch) {
+	if b.report, r.report = r.report, nil; len(b.report) > 0 {
+		r.reserveLocked(len(b.report), b.at)
+	}
+	if r.beat > 0 && len(b.lines)+len(b.report) == 0 {
+		b.beat = endLine(beginLine(nil, r.beat, "beat"))
+	}
+	r.beat = 0
 }
 
 // endFlush gives the memory of the batch back and releases those who wait for the flush.
@@ -269,6 +290,7 @@ func (r *Recorder) writeDurable(line []byte, t int64, e traigo.Event, d *details
 	r.reserveLocked(len(line), t)
 	r.buf = append(r.buf, line...)
 	r.alive.apply(t, e, d)
+	r.moveLocked()
 	r.mu.Unlock()
 	r.flush()
 	r.unlockOut()
@@ -296,7 +318,8 @@ func (r *Recorder) stop() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.closing, r.flushing = true, false
-	r.buf, r.spare, r.splits, r.alive = nil, nil, nil, alive{}
+	r.buf, r.spare, r.splits, r.alive, r.report = nil, nil, nil, alive{}, nil
+	r.timer.Stop()
 	if r.watchdog != nil {
 		r.watchdog.Stop()
 		r.releaseLocked()

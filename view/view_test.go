@@ -63,7 +63,7 @@ func TestWriteSaysWhatIsWrong(t *testing.T) {
 	for _, row := range []struct{ log, says string }{
 		{"", "empty"},
 		{"hello\n", "no"},
-		{`{"traigo":2,"run":"x"}` + "\n", "version"},
+		{`{"traigo":3,"run":"x"}` + "\n", "version"},
 	} {
 		var b bytes.Buffer
 		err := view.Write(&b, strings.NewReader(row.log))

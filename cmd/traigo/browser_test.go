@@ -33,7 +33,7 @@ func TestBrowserOneStoryInTwoViewers(t *testing.T) {
 // A picture of the demo on a terminal, made from the output with its escape sequences.
 func TestBrowserPictureOfTheDemo(t *testing.T) {
 	browser.Need(t)
-	drawn, _ := onTerminal(t, "6s")
+	drawn, _ := onTerminal(t, "rows 36 cols 104", "6s")
 	best := ""
 	for i, picture := range drawn {
 		if strings.Contains(picture, "service failed") && i > 0 && strings.Contains(picture, "attempt 2") {
@@ -46,14 +46,8 @@ func TestBrowserPictureOfTheDemo(t *testing.T) {
 	require.NotEmpty(t, best, "no picture has the failure in it")
 	dir := t.TempDir()
 	frame := filepath.Join(dir, "frame.txt")
-	require.NoError(t, os.WriteFile(frame, []byte("$ go run ./cmd/traigo demo\n"+head(drawn[0])+best), 0o644))
+	require.NoError(t, os.WriteFile(frame, []byte("$ go run ./cmd/traigo demo\n"+best), 0o644))
 	browser.Run(t, "traigo-terminal.mjs", "FRAME="+frame, "PICTURE="+browser.Picture(dir, "demo.png"))
-}
-
-// head returns the line before the first picture.
-func head(first string) string {
-	line, _, _ := strings.Cut(first, "\n")
-	return line + "\n"
 }
 
 func goroot(t *testing.T) string {

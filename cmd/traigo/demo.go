@@ -5,13 +5,12 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/traigo/traigo"
@@ -24,9 +23,10 @@ import (
 var demoCommand = command{
 	name: "demo", args: "[-for D] [-addr A] [-o DIR] [-open]",
 	does: "run a program that is worth watching, and make a page of it",
-	about: `Runs a small TCP service and clients that put it under load. Draws the tree of its
-scopes as it changes, serves the live page, records everything, and ends with a page
-of the whole run. Interrupt it when you have seen enough.
+	about: `Runs a small TCP service and clients that put it under load. Says what to look out
+for, draws the tree of its scopes as it changes, serves the live page, records
+everything, and ends with a page of the whole run. Interrupt it when you have seen
+enough.
 `,
 	run: runDemo,
 }
@@ -63,7 +63,7 @@ func runDemo(ctx context.Context, env *environment, args []string) error {
 	if err != nil {
 		return err
 	}
-	failures, scopes := newFailureLog(env.stdout), new(live.Tracker)
+	failures, scopes := newFailures(*dir+string(filepath.Separator)), new(live.Tracker)
 	s := traigo.New(ctx, traigo.Name("demo"), traigo.Observe(rec), traigo.Observe(failures), traigo.Observe(scopes))
 	page, err := serveLive(ctx, *addr, scopes)
 	if err != nil {
@@ -75,17 +75,18 @@ func runDemo(ctx context.Context, env *environment, args []string) error {
 	}
 
 	d := &demo.Demo{Duration: *length, Dir: *dir}
+	pic := &picture{title: d.Title(), url: page.url, lookOut: d.LookOut(), failures: failures, scope: s}
 	// An interrupt cancels the demo. The page and the drawing show how it ends, and only then
 	// end too.
 	err = traigo.Run(context.WithoutCancel(ctx), func(_ context.Context, own *traigo.Scope) error {
-		fmt.Fprintf(env.stdout, "live page  %s (while it runs: %v)\n", page.url, *length)
 		own.Spawn(page.serve, traigo.Awaited(false))
 		if f, ok := env.stdout.(*os.File); ok {
-			if scr, ok := screen.On(f); ok {
-				failures.keepForScreen()
-				own.Spawn(drawTree(scr, page.url, failures), traigo.Awaited(false))
-			}
+			pic.screen, _ = screen.On(f)
 		}
+		if pic.screen == nil {
+			fmt.Fprintf(env.stdout, "%s\nlive page  %s\n%s\n\n", pic.title, page.url, strings.Join(pic.lookOut, "\n"))
+		}
+		own.Spawn(pic.follow, traigo.Awaited(false))
 		if err := d.Start(ctx, s); err != nil {
 			return err
 		}
@@ -93,7 +94,7 @@ func runDemo(ctx context.Context, env *environment, args []string) error {
 		return nil
 	})
 	_ = s.Close()
-	failures.writeKept()
+	pic.write(env.stdout)
 	return errors.Join(err, rec.Close(), showRun(ctx, env, d, log, *open))
 }
 
@@ -137,152 +138,48 @@ func (p *livePage) serve(ctx context.Context) error {
 	return nil
 }
 
-// drawTree returns a task that draws the latest failures, and the tree below them, four
-// times a second. The tree is the text of the live page, as any client gets it.
-func drawTree(scr *screen.Screen, url string, failures *failureLog) func(context.Context) error {
-	return func(ctx context.Context) error {
-		defer scr.Clear()
-		for ctx.Err() == nil {
-			if tree, err := liveText(ctx, url); err == nil {
-				scr.Draw(paint(failures.last(5) + "\n" + tree))
-			}
-			_ = traigo.Sleep(ctx, 250*time.Millisecond)
-		}
-		return nil
-	}
-}
-
-// withoutProxy is for the live page: a proxy may be set up for its address, but need not
-// reach it.
-var withoutProxy = &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
-
-// liveText returns the text of the live page.
-func liveText(ctx context.Context, url string) (string, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url+"?format=text", http.NoBody)
-	if err != nil {
-		return "", err
-	}
-	resp, err := withoutProxy.Do(req)
-	if err != nil {
-		return "", err
-	}
-	defer resp.Body.Close()
-	text, err := io.ReadAll(resp.Body)
-	return string(text), err
-}
-
 // showRun makes the page of the run, and says where recording and page are.
 func showRun(ctx context.Context, env *environment, d *demo.Demo, log string, open bool) error {
-	text, err := os.ReadFile(log)
+	to, err := env.makePage("", log)
 	if err != nil {
 		return err
 	}
-	html, err := makePage(text)
-	if err != nil {
-		return err
-	}
-	page := pagePath(log)
-	if err := save(page, html, log); err != nil {
-		return err
-	}
+	page := to.name
 	fmt.Fprintf(env.stdout, "\n%s.\n\nrecording  %s\npage       %s\n", d.Summary(), log, page)
 	if open && openInBrowser(ctx, page) {
 		return nil
 	}
 	fmt.Fprintf(env.stdout, "open it    %s\n", urlOf(page))
-	fmt.Fprintf(env.stdout, "as text    go run ./cmd/traigo tree %s\n", log)
+	fmt.Fprintf(env.stdout, "as text    %s tree %s\n", self(), log)
 	return nil
 }
 
-// A failureLog is an observer that writes a line for each scope that fails or times out. On
-// a terminal it keeps the lines instead, for the screen and for the end.
-type failureLog struct {
-	began time.Time
-	out   io.Writer
-
-	mu    sync.Mutex // guards the fields below
-	kept  bool       // lines are kept, and not written
-	lines []string   // the last maxKept
-}
-
-const maxKept = 20 // more lines are not worth reading at the end of a long demo
-
-func newFailureLog(out io.Writer) *failureLog { return &failureLog{began: time.Now(), out: out} }
-
-// keepForScreen makes l keep lines from now on, for last and writeKept.
-func (l *failureLog) keepForScreen() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.kept = true
-}
-
-// writeKept writes the lines that were kept.
-func (l *failureLog) writeKept() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, line := range l.lines {
-		fmt.Fprintln(l.out, line)
+// self returns the command by which this program was started: by "go run", or by the path or
+// name of its binary.
+func self() string {
+	const pkg = "cmd/traigo"
+	binary, err := os.Executable()
+	if err != nil {
+		return "traigo"
 	}
-}
-
-// last returns the last n lines that were kept. If there are fewer, empty lines follow, so
-// that the tree below does not move.
-func (l *failureLog) last(n int) string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	lines := l.lines[max(0, len(l.lines)-n):]
-	return strings.Join(lines, "\n") + strings.Repeat("\n", n-len(lines))
-}
-
-// Observe adds a line for a scope that fails or times out.
-func (l *failureLog) Observe(e traigo.Event) {
-	var why *traigo.Cancellation
-	if e.Kind != traigo.ScopeCanceled || !errors.As(e.Err, &why) {
-		return
-	}
-	switch why.Kind {
-	case traigo.TimedOut:
-		l.add(e, "ran out of time")
-	case traigo.TaskFailed:
-		l.add(e, fmt.Sprintf("failed: its task %s returned “%v”", e.Scope.CanceledBy().Name(), why.Err))
-	case traigo.BodyFailed, traigo.Panicked:
-		l.add(e, fmt.Sprintf("failed: %v", why.Err))
-	case traigo.Requested, traigo.ParentCanceled, traigo.MasterEnded, traigo.Completed:
-	}
-}
-
-func (l *failureLog) add(e traigo.Event, what string) {
-	line := fmt.Sprintf("%5.1f s  %s %s", e.Time.Sub(l.began).Seconds(), e.Scope.Name(), what)
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.kept {
-		l.lines = append(l.lines, line)
-		l.lines = l.lines[max(0, len(l.lines)-maxKept):]
-		return
-	}
-	fmt.Fprintln(l.out, line)
-}
-
-const (
-	red    = "\x1b[31m"
-	yellow = "\x1b[33m"
-	plain  = "\x1b[0m"
-)
-
-// paint colors lines of a text: red for failures, yellow for what is being canceled or has
-// timed out. If NO_COLOR is set in the environment, it colors nothing.
-func paint(text string) string {
-	if os.Getenv("NO_COLOR") != "" {
-		return text
-	}
-	lines := strings.Split(text, "\n")
-	for i, line := range lines {
-		switch {
-		case strings.Contains(line, " failed: "):
-			lines[i] = red + line + plain
-		case strings.Contains(line, "(canceling") || strings.HasSuffix(line, "ran out of time"):
-			lines[i] = yellow + line + plain
+	if strings.Contains(filepath.ToSlash(binary), "/go-build") { // a temporary binary of go run
+		if _, err := os.Stat(filepath.FromSlash(pkg)); err == nil {
+			return "go run ./" + pkg
 		}
+		return "go run github.com/traigo/traigo/" + pkg + "@latest"
 	}
-	return strings.Join(lines, "\n")
+	name := filepath.Base(os.Args[0])
+	if found, err := exec.LookPath(name); err == nil && isSame(found, binary) {
+		return name
+	}
+	return os.Args[0]
+}
+
+func isSame(a, b string) bool {
+	one, err := os.Stat(a)
+	if err != nil {
+		return false
+	}
+	other, err := os.Stat(b)
+	return err == nil && os.SameFile(one, other)
 }

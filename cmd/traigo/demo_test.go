@@ -45,7 +45,9 @@ func TestDemoShowsTheStoryOfItsRun(t *testing.T) {
 	}
 
 	wait()
-	assert.Contains(t, out.String(), "service failed: its task journal")
+	assert.Contains(t, out.String(), "service failed: task journal: write journal.txt: file already closed")
+	assert.Contains(t, out.String(), "look out:  at 0.8 s a log rotation")
+	assert.Regexp(t, `(?m)^demo .*\n(.*\n)*.*service .*\n(.*\n)*.*load`, out.String(), "without a terminal the last tree is written")
 	assert.Contains(t, out.String(), "open it    file://"+filepath.ToSlash(dir)+"/run.html")
 	assert.Regexp(t, `\d+ connections, \d+ answers in time`, out.String())
 	assert.FileExists(t, filepath.Join(dir, "run.html"))
@@ -126,14 +128,14 @@ func get(t *testing.T, address string) string {
 
 // onTerminal runs the demo on a terminal, and returns all pictures that it has drawn there,
 // and the text that it has left behind.
-func onTerminal(t *testing.T, length string) (drawn []string, left string) {
+func onTerminal(t *testing.T, size, length string) (drawn []string, left string) {
 	t.Helper()
 	script, err := exec.LookPath("script")
 	if err != nil || exec.Command(script, "--version").Run() != nil {
 		require.NotEqual(t, "true", os.Getenv("CI"), "under CI the demo is to be seen on a terminal: install util-linux's script")
 		t.Skip("no script of util-linux, which has terminals to offer")
 	}
-	cmd := exec.CommandContext(t.Context(), script, "-qfec", "stty rows 36 cols 104; exec ./traigo demo -for "+length+" -o .", "/dev/null")
+	cmd := exec.CommandContext(t.Context(), script, "-qfec", "stty "+size+"; exec ./traigo demo -for "+length+" -o .", "/dev/null")
 	cmd.Dir = filepath.Dir(built(t, ".", "traigo"))
 	cmd.Env = append(os.Environ(), "TERM=xterm", "NO_COLOR=")
 	out, err := cmd.CombinedOutput()
@@ -149,25 +151,91 @@ func onTerminal(t *testing.T, length string) (drawn []string, left string) {
 	return drawn, left
 }
 
+// A terminal of the smallest usual size is enough, and the failure that matters stays on it.
 func TestDemoIsDrawnInItsPlaceOnATerminal(t *testing.T) {
-	drawn, left := onTerminal(t, "2s")
+	drawn, left := onTerminal(t, "rows 24 cols 80", "3s")
 	assert.Greater(t, len(drawn), 5)
-	for _, picture := range drawn[:len(drawn)-1] {
-		assert.LessOrEqual(t, strings.Count(picture, "\n"), 35, "it would scroll:\n%s", picture)
+	const matters = "service failed: task journal: write journal.txt: file already closed"
+	hasFailed := false
+	for _, picture := range drawn[1 : len(drawn)-1] {
+		assert.LessOrEqual(t, strings.Count(picture, "\n"), 22, "it would scroll:\n%s", picture)
+		assert.NotContains(t, picture, "more lines", "the tree fits")
+		assert.Contains(t, picture, "live page  http://")
+		hasFailed = hasFailed || strings.Contains(picture, matters)
+		assert.Equal(t, hasFailed, strings.Contains(picture, matters), "it stays:\n%s", picture)
+		assert.NotEqual(t, hasFailed, strings.Contains(picture, "look out:"), "%s", picture)
 	}
+	assert.True(t, hasFailed)
 	all := strings.Join(drawn, "")
-	for _, text := range []string{"├─ • accept (running", "supervisor attempt 2", red + "  ", yellow, "service failed: its task journal"} {
+	for _, text := range []string{"└─ • load", "supervisor attempt 2", red + "✗ ", yellow, "tasks and scopes were canceled for it; supervisor attempt 2 began at "} {
 		assert.Contains(t, all, text)
 	}
 	assert.NotContains(t, left, "├─", "the tree is removed at the end")
-	assert.Contains(t, left, "service failed: its task journal", "the failures stay")
+	assert.Contains(t, left, matters, "the failures stay")
 	assert.Contains(t, left, "open it    file://")
+	assert.Regexp(t, `as text    \./traigo tree run\.jsonl`, left)
+}
+
+func TestDemoTreeFitsByLeavingOutItsDeepestLevels(t *testing.T) {
+	tree := strings.Split("demo (open)\n├─ • supervisor\n│  └─ service\n│     ├─ • a\n│     └─ conn\n│        └─ • b\n└─ • load", "\n")
+	assert.Equal(t, tree, fitted(tree, 7))
+	assert.Equal(t, []string{"demo (open)", "├─ • supervisor", "│  └─ service", "│     ├─ • a", "│     └─ conn …", "└─ • load"}, fitted(tree, 6))
+	assert.Equal(t, []string{"demo (open)", "├─ • supervisor", "│  └─ service …", "└─ • load"}, fitted(tree, 5))
+	assert.Equal(t, []string{"demo (open)", "├─ • supervisor …", "└─ • load"}, fitted(tree, 3))
+	assert.Len(t, fitted(tree, 1), 3, "the top levels stay: the screen says that it has left out lines")
+	assert.Equal(t, tree, treeIn("8 scopes\n\n"+strings.Join(tree, "\n")+"\n\nended:\n  demo x"))
+	assert.Nil(t, treeIn("0 scopes\n"))
+}
+
+func TestDemoFoldsFailuresThatAreAlike(t *testing.T) {
+	f := newFailures("/tmp/dir/")
+	lines := func() string {
+		matters, tolerated := f.lines()
+		return strings.Join(matters, "\n") + "\n--\n" + strings.Join(tolerated, "\n")
+	}
+	f.note("quote", "ran out of time", time.Second, 2)
+	assert.Equal(t, "\n--\n· 1.0 s  quote ran out of time", lines())
+	f.note("service", "failed: task journal: write: closed", 2*time.Second, 40)
+	f.note("quote", "ran out of time", 3*time.Second, 2)
+	f.note("conn 17", "failed: no name 1", 4*time.Second, 2)
+	f.note("conn 18", "failed: no name 2", 5*time.Second, 2)
+	f.note("conn 19", "failed: no name 3", 6*time.Second, 2)
+	assert.Equal(t, "✗ 2.0 s  service failed: task journal: write: closed\n"+
+		"  40 tasks and scopes were canceled for it; its supervisor is to start it again\n--\n"+
+		"· 3 × conn 17 failed: no name 1, last at 6.0 s\n· 2 × quote ran out of time, last at 3.0 s", lines())
+	f.noteRestart("supervisor attempt 2 began at 2.5 s")
+	assert.Contains(t, lines(), "40 tasks and scopes were canceled for it; supervisor attempt 2 began at 2.5 s")
+}
+
+// The command that is suggested at the end is the one that the demo was started by.
+func TestDemoSuggestsTheCommandThatItWasStartedBy(t *testing.T) {
+	binary := built(t, ".", "traigo")
+	for name, row := range map[string]struct {
+		dir, command string
+		args         []string
+		want         string
+	}{
+		"go run":          {"../..", "go", []string{"run", "./cmd/traigo"}, "go run ./cmd/traigo tree "},
+		"a path":          {"", binary, nil, binary + " tree "},
+		"a name in $PATH": {filepath.Dir(binary), "traigo", nil, "as text    traigo tree "},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if row.command == "traigo" {
+				t.Setenv("PATH", filepath.Dir(binary)+string(filepath.ListSeparator)+os.Getenv("PATH"))
+			}
+			cmd := exec.CommandContext(t.Context(), row.command, append(row.args, "demo", "-for", "100ms", "-o", t.TempDir())...)
+			cmd.Dir = row.dir
+			out, err := cmd.CombinedOutput()
+			require.NoError(t, err, "%s", out)
+			assert.Contains(t, string(out), row.want)
+		})
+	}
 }
 
 // The address of the live page may not look local, so that a proxy is set up for it.
 func TestDemoNeedsNoProxy(t *testing.T) {
 	t.Setenv("HTTP_PROXY", "http://127.0.0.1:9")
 	t.Setenv("http_proxy", "http://127.0.0.1:9")
-	drawn, _ := onTerminal(t, "1s -addr :0")
-	assert.Contains(t, strings.Join(drawn, ""), "├─ • accept (running")
+	drawn, _ := onTerminal(t, "rows 36 cols 104", "1s -addr :0")
+	assert.Contains(t, strings.Join(drawn, ""), "accept")
 }

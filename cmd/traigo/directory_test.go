@@ -83,30 +83,3 @@ func TestThePageOfADirectoryIsBesideIt(t *testing.T) {
 		assert.Equal(t, page, pagePath(file), file)
 	}
 }
-
-func TestNoRecordingOfADirectoryIsOverwritten(t *testing.T) {
-	dir := recordings(t)
-	file := filepath.Join(dir, "root.child-72.jsonl")
-	older := file + ".1"
-	before, err := os.ReadFile(file)
-	require.NoError(t, err)
-	require.NoError(t, os.WriteFile(older, []byte("kept"), 0o600))
-	link := filepath.Join(t.TempDir(), "link")
-	require.NoError(t, os.Symlink(file, link))
-	for _, args := range [][]string{
-		{"view", "-open=false", "-o", file, dir},
-		{"view", "-open=false", "-o", older, dir},
-		{"view", "-open=false", "-o", link, dir},
-		{"convert", "-to", "chrome", "-o", file, dir},
-	} {
-		code, _, stderr := called(t, "", args...)
-		assert.Equal(t, exitFailed, code, "%v", args)
-		assert.Contains(t, stderr, "-o takes another file", "%v", args)
-	}
-	after, err := os.ReadFile(file)
-	require.NoError(t, err)
-	assert.Equal(t, before, after)
-	kept, err := os.ReadFile(older)
-	require.NoError(t, err)
-	assert.Equal(t, "kept", string(kept))
-}

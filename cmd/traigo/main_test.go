@@ -43,7 +43,7 @@ func TestCommandSaysHowItIsUsed(t *testing.T) {
 		{[]string{"demo", "-for", "-1s"}, exitUsage, "", "-for -1s: it has to run"},
 		{[]string{"demo", "now"}, exitUsage, "", `flags only, not "now"`},
 		{[]string{"tree", "/there/is/none"}, exitFailed, "", `there is no file "/there/is/none"; "traigo demo" makes`},
-		{[]string{"view", "main.go"}, exitFailed, "", "main.go: view: "},
+		{[]string{"view", "main.go"}, exitFailed, "", "main.go: history: "},
 		{[]string{"convert", "-to", "chrome", "main.go"}, exitFailed, "", "main.go: history: "},
 		{[]string{"tree", "."}, exitFailed, "", "traigo tree: "},
 	} {

@@ -1,12 +1,9 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"net/url"
 	"os"
 	"os/exec"
@@ -41,79 +38,34 @@ func viewPage(ctx context.Context, env *environment, args []string) error {
 	if err != nil {
 		return err
 	}
-	html, err := env.page(file)
-	if err != nil {
+	to, err := env.makePage(*out, file)
+	if err != nil || to.name == "-" {
 		return err
 	}
-	if *out == "-" {
-		_, err := env.stdout.Write(html)
-		return err
-	}
-	page := *out
-	if page == "" {
-		page = pagePath(file)
-	}
-	if err := save(page, html, file); err != nil {
-		return err
-	}
-	fmt.Fprintln(env.stdout, "page", page)
-	if !*open || !openInBrowser(ctx, page) {
-		fmt.Fprintln(env.stdout, "open", urlOf(page))
+	fmt.Fprintln(env.stdout, "page", to.name)
+	if !*open || !openInBrowser(ctx, to.name) {
+		fmt.Fprintln(env.stdout, "open", urlOf(to.name))
 	}
 	return nil
 }
 
-// pagePath returns where the page of a recording is written without -o. The number of a
-// rotated file stays in the name, so that each of the files has a page of its own. The page
-// of a directory is beside it.
-func pagePath(file string) string {
-	if file == "-" {
-		return "traigo.html"
+// makePage writes the page of a recording, or of those in a directory, and returns where that
+// is. Without a name the page is beside the recording.
+func (env *environment) makePage(name, file string) (to target, err error) {
+	from := source{file, env.stdin}
+	if name == "" {
+		to, err = env.page(from)
+	} else {
+		to, err = env.target(name, from)
 	}
-	if isDirectory(file) {
-		if name := filepath.Base(file); name == "." || name == ".." {
-			if full, err := filepath.Abs(file); err == nil {
-				file = full
-			}
-		}
-		if file = filepath.Clean(file); filepath.Dir(file) == file {
-			return "traigo.html" // the root of the file system has no name
-		}
-		return file + ".html"
-	}
-	if ext := filepath.Ext(file); ext == ".jsonl" || ext == ".json" {
-		file = strings.TrimSuffix(file, ext)
-	}
-	return file + ".html"
-}
-
-// page returns the page of a recording, or of those in a directory.
-func (env *environment) page(file string) ([]byte, error) {
-	if isDirectory(file) {
-		h, err := history.ReadDir(file)
-		if err != nil {
-			return nil, err
-		}
-		var html bytes.Buffer
-		err = view.WriteHistory(&html, h)
-		return html.Bytes(), err
-	}
-	log, err := env.load(file)
 	if err != nil {
-		return nil, err
+		return to, err
 	}
-	html, err := makePage(log)
+	h, err := from.read()
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", file, err)
+		return to, err
 	}
-	return html, nil
-}
-
-// makePage returns the page of a log.
-func makePage(log []byte) ([]byte, error) {
-	var html bytes.Buffer
-	err := view.Write(&html, bytes.NewReader(log))
-	return html.Bytes(), err
+	return to, to.write(func(w io.Writer) error { return view.WriteHistory(w, h) })
 }
 
 var treeCommand = command{
@@ -131,11 +83,7 @@ func tree(_ context.Context, env *environment, args []string) error {
 	if err != nil {
 		return err
 	}
-	h, err := env.read(file)
-	if err != nil {
-		return err
-	}
-	return export.Tree(env.stdout, h)
+	return env.convert("-", source{file, env.stdin}, export.Tree)
 }
 
 var convertCommand = command{
@@ -144,7 +92,7 @@ var convertCommand = command{
 	about: `Formats:
 
   sclogs    sc-logs.json of trio-vis, for https://ianchen-tw.github.io/sc-vis
-  chrome    Chrome's trace format, for chrome://tracing and https://speedscope.app
+  chrome    Chrome's trace format, for chrome://tracing and https://ui.perfetto.dev
   perfetto  Perfetto's TrackEvents, for https://ui.perfetto.dev
 `,
 	run: convert,
@@ -163,7 +111,7 @@ var formats = []struct {
 
 func convert(_ context.Context, env *environment, args []string) error {
 	to := env.flags.String("to", "", "the `format`: "+formatNames())
-	out := env.flags.String("o", "", "the `file` to write; without it, or with -, standard output")
+	out := env.flags.String("o", "-", "the `file` to write; - is standard output")
 	file, err := env.parse(args)
 	if err != nil {
 		return err
@@ -172,30 +120,27 @@ func convert(_ context.Context, env *environment, args []string) error {
 		if f.name != *to {
 			continue
 		}
-		if *out == "-" {
-			*out = ""
-		}
-		if f.binary && *out == "" && isTerminal(env.stdout) {
+		if f.binary && *out == "-" && isTerminal(env.stdout) {
 			return fmt.Errorf("%s is not for terminals: say -o file, or send the output elsewhere", f.name)
 		}
-		h, err := env.read(file)
-		if err != nil {
-			return err
-		}
-		// In memory first: if the conversion fails, no incomplete file is left.
-		var text bytes.Buffer
-		if err := f.write(&text, h); err != nil {
-			return err
-		}
-		if *out == "" {
-			_, err := env.stdout.Write(text.Bytes())
-			return err
-		}
-		return save(*out, text.Bytes(), file)
+		return env.convert(*out, source{file, env.stdin}, f.write)
 	}
 	fmt.Fprintf(env.stderr, "traigo convert: -to %q: it is one of %s\n\n", *to, formatNames())
 	env.flags.Usage()
 	return errUsage
+}
+
+// convert writes a source in another format. Nothing is written if the source cannot be read.
+func (env *environment) convert(out string, from source, write func(io.Writer, *history.History) error) error {
+	to, err := env.target(out, from)
+	if err != nil {
+		return err
+	}
+	h, err := from.read()
+	if err != nil {
+		return err
+	}
+	return to.write(func(w io.Writer) error { return write(w, h) })
 }
 
 // formatNames returns the names of the formats, separated by commas.
@@ -205,83 +150,6 @@ func formatNames() string {
 		names[i] = f.name
 	}
 	return strings.Join(names, ", ")
-}
-
-// load returns the text of a recording; - is standard input.
-func (env *environment) load(file string) ([]byte, error) {
-	if file == "-" {
-		return io.ReadAll(env.stdin)
-	}
-	text, err := os.ReadFile(file)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return nil, fmt.Errorf("there is no file %q; \"traigo demo\" makes a recording to try, record.Create one of your program", file)
-	case err != nil:
-		return nil, err
-	}
-	return text, nil
-}
-
-// save writes a file that was made from a recording, or from those in a directory. It refuses
-// to overwrite a recording, which cannot be made again.
-func save(out string, text []byte, recording string) error {
-	inputs := []string{recording}
-	if isDirectory(recording) {
-		inputs = nil
-		for _, pattern := range []string{"*.jsonl", "*.jsonl.*"} {
-			files, err := fs.Glob(os.DirFS(recording), pattern)
-			if err != nil {
-				return err
-			}
-			for _, name := range files {
-				inputs = append(inputs, filepath.Join(recording, name))
-			}
-		}
-	}
-	if to, err := os.Stat(out); err == nil {
-		for _, input := range inputs {
-			if from, err := os.Stat(input); err == nil && os.SameFile(to, from) {
-				return fmt.Errorf("%s is a recording, and would be lost: -o takes another file", out)
-			}
-		}
-	}
-	return writeFile(out, text)
-}
-
-func isDirectory(file string) bool {
-	info, err := os.Stat(file)
-	return err == nil && info.IsDir()
-}
-
-// read returns the history in a recording, or in those in a directory.
-func (env *environment) read(file string) (*history.History, error) {
-	if isDirectory(file) {
-		return history.ReadDir(file)
-	}
-	text, err := env.load(file)
-	if err != nil {
-		return nil, err
-	}
-	h, err := history.ReadAny(bytes.NewReader(text))
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", file, err)
-	}
-	return h, nil
-}
-
-// writeFile writes a file. After an error it removes the incomplete file.
-func writeFile(name string, text []byte) error {
-	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o644)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(text)
-	info, unknown := f.Stat()
-	err = errors.Join(err, f.Close())
-	if err != nil && unknown == nil && info.Mode().IsRegular() {
-		err = errors.Join(err, os.Remove(name))
-	}
-	return err
 }
 
 // openInBrowser opens a file in the browser, and reports whether that worked. It does not

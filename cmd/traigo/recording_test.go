@@ -14,7 +14,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -78,6 +77,35 @@ func TestConvertWritesWhatOthersRead(t *testing.T) {
 	assert.Contains(t, tree, "writer", "a converted recording can be read")
 }
 
+// Two runs that append to one file are told apart, by all commands.
+func TestTwoRecordingsInAFileAreAnError(t *testing.T) {
+	first, second := recording(t), recording(t)
+	log := read(t, first)
+	torn := log[:strings.LastIndex(log, `{"t":`)+8]
+	require.NoError(t, os.WriteFile(first, []byte(torn+read(t, second)), 0o600))
+	for _, args := range [][]string{{"view", "-open=false"}, {"tree"}, {"convert", "-to", "chrome"}} {
+		for _, file := range []string{first, filepath.Dir(first)} {
+			code, stdout, stderr := called(t, "", append(args, file)...)
+			assert.Equal(t, exitFailed, code, "%v", args)
+			assert.Empty(t, stdout)
+			assert.Regexp(t, `run\.jsonl: (history: )?the log has two recordings in it, \w+ and, from the middle of line \d+ on, \w+: cut it in two there`, stderr)
+		}
+	}
+	assert.NoFileExists(t, strings.TrimSuffix(first, ".jsonl")+".html")
+}
+
+// Help and documentation name the viewers in which conversions have been tried with success.
+func TestConvertNamesViewersThatShowIt(t *testing.T) {
+	_, help, _ := called(t, "", "help", "convert")
+	docs := read(t, "../../docs/seeing.md")
+	for _, text := range []string{help, docs} {
+		for _, viewer := range []string{"chrome://tracing", "ui.perfetto.dev", "sc-vis"} {
+			assert.Contains(t, text, viewer)
+		}
+		assert.NotContains(t, text, "speedscope", "it shows one row at a time, and has the details of a slice in its name")
+	}
+}
+
 func TestViewWritesAPage(t *testing.T) {
 	t.Setenv("DISPLAY", "")
 	t.Setenv("WAYLAND_DISPLAY", "")
@@ -98,54 +126,6 @@ func TestViewWritesAPage(t *testing.T) {
 	code, stdout, stderr = called(t, "", "view", "-o", "-", file)
 	assert.Zero(t, code, stderr)
 	assert.Equal(t, string(html), stdout, "nothing but the page")
-}
-
-func TestARecordingIsNotOverwritten(t *testing.T) {
-	file := recording(t)
-	before, err := os.ReadFile(file)
-	require.NoError(t, err)
-	link := filepath.Join(t.TempDir(), "link")
-	require.NoError(t, os.Symlink(file, link))
-	for _, args := range [][]string{
-		{"view", "-open=false", "-o", file, file},
-		{"view", "-open=false", "-o", link, file},
-		{"convert", "-to", "chrome", "-o", file, link},
-	} {
-		code, _, stderr := called(t, "", args...)
-		assert.Equal(t, exitFailed, code, "%v", args)
-		assert.Contains(t, stderr, "-o takes another file", "%v", args)
-		after, err := os.ReadFile(file)
-		require.NoError(t, err)
-		assert.Equal(t, before, after, "%v", args)
-	}
-}
-
-func TestEachRecordingHasAPageOfItsOwn(t *testing.T) {
-	for file, page := range map[string]string{
-		"-":                  "traigo.html",
-		"run.jsonl":          "run.html",
-		"run.jsonl.1":        "run.jsonl.1.html",
-		"run.jsonl.2":        "run.jsonl.2.html",
-		"sc-logs.json":       "sc-logs.html",
-		"logs/v1.2":          "logs/v1.2.html",
-		"run.html":           "run.html.html",
-		"log.d/run":          "log.d/run.html",
-		"log.jsonl/server.1": "log.jsonl/server.1.html",
-	} {
-		assert.Equal(t, page, pagePath(file), file)
-	}
-}
-
-func TestAnIncompleteFileIsRemoved(t *testing.T) {
-	if runtime.GOOS == "windows" {
-		t.Skip("there is no limit for the size of files")
-	}
-	page := filepath.Join(t.TempDir(), "run.html")
-	limited := "trap '' XFSZ; ulimit -f 8; exec \"$0\" view -open=false -o \"$1\" \"$2\""
-	out, err := exec.CommandContext(t.Context(), "sh", "-c", limited, built(t, ".", "traigo"), page, recording(t)).CombinedOutput()
-	require.Error(t, err)
-	assert.Contains(t, string(out), "traigo view: ")
-	assert.NoFileExists(t, page)
 }
 
 // A recording of a server under load has the same content in our format, in that of trio-vis

@@ -44,7 +44,7 @@ var mayImport = map[string][]string{
 	"errgroup":   {rootPkg, panicsPkg},                     // it makes the PanicError of a function while the panic's stack is still there
 	"supervise":  {rootPkg, backoffPkg},                    // see docs/adr/0007
 	"serve":      {rootPkg, panicsPkg, "internal/inplace"}, // it makes the PanicError of a handler while the panic's stack is still there
-	"record":     {rootPkg, "record/history", "record/export"},
+	"record":     {rootPkg, "record/history", "record/export", "internal/processes", "internal/stackdump"},
 	"live":       {rootPkg, "internal/processes", "internal/stackdump", "internal/limits"}, // one dump for all roots; who waits for a Limiter
 	"proc":       {rootPkg, panicsPkg, "internal/processes"},                               // a panic in a worker keeps its stack; snapshots show what runs there
 	"traigotest": {rootPkg},

@@ -108,6 +108,28 @@ func Caller() string {
 	}
 }
 
+// At returns file and line of the innermost frame of the user's code among those that a program
+// counter of runtime.Callers stands for, in the same form; "" if there is none.
+func At(pc uintptr) string {
+	frames := runtime.CallersFrames([]uintptr{pc})
+	for {
+		frame, more := frames.Next()
+		if frame.Function != "" && !isLibrary(frame.Function) {
+			return path.Base(frame.File) + ":" + strconv.Itoa(frame.Line)
+		}
+		if !more {
+			return ""
+		}
+	}
+}
+
+// InBubble reports whether the calling goroutine is in a bubble of testing/synctest.
+func InBubble() bool {
+	var text [128]byte // more than the first line has before the labels
+	header, _, _ := strings.Cut(string(text[:runtime.Stack(text[:], false)]), "]")
+	return strings.Contains(header, "synctest bubble")
+}
+
 // Function returns file and line of the function that begins at pc, in the same form; "" if it
 // is no function of the user.
 func Function(pc uintptr) string {

@@ -12,7 +12,7 @@ import (
 // All returns the stacks of all goroutines. The program stops while they are written:
 // some 4 ms for each 1,000.
 func All() []byte {
-	const perGoroutine = 1 << 11 // more than most need: to write all of it twice takes longer
+	const perGoroutine = 1 << 12 // more than most need: to write all of it twice takes longer
 	return dump(min(max(1<<16, perGoroutine*runtime.NumGoroutine()), maxDump), true)
 }
 

@@ -1,9 +1,11 @@
 // The panel with all facts about one node, its warnings, and its stack.
 
 import { $, make, makeButton, number, setText } from './dom.js';
-import { find, model, processesOf } from './model.js';
+import { find, model } from './model.js';
+import { fitSide } from './side.js';
 import { ages } from './time.js';
 import { entryOf, rowOf, select } from './tree.js';
+import { explanations, forOf, placeOf, processesOf, statesOf, stateWord } from './words.js';
 
 let panel = null; // the open panel: {key, node} and its elements
 
@@ -18,7 +20,8 @@ export function openDetails(key) {
   close.title = 'Close (esc)';
   close.setAttribute('aria-label', 'Close details');
   const head = make('header');
-  head.append(make('h1', '', node.count ? `${node.name} ×${number(node.count)}` : node.name), close);
+  const title = make('h1');
+  head.append(title, close);
   const facts = make('dl');
   const says = make('div');
   const bar = make('div', 'bar');
@@ -28,22 +31,26 @@ export function openDetails(key) {
   stack.setAttribute('aria-label', 'Stack');
   aside.replaceChildren(head, facts, says, bar, stack);
   aside.hidden = false;
-  panel = { key, node, facts, says, stack, bar };
+  fitSide();
+  $('side').scrollTop = 0;
+  panel = { key, node, title, facts, says, stack, bar };
 
-  bar.append(makeButton(node.kind === 'task' ? 'Stack again' : 'Stack of its body', () => fetchStack(false)));
-  if (node.kind === 'scope') {
+  const of = node.count ? ' of the oldest' : '';
+  bar.append(makeButton(node.kind === 'task' ? (of ? `Stack${of}` : 'Stack again') : `Stack of its body${of}`, () => fetchStack(false)));
+  if (node.kind === 'scope' && !node.count) {
     const only = make('a', '', 'Show only this scope');
     only.href = `?${new URLSearchParams({ scope: node.id })}`;
     bar.append(only);
   }
   renderDetails();
   select(key, true); // scroll again: the panel may cover the row
-  if (node.kind === 'task') fetchStack(false);
+  if (node.kind === 'task' && !node.count) fetchStack(false);
 }
 
 export function closeDetails() {
   panel = null;
   $('details').hidden = true;
+  fitSide();
 }
 
 /** Updates the facts and warnings. A node that is gone keeps those it had. */
@@ -52,20 +59,9 @@ export function renderDetails() {
   const entry = rowOf(panel.key)?.entry;
   const node = entry?.node ?? panel.node;
   panel.node = node;
-  const gone = !entry && !find(model.state.roots, (n) => n.key === node.key);
-  const facts = [
-    ['state', gone ? `was ${node.state}, is gone` : node.state],
-    ['path', node.path],
-    [node.count ? 'oldest' : 'id', node.scope ? `task ${node.id ?? '–'} of scope ${node.scope}` : `${node.kind} ${node.id}`],
-    ['process', processesOf(node).replace('process ', '')],
-    ['age', gone ? '' : ages(node)],
-    ['since', node.since],
-    ['deadline', node.deadline],
-    ['flags', node.flags?.join(', ')],
-    ['not awaited', node.unawaited?.join(', ')],
-    ['limit', node.limit && `${number(node.limit)}${node.waiting ? `, ${number(node.waiting)} waiting` : ''}`],
-    ['cause', node.cause],
-  ].filter(([, value]) => value);
+  setText(panel.title, node.count ? `${node.name} ×${number(node.count)}` : node.name);
+  const gone = entry ? entry.gone : !find(model.state.roots, (n) => n.key === node.key);
+  const facts = factsOf(node, gone).filter(([, value]) => value);
   const text = JSON.stringify(facts);
   if (panel.shown !== text) {
     panel.shown = text;
@@ -81,6 +77,29 @@ export function renderDetails() {
       return p;
     }));
   }
+}
+
+/** Returns what is known about a node: [[name, value], …]. */
+function factsOf(node, gone) {
+  const states = statesOf(node).map(([state, n]) => (node.count ? `${number(n)} ${stateWord(state)}` : stateWord(state))).join(', ');
+  const place = (p) => [placeOf(p), forOf(p)].filter(Boolean).join(', ');
+  return [
+    ['state', gone ? `was ${states}, is gone` : states],
+    ['', !gone && !node.count && explanations[node.state]],
+    ['path', node.path],
+    [node.count ? 'oldest' : 'id', node.scope ? `task ${node.id ?? '–'} of scope ${node.scope}` : `${node.kind} ${node.id}`],
+    ['process', processesOf(node).replace('process ', '')],
+    ['age', gone ? '' : ages(node)],
+    ['since', node.since],
+    ['deadline', node.deadline],
+    ['waits', place(node)],
+    ...(node.standing ?? []).map((s, i) => [i ? '' : 'waits', `${number(s.count)} × ${place(s)}`]),
+    ['flags', node.flags?.join(', ')],
+    ['not awaited', node.unawaited?.join(', ')],
+    ['limit', node.limit && `${number(node.limit)}${node.waiting ? `, ${number(node.waiting)} waiting` : ''}`],
+    ['waiting', node.blocked?.join('\n')],
+    ['cause', node.cause],
+  ];
 }
 
 /** Fetches and shows the stack. force asks for it although the dump takes long. */

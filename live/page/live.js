@@ -4,35 +4,46 @@ import { closeDetails, openDetails, renderDetails } from './details.js';
 import { $ } from './dom.js';
 import { find, model, part } from './model.js';
 import { listen, setPaused } from './stream.js';
-import { renderSummary, tickSummary } from './summary.js';
+import { renderSide, tickSide } from './side.js';
+import { renderCounters } from './summary.js';
 import { isFrozen } from './time.js';
-import { move, onOpen, handleKey, renderTree, rowOf, tickTree } from './tree.js';
+import { move, onOpen, handleKey, renderState, renderTree, rowOf, setOpen, tickTree } from './tree.js';
 
 function render() {
-  renderTree();
-  renderSummary(reveal);
+  renderSide({ reveal, setFilter });
+  renderCounters(model.state);
+  renderState();
   renderDetails();
 }
 
 setInterval(() => {
   if (!model.state || isFrozen()) return;
   tickTree();
-  tickSummary();
+  tickSide();
   renderDetails();
 }, 1000);
 
-/** Selects and shows a node with a warning of the lint, if possible the one with the path. */
-function reveal(lint, path) {
-  const is = (node) => node.warnings?.includes(lint);
-  const nodes = find(model.state.roots, (n) => is(n) && n.path === path) ?? find(model.state.roots, is);
+/** Selects and shows the node with the path, if possible one with a warning of the lint. */
+function reveal(path, lint) {
+  const is = (node) => !lint || node.warnings?.includes(lint);
+  const { roots } = model.state;
+  const nodes = find(roots, (n) => !n.count && n.path === path && is(n)) ?? find(roots, (n) => !n.count && n.path === path)
+    ?? (lint && find(roots, is));
   if (!nodes) { // the node is in another part of the tree, or was left out
     location.search = new URLSearchParams({ path });
     return;
   }
   setFilter('');
-  nodes.slice(0, -1).forEach((node) => model.folded.delete(node.key));
+  // From the root down: the row of a group has a key of its own, and opens before its members.
+  const isOn = (slot) => nodes.includes(slot.node) || slot.node.members?.some((member) => nodes.includes(member));
+  let parent = null;
+  for (let slot = model.slots.find(isOn); slot; slot = slot.below.find(isOn)) {
+    if (parent) setOpen(parent, true);
+    parent = { key: slot.key, node: slot.node, parent };
+  }
   renderTree();
-  openDetails(nodes.at(-1).key);
+  if (!parent) return;
+  openDetails(parent.key);
   rowOf(model.selected)?.el.scrollIntoView({ block: 'center' });
 }
 

@@ -1,8 +1,10 @@
-// One row of the tree.
+// One row of the tree: a scope, a task, or a group of them, with what it does beside its name.
 
 import { make, number, setText } from './dom.js';
-import { isOpen, processesOf } from './model.js';
+import { standing, warningsIn } from './fold.js';
+import { isOpen } from './model.js';
 import { ages, brief, now } from './time.js';
+import { blockedPlaces, explanations, forOf, isBlocked, placeOf, processesOf, statesOf, stateWord } from './words.js';
 
 const lateAfter = 1000; // longer than streamInterval in Go, and when the lint deadline-passed warns
 
@@ -15,73 +17,89 @@ export class Row {
     el.setAttribute('role', 'treeitem');
     el.dataset.key = entry.key;
     this.el = el;
-    this.what = el.appendChild(make('div', 'what'));
-    this.twisty = this.what.appendChild(make('span', 'twisty'));
+    const part = (name) => el.appendChild(make('span', name));
+    part('guides');
+    this.twisty = part('twisty');
     this.twisty.setAttribute('aria-hidden', 'true');
-    this.dot = this.what.appendChild(make('span', 'dot'));
-    this.name = this.what.appendChild(make('span', 'name'));
-    this.times = this.what.appendChild(make('span', 'times'));
-    this.chips = [];
-    this.cause = this.what.appendChild(make('span', 'cause'));
-    this.state = el.appendChild(make('span', 'state'));
-    this.age = el.appendChild(make('span', 'age'));
-    this.due = el.appendChild(make('span', 'due'));
+    this.dot = part('dot');
+    this.level = part('level');
+    this.name = part('name');
+    this.times = part('times');
+    this.state = part('state');
+    this.age = part('age');
+    this.due = part('due');
+    this.lints = part('lints');
+    this.places = part('places');
+    this.flags = part('flags');
+    this.cause = part('cause');
   }
 
   update(entry) {
-    const { node, depth } = entry;
+    const { node, depth, gone, more } = entry;
     const el = this.el;
     if (this.entry?.depth !== depth) {
       el.style.setProperty('--depth', depth);
       el.setAttribute('aria-level', depth + 1);
+      setText(this.level, String(depth + 1));
     }
     this.entry = entry;
     el.classList.toggle('dim', Boolean(entry.dim));
-    if (entry.more) {
+    el.classList.toggle('gone', Boolean(gone));
+    if (more) {
       el.classList.add('more');
       this.dot.hidden = true;
-      setText(this.name, `… and ${number(node.more)} more`);
+      setText(this.name, `… ${number(more)} more`);
       return;
     }
-    if (el.dataset.kind !== node.kind) el.dataset.kind = node.kind;
-    if (el.dataset.state !== node.state) el.dataset.state = node.state;
-    const open = isOpen(entry.key);
-    const parent = Boolean(node.below?.length || node.more);
-    setText(this.twisty, parent ? (open ? '▾' : '▸') : '');
-    if (parent) el.setAttribute('aria-expanded', String(open));
-    else el.removeAttribute('aria-expanded');
+    this.updateTwisty(entry);
+    el.dataset.kind = node.kind;
+    el.dataset.state = worstState(node);
+    el.classList.toggle('group', Boolean(node.count));
     setText(this.name, node.name);
-    setText(this.times, node.count ? `×${number(node.count)}` : '');
-    this.times.hidden = !node.count;
-    this.label([
-      ...(processesOf(node) ? [processesOf(node)] : []),
-      ...(node.flags ?? []),
-      ...(node.limit ? [`limit ${number(node.limit)}`] : []),
-      ...(node.waiting ? [`${number(node.waiting)} waiting`] : []),
-    ], node.warnings ?? []);
+    setText(this.times, node.count ? `×${number(gone ? 0 : node.count)}` : '');
+    el.title = node.path;
+    const parts = gone ? [{ text: 'ended' }] : statesOf(node).map(([state, n], i, all) => ({
+      text: all.length > 1 ? `${number(n)} ${stateWord(state)}` : stateWord(state),
+      className: `is-${state.replace(' ', '-')}`,
+      title: explanations[state],
+    }));
+    this.fill(this.state, parts);
+    this.state.classList.toggle('usual', !gone && parts.length === 1 && usual.has(node.state));
+    // A closed row says what there is in it to warn about, and where that stands.
+    const isClosed = entry.isParent && !isOpen(entry);
+    this.fill(this.lints, (gone ? [] : isClosed ? warningsIn([node]) : node.warnings ?? []).map((text) => ({ text, className: `lint is-${text}` })), ' ');
+    this.fill(this.places, gone ? [] : placesOf(entry, isClosed));
+    this.fill(this.flags, gone ? [] : flagsOf(node).map((text) => ({ text })), ' · ');
     setText(this.cause, node.cause ?? '');
-    this.cause.hidden = !node.cause;
-    setText(this.state, node.state);
     this.tick();
   }
 
-  label(flags, warnings) {
-    const chips = [...flags.map((text) => ({ text })), ...warnings.map((text) => ({ text, lint: true }))];
-    chips.forEach(({ text, lint }, i) => {
-      const chip = this.chips[i] ?? this.what.insertBefore(make('span'), this.cause);
-      this.chips[i] = chip;
-      chip.className = lint ? 'chip lint' : 'chip';
-      setText(chip, text);
-    });
-    for (const chip of this.chips.splice(chips.length)) chip.remove();
+  updateTwisty(entry) {
+    const open = isOpen(entry);
+    setText(this.twisty, entry.isParent ? (open ? '▾' : '▸') : '');
+    if (entry.isParent) this.el.setAttribute('aria-expanded', String(open));
+    else this.el.removeAttribute('aria-expanded');
+  }
+
+  /** Sets the parts of an element: {text, className, title}. */
+  fill(el, parts, separator = ', ') {
+    const is = JSON.stringify(parts);
+    if (el.shown === is) return;
+    el.shown = is;
+    el.hidden = parts.length === 0;
+    el.replaceChildren(...parts.flatMap(({ text, className, title }, i) => {
+      const span = make('span', className, text);
+      if (title) span.title = title;
+      return i ? [separator, span] : [span];
+    }));
   }
 
   /** Updates the times. */
   tick() {
-    const { node, more } = this.entry;
+    const { node, more, gone } = this.entry;
     if (more) return;
-    setText(this.age, ages(node));
-    if (!node.deadline || node.state === 'closed') {
+    setText(this.age, gone ? '' : ages(node));
+    if (!node.deadline || node.state === 'closed' || gone) {
       setText(this.due, '');
       return;
     }
@@ -89,7 +107,45 @@ export class Row {
     // A node that ends at its deadline is still shown until the next state comes. It must
     // not look late.
     const late = left < -lateAfter;
-    setText(this.due, late ? `${brief(-left)} late` : `${brief(left)} left`);
+    const first = node.count ? 'earliest ' : ''; // not all of a group may have one
+    setText(this.due, first + (late ? `${brief(-left)} late` : `${brief(left)} left`));
     this.due.className = late ? 'due late' : left < 5000 ? 'due soon' : 'due';
   }
 }
+
+/** The states of which the dot says enough where there is little room. */
+const usual = new Set(['open', 'finalizing', 'running']);
+
+/** Returns the state that the dot shows: of a group the one that says most. */
+function worstState(node) {
+  const has = (state) => statesOf(node).some(([other]) => other === state);
+  return ['given up', 'abandoned', 'canceling'].find(has) ?? node.state;
+}
+
+const flagsOf = (node) => [
+  ...(processesOf(node) ? [processesOf(node)] : []),
+  ...(node.flags ?? []),
+  ...(node.limit ? [`limit ${number(node.limit)}`] : []),
+  ...(node.waiting ? [`${number(node.waiting)} waiting for a slot`] : []),
+  ...(node.unawaited?.length ? [`failed and not awaited: ${node.unawaited.join(', ')}`] : []),
+];
+
+const maxPlaces = 3; // in a row
+
+/**
+ * Returns what a node waits for, or the places where most of a group stand, and of what is
+ * in a closed row. What waits for something below it says nothing: that does.
+ */
+function placesOf({ node, isParent }, isClosed) {
+  if (!node.count && !isParent) {
+    return node.waits ? [{ text: withTime(node), className: isBlocked(node) ? 'blocked' : '' }] : [];
+  }
+  if (!node.count && !isClosed) return [];
+  const blocked = blockedPlaces([node]);
+  return standing([node])
+    .map((place) => ({ text: (node.count || place.count > 1 ? `${number(place.count)} × ` : '') + withTime(place), className: blocked.has(placeOf(place)) ? 'blocked' : '' }))
+    .sort((a, b) => Boolean(b.className) - Boolean(a.className))
+    .slice(0, maxPlaces);
+}
+
+const withTime = (place) => [placeOf(place), forOf(place)].filter(Boolean).join(', ');

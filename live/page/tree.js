@@ -2,8 +2,9 @@
 // a new state.
 
 import { $, make } from './dom.js';
-import { list, model, part } from './model.js';
+import { isOpen, isShut, list, model, part } from './model.js';
 import { Row } from './row.js';
+import { settle } from './slots.js';
 
 const tree = $('tree');
 const rows = new Map(); // key → Row
@@ -18,7 +19,13 @@ export function onOpen(open) {
   openRow = open;
 }
 
-/** Updates the rows to the state. */
+/** Takes a new state, and updates the rows. */
+export function renderState() {
+  model.slots = settle(model.slots, model.state.roots, performance.now());
+  renderTree();
+}
+
+/** Updates the rows. */
 export function renderTree() {
   const first = rows.size === 0;
   shown = list();
@@ -29,13 +36,14 @@ export function renderTree() {
       rows.delete(key);
     }
   }
+  setStep();
   let at = tree.firstChild;
   for (const entry of shown) {
     let row = rows.get(entry.key);
     if (!row) {
       row = new Row(entry);
       rows.set(entry.key, row);
-      if (!first && !model.filter) row.el.classList.add('new');
+      if (!first && !model.filter && entry.fresh) row.el.classList.add('new');
     }
     row.update(entry);
     if (row.el === at) at = at.nextSibling;
@@ -52,9 +60,19 @@ export function renderTree() {
   markSelected();
 }
 
-/** Updates the times. */
+/** Sets how far a level is indented: less if the tree is deep, so that names have room. */
+function setStep() {
+  const deepest = shown.reduce((most, entry) => Math.max(most, entry.depth), 1);
+  const step = Math.max(2.5, Math.min(16, (tree.clientWidth * 0.4) / deepest));
+  tree.style.setProperty('--step', `${step}px`);
+  tree.classList.toggle('deep', step < 8);
+}
+addEventListener('resize', setStep);
+
+/** Updates the times, and removes rows that ended a while ago. */
 export function tickTree() {
   for (const row of rows.values()) row.tick();
+  if (shown.some((entry) => entry.gone)) renderState();
 }
 
 function markSelected() {
@@ -73,32 +91,52 @@ export function select(key, scroll) {
   if (scroll) rows.get(key)?.el.scrollIntoView({ block: 'nearest' });
 }
 
-function toggle(key, fold) {
-  if (fold) model.folded.add(key);
-  else model.folded.delete(key);
+/** Opens a row, or closes it. */
+export function setOpen(entry, open) {
+  if (isShut(entry)) model.opened[open ? 'add' : 'delete'](entry.key);
+  else model.folded[open ? 'delete' : 'add'](entry.key);
+}
+
+function toggle(entry, open) {
+  setOpen(entry, open);
   renderTree();
 }
 
 tree.addEventListener('click', (e) => {
   const row = rows.get(e.target.closest('.row')?.dataset.key);
   if (!row) return;
-  const { key, node, more } = row.entry;
-  if (more) {
-    showMore(node);
+  const { entry } = row;
+  if (entry.more) {
+    showMore(entry);
   } else if (e.target === row.twisty) {
-    toggle(key, !model.folded.has(key));
+    toggle(entry, !isOpen(entry));
   } else {
-    openRow(key);
+    if (entry.node.count && !isOpen(entry)) toggle(entry, true);
+    openRow(entry.key);
   }
 });
 
-/** Loads the page of a node below which rows were left out, or the text of all of it. */
-function showMore(node) {
-  if (node.kind !== 'scope' || node.count || String(node.id) === part.get('scope')) {
-    location.search = new URLSearchParams([...part, ['format', 'text'], ['all', '1']]);
-  } else {
-    location.search = new URLSearchParams({ scope: node.id });
+const maxRows = 2000; // that the page shows unfolded; of more it shows the text
+
+/**
+ * Loads the page, or the text, with the nodes that were left out. For members of a group that
+ * is what is below their scope, unfolded; for others what is below their parent.
+ */
+function showMore({ node, parent, more }) {
+  let scope = parent.parent;
+  while (scope && (scope.node.kind !== 'scope' || scope.node.count)) scope = scope.parent;
+  const within = node.count ? scope?.node : node.kind === 'scope' ? node : scope?.node;
+  const query = new URLSearchParams(part);
+  if (within && String(within.id) !== part.get('scope')) {
+    query.set('scope', within.id);
+    query.delete('path');
+  } else if (!node.count) {
+    query.set('all', '1');
+    query.set('format', 'text');
   }
+  if (node.count) query.set('full', '1');
+  if (more > maxRows) query.set('format', 'text');
+  location.search = query;
 }
 
 export function move(step) {
@@ -114,21 +152,21 @@ const keys = {
   PageUp: () => move(-20),
   Home: () => move(-shown.length),
   End: () => move(shown.length),
-  ArrowLeft: ({ key, node, parent }) => {
-    if (node.below?.length && !model.folded.has(key)) toggle(key, true);
-    else if (parent) select(parent.key, true);
+  ArrowLeft: (entry) => {
+    if (entry.isParent && isOpen(entry)) toggle(entry, false);
+    else if (entry.parent) select(entry.parent.key, true);
   },
-  ArrowRight: ({ key }) => {
-    if (model.folded.has(key)) toggle(key, false);
+  ArrowRight: (entry) => {
+    if (entry.isParent && !isOpen(entry)) toggle(entry, true);
     else move(1);
   },
-  Enter: ({ key, node, more }) => (more ? showMore(node) : openRow(key)),
+  Enter: (entry) => (entry.more ? showMore(entry) : openRow(entry.key)),
 };
 
 /** Handles a key, and reports whether the tree has a use for it. */
 export function handleKey(key) {
   const entry = entryOf(model.selected);
   if (!keys[key] || !(entry || key.startsWith('Arrow'))) return false;
-  keys[key](entry ?? {});
+  keys[key](entry ?? { node: {} });
   return true;
 }

@@ -12,8 +12,8 @@ import (
 	"github.com/traigo/traigo/record/history"
 )
 
-// Chrome writes the history to w as a Chrome trace in JSON, for chrome://tracing,
-// ui.perfetto.dev and other viewers.
+// Chrome writes the history to w as a Chrome trace in JSON, for chrome://tracing and
+// ui.perfetto.dev.
 //
 // Processes are processes, which need not have the PID that they had: see Process.ID in
 // package history.
@@ -250,7 +250,9 @@ func appendMicros(b []byte, at time.Duration) []byte {
 	return b
 }
 
-// A lane is a row of slices that do not overlap.
+// A lane is a row of slices that do not overlap. They are not nested either: an arrow is bound
+// to a row and a time, and viewers draw it from the innermost slice there, which would be
+// another child of the one that it is meant for.
 type lane struct {
 	row    string
 	tasks  bool

@@ -133,6 +133,26 @@ func TestReadAnyTellsWhatWasExported(t *testing.T) {
 	require.NoError(t, err)
 }
 
+// Lines and keys of a later version change nothing of what is written.
+func TestWritersTakeWhatTheyDoNotKnow(t *testing.T) {
+	var later strings.Builder
+	for line := range strings.Lines(logtest.Chat) {
+		if later.Len() > 0 {
+			later.WriteString(`{"t":5000,"k":"from the future","id":"four","n":[{"k":"scope","s":3}],"stack":{"main.main":7}}` + "\n")
+			later.WriteString(`{"t":5001,"k":"from the future","s":3,"id":99,"n":"x"}` + "\n")
+		}
+		later.WriteString(strings.TrimSuffix(line, "}\n") + `,"future":{"id":4,"of":[1,null,{"t":3}]},"more":-1.5e3,"text":"\u00e9"}` + "\n")
+	}
+	now, h := logtest.Read(t, logtest.Chat), logtest.Read(t, later.String())
+	h.Damaged = 0 // lines of an unknown kind are counted, and the number is written
+	for name, write := range writers {
+		var want, got bytes.Buffer
+		require.NoError(t, write(&want, now))
+		require.NoError(t, write(&got, h))
+		require.Equal(t, want.String(), got.String(), name)
+	}
+}
+
 func TestWritersReturnTheErrorOfTheWriter(t *testing.T) {
 	h := logtest.Read(t, logtest.Chat)
 	for name, write := range writers {

@@ -27,7 +27,7 @@ func TestTreeOfProcessesSaysWhichOneDied(t *testing.T) {
 	files["app.jsonl"] = "hello\n"
 	assert.Equal(t, `example.com/chat, 2026-11-21 01:02:03 UTC, 3 processes, go1.26, 4 scopes, 4 tasks, 44ms
 ! The log of process 73 (leaf) has no last line: it crashed or was killed. Nothing is known after 18ms.
-! Left out: app.jsonl: this is no log of traigo: its first line is not {"traigo":1,…}.
+! Left out: app.jsonl: this is no log of traigo: its first line is not {"traigo":2,…}.
 First to fail: root/mid, after 20ms: task failed ← leaf: actor root/mid/leaf is gone: signal: killed
 
 root  42ms  process 71, task failed ← mid: actor root/mid: scope "mid": task "leaf": actor root/mid/leaf is gone: signal: killed

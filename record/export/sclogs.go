@@ -23,10 +23,10 @@ import (
 //
 // [history.ReadSCLogs] reads the file back, except for what the format cannot hold.
 func SCLogs(w io.Writer, h *history.History) error {
-	sc := &scWriter{history: h, names: make(scNames)}
+	sc := &scWriter{history: h, names: make(scNames), records: make([]scRecord, 0, maxRecords(h))}
 	for _, s := range h.Scopes {
 		if s.Parent == nil {
-			sc.scope(s, "", 0, max(h.End, s.Opened))
+			sc.scope(s, nil, 0, max(h.End, s.Opened))
 		}
 	}
 	slices.SortFunc(sc.records, func(a, b scRecord) int { return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.order, b.order)) })
@@ -61,6 +61,15 @@ func lossesOf(h *history.History) (losses []sclogs.Loss) {
 	return losses
 }
 
+// maxRecords returns how many records there can be: two for each scope, task, wrapper of a
+// task, and body with its wrapper.
+func maxRecords(h *history.History) (n int) {
+	for _, s := range h.Scopes {
+		n += 2 + 4*max(1, len(s.Tasks))
+	}
+	return n
+}
+
 // An scWriter collects the records of a file by walking the tree. Records are sorted by
 // time, and those of the same time by their order in that walk, in which parents begin
 // before their children and exit after them.
@@ -77,8 +86,21 @@ type scRecord struct {
 	exit  bool
 }
 
-// An scNode is a scope or task of the file. Its strings are quoted as in JSON.
-type scNode struct{ name, kind, parent string }
+// An scNode is a scope or task of the file, or the wrapper of a task, which has the name of
+// the task and more.
+type scNode struct {
+	name              string
+	isTask, isWrapper bool
+	parent            *scNode // nil for a root
+}
+
+func (n *scNode) appendName(b []byte) []byte {
+	b = appendQuoted(b, n.name)
+	if n.isWrapper {
+		b = append(b[:len(b)-1], sclogs.Wrapper+`"`...)
+	}
+	return b
+}
 
 func (r scRecord) append(b []byte) []byte {
 	b = append(b, `{"time":`...)
@@ -88,13 +110,16 @@ func (r scRecord) append(b []byte) []byte {
 	} else {
 		b = append(b, `,"desc":"created","name":`...)
 	}
-	b = append(b, r.node.name...)
+	b = r.node.appendName(b)
+	kind := "scope"
+	if r.node.isTask {
+		kind = "task"
+	}
 	b = append(b, `,"type":"`...)
-	b = append(b, r.node.kind...)
+	b = append(b, kind...)
 	b = append(b, '"')
-	if r.node.parent != "" { // absent for a root, never null
-		b = append(b, `,"parent":`...)
-		b = append(b, r.node.parent...)
+	if r.node.parent != nil { // absent for a root, never null
+		b = r.node.parent.appendName(append(b, `,"parent":`...))
 	}
 	return append(b, '}')
 }
@@ -104,30 +129,30 @@ func (sc *scWriter) add(n *scNode, at time.Duration, exit bool) {
 }
 
 // scope adds a scope, cut off at lo and hi, the times of its parent.
-func (sc *scWriter) scope(s *history.Scope, parent string, lo, hi time.Duration) {
+func (sc *scWriter) scope(s *history.Scope, parent *scNode, lo, hi time.Duration) {
 	begin := min(max(s.Opened, lo), hi)
 	end, late := min(hi, max(until(sc.history, s), begin)), s.Closed > hi || s.Closed == history.Never && hi < until(sc.history, s)
 	if s.Closed != history.Never {
 		end = min(max(s.Closed, begin), hi)
 	}
 	base := scName(s.Name, "scope")
-	n := &scNode{name: quoted(sc.names.unique(base) + scopeMarks(s, late)), kind: "scope", parent: parent}
+	n := &scNode{name: sc.names.unique(base) + scopeMarks(s, late), parent: parent}
 	sc.add(n, begin, false)
 	if len(s.Tasks) == 0 && len(s.Scopes) == 0 {
-		sc.leaf(base+sclogs.Body, "", n.name, begin, end, nil)
+		sc.leaf(base+sclogs.Body, "", n, begin, end, nil)
 	}
 	for _, t := range s.Tasks {
-		sc.task(t, n.name, begin, end)
+		sc.task(t, n, begin, end)
 	}
 	for _, c := range s.Scopes {
 		if !withinTask(c) {
-			sc.scope(c, n.name, begin, end)
+			sc.scope(c, n, begin, end)
 		}
 	}
 	sc.add(n, end, true)
 }
 
-func (sc *scWriter) task(t *history.Task, parent string, lo, hi time.Duration) {
+func (sc *scWriter) task(t *history.Task, parent *scNode, lo, hi time.Duration) {
 	begin := min(max(t.Spawned, lo), hi)
 	end, late := min(hi, max(until(sc.history, t.Scope), begin)), t.Ended > hi || t.Unfinished() && hi < until(sc.history, t.Scope)
 	if t.Ended != history.Never {
@@ -138,15 +163,15 @@ func (sc *scWriter) task(t *history.Task, parent string, lo, hi time.Duration) {
 
 // leaf adds a task in its wrapper. The wrapper is also the parent of the scopes that the
 // task has opened, as a task cannot be a parent in this format.
-func (sc *scWriter) leaf(base, marks, parent string, begin, end time.Duration, below []*history.Scope) {
+func (sc *scWriter) leaf(base, marks string, parent *scNode, begin, end time.Duration, below []*history.Scope) {
 	name := sc.names.unique(base) + marks
-	around := &scNode{name: quoted(name + sclogs.Wrapper), kind: "scope", parent: parent}
-	task := &scNode{name: quoted(name), kind: "task", parent: around.name}
+	around := &scNode{name: name, isWrapper: true, parent: parent}
+	task := &scNode{name: name, isTask: true, parent: around}
 	sc.add(around, begin, false)
 	sc.add(task, begin, false)
 	for _, s := range below {
 		if withinTask(s) {
-			sc.scope(s, around.name, begin, end)
+			sc.scope(s, around, begin, end)
 		}
 	}
 	sc.add(task, end, true)

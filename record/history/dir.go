@@ -1,7 +1,6 @@
 package history
 
 import (
-	"bufio"
 	"fmt"
 	"io"
 	"os"
@@ -121,7 +120,7 @@ func (d *dirReader) runOf(f logFile) string {
 		return ""
 	}
 	defer file.Close()
-	text, err := readLine(bufio.NewReader(io.LimitReader(file, 1<<16)))
+	text, err := readLine(newInput(io.LimitReader(file, 1<<16)))
 	if err != nil {
 		return ""
 	}
@@ -134,8 +133,7 @@ func (d *dirReader) runOf(f logFile) string {
 
 // add reads a recording, or adds its last file to those that are skipped.
 func (d *dirReader) add(files []logFile) {
-	name := files[len(files)-1].name
-	h, err := d.readFiles(files)
+	h, name, err := d.readFiles(files)
 	if err == nil {
 		err = canBeMerged(h) // asked here, where it is known which file it is
 	}
@@ -152,19 +150,25 @@ func (d *dirReader) add(files []logFile) {
 	d.read = append(d.read, h)
 }
 
-// readFiles reads the segments of one recording.
-func (d *dirReader) readFiles(files []logFile) (*History, error) {
-	parts := make([]io.Reader, 0, 2*len(files))
-	for _, f := range files {
-		file, err := os.Open(filepath.Join(d.dir, f.name))
-		if err != nil {
-			return nil, err
+// readFiles reads the segments of one recording. It returns the name of the last, or of the
+// one that the error is about.
+func (d *dirReader) readFiles(files []logFile) (h *History, name string, err error) {
+	rd := newReader()
+	for i, f := range files {
+		if err := d.readFile(rd, f, i == len(files)-1); err != nil {
+			return nil, f.name, err
 		}
-		defer file.Close()
-		if len(parts) > 0 { // or a last line that is torn would swallow the first one of the next segment
-			parts = append(parts, strings.NewReader("\n"))
-		}
-		parts = append(parts, file)
 	}
-	return Read(io.MultiReader(parts...))
+	h, err = rd.history()
+	return h, files[len(files)-1].name, err
+}
+
+func (d *dirReader) readFile(rd *reader, f logFile, isLast bool) error {
+	file, err := os.Open(filepath.Join(d.dir, f.name))
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	rd.lines = 0
+	return rd.read(newInput(file), isLast)
 }

@@ -58,7 +58,7 @@ func TestReadDirLeavesOutWhatIsNoRecording(t *testing.T) {
 	files["app.jsonl"] = `{"time":"2026-11-21T01:02:03Z","level":"INFO","msg":"hello"}` + "\n"
 	files["copy.jsonl"] = files["root-71.jsonl"]
 	files["empty.jsonl"] = ""
-	files["new.jsonl"] = `{"traigo":2,"run":"x"}` + "\n"
+	files["new.jsonl"] = `{"traigo":3,"run":"x"}` + "\n"
 	files["undated.jsonl"] = `{"traigo":1,"run":"x"}` + "\n"
 	h, err := history.ReadDir(logtest.Dir(t, files))
 	require.NoError(t, err)
@@ -67,12 +67,30 @@ func TestReadDirLeavesOutWhatIsNoRecording(t *testing.T) {
 	for i, says := range []string{
 		"app.jsonl: this is no log of traigo: its first line is not",
 		"empty.jsonl: the log is empty",
-		"new.jsonl: the log has version 2",
+		"new.jsonl: the log has version 3",
 		"root-71.jsonl: it is the same recording as copy.jsonl",
 		"undated.jsonl: the recording x does not say when it began",
 	} {
 		assert.True(t, strings.HasPrefix(h.Skipped[i], says), h.Skipped[i])
 	}
+}
+
+// A file with two recordings is left out, and it is said which file of a recording that is.
+func TestReadDirLeavesOutTwoRecordingsInAFile(t *testing.T) {
+	header := func(run, segment string) string {
+		return strings.Replace(logtest.ProcessHeader(run, 7, 100, ""), `"pid"`, segment+`"pid"`, 1)
+	}
+	two := `{"t":1,"k":"scope","id":1,"n":"server"}` + "\n" + `{"t":2,"k":"en` + header("cccccccc", "") + `{"t":1,"k":"bye"}` + "\n"
+	files := logtest.Killed()
+	files["a.jsonl"] = header("aaaaaaaa", "") + two
+	files["b.jsonl.1"] = "\ufeff" + header("bbbbbbbb", `"segment":1,`) + two
+	files["b.jsonl"] = "\ufeff" + header("bbbbbbbb", `"segment":2,`) + `{"t":2,"k":"bye"}` + "\n"
+	h, err := history.ReadDir(logtest.Dir(t, files))
+	require.NoError(t, err)
+	assert.Len(t, h.Processes, 3)
+	require.Len(t, h.Skipped, 2)
+	assert.True(t, strings.HasPrefix(h.Skipped[0], "a.jsonl: the log has two recordings in it, aaaaaaaa and, from the middle of line 3 on, cccccccc"), h.Skipped[0])
+	assert.True(t, strings.HasPrefix(h.Skipped[1], "b.jsonl.1: the log has two recordings in it, bbbbbbbb and, from the middle of line 3 on, cccccccc"), h.Skipped[1])
 }
 
 func TestReadDirSaysThatThereIsNothing(t *testing.T) {

@@ -173,6 +173,7 @@ func (rd *reader) finish() {
 			t.endUnseen()
 		}
 	}
+	rd.finishCensuses()
 	rd.assemble()
 }
 

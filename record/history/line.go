@@ -5,11 +5,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"time"
-	"unicode/utf8"
 )
 
-// Version is the version of the log format that this package reads.
-const Version = 1
+// Version is the latest version of the log format that this package reads. It also reads all
+// earlier ones.
+const Version = 2
 
 // A header is the first line of a segment.
 type header struct {
@@ -36,16 +36,28 @@ type line struct {
 	Deadline *int64 `json:"dl"`
 	State    string `json:"st"`
 	Why      string `json:"why"`
+	At       string `json:"at"`
+	Cause    string `json:"cause"`
 	Err      string `json:"err"`
 	Stack    string `json:"stack"`
 }
 
-// A notice is a line about the log itself. Its n is a number, not a name.
+// A notice is a line about the log itself, or of a census of stacks. Its n is a number, not a
+// name.
 type notice struct {
 	T    *int64 `json:"t"`
 	Kind string `json:"k"`
 	N    uint64 `json:"n"`
 	Why  string `json:"why"`
+
+	Goroutines int    `json:"goroutines"`
+	More       int    `json:"more"`
+	Waits      string `json:"waits"`
+	For        int64  `json:"for"`
+	At         string `json:"at"`
+	Stack      string `json:"stack"`
+
+	Of []uint64 `json:"of"` // pairs: the ID of a scope, and that of its task or 0
 }
 
 // parse reports whether text is a line with a time.
@@ -83,8 +95,8 @@ func headerOf(text []byte) (header, error) {
 	if err := json.Unmarshal(text, &head); err != nil || head.Traigo == 0 {
 		return head, fmt.Errorf(`history: this is no log of traigo: its first line is not {"traigo":%d,…}%s`, Version, looksLike(text))
 	}
-	if head.Traigo != Version {
-		return head, fmt.Errorf("history: the log has version %d of the format, and this traigo reads version %d: use the version of traigo that wrote it, or a newer one", head.Traigo, Version)
+	if head.Traigo < 1 || head.Traigo > Version {
+		return head, fmt.Errorf("history: the log has version %d of the format, and this traigo reads versions 1 to %d: use the version of traigo that wrote it, or a newer one", head.Traigo, Version)
 	}
 	return head, nil
 }
@@ -147,6 +159,10 @@ func (l *line) text(key string) *string {
 		return &l.State
 	case "why":
 		return &l.Why
+	case "at":
+		return &l.At
+	case "cause":
+		return &l.Cause
 	case "err":
 		return &l.Err
 	case "stack":
@@ -196,56 +212,4 @@ func digits(text []byte) (n uint64, rest []byte, ok bool) {
 	}
 	leadingZero := i > 1 && text[0] == '0'
 	return n, text[i:], 0 < i && i <= 18 && !leadingZero
-}
-
-// looksLike returns a phrase, to be appended to an error, about the kind of file that
-// begins with start. It returns "" for a file that may be a log.
-func looksLike(start []byte) string {
-	start = bytes.TrimLeft(start, " \t\r\n")
-	for _, known := range []struct{ magic, hint string }{
-		{"\x1f\x8b", ": it is compressed by gzip, so gunzip it first"},
-		{"\x28\xb5\x2f\xfd", ": it is compressed by zstd, so decompress it first"},
-		{"PK\x03\x04", ": it is a zip file, so unpack it first"},
-		{"go 1.", ": it looks like an execution trace of Go; look at that with `go tool trace`"},
-		{"<", ": it looks like a page; give the log that it was made from"},
-		{"[", ": it looks like a Chrome trace; look at that on ui.perfetto.dev"},
-	} {
-		if bytes.HasPrefix(start, []byte(known.magic)) {
-			return known.hint
-		}
-	}
-	switch firstKey(start) {
-	case "traceEvents", "displayTimeUnit":
-		return ": it looks like a Chrome trace; look at that on ui.perfetto.dev"
-	case "t", "k":
-		return ": it looks like the rest of a log of traigo whose first line is missing; the first line is needed"
-	case "id", "name", "path":
-		return ": it looks like a snapshot; give the log of a recorder"
-	case "time", "level", "msg":
-		return ": it looks like the output of a logger; give the log of a recorder"
-	case "config", "runRecords":
-		return ": it looks like an sc-logs.json of trio-vis; read it with ReadSCLogs"
-	}
-	return ""
-}
-
-// firstKey returns the first key of a JSON object that may be cut off, or "".
-func firstKey(start []byte) string {
-	dec := json.NewDecoder(bytes.NewReader(start))
-	if open, err := dec.Token(); err != nil || open != json.Delim('{') {
-		return ""
-	}
-	key, _ := dec.Token()
-	name, _ := key.(string)
-	return name
-}
-
-func isSpace(c byte) bool { return c == ' ' || c == '\t' || c == '\r' || c == '\n' }
-
-// isPerfetto reports whether start is the beginning of a Perfetto trace. In a text file its
-// first byte would be an empty line, but binary data follows.
-func isPerfetto(start []byte) bool {
-	return len(start) > 0 && start[0] == '\n' && bytes.ContainsFunc(start, func(c rune) bool {
-		return c < ' ' && !isSpace(byte(c)) || c == utf8.RuneError
-	})
 }

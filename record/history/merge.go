@@ -245,7 +245,10 @@ func (s *Scope) taskWithID(id uint64) *Task {
 func (m *merger) shift() {
 	for _, p := range m.all {
 		by := p.Started
-		shift(by, &p.End, &p.of.End)
+		shift(by, &p.End, &p.Moved, &p.of.End)
+		for _, c := range p.of.Censuses {
+			shift(by, &c.At)
+		}
 		for i := range p.of.Losses {
 			shift(by, &p.of.Losses[i].At)
 		}
@@ -305,6 +308,7 @@ func (m *merger) history() *History {
 		h.Processes = append(h.Processes, p.Process)
 		h.Scopes = append(h.Scopes, p.of.Scopes...)
 		h.Losses = append(h.Losses, p.of.Losses...)
+		h.Censuses = append(h.Censuses, p.of.Censuses...)
 		h.Skipped = append(h.Skipped, p.of.Skipped...)
 		h.End = max(h.End, p.End)
 		h.Closed = h.Closed && p.Closed
@@ -313,6 +317,7 @@ func (m *merger) history() *History {
 	}
 	slices.SortStableFunc(h.Scopes, byTime)
 	slices.SortStableFunc(h.Losses, func(a, b Loss) int { return cmp.Compare(a.At, b.At) })
+	slices.SortStableFunc(h.Censuses, func(a, b *Census) int { return cmp.Compare(a.At, b.At) })
 	setUntil(h.Processes)
 	return h
 }

@@ -67,7 +67,7 @@ func (s *Scope) BeginsProcess() bool { return s.Parent == nil || s.Parent.Proces
 func (h *History) setProcess(by *Starter) {
 	p := &Process{
 		ID: uint64(max(h.PID, 0)), PID: h.PID, Run: h.Run, Segment: h.Segment, Go: h.Go, Program: h.Program, Starter: by,
-		Roots: h.Roots(), End: h.End, Until: h.End,
+		Roots: h.Roots(), End: h.End, Moved: h.End, Until: h.End,
 		Closed: h.Closed, Truncated: h.Truncated, Damaged: h.Damaged,
 	}
 	h.Processes = []*Process{p}
@@ -76,6 +76,9 @@ func (h *History) setProcess(by *Starter) {
 	}
 	for i := range h.Losses {
 		h.Losses[i].Process = p
+	}
+	for _, c := range h.Censuses {
+		c.Process = p
 	}
 }
 

@@ -3,11 +3,14 @@ package history_test
 import (
 	"bytes"
 	"compress/gzip"
+	"encoding/binary"
 	"errors"
+	"io"
 	"strings"
 	"testing"
 	"testing/iotest"
 	"time"
+	"unicode/utf16"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -81,12 +84,119 @@ func TestReadRefusesWhatItCannotRead(t *testing.T) {
 		{"", "empty"},
 		{logtest.Header[:20], "no log of traigo"},
 		{"hello\n", "no log of traigo"},
-		{`{"traigo":2,"run":"x"}` + "\n", "reads version 1"},
+		{`{"traigo":3,"run":"x"}` + "\n", "reads versions 1 to 2"},
 		{logtest.Header + strings.Replace(logtest.Header, "6f1c9a0e", "00000000", 1), "two recordings"},
 	} {
 		_, err := history.Read(strings.NewReader(row.log))
 		assert.ErrorContains(t, err, row.says, row.log)
 	}
+}
+
+// Two runs of a program that append to one file are not taken for one, wherever the second
+// begins.
+func TestReadRefusesTwoRecordings(t *testing.T) {
+	second := strings.Replace(logtest.Chat, "6f1c9a0e", "00000000", 1)
+	const cut = "cut it in two there"
+	for _, row := range []struct{ name, log, says string }{
+		{"behind a complete one", logtest.Chat + second, "6f1c9a0e and, from line 12 on, 00000000: " + cut},
+		{"behind a torn line", logtest.Chat[:len(logtest.Header)+60] + second, "6f1c9a0e and, from the middle of line 3 on, 00000000"},
+		{"behind half a key", logtest.Header + `{"t":12,"k":"en` + second, "from the middle of line 2 on"},
+		{"behind half a character", logtest.Header + `{"t":12,"k":"scope","n":"` + "\xe2\x80" + second, "from the middle of line 2 on"},
+		{"and is torn itself", logtest.Header + `{"t":12,"k":"en` + second[:len(logtest.Header)+20], "from the middle of line 2 on"},
+		{"and has nothing but its first line", logtest.Header + `{"t":12,"k":"en` + strings.TrimSpace(second[:len(logtest.Header)]), "from the middle of line 2 on"},
+		{"behind damaged lines", logtest.Header + "nonsense\n{\n\n" + second, "from line 5 on"},
+		{"behind a damaged header", logtest.Header + logtest.Header[:40] + "\n" + second, "from line 3 on"},
+		{"behind a torn header", logtest.Header + logtest.Header[:40] + second, "from the middle of line 2 on"},
+		{"behind nothing but a torn header", logtest.Header[:40] + second, "one that is torn in its first line and, from the middle of line 1 on"},
+		{"with a byte order mark", logtest.Chat + "\ufeff" + second, "from line 12 on"},
+		{"formatted by another program", logtest.Chat + `{ "traigo": 1, "run": "00000000" }` + "\n", "from line 12 on"},
+		{"of another version", logtest.Chat + `{"traigo":99,"run":"00000000"}` + "\n", "from line 12 on"},
+		{"behind empty lines", "\n\n" + logtest.Chat + second, "from line 14 on"},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			_, err := history.Read(strings.NewReader(row.log))
+			require.ErrorContains(t, err, "history: the log has two recordings in it, ")
+			require.ErrorContains(t, err, row.says)
+			_, other := history.ReadAny(strings.NewReader(row.log))
+			require.Equal(t, err, other)
+		})
+	}
+}
+
+// Segments of one recording may follow a line that is torn, in one file or in several.
+func TestReadTakesSegmentsBehindATornLine(t *testing.T) {
+	rest := logtest.Header + `{"t":9901,"k":"bye"}` + "\n"
+	for _, between := range []string{"", `{"t":12,"k":"en`, `{"t":12,"k":"en` + "\n", logtest.Header[:40]} {
+		h, err := history.Read(strings.NewReader(logtest.Header + `{"t":1,"k":"scope","id":3,"n":"server"}` + "\n" + between + rest))
+		require.NoError(t, err, between)
+		assert.True(t, h.Closed, between)
+		assert.Equal(t, between != "", h.Damaged == 1, between)
+		assert.False(t, h.Truncated, between)
+		require.Len(t, h.Scopes, 1)
+	}
+	h := logtest.Read(t, logtest.Header+`{"t":1,"k":"scope","id":1,"n":"s","x":{"traigo":1,"run":"00000000"}}`+"\n"+`{"t":2,"k":"later","x":"{\"traigo\":1}"}`+"\n")
+	assert.Equal(t, "s", h.Scopes[0].Name, "a key of another version is no recording")
+}
+
+func TestReadersTakeAByteOrderMark(t *testing.T) {
+	for name, read := range map[string]func(io.Reader) (*history.History, error){
+		"Read": history.Read, "ReadAny": history.ReadAny,
+	} {
+		for _, before := range []string{"", "\n"} {
+			h, err := read(iotest.OneByteReader(strings.NewReader("\ufeff" + before + logtest.Chat)))
+			require.NoError(t, err, name)
+			assert.Zero(t, h.Damaged, name)
+			assert.Len(t, h.Scopes, 2, name)
+		}
+	}
+	for name, read := range map[string]func(io.Reader) (*history.History, error){
+		"ReadSCLogs": history.ReadSCLogs, "ReadAny": history.ReadAny,
+	} {
+		h, err := read(iotest.OneByteReader(strings.NewReader("\ufeff" + logtest.Fetch)))
+		require.NoError(t, err, name)
+		assert.Len(t, h.Scopes, 3, name)
+	}
+}
+
+func TestReadersSayWhatIsNoText(t *testing.T) {
+	inUTF16 := func(order binary.AppendByteOrder, mark bool, text string) string {
+		var b []byte
+		if mark {
+			b = order.AppendUint16(b, 0xfeff)
+		}
+		for _, unit := range utf16.Encode([]rune(text)) {
+			b = order.AppendUint16(b, unit)
+		}
+		return string(b)
+	}
+	for _, text := range []string{logtest.Chat, logtest.Fetch} {
+		for _, row := range []struct{ text, says string }{
+			{inUTF16(binary.LittleEndian, true, text), "UTF-16"},
+			{inUTF16(binary.BigEndian, true, text), "UTF-16"},
+			{inUTF16(binary.LittleEndian, false, `{"`+text[2:]), "UTF-16"},
+			{inUTF16(binary.BigEndian, false, `{"`+text[2:]), "UTF-16"},
+			{zipped(t, text), "gunzip"},
+			{"BZh91AY&SY\x00" + text, "bzip2"},
+			{"\xfd7zXZ\x00" + text, "compressed by xz"},
+			{"\x7fELF\x02\x01\x01\x00\x00\x00", "it is no text"},
+		} {
+			for _, read := range []func(io.Reader) (*history.History, error){history.Read, history.ReadAny, history.ReadSCLogs} {
+				_, err := read(strings.NewReader(row.text))
+				require.ErrorContains(t, err, row.says)
+				require.ErrorContains(t, err, "history: this is n")
+			}
+		}
+	}
+}
+
+func zipped(t *testing.T, text string) string {
+	t.Helper()
+	var b bytes.Buffer
+	zip := gzip.NewWriter(&b)
+	_, err := zip.Write([]byte(text))
+	require.NoError(t, err)
+	require.NoError(t, zip.Close())
+	return b.String()
 }
 
 func TestReadAnyTellsTheFormatsApart(t *testing.T) {
@@ -110,15 +220,10 @@ func TestReadAnyTellsTheFormatsApart(t *testing.T) {
 }
 
 func TestReadAnySaysWhatItHasGot(t *testing.T) {
-	var zipped bytes.Buffer
-	zip := gzip.NewWriter(&zipped)
-	_, err := zip.Write([]byte(logtest.Chat))
-	require.NoError(t, err)
-	require.NoError(t, zip.Close())
 	for _, row := range []struct{ text, says string }{
 		{"", "is empty"},
 		{" \n\t", "is empty"},
-		{zipped.String(), "gunzip"},
+		{zipped(t, logtest.Chat), "gunzip"},
 		{`{"traceEvents":[]}`, "Chrome trace"},
 		{`[{"ph":"B"}]`, "Chrome trace"},
 		{"\n\x06h\x01R\x02\x08\x01", "Perfetto"},
@@ -129,14 +234,12 @@ func TestReadAnySaysWhatItHasGot(t *testing.T) {
 		{"go 1.26 trace\x00\x00\x00", "go tool trace"},
 		{"hello", "neither a log of traigo nor an sc-logs.json"},
 		{`{"hello":1}`, "no runRecords"},
-		{`{"traigo":3}`, "reads version 1"},
+		{`{"traigo":3}`, "reads versions 1 to 2"},
 	} {
 		_, err := history.ReadAny(strings.NewReader(row.text))
 		require.ErrorContains(t, err, row.says)
 		assert.True(t, strings.HasPrefix(err.Error(), "history: "), err.Error())
 	}
-	_, err = history.Read(strings.NewReader(zipped.String()))
-	assert.ErrorContains(t, err, "gunzip")
 }
 
 func TestReadersReturnTheErrorOfTheReader(t *testing.T) {
@@ -187,11 +290,11 @@ func FuzzRead(f *testing.F) {
 		if h, err := history.Read(bytes.NewReader(text)); err == nil {
 			logtest.Check(t, h)
 		}
-		// After a header, no line makes Read fail, except for one that begins like a header.
+		// After a header, no line makes Read fail, except for one with another header in it.
 		if h, err := history.Read(bytes.NewReader(append([]byte(logtest.Header), text...))); err == nil {
 			logtest.Check(t, h)
 		} else {
-			require.Contains(t, string(text), `{"traigo":`)
+			require.Contains(t, string(text), `"traigo"`)
 		}
 	})
 }

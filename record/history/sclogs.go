@@ -26,7 +26,11 @@ const rootName = "trio.run"
 // taken as seconds, unless each time is the index of its record: see History.Ordinal.
 // How tasks ended is not in the file: see History.TrioVis.
 func ReadSCLogs(r io.Reader) (*History, error) {
-	file, err := sclogs.Decode(r)
+	in := newInput(r)
+	if start, _ := in.Peek(256); looksBinary(start) != "" {
+		return nil, fmt.Errorf("history: this is no sc-logs.json of trio-vis%s", looksBinary(start))
+	}
+	file, err := sclogs.Decode(in)
 	if err != nil {
 		return nil, fmt.Errorf("history: %w", err)
 	}
@@ -245,14 +249,16 @@ func (rd *scReader) restore() {
 		_, marks := rd.base(*rd.records[n.record].Name)
 		switch {
 		case n.scope != nil:
-			n.scope.restore(marks)
+			n.scope.restore(marks, rd.End)
 		case n.wrapper:
 			n.task.restore(marks)
 		}
 	}
 }
 
-func (s *Scope) restore(marks string) {
+// restore sets the state and the error of a scope. When it was canceled is not in the file, nor
+// when it was closed, if that ends before.
+func (s *Scope) restore(marks string, end time.Duration) {
 	sclogs.EachMark(marks, func(word, why string) {
 		switch word {
 		case "running":
@@ -264,7 +270,10 @@ func (s *Scope) restore(marks string) {
 		case "failed":
 			s.Err = why
 		default:
-			s.Canceled, s.Cause = s.Closed, &Cause{Kind: word, Err: why} // when it was canceled is not in the file
+			s.Canceled, s.Cause = s.Closed, &Cause{Kind: word, Err: why}
+			if s.Closed == Never {
+				s.Canceled, s.State = end, ScopeCanceling
+			}
 			if s.Cause.Err != "" || !s.Cause.Quiet() {
 				s.Err = s.Cause.String()
 			}

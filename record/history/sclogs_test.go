@@ -38,6 +38,19 @@ func TestReadSCLogsOfTrioVis(t *testing.T) {
 	assert.Equal(t, history.ScopeClosed, root.State)
 }
 
+// A scope whose name says that it was canceled, and whose exit is not in the file any more.
+func TestReadSCLogsOfAnExportThatEndsEarly(t *testing.T) {
+	h := logtest.ReadSCLogs(t, `{"about":{"traigo":1,"unit":"s"},"runRecords":[
+{"time":1,"desc":"created","name":"s-0 [timeout: too slow]","type":"scope"},
+{"time":3,"desc":"created","name":"t-0","type":"task","parent":"s-0 [timeout: too slow]"},`)
+	logtest.Check(t, h)
+	assert.True(t, h.Truncated)
+	s := h.Scopes[0]
+	assert.Equal(t, history.ScopeCanceling, s.State)
+	assert.Equal(t, []time.Duration{3 * time.Second, history.Never}, []time.Duration{s.Canceled, s.Closed})
+	assert.Equal(t, "timeout: too slow", s.Cause.String())
+}
+
 func TestReadSCLogsIsTolerant(t *testing.T) {
 	h, err := history.ReadSCLogs(strings.NewReader(`{"more":[{}],"runRecords":[
 {"time":0.5,"desc":"created","name":"s","type":"scope","parent":null,"color":"red"},

@@ -15,7 +15,7 @@ import (
 )
 
 // Header is the first line of a log.
-const Header = `{"traigo":1,"t0":"2026-11-21T01:02:03.000000004Z","run":"6f1c9a0e","pid":71,"go":"go1.26","program":"example.com/chat"}` + "\n"
+const Header = `{"traigo":2,"t0":"2026-11-21T01:02:03.000000004Z","run":"6f1c9a0e","pid":71,"go":"go1.26","program":"example.com/chat"}` + "\n"
 
 // Chat is the log shown in docs/log-format.md.
 const Chat = Header + `{"t":1000,"k":"scope","id":3,"n":"server"}
@@ -61,6 +61,18 @@ func Check(t *testing.T, h *history.History) {
 // on what their logs say of their beginning.
 func CheckLinks(t *testing.T, h *history.History) {
 	t.Helper()
+	for _, p := range h.Processes {
+		require.LessOrEqual(t, p.Moved, p.End)
+	}
+	for i, c := range h.Censuses {
+		require.True(t, slices.Contains(h.Processes, c.Process))
+		require.True(t, i == 0 || h.Censuses[i-1].At <= c.At)
+		for _, g := range c.Groups {
+			require.Positive(t, g.Count)
+			require.NotContains(t, g.Tasks, (*history.Task)(nil))
+			require.NotContains(t, g.Bodies, (*history.Scope)(nil))
+		}
+	}
 	all := map[*history.Scope]bool{}
 	for i, s := range h.Scopes {
 		require.False(t, all[s], "twice")

@@ -35,7 +35,7 @@ func newLogWriter() *logWriter {
 // line writes an object whose first key is "t", or "traigo" if there is no time: readers
 // look for that. The order of the other keys has no meaning.
 func (w *logWriter) line(keys map[string]any) {
-	first := `"traigo":1`
+	first := `"traigo":2`
 	if t, ok := keys["t"]; ok {
 		first = fmt.Sprintf(`"t":%d`, t)
 		delete(keys, "t")
@@ -73,7 +73,7 @@ func (w *logWriter) Observe(e traigo.Event) {
 	case traigo.ScopeCanceled:
 		keys["k"] = "cancel"
 		if c, ok := errors.AsType[*traigo.Cancellation](e.Err); ok {
-			keys["why"] = c.Kind.String()
+			keys["why"], keys["at"] = c.Kind.String(), c.At
 			text("err", c.Err)
 		}
 		if by := e.Scope.CanceledBy(); by != nil {

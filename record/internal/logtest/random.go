@@ -15,12 +15,13 @@ func Random(seed uint64) string {
 	names := []string{"a", "worker", "", "x__TRIO_VIS_Tscope", "w [ok]", "a-0", "\\u001b[2J", "conn-17", "scope#4"}
 	whys := []string{"task failed", "parent canceled", "parent canceled", "timeout", "completed", "master ended", "what?"}
 	states := []string{"ok", "failed", "canceled", "panicked", "exited", "strange"}
+	alone := []string{"", "", `,"why":"requested","at":"a.go:7","cause":"enough"`}
 	most := 1 + r.IntN(8)
 	id := func() int { return r.IntN(most + 1) }
 	at := func() int { return r.IntN(1 + r.IntN(40)) }
 	pick := func(all []string) string { return all[r.IntN(len(all))] }
 	for range r.IntN(80) {
-		switch r.IntN(16) {
+		switch r.IntN(18) {
 		case 0, 1, 2:
 			fmt.Fprintf(&b, `{"t":%d,"k":"scope","id":%d,"in":%d,"by":%d,"n":"%s"}`, at(), id(), id(), id(), pick(names))
 		case 3, 4, 5:
@@ -28,7 +29,7 @@ func Random(seed uint64) string {
 		case 6:
 			fmt.Fprintf(&b, `{"t":%d,"k":"start","s":%d,"id":%d}`, at(), id(), id())
 		case 7, 8:
-			fmt.Fprintf(&b, `{"t":%d,"k":"end","s":%d,"id":%d,"st":"%s","err":"boom ] [x"}`, at(), id(), id(), pick(states))
+			fmt.Fprintf(&b, `{"t":%d,"k":"end","s":%d,"id":%d,"st":"%s","err":"boom ] [x"%s}`, at(), id(), id(), pick(states), pick(alone))
 		case 9:
 			fmt.Fprintf(&b, `{"t":%d,"k":"cancel","id":%d,"why":"%s","by":%d}`, at(), id(), pick(whys), id())
 		case 10, 11:
@@ -43,6 +44,13 @@ func Random(seed uint64) string {
 			}
 		case 14:
 			b.WriteString(pick([]string{"nonsense", `{"t":-7,"k":"bye"}`, `{"t":1,"k":"future","id":2}`, Header[:40]}))
+		case 16:
+			fmt.Fprintf(&b, `{"t":%d,"k":"beat"}`, at())
+		case 17:
+			fmt.Fprintf(&b, `{"t":%d,"k":"stacks","n":%d,"why":"SIGQUIT","goroutines":%d,"more":%d}`, at(), r.IntN(3), r.IntN(100), id())
+			for range r.IntN(3) {
+				fmt.Fprintf(&b, "\n"+`{"t":%d,"k":"group","n":%d,"waits":"select","for":%d,"at":"a.go:1","stack":"goroutine 1","of":[%d,%d,%d,%d]}`, at(), r.IntN(4), r.IntN(2)*60e9, id(), id(), id(), id())
+			}
 		case 15:
 			fmt.Fprintf(&b, `{"t":%d,"k":"finalize","id":%d}`, at(), id())
 		}

@@ -17,7 +17,7 @@ func ProcessHeader(run string, pid, ms int, by string) string {
 		by = `,"by":` + by
 	}
 	t0 := time.Date(2026, 11, 21, 1, 2, 3, 0, time.UTC).Add(time.Duration(ms) * time.Millisecond)
-	return fmt.Sprintf(`{"traigo":1,"t0":%q,"run":%q,"pid":%d,"go":"go1.26","program":"example.com/chat"%s}`+"\n", t0.Format(time.RFC3339Nano), run, pid, by)
+	return fmt.Sprintf(`{"traigo":2,"t0":%q,"run":%q,"pid":%d,"go":"go1.26","program":"example.com/chat"%s}`+"\n", t0.Format(time.RFC3339Nano), run, pid, by)
 }
 
 // Killed has the logs of a tree of three processes, by the names of their files: root has

@@ -43,6 +43,22 @@ func (d *Demo) Start(ctx context.Context, s *traigo.Scope) error {
 // Summary returns, in one line, what answers the clients got.
 func (d *Demo) Summary() string { return d.numbers.String() }
 
+// Title says in a line what the program is.
+func (d *Demo) Title() string {
+	return fmt.Sprintf("a TCP service that quotes prices, and %d clients, for %v", shoppers, d.Duration)
+}
+
+// LookOut says in two lines what will go wrong.
+func (d *Demo) LookOut() []string {
+	return []string{
+		fmt.Sprintf("look out:  at %.3g s a log rotation closes the journal; that ends the service,", d.rotation().Seconds()),
+		"           and a supervisor starts it again. A quote that takes too long harms nobody.",
+	}
+}
+
+// rotation is when the journal is closed.
+func (d *Demo) rotation() time.Duration { return 2 * d.Duration / 5 }
+
 // findPort sets the address of the service to a free one. It is chosen here, and not by the
 // service, so that it is the same after a restart.
 func (d *Demo) findPort(ctx context.Context) error {
@@ -81,7 +97,7 @@ func (d *Demo) serve(ctx context.Context) error {
 		s.Spawn(srv.write, traigo.Name("journal"), traigo.Awaited(false))
 		s.Spawn(srv.sweep, traigo.Name("sweep"), traigo.Awaited(false))
 		if d.numbers.starts.Add(1) == 1 {
-			s.Spawn(srv.rotateAfter(2*d.Duration/5), traigo.Name("rotate log"), traigo.Awaited(false))
+			s.Spawn(srv.rotateAfter(d.rotation()), traigo.Name("rotate log"), traigo.Awaited(false))
 		}
 		return nil
 	}, traigo.Name("service"), traigo.CancelTimeout(2*time.Second))

@@ -40,13 +40,19 @@ func New(out io.Writer, size func() (width, height int)) *Screen {
 	return &Screen{out: out, size: size}
 }
 
+// Height returns how many lines a text may have that Draw draws whole.
+func (s *Screen) Height() int {
+	_, height := s.area()
+	return max(1, height-2)
+}
+
 // Draw replaces the text drawn before. It cuts lines that are too long, and leaves out
 // lines that are too many: if the terminal wrapped or scrolled, the next Draw could not
 // find the beginning of the text.
 func (s *Screen) Draw(text string) {
-	width, height := s.area()
+	width, _ := s.area()
 	lines := strings.Split(strings.TrimRight(text, "\n"), "\n")
-	if room := max(1, height-2); len(lines) > room {
+	if room := s.Height(); len(lines) > room {
 		lines = append(lines[:room-1:room-1], fmt.Sprintf("… and %d more lines", len(lines)-room+1))
 	}
 	var b bytes.Buffer
