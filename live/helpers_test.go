@@ -193,9 +193,9 @@ type branch struct {
 	Count, More, Pid, Processes                int
 	Flags, Warnings, Blocked                   []string
 	States                                     map[string]int
+	Waiting                                    int
 	Waits, At                                  string
 	For                                        time.Duration
-	Waiting                                    int
 	Standing                                   []standing
 	Below, Members                             []branch
 }
