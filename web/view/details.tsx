@@ -11,7 +11,7 @@ export function stateOf(m: Model, i: Span): { tone: string; text: string } {
   const running = m.processes[m.process[i]]?.died ? ' when its process crashed or was killed' : '';
   if (!m.isScope[i]) {
     const text: Record<string, string> = {
-      ok: m.trioVis ? 'ended' : 'ended well', canceled: m.tone[i] === Tone.Stopped ? 'stopped with its scope' : 'canceled', exited: 'called runtime.Goexit', lost: 'ended in a gap of the log: nobody knows how',
+      ok: m.trioVis ? 'ended' : m.tone[i] === Tone.Canceled ? 'cut short: it returned nil after it was canceled' : 'ended well', canceled: m.tone[i] === Tone.Stopped ? 'stopped with its scope' : 'canceled', exited: 'called runtime.Goexit', lost: 'ended in a gap of the log: nobody knows how',
       queued: `unfinished: not started${running}`, running: `unfinished: running${running}`, stuck: `given up, and not ended${running}`,
     };
     return { tone, text: text[m.state[i]] ?? m.state[i] };
@@ -27,10 +27,11 @@ export function Details({ store }: { store: Store }) {
   const isScope = m.isScope[i] === 1;
   const state = stateOf(m, i);
   const chain = chainOf(m, causes, i);
-  const canceled = causes.canceled.get(i) ?? [];
+  const ended = causes.ended.get(i);
+  const canceled = causes.toll(ended ?? i);
+  const wait = m.waiting.get(i);
   const cause = m.cause.get(i);
   const abandoned = m.abandoned.get(i) ?? [];
-  const ended = causes.ended.get(i);
   return (
     <aside class="details" aria-label="Details" data-testid="details">
       <button class="icon close" aria-label="Close" title="Close (Esc)" onClick={() => { store.select(none); document.querySelector<HTMLElement>('.tree')!.focus(); }}>×</button>
@@ -41,10 +42,14 @@ export function Details({ store }: { store: Store }) {
         <button onClick={() => { store.showPath.value = !store.showPath.value; }} aria-pressed={store.showPath.value}>Critical path</button>
       </p>
 
+      {wait && <Section title="What it waits for"><p data-testid="waits">
+        {wait.what}{wait.of > 1 && <span class="muted"> ({count(wait.of, 'does', 'do')})</span>}
+        <span class="muted">, seen at {duration(wait.at)}{wait.for > 0 && `, for ${duration(wait.for)} at least`}</span>
+      </p></Section>}
       {chain.length > 0 && <Section title="Why it ended"><ol class={`chain ${chain.flat().some((s) => s.quote) ? 'failed' : ''}`} data-testid="chain">
         {shortened(chain).map((steps) => <li>{steps.map((step) => <Part store={store} step={step} self={i} />)}</li>)}
       </ol></Section>}
-      {ended !== undefined && <Section title="What it ended"><p><Link store={store} to={ended} />{alsoCanceled(store, ended)}</p></Section>}
+      {ended !== undefined && <Section title="What it ended"><p><Link store={store} to={ended} />{m.failedWith.has(ended) && <>, and with it <Link store={store} to={m.failedWith.get(ended)!} /></>}</p></Section>}
       {m.err[i] && <Section title={isScope ? 'Outcome' : 'Error'}><pre class="error">{m.err[i]}</pre></Section>}
 
       <Section title="Times"><table><tbody>
@@ -65,12 +70,13 @@ export function Details({ store }: { store: Store }) {
         <Fact name="in">{m.parent[i] === none ? 'nothing: it is a root' : <Link store={store} to={scopeAbove(m, i)} />}</Fact>
         {m.processes.length > 1 && <Fact name="process">{processOf(m, i)}</Fact>}
         {isScope && m.parent[i] !== none && !m.isScope[m.parent[i]] && <Fact name={beginsProcess(m, i) ? 'started by' : 'opened by'}><Link store={store} to={m.parent[i]} /></Fact>}
+        {m.site.has(i) && <Fact name={isScope ? 'opened at' : 'spawned at'}>{m.site.get(i)}</Fact>}
         <Fact name="id">{keyOf(m, i)}</Fact>
         {!isScope && <Fact name="flags">{flagsOf(m.flags[i])}</Fact>}
         <Below store={store} of={i} />
       </tbody></table></Section>
 
-      {canceled.length > 0 && <Section title={`It canceled ${count(canceled.length, 'other')}`}><ul class="list">
+      {canceled.length > 0 && <Section title={`${both(m, canceled)} ${canceled.length === 1 ? 'was' : 'were'} canceled because of it`}><ul class="list">
         {canceled.slice(0, 20).map((v) => <li><Link store={store} to={v} /></li>)}
         {canceled.length > 20 && <li class="muted">and {count(canceled.length - 20, 'more', 'more')}</li>}
       </ul></Section>}
@@ -88,9 +94,9 @@ function shortened(chain: Step[][]): Step[][] {
   return [...chain.slice(0, most - 10), [{ text: `… and ${count(left, 'more step', 'more steps')} …` }], ...chain.slice(-10)];
 }
 
-function alsoCanceled(store: Store, scope: Span): string {
-  const counts = store.causes.counts.get(scope);
-  return counts ? `, and with it ${count(counts.tasks, 'task')} and ${count(counts.scopes, 'scope')}` : '';
+function both(m: Model, spans: Span[]): string {
+  const scopes = spans.filter((i) => m.isScope[i]).length, tasks = spans.length - scopes;
+  return [tasks > 0 && count(tasks, 'task'), scopes > 0 && count(scopes, 'scope')].filter(Boolean).join(' and ');
 }
 
 function Section({ title, children }: { title: string; children: ComponentChildren }) {

@@ -14,7 +14,7 @@ export type Store = ReturnType<typeof createStore>;
 export function createStore(model: Model) {
   const placed = layout(model);
   const causes = causesOf(model);
-  const story = storyOf(model, causes);
+  const story = storyOf(model);
 
   const selected = signal<Span>(none);
   const hovered = signal<Span>(none);
