@@ -32,7 +32,7 @@ type command struct {
 }
 
 func commands() []command {
-	return []command{demoCommand, viewCommand, treeCommand, convertCommand}
+	return []command{demoCommand, viewCommand, treeCommand, whyCommand, convertCommand}
 }
 
 // An environment is the input and output of a command, and its flags.

@@ -38,7 +38,7 @@ func Tree(w io.Writer, h *history.History) error {
 		t := &treeWriter{history: h, out: out, causes: story.CausesOf(h), culprits: make(culprits), slowest: make(map[*node]bool)}
 		out.text(headline(h) + "\n")
 		for _, line := range t.causes.Story(h) {
-			out.text(signs[line.Tone] + " " + escaped(line.String()) + "\n")
+			out.text(signs[line.Tone] + " " + Line(line.String()) + "\n")
 		}
 		out.text("\n")
 		var roots []*node
@@ -529,9 +529,9 @@ func (w *treeWriter) causeNote(s *history.Scope) string {
 	by := w.culprits.of(s)
 	switch task, scope := by.task, by.scope; {
 	case task != nil && scope != s:
-		return note + " ← " + escaped(story.TaskPath(task, maxChars))
+		return note + " ← " + Line(story.TaskPath(task, maxChars))
 	case scope != nil && scope != s:
-		note += " ← " + escaped(story.Path(scope, maxChars)) + ": " + oneLine(scope.Cause.Kind, maxChars)
+		note += " ← " + Line(story.Path(scope, maxChars)) + ": " + oneLine(scope.Cause.Kind, maxChars)
 		s = scope
 	case task != nil:
 		if s.Cause.Kind == "master ended" && !task.Master {
@@ -576,7 +576,7 @@ func (w *treeWriter) waits() {
 				w.out.text(fmt.Sprintf("  … and at %s more\n", plural(uint64(len(lines)-i), "place")))
 				break
 			}
-			w.out.text("  " + escaped(line.String()) + "\n")
+			w.out.text("  " + Line(line.String()) + "\n")
 		}
 		if c.More > 0 {
 			w.out.text(fmt.Sprintf("  … and %s more\n", plural(uint64(c.More), "task")))
@@ -584,5 +584,6 @@ func (w *treeWriter) waits() {
 	}
 }
 
-// escaped returns a line whole, with escapes as those of oneLine.
-func escaped(s string) string { return oneLine(s, len(s)+1) }
+// Line returns s for a terminal: the first line of it, in which characters that could control
+// the terminal, or reverse the direction of the text around them, are escaped.
+func Line(s string) string { return oneLine(s, len(s)+1) }
