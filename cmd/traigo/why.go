@@ -22,7 +22,7 @@ ended the most, or failed; -id picks another.
   $ traigo why run.jsonl service/accept
   task demo/supervisor attempt 1/service/accept (id 4.1): spawned at 83.2 ms, canceled at 4.91 s, after 4.82 s.
 
-  Why it ended:
+  Why:
     1. accept was told to end at 4.91 s, because its scope ended: service.
     2. service ended at 4.91 s: task journal returned “write journal.txt: file already closed”.
 
@@ -37,11 +37,15 @@ const (
 
 func why(_ context.Context, env *environment, args []string) error {
 	id := env.flags.String("id", "", "the `ID` of the scope or task instead of a path: 17, or 17.3, as tree and the page say it")
-	path, err := env.parsePath(args, id)
-	if err != nil {
+	if err := env.parseFlags(args); err != nil {
 		return err
 	}
-	file := env.flags.Arg(0)
+	if n := env.flags.NArg(); n != 2 && *id == "" || n != 1 && *id != "" {
+		fmt.Fprintf(env.stderr, "traigo why: it takes a file and a path, or -id and a file\n\n")
+		env.flags.Usage()
+		return errUsage
+	}
+	file, path := env.flags.Arg(0), env.flags.Arg(1)
 	h, err := env.read(file)
 	if err != nil {
 		return err
@@ -65,33 +69,13 @@ func why(_ context.Context, env *environment, args []string) error {
 	return tell(env.stdout, h, causes, found[0])
 }
 
-// parsePath parses the flags and returns the path after the file, which is absent if there is
-// an ID.
-func (env *environment) parsePath(args []string, id *string) (path string, err error) {
-	if len(args) > 0 {
-		if err := env.flags.Parse(args); err != nil {
-			_, err := env.parse(args) // which knows what the error means
-			return "", err
-		}
-	}
-	switch n := env.flags.NArg(); {
-	case n == 2 && *id == "":
-		return env.flags.Arg(1), nil
-	case n == 1 && *id != "":
-		return "", nil
-	}
-	fmt.Fprintf(env.stderr, "traigo why: it takes a file, and after it a path; or -id, and a file\n\n")
-	env.flags.Usage()
-	return "", errUsage
-}
-
 // tell writes the account of a span.
 func tell(out io.Writer, h *history.History, causes *story.Causes, span story.Span) error {
 	account := causes.Why(h, span)
 	var b strings.Builder
 	b.WriteString(export.Line(account.Span.String()) + "\n")
 	if len(account.Chain) > 0 {
-		b.WriteString("\nWhy it ended:\n")
+		b.WriteString("\nWhy:\n")
 	}
 	for i, line := range account.Chain {
 		fmt.Fprintf(&b, "  %d. %s\n", i+1, export.Line(line.String()))

@@ -35,7 +35,12 @@ const (
 // It is the print_task_tree of trio-vis for a recording.
 func Tree(w io.Writer, h *history.History) error {
 	return writeTo(w, func(out sink) {
-		t := &treeWriter{history: h, out: out, causes: story.CausesOf(h), culprits: make(culprits), slowest: make(map[*node]bool)}
+		t := &treeWriter{history: h, out: out, causes: story.CausesOf(h), culprits: make(culprits), slowest: make(map[*node]bool), waiting: make(map[*history.Task]string)}
+		for _, wait := range story.Waits(h) {
+			if wait.Task != nil {
+				t.waiting[wait.Task] = wait.What
+			}
+		}
 		out.text(headline(h) + "\n")
 		for _, line := range t.causes.Story(h) {
 			out.text(signs[line.Tone] + " " + Line(line.String()) + "\n")
@@ -74,8 +79,9 @@ type treeWriter struct {
 	out      sink
 	causes   *story.Causes
 	culprits culprits
-	depth    int            // of the node being written
-	slowest  map[*node]bool // those that have been written as such
+	depth    int                      // of the node being written
+	slowest  map[*node]bool           // those that have been written as such
+	waiting  map[*history.Task]string // what unfinished tasks wait for
 }
 
 func scopeNode(s *history.Scope, up *node) *node {
@@ -231,7 +237,7 @@ func (w *treeWriter) line(g group) string {
 	line := sign + oneLine(n.name(), maxChars) + "  " + w.duration(n)
 	var notes []string
 	if n.task != nil {
-		notes = taskNotes(n.task, w.causes.CutShort(n.task))
+		notes = w.taskNotes(n.task)
 	} else {
 		notes = append(w.processNote(g), w.scopeNotes(n.scope)...)
 	}
@@ -451,7 +457,7 @@ func (w *treeWriter) symbol(t *history.Task) string {
 	return "▶"
 }
 
-func taskNotes(t *history.Task, isCutShort bool) (notes []string) {
+func (w *treeWriter) taskNotes(t *history.Task) (notes []string) {
 	if t.Master {
 		notes = append(notes, "master")
 	}
@@ -460,7 +466,7 @@ func taskNotes(t *history.Task, isCutShort bool) (notes []string) {
 		switch {
 		case t.Stuck != history.Never:
 			notes = append(notes, "was given up")
-		case isCutShort:
+		case w.causes.CutShort(t):
 			notes = append(notes, "canceled, returned nil")
 		}
 	case history.TaskQueued:
@@ -468,11 +474,7 @@ func taskNotes(t *history.Task, isCutShort bool) (notes []string) {
 	case history.TaskRunning:
 		notes = append(notes, unfinished(t.Scope, "running"))
 	case history.TaskStuck:
-		note := "given up, " + unfinished(t.Scope, "running")
-		if what, _ := story.StandsAt(t); what != "" {
-			note += ", " + oneLine(what, maxChars)
-		}
-		notes = append(notes, note)
+		notes = append(notes, "given up, "+unfinished(t.Scope, "running"))
 	case history.TaskLost:
 		notes = append(notes, "ended in a gap of the log")
 	default:
@@ -481,6 +483,9 @@ func taskNotes(t *history.Task, isCutShort bool) (notes []string) {
 			note += ": " + oneLine(story.Innermost(why), maxChars)
 		}
 		notes = append(notes, note)
+	}
+	if what := w.waiting[t]; what != "" {
+		notes = append(notes, "in "+oneLine(what, maxChars))
 	}
 	if n := len(t.Abandoned); n > 0 {
 		notes = append(notes, "abandoned "+plural(uint64(n), "call"))

@@ -241,7 +241,7 @@ func TestTreeOfTasksThatWereGivenUp(t *testing.T) {
 	assert.Contains(t, text, "! 1 task did not end when told to, and was given up: transfer, waiting for sync.Mutex.Lock at main.go:45.")
 	assert.Contains(t, text, `
 bank  4 ns  requested, its outcome is that tasks did not end
-└─ ! transfer  ≥4 ns  given up, still running, sync.Mutex.Lock at main.go:45
+└─ ! transfer  ≥4 ns  given up, still running, in sync.Mutex.Lock at main.go:45
 `)
 	assert.NotContains(t, text, "fail")
 }

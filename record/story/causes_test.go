@@ -53,7 +53,7 @@ func tollOf(h *history.History, of *history.Scope) (toll story.Toll) {
 var (
 	canceledBecause = regexp.MustCompile(`(?:; |, and )(?:([\d,]+) tasks?)?(?: and )?(?:([\d,]+) scopes?)? (?:was|were) canceled because of it`)
 	times           = regexp.MustCompile(`([\d,]+) × `)
-	fold            = regexp.MustCompile(`^([\d,]+) (?:more )?failures? ended nothing`)
+	fold            = regexp.MustCompile(`^([\d,]+) (?:more )?failures?(?: ended nothing|: )`)
 	others          = regexp.MustCompile(`and ([\d,]+) others? of`)
 	more            = regexp.MustCompile(`The same happened ([\d,]+) more time`)
 )

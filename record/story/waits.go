@@ -38,7 +38,7 @@ func (t *teller) stuck() (lines []Line) {
 				continue
 			}
 			n++
-			what, _ := StandsAt(task)
+			what, _ := standsAt(task)
 			all = addTo(all, &waiting{what: what}, Span{s, task})
 		}
 	}
@@ -362,7 +362,7 @@ func Waits(h *history.History) (all []Wait) {
 	for _, s := range h.Scopes {
 		for _, t := range s.Tasks {
 			if t.Stuck != history.Never && t.Stack != "" {
-				what, since := StandsAt(t)
+				what, since := standsAt(t)
 				add(Wait{Span{s, t}, what, since, t.Stuck, 1})
 			}
 		}
@@ -370,9 +370,9 @@ func Waits(h *history.History) (all []Wait) {
 	return all
 }
 
-// StandsAt returns what a task that was given up waited for, and for how long it had at least,
+// standsAt returns what a task that was given up waited for, and for how long it had at least,
 // as its stack says: "sync.Mutex.Lock at main.go:45".
-func StandsAt(t *history.Task) (what string, since time.Duration) {
+func standsAt(t *history.Task) (what string, since time.Duration) {
 	p := stackdump.PlaceOf(t.Stack)
 	return placeText(p.Waits, p.At), p.For
 }

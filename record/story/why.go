@@ -38,7 +38,7 @@ func (t *teller) facts(span Span) Line {
 	case end == history.Never:
 		until, when := t.history.End, "when the log stops"
 		if p := s.Process; p != nil {
-			until, when = p.Until, word(p.Died(), "when its process ended", when)
+			until, when = p.Until, word(p.Died(), "when its process ended", word(p.Closed, "when the recorder was closed", when))
 		}
 		words = append(words, state+" at "+Duration(t.history, until)+", "+when+", after "+Duration(t.history, max(until-began, 0))+".")
 	case span.Task == nil && s.Canceled != history.Never && s.Canceled < end:
@@ -130,7 +130,11 @@ func (t *teller) taskStep(task *history.Task, tell func(...any)) (next Span, mor
 	case task.Cause != nil && task.Cause.Kind == "timeout":
 		tell(linkTo(task), " was canceled alone: its own deadline passed")
 	case task.Cause != nil:
-		tell(linkTo(task), " was canceled alone"+place(" at ", task.Cause.At, ""), quote(" with ", task.Cause.Err))
+		words := []any{linkTo(task), " was canceled alone" + place(" at ", task.Cause.At, "")}
+		if task.Cause.Err != "" {
+			words = append(words, quote(" with ", task.Cause.Err))
+		}
+		tell(words...)
 	case s.Cause != nil && s.Cause.By != task && isTold(task):
 		tell(linkTo(task), " was told to end at "+Duration(t.history, s.Canceled)+", because its scope ended: ", linkTo(s))
 		return Span{Scope: s}, true
