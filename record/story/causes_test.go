@@ -129,7 +129,8 @@ func TestNumbersInTheStoryAreCounted(t *testing.T) {
 				told += number(t, again[1])
 			}
 			if said := canceledBecause.FindStringSubmatch(text); said != nil {
-				require.Equal(t, causes.Toll(line.Words[0].Scope), story.Toll{Tasks: number(t, said[1]), Scopes: number(t, said[2])}, text)
+				said := story.Toll{Tasks: number(t, said[1]), Scopes: number(t, said[2])}
+				require.Equal(t, causes.Toll(line.Words[0].Scope), said, text)
 			} else if s := line.Words[0].Scope; s != nil {
 				require.Zero(t, causes.Toll(s), text)
 			}

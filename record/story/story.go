@@ -61,7 +61,7 @@ func (c *Causes) Story(h *history.History) []Line {
 	stuck, hang := t.stuck(), t.hangs()
 	var lines []Line
 	switch {
-	case len(stuck) > 0 && !(len(told) > 0 && told[0].isRoot()):
+	case len(stuck) > 0 && (len(told) == 0 || !told[0].isRoot()):
 		lines = append(lines, stuck...)
 		stuck = nil
 	case len(told) == 0:

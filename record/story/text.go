@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -44,19 +45,16 @@ func Duration(h *history.History, d time.Duration) string {
 // Path returns the path of a scope in at most about room characters. Names in its middle are
 // left out before those at its ends: "root/level 1/…/level 59/level 60".
 func Path(s *history.Scope, room int) string {
-	const most = 256  // levels: a longer path is cut anyway
-	var last []string // the last element first
-	for ; s.Parent != nil && len(last) < most; s = s.Parent {
-		last = append(last, flat(s.Name))
+	const most = 256   // levels: a longer path is cut anyway
+	var names []string // the last first
+	for ; s.Parent != nil && len(names) < most; s = s.Parent {
+		names = append(names, flat(s.Name))
 	}
 	for s.Parent != nil {
 		s = s.Parent
 	}
-	last = append(last, flat(s.Name))
-	names := make([]string, 0, len(last))
-	for i := len(last) - 1; i >= 0; i-- {
-		names = append(names, last[i])
-	}
+	names = append(names, flat(s.Name))
+	slices.Reverse(names)
 	return elidePath(names, room)
 }
 

@@ -127,7 +127,7 @@ func doing(what string) string {
 	}
 }
 
-// names names the first of count spans.
+// names returns links to the first of count spans.
 func names(spans []Span, count int) (words []any) {
 	shown := len(spans)
 	if count > maxNames {
@@ -201,10 +201,10 @@ func (w *waiting) noun() string {
 			bodies++
 		}
 	}
-	switch {
-	case bodies == 0:
+	switch bodies {
+	case 0:
 		return count(w.count, "task")
-	case bodies == w.count:
+	case w.count:
 		return countOf(bodies, "body", "bodies")
 	default:
 		return count(w.count-bodies, "task") + " and " + countOf(bodies, "body", "bodies")

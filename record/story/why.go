@@ -155,10 +155,10 @@ func (t *teller) taskStep(task *history.Task, tell func(...any)) (next Span, mor
 
 // isTold reports whether a task, which did not end its scope, was told to end by that.
 func isTold(t *history.Task) bool {
-	switch {
-	case t.State == history.TaskLost:
+	switch t.State {
+	case history.TaskLost:
 		return false
-	case t.State == history.TaskCanceled:
+	case history.TaskCanceled:
 		return t.Ended >= t.Scope.Canceled
 	default:
 		return t.Unfinished() || t.Ended > t.Scope.Canceled
@@ -441,11 +441,9 @@ func (c *Causes) States(h *history.History, spans []Span) string {
 	counts := make(map[string]int)
 	var order []string
 	for _, s := range spans {
-		state := ""
+		state := t.scopeState(s.Scope)
 		if s.Task != nil {
 			state = t.taskState(s.Task)
-		} else {
-			state = t.scopeState(s.Scope)
 		}
 		if counts[state] == 0 {
 			order = append(order, state)

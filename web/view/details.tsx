@@ -46,7 +46,7 @@ export function Details({ store }: { store: Store }) {
         {wait.what}{wait.of > 1 && <span class="muted"> ({count(wait.of, 'does', 'do')})</span>}
         <span class="muted">, seen at {duration(wait.at)}{wait.for > 0 && `, for ${duration(wait.for)} at least`}</span>
       </p></Section>}
-      {chain.length > 0 && <Section title="Why it ended"><ol class={`chain ${chain.flat().some((s) => s.quote) ? 'failed' : ''}`} data-testid="chain">
+      {chain.length > 0 && <Section title={m.stop[i] < 0 ? 'Its end' : 'Why it ended'}><ol class={`chain ${chain.flat().some((s) => s.quote) ? 'failed' : ''}`} data-testid="chain">
         {shortened(chain).map((steps) => <li>{steps.map((step) => <Part store={store} step={step} self={i} />)}</li>)}
       </ol></Section>}
       {ended !== undefined && <Section title="What it ended"><p><Link store={store} to={ended} />{m.failedWith.has(ended) && <>, and with it <Link store={store} to={m.failedWith.get(ended)!} /></>}</p></Section>}
@@ -133,7 +133,7 @@ function Part({ store, step, self }: { store: Store; step: Step; self: Span }) {
 /** Returns the process of a span, and how much of it the log tells. */
 function processOf(m: Model, i: Span): string {
   const p = m.processes[m.process[i]];
-  const end = p.closed ? '' : p.died ? `, crashed or was killed; its log ends after ${duration(p.end)}` : `, whose log stops after ${duration(p.end)} without its last line`;
+  const end = p.closed ? '' : p.died ? `, crashed or was killed; its log ends at ${duration(p.end)}` : `, whose log stops at ${duration(p.end)} without its last line`;
   return `${p.pid}${p.program && `, ${short(p.program, 120)}`}${end}`;
 }
 

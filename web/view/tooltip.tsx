@@ -17,7 +17,7 @@ export function Tooltip({ store, at }: { store: Store; at: { x: number; y: numbe
     }}>
       <b>{short(named(model, i), 120)}</b>
       <div><i class={`swatch ${stateOf(model, i).tone}`} />{stateOf(model, i).text}, {duration(model.end[i] - model.begin[i])}{model.stop[i] < 0 && !model.processes[model.process[i]]?.died ? ' so far' : ''}</div>
-      <div class="muted">began after {duration(model.begin[i])}{below > 0 ? ` · ${count(below, 'span')} below` : ''}{model.processes.length > 1 ? ` · pid ${model.processes[model.process[i]].pid}` : ''}</div>
+      <div class="muted">began at {duration(model.begin[i])}{below > 0 ? ` · ${count(below, 'span')} below` : ''}{model.processes.length > 1 ? ` · pid ${model.processes[model.process[i]].pid}` : ''}</div>
       {model.err[i] && <div class="error">{short(oneLine(model.err[i]), 240)}</div>}
     </div>
   );
