@@ -46,9 +46,10 @@ const (
 	maxWhat  = 48  // of an error among folded ones
 )
 
-// Of returns the story of a history. What ended a root, or else what took down the most, is
-// told first; then a hang, what did not end when told to, other failures, those that ended
-// nothing else, and what had not ended and is missing.
+// Of returns the story of a history. What ended a root, or else what did not end when told to,
+// and then what took down the most, is told first. Other failures follow, a hang, and the
+// failures that ended nothing else. What had not ended and what is missing comes last. If no
+// failure took anything down, a hang or a log that stops short comes before all failures.
 func Of(h *history.History) []Line { return CausesOf(h).Story(h) }
 
 // Story is Of for a history whose causes are known.
@@ -58,27 +59,32 @@ func (c *Causes) Story(h *history.History) []Line {
 	}
 	t := &teller{history: h, causes: c}
 	told, folded := t.failures()
-	stuck, hang := t.stuck(), t.hangs()
+	grave := len(told) > 0 && told[0].isGrave()
+	stuck, hang, left := t.stuck(), t.hangs(), t.unfinished()
 	var lines []Line
-	switch {
-	case len(stuck) > 0 && (len(told) == 0 || !told[0].isRoot()):
-		lines = append(lines, stuck...)
-		stuck = nil
-	case len(told) == 0:
-		lines = append(lines, hang...)
-		hang = nil
+	add := func(more *[]Line) { lines, *more = append(lines, *more...), nil }
+	if len(told) == 0 || !told[0].isRoot() {
+		add(&stuck)
 	}
-	for _, g := range told {
-		lines = append(lines, t.tell(g))
+	if !grave {
+		add(&hang)
+		if !h.Closed {
+			add(&left)
+		}
+		if len(lines) == 0 && h.Closed {
+			lines = append(lines, t.calm(len(told)+len(folded) > 0)...)
+		}
 	}
-	lines = append(append(lines, stuck...), hang...)
-	if len(lines) == 0 && h.Closed {
-		lines = append(lines, t.calm())
+	for _, a := range told {
+		lines = append(lines, t.tell(a))
 	}
+	add(&stuck)
+	add(&hang)
 	if len(folded) > 0 {
 		lines = append(lines, t.fold(folded, len(told) > 0))
 	}
-	return slices.Concat(lines, t.unfinished(), missing(h))
+	add(&left)
+	return append(lines, missing(h)...)
 }
 
 // A teller makes the lines of a story.
@@ -109,9 +115,13 @@ type alike []*failure
 
 func (a alike) isRoot() bool { return a[0].isRoot() }
 
-// isGrave reports whether the failures are told in full, and not folded: one ended a scope
-// above its own, or there is only one.
-func (a alike) isGrave() bool { return len(a[0].path) > 1 || len(a) == 1 }
+// isGrave reports whether one of the failures took down a root, or anything beyond the scope or
+// task that failed.
+func (a alike) isGrave() bool { return a.isRoot() || a[0].weight() > 1 }
+
+// isToldInFull reports whether the failures are not folded: one ended a scope above its own, or
+// there is only one.
+func (a alike) isToldInFull() bool { return len(a[0].path) > 1 || len(a) == 1 }
 
 // failures returns the failures to tell in full, the gravest first, and the others, the most
 // frequent first.
@@ -147,7 +157,7 @@ func (t *teller) failures() (told, folded []alike) {
 		return cmp.Or(compareBool(y.isRoot(), x.isRoot()), cmp.Compare(y[0].weight(), x[0].weight()), cmp.Compare(x[0].at, y[0].at))
 	})
 	for _, a := range all {
-		if a.isGrave() && len(told) < maxTold {
+		if a.isToldInFull() && len(told) < maxTold {
 			told = append(told, a)
 		} else {
 			folded = append(folded, a)
@@ -380,8 +390,9 @@ func place(before, at, after string) string {
 	return before + at + after
 }
 
-// calm tells how a program ended in which nothing failed.
-func (t *teller) calm() Line {
+// calm tells how a program ended, in which nothing failed that mattered to its root. If
+// something else has failed, it tells of a single root only.
+func (t *teller) calm(hasFailures bool) []Line {
 	h := t.history
 	tasks := 0
 	for _, s := range h.Scopes {
@@ -402,18 +413,20 @@ func (t *teller) calm() Line {
 	root := roots[0]
 	end := Duration(h, max(root.Closed, 0))
 	switch {
+	case hasFailures && (canceled > 0 || ended < 1 || len(roots) > 1):
+		return nil
 	case canceled > 0:
-		return say("canceled", Word{Text: count(canceled, "root scope"), Find: "canceled"}, " ended because of something outside the log; "+crowd+".")
+		return []Line{say("canceled", Word{Text: count(canceled, "root scope"), Find: "canceled"}, " ended because of something outside the log; "+crowd+".")}
 	case len(h.Processes) > 1 && ended == len(roots):
-		return say("ok", "No scope failed: "+crowd+" of "+countOf(len(h.Processes), "process", "processes")+", in "+Duration(h, h.End)+".")
+		return []Line{say("ok", "No scope failed: "+crowd+" of "+countOf(len(h.Processes), "process", "processes")+", in "+Duration(h, h.End)+".")}
 	case ended < len(roots):
-		return say("unfinished", "No scope failed: "+crowd+".")
+		return []Line{say("unfinished", "No scope failed: "+crowd+".")}
 	case len(roots) > 1:
-		return say("ok", count(len(roots), "root scope")+well+": "+crowd+", in "+Duration(h, h.End)+".")
+		return []Line{say("ok", count(len(roots), "root scope")+well+": "+crowd+", in "+Duration(h, h.End)+".")}
 	case root.Cause != nil && root.Cause.Kind == "requested":
-		return say("ok", linkTo(root), " was ended by the program"+place(" (", root.Cause.At, ")")+" at "+end+": "+crowd+".")
+		return []Line{say("ok", linkTo(root), " was ended by the program"+place(" (", root.Cause.At, ")")+" at "+end+": "+crowd+".")}
 	default:
-		return say("ok", linkTo(root), well+" at "+end+": "+crowd+".")
+		return []Line{say("ok", linkTo(root), well+" at "+end+": "+crowd+".")}
 	}
 }
 

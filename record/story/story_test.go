@@ -36,7 +36,7 @@ func TestTheStoryNamesTheFailureAndCountsWhatWasCanceled(t *testing.T) {
 // Moments are on the clock of the run, and an age is called one.
 func TestTheStoryTellsMoments(t *testing.T) {
 	rows := []row{scope(0, "app", 0, 11*s, ends(10*s, "completed", "", "")), scope(1, "req", 10*s, 10002*ms, ends(10001400*time.Microsecond, "timeout", "", "late"))}
-	assert.Contains(t, textsOf(outline(t, 11*s, rows...))[0], "app/req failed at 10 s (1.4 ms after it began): its deadline passed.")
+	assert.Contains(t, textsOf(outline(t, 11*s, rows...))[1], "app/req failed at 10 s (1.4 ms after it began): its deadline passed.")
 }
 
 // What ended the root comes first, then what took down others, and last what ended nothing
@@ -121,6 +121,7 @@ func TestATaskThatHasSurvivedAFailureMayFailWithAnother(t *testing.T) {
 	alone := rows("out of memory")
 	alone[0] = scope(0, "server", 0, 61*s, ends(60*s, "completed", "", ""))
 	assert.Equal(t, []string{
+		"server ended well at 1 m 01 s: 2 tasks in 2 scopes.",
 		"server/session failed at 1 s: task talk returned “reset”.",
 		"task serve returned “out of memory” at 1 m 00 s; that ended no scope.",
 	}, textsOf(outline(t, 61*s, alone...)))

@@ -99,6 +99,17 @@ func TestAFailureComesBeforeAHang(t *testing.T) {
 	assert.Contains(t, texts[1], "the program hung")
 }
 
+// A failure that took nothing down comes after a hang, and after a log that stops short.
+func TestAHangComesBeforeWhatWasTolerated(t *testing.T) {
+	h := hung(t)
+	census(h, groupOf(h, "sync.Mutex.Lock", "main.go:45", "a", "b"))
+	h.Scopes[0].Tasks[2].State, h.Scopes[0].Tasks[2].Ended, h.Scopes[0].Tasks[2].Err = history.TaskFailed, 10*ms, "no"
+	texts := textsOf(h)
+	assert.Contains(t, texts[0], "the program hung")
+	assert.Contains(t, texts[1], "The log stops at 8.1 s")
+	assert.Equal(t, "task c returned “no” at 10 ms (9 ms after it began); that ended no scope.", texts[2])
+}
+
 func TestWaits(t *testing.T) {
 	h := hung(t)
 	census(h, groupOf(h, "sync.Mutex.Lock", "main.go:45", "a", "b", "c"), groupOf(h, "select", "main.go:50", "in it"))

@@ -2,7 +2,7 @@
 import type { ComponentChildren } from 'preact';
 import { chainOf, type Step } from './causes.ts';
 import { shares } from './critical.ts';
-import { beginsProcess, Flag, keyOf, none, pathOf, processNote, scopeAbove, short, toneNames, Tone, type Model, type Span } from './model.ts';
+import { beginsProcess, Flag, isQuiet, keyOf, none, pathOf, processNote, scopeAbove, short, toneNames, Tone, type Model, type Span } from './model.ts';
 import type { Store } from './store.ts';
 import { count, duration, percent } from './words.ts';
 
@@ -49,7 +49,7 @@ export function Details({ store }: { store: Store }) {
       {chain.length > 0 && <Section title={m.stop[i] < 0 ? 'Its end' : 'Why it ended'}><ol class={`chain ${chain.flat().some((s) => s.quote) ? 'failed' : ''}`} data-testid="chain">
         {shortened(chain).map((steps) => <li>{steps.map((step) => <Part store={store} step={step} self={i} />)}</li>)}
       </ol></Section>}
-      {ended !== undefined && <Section title="What it ended"><p><Link store={store} to={ended} />{m.failedWith.has(ended) && <>, and with it <Link store={store} to={m.failedWith.get(ended)!} /></>}</p></Section>}
+      {ended !== undefined && <Section title="What it ended"><p><Link store={store} to={ended} />{m.failedWith.has(ended) && <>, with it <Link store={store} to={m.failedWith.get(ended)!} /></>}{canceled.length > 0 && `, and with it ${both(m, canceled)}`}</p></Section>}
       {m.err[i] && <Section title={isScope ? 'Outcome' : 'Error'}><pre class="error">{m.err[i]}</pre></Section>}
 
       <Section title="Times"><table><tbody>
@@ -76,7 +76,7 @@ export function Details({ store }: { store: Store }) {
         <Below store={store} of={i} />
       </tbody></table></Section>
 
-      {canceled.length > 0 && <Section title={`${both(m, canceled)} ${canceled.length === 1 ? 'was' : 'were'} canceled because of it`}><ul class="list">
+      {canceled.length > 0 && <Section title={`${both(m, canceled)} ${canceled.length === 1 ? 'was' : 'were'} ${isQuiet(m.cause.get(ended ?? i)!) ? 'stopped' : 'canceled'} because of it`}><ul class="list">
         {canceled.slice(0, 20).map((v) => <li><Link store={store} to={v} /></li>)}
         {canceled.length > 20 && <li class="muted">and {count(canceled.length - 20, 'more', 'more')}</li>}
       </ul></Section>}
