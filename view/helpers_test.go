@@ -196,7 +196,18 @@ type columns struct {
 	Process [][2]int
 	Skipped []string
 	ID      []uint64
-	Causes  []struct{ Row, By int }
+	Causes  []struct{ Row, By, Place int }
+	Story   []struct {
+		Tone  string
+		Words []struct {
+			Text, Find string
+			Row        int
+		}
+	}
+	Site, Canceled, FailedWith [][2]int
+	Carries                    []int
+	Alone                      []struct{ Row, Kind, Place int }
+	Waits                      []struct{ Row, What, For, At, Of int }
 }
 
 func (c *columns) names() (names []string) {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/traigo/traigo/record/history"
+	"github.com/traigo/traigo/record/story"
 )
 
 // A model is a history in the form that the page reads: columns of numbers with one row for
@@ -38,6 +39,8 @@ type model struct {
 
 	Strings []string `json:"strings"`
 
+	Story []storyLine `json:"story"`
+
 	// The columns. Kind has an s for a scope and a t for a task. The parent of a scope is
 	// the task that opened it, if one did, otherwise its parent scope. IDs are those that
 	// scopes have in their process: with that of the process they would be too large for the
@@ -62,6 +65,38 @@ type model struct {
 	Stuck     [][2]int64 `json:"stuck"`
 	Abandoned [][2]int64 `json:"abandoned"`
 	Stack     [][2]int64 `json:"stack"`
+	Site      [][2]int64 `json:"site"`  // where it was opened or spawned
+	Alone     []cause    `json:"alone"` // why a task was canceled alone
+	Waits     []wait     `json:"waits"` // what it waits for, if it had not ended
+
+	// Canceled has each row that was canceled because of the end of a scope, with the row of
+	// that: see story.Causes. FailedWith has the scopes that failed because of one below, each
+	// after that one. Carries has the scopes that did not fail, though their outcome is an error.
+	Canceled   [][2]int64 `json:"canceled"`
+	FailedWith [][2]int64 `json:"failedWith"`
+	Carries    []int      `json:"carries"`
+}
+
+// A storyLine is a line of the story. In a word, row is the scope or task that it leads to, and
+// -1 if it leads to none.
+type storyLine struct {
+	Tone  string      `json:"tone"`
+	Words []storyWord `json:"words"`
+}
+
+type storyWord struct {
+	Text string `json:"text"`
+	Row  int    `json:"row"`
+	Find string `json:"find,omitempty"`
+}
+
+// A wait is a story.Wait.
+type wait struct {
+	Row  int   `json:"row"`
+	What int   `json:"what"`
+	For  int64 `json:"for"`
+	At   int64 `json:"at"`
+	Of   int   `json:"of"`
 }
 
 // The flags of a task.
@@ -94,13 +129,14 @@ type process struct {
 	Truncated bool   `json:"truncated"`
 }
 
-// A cause is the cause of the end of a scope, with its time.
+// A cause is the cause of the end of a scope or a task, with its time; that is -1 for a task.
 type cause struct {
-	Row  int   `json:"row"`
-	At   int64 `json:"at"`
-	Kind int   `json:"kind"`
-	By   int   `json:"by"`
-	Err  int   `json:"err"`
+	Row   int   `json:"row"`
+	At    int64 `json:"at"`
+	Kind  int   `json:"kind"`
+	By    int   `json:"by"`
+	Err   int   `json:"err"`
+	Place int   `json:"place"` // of the call of Cancel, or of the body
 }
 
 // modelOf converts a history.
@@ -114,8 +150,10 @@ func modelOf(h *history.History) *model {
 			ID: []uint64{}, Parent: []int{}, Name: []int{}, State: []int{}, Flags: []int{},
 			Begin: []int64{}, Start: []int64{}, Stop: []int64{}, Err: []int{},
 			Deadline: [][2]int64{}, Ready: [][2]int64{}, Stuck: [][2]int64{}, Abandoned: [][2]int64{}, Stack: [][2]int64{},
+			Site: [][2]int64{}, Alone: []cause{}, Waits: []wait{}, Canceled: [][2]int64{}, FailedWith: [][2]int64{}, Carries: []int{},
 		},
 		texts:     make(map[string]int),
+		scopes:    make(map[*history.Scope]int),
 		tasks:     make(map[*history.Task]int),
 		processes: map[*history.Process]int{nil: -1},
 	}
@@ -128,6 +166,7 @@ func modelOf(h *history.History) *model {
 		b.scope(root, -1)
 	}
 	b.addCauses()
+	b.addStory(h)
 	b.Kind = string(b.kinds)
 	return b.model
 }
@@ -138,6 +177,7 @@ type builder struct {
 	*model
 	kinds     []byte
 	texts     map[string]int
+	scopes    map[*history.Scope]int
 	tasks     map[*history.Task]int
 	processes map[*history.Process]int
 	ended     []endedScope
@@ -179,6 +219,8 @@ func (b *builder) scope(s *history.Scope, parent int) {
 	if s.BeginsProcess() && index >= 0 {
 		b.Process = append(b.Process, [2]int64{int64(row), int64(index)})
 	}
+	b.scopes[s] = row
+	b.site(row, s.At)
 	b.times(s.Opened, s.Finalized, s.Closed)
 	b.Flags = append(b.Flags, 0)
 	b.sparse(&b.Deadline, row, s.Deadline)
@@ -210,6 +252,10 @@ func (b *builder) task(t *history.Task, parent int) {
 	row := b.add('t', t.ID, parent, t.Name, string(t.State), t.Err)
 	b.times(t.Spawned, t.Started, t.Ended)
 	b.tasks[t] = row
+	b.site(row, t.At)
+	if t.Cause != nil {
+		b.Alone = append(b.Alone, b.cause(row, history.Never, t.Cause))
+	}
 	var flags int
 	for _, flag := range []struct {
 		is  bool
@@ -257,12 +303,58 @@ func (b *builder) sparse(column *[][2]int64, row int, times ...time.Duration) {
 	}
 }
 
+func (b *builder) site(row int, at string) {
+	if at != "" {
+		b.Site = append(b.Site, [2]int64{int64(row), int64(b.text(at))})
+	}
+}
+
 func (b *builder) addCauses() {
 	for _, e := range b.ended {
-		c := cause{Row: e.row, At: int64(e.scope.Canceled), Kind: b.text(e.scope.Cause.Kind), By: -1, Err: b.text(e.scope.Cause.Err)}
-		if by, known := b.tasks[e.scope.Cause.By]; known {
-			c.By = by
-		}
-		b.Causes = append(b.Causes, c)
+		b.Causes = append(b.Causes, b.cause(e.row, e.scope.Canceled, e.scope.Cause))
 	}
+}
+
+func (b *builder) cause(row int, at time.Duration, why *history.Cause) cause {
+	c := cause{Row: row, At: int64(at), Kind: b.text(why.Kind), By: -1, Err: b.text(why.Err), Place: b.text(why.At)}
+	if by, known := b.tasks[why.By]; known {
+		c.By = by
+	}
+	return c
+}
+
+// addStory adds the story, what it says about causes, and what unfinished tasks wait for.
+func (b *builder) addStory(h *history.History) {
+	causes := story.CausesOf(h)
+	for _, line := range causes.Story(h) {
+		words := make([]storyWord, len(line.Words))
+		for i, w := range line.Words {
+			words[i] = storyWord{Text: w.Text, Row: -1, Find: w.Find}
+			if w.Scope != nil || w.Task != nil {
+				words[i].Row = b.row(story.Span{Scope: w.Scope, Task: w.Task})
+			}
+		}
+		b.Story = append(b.Story, storyLine{line.Tone, words})
+	}
+	for span, origin := range causes.Canceled(h) {
+		b.Canceled = append(b.Canceled, [2]int64{int64(b.row(span)), int64(b.scopes[origin])})
+	}
+	for _, s := range h.Scopes {
+		if up := causes.FailedWith(s); up != nil {
+			b.FailedWith = append(b.FailedWith, [2]int64{int64(b.scopes[s]), int64(b.scopes[up])})
+		}
+		if causes.Carries(s) {
+			b.Carries = append(b.Carries, b.scopes[s])
+		}
+	}
+	for _, w := range story.Waits(h) {
+		b.Waits = append(b.Waits, wait{b.row(w.Span), b.text(w.What), int64(w.For), int64(w.At), w.Of})
+	}
+}
+
+func (b *builder) row(span story.Span) int {
+	if span.Task != nil {
+		return b.tasks[span.Task]
+	}
+	return b.scopes[span.Scope]
 }

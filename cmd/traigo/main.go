@@ -32,7 +32,7 @@ type command struct {
 }
 
 func commands() []command {
-	return []command{demoCommand, viewCommand, treeCommand, convertCommand}
+	return []command{demoCommand, viewCommand, treeCommand, whyCommand, convertCommand}
 }
 
 // An environment is the input and output of a command, and its flags.
@@ -99,13 +99,19 @@ func (c command) call(ctx context.Context, args []string, env *environment) int 
 	}
 }
 
+// parseFlags parses the flags.
+func (env *environment) parseFlags(args []string) error {
+	err := env.flags.Parse(args)
+	if err != nil && !errors.Is(err, flag.ErrHelp) {
+		return errUsage // the flags have said what is wrong
+	}
+	return err
+}
+
 // parse parses the flags, and returns the one file that must follow them.
 func (env *environment) parse(args []string) (file string, err error) {
-	if err := env.flags.Parse(args); err != nil {
-		if errors.Is(err, flag.ErrHelp) {
-			return "", err
-		}
-		return "", errUsage
+	if err := env.parseFlags(args); err != nil {
+		return "", err
 	}
 	if rest := env.flags.Args(); len(rest) > 1 && slices.ContainsFunc(rest[1:], func(a string) bool { return len(a) > 1 && a[0] == '-' }) {
 		fmt.Fprintf(env.stderr, "traigo %s: flags come before the file\n\n", env.flags.Name())

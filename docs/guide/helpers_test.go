@@ -115,10 +115,10 @@ var (
 	errEnough = errors.New("enough")
 )
 
-var aTime = regexp.MustCompile(`\b[0-9.]+(ns|µs|ms|s)\b`)
+var aTime = regexp.MustCompile(`\b[0-9.]+( ?)(ns|µs|ms|s)\b`)
 
 // sameTimes replaces each time in text by 1ms.
-func sameTimes(text string) string { return aTime.ReplaceAllString(text, "1ms") }
+func sameTimes(text string) string { return aTime.ReplaceAllString(text, "1${1}ms") }
 
 // sameAges replaces the ages of tasks that were given up.
 func sameAges(text string) string {

@@ -87,16 +87,16 @@ func Example_seeRecord() {
 	var tree strings.Builder
 	_ = history.WriteTree(&tree)
 	_, text, _ := strings.Cut(tree.String(), "\n") // without the first line, which describes the process
-	fmt.Print(sameTimes(text))
+	fmt.Print(strings.Replace(sameTimes(text), " (1 ms after it began)", "", 1))
 	// Output:
 	// scope "backup/photos": task "upload": connection reset
-	// First to fail: backup/photos, after 1ms: task failed ← upload: connection reset
+	// ✗ backup/photos failed at 1 ms: task upload returned “connection reset”. That ended backup as well, and 2 tasks were canceled because of it.
 	//
-	// backup  1ms  body failed: scope "backup/photos": task "upload": connection reset
-	// ├─ ○ heartbeat  1ms  canceled
-	// └─ photos  1ms  task failed ← upload: connection reset
-	//    ├─ ○ index  1ms  canceled
-	//    └─ ✗ upload  1ms  failed: connection reset
+	// backup  1 ms  body failed: connection reset
+	// ├─ ○ heartbeat  1 ms  canceled
+	// └─ photos  1 ms  task failed ← upload: connection reset, 2 tasks canceled because of it
+	//    ├─ ○ index  1 ms  canceled
+	//    └─ ✗ upload  1 ms  failed: connection reset
 }
 
 func tempDir() string {

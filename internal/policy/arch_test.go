@@ -48,11 +48,12 @@ var mayImport = map[string][]string{
 	"live":       {rootPkg, "internal/processes", "internal/stackdump", "internal/limits"}, // one dump for all roots; who waits for a Limiter
 	"proc":       {rootPkg, panicsPkg, "internal/processes"},                               // a panic in a worker keeps its stack; snapshots show what runs there
 	"traigotest": {rootPkg},
-	"view":       {"record/history"},
-	"cmd/traigo": {rootPkg, "errgroup", "supervise", "record", "record/history", "record/export", "live", "proc", "view", termPkg, backoffPkg},
+	"view":       {"record/history", "record/story"},
+	"cmd/traigo": {rootPkg, "errgroup", "supervise", "record", "record/history", "record/export", "record/story", "live", "proc", "view", termPkg, backoffPkg},
 
 	"record/history":          {"record/internal/sclogs"}, // what a log says: also that of a program that is gone
-	"record/export":           {"record/history", "record/internal/sclogs"},
+	"record/story":            {"record/history", "internal/stackdump"}, // what a log says, in words; a stack in it says where a task stands
+	"record/export":           {"record/history", "record/story", "record/internal/sclogs"},
 	"record/internal/sclogs":  {},
 	"record/internal/logtest": {rootPkg, "record/history", testifyModule + "/require"}, // logs for the tests of history and export
 	"internal/browser":        {},

@@ -25,19 +25,19 @@ func readDir(t *testing.T, files map[string]string) *history.History {
 func TestTreeOfProcessesSaysWhichOneDied(t *testing.T) {
 	files := logtest.Killed()
 	files["app.jsonl"] = "hello\n"
-	assert.Equal(t, `example.com/chat, 2026-11-21 01:02:03 UTC, 3 processes, go1.26, 4 scopes, 4 tasks, 44ms
-! The log of process 73 (leaf) has no last line: it crashed or was killed. Nothing is known after 18ms.
-! Left out: app.jsonl: this is no log of traigo: its first line is not {"traigo":2,…}.
-First to fail: root/mid, after 20ms: task failed ← leaf: actor root/mid/leaf is gone: signal: killed
+	assert.Equal(t, `example.com/chat, 2026-11-21 01:02:03 UTC, 3 processes, go1.26, 4 scopes, 4 tasks, 44 ms
+✗ root/mid failed at 31 ms (20 ms after it began): task leaf returned “actor root/mid/leaf is gone: signal: killed”. That ended root as well, and 1 task was canceled because of it.
+▶ The log of process 73, leaf, stops at 18 ms without its last line: it crashed or was killed. 1 task and 2 scopes in it had not ended.
+? 1 file is left out: app.jsonl: this is no log of traigo: its first line is not {"traigo":2,…}.
 
-root  42ms  process 71, task failed ← mid: actor root/mid: scope "mid": task "leaf": actor root/mid/leaf is gone: signal: killed
-├─ ✗ mid  38ms  failed: actor root/mid: scope "mid": task "leaf": actor root/mid/leaf is gone: signal: killed
-│  └─ mid  21ms  process 72, task failed ← leaf: actor root/mid/leaf is gone: signal: killed
-│     └─ ✗ leaf  18ms  failed: actor root/mid/leaf is gone: signal: killed
-│        └─ leaf  ≥14ms  process 73 crashed or killed, open when its process ended
-│           └─ ▶ compute  ≥13ms  running when its process ended
-│              └─ square  ≥12ms  open when its process ended
-└─ ○ work  39ms  canceled
+root  42 ms  process 71, task failed ← mid: actor root/mid/leaf is gone: signal: killed
+├─ ✗ mid  38 ms  failed: actor root/mid/leaf is gone: signal: killed
+│  └─ mid  21 ms  process 72, task failed ← leaf: actor root/mid/leaf is gone: signal: killed, 1 task canceled because of it
+│     └─ ✗ leaf  18 ms  failed: actor root/mid/leaf is gone: signal: killed
+│        └─ leaf  ≥14 ms  process 73 crashed or killed, open when its process ended
+│           └─ ▶ compute  ≥13 ms  running when its process ended
+│              └─ square  ≥12 ms  open when its process ended
+└─ ○ work  39 ms  canceled
 `, treeOf(t, readDir(t, files)))
 }
 
@@ -62,9 +62,10 @@ func crew(n int) map[string]string {
 
 func TestTreeFoldsProcessesThatAreAlike(t *testing.T) {
 	text := treeOf(t, readDir(t, crew(9)))
-	assert.Contains(t, text, "├─ ✓ worker [×7]  ")
-	assert.Contains(t, text, "│  └─ worker [×7]  2ms  7 processes\n", "%s", text)
-	assert.Contains(t, text, "worker  ≥1ms  process 108 crashed or killed, open when its process ended\n", "%s", text)
+	assert.Contains(t, text, `└─ ✓ worker [×9]  9 ms
+   └─ worker [×9]  2 ms, 9 processes, 2 crashed or killed, 2 unfinished
+      └─ ↳ 2 unfinished, first worker (id 108-1) at 8 ms
+`)
 	assert.Equal(t, 2, strings.Count(text, "it crashed or was killed"))
 
 	files := crew(20)
@@ -72,8 +73,8 @@ func TestTreeFoldsProcessesThatAreAlike(t *testing.T) {
 		files[name] = strings.Replace(log, `"k":"bye"`, `"k":"lost","n":1,"why":"slow"`, 1)
 	}
 	text = treeOf(t, readDir(t, files))
-	assert.Contains(t, text, "! … and so do the logs of 16 processes more.\n")
-	assert.Contains(t, text, "! 1 line missing at 3ms in the log of process 101 (worker): slow.\n")
+	assert.Contains(t, text, "▶ So do the logs of 18 processes more.\n")
+	assert.Contains(t, text, "? 19 lines of the log are lost in 19 places, first at 3 ms in process 101: slow.")
 }
 
 // Each process is one of the trace, and arrows lead from one to the other.
@@ -132,7 +133,7 @@ func TestTreeDoesNotFoldScopesOfTwoKindsOfProcess(t *testing.T) {
 	files["root.jsonl"] = root
 	text := treeOf(t, readDir(t, files))
 	assert.NotContains(t, text, "[×")
-	assert.Equal(t, 4, strings.Count(text, "part  1ns  process 10"), "%s", text)
+	assert.Equal(t, 4, strings.Count(text, "part  1 ns  process 10"), "%s", text)
 }
 
 // chromeOfProcesses checks that no row has slices of two processes.

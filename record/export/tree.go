@@ -10,119 +10,103 @@ import (
 	"time"
 
 	"github.com/traigo/traigo/record/history"
+	"github.com/traigo/traigo/record/story"
 )
 
 const (
-	maxIndent = 60  // levels; deeper ones are not indented further
-	minFold   = 5   // equal siblings that are written as one line
+	maxIndent = 16  // levels; those below are not indented further, and have their number
+	minFold   = 5   // siblings of one name that are written as one line
+	maxErrors = 3   // kinds of errors in a fold that are written
+	maxPlaces = 20  // groups of a census that are written
 	maxChars  = 160 // of a name or an error
 )
 
-// Tree writes the history to w as a tree of scopes and tasks in text: how long each took,
-// how it ended, and the cause of its cancellation. Five or more siblings that are equal, with
-// everything below them, in all but times and errors are written as one line with their
-// number. Above the tree are a line for each kind of information that is missing, and the
-// scope that failed first.
+// Tree writes the history to w as a tree of scopes and tasks in text: how long each took, how
+// it ended, and the cause of its cancellation. Above the tree is what happened, in words, as
+// package story tells it, and below it what tasks waited for when the log stopped, if the log
+// says so.
+//
+// Five or more siblings whose names differ at most in numbers are written as one line, with
+// their number, the median and the 99th percentile of their times, and how many of them
+// failed, were canceled, or had not ended. Lines below it, with an arrow, have the outliers:
+// each kind of error with the first that has it, what had not ended, and the slowest. They
+// give the ID that [story.Find] takes.
 //
 // It is the print_task_tree of trio-vis for a recording.
 func Tree(w io.Writer, h *history.History) error {
 	return writeTo(w, func(out sink) {
-		out.text(headline(h))
-		out.text("\n")
-		for _, warning := range warnings(h) {
-			out.text("! " + warning + "\n")
+		t := &treeWriter{history: h, out: out, causes: story.CausesOf(h), culprits: make(culprits), slowest: make(map[*node]bool), waiting: make(map[*history.Task]string)}
+		for _, wait := range story.Waits(h) {
+			if wait.Task != nil {
+				t.waiting[wait.Task] = wait.What
+			}
 		}
-		t := &treeWriter{history: h, out: out, kinds: make(map[string]int), culprits: make(culprits)}
-		if s := firstFailed(h); s != nil {
-			out.text("First to fail: " + oneLine(s.Path(), maxChars) + ", after " + span(h, s.Canceled-s.Opened) + ": " + t.causeNote(s) + "\n")
+		out.text(headline(h) + "\n")
+		for _, line := range t.causes.Story(h) {
+			out.text(signs[line.Tone] + " " + Line(line.String()) + "\n")
 		}
 		out.text("\n")
 		var roots []*node
 		for _, s := range h.Scopes {
 			if s.Parent == nil {
-				roots = append(roots, t.scope(s))
+				roots = append(roots, scopeNode(s, nil))
 			}
 		}
 		for _, g := range fold(roots, minFold) {
 			t.write(g, "", "")
 		}
+		t.waits()
 	})
 }
+
+// signs are what lines of the story begin with, by their tone.
+var signs = map[string]string{"ok": "✓", "stopped": "○", "lost": "?", "canceled": "○", "unfinished": "▶", "stuck": "!", "failed": "✗"}
 
 // A node is a scope or task with its children.
 type node struct {
 	scope    *history.Scope // the scope itself, or that of the task
 	task     *history.Task  // nil for a scope
-	kind     int            // equal for nodes that differ in times and errors only
+	up       *node          // nil for a root
 	children []*node
 }
 
 // A group is one or more nodes that are written as one line.
 type group []*node
 
-// A treeWriter builds nodes and writes them.
+// A treeWriter writes nodes.
 type treeWriter struct {
 	history  *history.History
 	out      sink
-	kinds    map[string]int
+	causes   *story.Causes
 	culprits culprits
-	depth    int // of the node being written
+	depth    int                      // of the node being written
+	slowest  map[*node]bool           // those that have been written as such
+	waiting  map[*history.Task]string // what unfinished tasks wait for
 }
 
-func (w *treeWriter) scope(s *history.Scope) *node {
-	n := &node{scope: s}
+func scopeNode(s *history.Scope, up *node) *node {
+	n := &node{scope: s, up: up}
 	for _, t := range s.Tasks {
-		n.children = append(n.children, w.task(t))
+		task := &node{scope: s, task: t, up: n}
+		for _, below := range t.Scopes {
+			task.children = append(task.children, scopeNode(below, task))
+		}
+		n.children = append(n.children, task)
 	}
 	for _, c := range s.Scopes {
 		if c.By == nil {
-			n.children = append(n.children, w.scope(c))
+			n.children = append(n.children, scopeNode(c, n))
 		}
 	}
 	slices.SortStableFunc(n.children, func(a, b *node) int { return cmp.Compare(a.begin(), b.begin()) })
-	cause := ""
-	if s.Cause != nil {
-		cause = s.Cause.Kind
-	}
-	process := "" // the scopes of a call may be alike in this process and in others
-	if isTree(w.history) && s.BeginsProcess() {
-		process = "begins one, which died: " + strconv.FormatBool(s.Process.Died())
-	}
-	n.kind = w.kindOf(n, "scope", s.Name, string(s.State), cause, strconv.FormatBool(s.Failed()), process)
 	return n
 }
 
-func (w *treeWriter) task(t *history.Task) *node {
-	n := &node{scope: t.Scope, task: t}
-	for _, s := range t.Scopes {
-		n.children = append(n.children, w.scope(s))
+func (n *node) name() string {
+	if n.task != nil {
+		return n.task.Name
 	}
-	n.kind = w.kindOf(n, "task", t.Name, string(t.State), strconv.FormatBool(t.Master), "", "")
-	return n
-}
-
-// kindOf returns the number of a node's kind. It depends on the kinds of the children, not
-// on how many children there are of each.
-func (w *treeWriter) kindOf(n *node, properties ...string) int {
-	kinds := make([]int, 0, len(n.children))
-	for _, c := range n.children {
-		kinds = append(kinds, c.kind)
-	}
-	slices.Sort(kinds)
-	var key strings.Builder
-	for _, p := range properties {
-		key.WriteString(strconv.Quote(p))
-	}
-	for _, kind := range slices.Compact(kinds) {
-		key.WriteString(strconv.Itoa(kind))
-		key.WriteByte(' ')
-	}
-	kind, known := w.kinds[key.String()]
-	if !known {
-		kind = len(w.kinds)
-		w.kinds[key.String()] = kind
-	}
-	return kind
+	return n.scope.Name
 }
 
 func (n *node) begin() time.Duration {
@@ -139,21 +123,35 @@ func (n *node) end() time.Duration {
 	return n.scope.Closed
 }
 
-// fold groups nodes of the same kind, at the place of the first of them, if there are at
-// least that many.
-func fold(nodes []*node, atLeast int) (groups []group) {
-	count := make(map[int]int)
-	for _, n := range nodes {
-		count[n.kind]++
+// took returns how long a node took, up to the end of its process if it had not ended.
+func (w *treeWriter) took(n *node) time.Duration {
+	end := n.end()
+	if end == history.Never {
+		end = max(until(w.history, n.scope), n.begin())
 	}
-	place := make(map[int]int)
-	for _, n := range nodes {
-		at, known := place[n.kind]
+	return end - n.begin()
+}
+
+// fold groups the nodes of one name, but for numbers, at the place of the first of them, if
+// there are at least that many.
+func fold(nodes []*node, atLeast int) (groups []group) {
+	type kind struct {
+		isTask, beginsProcess bool
+		name                  string
+	}
+	keys, count := make([]kind, len(nodes)), make(map[kind]int)
+	for i, n := range nodes {
+		keys[i] = kind{n.task != nil, n.task == nil && n.scope.BeginsProcess(), story.FoldName(n.name())}
+		count[keys[i]]++
+	}
+	place := make(map[kind]int)
+	for i, n := range nodes {
+		at, known := place[keys[i]]
 		switch {
-		case count[n.kind] < atLeast:
+		case count[keys[i]] < atLeast:
 			groups = append(groups, group{n})
 		case !known:
-			place[n.kind] = len(groups)
+			place[keys[i]] = len(groups)
 			groups = append(groups, group{n})
 		default:
 			groups[at] = append(groups[at], n)
@@ -163,69 +161,42 @@ func fold(nodes []*node, atLeast int) (groups []group) {
 }
 
 // write writes the subtree of a group. branch precedes the line of the group, and indent
-// those of its children. The children of all members are folded again, in any number, as
-// the members are equal.
+// those of its children. The children of all members are folded again, in any number.
 func (w *treeWriter) write(g group, branch, indent string) {
-	w.out.text(branch)
-	w.out.text(w.line(g))
-	w.out.text("\n")
+	level := ""
+	if w.depth > maxIndent {
+		level = "[" + strconv.Itoa(w.depth) + "] "
+	}
+	w.out.text(branch + level + w.line(g) + "\n")
 	children, atLeast := g[0].children, minFold
+	var outliers []string
 	if len(g) > 1 {
 		children, atLeast = nil, 1
 		for _, n := range g {
 			children = append(children, n.children...)
 		}
+		outliers = w.outliers(g)
 	}
 	groups := fold(children, atLeast)
 	w.depth++
+	for i, text := range outliers {
+		branch := indent + "├─ "
+		if i == len(outliers)-1 && len(groups) == 0 {
+			branch = indent + "└─ "
+		}
+		w.out.text(branch + "↳ " + text + "\n")
+	}
 	for i, child := range groups {
 		branch, below := indent+"├─ ", indent+"│  "
 		if i == len(groups)-1 {
 			branch, below = indent+"└─ ", indent+"   "
 		}
-		if w.depth > maxIndent {
+		if w.depth >= maxIndent {
 			below = indent
 		}
 		w.write(child, branch, below)
 	}
 	w.depth--
-}
-
-// firstFailed returns the scope that was the first to fail by itself, or nil. If a failure
-// was passed up through several scopes at one time, it is the innermost of them.
-func firstFailed(h *history.History) (first *history.Scope) {
-	for _, s := range h.Scopes {
-		if !failedItself(s) {
-			continue
-		}
-		if first == nil || s.Canceled < first.Canceled || s.Canceled == first.Canceled && isBelow(s, first) {
-			first = s
-		}
-	}
-	return first
-}
-
-// failedItself reports whether the cause of the end was a failure in the scope itself, and
-// not the end of another scope.
-func failedItself(s *history.Scope) bool {
-	if s.Cause == nil || s.Canceled == history.Never {
-		return false
-	}
-	switch s.Cause.Kind {
-	case "task failed", "body failed", "panicked", "timeout":
-		return true
-	default:
-		return false
-	}
-}
-
-func isBelow(s, up *history.Scope) bool {
-	for s = s.Parent; s != nil; s = s.Parent {
-		if s == up {
-			return true
-		}
-	}
-	return false
 }
 
 func headline(h *history.History) string {
@@ -249,87 +220,229 @@ func headline(h *history.History) string {
 	}
 	add("%s", plural(uint64(len(h.Scopes)), "scope"))
 	add("%s", plural(uint64(tasks), "task"))
-	add("%s", span(h, h.End))
+	add("%s", story.Duration(h, h.End))
 	return strings.Join(parts, ", ")
 }
 
-// line returns the line of a group: the name and notes of its first member.
+// line returns the line of a group.
 func (w *treeWriter) line(g group) string {
 	n := g[0]
-	var b strings.Builder
+	sign := ""
 	if n.task != nil {
-		b.WriteString(symbol(n.task) + " ")
+		sign = w.symbol(n.task) + " "
 	}
-	name := n.scope.Name
-	if n.task != nil {
-		name = n.task.Name
-	}
-	b.WriteString(oneLine(name, maxChars))
 	if len(g) > 1 {
-		fmt.Fprintf(&b, " [×%s]", thousands(uint64(len(g))))
+		return w.foldLine(g)
 	}
-	b.WriteString("  " + w.duration(g))
-	notes := w.scopeNotes(n.scope)
+	line := sign + oneLine(n.name(), maxChars) + "  " + w.duration(n)
+	var notes []string
 	if n.task != nil {
-		notes = taskNotes(n.task)
-	} else if process := w.processNote(g); process != "" {
-		notes = strings.TrimSuffix(process+", "+notes, ", ")
+		notes = w.taskNotes(n.task)
+	} else {
+		notes = append(w.processNote(g), w.scopeNotes(n.scope)...)
 	}
-	if notes != "" {
-		b.WriteString("  " + notes)
-		if g.differ() {
-			b.WriteString(", and other errors")
+	if len(notes) > 0 {
+		line += "  " + strings.Join(notes, ", ")
+	}
+	return line
+}
+
+// foldLine returns the line of several: their number, times and states.
+func (w *treeWriter) foldLine(g group) string {
+	name, states := g[0].name(), make(map[string]int)
+	for _, n := range g {
+		if n.name() != name {
+			name = story.FoldName(name)
+		}
+		states[w.state(n)]++
+	}
+	sign := ""
+	if g[0].task != nil {
+		sign = "• "
+		if states[""] == len(g) {
+			sign = "✓ "
 		}
 	}
-	return b.String()
+	notes := append(w.times(g), w.processNote(g)...)
+	for _, state := range []string{"failed", "given up", "unfinished", "canceled", "ended in a gap of the log"} {
+		if n := states[state]; n == len(g) {
+			notes = append(notes, "all "+state)
+		} else if n > 0 {
+			notes = append(notes, thousands(uint64(n))+" "+state)
+		}
+	}
+	return fmt.Sprintf("%s%s [×%s]  %s", sign, oneLine(name, maxChars), thousands(uint64(len(g))), strings.Join(notes, ", "))
+}
+
+// state returns the state of a node, as it is counted; "" if it ended well.
+func (w *treeWriter) state(n *node) string {
+	if n.task != nil {
+		switch {
+		case n.task.Failed():
+			return "failed"
+		case n.task.State == history.TaskStuck:
+			return "given up"
+		case n.task.Unfinished():
+			return "unfinished"
+		case n.task.State == history.TaskCanceled, w.causes.CutShort(n.task):
+			return "canceled"
+		case n.task.State == history.TaskLost:
+			return "ended in a gap of the log"
+		}
+		return ""
+	}
+	switch s := n.scope; {
+	case w.causes.Failed(s):
+		return "failed"
+	case s.Closed == history.Never:
+		return "unfinished"
+	case s.State == history.ScopeLost:
+		return "ended in a gap of the log"
+	case s.Err != "":
+		return "canceled"
+	}
+	return ""
+}
+
+// times returns the median and the 99th percentile of the times of those that have ended, or,
+// if none has, of all.
+func (w *treeWriter) times(g group) []string {
+	var all, ended []time.Duration
+	for _, n := range g {
+		all = append(all, w.took(n))
+		if n.end() != history.Never {
+			ended = append(ended, w.took(n))
+		}
+	}
+	atLeast := ""
+	if len(ended) == 0 {
+		ended, atLeast = all, "≥"
+	}
+	slices.Sort(ended)
+	median, p99 := story.Duration(w.history, percentile(ended, 50)), story.Duration(w.history, percentile(ended, 99))
+	if median == p99 {
+		return []string{atLeast + median}
+	}
+	return []string{"median " + atLeast + median, "p99 " + atLeast + p99}
+}
+
+// percentile returns the smallest of sorted times that p in a hundred do not exceed.
+func percentile(sorted []time.Duration, p int) time.Duration {
+	return sorted[(len(sorted)*p+99)/100-1]
+}
+
+// outliers returns lines about the members of a group that differ from the others: one for
+// each kind of error, for what had not ended, and for the slowest.
+func (w *treeWriter) outliers(g group) (lines []string) {
+	lines = w.errors(g)
+	for _, state := range []string{"given up", "unfinished"} {
+		same := slices.DeleteFunc(slices.Clone(g), func(n *node) bool { return w.state(n) != state })
+		if len(same) > 0 && len(same) < len(g) {
+			lines = append(lines, w.those(same, state))
+		}
+	}
+	ended := slices.DeleteFunc(slices.Clone(g), func(n *node) bool { return n.end() == history.Never })
+	if len(ended) == 0 {
+		return lines
+	}
+	slowest := slices.MaxFunc(ended, func(a, b *node) int { return cmp.Compare(w.took(a), w.took(b)) })
+	slices.SortFunc(ended, func(a, b *node) int { return cmp.Compare(w.took(a), w.took(b)) })
+	median := w.took(ended[(len(ended)-1)/2])
+	if w.took(slowest) >= 2*median && w.took(slowest) > time.Millisecond {
+		above := false
+		for up := slowest.up; up != nil && !above; up = up.up {
+			above = w.slowest[up] // which says it already
+		}
+		if !above {
+			lines = append(lines, "slowest "+story.Duration(w.history, w.took(slowest))+": "+w.which(slowest))
+		}
+		w.slowest[slowest] = true
+	}
+	return lines
+}
+
+// errors returns a line for each kind of error in a group, the most frequent first.
+func (w *treeWriter) errors(g group) (lines []string) {
+	byError := make(map[string]group)
+	var errors []string
+	for _, n := range g {
+		if w.state(n) != "failed" {
+			continue
+		}
+		err := story.FoldName(w.errOf(n))
+		if byError[err] == nil {
+			errors = append(errors, err)
+		}
+		byError[err] = append(byError[err], n)
+	}
+	slices.SortStableFunc(errors, func(a, b string) int { return cmp.Compare(len(byError[b]), len(byError[a])) })
+	others := 0
+	for i, err := range errors {
+		same := byError[err]
+		if i >= maxErrors && len(errors) > maxErrors+1 {
+			others += len(same)
+			continue
+		}
+		lines = append(lines, w.those(same, "failed")+": "+oneLine(w.errOf(same[0]), maxChars))
+	}
+	if others > 0 {
+		lines = append(lines, fmt.Sprintf("%s failed with %s", thousands(uint64(others)), plural(uint64(len(errors)-maxErrors), "other error")))
+	}
+	return lines
+}
+
+// those counts members of a group and says which is the first.
+func (w *treeWriter) those(same group, state string) string {
+	if len(same) == 1 {
+		return state + ", " + w.which(same[0])
+	}
+	return thousands(uint64(len(same))) + " " + state + ", first " + w.which(same[0])
+}
+
+func (w *treeWriter) which(n *node) string {
+	return oneLine(n.name(), maxChars) + " (id " + story.Span{Scope: n.scope, Task: n.task}.ID() + ") at " + story.Duration(w.history, n.begin())
+}
+
+// errOf returns the error with which a node failed, from the inside.
+func (w *treeWriter) errOf(n *node) string {
+	if n.task != nil {
+		return cmp.Or(story.Innermost(n.task.Err), string(n.task.State))
+	}
+	return story.What(n.scope)
 }
 
 // processNote says which process a group of scopes begins, in a history of several.
-func (w *treeWriter) processNote(g group) string {
+func (w *treeWriter) processNote(g group) []string {
 	s := g[0].scope
-	if !isTree(w.history) || !s.BeginsProcess() {
-		return ""
+	if g[0].task != nil || !isTree(w.history) || !s.BeginsProcess() {
+		return nil
 	}
-	processes := make(map[*history.Process]bool)
-	died := true
+	processes, died := make(map[*history.Process]bool), 0
 	for _, n := range g {
-		processes[n.scope.Process] = true
-		died = died && n.scope.Process.Died()
+		if processes[n.scope.Process] = true; n.scope.Process.Died() {
+			died++
+		}
 	}
 	note := "process " + strconv.Itoa(s.Process.PID)
 	if len(processes) > 1 {
 		note = pluralOf(uint64(len(processes)), "process", "processes")
 	}
-	if died {
+	switch died {
+	case 0:
+	case len(g):
 		note += " crashed or killed"
+	default:
+		note += ", " + strconv.Itoa(died) + " crashed or killed"
 	}
-	return note
+	return []string{note}
 }
 
-// differ reports whether a member has another error than the first.
-func (g group) differ() bool {
-	for _, n := range g {
-		if n.task != nil && reason(n.task) != reason(g[0].task) {
-			return true
-		}
-		if n.task == nil && errOf(n.scope) != errOf(g[0].scope) {
-			return true
-		}
-	}
-	return false
-}
-
-// errOf returns the error that scopeNotes shows.
-func errOf(s *history.Scope) string {
-	if s.Cause != nil {
-		return s.Cause.Err
-	}
-	return s.Err
-}
-
-func symbol(t *history.Task) string {
+func (w *treeWriter) symbol(t *history.Task) string {
 	switch t.State {
 	case history.TaskOK:
+		if w.causes.CutShort(t) {
+			return "○"
+		}
 		return "✓"
 	case history.TaskFailed, history.TaskPanicked, history.TaskExited:
 		return "✗"
@@ -344,15 +457,17 @@ func symbol(t *history.Task) string {
 	return "▶"
 }
 
-func taskNotes(t *history.Task) string {
-	var notes []string
+func (w *treeWriter) taskNotes(t *history.Task) (notes []string) {
 	if t.Master {
 		notes = append(notes, "master")
 	}
 	switch t.State {
 	case history.TaskOK:
-		if t.Stuck != history.Never {
+		switch {
+		case t.Stuck != history.Never:
 			notes = append(notes, "was given up")
+		case w.causes.CutShort(t):
+			notes = append(notes, "canceled, returned nil")
 		}
 	case history.TaskQueued:
 		notes = append(notes, "never started")
@@ -365,14 +480,17 @@ func taskNotes(t *history.Task) string {
 	default:
 		note := string(t.State)
 		if why := reason(t); why != "" {
-			note += ": " + oneLine(why, maxChars)
+			note += ": " + oneLine(story.Innermost(why), maxChars)
 		}
 		notes = append(notes, note)
+	}
+	if what := w.waiting[t]; what != "" {
+		notes = append(notes, "in "+oneLine(what, maxChars))
 	}
 	if n := len(t.Abandoned); n > 0 {
 		notes = append(notes, "abandoned "+plural(uint64(n), "call"))
 	}
-	return strings.Join(notes, ", ")
+	return notes
 }
 
 // unfinished returns the note of a state that has not ended. It ended with its process, if
@@ -384,8 +502,7 @@ func unfinished(s *history.Scope, state string) string {
 	return "still " + state
 }
 
-func (w *treeWriter) scopeNotes(s *history.Scope) string {
-	var notes []string
+func (w *treeWriter) scopeNotes(s *history.Scope) (notes []string) {
 	switch {
 	case s.State == history.ScopeLost:
 		notes = append(notes, "closed in a gap of the log")
@@ -394,16 +511,21 @@ func (w *treeWriter) scopeNotes(s *history.Scope) string {
 	}
 	if s.Cause != nil && (s.Cause.Kind != "completed" || s.Cause.Err != "") {
 		notes = append(notes, w.causeNote(s))
-	} else if s.Err != "" {
-		notes = append(notes, "failed: "+oneLine(s.Err, maxChars))
+	} else if s.Err != "" && !w.causes.Carries(s) {
+		notes = append(notes, "failed: "+oneLine(story.Innermost(s.Err), maxChars))
 	}
-	if n := strings.Count(s.Err, "; also: "); n > 0 {
+	if w.causes.Carries(s) {
+		notes = append(notes, "its outcome is that tasks did not end")
+	} else if n := strings.Count(s.Err, "; also: "); n > 0 {
 		notes = append(notes, plural(uint64(n), "error")+" more")
+	}
+	if toll := w.causes.Toll(s); w.causes.IsFirst(s) && toll.Total() > 0 {
+		notes = append(notes, toll.String()+" canceled because of it")
 	}
 	if n := len(s.Abandoned); n > 0 {
 		notes = append(notes, "abandoned "+plural(uint64(n), "call"))
 	}
-	return strings.Join(notes, ", ")
+	return notes
 }
 
 // causeNote says why s ended, and which scope or task was the cause.
@@ -412,36 +534,61 @@ func (w *treeWriter) causeNote(s *history.Scope) string {
 	by := w.culprits.of(s)
 	switch task, scope := by.task, by.scope; {
 	case task != nil && scope != s:
-		return note + " ← " + oneLine(shortPath(task.Scope)+"/"+task.Name, maxChars)
+		return note + " ← " + Line(story.TaskPath(task, maxChars))
 	case scope != nil && scope != s:
-		return note + " ← " + oneLine(shortPath(scope), maxChars) + ": " + oneLine(scope.Cause.String(), maxChars)
+		note += " ← " + Line(story.Path(scope, maxChars)) + ": " + oneLine(scope.Cause.Kind, maxChars)
+		s = scope
 	case task != nil:
+		if s.Cause.Kind == "master ended" && !task.Master {
+			note = "won by"
+		}
 		note += " ← " + oneLine(task.Name, maxChars)
 	}
-	if s.Cause.Err != "" {
-		note += ": " + oneLine(s.Cause.Err, maxChars)
+	if s.Cause.At != "" {
+		note += " at " + oneLine(s.Cause.At, maxChars)
+	}
+	if s.Cause.Err != "" && s.Cause.Kind != "timeout" {
+		note += ": " + oneLine(story.Innermost(s.Cause.Err), maxChars)
 	}
 	return note
 }
 
-// duration returns the range of the durations of the members, with "≥" if one of them is
-// unfinished.
-func (w *treeWriter) duration(g group) string {
-	shortest, longest, atLeast := time.Duration(-1), time.Duration(0), ""
-	for _, n := range g {
-		end := n.end()
-		if end == history.Never {
-			end, atLeast = max(until(w.history, n.scope), n.begin()), "≥"
-		}
-		took := end - n.begin()
-		longest = max(longest, took)
-		if shortest < 0 || took < shortest {
-			shortest = took
-		}
+// duration returns how long a node took, with "≥" if it is unfinished.
+func (w *treeWriter) duration(n *node) string {
+	took := story.Duration(w.history, w.took(n))
+	if n.end() == history.Never {
+		return "≥" + took
 	}
-	low, high := span(w.history, shortest), span(w.history, longest)
-	if low == high {
-		return atLeast + high
-	}
-	return atLeast + low + "–" + high
+	return took
 }
+
+// waits writes the last census of each process whose log stops short.
+func (w *treeWriter) waits() {
+	censuses := story.LastCensuses(w.history)
+	for _, p := range w.history.Processes {
+		c := censuses[p]
+		if c == nil || p.Closed {
+			continue
+		}
+		in := ""
+		if isTree(w.history) {
+			in = " in " + nameOf(p)
+		}
+		w.out.text(fmt.Sprintf("\nWhat waited for what%s at %s (%s; %s):\n", in, story.Duration(w.history, c.At), oneLine(c.Why, maxChars), plural(uint64(max(c.Goroutines, 0)), "goroutine")))
+		lines := story.WaitsIn(w.history, c)
+		for i, line := range lines {
+			if i == maxPlaces && len(lines) > maxPlaces+1 {
+				w.out.text(fmt.Sprintf("  … and at %s more\n", plural(uint64(len(lines)-i), "place")))
+				break
+			}
+			w.out.text("  " + Line(line.String()) + "\n")
+		}
+		if c.More > 0 {
+			w.out.text(fmt.Sprintf("  … and %s more\n", plural(uint64(c.More), "task")))
+		}
+	}
+}
+
+// Line returns s for a terminal: the first line of it, in which characters that could control
+// the terminal, or reverse the direction of the text around them, are escaped.
+func Line(s string) string { return oneLine(s, len(s)+1) }

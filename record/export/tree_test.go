@@ -3,8 +3,10 @@ package export_test
 import (
 	"bytes"
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -61,35 +63,37 @@ func service() string {
 }
 
 func TestTreeShowsWhatAServiceDid(t *testing.T) {
-	assert.Equal(t, `example.com/chat, 2026-11-21 01:02:03 UTC, pid 71, go1.26, 1,203 scopes, 3,004 tasks, 1.45s
-! The log has no last line: the program crashed, was killed, or still runs. Nothing is known after 1.45s.
-! 812 lines missing at 1.45s: the writer was too slow.
-First to fail: server, after 1.3s: task failed ← accept: too many open files …
+	assert.Equal(t, `example.com/chat, 2026-11-21 01:02:03 UTC, pid 71, go1.26, 1,203 scopes, 3,004 tasks, 1.45 s
+✗ server failed at 1.3 s: task accept returned “too many open files”; 3 tasks and 2 scopes were canceled because of it.
+✗ task metrics panicked with “nil map” at 1.3 s (101 ms after it began); that ended no scope.
+! 1 task did not end when told to, and was given up: upload\x1b[2J. server was told to end at 1.3 s: task accept returned “too many open files”.
+▶ The log stops at 1.45 s without its last line: the program crashed, was killed, or still runs. 1 task and 2 scopes had not ended.
+? 812 lines of the log are lost at 1.45 s: the writer was too slow. What happened then is shown as far as it is known.
 
-server  ≥1.45s  still canceling, task failed ← accept: too many open files …
-├─ ✗ accept  1.3s  master, failed: too many open files …
-│  ├─ conn [×1,200]  3ms
-│  │  └─ ✓ request [×3,000]  500µs–1.5ms
-│  └─ conn  ≥250ms  still canceling, parent canceled ← server/accept
-│     ├─ ○ request  101ms  canceled
-│     └─ ! upload\x1b[2J  ≥250ms  given up, still running
-├─ ✗ metrics  101ms  panicked: nil map …
-└─ cache  100ms  parent canceled ← server/accept
+server  ≥1.45 s  still canceling, task failed ← accept: too many open files, 3 tasks and 2 scopes canceled because of it
+├─ ✗ accept  1.3 s  master, failed: too many open files
+│  └─ conn [×1,201]  3 ms, 1 unfinished
+│     ├─ ↳ unfinished, conn (id 5000) at 1.2 s
+│     ├─ • request [×3,001]  median 1 ms, p99 1.5 ms, 1 canceled
+│     │  └─ ↳ slowest 101 ms: request (id 5000.1) at 1.2 s
+│     └─ ! upload\x1b[2J  ≥250 ms  given up, still running
+├─ ✗ metrics  101 ms  panicked: nil map
+└─ cache  100 ms  parent canceled ← server/accept
 `, treeOf(t, logtest.Read(t, service())))
 }
 
-func TestTreeOfAFileOfTrioVisCountsEvents(t *testing.T) {
+func TestTreeOfAFileOfTrioVisCountsSteps(t *testing.T) {
 	h := logtest.ReadSCLogs(t, logtest.Fetch)
-	assert.Equal(t, `a program of trio, 3 scopes, 3 tasks, 14 events
-! trio-vis does not record how tasks end: each that has exited is shown as ok.
-! It has no times either: they are numbers of events.
+	assert.Equal(t, `a program of trio, 3 scopes, 3 tasks, 14 steps
+✓ trio.run ended at 13 steps: 3 tasks in 3 scopes.
+? This is a file of trio-vis: it does not say how tasks ended, and its times are steps, not seconds.
 
-trio.run  13 events
-└─ ✓ main-0  13 events
-   ├─ nursery-0  11 events
-   │  └─ ✓ get-0  2 events
-   └─ nursery-1  5 events
-      └─ ✓ get-1  2 events
+trio.run  13 steps
+└─ ✓ main-0  13 steps
+   ├─ nursery-0  11 steps
+   │  └─ ✓ get-0  2 steps
+   └─ nursery-1  5 steps
+      └─ ✓ get-1  2 steps
 `, treeOf(t, h))
 }
 
@@ -103,11 +107,12 @@ func TestTreeSaysWhatIsMissing(t *testing.T) {
 nonsense
 {"t":5,"k":"scope","id":`))
 	for _, line := range []string{
-		"! The log ends in the middle of a line: the program crashed, was killed, or still runs. Nothing is known after 4ns.\n",
-		"! 1 line of it made no sense.\n",
-		"\ns  ≥3ns  still open\n",
-		"├─ ? gone  2ns  ended in a gap of the log\n",
-		"└─ ▶ waits  ≥1ns  never started\n",
+		"▶ The log stops at 4 ns without its last line: the program crashed, was killed, or still runs. 1 task and 1 scope had not ended.\n",
+		"? The log is cut in the middle of a line.\n",
+		"? 1 line of the log makes no sense and was left out.\n",
+		"\ns  ≥3 ns  still open\n",
+		"├─ ? gone  2 ns  ended in a gap of the log\n",
+		"└─ ▶ waits  ≥1 ns  never started\n",
 	} {
 		assert.Contains(t, text, line)
 	}
@@ -118,24 +123,125 @@ func TestTreeOfASegmentSaysThatTheNextMayFollow(t *testing.T) {
 	assert.Contains(t, treeOf(t, logtest.Read(t, segment+`{"t":1,"k":"scope","id":1,"n":"s"}`+"\n")), "it goes on in the next file")
 }
 
-// Four equal siblings are written one by one, five are folded. The line of a fold says if
-// there are errors other than the first.
-func TestTreeFoldsWhatIsAlike(t *testing.T) {
-	siblings := func(n int) string {
-		var b strings.Builder
-		b.WriteString(logtest.Header + `{"t":1,"k":"scope","id":1,"n":"s"}` + "\n")
-		for i := 1; i <= n; i++ {
-			fmt.Fprintf(&b, `{"t":%d,"k":"spawn","s":1,"id":%d,"n":"w"}`+"\n", i, i)
-			fmt.Fprintf(&b, `{"t":%d,"k":"end","s":1,"id":%d,"st":"failed","err":"e%d"}`+"\n", 2*i, i, i)
+// siblings returns a log of n tasks; the one that is number i ends after i ns, as end says.
+func siblings(n int, end func(i int) string) string {
+	var b strings.Builder
+	b.WriteString(logtest.Header + `{"t":1,"k":"scope","id":1,"n":"s"}` + "\n")
+	for i := 1; i <= n; i++ {
+		fmt.Fprintf(&b, `{"t":%d,"k":"spawn","s":1,"id":%d,"n":"w %d"}`+"\n", i, i, i)
+		if state := end(i); state != "" {
+			fmt.Fprintf(&b, `{"t":%d,"k":"end","s":1,"id":%d,%s}`+"\n", 2*i, i, state)
 		}
-		return treeOf(t, logtest.Read(t, b.String()))
 	}
-	assert.Equal(t, 4, strings.Count(siblings(4), "✗ w"))
-	two := `{"t":1,"k":"scope","id":1,"n":"s"}
-{"t":1,"k":"scope","id":2,"in":1,"n":"twin"}
-{"t":1,"k":"scope","id":3,"in":1,"n":"twin"}
-`
-	assert.Equal(t, 2, strings.Count(treeOf(t, logtest.Read(t, logtest.Header+two)), "─ twin  ≥0s"))
-	assert.Contains(t, siblings(5), "└─ ✗ w [×5]  1ns–5ns  failed: e1, and other errors\n")
-	assert.Contains(t, siblings(5000), "└─ ✗ w [×5,000]  1ns–5µs  failed: e1, and other errors\n")
+	return b.String()
+}
+
+// Four siblings of one name are written one by one, and five are folded, whatever became of
+// them. Numbers in the name do not count.
+func TestTreeFoldsByName(t *testing.T) {
+	tree := func(n int, end func(i int) string) string { return treeOf(t, logtest.Read(t, siblings(n, end))) }
+	ok := func(int) string { return `"st":"ok"` }
+	assert.Equal(t, 4, strings.Count(tree(4, ok), "✓ w"))
+	assert.Contains(t, tree(5, ok), "\n└─ ✓ w # [×5]  median 3 ns, p99 5 ns\n")
+	assert.Contains(t, tree(200, ok), "\n└─ ✓ w # [×200]  median 100 ns, p99 198 ns\n")
+	assert.Contains(t, tree(2000, func(i int) string {
+		switch {
+		case i%100 == 7:
+			return `"st":"failed","err":"conn ` + strconv.Itoa(i) + ` reset"`
+		case i == 50:
+			return `"st":"failed","err":"rare"`
+		case i%100 == 9:
+			return `"st":"canceled","err":"context canceled"`
+		case i == 99:
+			return ""
+		}
+		return `"st":"ok"`
+	}), `
+└─ • w # [×2,000]  median 1 µs, p99 1.98 µs, 21 failed, 1 unfinished, 20 canceled
+   ├─ ↳ 20 failed, first w 7 (id 1.7) at 7 ns: conn 7 reset
+   ├─ ↳ failed, w 50 (id 1.50) at 50 ns: rare
+   └─ ↳ unfinished, w 99 (id 1.99) at 99 ns
+`)
+	assert.Contains(t, tree(30, func(i int) string { return `"st":"failed","err":"` + string(rune('a'+i%6)) + `"` }), "   └─ ↳ 15 failed with 3 other errors\n")
+	assert.Contains(t, tree(6, func(int) string { return "" }), "\n└─ • w # [×6]  median ≥2 ns, p99 ≥5 ns, all unfinished\n")
+}
+
+// The slowest is told where it is much slower than the others, and once.
+func TestTreeShowsTheSlowest(t *testing.T) {
+	var b strings.Builder
+	b.WriteString(logtest.Header + `{"t":1,"k":"scope","id":1,"n":"s"}` + "\n")
+	for i := 2; i < 22; i++ {
+		end := 5_000_000 * (1 + i/21*9)
+		fmt.Fprintf(&b, `{"t":1,"k":"scope","id":%d,"in":1,"n":"conn"}
+{"t":1,"k":"spawn","s":%[1]d,"id":1,"n":"read"}
+{"t":%[2]d,"k":"end","s":%[1]d,"id":1,"st":"ok"}
+{"t":%[2]d,"k":"close","id":%[1]d}
+`, i, end)
+	}
+	assert.Contains(t, treeOf(t, logtest.Read(t, b.String())), `
+└─ conn [×20]  median 5 ms, p99 50 ms
+   ├─ ↳ slowest 50 ms: conn (id 21) at 1 ns
+   └─ ✓ read [×20]  median 5 ms, p99 50 ms
+`)
+}
+
+// Numbers of levels tell them apart where indentation does not.
+func TestTreeOfSixtyLevels(t *testing.T) {
+	var b strings.Builder
+	b.WriteString(logtest.Header)
+	inner := `task \"work\": bottom reached`
+	for i := range 60 {
+		fmt.Fprintf(&b, `{"t":%d,"k":"scope","id":%d,"in":%d,"n":"level %[2]d"}`+"\n", i, i+1, i)
+	}
+	b.WriteString(`{"t":60,"k":"spawn","s":60,"id":1,"n":"work"}` + "\n" + `{"t":70,"k":"end","s":60,"id":1,"st":"failed","err":"bottom reached"}` + "\n")
+	fmt.Fprintf(&b, `{"t":71,"k":"cancel","id":60,"why":"task failed","by":1,"err":"bottom reached"}`+"\n"+`{"t":72,"k":"close","id":60,"err":"%s"}`+"\n", inner)
+	for i := 59; i > 0; i-- {
+		inner = `scope \"level ` + strconv.Itoa(i+1) + `\": ` + inner
+		fmt.Fprintf(&b, `{"t":%d,"k":"cancel","id":%d,"why":"body failed","err":"%s"}`+"\n"+`{"t":%[1]d,"k":"close","id":%[2]d,"err":"%[3]s"}`+"\n", 140-i, i, inner)
+	}
+	text := treeOf(t, logtest.Read(t, b.String()))
+	assert.Contains(t, text, "✗ level 1/level 2/level 3/level 4/…/level 58/level 59/level 60 failed at 71 ns (12 ns after it began): task work returned “bottom reached”. "+
+		"That ended the 59 scopes around it as well, up to level 1.\n")
+	assert.Contains(t, text, "[59] level 60  13 ns  task failed ← work: bottom reached\n")
+	assert.Contains(t, text, "[40] level 41  59 ns  body failed: bottom reached\n")
+	assert.Equal(t, 62, strings.Count(text, "bottom reached"), "each line has the innermost error")
+	for line := range strings.Lines(text) {
+		if strings.Contains(line, "level ") && !strings.HasPrefix(line, "✗") {
+			assert.Less(t, len([]rune(line)), 110)
+		}
+	}
+}
+
+func TestTreeEndsWithWhatWaitedForWhat(t *testing.T) {
+	h := logtest.Read(t, siblings(6, func(int) string { return "" }))
+	tasks := h.Scopes[0].Tasks
+	h.Censuses = []*history.Census{{Process: h.Processes[0], At: 20 * time.Second, Why: "nothing has moved for 10s", Goroutines: 31, More: 7, Groups: []*history.Group{
+		{Waits: "select", At: "main.go:50", Count: 1, Tasks: tasks[:1]},
+		{Waits: "sync.Mutex.Lock", At: "main.go:45", For: 2 * time.Minute, Count: 5, Tasks: tasks[1:]},
+	}}}
+	assert.Contains(t, treeOf(t, h), `
+What waited for what at 20 s (nothing has moved for 10s; 31 goroutines):
+  5 × sync.Mutex.Lock at main.go:45, 2 m 00 s: w 2, w 3, w 4 and 2 more
+  1 × select at main.go:50: w 1
+  … and 7 tasks more
+`)
+	h.Closed, h.Processes[0].Closed = true, true
+	assert.NotContains(t, treeOf(t, h), "What waited")
+}
+
+// A scope that has only the error of tasks that were given up has not failed.
+func TestTreeOfTasksThatWereGivenUp(t *testing.T) {
+	text := treeOf(t, logtest.Read(t, logtest.Header+`{"t":1,"k":"scope","id":1,"n":"bank"}
+{"t":2,"k":"spawn","s":1,"id":1,"n":"transfer"}
+{"t":3,"k":"cancel","id":1,"why":"requested"}
+{"t":4,"k":"stuck","s":1,"id":1,"stack":"goroutine 9 [sync.Mutex.Lock, 2 minutes]:\nmain.transfer()\n\t/x/main.go:45 +0x1"}
+{"t":5,"k":"close","id":1,"err":"scope \"bank\": 1 task did not end after cancel: task \"transfer\", age 1ns"}
+{"t":6,"k":"bye"}
+`))
+	assert.Contains(t, text, "! 1 task did not end when told to, and was given up: transfer, waiting for sync.Mutex.Lock at main.go:45.")
+	assert.Contains(t, text, `
+bank  4 ns  requested, its outcome is that tasks did not end
+└─ ! transfer  ≥4 ns  given up, still running, in sync.Mutex.Lock at main.go:45
+`)
+	assert.NotContains(t, text, "fail")
 }

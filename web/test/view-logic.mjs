@@ -11,9 +11,7 @@ const { rowsOf, openWay, openAtFirst, nothingOpen } = await importPage('rows.ts'
 const { innermost, failureOf, elidePath, elide, sayOnce } = await importPage('text.ts');
 const { namesOf, sorted } = await importPage('names.ts');
 const { alive } = await importPage('many.ts');
-const { criticalPath, shares } = await importPage('critical.ts');
 const { causesOf, chainOf } = await importPage('causes.ts');
-const { storyOf, textOf } = await importPage('story.ts');
 const { search, step } = await importPage('search.ts');
 const { duration, tick, parseDuration, thousands } = await importPage('words.ts');
 const { fitAll, zoom, pan, clamp, reveal } = await importPage('window.ts');
@@ -21,7 +19,6 @@ const { countAlive, columns } = await importPage('overview.ts');
 const { ticks } = await import('d3-array');
 
 const model = (end, rows, log) => modelOf(wireOf(end, rows, log));
-const story = (m) => storyOf(m, causesOf(m)).map(textOf);
 
 /** Returns a tree of random scopes and tasks, in which children may outlive their parents. */
 function randomModel(seed, n) {
@@ -238,32 +235,6 @@ test('paths and errors are found', () => {
   assert.deepEqual(search(m, { text: '', state: '', longerThan: 0, alike: 'tconn' }), [2]);
 });
 
-test('the critical path is as long as the scope, and made of what ended last', () => {
-  const m = model(100, [
-    [0, 's', 'root', 0, 100],
-    [1, 't', 'short', 0, 30],
-    [1, 't', 'long', 10, 60],
-    [2, 's', 'inner', 12, 58],
-    [3, 't', 'leaf', 20, 58],
-    [1, 't', 'second', 60, 95],
-    [1, 't', 'nobody waits', 0, 100, { flags: 1 }],
-  ]);
-  const pieces = criticalPath(m, 0).map((p) => [m.names[p.span], p.from, p.to]);
-  assert.deepEqual(pieces, [
-    ['root', 0, 10], ['long', 10, 12], ['inner', 12, 20], ['leaf', 20, 58], ['long', 58, 60], ['second', 60, 95], ['root', 95, 100],
-  ]);
-  assert.deepEqual(shares(criticalPath(m, 0)).slice(0, 2).map((s) => [m.names[s.span], s.time]), [['leaf', 38], ['second', 35]]);
-  for (let seed = 1; seed <= 40; seed++) {
-    const random = randomModel(seed, 200);
-    for (const of of [0, 5, 9]) {
-      const pieces = criticalPath(random, of);
-      const sum = pieces.reduce((n, p) => n + p.to - p.from, 0);
-      assert.ok(Math.abs(sum - (random.end[of] - random.begin[of])) < 1e-6, `seed ${seed}, span ${of}`);
-      pieces.forEach((p, k) => k > 0 && assert.ok(Math.abs(p.from - pieces[k - 1].to) < 1e-9, 'without holes'));
-    }
-  }
-});
-
 const failure = [
   [0, 's', 'server', 0, 4e9, { err: 'too many', cause: { at: 3.2e9, kind: 'task failed', by: 'accept', err: 'too many' } }],
   [1, 't', 'accept', 0, 3.2e9, { state: 'failed', err: 'too many' }],
@@ -273,53 +244,14 @@ const failure = [
   [1, 't', 'done', 1e9, 2e9],
 ];
 
-test('the story names the first failure, and counts what was canceled because of it', () => {
-  assert.deepEqual(story(model(4e9, failure)), ['server failed after 3.2 s: task accept returned “too many”; 2 tasks and 1 scope were canceled because of it.']);
-});
-
-test('the story names the failure that canceled most, too', () => {
-  const lost = (at) => ({ err: 'no', cause: { at, kind: 'timeout', err: 'no' } });
-  const below = failure.map(([level, ...rest]) => [level + 1, ...rest]);
-  const m = model(9e9, [[0, 's', 'app', 0, 9e9], [1, 's', 'early', 0, 1e9, lost(1e9)], ...below, [1, 's', 'late', 5e9, 6e9, lost(6e9)]]);
-  assert.deepEqual(story(m), [
-    'early failed after 1 s: its deadline passed.',
-    'server failed after 3.2 s: task accept returned “too many”; 2 tasks and 1 scope were canceled because of it.',
-    '1 more scope failed, late: its deadline passed.',
-  ]);
-});
-
-test('the chain of causes leads back to the failure', () => {
-  const m = model(4e9, failure);
-  const chain = chainOf(m, causesOf(m), 4).map((steps) => steps.map((s) => s.text + (s.quote ? ` (${s.quote})` : '')).join(''));
-  assert.deepEqual(chain, [
-    'task read was canceled because its scope ended: scope session',
-    'scope session was canceled because its scope ended: scope server',
-    'scope server ended because a task failed',
-    'task accept failed (too many)',
-  ]);
-  assert.deepEqual(chainOf(m, causesOf(m), 5), [], 'what ended well needs no reason');
-});
-
 test('what a scope stops when it ends without a failure is not canceled', () => {
   const m = model(10, [
     [0, 's', 'job', 0, 10, { cause: { at: 9, kind: 'completed' } }],
     [1, 't', 'work', 0, 9],
     [1, 't', 'heartbeat', 0, 10, { state: 'canceled', flags: 1 }],
   ]);
-  assert.deepEqual(story(m), ['job ended well after 10 ns: 2 tasks in 1 scope.']);
   assert.equal(search(m, { text: '', state: 'canceled', longerThan: 0, alike: '' }).length, 0);
   assert.equal(search(m, { text: '', state: 'stopped', longerThan: 0, alike: '' }).length, 1);
-});
-
-test('the story does not hide what is missing', () => {
-  const cut = { closed: false, truncated: true, damaged: 2, losses: [{ at: 5e7, lines: 812, why: 'the writer was too slow' }] };
-  assert.deepEqual(story(model(1e9, [[0, 's', 'a', 0, -1], [1, 't', 'b', 0, -1]], cut)), [
-    'The log stops after 1 s without its last line: the program crashed, was killed, or still runs. 1 task and 1 scope had not ended.',
-    '812 lines of the log are lost after 50 ms: the writer was too slow. What was going on then is drawn as far as it is known.',
-    'The log is cut in the middle of a line.',
-    '2 lines of the log make no sense and were left out.',
-  ]);
-  assert.match(story(model(0, []))[0], /Nothing happened/);
 });
 
 test('search finds by name, state and duration, and goes around', () => {
@@ -369,76 +301,6 @@ test('tasks alive are counted, those that take no time too', () => {
   assert.deepEqual([...columns(counts, 0, 10, 5)], [1, 2, 2, 1, 1]);
 });
 
-test('a scope was canceled by its parent, or by a context in between', () => {
-  const rows = (canceled, err) => [
-    [0, 's', 'server', 0, 10, { err: 'full', cause: { at: 9, kind: 'task failed', by: 'accept', err: 'full' } }],
-    [1, 't', 'worker', 0, 10, { state: 'canceled' }],
-    [2, 's', 'query', 0, canceled + 1, { err: 'parent canceled', cause: { at: canceled, kind: 'parent canceled', err } }],
-    [3, 't', 'db', 0, canceled + 1, { state: 'canceled' }],
-    [1, 't', 'accept', 0, 9, { state: 'failed', err: 'full' }],
-  ];
-  const before = model(10, rows(2, '"worker" timed out'));
-  assert.deepEqual(story(before), ['server failed after 9 ns: task accept returned “full”; 1 task was canceled because of it.']);
-  assert.deepEqual(causesOf(before).canceled.get(0), [1]);
-  const why = (m, i) => chainOf(m, causesOf(m), i).map((steps) => steps.map((s) => s.text + (s.quote ? ` (${s.quote})` : '')).join(''));
-  assert.deepEqual(why(before, 3).slice(0, 2), [
-    'task db was canceled because its scope ended: scope query',
-    'scope query was canceled with the task that opened it: task worker',
-  ]);
-  const alone = model(10, rows(2, '"worker" timed out').map((row) => (row[2] === 'worker' ? [1, 't', 'worker', 0, 5] : row)));
-  assert.deepEqual(why(alone, 2), ['scope query was canceled by a context between it and its parent ("worker" timed out)']);
-  const after = model(10, rows(9, ''));
-  assert.deepEqual(story(after), ['server failed after 9 ns: task accept returned “full”; 2 tasks and 1 scope were canceled because of it.']);
-});
-
-test('a task that has survived a failure below it may fail with another', () => {
-  const session = [2, 's', 'session', 0, 2, { err: 'scope "session": task "talk": reset', cause: { at: 1, kind: 'task failed', by: 'talk', err: 'reset' } }];
-  const rows = (flags, end, err) => [[0, 's', 'server', 0, 61, end], [1, 't', 'serve', 0, 60, { state: 'failed', flags, err }], session, [3, 't', 'talk', 0, 1, { state: 'failed', err: 'reset' }]];
-  const failing = (err) => rows(5, { err, cause: { at: 60, kind: 'task failed', by: 'serve', err } }, err);
-  assert.deepEqual(story(model(61, failing('out of memory'))), [
-    'session failed after 1 ns: task talk returned “reset”.',
-    'server failed after 60 ns: task serve returned “out of memory”.',
-  ]);
-  assert.deepEqual(story(model(61, failing('serving: scope "session": task "talk": reset'))), [
-    'session failed after 1 ns: task talk returned “reset”. That ended server as well.',
-  ]);
-  assert.deepEqual(story(model(61, rows(4, { cause: { at: 60, kind: 'completed' } }, 'out of memory'))), [
-    'session failed after 1 ns: task talk returned “reset”.',
-    '1 task failed without ending a scope: serve with “out of memory”.',
-  ]);
-});
-
-test('a scope has failed if its outcome is an error, whatever its cause', () => {
-  assert.deepEqual(story(model(9, [[0, 's', 'job', 0, 9, { err: 'boom' }]])), ['job failed after 9 ns: its outcome was “boom”.'], 'the line that says why is lost');
-  const stuck = [[0, 's', 'job', 0, 9, { err: 'deaf did not end', cause: { at: 2, kind: 'requested' } }], [1, 't', 'deaf', 0, 9]];
-  assert.deepEqual(story(model(9, stuck)), ['job failed after 9 ns: its outcome was “deaf did not end”.']);
-  assert.deepEqual(story(model(9, [[0, 's', 'job', 0, 9, { err: 'x', cause: { at: 2, kind: 'panicked' } }]])), ['job failed after 2 ns: its body panicked.']);
-});
-
-test('a chain of causes of any length ends at the culprit', () => {
-  const rows = [[0, 's', 'root', 0, 10, { err: 'bad', cause: { at: 5, kind: 'task failed', by: 'culprit', err: 'bad' } }]];
-  for (let i = 1; i < 1000; i++) rows.push([i, 's', `level ${i}`, 0, 9, { err: 'bad', cause: { at: 6, kind: 'parent canceled' } }]);
-  rows.push([1, 't', 'culprit', 0, 5, { state: 'failed', err: 'bad' }]);
-  const m = model(10, rows);
-  const chain = chainOf(m, causesOf(m), 999);
-  assert.equal(chain.length, 1001);
-  assert.equal(chain.at(-1)[0].text, 'task culprit');
-});
-
-test('the critical path has what a scope waits for after its end, and until it gives up', () => {
-  const pieces = (m) => criticalPath(m, 0).map((p) => [m.names[p.span], p.from, p.to]);
-  assert.deepEqual(pieces(model(90, [
-    [0, 's', 'job', 0, 90, { cause: { at: 10, kind: 'completed' } }],
-    [1, 't', 'work', 0, 10],
-    [1, 't', 'gone', 0, 5, { flags: 1 }],
-    [1, 't', 'sweep', 0, 80, { flags: 1, state: 'canceled' }],
-  ])), [['work', 0, 10], ['sweep', 10, 80], ['job', 80, 90]]);
-  assert.deepEqual(pieces(model(90, [
-    [0, 's', 'job', 0, 31, { err: 'stuck', cause: { at: 20, kind: 'requested' } }],
-    [1, 't', 'deaf', 1, 90, { state: 'stuck' }],
-  ], { stuck: [[1, 30]] })), [['job', 0, 1], ['deaf', 1, 30], ['job', 30, 31]]);
-});
-
 test('the zoom of a long run ends where its times can no longer be told apart', () => {
   const p = { width: 900, end: 31536000e9 };
   let w = fitAll(p);
@@ -478,17 +340,6 @@ test('texts have a contrast of at least 4.5, as WCAG asks for, light and dark', 
   }
 });
 
-test('the failure of a root is told from where it began', () => {
-  const m = model(90, [
-    [0, 's', 'app', 0, 90, { err: 'bad row', cause: { at: 50, kind: 'task failed', by: 'import', err: 'bad row' } }],
-    [1, 's', 'early', 0, 9, { err: 'no', cause: { at: 5, kind: 'timeout', err: 'no' } }],
-    [1, 't', 'import', 0, 49, { state: 'failed', err: 'bad row' }],
-    [2, 's', 'batch', 0, 48, { err: 'bad row', cause: { at: 41, kind: 'task failed', by: 'row', err: 'bad row' } }],
-    [3, 't', 'row', 0, 40, { state: 'failed', err: 'bad row' }],
-  ]);
-  assert.deepEqual(story(m), ['early failed after 5 ns: its deadline passed.', 'batch failed after 41 ns: task row returned “bad row”. That ended app as well.']);
-});
-
 /** Returns the model of a tree of processes: leaf was killed, for which mid failed, and root. Idle was asked to end by root. */
 function processes(change = {}) {
   const gone = 'actor leaf is gone: signal: killed';
@@ -525,7 +376,6 @@ test('each span is in a process, and the first scope of each says which', () => 
 
 test('a failure goes up from process to process, and the end of one down', () => {
   const m = processes();
-  assert.deepEqual(story(m).slice(0, 1), ['mid failed after 30 ns: task leaf actor returned “actor leaf is gone: signal: killed”. That ended root as well, and 1 task and 1 scope were canceled because of it.']);
   const why = (i) => chainOf(m, causesOf(m), i).map((steps) => steps.map((s) => s.text + (s.quote ? ` (${s.quote})` : '')).join(''));
   assert.deepEqual(why(8).slice(0, 3), [
     'task tick was canceled because its scope ended: scope idle',
@@ -536,12 +386,3 @@ test('a failure goes up from process to process, and the end of one down', () =>
   assert.equal(toneNames[model(50, [[0, 's', 'idle', 1, 42, { err: 'no', cause: { at: 41, kind: 'requested', err: 'no' } }]]).tone[0]], 'failed', 'in one process it is the cause itself');
 });
 
-test('the story says which process died, and what is left out', () => {
-  const m = processes({ truncated: true, skipped: ['app.jsonl: no log'], losses: [{ at: 5, lines: 1, why: 'slow', process: 1 }] });
-  assert.deepEqual(story(m).slice(1), [
-    'The log of process 73, leaf, stops after 18 ns without its last line: it crashed or was killed. 1 task and 1 scope in it had not ended.',
-    '1 line of the log is lost after 5 ns in process 72: slow. What was going on then is drawn as far as it is known.',
-    '1 log is cut in the middle of a line.',
-    '1 file is left out: app.jsonl: no log.',
-  ]);
-});

@@ -62,7 +62,7 @@ const rowTexts = (page) => page.getByRole('treeitem').evaluateAll((rows) => {
 });
 
 test('a good program: its story, its tree, its picture', () => view('small', async (page) => {
-  assert.deepEqual(await story(page), ['report ended well after 760 ms: 10 tasks in 3 scopes.']);
+  assert.deepEqual(await story(page), ['report ended well at 760 ms: 10 tasks in 3 scopes.']);
   assert.equal(await page.title(), 'example.com/chat · traigo');
   const tree = page.getByRole('tree', { name: 'Scopes and tasks' });
   assert.equal(await tree.getByRole('treeitem').count(), 13);
@@ -81,8 +81,8 @@ test('a good program: its story, its tree, its picture', () => view('small', asy
 
 test('a failure: what failed first, and what was canceled because of it', () => view('failing', async (page) => {
   const lines = await story(page);
-  assert.equal(lines[0], 'server failed after 3.2 s: task accept returned “too many open files”; 11 tasks and 3 scopes were canceled because of it.');
-  assert.equal(lines[1], '1 task failed without ending a scope: report usage with “dns: no such host”.');
+  assert.equal(lines[0], 'server failed at 3.2 s: task accept returned “too many open files”; 11 tasks and 3 scopes were canceled because of it.');
+  assert.equal(lines[1], 'task report usage returned “dns: no such host” at 1.7 s; that ended no scope.');
 
   const arrows = await page.evaluate(() => {
     const { model } = traigoView.store;
@@ -107,7 +107,7 @@ test('a failure: what failed first, and what was canceled because of it', () => 
 }));
 
 test('a failure that goes up is in the story once', () => view('climbing', async (page) => {
-  assert.deepEqual(await story(page), ['batch failed after 4.6 µs: task row returned “bad row”. That ended app as well, and 2 tasks were canceled because of it.']);
+  assert.deepEqual(await story(page), ['app/batch failed at 5.1 µs (4.6 µs after it began): task row returned “bad row”. That ended app as well, and 2 tasks were canceled because of it.']);
 }));
 
 test('the chain of causes leads from a canceled task to the culprit', () => view('failing', async (page) => {
@@ -290,7 +290,7 @@ test('the critical path can be shown', () => view('small', async (page) => {
 
 test('a log that was cut says so, and shows what was running', () => view('crashed', async (page) => {
   const lines = await story(page);
-  assert.match(lines[0], /^The log stops after 2 s without its last line: .* 7 tasks and 3 scopes had not ended\.$/);
+  assert.match(lines[0], /^The log stops at 2 s without its last line: .* 7 tasks and 3 scopes had not ended\.$/);
   assert.ok(lines.includes('The log is cut in the middle of a line.'));
   await page.getByRole('button', { name: '7 tasks and 3 scopes' }).click();
   assert.equal(await page.getByTestId('matches').innerText(), '1 of 10');
@@ -300,15 +300,15 @@ test('a log that was cut says so, and shows what was running', () => view('crash
 
 test('lost lines are shown where they are missing', () => view('lossy', async (page) => {
   const lines = await story(page);
-  assert.ok(lines.some((l) => l.startsWith('812 lines of the log are lost after 50 ms: the writer was too slow.')), lines.join('\n'));
+  assert.ok(lines.some((l) => l.startsWith('812 lines of the log are lost at 50 ms: the writer was too slow.')), lines.join('\n'));
   await page.evaluate(() => traigoView.select(traigoView.find('gone')[0]));
   assert.match(await page.getByTestId('details').innerText(), /ended in a gap of the log: nobody knows how/);
 }));
 
 test('a task that was given up and one that panicked, with their stacks', () => view('given', async (page) => {
   const lines = await story(page);
-  assert.equal(lines[0], 'job failed after 20 ms: task parse panicked with “index out of range”.');
-  assert.ok(lines.includes('1 task did not end when told to and was given up: deaf.'), lines.join('\n'));
+  assert.equal(lines[0], 'job failed at 20 ms: task parse panicked with “index out of range”; 1 task was canceled because of it.');
+  assert.ok(lines.some((l) => l.startsWith('1 task did not end when told to, and was given up: deaf, waiting for chan receive at main.go:17.')), lines.join('\n'));
   await page.evaluate(() => traigoView.select(traigoView.find('deaf')[0]));
   assert.match(await page.getByTestId('details').innerText(), /given up, and not ended[\s\S]*main\.deaf/);
 }));
@@ -350,7 +350,7 @@ test('an empty log, and one that takes no time', async () => {
     for (const key of ['f', 'w', 'n', 'c', 'ArrowDown']) await page.keyboard.press(key);
   });
   await view('instant', async (page) => {
-    assert.deepEqual(await story(page), ['blink ended well after 0 s: 0 tasks in 1 scope.']);
+    assert.deepEqual(await story(page), ['blink ended well at 0 s: 0 tasks in 1 scope.']);
     const at = await pointAt(page, 'blink');
     await page.mouse.dblclick(at.x, at.y);
     assert.equal(await selected(page), 'blink');
@@ -359,7 +359,7 @@ test('an empty log, and one that takes no time', async () => {
 
 test('a file of trio-vis', () => view('triovis', async (page) => {
   assert.ok((await story(page)).some((l) => l.startsWith('This is a file of trio-vis: it does not say how tasks ended, and its times are steps')));
-  assert.match((await story(page))[0], / ended after 1\d steps: /);
+  assert.match((await story(page))[0], / ended at 1\d steps: /);
   assert.ok((await page.evaluate(() => traigoView.find('worker-1').length)) > 0);
 }));
 
@@ -466,8 +466,8 @@ test('the other mouse buttons move nothing', () => view('crawl', async (page) =>
 
 test('a tree of processes: each has its PID beside its name, and the one that died is said', () => view('tree', async (page) => {
   const lines = await story(page);
-  assert.equal(lines[0], 'mid failed after 299 ms: task start leaf returned “actor leaf is gone: signal: killed”. That ended root as well, and 1 scope was canceled because of it.');
-  assert.equal(lines[1], 'The log of process 4194303, leaf, stops after 220 ms without its last line: it crashed or was killed. 1 task and 2 scopes in it had not ended.');
+  assert.equal(lines[0], 'root/mid failed at 310 ms (299 ms after it began): task start leaf returned “actor leaf is gone: signal: killed”. That ended root as well, and 1 task and 1 scope were canceled because of it.');
+  assert.equal(lines[1], 'The log of process 4194303, leaf, stops at 220 ms without its last line: it crashed or was killed. 1 task and 2 scopes in it had not ended.');
   assert.match(lines.at(-1), /^1 file is left out: app\.jsonl: /);
   assert.match(await page.locator('.facts').innerText(), /4 processes/);
 
@@ -486,7 +486,7 @@ test('a tree of processes: each has its PID beside its name, and the one that di
   await page.mouse.click(at.x, at.y);
   assert.equal(await selected(page), 'compute');
   const details = await page.getByTestId('details').innerText();
-  assert.match(details, /process\s+4194303, example\.com\/chat, crashed or was killed; its log ends after 220 ms/);
+  assert.match(details, /process\s+4194303, example\.com\/chat, crashed or was killed; its log ends at 220 ms/);
   assert.match(details, /id\s+4194303-1\.1/);
   await page.waitForFunction(() => location.hash.includes('s=4194303-1.1'));
 

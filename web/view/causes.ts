@@ -1,5 +1,5 @@
 // Which span was canceled because of which other.
-import { beginsProcess, endedWithParent, none, scopeAbove, Tone, wasAskedToEnd, type Model, type Span } from './model.ts';
+import { beginsProcess, endedWithParent, Flag, none, scopeAbove, Tone, wasAskedToEnd, type Model, type Span } from './model.ts';
 
 export interface Causes {
   /** The scope that a task ended, by its failure or as its master. */
@@ -11,16 +11,15 @@ export interface Causes {
   origin: Int32Array;
   /** The tasks and scopes directly below a scope that its end canceled. */
   canceled: Map<Span, Span[]>;
-  /** How many tasks and scopes were canceled because of the end of a scope, at any depth. */
-  counts: Map<Span, { tasks: number; scopes: number }>;
+  /** What was canceled because of the end of a scope, at any depth, and of those above that failed because of it: see Causes in record/story. */
+  toll(scope: Span): Span[];
 }
 
 export function causesOf(m: Model): Causes {
   const origin = new Int32Array(m.n).fill(none);
   const ended = new Map<Span, Span>();
   for (const [scope, cause] of m.cause) if (cause.by !== none) ended.set(cause.by, scope);
-  const canceledBy = new Map<Span, Span[]>();
-  const counts = new Map<Span, { tasks: number; scopes: number }>();
+  const canceled = new Map<Span, Span[]>();
   for (let i = 0; i < m.n; i++) {
     const by = canceler(m, i);
     if (by === none) {
@@ -28,25 +27,32 @@ export function causesOf(m: Model): Causes {
       continue;
     }
     origin[i] = origin[by];
-    const list = canceledBy.get(by);
-    if (list) list.push(i); else canceledBy.set(by, [i]);
-    if (m.tone[i] !== Tone.Canceled) continue;
-    const sum = counts.get(origin[i]) ?? { tasks: 0, scopes: 0 };
-    if (m.isScope[i]) sum.scopes++; else sum.tasks++;
-    counts.set(origin[i], sum);
+    add(canceled, by, i);
   }
-  return { ended, origin, canceled: canceledBy, counts };
+  const tolls = new Map<Span, Span[]>();
+  for (const [i, scope] of m.told) add(tolls, scope, i);
+  const toll = (scope: Span): Span[] => {
+    const all: Span[] = [];
+    for (let s: Span | undefined = scope; s !== undefined; s = m.failedWith.get(s)) for (const i of tolls.get(s) ?? []) all.push(i);
+    return all;
+  };
+  return { ended, origin, canceled, toll };
+}
+
+function add(lists: Map<Span, Span[]>, key: Span, value: Span) {
+  const list = lists.get(key);
+  if (list) list.push(value); else lists.set(key, [value]);
 }
 
 /** Returns the scope whose end canceled span i; none if i ended by itself or was canceled alone. */
-function canceler(m: Model, i: Span): Span {
+export function canceler(m: Model, i: Span): Span {
   const up = scopeAbove(m, i);
   const end = up === none ? undefined : m.cause.get(up);
   if (!end) return none;
   if (m.isScope[i]) return endedWithParent(m, i) ? up : none;
   const canceled = m.state[i] === 'canceled' && m.end[i] >= end.at;
   const waiting = m.stop[i] < 0 && end.by !== i;
-  return canceled || waiting ? up : none;
+  return canceled || waiting || m.told.has(i) ? up : none;
 }
 
 /** Whether i is a scope that failed by itself, and not because its parent was canceled. */
@@ -89,17 +95,24 @@ export function chainOf(m: Model, causes: Causes, i: Span): Step[][] {
 
 function endOf(m: Model, i: Span): Step[][] {
   const cause = m.cause.get(i);
-  if (!m.isScope[i]) return [[{ text: named(m, i), span: i }, { text: ` ${taskEnd(m, i)}`, quote: m.err[i] }]];
+  if (!m.isScope[i]) {
+    const why = m.alone.get(i);
+    const end = why ? ` was canceled alone${why.kind === 'timeout' ? ': its deadline passed' : placed(' at ', why.place)}` : ` ${taskEnd(m, i)}`;
+    return [[{ text: named(m, i), span: i }, { text: end, quote: m.err[i] || why?.err }]];
+  }
   if (!cause) return m.stop[i] < 0 ? [[{ text: named(m, i), span: i }, { text: ` ${leftOpen(m, i)}` }]] : [];
+  const hasWon = cause.kind === 'master ended' && cause.by !== none && !(m.flags[cause.by] & Flag.Master); // of Race
   const text: Record<string, string> = {
-    'task failed': ' ended because a task failed', 'panicked': ' ended because of a panic', 'body failed': ' ended because its body failed',
-    'timeout': ' ended because its deadline passed', 'requested': ' was canceled by the program', 'master ended': ' ended with its master',
+    'task failed': ' ended because a task failed', 'panicked': ` ended because of a panic${placed(' of its body, ', cause.place)}`, 'body failed': ` ended because its body${placed(' (', cause.place, ')')} failed`,
+    'timeout': ' ended because its deadline passed', 'requested': ` was canceled by the program${placed(' at ', cause.place)}`, 'master ended': hasWon ? ' ended because a task had won' : ' ended with its master',
     'completed': ' ended because all was done', 'parent canceled': m.parent[i] === none ? ' was canceled from outside the log' : beginsProcess(m, i) ? ' was canceled from outside its process' : ' was canceled by a context between it and its parent',
   };
   const chain: Step[][] = [[{ text: named(m, i), span: i }, { text: text[cause.kind] ?? ` ended: ${cause.kind}`, quote: cause.by === none ? cause.err : '' }]];
   if (cause.by !== none) chain.push([{ text: named(m, cause.by), span: cause.by }, { text: ` ${taskEnd(m, cause.by)}`, quote: m.err[cause.by] || cause.err }]);
   return chain;
 }
+
+const placed = (before: string, place: string, after = '') => (place ? `${before}${place}${after}` : '');
 
 const ends: Record<string, string> = {
   failed: 'failed', panicked: 'panicked', exited: 'called runtime.Goexit', canceled: 'was canceled alone', ok: 'returned nil', lost: 'ended in a gap of the log',

@@ -2,7 +2,7 @@
 import type { ComponentChildren } from 'preact';
 import { chainOf, type Step } from './causes.ts';
 import { shares } from './critical.ts';
-import { beginsProcess, Flag, keyOf, none, processNote, scopeAbove, short, toneNames, Tone, type Model, type Span } from './model.ts';
+import { beginsProcess, Flag, isQuiet, keyOf, none, processNote, scopeAbove, short, toneNames, Tone, type Model, type Span } from './model.ts';
 import { groupIn, isSpan, type Node } from './folds.ts';
 import type { Store } from './store.ts';
 import { elide, elidePath, failureOf, innermost, pathNames, sayOnce } from './text.ts';
@@ -13,7 +13,7 @@ export function stateOf(m: Model, i: Span): { tone: string; text: string } {
   const running = m.processes[m.process[i]]?.died ? ' when its process crashed or was killed' : '';
   if (!m.isScope[i]) {
     const text: Record<string, string> = {
-      ok: m.trioVis ? 'ended' : 'ended well', canceled: m.tone[i] === Tone.Stopped ? 'stopped with its scope' : 'canceled', exited: 'called runtime.Goexit', lost: 'ended in a gap of the log: nobody knows how',
+      ok: m.trioVis ? 'ended' : m.tone[i] === Tone.Canceled ? 'cut short: it returned nil after it was canceled' : 'ended well', canceled: m.tone[i] === Tone.Stopped ? 'stopped with its scope' : 'canceled', exited: 'called runtime.Goexit', lost: 'ended in a gap of the log: nobody knows how',
       queued: `unfinished: not started${running}`, running: `unfinished: running${running}`, stuck: `given up, and not ended${running}`,
     };
     return { tone, text: text[m.state[i]] ?? m.state[i] };
@@ -32,10 +32,11 @@ function OfSpan({ store, i }: { store: Store; i: Span }) {
   const isScope = m.isScope[i] === 1;
   const state = stateOf(m, i);
   const chain = chainOf(m, causes, i);
-  const canceled = causes.canceled.get(i) ?? [];
+  const ended = causes.ended.get(i);
+  const canceled = causes.toll(ended ?? i);
+  const wait = m.waiting.get(i);
   const cause = m.cause.get(i);
   const abandoned = m.abandoned.get(i) ?? [];
-  const ended = causes.ended.get(i);
   return (
     <aside class="details" aria-label="Details" data-testid="details"><div class="columns">
       <Close store={store} />
@@ -46,10 +47,14 @@ function OfSpan({ store, i }: { store: Store; i: Span }) {
         <button onClick={() => { store.showPath.value = !store.showPath.value; }} aria-pressed={store.showPath.value}>Critical path</button>
       </p>
 
-      {chain.length > 0 && <Section title="Why it ended"><ol class={`chain ${chain.flat().some((s) => s.quote) ? 'failed' : ''}`} data-testid="chain">
+      {wait && <Section title="What it waits for"><p data-testid="waits">
+        {wait.what}{wait.of > 1 && <span class="muted"> ({count(wait.of, 'does', 'do')})</span>}
+        <span class="muted">, seen at {duration(wait.at)}{wait.for > 0 && `, for ${duration(wait.for)} at least`}</span>
+      </p></Section>}
+      {chain.length > 0 && <Section title={m.stop[i] < 0 ? 'Its end' : 'Why it ended'}><ol class={`chain ${chain.flat().some((s) => s.quote) ? 'failed' : ''}`} data-testid="chain">
         {shortened(chain).map((steps) => <li>{steps.map((step) => <Part store={store} step={step} self={i} />)}</li>)}
       </ol></Section>}
-      {ended !== undefined && <Section title="What it ended"><p><Link store={store} to={ended} />{alsoCanceled(store, ended)}</p></Section>}
+      {ended !== undefined && <Section title="What it ended"><p><Link store={store} to={ended} />{m.failedWith.has(ended) && <>, with it <Link store={store} to={m.failedWith.get(ended)!} /></>}{canceled.length > 0 && `, and with it ${both(m, canceled)}`}</p></Section>}
       {m.err[i] && <Section title={isScope ? 'Outcome' : 'Error'}><pre class="error" tabIndex={0}>{m.err[i]}</pre></Section>}
 
       <Section title="Times"><table><tbody>
@@ -70,12 +75,13 @@ function OfSpan({ store, i }: { store: Store; i: Span }) {
         <Fact name="in">{m.parent[i] === none ? 'nothing: it is a root' : <Link store={store} to={scopeAbove(m, i)} />}</Fact>
         {m.processes.length > 1 && <Fact name="process">{processOf(m, i)}</Fact>}
         {isScope && m.parent[i] !== none && !m.isScope[m.parent[i]] && <Fact name={beginsProcess(m, i) ? 'started by' : 'opened by'}><Link store={store} to={m.parent[i]} /></Fact>}
+        {m.site.has(i) && <Fact name={isScope ? 'opened at' : 'spawned at'}>{m.site.get(i)}</Fact>}
         <Fact name="id">{keyOf(m, i)}</Fact>
         {!isScope && <Fact name="flags">{flagsOf(m.flags[i])}</Fact>}
         <Below store={store} of={i} />
       </tbody></table></Section>
 
-      {canceled.length > 0 && <Section title={`It canceled ${count(canceled.length, 'other')}`}><ul class="list">
+      {canceled.length > 0 && <Section title={`${both(m, canceled)} ${canceled.length === 1 ? 'was' : 'were'} ${isQuiet(m.cause.get(ended ?? i)!) ? 'stopped' : 'canceled'} because of it`}><ul class="list">
         {canceled.slice(0, 20).map((v) => <li><Link store={store} to={v} /></li>)}
         {canceled.length > 20 && <li class="muted">and {count(canceled.length - 20, 'more', 'more')}</li>}
       </ul></Section>}
@@ -131,10 +137,9 @@ function OfGroup({ store, node }: { store: Store; node: Node }) {
   );
 }
 
-function alsoCanceled(store: Store, scope: Span): string {
-  const counts = store.causes.counts.get(scope);
-  const both = counts ? [counts.tasks > 0 && count(counts.tasks, 'task'), counts.scopes > 0 && count(counts.scopes, 'scope')].filter(Boolean) : [];
-  return both.length > 0 ? `, and with it ${both.join(' and ')}` : '';
+function both(m: Model, spans: Span[]): string {
+  const scopes = spans.filter((i) => m.isScope[i]).length, tasks = spans.length - scopes;
+  return [tasks > 0 && count(tasks, 'task'), scopes > 0 && count(scopes, 'scope')].filter(Boolean).join(' and ');
 }
 
 function Section({ title, children }: { title: string; children: ComponentChildren }) {
@@ -171,7 +176,7 @@ function Part({ store, step, self }: { store: Store; step: Step; self: Span }) {
 /** Returns the process of a span, and how much of it the log tells. */
 function processOf(m: Model, i: Span): string {
   const p = m.processes[m.process[i]];
-  const end = p.closed ? '' : p.died ? `, crashed or was killed; its log ends after ${duration(p.end)}` : `, whose log stops after ${duration(p.end)} without its last line`;
+  const end = p.closed ? '' : p.died ? `, crashed or was killed; its log ends at ${duration(p.end)}` : `, whose log stops at ${duration(p.end)} without its last line`;
   return `${p.pid}${p.program && `, ${short(p.program, 120)}`}${end}`;
 }
 

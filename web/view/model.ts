@@ -14,11 +14,15 @@ interface Wire {
   kind: string;
   id: number[]; parent: number[]; name: number[]; state: number[]; flags: number[];
   begin: number[]; start: number[]; stop: number[]; err: number[];
-  causes: { row: number; at: number; kind: number; by: number; err: number }[];
+  causes: WireCause[];
   process: Pair[];
   deadline: Pair[]; ready: Pair[]; stuck: Pair[]; abandoned: Pair[]; stack: Pair[];
+  story?: { tone: (typeof toneNames)[number]; words: { text: string; row: Span; find?: (typeof toneNames)[number] }[] }[];
+  site?: Pair[]; alone?: WireCause[]; waits?: { row: Span; what: number; for: number; at: number; of: number }[];
+  canceled?: Pair[]; failedWith?: Pair[]; carries?: Span[];
 }
 type Pair = [number, number];
+interface WireCause { row: number; at: number; kind: number; by: number; err: number; place?: number }
 
 export interface Loss { at: number; lines: number; why: string; process: number }
 
@@ -29,7 +33,15 @@ export interface Process {
   closed: boolean; died: boolean; segment: number; truncated: boolean;
 }
 
-export interface Cause { at: number; kind: string; by: Span; err: string }
+/** Why a scope ended, or a task was canceled alone; at is -1 for a task. place is that of the call of Cancel, or of the body. */
+export interface Cause { at: number; kind: string; by: Span; err: string; place: string }
+
+/** What an unfinished span was seen to wait for, at a time; for how long it had at least, and how many waited there. */
+export interface Wait { what: string; for: number; at: number; of: number }
+
+/** A word may be a link to a span, or to all spans of a tone. */
+export interface Word { text: string; span?: Span; find?: (typeof toneNames)[number] }
+export interface Line { tone: (typeof toneNames)[number]; words: Word[] }
 
 /**
  * The state of a span as it is drawn and searched for. Where several spans share a pixel,
@@ -80,6 +92,14 @@ export interface Model {
   readonly deadline: Map<Span, number>; readonly ready: Map<Span, number>; readonly stuck: Map<Span, number>;
   readonly abandoned: Map<Span, number[]>;
   readonly stack: Map<Span, string>;
+
+  readonly story: Line[]; // what happened, in words
+  readonly site: Map<Span, string>; // where it was opened or spawned
+  readonly alone: Map<Span, Cause>; // of tasks
+  readonly waiting: Map<Span, Wait>;
+  readonly waits: Map<Span, string>; // what it waits for: "sync.Mutex.Lock at main.go:45"
+  readonly told: Map<Span, Span>; // the scope because of whose end a span was canceled: see Causes in record/story
+  readonly failedWith: Map<Span, Span>; // the scope above that failed because of a scope
 }
 
 export function modelOf(wire: Wire): Model {
@@ -115,7 +135,9 @@ export function modelOf(wire: Wire): Model {
     if (parent[i] !== none) after[parent[i]] = Math.max(after[parent[i]], after[i]);
   }
 
-  const cause = new Map(wire.causes.map((c) => [c.row, { at: c.at, kind: texts[c.kind], by: c.by, err: texts[c.err] }]));
+  const causes = (list: WireCause[] = []): Map<Span, Cause> => new Map(list.map((c) => [c.row, { at: c.at, kind: texts[c.kind], by: c.by, err: texts[c.err], place: texts[c.place ?? 0] }]));
+  const cause = causes(wire.causes);
+  const told = new Map(wire.canceled), carries = new Set(wire.carries);
   const state = wire.state.map((s) => texts[s]);
   const err = wire.err.map((s) => texts[s]);
   const stop = Float64Array.from(wire.stop);
@@ -128,13 +150,15 @@ export function modelOf(wire: Wire): Model {
     if (isScope[i]) {
       const follows = endedFromAbove(partial, i);
       calm[i] = Number(end !== undefined && (follows ? endedWithParent(partial, i) && calm[above] : isQuiet(end)));
-      tone[i] = scopeTone(state[i], err[i], stop[i], end, follows);
+      tone[i] = carries.has(i) ? Tone.Canceled : scopeTone(state[i], err[i], stop[i], end, follows);
     } else {
       tone[i] = taskTones[state[i]] ?? Tone.Lost;
     }
     const stopped = isScope[i] ? calm[i] : above !== none && calm[above] && stop[i] >= cause.get(above)!.at;
-    if (tone[i] === Tone.Canceled && stopped) tone[i] = Tone.Stopped;
+    if (tone[i] === Tone.Canceled && stopped && !carries.has(i)) tone[i] = Tone.Stopped;
   }
+  for (const [i, by] of told) if (state[i] === 'ok' && !calm[by]) tone[i] = Tone.Canceled; // it was cut short, and returned nil
+  const waiting = new Map((wire.waits ?? []).map((w) => [w.row, { ...w, what: texts[w.what] }]));
   const abandoned = new Map<Span, number[]>();
   for (const [i, at] of wire.abandoned) {
     const times = abandoned.get(i);
@@ -155,6 +179,9 @@ export function modelOf(wire: Wire): Model {
     state, err, cause,
     deadline: new Map(wire.deadline), ready: new Map(wire.ready), stuck: new Map(wire.stuck), abandoned,
     stack: new Map(wire.stack.map(([i, s]) => [i, texts[s]])),
+    story: (wire.story ?? []).map(({ tone, words }) => ({ tone, words: words.map(({ text, row, find }) => ({ text: escapeControl(text), find, ...(row === none ? {} : { span: row }) })) })),
+    site: new Map((wire.site ?? []).map(([i, s]) => [i, texts[s]])), alone: causes(wire.alone),
+    waiting, waits: new Map([...waiting].map(([i, w]) => [i, w.what])), told, failedWith: new Map(wire.failedWith),
   };
 }
 

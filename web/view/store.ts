@@ -25,7 +25,7 @@ export const narrow = { row: 32, bar: 11, barTop: 18 };
 
 export function createStore(model: Model) {
   const causes = causesOf(model);
-  const story = storyOf(model, causes);
+  const story = storyOf(model);
   const folds = foldsOf(model);
 
   const isNarrow = followed(matchMedia('(max-width: 699px)'));

@@ -30,7 +30,7 @@ function OfSpan({ store, i }: { store: Store; i: number }) {
   return <>
     <b>{short(sayOnce(named(model, i)), 120)}</b>
     <div><i class={`swatch ${model.isScope[i] ? '' : 'dot'} ${stateOf(model, i).tone}`} />{stateOf(model, i).text}, {duration(model.end[i] - model.begin[i])}{model.stop[i] < 0 && !model.processes[model.process[i]]?.died ? ' so far' : ''}</div>
-    <div class="muted">began after {duration(model.begin[i])}{below > 0 ? ` · ${count(below, 'span')} below` : ''}{model.processes.length > 1 ? ` · pid ${model.processes[model.process[i]].pid}` : ''}</div>
+    <div class="muted">began at {duration(model.begin[i])}{below > 0 ? ` · ${count(below, 'span')} below` : ''}{model.processes.length > 1 ? ` · pid ${model.processes[model.process[i]].pid}` : ''}</div>
     <div class="muted">in {elidePath(pathNames(model, i), 60)}</div>
     {failure && <div class="error">{short(failure.message, 240)}</div>}
     {failure && failure.from !== none && <div class="muted">from {elidePath(pathNames(model, failure.from), 56)}</div>}

@@ -1,0 +1,285 @@
+package story
+
+import (
+	"cmp"
+	"iter"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/traigo/traigo/record/history"
+)
+
+// Causes says which failures went up to which scopes, and what was canceled because of them.
+//
+// A span, which is a scope or a task, was canceled because of the end of a scope if all of
+// these hold:
+//   - it was told to end by it: it is in the scope, or below at any depth, and the chain of
+//     causes from its own scope leads there (see [history.Scope.EndedBy]);
+//   - it had begun before the scope was canceled: what begins later begins canceled;
+//   - it had not ended when it was told to. A task that returned nil afterwards counts, since
+//     it was cut short, and so does a span that has not ended at all;
+//   - it is not the task that ended the scope.
+//
+// A task that ended in a gap of the log does not count: whether it was told to end is not known.
+type Causes struct {
+	ended    map[*history.Task]*history.Scope  // the scope that the task ended
+	origins  map[*history.Scope]*history.Scope // where the chain of causes begins; nil if that is no end of a scope
+	failed   map[*history.Scope]bool           // failed by themselves
+	carriers map[*history.Scope]bool           // did not fail, and have the error of tasks below that were given up
+	from, to map[*history.Scope]*history.Scope // a failure that went up to another scope, seen from above and from below
+	tolls    map[*history.Scope]Toll           // of the end of this scope alone
+}
+
+// A Toll is what was canceled because of the end of a scope.
+type Toll struct{ Tasks, Scopes int }
+
+// Total returns the number of tasks and scopes.
+func (t Toll) Total() int { return t.Tasks + t.Scopes }
+
+// String returns the numbers: "14 tasks and 13 scopes".
+func (t Toll) String() string { return both(t.Tasks, t.Scopes) }
+
+func (t Toll) plus(other Toll) Toll { return Toll{t.Tasks + other.Tasks, t.Scopes + other.Scopes} }
+
+// A Span is a task, or a scope if Task is nil.
+type Span struct {
+	Scope *history.Scope // the scope itself, or that of the task
+	Task  *history.Task
+}
+
+// ID returns the ID of the span: that of the scope, or of scope and task with a point between.
+// The ID of a process other than the first comes before it, with a hyphen.
+func (s Span) ID() string {
+	scope, process := s.Scope.ID, ""
+	if high := scope >> 32; high != 0 && s.Scope.Process != nil && high == s.Scope.Process.ID {
+		scope, process = scope&(1<<32-1), strconv.FormatUint(high, 10)+"-"
+	}
+	id := process + strconv.FormatUint(scope, 10)
+	if s.Task != nil {
+		id += "." + strconv.FormatUint(s.Task.ID, 10)
+	}
+	return id
+}
+
+// CausesOf works out the causes of a history. It takes time in proportion to its size.
+func CausesOf(h *history.History) *Causes {
+	c := &Causes{
+		ended:   make(map[*history.Task]*history.Scope),
+		origins: make(map[*history.Scope]*history.Scope, len(h.Scopes)), failed: make(map[*history.Scope]bool), carriers: make(map[*history.Scope]bool),
+		from: make(map[*history.Scope]*history.Scope), to: make(map[*history.Scope]*history.Scope), tolls: make(map[*history.Scope]Toll),
+	}
+	stuck := withStuckTasks(h)
+	for _, s := range h.Scopes {
+		if s.Cause != nil && s.Cause.By != nil {
+			c.ended[s.Cause.By] = s
+		}
+		switch {
+		case s.Err != "" && stuck[s] && (s.Cause == nil || s.Cause.Quiet() || isFromAbove(s)) && strings.Contains(firstError(s.Err), "did not end"):
+			c.carriers[s] = true
+		case failedItself(s):
+			c.failed[s] = true
+		}
+	}
+	for _, s := range h.Scopes {
+		if below := c.passedUp(s); below != nil {
+			c.from[s], c.to[below] = below, s
+		}
+	}
+	for span, origin := range c.Canceled(h) {
+		toll := c.tolls[origin]
+		if span.Task != nil {
+			toll.Tasks++
+		} else {
+			toll.Scopes++
+		}
+		c.tolls[origin] = toll
+	}
+	return c
+}
+
+// withStuckTasks returns the scopes that have, at any depth, a task that was given up.
+func withStuckTasks(h *history.History) map[*history.Scope]bool {
+	has := make(map[*history.Scope]bool)
+	for _, s := range h.Scopes {
+		for _, t := range s.Tasks {
+			if t.Stuck == history.Never {
+				continue
+			}
+			for up := s; up != nil && !has[up]; up = up.Parent {
+				has[up] = true
+			}
+			break
+		}
+	}
+	return has
+}
+
+// isFromAbove reports whether what ended s is not in s.
+func isFromAbove(s *history.Scope) bool {
+	if s.Cause == nil {
+		return false
+	}
+	_, by := s.EndedBy()
+	return s.Cause.Kind == parentCanceled || by != s
+}
+
+func failedItself(s *history.Scope) bool { return s.Failed() && !isFromAbove(s) }
+
+// failedAt returns when a scope failed. If its cause is no failure, its outcome is one, and it
+// failed at its end.
+func failedAt(s *history.Scope) time.Duration {
+	if s.Cause.Quiet() {
+		return s.Closed
+	}
+	return s.Canceled
+}
+
+// passedUp returns the scope below s whose failure is that of s: the task or the body that
+// ended s returned the outcome of that scope, or an error that contains it.
+func (c *Causes) passedUp(s *history.Scope) *history.Scope {
+	if !c.failed[s] || s.Cause == nil {
+		return nil
+	}
+	by, err := s.Cause.By, s.Cause.Err
+	switch {
+	case by != nil:
+		err = cmp.Or(by.Err, err)
+	case s.Cause.Kind != "body failed" && s.Cause.Kind != "panicked":
+		return nil
+	}
+	var last *history.Scope
+	for _, below := range s.Scopes {
+		// The error of a fork may be returned by whoever waits for it.
+		if below.By != by && below.By != nil || !c.failed[below] && !c.carriers[below] || failedAt(below) > s.Canceled || !contains(err, below) {
+			continue
+		}
+		if last == nil || below.By == by && last.By != by || below.By == last.By && failedAt(below) >= failedAt(last) {
+			last = below
+		}
+	}
+	return last
+}
+
+// contains reports whether an error contains that of a scope.
+func contains(err string, s *history.Scope) bool {
+	const most = 200 // long errors are cut in the log
+	has := func(part string) bool {
+		return part != "" && strings.Contains(err, part[:min(len(part), most)])
+	}
+	return has(s.Err) || s.Cause != nil && has(s.Cause.Err)
+}
+
+// origin returns the scope with whose end the cancellation of s began; nil if s was not
+// canceled, or for a task that was canceled alone, or by a context outside of all scopes.
+func (c *Causes) origin(s *history.Scope) *history.Scope {
+	var path []*history.Scope
+	var found *history.Scope
+	for known := false; !known; {
+		if found, known = c.origins[s]; known {
+			break
+		}
+		path = append(path, s)
+		task, by := s.EndedBy()
+		switch {
+		case by == s && s.Cause.Kind != parentCanceled:
+			found, known = s, true
+		case by == s || by == nil || task != nil:
+			known = true
+		default:
+			s = by
+		}
+	}
+	for _, s := range path {
+		c.origins[s] = found
+	}
+	return found
+}
+
+// Canceled returns the spans that were canceled because of the end of a scope, each with that
+// scope.
+func (c *Causes) Canceled(h *history.History) iter.Seq2[Span, *history.Scope] {
+	return func(yield func(Span, *history.Scope) bool) {
+		for _, s := range h.Scopes {
+			origin := c.origin(s)
+			if origin == nil {
+				continue
+			}
+			if s != origin && s.Opened < origin.Canceled && !yield(Span{Scope: s}, origin) {
+				return
+			}
+			for _, t := range s.Tasks {
+				if isCanceled(t, origin) && !yield(Span{s, t}, origin) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// isCanceled reports whether a task was canceled because of the end of origin, which led to
+// that of its scope. Of two things at one moment, the cancellation is first if the task says
+// that it was canceled.
+func isCanceled(t *history.Task, origin *history.Scope) bool {
+	switch at := t.Scope.Canceled; {
+	case t.State == history.TaskLost, t.Spawned >= origin.Canceled, t == t.Scope.Cause.By:
+		return false
+	case t.Ended == at:
+		return t.State == history.TaskCanceled
+	default:
+		return t.Unfinished() || t.Ended > at
+	}
+}
+
+// Failed reports whether the scope failed by itself: not because it was canceled from above,
+// and not only because tasks below it were given up.
+func (c *Causes) Failed(s *history.Scope) bool { return c.failed[s] }
+
+// IsFirst reports whether the scope failed by itself and its failure is not that of a scope
+// below.
+func (c *Causes) IsFirst(s *history.Scope) bool { return c.failed[s] && c.from[s] == nil }
+
+// Carries reports whether the scope did not fail, though its outcome is an error: it is that
+// of tasks in it or below that did not end.
+func (c *Causes) Carries(s *history.Scope) bool { return c.carriers[s] }
+
+// CutShort reports whether the task returned nil after it was canceled because of a failure.
+func (c *Causes) CutShort(t *history.Task) bool {
+	if t.State != history.TaskOK || t.Scope.Cause == nil {
+		return false
+	}
+	origin := c.origin(t.Scope)
+	return origin != nil && !origin.Cause.Quiet() && isCanceled(t, origin)
+}
+
+// Ended returns the scope that the task ended, or nil.
+func (c *Causes) Ended(t *history.Task) *history.Scope { return c.ended[t] }
+
+// FailedWith returns the scope above s that failed because s did, or nil.
+func (c *Causes) FailedWith(s *history.Scope) *history.Scope { return c.to[s] }
+
+// Toll returns what was canceled because of the end of s, and of those of the scopes above
+// that failed because s did.
+func (c *Causes) Toll(s *history.Scope) (toll Toll) {
+	for ; s != nil; s = c.to[s] {
+		toll = toll.plus(c.tolls[s])
+	}
+	return toll
+}
+
+// path returns s and the scopes above it that failed because of it.
+func (c *Causes) path(s *history.Scope) (path []*history.Scope) {
+	for ; s != nil; s = c.to[s] {
+		path = append(path, s)
+	}
+	return path
+}
+
+// passesOn reports whether the error of a task is that of a scope that it opened.
+func passesOn(t *history.Task) bool {
+	return slices.ContainsFunc(t.Scopes, func(s *history.Scope) bool { return contains(t.Err, s) })
+}
+
+// parentCanceled is the kind of a cause that is an ancestor's, or an outer context's.
+const parentCanceled = "parent canceled"

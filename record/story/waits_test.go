@@ -1,0 +1,127 @@
+package story_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+
+	"github.com/traigo/traigo/record/history"
+	"github.com/traigo/traigo/record/story"
+)
+
+// hung is the history of a program in which nothing happens after 0.8 s, and that is killed
+// later. Its tasks wait as groups says; without any there is no census.
+func hung(t *testing.T, groups ...*history.Group) *history.History {
+	t.Helper()
+	h := outline(t, 8100*ms,
+		scope(0, "bank", 0, never),
+		task(1, "a", 1*ms, never), task(1, "b", 1*ms, never), task(1, "c", 1*ms, never), task(1, "d", 800*ms, never),
+		task(1, "opens", 1*ms, never), scope(2, "inner", 2*ms, never), task(3, "in it", 3*ms, never),
+	)
+	h.Closed, h.Processes[0].Closed = false, false
+	if len(groups) > 0 {
+		h.Censuses = []*history.Census{{Process: h.Processes[0], At: 6 * s, Why: "nothing has moved for 5s", Goroutines: 9, Groups: groups}}
+	}
+	return h
+}
+
+func groupOf(h *history.History, waits, at string, names ...string) *history.Group {
+	g := &history.Group{Waits: waits, At: at, Count: len(names), For: 2 * time.Minute}
+	for _, s := range h.Scopes {
+		for _, t := range s.Tasks {
+			for _, name := range names {
+				if t.Name == name {
+					g.Tasks = append(g.Tasks, t)
+				}
+			}
+		}
+	}
+	return g
+}
+
+// census gives a history a census.
+func census(h *history.History, groups ...*history.Group) *history.History {
+	h.Censuses = append(h.Censuses, &history.Census{Process: h.Processes[0], At: 6 * s, Why: "nothing has moved for 5s", Goroutines: 9, Groups: groups})
+	return h
+}
+
+const stopped = "The log stops at 8.1 s without its last line: the program crashed, was killed, or still runs. 6 tasks and 2 scopes had not ended."
+
+func TestAHangIsSaidWithItsPlace(t *testing.T) {
+	h := hung(t)
+	census(h, groupOf(h, "select", "main.go:50", "in it"), groupOf(h, "sync.Mutex.Lock", "main.go:45", "a", "b", "c", "d"))
+	assert.Equal(t, []string{
+		"Nothing happened after 800 ms: the program hung until its log ends at 8.1 s. 4 tasks wait for sync.Mutex.Lock at main.go:45: a, b, c and d.",
+		stopped,
+	}, textsOf(h))
+}
+
+// An idle server that was killed did not hang.
+func TestAnIdleProgramDidNotHang(t *testing.T) {
+	h := hung(t)
+	census(h, groupOf(h, "IO wait", "server.go:12", "a"), groupOf(h, "select", "server.go:30", "b", "c"), groupOf(h, "chan receive", "server.go:40", "d"),
+		groupOf(h, "sleep", "server.go:44", "in it"), groupOf(h, "running", "server.go:50", "opens"))
+	assert.Equal(t, []string{
+		"Nothing happened after 800 ms, up to 8.1 s, where its log ends. 2 tasks wait for select at server.go:30: b and c; " +
+			"1 task waits for IO wait at server.go:12: a; 1 task waits for chan receive at server.go:40: d; 2 others at 2 other places.",
+		stopped,
+	}, textsOf(h))
+}
+
+func TestWithoutACensusAHangIsNotClaimed(t *testing.T) {
+	want := []string{"Nothing happened after 800 ms: the log goes on until 8.1 s. 6 tasks had not ended, the innermost a, b, c and 2 more.", stopped}
+	assert.Equal(t, want, textsOf(hung(t)))
+	h := hung(t)
+	census(h, groupOf(h, "sync.Mutex.Lock", "main.go:45", "a"))
+	h.Censuses[0].At = 700 * ms
+	assert.Equal(t, want, textsOf(h), "a census from before the last move says nothing")
+	moving := hung(t)
+	moving.Scopes[0].Tasks[3].Spawned = 7 * s
+	assert.Equal(t, []string{stopped}, textsOf(moving))
+	closed := hung(t)
+	closed.Closed, closed.Processes[0].Closed = true, true
+	assert.Equal(t, []string{"No scope failed: 6 tasks in 2 scopes.", "When the recorder was closed, 6 tasks and 2 scopes had not ended."}, textsOf(closed))
+	lost := hung(t)
+	lost.Losses = []history.Loss{{At: 7 * s, Process: lost.Processes[0]}}
+	assert.Equal(t, stopped, textsOf(lost)[0], "something may have happened where lines are missing")
+}
+
+func TestAFailureComesBeforeAHang(t *testing.T) {
+	h := hung(t)
+	census(h, groupOf(h, "sync.Mutex.Lock", "main.go:45", "a", "b"))
+	bodies := h.Censuses[0].Groups[0]
+	bodies.Bodies, bodies.Count = []*history.Scope{h.Scopes[1]}, 3
+	assert.Contains(t, textsOf(h)[0], "2 tasks and 1 body wait for sync.Mutex.Lock at main.go:45: a, b and the body of inner.")
+	h.Scopes[0].Cause, h.Scopes[0].Canceled = &history.Cause{Kind: "timeout", Err: "late"}, 500*ms
+	texts := textsOf(h)
+	assert.Contains(t, texts[0], "bank failed at 500 ms: its deadline passed; ")
+	assert.Contains(t, texts[1], "the program hung")
+}
+
+// A failure that took nothing down comes after a hang, and after a log that stops short.
+func TestAHangComesBeforeWhatWasTolerated(t *testing.T) {
+	h := hung(t)
+	census(h, groupOf(h, "sync.Mutex.Lock", "main.go:45", "a", "b"))
+	h.Scopes[0].Tasks[2].State, h.Scopes[0].Tasks[2].Ended, h.Scopes[0].Tasks[2].Err = history.TaskFailed, 10*ms, "no"
+	texts := textsOf(h)
+	assert.Contains(t, texts[0], "the program hung")
+	assert.Contains(t, texts[1], "The log stops at 8.1 s")
+	assert.Equal(t, "task c returned “no” at 10 ms (9 ms after it began); that ended no scope.", texts[2])
+}
+
+func TestWaits(t *testing.T) {
+	h := hung(t)
+	census(h, groupOf(h, "sync.Mutex.Lock", "main.go:45", "a", "b", "c"), groupOf(h, "select", "main.go:50", "in it"))
+	census(h, groupOf(h, "sync.Mutex.Lock", "main.go:45", "a", "b"), groupOf(h, "sync.Mutex.Lock", "main.go:45", "c"))
+	h.Scopes[0].Tasks[3].Stuck, h.Scopes[0].Tasks[3].Stack = 5*s, stackOf("chan receive, 3 minutes")
+	h.Scopes[0].Tasks[1].Ended = 7 * s
+	got := make(map[string]story.Wait)
+	for _, w := range story.Waits(h) {
+		got[w.Task.Name], w.Span = story.Wait{What: w.What, For: w.For, At: w.At, Of: w.Of}, story.Span{}
+	}
+	locked := story.Wait{What: "sync.Mutex.Lock at main.go:45", For: 2 * time.Minute, At: 6 * s, Of: 3}
+	assert.Equal(t, map[string]story.Wait{"a": locked, "c": locked, "d": {What: "chan receive at main.go:45", For: 3 * time.Minute, At: 5 * s, Of: 1}}, got,
+		"of the last census, of those that had not ended")
+	assert.Equal(t, "3 × sync.Mutex.Lock at main.go:45, 2 m 00 s: a, b and c", story.WaitsIn(h, h.Censuses[1])[0].String())
+}

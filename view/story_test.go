@@ -1,0 +1,75 @@
+package view_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/traigo/traigo/internal/browser"
+	"github.com/traigo/traigo/record/history"
+	"github.com/traigo/traigo/view"
+)
+
+// The parts of the page that follow causes, and need no browser. `npm test` in web/ runs the
+// same.
+func TestBrowserStoryLogic(t *testing.T) {
+	browser.Run(t, "story-logic.mjs")
+}
+
+// The page has the sentences of package story, with rows for links, and the spans that they
+// count.
+func TestThePageHasTheStory(t *testing.T) {
+	c := unpack(t, page(t, failing(t)))
+	require.NotEmpty(t, c.Story)
+	first := c.Story[0]
+	assert.Equal(t, "failed", first.Tone)
+	var text strings.Builder
+	links := make(map[string]string)
+	for _, w := range first.Words {
+		text.WriteString(w.Text)
+		if w.Row >= 0 {
+			links[w.Text] = string(c.Kind[w.Row]) + " " + c.names()[w.Row]
+		}
+	}
+	tasks, scopes := 0, 0
+	for _, span := range c.Canceled {
+		assert.Equal(t, "server", c.names()[span[1]])
+		if c.Kind[span[0]] == 's' {
+			scopes++
+		} else {
+			tasks++
+		}
+	}
+	assert.Equal(t, fmt.Sprintf("server failed at 3.2 s: task accept returned “too many open files”; %d tasks and %d scopes were canceled because of it.", tasks, scopes), text.String())
+	assert.Equal(t, map[string]string{"server": "s server", "accept": "t accept"}, links)
+	assert.NotZero(t, tasks)
+}
+
+// What the log has of places, of tasks that were canceled alone, and of what they wait for, is
+// in the page.
+func TestThePageHasPlacesAndWaits(t *testing.T) {
+	h, err := history.Read(strings.NewReader(string(logOf(
+		`{"t":1,"k":"scope","id":1,"n":"bank"}`, `{"t":2,"k":"spawn","s":1,"id":1,"n":"a"}`, `{"t":3,"k":"spawn","s":1,"id":2,"n":"alone"}`,
+		`{"t":4,"k":"end","s":1,"id":2,"st":"canceled"}`, `{"t":5,"k":"scope","id":2,"in":1,"n":"stopped"}`, `{"t":6,"k":"cancel","id":2,"why":"requested"}`))))
+	require.NoError(t, err)
+	bank := h.Scopes[0]
+	a, alone := bank.Tasks[0], bank.Tasks[1]
+	bank.At, a.At, h.Scopes[1].Cause.At = "main.go:10", "main.go:20", "main.go:30"
+	alone.Cause = &history.Cause{Kind: "requested", At: "main.go:40"}
+	h.Censuses = []*history.Census{{Process: h.Processes[0], At: 5, Groups: []*history.Group{{Waits: "sync.Mutex.Lock", At: "main.go:45", For: time.Minute, Count: 4, Tasks: []*history.Task{a}}}}}
+	var html strings.Builder
+	require.NoError(t, view.WriteHistory(&html, h))
+	c := unpack(t, html.String())
+	assert.Equal(t, "main.go:10", c.Strings[c.Site[0][1]])
+	assert.Equal(t, "main.go:20", c.Strings[c.Site[1][1]])
+	assert.Equal(t, "main.go:30", c.Strings[c.Causes[0].Place])
+	require.Len(t, c.Alone, 1)
+	assert.Equal(t, []string{"alone", "requested", "main.go:40"}, []string{c.names()[c.Alone[0].Row], c.Strings[c.Alone[0].Kind], c.Strings[c.Alone[0].Place]})
+	require.Len(t, c.Waits, 1)
+	w := c.Waits[0]
+	assert.Equal(t, []any{"a", "sync.Mutex.Lock at main.go:45", int(time.Minute), 5, 4}, []any{c.names()[w.Row], c.Strings[w.What], w.For, w.At, w.Of})
+}
