@@ -234,20 +234,18 @@ func (t *teller) consequences(f *failure) (words []any) {
 	return words
 }
 
-// restarted returns the scope that was opened in place of one that failed: its name differs in
-// numbers only.
+// restarted returns the scope that the same task opened next in place of one that failed: its
+// name differs in numbers only.
 func restarted(s *history.Scope) *history.Scope {
-	if s.Parent == nil || s.Closed == history.Never || FoldName(s.Name) == s.Name {
+	if s.By == nil || s.Closed == history.Never || FoldName(s.Name) == s.Name {
 		return nil
 	}
-	siblings := s.Parent.Scopes
-	if s.By != nil {
-		siblings = s.By.Scopes
+	i := slices.Index(s.By.Scopes, s) + 1
+	if i == len(s.By.Scopes) {
+		return nil
 	}
-	for _, next := range siblings {
-		if next.Opened >= s.Closed && next.By == s.By && next.Name != s.Name && FoldName(next.Name) == FoldName(s.Name) {
-			return next
-		}
+	if next := s.By.Scopes[i]; next.Opened >= s.Closed && next.Name != s.Name && FoldName(next.Name) == FoldName(s.Name) {
+		return next
 	}
 	return nil
 }
@@ -317,11 +315,20 @@ func (f *failure) name() string {
 	return f.path[0].Name
 }
 
+// what says in few words what failed, with the numbers in it only if they are the same in all.
 func (a alike) what() string {
-	if t := a[0].task; t != nil {
-		return flat(cmp.Or(Innermost(t.Err), string(t.State)))
+	first := a[0].what()
+	if slices.ContainsFunc(a, func(f *failure) bool { return f.what() != first }) {
+		return FoldName(first)
 	}
-	return What(a[0].path[0])
+	return first
+}
+
+func (f *failure) what() string {
+	if f.task != nil {
+		return flat(cmp.Or(Innermost(f.task.Err), string(f.task.State)))
+	}
+	return What(f.path[0])
 }
 
 // What says in few words why a scope failed.

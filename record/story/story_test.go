@@ -80,6 +80,21 @@ func TestFailuresThatAreTheSameAreCounted(t *testing.T) {
 	}, textsOf(outline(t, 30*s, rows...)))
 }
 
+// Numbers that differ are left out, in names and in errors. A sibling that a task has not opened
+// next is no restart.
+func TestFoldsOfDifferentNumbers(t *testing.T) {
+	rows := []row{scope(0, "wide", 0, 9*s, ends(8*s, "completed", "", ""))}
+	for i := range 6 {
+		rows = append(rows, task(1, fmt.Sprintf("item %d", i), 0, 1*s, failed(fmt.Sprintf("item %d is bad", i))))
+	}
+	rows = append(rows, scope(1, "req 1", 0, 2*s, ends(1*s, "timeout", "", "late")), scope(1, "req 2", 3*s, 4*s, ends(4*s, "completed", "", "")))
+	assert.Equal(t, []string{
+		"wide ended well at 9 s: 6 tasks in 3 scopes.",
+		"wide/req 1 failed at 1 s: its deadline passed.",
+		"6 more failures ended nothing above them: 6 × item #: item # is bad; the last at 1 s.",
+	}, textsOf(outline(t, 9*s, rows...)))
+}
+
 func TestAFailureIsToldFromWhereItBegan(t *testing.T) {
 	assert.Equal(t, []string{
 		"app/batch failed at 41 s: task row returned “bad row”. That ended app as well.",
