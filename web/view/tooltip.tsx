@@ -48,6 +48,6 @@ function OfGroup({ store, node, at }: { store: Store; node: Node; at: number }) 
     <b>{short(group.name, 100)} × {thousands(members.length)}</b>
     <div>{toneNames.flatMap((name, tone) => (states[tone] > 0 ? [<span class="state"><i class={`swatch ${name}`} />{thousands(states[tone])} {name} </span>] : []))}</div>
     <div class="muted">median {duration(median)}, p99 {duration(p99)}, at most {duration(longest)}</div>
-    <div class="muted">{thousands(alive)} alive here, after {duration(Math.max(time, 0))}</div>
+    <div class="muted">{thousands(alive)} alive at {duration(Math.max(time, 0))}</div>
   </>;
 }
