@@ -51,7 +51,7 @@ var mayImport = map[string][]string{
 	"view":       {"record/history", "record/story"},
 	"cmd/traigo": {rootPkg, "errgroup", "supervise", "record", "record/history", "record/export", "record/story", "live", "proc", "view", termPkg, backoffPkg},
 
-	"record/history":          {"record/internal/sclogs"}, // what a log says: also that of a program that is gone
+	"record/history":          {"record/internal/sclogs"},               // what a log says: also that of a program that is gone
 	"record/story":            {"record/history", "internal/stackdump"}, // what a log says, in words; a stack in it says where a task stands
 	"record/export":           {"record/history", "record/story", "record/internal/sclogs"},
 	"record/internal/sclogs":  {},
