@@ -41,7 +41,8 @@ func TestSitesSayWhereTasksAndScopesBegan(t *testing.T) {
 					want["inlined"] = "sites_test.go:28"
 					spawnInline(s, "inlined")
 					want["async"] = here(1)
-					traigo.Async(s, func(context.Context) (int, error) { return 0, nil }, traigo.Name("async"))
+					_, err := traigo.Async(s, func(context.Context) (int, error) { return 0, nil }, traigo.Name("async")).Await(ctx)
+					require.NoError(t, err)
 					want["fork"] = here(1)
 					s.Fork(traigo.Name("fork")).Finalize()
 				}

@@ -72,7 +72,7 @@ var onPurpose = []struct {
 			"otel/observer_test.go", "otel/outcome_test.go",
 		},
 	},
-	{"a program that is killed, or leaves to chance what it does", "unclosed", []string{"record/writer_unix_test.go", "record/internal/logtest/program.go"}},
+	{"a program that is killed, or leaves to chance what it does", "unclosed", []string{"record/writer_unix_test.go", "record/quit_unix_test.go", "record/internal/logtest/program.go"}},
 	{"240 connections that live as long as the server", "unclosed", []string{"live/example_test.go"}},
 	{
 		"what the tasks did is looked at, and not the outcome", "dropped",
