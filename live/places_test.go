@@ -277,7 +277,7 @@ func TestWhoHoldsALimitAndWhoWaitsForIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		root := opened(t)
 		pool := root.Fork(traigo.Name("pool"), traigo.Limit(1))
-		defer pool.Close()
+		defer func() { _ = pool.Close() }()
 		pool.Spawn(func(ctx context.Context) error {
 			pool.Spawn(nothing, traigo.Name("inner")) // into its own full scope
 			return untilCanceled(ctx)
