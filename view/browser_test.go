@@ -30,7 +30,7 @@ func TestBrowserViewLogic(t *testing.T) {
 func TestBrowserView(t *testing.T) {
 	browser.Need(t)
 	browser.Run(t, "view.mjs", pages(t, map[string][]byte{
-		"small": small(t), "failing": failing(t), "crashed": crashed(t), "climbing": climbing(), "given": given(),
+		"small": small(t), "failing": failing(t), "crashed": crashed(t), "climbing": climbing(), "given": given(), "hung": hung(),
 		"deep": deep(), "wide": wide(), "server": server(), "needle": needle(), "shop": shop(t), "sessions": hundredThousand(),
 		"crawl": crawl(t), "lossy": lossy(), "nasty": nasty(), "empty": []byte(header), "instant": instant(), "hour": hour(), "triovis": []byte(trioVis),
 	}))

@@ -510,6 +510,29 @@ func given() []byte {
 	)
 }
 
+// hung returns the log of a program that hung and was killed: four tasks wait for a mutex, and
+// the one that holds it waits for a channel.
+func hung() []byte {
+	lines := []string{
+		`{"t":0,"k":"scope","id":1,"n":"app","at":"main.go:12"}`,
+		`{"t":1000000,"k":"spawn","s":1,"id":1,"n":"report","f":"bw","at":"main.go:20"}`,
+		`{"t":1000100,"k":"start","s":1,"id":1}`,
+	}
+	for i := 2; i <= 5; i++ {
+		lines = append(lines,
+			fmt.Sprintf(`{"t":800000000,"k":"spawn","s":1,"id":%d,"n":"update %d","f":"bw","at":"main.go:23"}`, i, i-1),
+			fmt.Sprintf(`{"t":800000100,"k":"start","s":1,"id":%d}`, i))
+	}
+	lines = append(lines,
+		`{"t":800000200,"k":"finalize","id":1}`,
+		`{"t":10800000200,"k":"stacks","n":2,"why":"nothing has moved for 10s","goroutines":9}`,
+		`{"t":10800000200,"k":"group","n":4,"waits":"sync.Mutex.Lock","at":"main.go:31","stack":"goroutine 7 [sync.Mutex.Lock]:\nmain.update(…)\n\t/src/main.go:31","of":[1,2,1,3,1,4,1,5]}`,
+		`{"t":10800000200,"k":"group","n":1,"waits":"chan receive","at":"main.go:40","stack":"goroutine 6 [chan receive]:\nmain.report(…)\n\t/src/main.go:40","of":[1,1]}`,
+		`{"t":60000000000,"k":"beat"}`,
+	)
+	return bytes.Replace(logOf(lines...), []byte(`"traigo":1`), []byte(`"traigo":2`), 1)
+}
+
 // climbing returns a log in which a failure is passed up from a scope to its parent.
 func climbing() []byte {
 	return logOf(

@@ -716,6 +716,17 @@ test('B13: a name in the headline zooms; u and Back undo it', () => view('server
   assert.equal(await selected(page), chosen);
 }));
 
+test('A4: a hang is said with its place, and each row says what it waits for', () => view('hung', async (page) => {
+  const [first, second] = await story(page);
+  assert.equal(first, 'Nothing happened after 800 ms: the program hung until its log ends at 1 m 00 s. 4 tasks wait for sync.Mutex.Lock at main.go:31: update 1, update 2, update 3 and update 4.');
+  assert.match(second, /^The log stops at 1 m 00 s without its last line/);
+  const row = (name) => page.getByTestId('tree').getByRole('treeitem').filter({ hasText: name }).innerText();
+  assert.match(await row('report'), /chan receive at main\.go:40/);
+  assert.match(await row('update 3'), /sync\.Mutex\.Lock at main\.go:31/);
+  await page.getByTestId('story').getByRole('button', { name: 'update 3' }).click();
+  assert.match(await page.getByTestId('waits').innerText(), /^sync\.Mutex\.Lock at main\.go:31 \(4 do\), seen at 10\.8 s/);
+}));
+
 test('B14: ticks of failures do not hide the curve', () => view('crawl', async (page) => {
   await page.waitForTimeout(100);
   const lowest = await page.evaluate(() => {

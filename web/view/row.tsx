@@ -65,10 +65,12 @@ function SpanText({ store, i, isClosed }: { store: Store; i: Span; isClosed: boo
   </>;
 }
 
-/** Returns what is worth to be said of a span in its row: its error, if it is not that of a row below. */
+/** Returns what is worth to be said of a span in its row: what it waits for, or its error, if it is not that of a row below. */
 function noteOf(store: Store, i: Span, isClosed: boolean): string {
   const { model: m } = store;
-  if (m.tone[i] === Tone.Stuck) return 'given up, did not end';
+  const waits = m.waits.get(i);
+  if (m.tone[i] === Tone.Stuck) return waits ? `given up in ${waits}` : 'given up, did not end';
+  if (m.tone[i] === Tone.Unfinished) return waits ?? '';
   if (m.tone[i] !== Tone.Failed) return '';
   const { message, from } = failureOf(m, i);
   return from === none || isClosed ? short(message, 300) : '';
