@@ -47,6 +47,6 @@ func TestBrowserViewPictures(t *testing.T) {
 	browser.Run(t, "view-pictures.mjs",
 		"PICTURES="+filepath.Dir(browser.Picture(t.TempDir(), "view-small.png")),
 		pages(t, map[string][]byte{
-			"small": small(t), "failing": failing(t), "crashed": crashed(t), "500": crawl(t), "100000": hundredThousand(),
+			"small": small(t), "failing": failing(t), "crashed": crashed(t), "hung": hung(), "500": crawl(t), "100000": hundredThousand(),
 		}))
 }

@@ -12,6 +12,7 @@ const pictures = [
   { file: 'view-failing.png', log: 'failing', height: 860, width: 1120, select: 'flush' },
   { file: 'view-failing-dark.png', log: 'failing', height: 860, width: 1120, select: 'flush', colorScheme: 'dark' },
   { file: 'view-crashed.png', log: 'crashed', height: 600 },
+  { file: 'view-hung.png', log: 'hung', height: 330 },
   { file: 'view-500.png', log: '500', width: 860, height: 640 },
   { file: 'view-100000.png', log: '100000', width: 900, height: 560 },
 ];
