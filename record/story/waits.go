@@ -71,7 +71,8 @@ func (t *teller) ended(s *history.Scope) []any {
 	}
 }
 
-// hangs tells of the processes whose logs stop short after a time in which nothing happened.
+// hangs tells of the processes whose logs stop short after a time in which nothing was
+// recorded.
 func (t *teller) hangs() (lines []Line) {
 	moved := lastMoves(t.history)
 	censuses := LastCensuses(t.history)
@@ -84,22 +85,22 @@ func (t *teller) hangs() (lines []Line) {
 		if left == 0 {
 			continue
 		}
-		in, log := "", "the log"
+		who, in, log := "program", "", "the log"
 		if len(t.history.Processes) > 1 {
-			in, log = " in "+flat(p.String()), "its log"
+			who, in, log = "process", " in "+flat(p.String()), "its log"
 		}
-		nothing := "othing was recorded" + in + " after " + Duration(t.history, at)
+		nothing := "nothing was recorded" + in + " after " + Duration(t.history, at)
 		end := Duration(t.history, p.End)
 		census := censuses[p]
 		if census == nil || census.At < at || len(census.Groups) == 0 {
-			words := []any{"N" + nothing + ", and " + log + " ends at " + end + ". ", Word{Text: count(left, "task"), Find: "unfinished"}, " had not ended" + word(left > len(innermost), ", the innermost ", ": ")}
+			words := []any{"N" + nothing[1:] + ", and " + log + " ends at " + end + ". ", Word{Text: count(left, "task"), Find: "unfinished"}, " had not ended" + word(left > len(innermost), ", the innermost ", ": ")}
 			lines = append(lines, say("unfinished", append(append(words, names(innermost, len(innermost))...), ".")...))
 			continue
 		}
 		tone, waits, seen := "unfinished", waitingIn(census), Duration(t.history, census.At)
-		words := []any{"N" + nothing + ". At " + seen + " "}
+		words := []any{"N" + nothing[1:] + ". At " + seen + " "}
 		if waits[0].blocks() {
-			tone, words = "stuck", []any{"The program hung: n" + nothing + ", and at " + seen + " "}
+			tone, words = "stuck", []any{"The " + who + " hung: " + nothing + ", and at " + seen + " "}
 			waits = slices.DeleteFunc(waits, func(w *waiting) bool { return !w.blocks() })
 		}
 		words = append(append(words, waitWords(waits)...), "; "+log+" ends at "+end+".")
