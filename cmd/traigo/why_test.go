@@ -99,9 +99,9 @@ $`, whyOf(t, log, "-", "session/read"))
 	code, _, stderr = called(t, log, "why", "-", "conm")
 	assert.Equal(t, exitFailed, code)
 	assert.Contains(t, stderr, "; similar are\n  app/conn\n")
-	code, _, stderr = called(t, log, "why", "-id", "77", "-")
+	code, _, stderr = called(t, log, "why", "-id", "none", "-")
 	assert.Equal(t, exitFailed, code)
-	assert.Contains(t, stderr, `no scope or task with the ID "77"`)
+	assert.Contains(t, stderr, `no scope or task with the ID "none"`)
 }
 
 // The first cause is told, however long the chain is that leads there.

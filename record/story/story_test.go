@@ -101,16 +101,19 @@ func TestAFoldTellsTheFirst(t *testing.T) {
 	for _, i := range []int{3, 1, 2} {
 		rows = append(rows, task(1, fmt.Sprintf("job %d", i), 0, time.Duration(i)*s, failed(fmt.Sprintf("job %d: no such object", i))))
 	}
+	for i := range 2 {
+		rows = append(rows, task(1, "poll", 0, time.Duration(500+i)*ms, failed("too soon")))
+	}
 	h := outline(t, 9*s, rows...)
 	lines := story.Of(h)
-	assert.Equal(t, "3 failures ended nothing above them: 3 × job #: no such object; the first at 1 s, the last at 3 s.", lines[1].String())
+	assert.Equal(t, "5 failures ended nothing above them: 3 × job #: no such object; 2 × poll: too soon; the first at 500 ms, the last at 3 s.", lines[1].String())
 	links := make(map[string]string)
 	for _, w := range lines[1].Words {
 		if w.Task != nil {
 			links[w.Text] = w.Task.Name
 		}
 	}
-	assert.Equal(t, map[string]string{"job #": "job 1", "the first": "job 1", "the last": "job 3"}, links)
+	assert.Equal(t, map[string]string{"job #": "job 1", "poll": "poll", "the first": "poll", "the last": "job 3"}, links)
 }
 
 func TestAFailureIsToldFromWhereItBegan(t *testing.T) {
