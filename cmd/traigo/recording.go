@@ -73,6 +73,8 @@ var treeCommand = command{
 	does: "print a recording as a tree",
 	about: `Prints all scopes and tasks of a recording, each below the one it ran in, with how
 long it took, how it ended, and why it was canceled. Those that are alike are folded.
+A task ended well (✓), failed (✗), was canceled because of a failure (○), was stopped
+with its scope and without one (□), runs (▶), or was given up (!). ← leads to the cause.
 The recordings in a directory, *.jsonl, are those of a tree of processes.
 `,
 	run: tree,

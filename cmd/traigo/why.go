@@ -15,7 +15,7 @@ var whyCommand = command{
 	name: "why", args: "[-id ID] FILE|DIR [PATH]",
 	does: "tell why a scope or task of a recording ended",
 	about: `Tells of one scope or task what it was, how it ended, why, and back to the first
-cause, and what ended because of it. PATH is its path, "server/conn/read", or the
+cause, and what ended because of it. The middle of a long chain is left out. PATH is its path, "server/conn/read", or the
 last elements of it, "conn/read". Of several with one path it tells the one that
 ended the most, or failed; -id picks another.
 
@@ -33,6 +33,7 @@ ended the most, or failed; -id picks another.
 const (
 	maxNearest = 5  // paths that are suggested
 	maxOthers  = 10 // IDs of others with the same path
+	maxSteps   = 20 // of a chain of causes that are told; of a longer one, half as many are
 )
 
 func why(_ context.Context, env *environment, args []string) error {
@@ -77,7 +78,14 @@ func tell(out io.Writer, h *history.History, causes *story.Causes, span story.Sp
 	if len(account.Chain) > 0 {
 		b.WriteString("\nWhy:\n")
 	}
+	steps := len(account.Chain)
 	for i, line := range account.Chain {
+		if half := maxSteps / 4; steps > maxSteps && i >= half && i < steps-half {
+			if i == half {
+				fmt.Fprintf(&b, "     … and %d steps more, down to\n", steps-2*half)
+			}
+			continue
+		}
 		fmt.Fprintf(&b, "  %d. %s\n", i+1, export.Line(line.String()))
 	}
 	if len(account.Toll) > 0 {

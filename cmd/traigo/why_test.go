@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"regexp"
 	"testing"
 	"testing/synctest"
@@ -53,7 +54,7 @@ func TestWhyOfARace(t *testing.T) {
 			func(ctx context.Context) (int, error) { return 2, traigo.Sleep(ctx, time.Hour) })
 		return err
 	})
-	assert.Regexp(t, `^task app/Race/\S+\[1\] \(id \d+\.2\): spawned at 0 s, canceled at 300 ms, after 300 ms\.
+	assert.Regexp(t, `^task app/Race/\S+\[1\] \(id \d+\.2\): spawned at 0 s, stopped at 300 ms, after 300 ms\.
 
 Why:
   1\. \S+\[1\] was told to end at 300 ms, because its scope ended: Race\.
@@ -98,9 +99,43 @@ $`, whyOf(t, log, "-", "session/read"))
 	code, _, stderr = called(t, log, "why", "-", "conm")
 	assert.Equal(t, exitFailed, code)
 	assert.Contains(t, stderr, "; similar are\n  app/conn\n")
-	code, _, stderr = called(t, log, "why", "-id", "77", "-")
+	code, _, stderr = called(t, log, "why", "-id", "none", "-")
 	assert.Equal(t, exitFailed, code)
-	assert.Contains(t, stderr, `no scope or task with the ID "77"`)
+	assert.Contains(t, stderr, `no scope or task with the ID "none"`)
+}
+
+// The first cause is told, however long the chain is that leads there.
+func TestWhyOfALongChain(t *testing.T) {
+	const depth = 60
+	var level func(n int) func(ctx context.Context, s *traigo.Scope) error
+	level = func(n int) func(ctx context.Context, s *traigo.Scope) error {
+		return func(ctx context.Context, s *traigo.Scope) error {
+			if n == depth {
+				s.Spawn(sleeps(time.Second, errors.New("bottom reached")), traigo.Name("work"))
+				return nil
+			}
+			return traigo.Run(ctx, level(n+1), traigo.Name(fmt.Sprintf("level %d", n+1)))
+		}
+	}
+	log := recorded(t, level(1))
+	assert.Regexp(t, `
+Why:
+  1\. app ended at 1 s: its body \(why_test\.go:\d+\) returned “bottom reached”\.
+  2\. That is the failure of a scope below: level 2\.
+  3\. .*
+  4\. .*
+  5\. level 3 ended .*
+     … and 109 steps more, down to
+  115\. level 58 ended .*
+  116\. .*
+  117\. level 59 ended .*
+  118\. That is the failure of a scope below: level 60\.
+  119\. level 60 ended at 1 s: task work returned “bottom reached”\.
+$`, whyOf(t, log, "-", "app"))
+	middle := whyOf(t, log, "-", "level 55")
+	assert.Contains(t, middle, "  11. level 60 ended at 1 s: task work returned “bottom reached”.\n")
+	assert.NotContains(t, middle, "…  and")
+	assert.Contains(t, middle, "  6. That is")
 }
 
 func TestWhyOfATimeout(t *testing.T) {

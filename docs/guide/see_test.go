@@ -13,7 +13,6 @@ import (
 	"path/filepath"
 	"runtime"
 	"runtime/pprof"
-	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -88,15 +87,14 @@ func Example_seeRecord() {
 	var tree strings.Builder
 	_ = history.WriteTree(&tree)
 	_, text, _ := strings.Cut(tree.String(), "\n") // without the first line, which describes the process
-	text = regexp.MustCompile(`see_test\.go:\d+`).ReplaceAllString(text, "main.go:30") // where the page has it
 	fmt.Print(strings.Replace(sameTimes(text), " (1 ms after it began)", "", 1))
 	// Output:
 	// scope "backup/photos": task "upload": connection reset
 	// ✗ backup/photos failed at 1 ms: task upload returned “connection reset”. That ended backup as well, and 2 tasks were canceled because of it.
 	//
-	// backup  1 ms  body failed at main.go:30: connection reset
+	// backup  1 ms  body failed ← photos/upload
 	// ├─ ○ heartbeat  1 ms  canceled
-	// └─ photos  1 ms  task failed ← upload: connection reset, 2 tasks canceled because of it
+	// └─ photos  1 ms  task failed ← upload, 2 tasks canceled because of it
 	//    ├─ ○ index  1 ms  canceled
 	//    └─ ✗ upload  1 ms  failed: connection reset
 }

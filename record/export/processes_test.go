@@ -30,9 +30,9 @@ func TestTreeOfProcessesSaysWhichOneDied(t *testing.T) {
 ▶ The log of process 73, leaf, stops at 18 ms without its last line: it crashed or was killed. 1 task and 2 scopes in it had not ended.
 ? 1 file is left out: app.jsonl: this is no log of traigo: its first line is not {"traigo":2,…}.
 
-root  42 ms  process 71, task failed ← mid: actor root/mid/leaf is gone: signal: killed
-├─ ✗ mid  38 ms  failed: actor root/mid/leaf is gone: signal: killed
-│  └─ mid  21 ms  process 72, task failed ← leaf: actor root/mid/leaf is gone: signal: killed, 1 task canceled because of it
+root  42 ms  process 71, task failed ← mid/leaf
+├─ ✗ mid  38 ms  failed ← mid/leaf
+│  └─ mid  21 ms  process 72, task failed ← leaf, 1 task canceled because of it
 │     └─ ✗ leaf  18 ms  failed: actor root/mid/leaf is gone: signal: killed
 │        └─ leaf  ≥14 ms  process 73 crashed or killed, open when its process ended
 │           └─ ▶ compute  ≥13 ms  running when its process ended

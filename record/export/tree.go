@@ -14,11 +14,13 @@ import (
 )
 
 const (
-	maxIndent = 16  // levels; those below are not indented further, and have their number
+	maxIndent = 16  // levels; those below are indented by one column only, and have their number
+	maxNarrow = 200 // levels; those below are not indented further
 	minFold   = 5   // siblings of one name that are written as one line
 	maxErrors = 3   // kinds of errors in a fold that are written
 	maxPlaces = 20  // groups of a census that are written
 	maxChars  = 160 // of a name or an error
+	maxWay    = 50  // of a path to where a failure began
 )
 
 // Tree writes the history to w as a tree of scopes and tasks in text: how long each took, how
@@ -60,7 +62,7 @@ func Tree(w io.Writer, h *history.History) error {
 }
 
 // signs are what lines of the story begin with, by their tone.
-var signs = map[string]string{"ok": "✓", "stopped": "○", "lost": "?", "canceled": "○", "unfinished": "▶", "stuck": "!", "failed": "✗"}
+var signs = map[string]string{"ok": "✓", "stopped": "□", "lost": "?", "canceled": "○", "unfinished": "▶", "stuck": "!", "failed": "✗"}
 
 // A node is a scope or task with its children.
 type node struct {
@@ -191,8 +193,14 @@ func (w *treeWriter) write(g group, branch, indent string) {
 		if i == len(groups)-1 {
 			branch, below = indent+"└─ ", indent+"   "
 		}
-		if w.depth >= maxIndent {
+		switch {
+		case w.depth >= maxNarrow:
 			below = indent
+		case w.depth >= maxIndent:
+			below = indent + strings.TrimRight(below[len(indent):], " ")
+			if i == len(groups)-1 {
+				below = indent + " "
+			}
 		}
 		w.write(child, branch, below)
 	}
@@ -283,6 +291,9 @@ func (w *treeWriter) symbol(t *history.Task) string {
 	case history.TaskFailed, history.TaskPanicked, history.TaskExited:
 		return "✗"
 	case history.TaskCanceled:
+		if w.causes.Stopped(story.Span{Scope: t.Scope, Task: t}) {
+			return "□"
+		}
 		return "○"
 	case history.TaskStuck:
 		return "!"
@@ -313,12 +324,14 @@ func (w *treeWriter) taskNotes(t *history.Task) (notes []string) {
 		notes = append(notes, "given up, "+unfinished(t.Scope, "running"))
 	case history.TaskLost:
 		notes = append(notes, "ended in a gap of the log")
-	default:
-		note := string(t.State)
-		if why := reason(t); why != "" {
-			note += ": " + oneLine(story.Innermost(why), maxChars)
+	case history.TaskCanceled:
+		if w.causes.Stopped(story.Span{Scope: t.Scope, Task: t}) {
+			notes = append(notes, "stopped")
+		} else {
+			notes = append(notes, "canceled")
 		}
-		notes = append(notes, note)
+	default:
+		notes = append(notes, w.failure(t))
 	}
 	if what := w.waiting[t]; what != "" {
 		notes = append(notes, "in "+oneLine(what, maxChars))
@@ -327,6 +340,21 @@ func (w *treeWriter) taskNotes(t *history.Task) (notes []string) {
 		notes = append(notes, "abandoned "+plural(uint64(n), "call"))
 	}
 	return notes
+}
+
+// failure says how a task failed, or where the failure is from that it passed on.
+func (w *treeWriter) failure(t *history.Task) string {
+	note := string(t.State)
+	if _, path := w.causes.First(story.Span{Scope: t.Scope, Task: t}, maxWay); path != "" {
+		return note + " ← " + Line(path)
+	}
+	if s := w.causes.Ended(t); s != nil && t.State == history.TaskPanicked && s.Cause.At != "" {
+		note += " at " + oneLine(s.Cause.At, maxChars)
+	}
+	if why := reason(t); why != "" {
+		note += ": " + oneLine(story.Innermost(why), maxChars)
+	}
+	return note
 }
 
 // unfinished returns the note of a state that has not ended. It ended with its process, if
@@ -364,20 +392,26 @@ func (w *treeWriter) scopeNotes(s *history.Scope) (notes []string) {
 	return notes
 }
 
-// causeNote says why s ended, and which scope or task was the cause.
+// causeNote says why s ended, and which scope or task was the cause. What a failure was is said
+// there.
 func (w *treeWriter) causeNote(s *history.Scope) string {
 	note := oneLine(s.Cause.Kind, maxChars)
+	if _, path := w.causes.First(story.Span{Scope: s}, maxWay); path != "" {
+		return note + " ← " + Line(path)
+	}
+	if w.causes.Stopped(story.Span{Scope: s}) {
+		note = "stopped"
+	}
 	by := w.culprits.of(s)
 	switch task, scope := by.task, by.scope; {
 	case task != nil && scope != s:
-		return note + " ← " + Line(story.TaskPath(task, maxChars))
+		return note + " ← " + Line(story.TaskPath(task, maxChars)) + won(scope)
 	case scope != nil && scope != s:
 		note += " ← " + Line(story.Path(scope, maxChars)) + ": " + oneLine(scope.Cause.Kind, maxChars)
 		s = scope
+	case task != nil && won(s) != "":
+		note = "won by ← " + oneLine(task.Name, maxChars)
 	case task != nil:
-		if s.Cause.Kind == "master ended" && !task.Master {
-			note = "won by"
-		}
 		note += " ← " + oneLine(task.Name, maxChars)
 	}
 	if s.Cause.At != "" {
@@ -387,6 +421,14 @@ func (w *treeWriter) causeNote(s *history.Scope) string {
 		note += ": " + oneLine(story.Innermost(s.Cause.Err), maxChars)
 	}
 	return note
+}
+
+// won returns a note if a scope ended because a task of it had won, as in a Race; otherwise "".
+func won(s *history.Scope) string {
+	if c := s.Cause; c != nil && c.Kind == "master ended" && c.By != nil && !c.By.Master {
+		return ", which won"
+	}
+	return ""
 }
 
 // duration returns how long a node took, with "≥" if it is unfinished.

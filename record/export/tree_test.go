@@ -70,7 +70,7 @@ func TestTreeShowsWhatAServiceDid(t *testing.T) {
 ▶ The log stops at 1.45 s without its last line: the program crashed, was killed, or still runs. 1 task and 2 scopes had not ended.
 ? 812 lines of the log are lost at 1.45 s: the writer was too slow. What happened then is shown as far as it is known.
 
-server  ≥1.45 s  still canceling, task failed ← accept: too many open files, 3 tasks and 2 scopes canceled because of it
+server  ≥1.45 s  still canceling, task failed ← accept, 3 tasks and 2 scopes canceled because of it
 ├─ ✗ accept  1.3 s  master, failed: too many open files
 │  └─ conn [×1,201]  3 ms, 1 unfinished
 │     ├─ ↳ unfinished, conn (id 5000) at 1.2 s
@@ -164,6 +164,16 @@ func TestTreeFoldsByName(t *testing.T) {
 `)
 	assert.Contains(t, tree(30, func(i int) string { return `"st":"failed","err":"` + string(rune('a'+i%6)) + `"` }), "   └─ ↳ 15 failed with 3 other errors\n")
 	assert.Contains(t, tree(6, func(int) string { return "" }), "\n└─ • w # [×6]  median ≥2 ns, p99 ≥5 ns, all unfinished\n")
+	assert.Contains(t, tree(6, func(i int) string {
+		if i < 5 {
+			return `"st":"failed","err":"w ` + strconv.Itoa(i) + `: no such object"`
+		}
+		return ""
+	}), `
+└─ • w # [×6]  median 2 ns, p99 4 ns, 4 failed, 2 unfinished
+   ├─ ↳ 4 failed, first w 1 (id 1.1) at 1 ns: no such object
+   └─ ↳ 2 unfinished, first w 5 (id 1.5) at 5 ns
+`, "times are of those that have ended, and the error does not say the name again")
 }
 
 // The slowest is told where it is much slower than the others, and once.
@@ -202,12 +212,13 @@ func TestTreeOfSixtyLevels(t *testing.T) {
 	text := treeOf(t, logtest.Read(t, b.String()))
 	assert.Contains(t, text, "✗ level 1/level 2/level 3/level 4/…/level 58/level 59/level 60 failed at 71 ns (12 ns after it began): task work returned “bottom reached”. "+
 		"That ended the 59 scopes around it as well, up to level 1.\n")
-	assert.Contains(t, text, "[59] level 60  13 ns  task failed ← work: bottom reached\n")
-	assert.Contains(t, text, "[40] level 41  59 ns  body failed: bottom reached\n")
-	assert.Equal(t, 62, strings.Count(text, "bottom reached"), "each line has the innermost error")
+	assert.Contains(t, text, "[59] level 60  13 ns  task failed ← work\n")
+	assert.Contains(t, text, "[40] level 41  59 ns  body failed ← level 42/level 43/…/level 59/level 60/work\n")
+	assert.Contains(t, text, "\n"+strings.Repeat(" ", 15*3+21)+"└─ [37] level 38  ", "each level is further right than the one above")
+	assert.Equal(t, 2, strings.Count(text, "bottom reached"), "in the story, and where it began")
 	for line := range strings.Lines(text) {
 		if strings.Contains(line, "level ") && !strings.HasPrefix(line, "✗") {
-			assert.Less(t, len([]rune(line)), 110)
+			assert.Less(t, len([]rune(line)), 180)
 		}
 	}
 }
@@ -244,4 +255,66 @@ bank  4 ns  requested, its outcome is that tasks did not end
 └─ ! transfer  ≥4 ns  given up, still running, in sync.Mutex.Lock at main.go:45
 `)
 	assert.NotContains(t, text, "fail")
+}
+
+// What ended with its scope, without a failure, was stopped. What a failure ended was canceled.
+func TestTreeTellsStoppedFromCanceled(t *testing.T) {
+	var b strings.Builder
+	b.WriteString(logtest.Header + `{"t":0,"k":"scope","id":1,"n":"app"}` + "\n")
+	race := func(id int, cancel, outcome string) {
+		fmt.Fprintf(&b, `{"t":1,"k":"scope","id":%[1]d,"in":1,"n":"Race"}
+{"t":1,"k":"spawn","s":%[1]d,"id":1,"n":"cached[0]"}
+{"t":1,"k":"spawn","s":%[1]d,"id":2,"n":"market[1]"}
+{"t":2,"k":"scope","id":%[2]d,"in":%[1]d,"by":2,"n":"inner"}
+{"t":5,"k":"end","s":%[1]d,"id":1,%[3]s}
+{"t":7,"k":"cancel","id":%[2]d,"why":"parent canceled"}
+{"t":8,"k":"close","id":%[2]d,"err":"x"}
+{"t":8,"k":"end","s":%[1]d,"id":2,"st":"canceled","err":"context canceled"}
+{"t":9,"k":"close","id":%[1]d%[4]s}
+`, id, id+1, fmt.Sprintf(cancel, id), outcome)
+	}
+	const (
+		won  = `"st":"ok"}` + "\n" + `{"t":6,"k":"cancel","id":%d,"why":"master ended","by":1`
+		lost = `"st":"failed","err":"no"}` + "\n" + `{"t":6,"k":"cancel","id":%d,"why":"task failed","by":1,"err":"no"`
+	)
+	race(2, won, "")
+	race(4, lost, `,"err":"no"`)
+	assert.Contains(t, treeOf(t, logtest.Read(t, b.String())), `
+├─ Race  8 ns  won by ← cached[0]
+│  ├─ ✓ cached[0]  4 ns
+│  └─ □ market[1]  7 ns  stopped
+│     └─ inner  6 ns  stopped ← app/Race/cached[0], which won
+└─ Race  8 ns  task failed ← cached[0], 1 task and 1 scope canceled because of it
+   ├─ ✗ cached[0]  4 ns  failed: no
+   └─ ○ market[1]  7 ns  canceled
+      └─ inner  6 ns  parent canceled ← app/Race/cached[0]
+`)
+	for id := 6; id < 20; id += 2 {
+		race(id, won, "")
+	}
+	assert.Contains(t, treeOf(t, logtest.Read(t, b.String())), `
+   ├─ • cached[0] [×9]  4 ns, 1 failed
+   │  └─ ↳ failed, cached[0] (id 4.1) at 1 ns: no
+   └─ • market[1] [×9]  7 ns, 1 canceled, 8 stopped
+      └─ inner [×9]  6 ns, 1 canceled, 8 stopped
+`)
+}
+
+// A panic is told where it was, with its line, and the levels above lead there.
+func TestTreeTellsAPanicOnce(t *testing.T) {
+	text := treeOf(t, logtest.Read(t, logtest.Header+`{"t":1,"k":"scope","id":1,"n":"nest"}
+{"t":2,"k":"scope","id":2,"in":1,"n":"level 2"}
+{"t":3,"k":"spawn","s":2,"id":1,"n":"boom"}
+{"t":4,"k":"end","s":2,"id":1,"st":"panicked","err":"task \"nest/level 2/boom\" panicked: nil map"}
+{"t":5,"k":"cancel","id":2,"why":"panicked","at":"main.go:113","by":1,"err":"nil map"}
+{"t":6,"k":"close","id":2,"err":"scope \"nest/level 2\": task \"nest/level 2/boom\" panicked: nil map"}
+{"t":7,"k":"cancel","id":1,"why":"panicked","at":"main.go:117","err":"nil map"}
+{"t":8,"k":"close","id":1,"err":"scope \"nest\": task \"nest/level 2/boom\" panicked: nil map"}
+`))
+	assert.Contains(t, text, "✗ nest/level 2 failed at 5 ns (3 ns after it began): task boom panicked at main.go:113 with “nil map”.")
+	assert.Contains(t, text, `
+nest  7 ns  panicked ← level 2/boom
+└─ level 2  4 ns  panicked ← boom
+   └─ ✗ boom  1 ns  panicked at main.go:113: nil map
+`)
 }

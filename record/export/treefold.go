@@ -30,7 +30,7 @@ func (w *treeWriter) foldLine(g group) string {
 		}
 	}
 	notes := append(w.times(g), w.processNote(g)...)
-	for _, state := range []string{"failed", "given up", "unfinished", "canceled", "ended in a gap of the log"} {
+	for _, state := range []string{"failed", "given up", "unfinished", "canceled", "stopped", "ended in a gap of the log"} {
 		if n := states[state]; n == len(g) {
 			notes = append(notes, "all "+state)
 		} else if n > 0 {
@@ -50,6 +50,8 @@ func (w *treeWriter) state(n *node) string {
 			return "given up"
 		case n.task.Unfinished():
 			return "unfinished"
+		case w.causes.Stopped(story.Span{Scope: n.scope, Task: n.task}):
+			return "stopped"
 		case n.task.State == history.TaskCanceled, w.causes.CutShort(n.task):
 			return "canceled"
 		case n.task.State == history.TaskLost:
@@ -64,7 +66,9 @@ func (w *treeWriter) state(n *node) string {
 		return "unfinished"
 	case s.State == history.ScopeLost:
 		return "ended in a gap of the log"
-	case s.Err != "":
+	case w.causes.Stopped(story.Span{Scope: s}):
+		return "stopped"
+	case s.Err != "" || story.IsFromAbove(s):
 		return "canceled"
 	}
 	return ""
@@ -149,7 +153,7 @@ func (w *treeWriter) errors(g group) (lines []string) {
 			others += len(same)
 			continue
 		}
-		lines = append(lines, w.those(same, "failed")+": "+oneLine(w.errOf(same[0]), maxChars))
+		lines = append(lines, w.those(same, "failed")+": "+oneLine(strings.TrimPrefix(w.errOf(same[0]), same[0].name()+": "), maxChars))
 	}
 	if others > 0 {
 		lines = append(lines, fmt.Sprintf("%s failed with %s", thousands(uint64(others)), plural(uint64(len(errors)-maxErrors), "other error")))

@@ -29,6 +29,7 @@ type Causes struct {
 	failed   map[*history.Scope]bool           // failed by themselves
 	carriers map[*history.Scope]bool           // did not fail, and have the error of tasks below that were given up
 	from, to map[*history.Scope]*history.Scope // a failure that went up to another scope, seen from above and from below
+	bottoms  map[*history.Scope]*history.Scope // where such failures began, as far as it was asked for
 	tolls    map[*history.Scope]Toll           // of the end of this scope alone
 }
 
@@ -69,6 +70,7 @@ func CausesOf(h *history.History) *Causes {
 		ended:   make(map[*history.Task]*history.Scope),
 		origins: make(map[*history.Scope]*history.Scope, len(h.Scopes)), failed: make(map[*history.Scope]bool), carriers: make(map[*history.Scope]bool),
 		from: make(map[*history.Scope]*history.Scope), to: make(map[*history.Scope]*history.Scope), tolls: make(map[*history.Scope]Toll),
+		bottoms: make(map[*history.Scope]*history.Scope),
 	}
 	stuck := withStuckTasks(h)
 	for _, s := range h.Scopes {
@@ -76,7 +78,7 @@ func CausesOf(h *history.History) *Causes {
 			c.ended[s.Cause.By] = s
 		}
 		switch {
-		case s.Err != "" && stuck[s] && (s.Cause == nil || s.Cause.Quiet() || isFromAbove(s)) && strings.Contains(firstError(s.Err), "did not end"):
+		case s.Err != "" && stuck[s] && (s.Cause == nil || s.Cause.Quiet() || IsFromAbove(s)) && strings.Contains(firstError(s.Err), "did not end"):
 			c.carriers[s] = true
 		case failedItself(s):
 			c.failed[s] = true
@@ -116,8 +118,8 @@ func withStuckTasks(h *history.History) map[*history.Scope]bool {
 	return has
 }
 
-// isFromAbove reports whether what ended s is not in s.
-func isFromAbove(s *history.Scope) bool {
+// IsFromAbove reports whether what ended s is not in s.
+func IsFromAbove(s *history.Scope) bool {
 	if s.Cause == nil {
 		return false
 	}
@@ -125,7 +127,7 @@ func isFromAbove(s *history.Scope) bool {
 	return s.Cause.Kind == parentCanceled || by != s
 }
 
-func failedItself(s *history.Scope) bool { return s.Failed() && !isFromAbove(s) }
+func failedItself(s *history.Scope) bool { return s.Failed() && !IsFromAbove(s) }
 
 // failedAt returns when a scope failed. If its cause is no failure, its outcome is one, and it
 // failed at its end.
@@ -251,6 +253,93 @@ func (c *Causes) CutShort(t *history.Task) bool {
 	}
 	origin := c.origin(t.Scope)
 	return origin != nil && !origin.Cause.Quiet() && isCanceled(t, origin)
+}
+
+// Stopped reports whether a span ended early, and because its scope ended without a failure:
+// when another task had won, a master had ended, all was done, or the program canceled it.
+func (c *Causes) Stopped(span Span) bool {
+	s := span.Scope
+	origin := c.origin(s)
+	if origin == nil || !origin.Cause.Quiet() {
+		return false
+	}
+	if span.Task != nil {
+		return span.Task.State == history.TaskCanceled && span.Task.Ended >= s.Canceled
+	}
+	return IsFromAbove(s) && s.State == history.ScopeClosed && !c.carriers[s]
+}
+
+// First returns the span at which the failure of another began, and the path that leads there,
+// in at most about room characters: the task that failed, or the scope whose body failed or
+// whose deadline passed. The path begins below the span. It is "" if the failure of the span is
+// its own.
+func (c *Causes) First(span Span, room int) (first Span, path string) {
+	const most = maxPath // names at each end: there is no room for more
+	next := c.from[span.Scope]
+	if span.Task != nil {
+		if next = failedBelow(span.Task); next == nil {
+			return span, ""
+		}
+	}
+	bottom := c.bottom(cmp.Or(next, span.Scope))
+	var head, tail []string
+	for ; next != nil && len(head) < most; next = c.from[next] {
+		head = append(head, flat(next.Name))
+	}
+	if next != nil {
+		for s := bottom; s != next.Parent && len(tail) < most; s = s.Parent {
+			tail = append(tail, flat(s.Name))
+		}
+	}
+	slices.Reverse(tail)
+	names := append(head, tail...)
+	first = Span{Scope: bottom}
+	if by := c.culprit(bottom); by != nil && by != span.Task {
+		first.Task = by
+		names = append(names, flat(by.Name))
+	}
+	if len(names) == 0 {
+		return span, ""
+	}
+	return first, elidePath(names, room)
+}
+
+// bottom returns the scope below s, or s itself, at which the failure of s began.
+func (c *Causes) bottom(s *history.Scope) *history.Scope {
+	var path []*history.Scope
+	for c.from[s] != nil {
+		if known := c.bottoms[s]; known != nil {
+			s = known
+			break
+		}
+		path = append(path, s)
+		s = c.from[s]
+	}
+	for _, above := range path {
+		c.bottoms[above] = s
+	}
+	return s
+}
+
+// culprit returns the task whose own failure is that of s, or nil.
+func (c *Causes) culprit(s *history.Scope) *history.Task {
+	if !c.failed[s] || s.Cause == nil || s.Cause.By == nil || !s.Cause.By.Failed() || failedBelow(s.Cause.By) != nil {
+		return nil
+	}
+	return s.Cause.By
+}
+
+// failedBelow returns the scope that a task opened whose failure it returned, or nil.
+func failedBelow(task *history.Task) *history.Scope {
+	if !task.Failed() {
+		return nil
+	}
+	for _, s := range slices.Backward(task.Scopes) {
+		if contains(task.Err, s) {
+			return s
+		}
+	}
+	return nil
 }
 
 // Ended returns the scope that the task ended, or nil.

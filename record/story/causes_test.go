@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -197,4 +198,71 @@ func TestTheStoryOfALargeHistoryIsToldFast(t *testing.T) {
 		deep = append(deep, scope(i, "level", 0, 6*s, ends(5*s, "parent canceled", "", "")))
 	}
 	assert.Equal(t, []string{"root failed at 5 s: its deadline passed; 19,999 scopes were canceled because of it."}, textsOf(outline(t, 9*s, deep...)))
+}
+
+func TestFirstIsWhereAFailureBegan(t *testing.T) {
+	err := `scope "app/batch": task "row": bad row`
+	rows := []row{
+		scope(0, "app", 0, 90*s, ends(50*s, "task failed", "import", err)), task(1, "import", 0, 49*s, failed(err)),
+		scope(2, "batch", 0, 48*s, func(r *row) { ends(41*s, "task failed", "row", "bad row")(r); r.err = err }), task(3, "row", 0, 40*s, failed("bad row")),
+		scope(1, "quote", 0, 9*s, ends(1*s, "timeout", "", "late")),
+	}
+	h := outline(t, 90*s, rows...)
+	causes := story.CausesOf(h)
+	app, batch, quote := story.Span{Scope: h.Scopes[0]}, story.Span{Scope: h.Scopes[1]}, story.Span{Scope: h.Scopes[2]}
+	imports, bad := story.Span{Scope: app.Scope, Task: app.Scope.Tasks[0]}, story.Span{Scope: batch.Scope, Task: batch.Scope.Tasks[0]}
+	for span, want := range map[story.Span]string{app: "batch/row", imports: "batch/row", batch: "row", bad: "", quote: ""} {
+		first, path := causes.First(span, 50)
+		assert.Equal(t, want, path)
+		if path != "" {
+			assert.Equal(t, bad, first)
+		} else {
+			assert.Equal(t, span, first)
+		}
+	}
+
+	rows = nil
+	for i := range 300 {
+		rows = append(rows, scope(i, fmt.Sprintf("level %d", i), 0, 90*s, ends(time.Duration(300-i)*ms, "body failed", "", "boom")))
+	}
+	h = outline(t, 90*s, rows...)
+	causes = story.CausesOf(h)
+	for i, above := range h.Scopes[:299] {
+		first, path := causes.First(story.Span{Scope: above}, 50)
+		assert.Equal(t, h.Scopes[299], first.Scope)
+		assert.LessOrEqual(t, len([]rune(path)), 50)
+		assert.Regexp(t, fmt.Sprintf("^level %d(/.*)?$", i+1), path)
+		assert.Regexp(t, "level 299$", path)
+	}
+}
+
+// What was stopped ended early with a scope that ended without a failure.
+func TestStoppedIsNotCanceled(t *testing.T) {
+	h := outline(t, 9*s,
+		scope(0, "app", 0, 9*s, ends(8*s, "completed", "", "")),
+		task(1, "not awaited", 0, 9*s, canceled), task(1, "canceled before", 0, 7*s, canceled), task(1, "done", 0, 9*s),
+		scope(1, "Race", 0, 4*s, ends(3*s, "master ended", "winner", "")),
+		task(2, "winner", 0, 3*s), task(2, "loser", 0, 4*s, canceled),
+		scope(3, "in loser", 0, 4*s, ends(3*s, "parent canceled", "", "")), task(4, "at work", 0, 4*s, canceled),
+		scope(3, "still open", 0, never, ends(3*s, "parent canceled", "", "")),
+		scope(1, "failing", 0, 4*s, ends(3*s, "task failed", "bad", "no")),
+		task(2, "bad", 0, 3*s, failed("no")), task(2, "cut off", 0, 4*s, canceled),
+		scope(3, "below", 0, 4*s, ends(3*s, "parent canceled", "", "")),
+	)
+	causes := story.CausesOf(h)
+	var stopped []string
+	for _, s := range h.Scopes {
+		if causes.Stopped(story.Span{Scope: s}) {
+			stopped = append(stopped, s.Name)
+		}
+		for _, task := range s.Tasks {
+			if causes.Stopped(story.Span{Scope: s, Task: task}) {
+				stopped = append(stopped, task.Name)
+			}
+		}
+	}
+	assert.ElementsMatch(t, []string{"not awaited", "loser", "in loser", "at work"}, stopped)
+	assert.Contains(t, whyOf(t, h, "loser"), "stopped at 4 s, after 4 s.")
+	assert.Contains(t, whyOf(t, h, "in loser"), "stopped at 3 s, closed at 4 s, after 4 s.")
+	assert.Contains(t, whyOf(t, h, "cut off"), "canceled at 4 s, after 4 s.")
 }

@@ -184,7 +184,7 @@ func (t *teller) tell(a alike) Line {
 	var words []any
 	if f.task != nil {
 		words = append(words, "task ", linkTo(f.task))
-		words = append(words, returned(f.task, f.task.Err)...)
+		words = append(words, returned(f.task, "", f.task.Err)...)
 		words = append(words, t.at(f.at, f.task.Spawned)+"; that ended no scope")
 	} else {
 		first := f.path[0]
@@ -254,11 +254,14 @@ func restarted(s *history.Scope) *history.Scope {
 func (t *teller) fold(folded []alike, more bool) Line {
 	n := 0
 	var toll Toll
-	var last *failure
+	var first, last *failure
 	for _, a := range folded {
 		n += len(a)
 		for _, f := range a {
 			toll = toll.plus(f.toll)
+			if first == nil || f.at < first.at {
+				first = f
+			}
 			if last == nil || f.at > last.at {
 				last = f
 			}
@@ -281,10 +284,17 @@ func (t *teller) fold(folded []alike, more bool) Line {
 		if i > 0 {
 			words = append(words, "; ")
 		}
-		words = append(words, thousands(len(a))+" × ", t.nameOf(a), ": "+short(a.what(), maxWhat))
+		name := t.nameOf(a)
+		words = append(words, thousands(len(a))+" × ", name, ": "+short(strings.TrimPrefix(a.what(), name.Text+": "), maxWhat))
 	}
-	if n > 1 {
-		words = append(words, "; the last at "+Duration(t.history, last.at))
+	began, ended := Duration(t.history, first.at), Duration(t.history, last.at)
+	switch {
+	case n == 1:
+		words = append(words, ", at "+began)
+	case began == ended:
+		words = append(words, "; all at "+began)
+	default:
+		words = append(words, "; ", first.link("the first"), " at "+began+", ", last.link("the last"), " at "+ended)
 	}
 	if toll.Total() > 0 {
 		words = append(words, ". In them ", tollOf(toll), " "+was(toll.Total())+" canceled")
@@ -306,6 +316,14 @@ func (t *teller) nameOf(a alike) Word {
 		}
 	}
 	return w
+}
+
+// link returns a text as a link to what failed.
+func (f *failure) link(text string) Word {
+	if f.task != nil {
+		return Word{Text: text, Task: f.task}
+	}
+	return Word{Text: text, Scope: f.path[0]}
 }
 
 func (f *failure) name() string {
@@ -356,17 +374,14 @@ func (t *teller) why(s *history.Scope) []any {
 		if by.Stuck != history.Never && by.Stuck <= s.Canceled {
 			return append(words, " did not end when told to, and was given up")
 		}
-		return append(words, returned(by, cmp.Or(by.Err, c.Err))...)
+		return append(words, returned(by, c.At, cmp.Or(by.Err, c.Err))...)
 	}
 	at := place(" (", c.At, ")")
 	switch c.Kind {
 	case "body failed":
 		return []any{"its body" + at + " returned", quote(" ", c.Err)}
 	case "panicked":
-		if c.Err == "" {
-			return []any{"its body" + at + " panicked"}
-		}
-		return []any{"its body" + at + " panicked with", quote(" ", c.Err)}
+		return []any{"its body" + panicked(c.At, c.Err)}
 	case "timeout":
 		return []any{"its deadline passed"}
 	case "requested":
@@ -378,16 +393,24 @@ func (t *teller) why(s *history.Scope) []any {
 	}
 }
 
-// returned says how a task failed.
-func returned(t *history.Task, err string) []any {
+// returned says how a task failed, and at which line if that is known.
+func returned(t *history.Task, at, err string) []any {
 	switch t.State {
 	case history.TaskPanicked:
-		return []any{" panicked with", quote(" ", err)}
+		return []any{panicked(at, err)}
 	case history.TaskExited:
 		return []any{" called runtime.Goexit"}
 	default:
 		return []any{" returned", quote(" ", err)}
 	}
+}
+
+func panicked(at, err string) string {
+	text := " panicked" + place(" at ", at, "")
+	if err != "" {
+		text += quote(" with ", err)
+	}
+	return text
 }
 
 func place(before, at, after string) string {

@@ -55,7 +55,7 @@ func TestTheStoryRanksByWeight(t *testing.T) {
 		"app failed at 8 s: task main returned “fatal”.",
 		"app/server failed at 3.2 s: task accept returned “too many”; 2 tasks and 1 scope were canceled because of it.",
 		"app/early failed at 1 s: its deadline passed.",
-		"8 more failures ended nothing above them: 7 × quote #: deadline; 1 × late: deadline; the last at 6 s.",
+		"8 more failures ended nothing above them: 7 × quote #: deadline; 1 × late: deadline; the first at 2 s, the last at 6 s.",
 	}, textsOf(outline(t, 9*s, rows...)))
 }
 
@@ -91,8 +91,29 @@ func TestFoldsOfDifferentNumbers(t *testing.T) {
 	assert.Equal(t, []string{
 		"wide ended well at 9 s: 6 tasks in 3 scopes.",
 		"wide/req 1 failed at 1 s: its deadline passed.",
-		"6 more failures ended nothing above them: 6 × item #: item # is bad; the last at 1 s.",
+		"6 more failures ended nothing above them: 6 × item #: item # is bad; all at 1 s.",
 	}, textsOf(outline(t, 9*s, rows...)))
+}
+
+// The line of what is folded says what failed first, with a link, and names are not said twice.
+func TestAFoldTellsTheFirst(t *testing.T) {
+	rows := []row{scope(0, "wide", 0, 9*s, ends(8*s, "completed", "", ""))}
+	for _, i := range []int{3, 1, 2} {
+		rows = append(rows, task(1, fmt.Sprintf("job %d", i), 0, time.Duration(i)*s, failed(fmt.Sprintf("job %d: no such object", i))))
+	}
+	for i := range 2 {
+		rows = append(rows, task(1, "poll", 0, time.Duration(500+i)*ms, failed("too soon")))
+	}
+	h := outline(t, 9*s, rows...)
+	lines := story.Of(h)
+	assert.Equal(t, "5 failures ended nothing above them: 3 × job #: no such object; 2 × poll: too soon; the first at 500 ms, the last at 3 s.", lines[1].String())
+	links := make(map[string]string)
+	for _, w := range lines[1].Words {
+		if w.Task != nil {
+			links[w.Text] = w.Task.Name
+		}
+	}
+	assert.Equal(t, map[string]string{"job #": "job 1", "poll": "poll", "the first": "poll", "the last": "job 3"}, links)
 }
 
 func TestAFailureIsToldFromWhereItBegan(t *testing.T) {
@@ -149,7 +170,7 @@ func TestTheStorySaysWhyAScopeFailed(t *testing.T) {
 	}{
 		{"body failed", "main.go:30", "no", "job failed at 2 s: its body (main.go:30) returned “no”."},
 		{"body failed", "", "no", "job failed at 2 s: its body returned “no”."},
-		{"panicked", "main.go:30", "nil map", "job failed at 2 s: its body (main.go:30) panicked with “nil map”."},
+		{"panicked", "main.go:30", "nil map", "job failed at 2 s: its body panicked at main.go:30 with “nil map”."},
 		{"panicked", "", "", "job failed at 2 s: its body panicked."},
 		{"timeout", "", "late", "job failed at 2 s: its deadline passed."},
 		{"requested", "main.go:45", "stop", "job failed at 2 s: it was canceled at main.go:45 with “stop”."},

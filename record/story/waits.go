@@ -3,30 +3,13 @@ package story
 import (
 	"cmp"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/traigo/traigo/internal/stackdump"
 	"github.com/traigo/traigo/record/history"
 )
 
-const (
-	standstill = 2 * time.Second // without any event, after which it is said that nothing happened
-	maxGroups  = 3               // groups of waiting tasks that are named
-	maxNames   = 4               // tasks of a group that are named
-)
-
-// A waiting is what several spans wait for at one place.
-type waiting struct {
-	what  string // "sync.Mutex.Lock at main.go:45"
-	waits string // "sync.Mutex.Lock"
-	spans []Span // tasks, and scopes for the bodies of theirs
-	count int    // of them, with those that the log does not name
-}
-
-func placeText(waits, at string) string {
-	return strings.TrimSpace(waits + place(" at ", at, ""))
-}
+const standstill = 2 * time.Second // without any event, after which it is said that nothing was recorded
 
 // stuck tells which tasks did not end when told to, and where they stand.
 func (t *teller) stuck() (lines []Line) {
@@ -38,14 +21,14 @@ func (t *teller) stuck() (lines []Line) {
 				continue
 			}
 			n++
-			what, _ := standsAt(task)
-			all = addTo(all, &waiting{what: what}, Span{s, task})
+			at := stackdump.PlaceOf(task.Stack)
+			all = addTo(all, &waiting{what: placeText(at.Waits, at.At), waits: at.Waits, at: at.At}, Span{s, task})
 		}
 	}
 	if n == 0 {
 		return nil
 	}
-	slices.SortStableFunc(all, func(a, b *waiting) int { return cmp.Compare(b.count, a.count) })
+	bySuspicion(all)
 	words := []any{Word{Text: count(n, "task"), Find: "stuck"}, " did not end when told to, and " + was(n) + " given up: "}
 	words = append(words, groups(all, func(w *waiting) string { return doing(w.what) })...)
 	if s := t.told(all[0].spans[0].Task); s != nil && s.Cause != nil {
@@ -88,74 +71,8 @@ func (t *teller) ended(s *history.Scope) []any {
 	}
 }
 
-func addTo(all []*waiting, w *waiting, span Span) []*waiting {
-	i := slices.IndexFunc(all, func(known *waiting) bool { return known.what == w.what })
-	if i < 0 {
-		i, all = len(all), append(all, w)
-	}
-	all[i].spans, all[i].count = append(all[i].spans, span), all[i].count+1
-	return all
-}
-
-// groups names the largest groups: "a, b and 2 more, waiting for X; c, waiting for Y".
-func groups(all []*waiting, what func(*waiting) string) (words []any) {
-	for i, w := range all {
-		if i == maxGroups && len(all) > maxGroups+1 {
-			rest := 0
-			for _, w := range all[i:] {
-				rest += w.count
-			}
-			return append(words, "; and "+count(rest, "other")+" at "+count(len(all)-i, "place"))
-		}
-		if i > 0 {
-			words = append(words, "; ")
-		}
-		words = append(words, names(w.spans, w.count)...)
-		words = append(words, what(w))
-	}
-	return words
-}
-
-func doing(what string) string {
-	switch {
-	case what == "":
-		return ""
-	case strings.HasPrefix(what, "run"): // running, runnable
-		return ", " + what
-	default:
-		return ", waiting for " + what
-	}
-}
-
-// names returns links to the first of count spans.
-func names(spans []Span, count int) (words []any) {
-	shown := len(spans)
-	if count > maxNames {
-		shown = min(shown, maxNames-1)
-	}
-	for i, s := range spans[:shown] {
-		switch {
-		case i > 0 && i == count-1:
-			words = append(words, " and ")
-		case i > 0:
-			words = append(words, ", ")
-		}
-		if s.Task != nil {
-			words = append(words, linkTo(s.Task))
-		} else {
-			words = append(words, "the body of ", linkTo(s.Scope))
-		}
-	}
-	switch rest := count - shown; {
-	case rest > 0 && shown > 0:
-		words = append(words, " and "+thousands(rest)+" more")
-	case rest > 0:
-		words = append(words, thousands(rest)+" of them")
-	}
-	return words
-}
-
-// hangs tells of the processes whose logs stop short after a time in which nothing happened.
+// hangs tells of the processes whose logs stop short after a time in which nothing was
+// recorded.
 func (t *teller) hangs() (lines []Line) {
 	moved := lastMoves(t.history)
 	censuses := LastCensuses(t.history)
@@ -168,103 +85,28 @@ func (t *teller) hangs() (lines []Line) {
 		if left == 0 {
 			continue
 		}
-		in := ""
+		who, in, log := "program", "", "the log"
 		if len(t.history.Processes) > 1 {
-			in = " in " + flat(p.String())
+			who, in, log = "process", " in "+flat(p.String()), "its log"
 		}
-		words := []any{"Nothing happened" + in + " after " + Duration(t.history, at)}
+		nothing := "nothing was recorded" + in + " after " + Duration(t.history, at)
+		end := Duration(t.history, p.End)
 		census := censuses[p]
-		if census == nil || census.At < at {
-			words = append(words, ": the log goes on until "+Duration(t.history, p.End)+". ", Word{Text: count(left, "task"), Find: "unfinished"}, " had not ended"+word(left > len(innermost), ", the innermost ", ": "))
+		if census == nil || census.At < at || len(census.Groups) == 0 {
+			words := []any{"N" + nothing[1:] + ", and " + log + " ends at " + end + ". ", Word{Text: count(left, "task"), Find: "unfinished"}, " had not ended" + word(left > len(innermost), ", the innermost ", ": ")}
 			lines = append(lines, say("unfinished", append(append(words, names(innermost, len(innermost))...), ".")...))
 			continue
 		}
-		waits := waitingIn(census)
-		locked := slices.DeleteFunc(slices.Clone(waits), func(w *waiting) bool { return !blocks[w.waits] })
-		tone := "unfinished"
-		if len(locked) > 0 {
-			tone, waits = "stuck", locked
-			words = append(words, ": the program hung until its log ends at "+Duration(t.history, p.End)+". ")
-		} else {
-			words = append(words, ", up to "+Duration(t.history, p.End)+", where its log ends. ")
+		tone, waits, seen := "unfinished", waitingIn(census), Duration(t.history, census.At)
+		words := []any{"N" + nothing[1:] + ". At " + seen + " "}
+		if waits[0].blocks() {
+			tone, words = "stuck", []any{"The " + who + " hung: " + nothing + ", and at " + seen + " "}
+			waits = slices.DeleteFunc(waits, func(w *waiting) bool { return !w.blocks() })
 		}
-		lines = append(lines, say(tone, append(append(words, waitWords(waits)...), ".")...))
+		words = append(append(words, waitWords(waits)...), "; "+log+" ends at "+end+".")
+		lines = append(lines, say(tone, words...))
 	}
 	return lines
-}
-
-// noun counts what waits.
-func (w *waiting) noun() string {
-	bodies := 0
-	for _, s := range w.spans {
-		if s.Task == nil {
-			bodies++
-		}
-	}
-	switch bodies {
-	case 0:
-		return count(w.count, "task")
-	case w.count:
-		return countOf(bodies, "body", "bodies")
-	default:
-		return count(w.count-bodies, "task") + " and " + countOf(bodies, "body", "bodies")
-	}
-}
-
-// waitWords says what tasks wait for: "4 tasks wait for X: a, b, c and d; 1 task waits for Y: e".
-func waitWords(all []*waiting) (words []any) {
-	for i, w := range all {
-		if i == maxGroups && len(all) > maxGroups+1 {
-			rest := 0
-			for _, w := range all[i:] {
-				rest += w.count
-			}
-			return append(words, "; "+count(rest, "other")+" at "+count(len(all)-i, "other place"))
-		}
-		if i > 0 {
-			words = append(words, "; ")
-		}
-		what := word(w.count == 1, " waits for ", " wait for ") + w.what
-		if strings.HasPrefix(w.waits, "run") {
-			what = word(w.count == 1, " is ", " are ") + w.what
-		}
-		words = append(words, w.noun()+what)
-		if len(w.spans) > 0 {
-			words = append(words, ": ")
-			words = append(words, names(w.spans, w.count)...)
-		}
-	}
-	return words
-}
-
-// blocks has what a task waits for only if another goroutine of the program lets it go on, or
-// for ever. A channel is not among them: whoever waits for work may wait at one for hours.
-var blocks = map[string]bool{
-	"sync.Mutex.Lock": true, "sync.RWMutex.Lock": true, "sync.RWMutex.RLock": true,
-	"chan send (nil chan)": true, "chan receive (nil chan)": true, "select (no cases)": true,
-}
-
-// waitingIn returns what tasks waited for at a census, the most first. Groups that differ only
-// in what is below the topmost frame of the program are one.
-func waitingIn(c *history.Census) (all []*waiting) {
-	for _, g := range c.Groups {
-		w := &waiting{what: placeText(g.Waits, g.At), waits: g.Waits}
-		i := slices.IndexFunc(all, func(known *waiting) bool { return known.what == w.what })
-		if i < 0 {
-			i, all = len(all), append(all, w)
-		}
-		for _, task := range g.Tasks {
-			all[i].spans = append(all[i].spans, Span{task.Scope, task})
-		}
-		for _, s := range g.Bodies {
-			all[i].spans = append(all[i].spans, Span{Scope: s})
-		}
-		all[i].count += max(g.Count, len(g.Tasks)+len(g.Bodies))
-	}
-	slices.SortStableFunc(all, func(a, b *waiting) int {
-		return cmp.Or(compareBool(blocks[b.waits], blocks[a.waits]), cmp.Compare(b.count, a.count))
-	})
-	return all
 }
 
 // LastCensuses returns the last census of each process that has one.

@@ -1,6 +1,7 @@
 package story_test
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -52,9 +53,42 @@ func TestAHangIsSaidWithItsPlace(t *testing.T) {
 	h := hung(t)
 	census(h, groupOf(h, "select", "main.go:50", "in it"), groupOf(h, "sync.Mutex.Lock", "main.go:45", "a", "b", "c", "d"))
 	assert.Equal(t, []string{
-		"Nothing happened after 800 ms: the program hung until its log ends at 8.1 s. 4 tasks wait for sync.Mutex.Lock at main.go:45: a, b, c and d.",
+		"The program hung: nothing was recorded after 800 ms, and at 6 s 4 tasks waited for sync.Mutex.Lock at main.go:45: a, b, c and d; the log ends at 8.1 s.",
 		stopped,
 	}, textsOf(h))
+}
+
+// What waits for one thing is counted together, and the places are told apart.
+func TestAHangOfSeveralPlaces(t *testing.T) {
+	h := hung(t)
+	census(h, groupOf(h, "chan receive", "main.go:50", "in it"), groupOf(h, "sync.Mutex.Lock", "main.go:45", "a", "b"), groupOf(h, "select (no cases)", "main.go:9", "opens"),
+		groupOf(h, "sync.Mutex.Lock", "main.go:163", "c"), groupOf(h, "sync.Mutex.Lock", "main.go:171", "d"))
+	assert.Equal(t, "The program hung: nothing was recorded after 800 ms, and at 6 s 4 tasks waited for sync.Mutex.Lock: a and b at main.go:45, c at main.go:163 and d at main.go:171; "+
+		"1 task waited for select (no cases) at main.go:9: opens; the log ends at 8.1 s.", textsOf(h)[0])
+	var many []*history.Group
+	for i := range 6 {
+		many = append(many, &history.Group{Waits: "sync.Mutex.Lock", At: fmt.Sprintf("main.go:%d", i), Count: 7})
+	}
+	h.Censuses[0].Groups = many
+	assert.Contains(t, textsOf(h)[0], "42 tasks waited for sync.Mutex.Lock: 7 of them at main.go:0, 7 of them at main.go:1, 7 of them at main.go:2 and 21 others at 3 other places; the log")
+}
+
+// The more suspicious comes first, whatever the numbers, in the story and in the list.
+func TestWaitsAreOrderedBySuspicion(t *testing.T) {
+	order := []string{
+		"sync.RWMutex.RLock", "chan receive (nil chan)", "select (no cases)", "chan send", "sync.WaitGroup.Wait", "chan receive", "something new", "sleep", "IO wait", "syscall", "running",
+	}
+	h := hung(t)
+	var groups []*history.Group
+	for i, waits := range order {
+		groups = append([]*history.Group{{Waits: waits, At: "main.go:1", Count: i + 1}}, groups...)
+	}
+	census(h, groups...)
+	for i, line := range story.WaitsIn(h, h.Censuses[0]) {
+		assert.Equal(t, fmt.Sprintf("%d × %s at main.go:1", i+1, order[i]), line.String())
+	}
+	h.Censuses[0].Groups = groups[:8]
+	assert.Contains(t, textsOf(h)[0], "Nothing was recorded after 800 ms. At 6 s 4 tasks waited for chan send at main.go:1; 5 tasks", "which may be no hang")
 }
 
 // An idle server that was killed did not hang.
@@ -63,14 +97,14 @@ func TestAnIdleProgramDidNotHang(t *testing.T) {
 	census(h, groupOf(h, "IO wait", "server.go:12", "a"), groupOf(h, "select", "server.go:30", "b", "c"), groupOf(h, "chan receive", "server.go:40", "d"),
 		groupOf(h, "sleep", "server.go:44", "in it"), groupOf(h, "running", "server.go:50", "opens"))
 	assert.Equal(t, []string{
-		"Nothing happened after 800 ms, up to 8.1 s, where its log ends. 2 tasks wait for select at server.go:30: b and c; " +
-			"1 task waits for IO wait at server.go:12: a; 1 task waits for chan receive at server.go:40: d; 2 others at 2 other places.",
+		"Nothing was recorded after 800 ms. At 6 s 2 tasks waited for select at server.go:30: b and c; " +
+			"1 task waited for chan receive at server.go:40: d; 1 task slept at server.go:44: in it; 2 others at 2 other places; the log ends at 8.1 s.",
 		stopped,
 	}, textsOf(h))
 }
 
 func TestWithoutACensusAHangIsNotClaimed(t *testing.T) {
-	want := []string{"Nothing happened after 800 ms: the log goes on until 8.1 s. 6 tasks had not ended, the innermost a, b, c and 2 more.", stopped}
+	want := []string{"Nothing was recorded after 800 ms, and the log ends at 8.1 s. 6 tasks had not ended, the innermost a, b, c and 2 more.", stopped}
 	assert.Equal(t, want, textsOf(hung(t)))
 	h := hung(t)
 	census(h, groupOf(h, "sync.Mutex.Lock", "main.go:45", "a"))
@@ -92,11 +126,11 @@ func TestAFailureComesBeforeAHang(t *testing.T) {
 	census(h, groupOf(h, "sync.Mutex.Lock", "main.go:45", "a", "b"))
 	bodies := h.Censuses[0].Groups[0]
 	bodies.Bodies, bodies.Count = []*history.Scope{h.Scopes[1]}, 3
-	assert.Contains(t, textsOf(h)[0], "2 tasks and 1 body wait for sync.Mutex.Lock at main.go:45: a, b and the body of inner.")
+	assert.Contains(t, textsOf(h)[0], "2 tasks and 1 body waited for sync.Mutex.Lock at main.go:45: a, b and the body of inner;")
 	h.Scopes[0].Cause, h.Scopes[0].Canceled = &history.Cause{Kind: "timeout", Err: "late"}, 500*ms
 	texts := textsOf(h)
 	assert.Contains(t, texts[0], "bank failed at 500 ms: its deadline passed; ")
-	assert.Contains(t, texts[1], "the program hung")
+	assert.Contains(t, texts[1], "The program hung: ")
 }
 
 // A failure that took nothing down comes after a hang, and after a log that stops short.
@@ -105,7 +139,7 @@ func TestAHangComesBeforeWhatWasTolerated(t *testing.T) {
 	census(h, groupOf(h, "sync.Mutex.Lock", "main.go:45", "a", "b"))
 	h.Scopes[0].Tasks[2].State, h.Scopes[0].Tasks[2].Ended, h.Scopes[0].Tasks[2].Err = history.TaskFailed, 10*ms, "no"
 	texts := textsOf(h)
-	assert.Contains(t, texts[0], "the program hung")
+	assert.Contains(t, texts[0], "The program hung: ")
 	assert.Contains(t, texts[1], "The log stops at 8.1 s")
 	assert.Equal(t, "task c returned “no” at 10 ms (9 ms after it began); that ended no scope.", texts[2])
 }

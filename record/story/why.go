@@ -9,8 +9,6 @@ import (
 	"github.com/traigo/traigo/record/history"
 )
 
-const maxSteps = 40 // of a chain of causes that are told
-
 // An Account is what there is to say of one span.
 type Account struct {
 	Span  Line   // which span it is, when and where it began, and how it ended
@@ -84,6 +82,8 @@ func (t *teller) taskState(task *history.Task) string {
 		return "given up, and still running"
 	case history.TaskRunning:
 		return "still running"
+	case history.TaskCanceled:
+		return word(t.causes.Stopped(Span{task.Scope, task}), "stopped", "canceled")
 	default:
 		return string(task.State)
 	}
@@ -97,8 +97,8 @@ func (t *teller) scopeState(s *history.Scope) string {
 		return "failed"
 	case s.Closed == history.Never:
 		return "still " + string(s.State)
-	case isFromAbove(s):
-		return "canceled"
+	case IsFromAbove(s):
+		return word(t.causes.Stopped(Span{Scope: s}), "stopped", "canceled")
 	case t.causes.carriers[s], t.history.TrioVis:
 		return "ended"
 	default:
@@ -109,11 +109,9 @@ func (t *teller) scopeState(s *history.Scope) string {
 // chain tells why a span ended, from the span back to the first cause.
 func (t *teller) chain(span Span) (lines []Line) {
 	tell := func(parts ...any) { lines = append(lines, say("ok", append(parts, ".")...)) }
-	for at, more := span, true; more; {
-		if len(lines) == maxSteps {
-			tell("… and so on")
-			break
-		}
+	seen := make(map[Span]bool) // what happened at one moment may seem to be the cause of itself
+	for at, more := span, true; more && !seen[at]; {
+		seen[at] = true
 		if at.Task != nil {
 			at, more = t.taskStep(at.Task, tell)
 		} else {
@@ -126,7 +124,7 @@ func (t *teller) chain(span Span) (lines []Line) {
 // taskStep tells why a task ended, and returns what that goes back to.
 func (t *teller) taskStep(task *history.Task, tell func(...any)) (next Span, more bool) {
 	s := task.Scope
-	switch below := t.failedBelow(task); {
+	switch below := failedBelow(task); {
 	case task.Cause != nil && task.Cause.Kind == "timeout":
 		tell(linkTo(task), " was canceled alone: its own deadline passed")
 	case task.Cause != nil:
@@ -144,7 +142,7 @@ func (t *teller) taskStep(task *history.Task, tell func(...any)) (next Span, mor
 		tell(linkTo(task), " returned the failure of a scope that it opened: ", linkTo(below))
 		return Span{Scope: below}, true
 	case task.Failed():
-		tell(append(append([]any{linkTo(task)}, returned(task, task.Err)...), t.at(task.Ended, task.Spawned))...)
+		tell(append(append([]any{linkTo(task)}, returned(task, "", task.Err)...), t.at(task.Ended, task.Spawned))...)
 	case task.Unfinished():
 		tell(linkTo(task), " has not been told to end")
 	case task.State == history.TaskOK:
@@ -163,19 +161,6 @@ func isTold(t *history.Task) bool {
 	default:
 		return t.Unfinished() || t.Ended > t.Scope.Canceled
 	}
-}
-
-// failedBelow returns the scope that a task opened whose failure it returned, or nil.
-func (t *teller) failedBelow(task *history.Task) *history.Scope {
-	if !task.Failed() {
-		return nil
-	}
-	for _, s := range slices.Backward(task.Scopes) {
-		if contains(task.Err, s) {
-			return s
-		}
-	}
-	return nil
 }
 
 // scopeStep tells why a scope ended, and returns what that goes back to.
@@ -199,7 +184,11 @@ func (t *teller) scopeStep(s *history.Scope, tell func(...any)) (next Span, more
 		return Span{Scope: by}, true
 	}
 	below := t.causes.from[s]
-	tell(append([]any{linkTo(s), ended + ": "}, t.ended(s)...)...)
+	if below != nil && s.Cause.Kind == "panicked" && s.Cause.By == nil { // with a place that is not in it
+		tell(linkTo(s), ended+": its body"+panicked("", s.Cause.Err))
+	} else {
+		tell(append([]any{linkTo(s), ended + ": "}, t.ended(s)...)...)
+	}
 	if below != nil {
 		tell("That is the failure of a scope below: ", linkTo(below))
 		return Span{Scope: below}, true
@@ -415,7 +404,7 @@ func (c *Causes) scopeRank(s *history.Scope) int {
 		return 3
 	case s.Closed == history.Never:
 		return 2
-	case isFromAbove(s):
+	case IsFromAbove(s):
 		return 1
 	default:
 		return 0

@@ -718,7 +718,7 @@ test('B13: a name in the headline zooms; u and Back undo it', () => view('server
 
 test('A4: a hang is said with its place, and each row says what it waits for', () => view('hung', async (page) => {
   const [first, second] = await story(page);
-  assert.equal(first, 'Nothing happened after 800 ms: the program hung until its log ends at 1 m 00 s. 4 tasks wait for sync.Mutex.Lock at main.go:31: update 1, update 2, update 3 and update 4.');
+  assert.equal(first, 'The program hung: nothing was recorded after 800 ms, and at 10.8 s 4 tasks waited for sync.Mutex.Lock at main.go:31: update 1, update 2, update 3 and update 4; the log ends at 1 m 00 s.');
   assert.match(second, /^The log stops at 1 m 00 s without its last line/);
   const row = (name) => page.getByTestId('tree').getByRole('treeitem').filter({ hasText: name }).innerText();
   assert.match(await row('report'), /chan receive at main\.go:40/);
