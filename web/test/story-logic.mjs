@@ -170,6 +170,26 @@ test('the pieces of any critical path are in order, without holes, and add up', 
   }
 });
 
+test('the critical path goes on with what spawned a task', () => {
+  const names = (rows) => pieces(model(600e6, rows)).map(([name]) => name);
+  const done = { cause: { at: 502.27e6, kind: 'completed' }, start: 0.3e6 };
+  const running = { ...done, start: -1 };
+  const g = [1, 't', 'g', 421.876e6, 502.24e6];
+  for (const scope of [done, running]) {
+    assert.deepEqual(names([[0, 's', 'inner', 0, 502.28e6, scope], [1, 't', 'e', 0, 351.5e6], [1, 't', 'f', 0, 421.896e6], g]), ['f', 'g', 'inner'], 'f spawns g as its last act');
+    assert.deepEqual(names([[0, 's', 'inner', 0, 502.28e6, scope], [1, 't', 'e', 0, 421.895e6], [1, 't', 'f', 0, 421.87e6], g]), ['f', 'inner', 'g', 'inner'], 'f, of which the end is closer');
+    assert.deepEqual(names([[0, 's', 'inner', 0, 502.28e6, scope], [1, 't', 'other', 0, 490e6], [1, 't', 'f', 0, 421.8e6], g]), ['f', 'inner', 'g', 'inner'], 'the body, or another, waits for f and then spawns g');
+  }
+  const on = (scope) => names([[0, 's', 'inner', 0, 502.28e6, scope], [1, 't', 'e', 0, 351.5e6], [1, 't', 'on', 0, 490e6], g]);
+  assert.deepEqual(on(done), ['on', 'g', 'inner'], 'it spawns and lives on');
+  assert.deepEqual(on(running), ['e', 'inner', 'g', 'inner'], 'the body may have spawned');
+  for (const waits of [{ state: 'canceled' }, { flags: 1 }]) {
+    assert.deepEqual(names([[0, 's', 'inner', 0, 502.28e6, done], [1, 't', 'waits', 0, 502.275e6, waits], g]), ['inner', 'g', 'inner', 'waits', 'inner'], 'it only waited for the end');
+  }
+  // The one that has failed was spawned by the last act of another.
+  assert.deepEqual(names([[0, 's', 'job', 0, 503e6, { start: 1, cause: { at: 502.3e6, kind: 'task failed', by: 'bad' } }], [1, 't', 'first', 0, 200.001e6], [1, 't', 'bad', 200e6, 502.2e6, { state: 'failed' }]]), ['first', 'bad', 'job', 'job']);
+});
+
 test('the critical path of a Race is its winner', () => {
   assert.deepEqual(pieces(model(301, [
     [0, 's', 'Race', 0, 301, { cause: { at: 300, kind: 'master ended', by: 'winner' } }],
