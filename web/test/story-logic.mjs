@@ -7,6 +7,7 @@ import { wireOf } from './view-model.mjs';
 const { modelOf, toneNames } = await importPage('model.ts');
 const { criticalPath, shares } = await importPage('critical.ts');
 const { causesOf, chainOf } = await importPage('causes.ts');
+const { failedItself, failureOf } = await importPage('text.ts');
 const { storyOf, textOf } = await importPage('story.ts');
 
 const model = (end, rows, log) => modelOf(wireOf(end, rows, log));
@@ -106,6 +107,32 @@ test('what was canceled because of a scope, and of those that failed with it, is
   assert.deepEqual([toll(2), toll(0), toll(6)], [[4, 5], [5], []]);
   assert.deepEqual([canceled.get(2), canceled.get(0)], [[4], [5]]);
   assert.deepEqual([toneNames[m.tone[4]], toneNames[m.tone[6]]], ['canceled', 'canceled'], 'it returned nil, and it has not failed');
+});
+
+test('a chain goes down to the task that panicked, through bodies and tasks that passed it on', () => {
+  const err = { err: 'nil map' };
+  const rows = [
+    [0, 's', 'nest', 0, 90, { ...err, cause: { at: 60, kind: 'panicked', err: 'nil map' } }],
+    [1, 's', 'level 2', 0, 58, { ...err, cause: { at: 55, kind: 'body failed', err: 'nil map' } }],
+    [2, 's', 'level 3', 0, 54, { ...err, cause: { at: 50, kind: 'task failed', by: 'outer', ...err } }],
+    [3, 't', 'outer', 0, 49, { ...err, state: 'failed' }],
+    [4, 's', 'level 4', 0, 48, { ...err, cause: { at: 41, kind: 'panicked', by: 'boom', ...err } }],
+    [5, 't', 'boom', 0, 40, { ...err, state: 'panicked' }],
+    [1, 't', 'helper', 0, 61, { state: 'canceled' }],
+  ];
+  const m = model(90, rows, { canceled: [[6, 0]], failedWith: [[4, 2], [2, 1], [1, 0]] });
+  const down = [
+    'scope nest ended because its body panicked with the failure of scope level 2',
+    'scope level 2 ended because its body returned the failure of scope level 3',
+    'scope level 3 ended because task outer returned the failure of scope level 4',
+    'scope level 4 ended because of a panic',
+    'task boom panicked (nil map)',
+  ];
+  assert.deepEqual(why(m, 0), down);
+  assert.deepEqual(why(m, 6), ['task helper was canceled because its scope ended: scope nest', ...down]);
+  assert.deepEqual(why(m, 3), ['task outer returned the failure of scope level 4', ...down.slice(3)]);
+  assert.deepEqual(failureOf(m, 0), { message: 'nil map', from: 5 });
+  assert.deepEqual([0, 1, 2, 3, 4, 5].filter((i) => failedItself(m, i)), [5], 'it counts once');
 });
 
 test('the critical path is as long as the scope, and made of what ended last', () => {

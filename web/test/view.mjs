@@ -103,7 +103,7 @@ test('a failure: what failed first, and what was canceled because of it', () => 
   const details = page.getByTestId('details');
   assert.match(await details.innerText(), /too many open files/);
   assert.match(await details.innerText(), /master/);
-  assert.match(await details.innerText(), /server, and with it 11 tasks and 3 scopes/);
+  assert.match(await details.innerText(), /server; 11 tasks and 3 scopes canceled/);
 }));
 
 test('a failure that goes up is in the story once', () => view('climbing', async (page) => {
@@ -629,9 +629,15 @@ test('B6: errors are told from the inside, with the path they came by', () => vi
   assert.match(tip, /from root\/level 1\/.*…\/.*level 59\/task 60/);
   await page.evaluate(() => traigoView.select(traigoView.find('level 2')[0]));
   const chain = await page.getByTestId('chain').innerText();
-  assert.match(chain, /task 3 failed: bottom reached/);
+  assert.match(chain, /^scope level 2 ended because task 3 returned the failure of scope level 3\n/);
+  assert.match(chain, /… and \d+ more steps …[^]*scope level 59 ended because a task failed\ntask 60 failed: bottom reached$/, 'down to the first cause');
   assert.doesNotMatch(await page.getByTestId('chain').innerText(), /task task/);
   assert.match(await page.getByTestId('details').locator('pre.error').innerText(), /level 2": task/, 'all of it is there as well');
+}));
+
+test('A4: the details of the culprit say how much it ended', () => view('deep', async (page) => {
+  await page.evaluate(() => traigoView.select(traigoView.find('task 60')[0]));
+  assert.match(await page.getByTestId('ended').innerText(), /^level 59 and the 59 scopes around it, up to root; 60 tasks canceled$/);
 }));
 
 test('B7: levels can be told apart, 60 of them', () => view('deep', async (page) => {

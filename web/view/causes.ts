@@ -87,10 +87,32 @@ export function chainOf(m: Model, causes: Causes, i: Span): Step[][] {
       at = task;
       continue;
     }
-    chain.push(...endOf(m, at));
-    break;
+    const below = m.isScope[at] ? m.failedFrom.get(at) : failedBelow(m, at);
+    if (below === undefined) {
+      chain.push(...endOf(m, at));
+      break;
+    }
+    chain.push(passedUp(m, at, below));
+    at = below;
   }
   return causes.origin[i] === none && chain.length === 1 && m.tone[i] === Tone.Ok ? [] : chain;
+}
+
+/** Says that the failure of a span is that of a scope below. */
+function passedUp(m: Model, i: Span, below: Span): Step[] {
+  const steps: Step[] = [{ text: named(m, i), span: i }];
+  const cause = m.cause.get(i), by = cause?.by ?? none;
+  if (m.isScope[i]) steps.push(...(by === none ? [{ text: ' ended because its body' }] : [{ text: ' ended because ' }, { text: named(m, by), span: by }]));
+  const hasPanicked = m.isScope[i] && by === none ? cause?.kind === 'panicked' : m.state[m.isScope[i] ? by : i] === 'panicked';
+  return [...steps, { text: ` ${hasPanicked ? 'panicked with' : 'returned'} the failure of ` }, { text: named(m, below), span: below }];
+}
+
+/** Returns the scope that a task opened and whose failure it returned. */
+export function failedBelow(m: Model, task: Span): Span | undefined {
+  if (m.tone[task] !== Tone.Failed || m.err[task] === '') return undefined;
+  let last: Span | undefined;
+  for (let c = m.first[task]; c !== none; c = m.next[c]) if (isCulprit(m, c) && passesOn(m, task, c)) last = c;
+  return last;
 }
 
 function endOf(m: Model, i: Span): Step[][] {

@@ -34,6 +34,8 @@ function OfSpan({ store, i }: { store: Store; i: Span }) {
   const chain = chainOf(m, causes, i);
   const ended = causes.ended.get(i);
   const canceled = causes.toll(ended ?? i);
+  const end = m.cause.get(ended ?? i);
+  const verb = end && isQuiet(end) ? 'stopped' : 'canceled';
   const wait = m.waiting.get(i);
   const cause = m.cause.get(i);
   const abandoned = m.abandoned.get(i) ?? [];
@@ -54,7 +56,7 @@ function OfSpan({ store, i }: { store: Store; i: Span }) {
       {chain.length > 0 && <Section title={m.stop[i] < 0 ? 'Its end' : 'Why it ended'}><ol class={`chain ${chain.flat().some((s) => s.quote) ? 'failed' : ''}`} data-testid="chain">
         {shortened(chain).map((steps) => <li>{steps.map((step) => <Part store={store} step={step} self={i} />)}</li>)}
       </ol></Section>}
-      {ended !== undefined && <Section title="What it ended"><p><Link store={store} to={ended} />{m.failedWith.has(ended) && <>, with it <Link store={store} to={m.failedWith.get(ended)!} /></>}{canceled.length > 0 && `, and with it ${both(m, canceled)}`}</p></Section>}
+      {ended !== undefined && <Section title="What it ended"><p data-testid="ended"><Ended store={store} scope={ended} />{canceled.length > 0 && `; ${both(m, canceled)} ${verb}`}</p></Section>}
       {m.err[i] && <Section title={isScope ? 'Outcome' : 'Error'}><pre class="error" tabIndex={0}>{m.err[i]}</pre></Section>}
 
       <Section title="Times"><table><tbody>
@@ -81,7 +83,7 @@ function OfSpan({ store, i }: { store: Store; i: Span }) {
         <Below store={store} of={i} />
       </tbody></table></Section>
 
-      {canceled.length > 0 && <Section title={`${both(m, canceled)} ${canceled.length === 1 ? 'was' : 'were'} ${isQuiet(m.cause.get(ended ?? i)!) ? 'stopped' : 'canceled'} because of it`}><ul class="list">
+      {canceled.length > 0 && <Section title={`${both(m, canceled)} ${canceled.length === 1 ? 'was' : 'were'} ${verb} because of it`}><ul class="list">
         {canceled.slice(0, 20).map((v) => <li><Link store={store} to={v} /></li>)}
         {canceled.length > 20 && <li class="muted">and {count(canceled.length - 20, 'more', 'more')}</li>}
       </ul></Section>}
@@ -91,12 +93,24 @@ function OfSpan({ store, i }: { store: Store; i: Span }) {
   );
 }
 
+/** A scope that a task ended, and those around it that failed because of it. */
+function Ended({ store, scope }: { store: Store; scope: Span }) {
+  const { failedWith } = store.model;
+  let top = scope, around = 0;
+  for (let up = failedWith.get(top); up !== undefined; up = failedWith.get(top)) { top = up; around++; }
+  return <>
+    <Link store={store} to={scope} />
+    {around > 1 && ` and the ${count(around, 'scope')} around it, up to `}{around === 1 && ' and '}
+    {around > 0 && <Link store={store} to={top} />}
+  </>;
+}
+
 /** Leaves out the middle of a very long chain. The first cause is the last step. */
 function shortened(chain: Step[][]): Step[][] {
-  const most = 40;
+  const most = 20;
   if (chain.length <= most) return chain;
   const left = chain.length - most;
-  return [...chain.slice(0, most - 10), [{ text: `… and ${count(left, 'more step', 'more steps')} …` }], ...chain.slice(-10)];
+  return [...chain.slice(0, most - 8), [{ text: `… and ${count(left, 'more step', 'more steps')} …` }], ...chain.slice(-8)];
 }
 
 function Close({ store }: { store: Store }) {

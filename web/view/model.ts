@@ -100,6 +100,7 @@ export interface Model {
   readonly waits: Map<Span, string>; // what it waits for: "sync.Mutex.Lock at main.go:45"
   readonly told: Map<Span, Span>; // the scope because of whose end a span was canceled: see Causes in record/story
   readonly failedWith: Map<Span, Span>; // the scope above that failed because of a scope
+  readonly failedFrom: Map<Span, Span>; // the reverse: the scope below whose failure is that of a scope
 }
 
 export function modelOf(wire: Wire): Model {
@@ -181,7 +182,7 @@ export function modelOf(wire: Wire): Model {
     stack: new Map(wire.stack.map(([i, s]) => [i, texts[s]])),
     story: (wire.story ?? []).map(({ tone, words }) => ({ tone, words: words.map(({ text, row, find }) => ({ text: escapeControl(text), find, ...(row === none ? {} : { span: row }) })) })),
     site: new Map((wire.site ?? []).map(([i, s]) => [i, texts[s]])), alone: causes(wire.alone),
-    waiting, waits: new Map([...waiting].map(([i, w]) => [i, w.what])), told, failedWith: new Map(wire.failedWith),
+    waiting, waits: new Map([...waiting].map(([i, w]) => [i, w.what])), told, failedWith: new Map(wire.failedWith), failedFrom: new Map(wire.failedWith?.map(([below, above]) => [above, below])),
   };
 }
 
