@@ -1,26 +1,26 @@
 // The panel with all facts about the selected span.
 import type { ComponentChildren } from 'preact';
-import { chainOf, type Step } from './causes.ts';
+import { chainOf, whyStopped, type Step } from './causes.ts';
 import { shares } from './critical.ts';
 import { beginsProcess, Flag, isQuiet, keyOf, none, processNote, scopeAbove, short, toneNames, Tone, type Model, type Span } from './model.ts';
 import { groupIn, isSpan, type Node } from './folds.ts';
 import type { Store } from './store.ts';
 import { elide, elidePath, failureOf, innermost, pathNames, sayOnce } from './text.ts';
-import { count, duration, percent, thousands } from './words.ts';
+import { count, duration, lasted, percent, thousands } from './words.ts';
 
 export function stateOf(m: Model, i: Span): { tone: string; text: string } {
   const tone = toneNames[m.tone[i]];
   const running = m.processes[m.process[i]]?.died ? ' when its process crashed or was killed' : '';
   if (!m.isScope[i]) {
     const text: Record<string, string> = {
-      ok: m.trioVis ? 'ended' : m.tone[i] === Tone.Canceled ? 'cut short: it returned nil after it was canceled' : 'ended well', canceled: m.tone[i] === Tone.Stopped ? 'stopped with its scope' : 'canceled', exited: 'called runtime.Goexit', lost: 'ended in a gap of the log: nobody knows how',
+      ok: m.trioVis ? 'ended' : m.tone[i] === Tone.Canceled ? 'cut short: it returned nil after it was canceled' : 'ended well', canceled: m.tone[i] === Tone.Stopped ? whyStopped(m, i) : 'canceled', exited: 'called runtime.Goexit', lost: 'ended in a gap of the log: nobody knows how',
       queued: `unfinished: not started${running}`, running: `unfinished: running${running}`, stuck: `given up, and not ended${running}`,
     };
     return { tone, text: text[m.state[i]] ?? m.state[i] };
   }
   if (m.state[i] === 'lost') return { tone, text: 'closed in a gap of the log: nobody knows how' };
   if (m.stop[i] < 0) return { tone, text: `unfinished: ${m.state[i]}${running}` };
-  return { tone, text: m.tone[i] === Tone.Failed ? 'failed' : m.tone[i] === Tone.Canceled ? 'canceled' : m.tone[i] === Tone.Stopped ? 'stopped with its parent' : m.trioVis ? 'ended' : 'ended well' };
+  return { tone, text: m.tone[i] === Tone.Failed ? 'failed' : m.tone[i] === Tone.Canceled ? 'canceled' : m.tone[i] === Tone.Stopped ? whyStopped(m, i) : m.trioVis ? 'ended' : 'ended well' };
 }
 
 export function Details({ store }: { store: Store }) {
@@ -125,7 +125,7 @@ function Close({ store }: { store: Store }) {
 function OfGroup({ store, node }: { store: Store; node: Node }) {
   const { folds, model: m } = store;
   const { id, name, parent, isScope } = folds.groups[groupIn(node)];
-  const { count: all, median, p99, longest, states } = folds.numbersOf(id);
+  const { count: all, median, p99, areSoFar, longest, isLongestSoFar, states } = folds.numbersOf(id);
   return (
     <aside class="details" aria-label="Details" data-testid="details"><div class="columns">
       <Close store={store} />
@@ -140,9 +140,9 @@ function OfGroup({ store, node }: { store: Store; node: Node }) {
         {toneNames.map((tone, k) => states[k] > 0 && <Fact name={tone}>{thousands(states[k])}<span class="muted"> {percent(states[k] / all)}</span></Fact>)}
       </tbody></table></Section>
       <Section title="Times alive"><table><tbody>
-        <Fact name="median">{duration(median)}</Fact>
-        <Fact name="p99">{duration(p99)}</Fact>
-        <Fact name="at most">{duration(longest)}</Fact>
+        <Fact name="median">{lasted(median, areSoFar)}</Fact>
+        <Fact name="p99">{lasted(p99, areSoFar)}</Fact>
+        <Fact name="at most">{lasted(longest, isLongestSoFar)}</Fact>
       </tbody></table></Section>
       <Section title="To look at first"><ul class="list">
         {folds.outliersOf(id).map((i) => <li><i class={`swatch ${isScope ? '' : 'dot'} ${toneNames[m.tone[i]]}`} /><Link store={store} to={i} /> <span class="muted">{duration(m.end[i] - m.begin[i])} {short(failureOf(m, i).message, 120)}</span></li>)}

@@ -2,7 +2,7 @@ import { isQuiet, toneNames } from './model.ts';
 import type { Store } from './store.ts';
 
 const entries: [string, string][] = [
-  ['ok', 'ended well'], ['stopped', 'stopped when all was done'], ['failed', 'failed'], ['canceled', 'canceled'], ['unfinished', 'unfinished'],
+  ['ok', 'ended well'], ['stopped', 'stopped with its scope'], ['failed', 'failed'], ['canceled', 'canceled'], ['unfinished', 'unfinished'],
   ['stuck', 'given up'], ['lost', 'unknown'], ['canceling', 'scope is canceling'], ['because', 'because of'],
 ];
 

@@ -2,7 +2,7 @@
 import { failedBelow } from './causes.ts';
 import { none, oneLine, scopeAbove, short, Tone, type Model, type Span } from './model.ts';
 
-const within = /(?:scope|task) "(?:[^"\\]|\\.)*": /g;
+const within = /(?:scope|task) "(?:[^"\\]|\\.)*"(?::| panicked:) /g;
 
 /** Returns the innermost message of an error, without the scopes and tasks that it has come through. */
 export function innermost(text: string): string {

@@ -13,6 +13,7 @@ export function Toolbar({ store }: { store: Store }) {
     const at = matches.value.indexOf(selected.value);
     return at >= 0 ? `${thousands(at + 1)} of ${thousands(matches.value.length)}` : count(matches.value.length, 'match', 'matches');
   });
+  const chip = query.value.counted?.what ?? query.value.alike.slice(1);
   const scopes = model.isScope.reduce((n, is) => n + is, 0);
   const keys = (e: KeyboardEvent) => {
     if (e.key === 'Enter' && !(e.target instanceof HTMLButtonElement)) {
@@ -34,7 +35,7 @@ export function Toolbar({ store }: { store: Store }) {
         </select>
         <input class="longer" type="text" placeholder="≥ 100 ms" aria-label="At least this long" value={longer.value} aria-invalid={longer.value !== '' && Number.isNaN(parseDuration(longer.value))}
           onInput={(e) => { longer.value = e.currentTarget.value; change({ longerThan: parseDuration(longer.value) || 0 }); }} />
-        {query.value.alike && <button class="chip" title="Show all again" onClick={() => store.find({})}>{query.value.alike.slice(1)} ×</button>}
+        {chip && <button class="chip" title={`Only ${chip}. Show all again`} onClick={() => store.find({})}>{chip} ×</button>}
         <output class="position" data-testid="matches">{position}</output>
         {searching.value && <>
           <button class="icon" title="Previous match (p)" aria-label="Previous match" onClick={() => store.nextMatch(true)}>↑</button>
