@@ -73,7 +73,7 @@ function OfSpan({ store, i }: { store: Store; i: Span }) {
       </tbody></table></Section>
 
       <Section title="Place"><table><tbody>
-        <Fact name="path"><div class="path">{elidePath(pathNames(m, i), 4000)}</div></Fact>
+        <Fact name="path"><span title={elidePath(pathNames(m, i), 4000)}>{elidePath(pathNames(m, i), 320)}</span></Fact>
         <Fact name="in">{m.parent[i] === none ? 'nothing: it is a root' : <Link store={store} to={scopeAbove(m, i)} />}</Fact>
         {m.processes.length > 1 && <Fact name="process">{processOf(m, i)}</Fact>}
         {isScope && m.parent[i] !== none && !m.isScope[m.parent[i]] && <Fact name={beginsProcess(m, i) ? 'started by' : 'opened by'}><Link store={store} to={m.parent[i]} /></Fact>}
@@ -107,10 +107,10 @@ function Ended({ store, scope }: { store: Store; scope: Span }) {
 
 /** Leaves out the middle of a very long chain. The first cause is the last step. */
 function shortened(chain: Step[][]): Step[][] {
-  const most = 20;
+  const most = 12;
   if (chain.length <= most) return chain;
   const left = chain.length - most;
-  return [...chain.slice(0, most - 8), [{ text: `… and ${count(left, 'more step', 'more steps')} …` }], ...chain.slice(-8)];
+  return [...chain.slice(0, most - 5), [{ text: `… and ${count(left, 'more step', 'more steps')} …` }], ...chain.slice(-5)];
 }
 
 function Close({ store }: { store: Store }) {

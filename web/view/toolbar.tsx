@@ -28,7 +28,7 @@ export function Toolbar({ store }: { store: Store }) {
       <h1 title={model.program}>{model.program.split('/').pop() || 'recording'}</h1>
       <p class="facts">{[duration(model.logEnd), count(model.n - scopes, 'task'), count(scopes, 'scope'), model.processes.length > 1 && count(model.processes.length, 'process', 'processes'), startedAt(model.facts.started)].filter(Boolean).join(' · ')}</p>
       <search class="search" onKeyDown={keys}>
-        <input id="search" type="search" placeholder="name, path/name, error  /" aria-label="Search for names, paths and errors" value={query.value.text} onInput={(e) => change({ text: e.currentTarget.value })} />
+        <input id="search" type="search" placeholder="search  /" title="Search for a name, a path like service/conn, or an error" aria-label="Search for names, paths and errors" value={query.value.text} onInput={(e) => change({ text: e.currentTarget.value })} />
         <select aria-label="State" value={query.value.state} onChange={(e) => change({ state: e.currentTarget.value as Query['state'] })}>
           <option value="">any state</option>
           {[...toneNames].reverse().map((name) => <option value={name}>{name}</option>)}
