@@ -211,7 +211,7 @@ test('the critical path goes on with what spawned a task', () => {
   assert.deepEqual(on(done), ['on', 'g', 'inner'], 'it spawns and lives on');
   assert.deepEqual(on(running), ['e', 'inner', 'g', 'inner'], 'the body may have spawned');
   for (const waits of [{ state: 'canceled' }, { flags: 1 }]) {
-    assert.deepEqual(names([[0, 's', 'inner', 0, 502.28e6, done], [1, 't', 'waits', 0, 502.275e6, waits], g]), ['inner', 'g', 'inner', 'waits', 'inner'], 'it only waited for the end');
+    assert.deepEqual(names([[0, 's', 'inner', 0, 502.28e6, done], [1, 't', 'waits', 0, 502.275e6, waits], [1, 't', 'waits too', 0, 502.273e6, waits], g]), ['inner', 'g', 'inner', 'waits', 'inner'], 'it only waited for the end');
   }
   // The one that has failed was spawned by the last act of another.
   assert.deepEqual(names([[0, 's', 'job', 0, 503e6, { start: 1, cause: { at: 502.3e6, kind: 'task failed', by: 'bad' } }], [1, 't', 'first', 0, 200.001e6], [1, 't', 'bad', 200e6, 502.2e6, { state: 'failed' }]]), ['first', 'bad', 'job', 'job']);
