@@ -202,9 +202,11 @@ type columns struct {
 		Words []struct {
 			Text, Find string
 			Row        int
+			Of         []int
 		}
 	}
 	Site, Canceled, FailedWith [][2]int
+	Stack                      [][2]int
 	Carries                    []int
 	Alone                      []struct{ Row, Kind, Place int }
 	Waits                      []struct{ Row, What, For, At, Of int }

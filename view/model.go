@@ -3,8 +3,10 @@ package view
 import (
 	"cmp"
 	"slices"
+	"strings"
 	"time"
 
+	"github.com/traigo/traigo/internal/stackdump"
 	"github.com/traigo/traigo/record/history"
 	"github.com/traigo/traigo/record/story"
 )
@@ -78,7 +80,7 @@ type model struct {
 }
 
 // A storyLine is a line of the story. In a word, row is the scope or task that it leads to, and
-// -1 if it leads to none.
+// -1 if it leads to none; find and of are as in story.Word, with rows for spans.
 type storyLine struct {
 	Tone  string      `json:"tone"`
 	Words []storyWord `json:"words"`
@@ -88,6 +90,7 @@ type storyWord struct {
 	Text string `json:"text"`
 	Row  int    `json:"row"`
 	Find string `json:"find,omitempty"`
+	Of   []int  `json:"of,omitempty"`
 }
 
 // A wait is a story.Wait.
@@ -270,11 +273,25 @@ func (b *builder) task(t *history.Task, parent int) {
 	b.sparse(&b.Stuck, row, t.Stuck)
 	b.sparse(&b.Abandoned, row, t.Abandoned...)
 	if t.Stack != "" {
-		b.Stack = append(b.Stack, [2]int64{int64(row), int64(b.text(t.Stack))})
+		b.Stack = append(b.Stack, [2]int64{int64(row), int64(b.text(folded(t.Stack)))})
 	}
 	for _, s := range t.Scopes {
 		b.scope(s, row)
 	}
+}
+
+// folded returns a stack in which the frames of the user come first: what is above them, which
+// is the same in all panics and waits, is left out, and the other frames of traigo and of the
+// runtime are counted.
+func folded(stack string) string {
+	header, frames, _ := strings.Cut(stackdump.Fold(stack), "\n")
+	for strings.HasPrefix(frames, "…") {
+		_, frames, _ = strings.Cut(frames, "\n")
+	}
+	if frames == "" {
+		return stack
+	}
+	return header + "\n" + frames
 }
 
 // add adds a row to the columns common to scopes and tasks, and returns its number.
@@ -332,6 +349,9 @@ func (b *builder) addStory(h *history.History) {
 			words[i] = storyWord{Text: w.Text, Row: -1, Find: w.Find}
 			if w.Scope != nil || w.Task != nil {
 				words[i].Row = b.row(story.Span{Scope: w.Scope, Task: w.Task})
+			}
+			for _, span := range w.Of {
+				words[i].Of = append(words[i].Of, b.row(span))
 			}
 		}
 		b.Story = append(b.Story, storyLine{line.Tone, words})

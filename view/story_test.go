@@ -2,6 +2,9 @@ package view_test
 
 import (
 	"fmt"
+	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -47,6 +50,74 @@ func TestThePageHasTheStory(t *testing.T) {
 	assert.Equal(t, fmt.Sprintf("server failed at 3.2 s: task accept returned “too many open files”; %d tasks and %d scopes were canceled because of it.", tasks, scopes), text.String())
 	assert.Equal(t, map[string]string{"server": "s server", "accept": "t accept"}, links)
 	assert.NotZero(t, tasks)
+}
+
+// A number in the story that is a link leads to as many spans as it says.
+func TestNumbersOfTheStoryLeadToWhatTheyCount(t *testing.T) {
+	number := regexp.MustCompile(`[\d,]+`)
+	links := make(map[string]int)
+	for name, log := range map[string][]byte{"failing": failing(t), "climbing": climbing(), "wide": wide(), "server": server(), "shop": shop(t), "deep": deep()} {
+		c := unpack(t, page(t, log))
+		above := make(map[int]int)
+		for _, pair := range c.FailedWith {
+			above[pair[0]] = pair[1]
+		}
+		toll := func(scope int) (rows []int) {
+			for {
+				for _, pair := range c.Canceled {
+					if pair[1] == scope {
+						rows = append(rows, pair[0])
+					}
+				}
+				up, known := above[scope]
+				if !known {
+					return rows
+				}
+				scope = up
+			}
+		}
+		for _, line := range c.Story {
+			for _, w := range line.Words {
+				if w.Find != "failed" && w.Find != "canceled" {
+					continue
+				}
+				said := 0
+				for _, digits := range number.FindAllString(w.Text, -1) {
+					n, err := strconv.Atoi(strings.ReplaceAll(digits, ",", ""))
+					require.NoError(t, err)
+					said += n
+				}
+				counted := w.Of
+				if w.Find == "canceled" {
+					counted = nil
+					for _, scope := range w.Of {
+						counted = append(counted, toll(scope)...)
+					}
+				}
+				slices.Sort(counted)
+				assert.Len(t, slices.Compact(counted), said, "%s: %s", name, w.Text)
+				links[w.Find]++
+			}
+		}
+	}
+	assert.Positive(t, links["failed"])
+	assert.Greater(t, links["canceled"], 4)
+}
+
+// A stack begins with the first frame of the user, and those of traigo and the runtime are
+// counted. One that has no other frames is shown as it is.
+func TestStacksBeginWithTheFramesOfTheUser(t *testing.T) {
+	const own = `main.parse(…)\n\t/src/main.go:41\n`
+	const around = `panic({0x1, 0x2})\n\t/go/panic.go:860\n`
+	c := unpack(t, page(t, logOf(
+		`{"t":0,"k":"scope","id":1,"n":"job"}`,
+		`{"t":1,"k":"spawn","s":1,"id":1,"n":"parse"}`, `{"t":1,"k":"spawn","s":1,"id":2,"n":"odd"}`,
+		`{"t":2,"k":"end","s":1,"id":1,"st":"panicked","err":"boom","stack":"goroutine 7 [running]:\n`+around+around+own+around+own+`"}`,
+		`{"t":3,"k":"end","s":1,"id":2,"st":"panicked","err":"boom","stack":"goroutine 8 [running]:\n`+around+`"}`)))
+	text := func(s string) string { return strings.NewReplacer(`\n`, "\n", `\t`, "\t").Replace(s) }
+	require.Len(t, c.Stack, 2)
+	assert.Equal(t, "goroutine 7 [running]:\n"+text(own)+"… 1 frame of traigo and the runtime\n"+text(own), c.Strings[c.Stack[0][1]])
+	assert.Equal(t, "goroutine 8 [running]:\n"+text(around), c.Strings[c.Stack[1][1]])
 }
 
 // What the log has of places, of tasks that were canceled alone, and of what they wait for, is

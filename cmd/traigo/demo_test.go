@@ -167,7 +167,7 @@ func TestDemoIsDrawnInItsPlaceOnATerminal(t *testing.T) {
 	}
 	assert.True(t, hasFailed)
 	all := strings.Join(drawn, "")
-	for _, text := range []string{"└─ • load", "supervisor attempt 2", red + "✗ ", yellow, "tasks and scopes were canceled for it; supervisor attempt 2 began at "} {
+	for _, text := range []string{"└─ • load", "supervisor attempt 2", red + "✗ ", "tasks and scopes were canceled for it; supervisor attempt 2 began at "} {
 		assert.Contains(t, all, text)
 	}
 	assert.NotContains(t, left, "├─", "the tree is removed at the end")
@@ -185,6 +185,14 @@ func TestDemoTreeFitsByLeavingOutItsDeepestLevels(t *testing.T) {
 	assert.Len(t, fitted(tree, 1), 3, "the top levels stay: the screen says that it has left out lines")
 	assert.Equal(t, tree, treeIn("8 scopes\n\n"+strings.Join(tree, "\n")+"\n\nended:\n  demo x"))
 	assert.Nil(t, treeIn("0 scopes\n"))
+}
+
+func TestDemoPaintsWhatMattersAndWhatIsCanceling(t *testing.T) {
+	t.Setenv("NO_COLOR", "")
+	assert.Equal(t, red+"✗ 1.0 s  a failed"+plain+"\n"+yellow+"├─ • b (canceling, 1s)"+plain+"\n└─ • c (running, 1s)",
+		paint("✗ 1.0 s  a failed\n├─ • b (canceling, 1s)\n└─ • c (running, 1s)"))
+	t.Setenv("NO_COLOR", "1")
+	assert.Equal(t, "✗ a", paint("✗ a"))
 }
 
 func TestDemoFoldsFailuresThatAreAlike(t *testing.T) {

@@ -48,7 +48,7 @@ var mayImport = map[string][]string{
 	"live":       {rootPkg, "internal/processes", "internal/stackdump", "internal/limits"}, // one dump for all roots; who waits for a Limiter
 	"proc":       {rootPkg, panicsPkg, "internal/processes"},                               // a panic in a worker keeps its stack; snapshots show what runs there
 	"traigotest": {rootPkg},
-	"view":       {"record/history", "record/story"},
+	"view":       {"record/history", "record/story", "internal/stackdump"}, // a stack is shown with the frames of the user
 	"cmd/traigo": {rootPkg, "errgroup", "supervise", "record", "record/history", "record/export", "record/story", "live", "proc", "view", termPkg, backoffPkg},
 
 	"record/history":          {"record/internal/sclogs"},               // what a log says: also that of a program that is gone

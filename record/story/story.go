@@ -20,13 +20,19 @@ type Line struct {
 	Words []Word
 }
 
-// A Word is a part of a line. It may be a link to a scope or task, or to all spans of a tone.
+// A Word is a part of a line. It may be a link to a scope or task, or, if Find is a tone, to
+// those spans of it that it counts: with Of to what was canceled because of the end of these
+// scopes, or to these failures, else to all of the tone.
 type Word struct {
 	Text  string
 	Scope *history.Scope
 	Task  *history.Task
 	Find  string
+	Of    []Span
 }
+
+// isPlain reports whether a word is no link.
+func (w Word) isPlain() bool { return w.Scope == nil && w.Task == nil && w.Find == "" }
 
 // String returns the text of the line.
 func (l Line) String() string {
@@ -104,6 +110,18 @@ type failure struct {
 
 // weight is the number of spans that ended because of the failure.
 func (f *failure) weight() int { return f.toll.Total() + len(f.path) }
+
+// span returns the task that failed; the scope if that was no task.
+func (f *failure) span() Span {
+	switch {
+	case f.task != nil:
+		return Span{f.task.Scope, f.task}
+	case f.path[0].Cause != nil && f.path[0].Cause.By != nil && f.path[0].Cause.By.Failed():
+		return Span{f.path[0], f.path[0].Cause.By}
+	default:
+		return Span{Scope: f.path[0]}
+	}
+}
 
 // isRoot reports whether a root failed.
 func (f *failure) isRoot() bool {
@@ -226,7 +244,7 @@ func (t *teller) consequences(f *failure) (words []any) {
 		words = append(words, ". That ended the "+count(n, "scope")+" around it as well, up to ", linkTo(top))
 	}
 	if f.toll.Total() > 0 {
-		words = append(words, word(len(words) > 0, ", and ", "; "), tollOf(f.toll), " "+was(f.toll.Total())+" canceled because of it")
+		words = append(words, word(len(words) > 0, ", and ", "; "), tollOf(f.toll, Span{Scope: f.path[0]}), " "+was(f.toll.Total())+" canceled because of it")
 	}
 	if next := restarted(top); next != nil {
 		words = append(words, "; ", linkTo(next), " began at "+Duration(t.history, next.Opened))
@@ -255,10 +273,14 @@ func (t *teller) fold(folded []alike, more bool) Line {
 	n := 0
 	var toll Toll
 	var first, last *failure
+	var all, tolled []Span
 	for _, a := range folded {
 		n += len(a)
 		for _, f := range a {
-			toll = toll.plus(f.toll)
+			all = append(all, f.span())
+			if toll = toll.plus(f.toll); f.toll.Total() > 0 {
+				tolled = append(tolled, Span{Scope: f.path[0]})
+			}
 			if first == nil || f.at < first.at {
 				first = f
 			}
@@ -268,7 +290,7 @@ func (t *teller) fold(folded []alike, more bool) Line {
 		}
 	}
 	which := word(more, "more failure", "failure")
-	words := []any{Word{Text: countOf(n, which, which+"s"), Find: "failed"}, " ended nothing above " + word(n == 1, "it: ", "them: ")}
+	words := []any{Word{Text: countOf(n, which, which+"s"), Find: "failed", Of: all}, " ended nothing above " + word(n == 1, "it: ", "them: ")}
 	if slices.ContainsFunc(folded, func(a alike) bool { return len(a[0].path) > 1 }) {
 		words[1] = ": "
 	}
@@ -297,7 +319,7 @@ func (t *teller) fold(folded []alike, more bool) Line {
 		words = append(words, "; ", first.link("the first"), " at "+began+", ", last.link("the last"), " at "+ended)
 	}
 	if toll.Total() > 0 {
-		words = append(words, ". In them ", tollOf(toll), " "+was(toll.Total())+" canceled")
+		words = append(words, ". In them ", tollOf(toll, tolled...), " "+was(toll.Total())+" canceled")
 	}
 	return say("failed", append(words, ".")...)
 }
@@ -468,7 +490,7 @@ func say(tone string, parts ...any) Line {
 		case Word:
 			l.Words = append(l.Words, p)
 		case string:
-			if n := len(l.Words); n > 0 && l.Words[n-1] == (Word{Text: l.Words[n-1].Text}) {
+			if n := len(l.Words); n > 0 && l.Words[n-1].isPlain() {
 				l.Words[n-1].Text += p
 			} else if p != "" {
 				l.Words = append(l.Words, Word{Text: p})
@@ -503,7 +525,10 @@ func quote(before, err string) string {
 	return before + "an error"
 }
 
-func tollOf(t Toll) Word { return Word{Text: both(t.Tasks, t.Scopes), Find: "canceled"} }
+// tollOf returns a toll as a link. It is that of the ends of these scopes.
+func tollOf(t Toll, of ...Span) Word {
+	return Word{Text: both(t.Tasks, t.Scopes), Find: "canceled", Of: of}
+}
 
 func both(tasks, scopes int) string {
 	switch {

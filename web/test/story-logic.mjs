@@ -7,6 +7,7 @@ import { wireOf } from './view-model.mjs';
 const { modelOf, toneNames } = await importPage('model.ts');
 const { criticalPath, shares } = await importPage('critical.ts');
 const { causesOf, chainOf } = await importPage('causes.ts');
+const { failedItself, failureOf } = await importPage('text.ts');
 const { storyOf, textOf } = await importPage('story.ts');
 
 const model = (end, rows, log) => modelOf(wireOf(end, rows, log));
@@ -108,6 +109,32 @@ test('what was canceled because of a scope, and of those that failed with it, is
   assert.deepEqual([toneNames[m.tone[4]], toneNames[m.tone[6]]], ['canceled', 'canceled'], 'it returned nil, and it has not failed');
 });
 
+test('a chain goes down to the task that panicked, through bodies and tasks that passed it on', () => {
+  const err = { err: 'nil map' };
+  const rows = [
+    [0, 's', 'nest', 0, 90, { ...err, cause: { at: 60, kind: 'panicked', err: 'nil map' } }],
+    [1, 's', 'level 2', 0, 58, { ...err, cause: { at: 55, kind: 'body failed', err: 'nil map' } }],
+    [2, 's', 'level 3', 0, 54, { ...err, cause: { at: 50, kind: 'task failed', by: 'outer', ...err } }],
+    [3, 't', 'outer', 0, 49, { ...err, state: 'failed' }],
+    [4, 's', 'level 4', 0, 48, { ...err, cause: { at: 41, kind: 'panicked', by: 'boom', ...err } }],
+    [5, 't', 'boom', 0, 40, { ...err, state: 'panicked' }],
+    [1, 't', 'helper', 0, 61, { state: 'canceled' }],
+  ];
+  const m = model(90, rows, { canceled: [[6, 0]], failedWith: [[4, 2], [2, 1], [1, 0]] });
+  const down = [
+    'scope nest ended because its body panicked with the failure of scope level 2',
+    'scope level 2 ended because its body returned the failure of scope level 3',
+    'scope level 3 ended because task outer returned the failure of scope level 4',
+    'scope level 4 ended because of a panic',
+    'task boom panicked (nil map)',
+  ];
+  assert.deepEqual(why(m, 0), down);
+  assert.deepEqual(why(m, 6), ['task helper was canceled because its scope ended: scope nest', ...down]);
+  assert.deepEqual(why(m, 3), ['task outer returned the failure of scope level 4', ...down.slice(3)]);
+  assert.deepEqual(failureOf(m, 0), { message: 'nil map', from: 5 });
+  assert.deepEqual([0, 1, 2, 3, 4, 5].filter((i) => failedItself(m, i)), [5], 'it counts once');
+});
+
 test('the critical path is as long as the scope, and made of what ended last', () => {
   const m = model(100, [
     [0, 's', 'root', 0, 100],
@@ -168,6 +195,26 @@ test('the pieces of any critical path are in order, without holes, and add up', 
       });
     }
   }
+});
+
+test('the critical path goes on with what spawned a task', () => {
+  const names = (rows) => pieces(model(600e6, rows)).map(([name]) => name);
+  const done = { cause: { at: 502.27e6, kind: 'completed' }, start: 0.3e6 };
+  const running = { ...done, start: -1 };
+  const g = [1, 't', 'g', 421.876e6, 502.24e6];
+  for (const scope of [done, running]) {
+    assert.deepEqual(names([[0, 's', 'inner', 0, 502.28e6, scope], [1, 't', 'e', 0, 351.5e6], [1, 't', 'f', 0, 421.896e6], g]), ['f', 'g', 'inner'], 'f spawns g as its last act');
+    assert.deepEqual(names([[0, 's', 'inner', 0, 502.28e6, scope], [1, 't', 'e', 0, 421.895e6], [1, 't', 'f', 0, 421.87e6], g]), ['f', 'inner', 'g', 'inner'], 'f, of which the end is closer');
+    assert.deepEqual(names([[0, 's', 'inner', 0, 502.28e6, scope], [1, 't', 'other', 0, 490e6], [1, 't', 'f', 0, 421.8e6], g]), ['f', 'inner', 'g', 'inner'], 'the body, or another, waits for f and then spawns g');
+  }
+  const on = (scope) => names([[0, 's', 'inner', 0, 502.28e6, scope], [1, 't', 'e', 0, 351.5e6], [1, 't', 'on', 0, 490e6], g]);
+  assert.deepEqual(on(done), ['on', 'g', 'inner'], 'it spawns and lives on');
+  assert.deepEqual(on(running), ['e', 'inner', 'g', 'inner'], 'the body may have spawned');
+  for (const waits of [{ state: 'canceled' }, { flags: 1 }]) {
+    assert.deepEqual(names([[0, 's', 'inner', 0, 502.28e6, done], [1, 't', 'waits', 0, 502.275e6, waits], [1, 't', 'waits too', 0, 502.273e6, waits], g]), ['inner', 'g', 'inner', 'waits', 'inner'], 'it only waited for the end');
+  }
+  // The one that has failed was spawned by the last act of another.
+  assert.deepEqual(names([[0, 's', 'job', 0, 503e6, { start: 1, cause: { at: 502.3e6, kind: 'task failed', by: 'bad' } }], [1, 't', 'first', 0, 200.001e6], [1, 't', 'bad', 200e6, 502.2e6, { state: 'failed' }]]), ['first', 'bad', 'job', 'job']);
 });
 
 test('the critical path of a Race is its winner', () => {

@@ -11,9 +11,9 @@ const { rowsOf, openWay, openAtFirst, nothingOpen } = await importPage('rows.ts'
 const { innermost, failureOf, elidePath, elide, sayOnce } = await importPage('text.ts');
 const { namesOf, sorted } = await importPage('names.ts');
 const { alive } = await importPage('many.ts');
-const { causesOf, chainOf } = await importPage('causes.ts');
-const { search, step } = await importPage('search.ts');
-const { duration, tick, parseDuration, thousands } = await importPage('words.ts');
+const { causesOf, chainOf, whyStopped } = await importPage('causes.ts');
+const { search, step, queryOf } = await importPage('search.ts');
+const { duration, lasted, tick, parseDuration, thousands } = await importPage('words.ts');
 const { fitAll, zoom, pan, clamp, reveal } = await importPage('window.ts');
 const { countAlive, columns } = await importPage('overview.ts');
 const { ticks } = await import('d3-array');
@@ -184,6 +184,7 @@ test('one bar for many has each state in the columns in which it was alive', () 
 
 test('errors are told from the inside', () => {
   assert.equal(innermost('scope "a": task "b \\"x\\"": serving: scope "c": bottom: EOF'), 'bottom: EOF');
+  assert.equal(innermost('scope "nest": task "nest/level 2/… (210 bytes more) …/boom" panicked: nil map'), 'nil map');
   assert.equal(innermost('no such host'), 'no such host');
   assert.equal(innermost('scope "a": task "b": sco…'), 'scope "a": task "b": sco…', 'what was cut has no inside');
   assert.equal(innermost('scope "a": see scope'), 'see scope');
@@ -220,6 +221,41 @@ test('the table by name has the times alive of each name', () => {
   assert.deepEqual({ name, count, median, p99, longest, failed, canceled }, { name: 'item #', count: 100, median: 50, p99: 99, longest: 100, failed: 3, canceled: 2 });
   assert.deepEqual(sorted(table, 'longest', false).map((r) => r.name), ['root', 'item #']);
   assert.deepEqual(sorted(table, 'name', true).map((r) => r.name), ['item #', 'root']);
+});
+
+test('medians are those of what has ended, or else of the times so far', () => {
+  const rows = (ended) => [[0, 's', 'root', 0, 1000], ...Array.from({ length: 10 }, (_, i) => [1, 't', `item ${i}`, 1000 - 100 * (i + 1), i < ended ? 1000 - 100 * (i + 1) + 10 : -1])];
+  const numbers = (ended) => namesOf(model(1000, rows(ended)))[1];
+  const some = numbers(3), no = numbers(0);
+  assert.deepEqual([some.median, some.p99, some.areSoFar, some.longest, some.isLongestSoFar, some.unfinished], [10, 10, false, 1000, true, 7]);
+  assert.deepEqual([no.median, no.p99, no.areSoFar, lasted(no.median, no.areSoFar)], [500, 1000, true, '≥500 ns']);
+  assert.deepEqual([numbers(10).isLongestSoFar, numbers(10).unfinished], [false, 0]);
+});
+
+test('what was stopped is told apart, with the reason', () => {
+  const m = model(400, [
+    [0, 's', 'root', 0, 400, { cause: { at: 390, kind: 'completed' } }],
+    [1, 's', 'Race', 0, 310, { cause: { at: 300, kind: 'master ended', by: 'fast' } }],
+    [2, 't', 'fast', 0, 300], [2, 't', 'slow', 0, 305, { state: 'canceled' }],
+    [2, 's', 'inner', 0, 308, { cause: { at: 301, kind: 'parent canceled' } }], [3, 't', 'leaf', 0, 307, { state: 'canceled' }],
+    [1, 's', 'served', 0, 310, { cause: { at: 300, kind: 'master ended', by: 'main' } }],
+    [2, 't', 'main', 0, 300, { flags: 7 }], [2, 't', 'helper', 0, 305, { state: 'canceled' }],
+    [1, 't', 'tick', 0, 395, { state: 'canceled', flags: 1 }],
+  ]);
+  assert.deepEqual(['slow', 'inner', 'leaf', 'helper', 'tick'].map((name) => whyStopped(m, m.names.indexOf(name))),
+    ['stopped: another had won', 'stopped: another had won', 'stopped: another had won', 'stopped: the master of its scope had ended', 'stopped: all else was done']);
+  const row = namesOf(m).find((r) => r.name === 'slow');
+  assert.deepEqual([row.canceled, row.stopped], [0, 1]);
+});
+
+test('a number in the story leads to what it counts', () => {
+  const m = model(4e9, failure, { canceled: [[2, 0], [3, 0], [4, 0]] });
+  const causes = causesOf(m);
+  const find = (word) => search(m, { text: '', state: '', longerThan: 0, alike: '', ...queryOf(m, causes, word) });
+  assert.deepEqual(find({ text: '2 tasks and 1 scope', find: 'canceled', of: [0] }), [2, 3, 4]);
+  assert.equal(queryOf(m, causes, { text: '', find: 'canceled', of: [0] }).counted.what, 'canceled because of server');
+  assert.deepEqual(find({ text: '1 failure', find: 'failed', of: [1] }), [1], 'not the scope that failed with it');
+  assert.deepEqual(find({ text: '2', find: 'failed' }), [0, 1], 'all of them');
 });
 
 test('paths and errors are found', () => {

@@ -2,7 +2,7 @@
 
 /**
  * Returns the wire format of an outline. Each row is [level, kind, name, begin, stop, more]:
- * kind is s for a scope and t for a task; more has state, flags, err, and the cause of a
+ * kind is s for a scope and t for a task; more has state, flags, err, start, and the cause of a
  * scope.
  */
 export function wireOf(end, rows, log = {}) {
@@ -24,7 +24,7 @@ export function wireOf(end, rows, log = {}) {
     wire.state.push(text(more.state ?? (kind === 's' ? (stop < 0 ? 'open' : 'closed') : stop < 0 ? 'running' : 'ok')));
     wire.flags.push(more.flags ?? 5);
     wire.begin.push(begin);
-    wire.start.push(kind === 's' ? -1 : begin);
+    wire.start.push(more.start ?? (kind === 's' ? -1 : begin));
     wire.stop.push(stop);
     wire.err.push(text(more.err ?? ''));
     if (more.cause) {

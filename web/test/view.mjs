@@ -103,7 +103,7 @@ test('a failure: what failed first, and what was canceled because of it', () => 
   const details = page.getByTestId('details');
   assert.match(await details.innerText(), /too many open files/);
   assert.match(await details.innerText(), /master/);
-  assert.match(await details.innerText(), /server, and with it 11 tasks and 3 scopes/);
+  assert.match(await details.innerText(), /server; 11 tasks and 3 scopes canceled/);
 }));
 
 test('a failure that goes up is in the story once', () => view('climbing', async (page) => {
@@ -629,9 +629,15 @@ test('B6: errors are told from the inside, with the path they came by', () => vi
   assert.match(tip, /from root\/level 1\/.*…\/.*level 59\/task 60/);
   await page.evaluate(() => traigoView.select(traigoView.find('level 2')[0]));
   const chain = await page.getByTestId('chain').innerText();
-  assert.match(chain, /task 3 failed: bottom reached/);
+  assert.match(chain, /^scope level 2 ended because task 3 returned the failure of scope level 3\n/);
+  assert.match(chain, /… and \d+ more steps …[^]*scope level 59 ended because a task failed\ntask 60 failed: bottom reached$/, 'down to the first cause');
   assert.doesNotMatch(await page.getByTestId('chain').innerText(), /task task/);
   assert.match(await page.getByTestId('details').locator('pre.error').innerText(), /level 2": task/, 'all of it is there as well');
+}));
+
+test('A4: the details of the culprit say how much it ended', () => view('deep', async (page) => {
+  await page.evaluate(() => traigoView.select(traigoView.find('task 60')[0]));
+  assert.match(await page.getByTestId('ended').innerText(), /^level 59 and the 59 scopes around it, up to root; 60 tasks canceled$/);
 }));
 
 test('B7: levels can be told apart, 60 of them', () => view('deep', async (page) => {
@@ -727,6 +733,91 @@ test('A4: a hang is said with its place, and each row says what it waits for', (
   assert.match(await page.getByTestId('waits').innerText(), /^sync\.Mutex\.Lock at main\.go:31 \(4 do\), seen at 10\.8 s/);
 }));
 
+test('a number in the story leads to exactly what it counts', async () => {
+  await view('failing', async (page) => {
+    await page.getByTestId('story').getByRole('button', { name: '11 tasks and 3 scopes' }).click();
+    assert.equal(await page.getByTestId('matches').innerText(), '1 of 14');
+    const chip = page.getByRole('button', { name: 'canceled because of server ×' });
+    assert.match((await rowTexts(page)).join('\n'), /metrics/);
+    assert.doesNotMatch((await rowTexts(page)).join('\n'), /report usage/);
+    await chip.click();
+    assert.equal(await page.getByTestId('matches').innerText(), '');
+  });
+  await view('wide', async (page) => {
+    await page.getByTestId('story').getByRole('button', { name: '2,500 failures' }).click();
+    assert.equal(await page.getByTestId('matches').innerText(), '1 of 2,500');
+  });
+});
+
+test('the table has columns for what is unfinished and stopped, only if there are some', async () => {
+  const columns = (page) => page.getByTestId('names').locator('thead th').allInnerTexts();
+  for (const [log, more] of [['hung', ['failed', 'unfinished', 'canceled']], ['small', ['failed', 'canceled', 'stopped']], ['wide', ['failed', 'canceled']]]) {
+    await view(log, async (page) => {
+      await page.keyboard.press('b');
+      assert.deepEqual((await columns(page)).slice(6), more, log);
+      if (log === 'hung') assert.match(await page.getByTestId('names').locator('tr', { hasText: 'report' }).innerText(), /≥\d+ (s|m)/);
+    });
+  }
+});
+
+test('a long path is cut in its middle, where one sees it', () => view('deep', async (page) => {
+  await page.evaluate(() => traigoView.select(traigoView.find('task 60')[0]));
+  const path = page.getByTestId('details').getByRole('row', { name: /^path/ });
+  assert.match(await path.innerText(), /root\/level 1\/.*\/…\/.*level 59\/task 60$/s);
+  assert.ok(await path.evaluate((e) => [...e.querySelectorAll('*')].every((c) => getComputedStyle(c).overflowY === 'visible')), 'it does not scroll');
+}));
+
+test('Home and End go to the first and the last row, wherever the focus is', () => view('failing', async (page) => {
+  await page.keyboard.press('End');
+  assert.equal(await selected(page), await page.evaluate(() => traigoView.store.model.names[traigoView.rows.at(-1)]));
+  await page.keyboard.press('Home');
+  assert.equal(await selected(page), 'server');
+}));
+
+test('the legend has the colors of the story, and of the critical path while it is shown', () => view('hung', async (page) => {
+  const legend = page.getByLabel('Legend');
+  assert.match(await legend.innerText(), /hung/);
+  assert.doesNotMatch(await legend.innerText(), /critical path/);
+  await page.keyboard.press('c');
+  assert.match(await legend.innerText(), /critical path/);
+}));
+
+test('where the log stops is said on the axis, and covers no bars', () => view('crashed', async (page) => {
+  const filled = (selector) => page.evaluate((selector) => {
+    const canvas = document.querySelector(selector);
+    const [r, g, b] = getComputedStyle(document.documentElement).getPropertyValue('--muted').match(/[0-9a-f]{2}/gi).map((s) => parseInt(s, 16));
+    const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
+    let n = 0, longest = 0;
+    for (let i = 0; i < data.length; i += 4) {
+      n = data[i] === r && data[i + 1] === g && data[i + 2] === b ? n + 1 : 0;
+      longest = Math.max(longest, n);
+    }
+    return longest;
+  }, selector);
+  assert.ok((await filled('.axis canvas')) > 50);
+  assert.ok((await filled('[data-testid=timeline] canvas')) < 30);
+}));
+
+test('on a phone all has its place', () => view('hung', async (page) => {
+  const found = await page.evaluate(() => {
+    const box = (e) => e.getBoundingClientRect();
+    const rows = [...document.querySelectorAll('.row')].filter((r) => r.querySelector('.time'));
+    const edge = traigoView.place(0);
+    const field = document.querySelector('#search');
+    const c = document.createElement('canvas').getContext('2d');
+    c.font = getComputedStyle(field).font;
+    return {
+      apart: Math.max(...rows.map((r) => Math.abs(box(r.querySelector('.swatch')).top + box(r.querySelector('.swatch')).height / 2 - box(r.querySelector('.name')).top - box(r.querySelector('.name')).height / 2))),
+      over: Math.max(...rows.map((r) => box(r.querySelector('.time')).right)) - (edge.left + edge.width),
+      tab: box(document.querySelector('[role=tab]')).left,
+      placeholder: c.measureText(field.placeholder).width < field.clientWidth - 14,
+    };
+  });
+  assert.ok(found.apart < 2, `icons are ${found.apart} px above or below the names`);
+  assert.ok(found.over < 0, 'no box border goes through a duration');
+  assert.ok(found.tab >= 4 && found.placeholder);
+}, { viewport: { width: 390, height: 844 } }));
+
 test('B14: ticks of failures do not hide the curve', () => view('crawl', async (page) => {
   await page.waitForTimeout(100);
   const lowest = await page.evaluate(() => {
@@ -752,6 +843,14 @@ test('print has all that is in sight on one sheet', () => view('server', async (
     return [box('.bars canvas'), box('.names'), box('.legend')].every((b) => b.right <= innerWidth + 1 && b.bottom <= innerHeight + 1 && b.width > 0);
   });
   assert.ok(fits);
+  const text = await page.getByTestId('unprinted').innerText();
+  const [, all, above, below] = text.match(/^(\d+) rows are not on this sheet: (\d+) above and (\d+) below$/).map(Number);
+  const rows = await page.evaluate(() => [traigoView.rows.length, Math.ceil((500 + traigoView.store.size.value.height) / 20)]);
+  assert.deepEqual([all, above, below], [25 + rows[0] - rows[1], 25, rows[0] - rows[1]]);
+  assert.ok(await page.getByTestId('unprinted').isVisible());
+  await page.emulateMedia({ media: 'screen' });
+  assert.ok(!(await page.getByTestId('unprinted').isVisible()));
+  await page.emulateMedia({ media: 'print' });
   assert.equal(await page.evaluate(() => traigoView.store.top.value), 500, 'nothing has moved');
 }));
 

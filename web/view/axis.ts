@@ -30,6 +30,9 @@ export function drawAxis(f: Frame, c: CanvasRenderingContext2D, times: number[])
     if (at < f.width - 34) c.fillText(tick(t, step, f.view.to), at + 4, axisHeight / 2);
     c.fillRect(Math.round(at), axisHeight - 6, 1, 6);
   }
+  const { model } = f.store;
+  for (const loss of model.losses) flag(f, c, x(f, loss.at) + 9, `${loss.lines > 0 ? count(loss.lines, 'line') : 'lines'} lost`);
+  if (mayGoOn(model)) flag(f, c, x(f, model.logEnd) - 4, 'the log stops', true);
 }
 
 /** Draws bands where lines are missing, and the edge where the log stops. */
@@ -40,7 +43,6 @@ export function drawGaps(f: Frame) {
     if (at < -200 || at > f.width + 20) continue;
     c.fillStyle = palette.missing;
     c.fillRect(at - 7, 0, 14, f.height);
-    flag(f, at + 9, `${loss.lines > 0 ? count(loss.lines, 'line') : 'lines'} lost`);
   }
   if (mayGoOn(model)) {
     const at = Math.round(x(f, model.logEnd));
@@ -55,7 +57,6 @@ export function drawGaps(f: Frame) {
     c.lineTo(at + 1, f.height);
     c.stroke();
     c.setLineDash([]);
-    flag(f, at - 4, 'the log stops', true);
   }
 }
 
@@ -64,12 +65,14 @@ function mayGoOn(m: Model): boolean {
   return !m.closed && (m.processes.length < 2 || m.processes.some((p) => !p.closed && p.until >= m.logEnd));
 }
 
-function flag(f: Frame, at: number, text: string, left = false) {
-  const { c, palette } = f;
+/** Says on the axis, where no bars are, what a place in the picture is. It is to the left of it or to the right. */
+function flag(f: Frame, c: CanvasRenderingContext2D, at: number, text: string, left = false) {
+  if (at < -200 || at > f.width + 20) return;
+  const { palette } = f;
   c.font = `600 10.5px ${palette.font}`;
   const width = c.measureText(text).width + 10;
   const from = left ? at - width : Math.min(at, f.width - width - 2);
-  const top = f.height - 20;
+  const top = 2;
   c.fillStyle = palette.muted;
   c.beginPath();
   c.roundRect(from, top, width, 16, 3);

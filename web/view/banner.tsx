@@ -1,5 +1,6 @@
 // The story of the recording, in which each name is a link.
 import { none } from './model.ts';
+import { queryOf } from './search.ts';
 import type { Store } from './store.ts';
 import type { Word } from './story.ts';
 
@@ -19,8 +20,7 @@ function Part({ store, word }: { store: Store; word: Word }) {
     return <button class="link" onClick={() => store.select(span)} onMouseEnter={() => { store.hovered.value = span; }} onMouseLeave={() => { store.hovered.value = none; }}>{word.text}</button>;
   }
   if (word.find) {
-    const state = word.find;
-    return <button class="link" onClick={() => { store.find({ state }); store.nextMatch(); }}>{word.text}</button>;
+    return <button class="link" onClick={() => { store.find(queryOf(store.model, store.causes, word), word.of !== undefined); store.nextMatch(); }}>{word.text}</button>;
   }
   return <span>{word.text}</span>;
 }

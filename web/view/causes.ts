@@ -1,5 +1,5 @@
 // Which span was canceled because of which other.
-import { beginsProcess, endedWithParent, Flag, none, scopeAbove, Tone, wasAskedToEnd, type Model, type Span } from './model.ts';
+import { beginsProcess, endedWithParent, Flag, none, scopeAbove, Tone, wasAskedToEnd, type Cause, type Model, type Span } from './model.ts';
 
 export interface Causes {
   /** The scope that a task ended, by its failure or as its master. */
@@ -55,6 +55,19 @@ export function canceler(m: Model, i: Span): Span {
   return canceled || waiting || m.told.has(i) ? up : none;
 }
 
+/** Says why a span that is Stopped was: how the scope ended with which that began. */
+export function whyStopped(m: Model, i: Span): string {
+  let by = canceler(m, i);
+  for (let up = by; up !== none; up = m.isScope[up] ? canceler(m, up) : none) by = up;
+  const cause = by === none ? undefined : m.cause.get(by);
+  if (!cause) return 'stopped with its scope';
+  if (hasWon(m, cause)) return 'stopped: another had won';
+  return { 'master ended': 'stopped: the master of its scope had ended', completed: 'stopped: all else was done', requested: 'stopped: the program ended its scope' }[cause.kind] ?? 'stopped with its scope';
+}
+
+/** Whether a scope ended because of the winner of a Race. */
+const hasWon = (m: Model, cause: Cause): boolean => cause.kind === 'master ended' && cause.by !== none && !(m.flags[cause.by] & Flag.Master);
+
 /** Whether i is a scope that failed by itself, and not because its parent was canceled. */
 export function isCulprit(m: Model, i: Span): boolean {
   return m.isScope[i] === 1 && m.tone[i] === Tone.Failed;
@@ -75,7 +88,7 @@ export function chainOf(m: Model, causes: Causes, i: Span): Step[][] {
   for (let at = i; ;) {
     const by = canceler(m, at);
     if (by !== none) {
-      const verb = m.stop[at] < 0 ? 'has been told to end' : 'was canceled';
+      const verb = m.stop[at] < 0 ? 'has been told to end' : m.tone[at] === Tone.Stopped ? 'was stopped' : 'was canceled';
       chain.push([{ text: named(m, at), span: at }, { text: ` ${verb} because its scope ended: ` }, { text: named(m, by), span: by }]);
       at = by;
       continue;
@@ -87,10 +100,32 @@ export function chainOf(m: Model, causes: Causes, i: Span): Step[][] {
       at = task;
       continue;
     }
-    chain.push(...endOf(m, at));
-    break;
+    const below = m.isScope[at] ? m.failedFrom.get(at) : failedBelow(m, at);
+    if (below === undefined) {
+      chain.push(...endOf(m, at));
+      break;
+    }
+    chain.push(passedUp(m, at, below));
+    at = below;
   }
   return causes.origin[i] === none && chain.length === 1 && m.tone[i] === Tone.Ok ? [] : chain;
+}
+
+/** Says that the failure of a span is that of a scope below. */
+function passedUp(m: Model, i: Span, below: Span): Step[] {
+  const steps: Step[] = [{ text: named(m, i), span: i }];
+  const cause = m.cause.get(i), by = cause?.by ?? none;
+  if (m.isScope[i]) steps.push(...(by === none ? [{ text: ' ended because its body' }] : [{ text: ' ended because ' }, { text: named(m, by), span: by }]));
+  const hasPanicked = m.isScope[i] && by === none ? cause?.kind === 'panicked' : m.state[m.isScope[i] ? by : i] === 'panicked';
+  return [...steps, { text: ` ${hasPanicked ? 'panicked with' : 'returned'} the failure of ` }, { text: named(m, below), span: below }];
+}
+
+/** Returns the scope that a task opened and whose failure it returned. */
+export function failedBelow(m: Model, task: Span): Span | undefined {
+  if (m.tone[task] !== Tone.Failed || m.err[task] === '') return undefined;
+  let last: Span | undefined;
+  for (let c = m.first[task]; c !== none; c = m.next[c]) if (isCulprit(m, c) && passesOn(m, task, c)) last = c;
+  return last;
 }
 
 function endOf(m: Model, i: Span): Step[][] {
@@ -101,10 +136,9 @@ function endOf(m: Model, i: Span): Step[][] {
     return [[{ text: named(m, i), span: i }, { text: end, quote: m.err[i] || why?.err }]];
   }
   if (!cause) return m.stop[i] < 0 ? [[{ text: named(m, i), span: i }, { text: ` ${leftOpen(m, i)}` }]] : [];
-  const hasWon = cause.kind === 'master ended' && cause.by !== none && !(m.flags[cause.by] & Flag.Master); // of Race
   const text: Record<string, string> = {
     'task failed': ' ended because a task failed', 'panicked': ` ended because of a panic${placed(' of its body, ', cause.place)}`, 'body failed': ` ended because its body${placed(' (', cause.place, ')')} failed`,
-    'timeout': ' ended because its deadline passed', 'requested': ` was canceled by the program${placed(' at ', cause.place)}`, 'master ended': hasWon ? ' ended because a task had won' : ' ended with its master',
+    'timeout': ' ended because its deadline passed', 'requested': ` was canceled by the program${placed(' at ', cause.place)}`, 'master ended': hasWon(m, cause) ? ' ended because a task had won' : ' ended with its master',
     'completed': ' ended because all was done', 'parent canceled': m.parent[i] === none ? ' was canceled from outside the log' : beginsProcess(m, i) ? ' was canceled from outside its process' : ' was canceled by a context between it and its parent',
   };
   const chain: Step[][] = [[{ text: named(m, i), span: i }, { text: text[cause.kind] ?? ` ended: ${cause.kind}`, quote: cause.by === none ? cause.err : '' }]];

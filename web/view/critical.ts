@@ -10,13 +10,23 @@
 // cause of that. A body that failed, and a caller of Cancel, count as the scope itself, with
 // what it had waited for. A task that is not awaited counts only from the end of its scope on,
 // and one that is given up only until then.
+//
+// At the beginning of a child of a scope, the path goes on with what made it begin. The log does
+// not name the task that spawned it. There are two candidates: the sibling that was the last to
+// end before, for which the body may have waited, and, of those alive at the moment, the one that
+// ended first after it, which may have spawned the child as its last act. An end is close to the
+// moment if no more than a fiftieth of the time for which the second one had been alive is
+// between. If the end of only one is close, it is that one, and if both are, the closer one. If
+// neither is, the body was the spawner, with what it had waited for; but once the body has
+// returned, tasks are what spawns, so that it was the one alive. A task that may only have waited
+// for its cancellation is no candidate.
 import { canceler } from './causes.ts';
 import { Flag, none, type Model, type Span } from './model.ts';
 
 export interface Piece { span: Span; from: number; to: number }
 
 /** A span, with the time of it that is still to be divided. */
-interface Frame { span: Span; from: number; at: number; children: ByEnd; over: number; cause: Cause }
+interface Frame { span: Span; from: number; at: number; isBeginning: boolean; children: ByEnd; over: number; cause: Cause } // isBeginning: a child began at at
 
 /** How to go on before the moment over: with children, with the task that caused it, with the span alone, or with a scope above. */
 type Cause = { kind: 'children' | 'alone' } | { kind: 'task' | 'above'; span: Span };
@@ -32,9 +42,17 @@ export function criticalPath(m: Model, of: Span): Piece[] {
   while (stack.length > 0) {
     const frame = stack[stack.length - 1];
     const child = frame.children.last(frame.at);
-    const to = child === undefined ? none : ends[child];
+    const to = child === undefined ? -Infinity : ends[child];
     if (frame.cause !== children && frame.at > frame.from && (child === undefined || to <= frame.over)) {
       follow(frame);
+      continue;
+    }
+    const spawner = frame.isBeginning ? spawnerAt(frame, to) : none;
+    frame.isBeginning = false;
+    if (spawner !== none) {
+      const at = frame.at;
+      goBack(frame, m.begin[spawner]);
+      enter(spawner, frame.at, at);
       continue;
     }
     if (child === undefined || to <= frame.from) {
@@ -46,22 +64,43 @@ export function criticalPath(m: Model, of: Span): Piece[] {
     const from = waitedFrom(frame, child);
     if (from >= to || from >= frame.at) continue; // not waited for, since another child ended later
     piece(frame.span, to, frame.at);
-    frame.at = Math.max(frame.from, from);
+    goBack(frame, from, from === m.begin[child]);
     enter(child, frame.at, to);
   }
   return pieces.reverse();
 
+  function goBack(frame: Frame, to: number, isBeginning = true) {
+    frame.isBeginning = isBeginning && to > frame.from && m.isScope[frame.span] === 1;
+    frame.at = Math.max(frame.from, to);
+  }
+
+  /** Returns the sibling that has spawned the child that began at frame.at; none if that was the body. ended is when the last of those before ended. */
+  function spawnerAt({ span, at, children }: Frame, ended: number): Span {
+    const alive = children.nearest(at);
+    if (alive === undefined) return none;
+    const before = at - ended, after = ends[alive] - at;
+    const close = (at - m.begin[alive]) / 50;
+    if (after <= close && after < before) return alive;
+    const hasReturned = m.start[span] >= 0 && m.start[span] < at;
+    return hasReturned && before > close ? alive : none;
+  }
+
   function enter(span: Span, from: number, at: number) {
     const ended = m.isScope[span] ? m.cause.get(span) : undefined;
-    const cause = ended && ended.at > from ? causeOf(span) : children;
-    if (m.first[span] === none && cause === children) piece(span, from, at);
-    else stack.push({ span, from, at, children: new ByEnd(m, span, ends), over: ended?.at ?? Infinity, cause });
+    const cause = ended && ended.at > from && ended.at <= at ? causeOf(span) : children;
+    if (m.first[span] === none && cause === children) { piece(span, from, at); return; }
+    const over = ended?.at ?? Infinity;
+    stack.push({ span, from, at, isBeginning: false, children: new ByEnd(m, span, ends, (child) => !isLate(span, over, child)), over, cause });
   }
 
   /** Returns from when on a child was waited for. */
   function waitedFrom({ span, over }: Frame, child: Span): number {
-    const isLate = ends[child] > over || canceler(m, child) === span || !(m.isScope[child] || m.flags[child] & Flag.Awaited);
-    return m.isScope[span] && isLate ? Math.max(m.begin[child], over) : m.begin[child];
+    return isLate(span, over, child) ? Math.max(m.begin[child], over) : m.begin[child];
+  }
+
+  /** Whether a child may have done nothing but wait for the end of its scope. */
+  function isLate(span: Span, over: number, child: Span): boolean {
+    return m.isScope[span] === 1 && (ends[child] > over || canceler(m, child) === span || !(m.isScope[child] || m.flags[child] & Flag.Awaited));
   }
 
   function causeOf(scope: Span): Cause {
@@ -78,13 +117,14 @@ export function criticalPath(m: Model, of: Span): Piece[] {
     const at = Math.max(from, Math.min(frame.at, frame.over));
     piece(span, at, frame.at);
     frame.at = at;
+    frame.isBeginning = false;
     frame.cause = children;
     if (cause.kind === 'task') {
       const to = Math.min(ends[cause.span], at);
       const began = Math.max(from, m.begin[cause.span]);
       if (began >= to) { frame.children.clear(); return; }
       piece(span, to, at);
-      frame.at = began;
+      goBack(frame, began);
       enter(cause.span, began, to);
     } else if (cause.kind === 'above') {
       stack.pop();
@@ -101,17 +141,13 @@ export function criticalPath(m: Model, of: Span): Piece[] {
   }
 }
 
-/**
- * The children of a span by their ends, the last first. Many are in buckets, which are sorted
- * when they are reached: the path passes over most of the children of a span with many.
- */
+/** The children of a span by their ends, the last first. They are in buckets, which are sorted when they are reached. */
 class ByEnd {
   private readonly buckets: Span[][];
   private isSorted = false; // the last bucket
-  private readonly origin: number = 0;
-  private readonly width: number = 0;
+  private readonly passed: Span[] = []; // those that ended later than the time that was asked for last, the nearest at the end
 
-  constructor(private readonly m: Model, span: Span, private readonly ends: Float64Array) {
+  constructor(private readonly m: Model, span: Span, private readonly ends: Float64Array, private readonly counts: (child: Span) => boolean) {
     const children: Span[] = [];
     let low = Infinity, high = -Infinity;
     for (let c = m.first[span]; c !== none; c = m.next[c]) {
@@ -122,18 +158,17 @@ class ByEnd {
     const n = Math.ceil(children.length / 32);
     this.buckets = n > 1 ? Array.from({ length: n }, () => []) : [children];
     if (n <= 1) return;
-    this.origin = low;
-    this.width = (high - low) / n || 1;
-    for (const c of children) this.buckets[Math.min(Math.floor((ends[c] - low) / this.width), n - 1)].push(c);
+    const width = (high - low) / n || 1;
+    for (const c of children) this.buckets[Math.min(Math.floor((ends[c] - low) / width), n - 1)].push(c);
   }
 
-  /** Returns the last of them that had ended at a time. Those that end later are dropped: the times that are asked for never rise. */
+  /** Returns the last of them that had ended at a time. The times that are asked for never rise. */
   last(at: number): Span | undefined {
     for (;;) {
       const n = this.buckets.length;
       if (n === 0) return undefined;
       const bucket = this.buckets[n - 1];
-      if (bucket.length === 0 || (n > 1 && this.origin + (n - 1) * this.width > at + this.width)) { // with room for rounding
+      if (bucket.length === 0) {
         this.buckets.pop();
         this.isSorted = false;
         continue;
@@ -142,8 +177,16 @@ class ByEnd {
       this.isSorted = true;
       const child = bucket[bucket.length - 1];
       if (this.ends[child] <= at) return child;
+      if (this.counts(child)) this.passed.push(child);
       bucket.pop();
     }
+  }
+
+  /** Returns the one that was alive at the time that last was asked for and ended first after it, among those that count. */
+  nearest(at: number): Span | undefined {
+    const { passed, m } = this;
+    while (passed.length > 0 && m.begin[passed[passed.length - 1]] >= at) passed.pop(); // nor was it alive before
+    return passed[passed.length - 1];
   }
 
   /** Drops what last has returned. */

@@ -1,26 +1,26 @@
 // The panel with all facts about the selected span.
 import type { ComponentChildren } from 'preact';
-import { chainOf, type Step } from './causes.ts';
+import { chainOf, whyStopped, type Step } from './causes.ts';
 import { shares } from './critical.ts';
 import { beginsProcess, Flag, isQuiet, keyOf, none, processNote, scopeAbove, short, toneNames, Tone, type Model, type Span } from './model.ts';
 import { groupIn, isSpan, type Node } from './folds.ts';
 import type { Store } from './store.ts';
 import { elide, elidePath, failureOf, innermost, pathNames, sayOnce } from './text.ts';
-import { count, duration, percent, thousands } from './words.ts';
+import { count, duration, lasted, percent, thousands } from './words.ts';
 
 export function stateOf(m: Model, i: Span): { tone: string; text: string } {
   const tone = toneNames[m.tone[i]];
   const running = m.processes[m.process[i]]?.died ? ' when its process crashed or was killed' : '';
   if (!m.isScope[i]) {
     const text: Record<string, string> = {
-      ok: m.trioVis ? 'ended' : m.tone[i] === Tone.Canceled ? 'cut short: it returned nil after it was canceled' : 'ended well', canceled: m.tone[i] === Tone.Stopped ? 'stopped with its scope' : 'canceled', exited: 'called runtime.Goexit', lost: 'ended in a gap of the log: nobody knows how',
+      ok: m.trioVis ? 'ended' : m.tone[i] === Tone.Canceled ? 'cut short: it returned nil after it was canceled' : 'ended well', canceled: m.tone[i] === Tone.Stopped ? whyStopped(m, i) : 'canceled', exited: 'called runtime.Goexit', lost: 'ended in a gap of the log: nobody knows how',
       queued: `unfinished: not started${running}`, running: `unfinished: running${running}`, stuck: `given up, and not ended${running}`,
     };
     return { tone, text: text[m.state[i]] ?? m.state[i] };
   }
   if (m.state[i] === 'lost') return { tone, text: 'closed in a gap of the log: nobody knows how' };
   if (m.stop[i] < 0) return { tone, text: `unfinished: ${m.state[i]}${running}` };
-  return { tone, text: m.tone[i] === Tone.Failed ? 'failed' : m.tone[i] === Tone.Canceled ? 'canceled' : m.tone[i] === Tone.Stopped ? 'stopped with its parent' : m.trioVis ? 'ended' : 'ended well' };
+  return { tone, text: m.tone[i] === Tone.Failed ? 'failed' : m.tone[i] === Tone.Canceled ? 'canceled' : m.tone[i] === Tone.Stopped ? whyStopped(m, i) : m.trioVis ? 'ended' : 'ended well' };
 }
 
 export function Details({ store }: { store: Store }) {
@@ -34,6 +34,8 @@ function OfSpan({ store, i }: { store: Store; i: Span }) {
   const chain = chainOf(m, causes, i);
   const ended = causes.ended.get(i);
   const canceled = causes.toll(ended ?? i);
+  const end = m.cause.get(ended ?? i);
+  const verb = end && isQuiet(end) ? 'stopped' : 'canceled';
   const wait = m.waiting.get(i);
   const cause = m.cause.get(i);
   const abandoned = m.abandoned.get(i) ?? [];
@@ -54,7 +56,7 @@ function OfSpan({ store, i }: { store: Store; i: Span }) {
       {chain.length > 0 && <Section title={m.stop[i] < 0 ? 'Its end' : 'Why it ended'}><ol class={`chain ${chain.flat().some((s) => s.quote) ? 'failed' : ''}`} data-testid="chain">
         {shortened(chain).map((steps) => <li>{steps.map((step) => <Part store={store} step={step} self={i} />)}</li>)}
       </ol></Section>}
-      {ended !== undefined && <Section title="What it ended"><p><Link store={store} to={ended} />{m.failedWith.has(ended) && <>, with it <Link store={store} to={m.failedWith.get(ended)!} /></>}{canceled.length > 0 && `, and with it ${both(m, canceled)}`}</p></Section>}
+      {ended !== undefined && <Section title="What it ended"><p data-testid="ended"><Ended store={store} scope={ended} />{canceled.length > 0 && `; ${both(m, canceled)} ${verb}`}</p></Section>}
       {m.err[i] && <Section title={isScope ? 'Outcome' : 'Error'}><pre class="error" tabIndex={0}>{m.err[i]}</pre></Section>}
 
       <Section title="Times"><table><tbody>
@@ -71,7 +73,7 @@ function OfSpan({ store, i }: { store: Store; i: Span }) {
       </tbody></table></Section>
 
       <Section title="Place"><table><tbody>
-        <Fact name="path"><div class="path">{elidePath(pathNames(m, i), 4000)}</div></Fact>
+        <Fact name="path"><span title={elidePath(pathNames(m, i), 4000)}>{elidePath(pathNames(m, i), 320)}</span></Fact>
         <Fact name="in">{m.parent[i] === none ? 'nothing: it is a root' : <Link store={store} to={scopeAbove(m, i)} />}</Fact>
         {m.processes.length > 1 && <Fact name="process">{processOf(m, i)}</Fact>}
         {isScope && m.parent[i] !== none && !m.isScope[m.parent[i]] && <Fact name={beginsProcess(m, i) ? 'started by' : 'opened by'}><Link store={store} to={m.parent[i]} /></Fact>}
@@ -81,7 +83,7 @@ function OfSpan({ store, i }: { store: Store; i: Span }) {
         <Below store={store} of={i} />
       </tbody></table></Section>
 
-      {canceled.length > 0 && <Section title={`${both(m, canceled)} ${canceled.length === 1 ? 'was' : 'were'} ${isQuiet(m.cause.get(ended ?? i)!) ? 'stopped' : 'canceled'} because of it`}><ul class="list">
+      {canceled.length > 0 && <Section title={`${both(m, canceled)} ${canceled.length === 1 ? 'was' : 'were'} ${verb} because of it`}><ul class="list">
         {canceled.slice(0, 20).map((v) => <li><Link store={store} to={v} /></li>)}
         {canceled.length > 20 && <li class="muted">and {count(canceled.length - 20, 'more', 'more')}</li>}
       </ul></Section>}
@@ -91,12 +93,24 @@ function OfSpan({ store, i }: { store: Store; i: Span }) {
   );
 }
 
+/** A scope that a task ended, and those around it that failed because of it. */
+function Ended({ store, scope }: { store: Store; scope: Span }) {
+  const { failedWith } = store.model;
+  let top = scope, around = 0;
+  for (let up = failedWith.get(top); up !== undefined; up = failedWith.get(top)) { top = up; around++; }
+  return <>
+    <Link store={store} to={scope} />
+    {around > 1 && ` and the ${count(around, 'scope')} around it, up to `}{around === 1 && ' and '}
+    {around > 0 && <Link store={store} to={top} />}
+  </>;
+}
+
 /** Leaves out the middle of a very long chain. The first cause is the last step. */
 function shortened(chain: Step[][]): Step[][] {
-  const most = 40;
+  const most = 12;
   if (chain.length <= most) return chain;
   const left = chain.length - most;
-  return [...chain.slice(0, most - 10), [{ text: `… and ${count(left, 'more step', 'more steps')} …` }], ...chain.slice(-10)];
+  return [...chain.slice(0, most - 5), [{ text: `… and ${count(left, 'more step', 'more steps')} …` }], ...chain.slice(-5)];
 }
 
 function Close({ store }: { store: Store }) {
@@ -111,7 +125,7 @@ function Close({ store }: { store: Store }) {
 function OfGroup({ store, node }: { store: Store; node: Node }) {
   const { folds, model: m } = store;
   const { id, name, parent, isScope } = folds.groups[groupIn(node)];
-  const { count: all, median, p99, longest, states } = folds.numbersOf(id);
+  const { count: all, median, p99, areSoFar, longest, isLongestSoFar, states } = folds.numbersOf(id);
   return (
     <aside class="details" aria-label="Details" data-testid="details"><div class="columns">
       <Close store={store} />
@@ -126,9 +140,9 @@ function OfGroup({ store, node }: { store: Store; node: Node }) {
         {toneNames.map((tone, k) => states[k] > 0 && <Fact name={tone}>{thousands(states[k])}<span class="muted"> {percent(states[k] / all)}</span></Fact>)}
       </tbody></table></Section>
       <Section title="Times alive"><table><tbody>
-        <Fact name="median">{duration(median)}</Fact>
-        <Fact name="p99">{duration(p99)}</Fact>
-        <Fact name="at most">{duration(longest)}</Fact>
+        <Fact name="median">{lasted(median, areSoFar)}</Fact>
+        <Fact name="p99">{lasted(p99, areSoFar)}</Fact>
+        <Fact name="at most">{lasted(longest, isLongestSoFar)}</Fact>
       </tbody></table></Section>
       <Section title="To look at first"><ul class="list">
         {folds.outliersOf(id).map((i) => <li><i class={`swatch ${isScope ? '' : 'dot'} ${toneNames[m.tone[i]]}`} /><Link store={store} to={i} /> <span class="muted">{duration(m.end[i] - m.begin[i])} {short(failureOf(m, i).message, 120)}</span></li>)}

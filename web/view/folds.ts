@@ -105,21 +105,29 @@ export function foldsOf(m: Model) {
   return { groups, groupOf, below, group, outliersOf, numbersOf, keyOf };
 }
 
-export interface Numbers { count: number; median: number; p99: number; longest: number; states: number[]; inside: number } // times alive; states by tone; inside: failed below them
+/**
+ * Times alive: the median and p99 of those that have ended, or, if none has, of the times so
+ * far. These are not the whole, nor is the longest if it has not ended. States are by tone, and
+ * inside is how many failed below them.
+ */
+export interface Numbers { count: number; median: number; p99: number; areSoFar: boolean; longest: number; isLongestSoFar: boolean; states: number[]; inside: number; unfinished: number }
 
-/** Returns the numbers of a group: unfinished spans count with the time that is known. */
+/** Returns the numbers of a group. */
 export function count(m: Model, members: ArrayLike<Span>): Numbers {
   const states = new Array<number>(Tone.Failed + 1).fill(0);
-  const times = new Float64Array(members.length);
-  let inside = 0;
+  const times = { ended: [] as number[], soFar: [] as number[] };
+  let inside = 0, longest = 0, isLongestSoFar = false;
   for (let k = 0; k < members.length; k++) {
     states[m.tone[members[k]]]++;
     inside += failedInside(m, members[k]);
-    times[k] = m.end[members[k]] - m.begin[members[k]];
+    const time = m.end[members[k]] - m.begin[members[k]], isSoFar = m.stop[members[k]] < 0;
+    (isSoFar ? times.soFar : times.ended).push(time);
+    if (time >= longest) [longest, isLongestSoFar] = [time, isSoFar];
   }
-  times.sort();
-  const at = (part: number) => times[Math.max(0, Math.ceil(part * times.length) - 1)] ?? 0;
-  return { count: times.length, median: at(0.5), p99: at(0.99), longest: at(1), states, inside };
+  const areSoFar = times.ended.length === 0;
+  const sorted = Float64Array.from(areSoFar ? times.soFar : times.ended).sort();
+  const at = (part: number) => sorted[Math.max(0, Math.ceil(part * sorted.length) - 1)] ?? 0;
+  return { count: members.length, median: at(0.5), p99: at(0.99), areSoFar, longest, isLongestSoFar, states, inside, unfinished: times.soFar.length };
 }
 
 /** Returns how many of the spans below one failed by themselves. */

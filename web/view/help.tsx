@@ -2,7 +2,7 @@ import { useEffect, useRef } from 'preact/hooks';
 import type { Store } from './store.ts';
 
 const keys: [string, string][] = [
-  ['wheel, ↑ ↓', 'scroll, and move in the rows'], ['← →, space', 'close and open a row'],
+  ['wheel, ↑ ↓, Home, End', 'scroll, and move in the rows'], ['← →, space', 'close and open a row'],
   ['Ctrl wheel, pinch, w s, + −', 'zoom in time'], ['Shift wheel, drag, a d', 'move in time'],
   ['double click, Enter', 'zoom to a row'], ['f', 'fit all'], ['u, Back', 'undo the last zoom or selection'],
   ['/', 'search: a name, a path like service/conn, an error'], ['n p', 'next and previous match'], ['b', 'table by name'],

@@ -4,6 +4,8 @@ import type { Store } from './store.ts';
 import { treeKeys } from './treekeys.ts';
 import { pan, zoom } from './window.ts';
 
+const moves = /^(Arrow.*|Home|End|PageUp|PageDown)$/;
+
 export function followKeys(store: Store): void {
   const closer = (factor: number) => {
     const p = store.picture.value;
@@ -14,7 +16,7 @@ export function followKeys(store: Store): void {
     'w': () => closer(1.4), '+': () => closer(1.4), '=': () => closer(1.4),
     's': () => closer(1 / 1.4), '-': () => closer(1 / 1.4),
     'a': () => aside(-0.15), 'd': () => aside(0.15),
-    'f': () => store.fitAll(), 'Home': () => store.fitAll(),
+    'f': () => store.fitAll(),
     'n': () => store.nextMatch(), 'p': () => store.nextMatch(true),
     'u': () => store.undo(),
     'b': () => { store.table.value = !store.table.value; },
@@ -36,8 +38,8 @@ export function followKeys(store: Store): void {
     } else if (keys[e.key]) {
       e.preventDefault();
       keys[e.key]();
-    } else if (e.key.startsWith('Arrow') && !(e.target instanceof HTMLElement && e.target.closest('.story, .details, .byname'))) { // where arrow keys scroll
-      treeKeys(store, e, 10);
+    } else if (moves.test(e.key) && !(e.target instanceof HTMLElement && e.target.closest('.story, .details, .byname'))) { // where they scroll
+      treeKeys(store, e, Math.max(1, Math.floor(store.size.value.height / store.geometry.value.row) - 1));
     }
   });
 }

@@ -17,7 +17,7 @@ interface Wire {
   causes: WireCause[];
   process: Pair[];
   deadline: Pair[]; ready: Pair[]; stuck: Pair[]; abandoned: Pair[]; stack: Pair[];
-  story?: { tone: (typeof toneNames)[number]; words: { text: string; row: Span; find?: (typeof toneNames)[number] }[] }[];
+  story?: { tone: (typeof toneNames)[number]; words: { text: string; row: Span; find?: (typeof toneNames)[number]; of?: Span[] }[] }[];
   site?: Pair[]; alone?: WireCause[]; waits?: { row: Span; what: number; for: number; at: number; of: number }[];
   canceled?: Pair[]; failedWith?: Pair[]; carries?: Span[];
 }
@@ -39,8 +39,11 @@ export interface Cause { at: number; kind: string; by: Span; err: string; place:
 /** What an unfinished span was seen to wait for, at a time; for how long it had at least, and how many waited there. */
 export interface Wait { what: string; for: number; at: number; of: number }
 
-/** A word may be a link to a span, or to all spans of a tone. */
-export interface Word { text: string; span?: Span; find?: (typeof toneNames)[number] }
+/**
+ * A word may be a link to a span, or to the spans that it counts: of is the scopes because of
+ * whose ends they were canceled, or the failures themselves. Without it, it counts all of a tone.
+ */
+export interface Word { text: string; span?: Span; find?: (typeof toneNames)[number]; of?: Span[] }
 export interface Line { tone: (typeof toneNames)[number]; words: Word[] }
 
 /**
@@ -100,6 +103,7 @@ export interface Model {
   readonly waits: Map<Span, string>; // what it waits for: "sync.Mutex.Lock at main.go:45"
   readonly told: Map<Span, Span>; // the scope because of whose end a span was canceled: see Causes in record/story
   readonly failedWith: Map<Span, Span>; // the scope above that failed because of a scope
+  readonly failedFrom: Map<Span, Span>; // the reverse: the scope below whose failure is that of a scope
 }
 
 export function modelOf(wire: Wire): Model {
@@ -179,9 +183,9 @@ export function modelOf(wire: Wire): Model {
     state, err, cause,
     deadline: new Map(wire.deadline), ready: new Map(wire.ready), stuck: new Map(wire.stuck), abandoned,
     stack: new Map(wire.stack.map(([i, s]) => [i, texts[s]])),
-    story: (wire.story ?? []).map(({ tone, words }) => ({ tone, words: words.map(({ text, row, find }) => ({ text: escapeControl(text), find, ...(row === none ? {} : { span: row }) })) })),
+    story: (wire.story ?? []).map(({ tone, words }) => ({ tone, words: words.map(({ text, row, find, of }) => ({ text: escapeControl(text), find, of, ...(row === none ? {} : { span: row }) })) })),
     site: new Map((wire.site ?? []).map(([i, s]) => [i, texts[s]])), alone: causes(wire.alone),
-    waiting, waits: new Map([...waiting].map(([i, w]) => [i, w.what])), told, failedWith: new Map(wire.failedWith),
+    waiting, waits: new Map([...waiting].map(([i, w]) => [i, w.what])), told, failedWith: new Map(wire.failedWith), failedFrom: new Map(wire.failedWith?.map(([below, above]) => [above, below])),
   };
 }
 

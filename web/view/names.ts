@@ -3,9 +3,9 @@ import { count, foldName, type Numbers } from './folds.ts';
 import type { Model, Span } from './model.ts';
 import { Tone } from './model.ts';
 
-export interface NameRow extends Numbers { key: string; name: string; isScope: boolean; failed: number; canceled: number }
+export interface NameRow extends Numbers { key: string; name: string; isScope: boolean; failed: number; canceled: number; stopped: number }
 
-export type Column = 'name' | 'kind' | 'count' | 'median' | 'p99' | 'longest' | 'failed' | 'canceled';
+export type Column = 'name' | 'kind' | 'count' | 'median' | 'p99' | 'longest' | 'failed' | 'unfinished' | 'canceled' | 'stopped';
 
 export function namesOf(m: Model): NameRow[] {
   const folded = new Map<string, string>();
@@ -20,7 +20,7 @@ export function namesOf(m: Model): NameRow[] {
   return [...spans].map(([key, same]) => {
     const numbers = count(m, same);
     const name = same.length === 1 ? m.names[same[0]] : key.slice(1);
-    return { key, name, isScope: key[0] === 's', ...numbers, failed: numbers.states[Tone.Failed], canceled: numbers.states[Tone.Canceled] };
+    return { key, name, isScope: key[0] === 's', ...numbers, failed: numbers.states[Tone.Failed], canceled: numbers.states[Tone.Canceled], stopped: numbers.states[Tone.Stopped] };
   });
 }
 

@@ -5,7 +5,7 @@ import { none, processNote, short, Tone, toneNames, type Span } from './model.ts
 import { membersOf, type Rows } from './rows.ts';
 import type { Store } from './store.ts';
 import { failureOf } from './text.ts';
-import { duration, thousands } from './words.ts';
+import { duration, lasted, thousands } from './words.ts';
 
 export interface Indent { base: number; step: number } // levels up to base are not indented
 
@@ -84,14 +84,14 @@ function GroupText({ store, node }: { store: Store; node: Node }) {
     const shown = members.reduce((n, i) => n + Number(rows.value.at(i) >= 0), 0);
     return <span class="name">… {thousands(members.length - shown)} more</span>;
   }
-  const { states, median, p99, inside } = store.numbersOf(group.id);
-  const counts = [Tone.Stuck, Tone.Unfinished, Tone.Canceled].filter((t) => states[t] > 0).map((t) => `${thousands(states[t])} ${toneNames[t]}`);
+  const { states, median, p99, areSoFar, inside } = store.numbersOf(group.id);
+  const counts = [Tone.Stuck, Tone.Unfinished, Tone.Canceled, Tone.Stopped].filter((t) => states[t] > 0).map((t) => `${thousands(states[t])} ${toneNames[t]}`);
   return <>
     <i class={`dot many swatch ${group.isScope ? 'square' : ''} ${states[Tone.Failed] > 0 ? 'failed' : ''}`} aria-label={group.isScope ? 'scopes' : 'tasks'} role="img" />
     <span class="name" title={group.name}>{short(group.name, 200)} <span class="times">× {thousands(members.length)}</span></span>
     {states[Tone.Failed] > 0 && <span class="bad">{thousands(states[Tone.Failed])} failed</span>}
     {states[Tone.Failed] === 0 && inside > 0 && <span class="bad">{thousands(inside)} failed inside</span>}
-    <span class="note">{[...counts, `median ${duration(median)}`, `p99 ${duration(p99)}`].join(', ')}</span>
+    <span class="note">{[...counts, `median ${lasted(median, areSoFar)}`, `p99 ${lasted(p99, areSoFar)}`].join(', ')}</span>
   </>;
 }
 

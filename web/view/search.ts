@@ -1,13 +1,27 @@
 // Search for spans by name, path, error, state and duration.
+import type { Causes } from './causes.ts';
 import { foldName } from './folds.ts';
-import { none, scopeAbove, toneNames, type Model, type Span } from './model.ts';
+import { none, scopeAbove, toneNames, type Model, type Span, type Word } from './model.ts';
+import { count } from './words.ts';
 
-/** alike is a name with its digits folded, as in the table, after an s for scopes and a t for tasks. */
-export interface Query { text: string; state: '' | (typeof toneNames)[number]; longerThan: number; alike: string }
+/**
+ * alike is a name with its digits folded, as in the table, after an s for scopes and a t for
+ * tasks. counted are the spans that a number in the story counts, with what they are.
+ */
+export interface Query { text: string; state: '' | (typeof toneNames)[number]; longerThan: number; alike: string; counted?: { what: string; spans: ReadonlySet<Span> } }
 
 export const noQuery: Query = { text: '', state: '', longerThan: 0, alike: '' };
 
-export const isEmpty = (q: Query): boolean => q.text === '' && q.state === '' && !(q.longerThan > 0) && q.alike === '';
+export const isEmpty = (q: Query): boolean => q.text === '' && q.state === '' && !(q.longerThan > 0) && q.alike === '' && !q.counted;
+
+/** Returns the query for what a word of the story counts. */
+export function queryOf(m: Model, causes: Causes, word: Word): Partial<Query> {
+  const { find, of } = word;
+  if (!find || !of) return { state: find ?? '' };
+  if (find !== 'canceled') return { counted: { what: word.text, spans: new Set(of) } };
+  const because = of.length === 1 ? `because of ${m.names[of[0]]}` : `in ${count(of.length, 'failure')}`;
+  return { counted: { what: `canceled ${because}`, spans: new Set(of.flatMap((scope) => causes.toll(scope))) } };
+}
 
 /** Returns the spans that match the query, in the order of the tree. */
 export function search(m: Model, q: Query): Span[] {
@@ -18,6 +32,7 @@ export function search(m: Model, q: Query): Span[] {
   const folded = remembered(foldName);
   const found: Span[] = [];
   for (let i = 0; i < m.n; i++) {
+    if (q.counted && !q.counted.spans.has(i)) continue;
     if (q.longerThan > 0 && m.end[i] - m.begin[i] < q.longerThan) continue;
     if (q.state !== '' && !isIn(m, i, q.state)) continue;
     if (q.alike !== '' && (m.isScope[i] ? 's' : 't') + folded(m.names[i]) !== q.alike) continue;

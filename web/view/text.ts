@@ -1,8 +1,8 @@
 // Texts that are cut: errors from the inside, paths in the middle.
-import { isCulprit, passesOn } from './causes.ts';
+import { failedBelow } from './causes.ts';
 import { none, oneLine, scopeAbove, short, Tone, type Model, type Span } from './model.ts';
 
-const within = /(?:scope|task) "(?:[^"\\]|\\.)*": /g;
+const within = /(?:scope|task) "(?:[^"\\]|\\.)*"(?::| panicked:) /g;
 
 /** Returns the innermost message of an error, without the scopes and tasks that it has come through. */
 export function innermost(text: string): string {
@@ -28,13 +28,9 @@ export const failedItself = (m: Model, i: Span): boolean => m.tone[i] === Tone.F
 
 /** Returns the span directly below i whose failure has become that of i. */
 function failedBefore(m: Model, i: Span): Span {
-  const below = m.isScope[i] ? m.cause.get(i)?.by ?? none : childWithFailureOf(m, i);
-  return below === i || below === none || m.err[below] === '' ? none : below;
-}
-
-function childWithFailureOf(m: Model, task: Span): Span {
-  for (let c = m.first[task]; c !== none; c = m.next[c]) if (isCulprit(m, c) && passesOn(m, task, c)) return c;
-  return none;
+  const by = m.cause.get(i)?.by ?? none;
+  const below = (by !== none ? by : m.isScope[i] ? m.failedFrom.get(i) : failedBelow(m, i)) ?? none;
+  return below === i || m.err[below] === '' ? none : below;
 }
 
 export interface Failure { message: string; from: Span } // from: the span below with which it began; none if that is the span itself

@@ -13,6 +13,7 @@ export function Toolbar({ store }: { store: Store }) {
     const at = matches.value.indexOf(selected.value);
     return at >= 0 ? `${thousands(at + 1)} of ${thousands(matches.value.length)}` : count(matches.value.length, 'match', 'matches');
   });
+  const chip = query.value.counted?.what ?? query.value.alike.slice(1);
   const scopes = model.isScope.reduce((n, is) => n + is, 0);
   const keys = (e: KeyboardEvent) => {
     if (e.key === 'Enter' && !(e.target instanceof HTMLButtonElement)) {
@@ -27,14 +28,14 @@ export function Toolbar({ store }: { store: Store }) {
       <h1 title={model.program}>{model.program.split('/').pop() || 'recording'}</h1>
       <p class="facts">{[duration(model.logEnd), count(model.n - scopes, 'task'), count(scopes, 'scope'), model.processes.length > 1 && count(model.processes.length, 'process', 'processes'), startedAt(model.facts.started)].filter(Boolean).join(' · ')}</p>
       <search class="search" onKeyDown={keys}>
-        <input id="search" type="search" placeholder="name, path/name, error  /" aria-label="Search for names, paths and errors" value={query.value.text} onInput={(e) => change({ text: e.currentTarget.value })} />
+        <input id="search" type="search" placeholder="search  /" title="Search for a name, a path like service/conn, or an error" aria-label="Search for names, paths and errors" value={query.value.text} onInput={(e) => change({ text: e.currentTarget.value })} />
         <select aria-label="State" value={query.value.state} onChange={(e) => change({ state: e.currentTarget.value as Query['state'] })}>
           <option value="">any state</option>
           {[...toneNames].reverse().map((name) => <option value={name}>{name}</option>)}
         </select>
         <input class="longer" type="text" placeholder="≥ 100 ms" aria-label="At least this long" value={longer.value} aria-invalid={longer.value !== '' && Number.isNaN(parseDuration(longer.value))}
           onInput={(e) => { longer.value = e.currentTarget.value; change({ longerThan: parseDuration(longer.value) || 0 }); }} />
-        {query.value.alike && <button class="chip" title="Show all again" onClick={() => store.find({})}>{query.value.alike.slice(1)} ×</button>}
+        {chip && <button class="chip" title={`Only ${chip}. Show all again`} onClick={() => store.find({})}>{chip} ×</button>}
         <output class="position" data-testid="matches">{position}</output>
         {searching.value && <>
           <button class="icon" title="Previous match (p)" aria-label="Previous match" onClick={() => store.nextMatch(true)}>↑</button>

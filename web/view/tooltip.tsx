@@ -6,7 +6,7 @@ import type { Pointer } from './pointers.ts';
 import { membersOf } from './rows.ts';
 import type { Store } from './store.ts';
 import { elidePath, failureOf, pathNames, sayOnce } from './text.ts';
-import { count, duration, thousands } from './words.ts';
+import { count, duration, lasted, thousands } from './words.ts';
 
 export function Tooltip({ store, at, side }: { store: Store; at: Pointer; side: number }) {
   const { size, hovered } = store;
@@ -40,14 +40,14 @@ function OfSpan({ store, i }: { store: Store; i: number }) {
 function OfGroup({ store, node, at }: { store: Store; node: Node; at: number }) {
   const { model, folds, view, size } = store;
   const group = folds.groups[groupIn(node)];
-  const { states, median, p99, longest } = store.numbersOf(group.id);
+  const { states, median, p99, areSoFar, longest, isLongestSoFar } = store.numbersOf(group.id);
   const members = membersOf(folds, group.id, store.filter.value);
   const time = view.value.from + (at * (view.value.to - view.value.from)) / size.value.width;
   const alive = members.reduce((n, i) => n + Number(model.begin[i] <= time && time <= model.end[i]), 0);
   return <>
     <b>{short(group.name, 100)} × {thousands(members.length)}</b>
     <div>{toneNames.flatMap((name, tone) => (states[tone] > 0 ? [<span class="state"><i class={`swatch ${name}`} />{thousands(states[tone])} {name} </span>] : []))}</div>
-    <div class="muted">median {duration(median)}, p99 {duration(p99)}, at most {duration(longest)}</div>
+    <div class="muted">median {lasted(median, areSoFar)}, p99 {lasted(p99, areSoFar)}, at most {lasted(longest, isLongestSoFar)}</div>
     <div class="muted">{thousands(alive)} alive at {duration(Math.max(time, 0))}</div>
   </>;
 }

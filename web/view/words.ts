@@ -21,6 +21,9 @@ export function duration(ns: number): string {
   return '0 s';
 }
 
+/** Formats a duration that may be that of something that has not ended. */
+export const lasted = (ns: number, isSoFar: boolean): string => (isSoFar ? '≥' : '') + duration(ns);
+
 const two = (n: number) => String(n).padStart(2, '0');
 
 /** Formats a tick of an axis. Ticks go up to most, step apart, and all have the same unit and enough decimals to differ. */

@@ -52,7 +52,7 @@ func (d *Demo) Title() string {
 func (d *Demo) LookOut() []string {
 	return []string{
 		fmt.Sprintf("look out:  at %.3g s a log rotation closes the journal; that ends the service,", d.rotation().Seconds()),
-		"           and a supervisor starts it again. A quote that takes too long harms nobody.",
+		"           and a supervisor starts it again. A quote that is late harms nothing else.",
 	}
 }
 
