@@ -72,25 +72,27 @@
 //	looked    when the stacks were last looked at for waits, at, places and blocked
 //	scopes, tasks, canceling    how many there are, without scopes that have closed;
 //	                            canceling counts scopes and tasks
-//	warnings  [{lint, level, count, since, says, do, at: [up to five paths], details}].
+//	warnings  [{lint, level, count, since, atLeast, says, do, at: [up to five paths], details}].
+//	          atLeast: it may have begun before since, which is when it was first seen.
 //	          details, of blocked and limit-blocked, has a text for each in at
 //	recheck   how many scopes and tasks may soon have a warning: ask again
 //	cut       how many lines were left out
 //	note      sentences about anything else that is missing
 //	roots     [node]
-//	places    [{waits, at, for, count, paths, names}]: tasks that wait at the same place, the
-//	          most first, at most 50. for is that of the one that has waited longest; up to
+//	places    [{waits, at, from, for, count, paths, names}]: tasks that wait at the same place, the
+//	          most first, at most 50. from and for are those of the one that has waited longest; up to
 //	          five paths, those of the ones that have waited longest, and five names
 //	limiters  [{limit, inUse, holders, waiting, waiters}]: each Limiter of package capacity in
 //	          which a caller has waited for 0.1 s, also of other roots, with up to five paths
 //	          of holders and of waiters; at most 20
-//	ended     [{path, opened, ended, err, count, first, weight, above}] of a Tracker: a kind of
-//	          scopes that have ended. count is how many, first when the first of them ended,
+//	ended     [{path, opened, ended, err, canceled, count, first, weight, above}] of a Tracker: a
+//	          kind of scopes that have failed, or of roots that have ended otherwise: then there
+//	          is no err, or canceled says that it is only that of the parent. count is how many, first when the first of them ended,
 //	          the rest is of the last. weight is how many tasks and scopes one of them has
 //	          canceled, at most; above how many scopes above have failed because of it. First
 //	          come failures, those with the greatest weight first, and of equals the latest
-//	endedTotal, failedTotal     how many have ended so, and with a failure, since the Tracker
-//	                            was made, also those that it has forgotten
+//	failedTotal                 how many scopes have failed since the Tracker was made, also those
+//	                            that it has forgotten
 //
 // A node is a scope, a task, or several of them folded into one:
 //
@@ -109,10 +111,11 @@
 //	waits, at what the task, or the body of the scope, waits for in the runtime's words, and
 //	          the file and line of the topmost frame of the program's own code: "select",
 //	          "sync.Mutex.Lock", "running", …; absent if it is younger than the last look
-//	for       nanoseconds that it has waited there at least. From a minute on that is what Go
-//	          says. Below, it is since when each look has found it there, in whole seconds,
-//	          from 10 s on in tens of them; a task that has come back to its place between
-//	          two looks is not told from one that has stayed
+//	from, for since when it has waited there, and for how many nanoseconds, at least: it may
+//	          have waited for much longer. Go counts the minutes of a wait from the first garbage
+//	          collection in it, and a program that allocates little has none. Otherwise from is
+//	          when a look first found it there; a task that has come back to its place between
+//	          two looks is not told from one that has stayed. From other processes only for is known
 //	flags     what differs from the default: "master", "not awaited", "no bubble", "ready"
 //	warnings  the names of the lints that found something here
 //	count     how many are folded into this node; absent if it is a single one. id, path,
@@ -121,7 +124,7 @@
 //	          all have, warnings those that any has, state is the one that most have, cause
 //	          begins with how many have it, unless all do
 //	states    of a folded node: how many are in each state, by its name
-//	standing  of a folded node: [{waits, at, for, count}], at most five places where they wait,
+//	standing  of a folded node: [{waits, at, from, for, count}], at most five places where they wait,
 //	          or what they wait for below them does; those with the most come first
 //	members   of a folded node: [node], at most ten of those that are folded, with what is below
 //	          them: those with warnings, given up or canceled, then the oldest, in the order in
@@ -162,7 +165,7 @@
 // A lint looks for one condition. It warns only if the condition has lasted for a while,
 // so that states which pass by themselves are not reported. Where a snapshot does not say
 // when a condition began, its time counts from the first snapshot in which the handler
-// found it. Conditions that can come and go, such as a Spawn that waits, must also be
+// found it. Such a warning says "for at least". Conditions that can come and go, such as a Spawn that waits, must also be
 // found in snapshots that are at most 30 s apart, or their time begins again.
 //
 //	ignored-cancel    a task still runs 10 s after it, or its scope, was canceled

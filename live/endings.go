@@ -18,7 +18,6 @@ const maxEnded = 50
 // endings are what a Tracker tells of scopes that have ended, in an answer.
 type endings struct {
 	Ended       []endedScope `json:"ended,omitempty"`
-	EndedTotal  int          `json:"endedTotal,omitempty"`
 	FailedTotal int          `json:"failedTotal,omitempty"`
 }
 
@@ -33,7 +32,12 @@ type endedScope struct {
 	First  time.Time `json:"first"`            // when the first of them ended
 	Weight int       `json:"weight,omitempty"` // how many tasks and scopes one of them has canceled, at most
 	Above  int       `json:"above,omitempty"`  // how many scopes above have failed because of it
+
+	Canceled bool `json:"canceled,omitempty"` // it ended with Err only because its parent was canceled
 }
+
+// failed reports whether there is an error that is not only a consequence.
+func (e endedScope) failed() bool { return e.Err != "" && !e.Canceled }
 
 func (e endedScope) reason() string {
 	if e.Err == "" {
@@ -46,10 +50,10 @@ func (e endedScope) reason() string {
 // has ended later.
 func (e endedScope) compareRank(other endedScope) int {
 	isFine := func(e endedScope) int {
-		if e.Err == "" {
-			return 1
+		if e.failed() {
+			return 0
 		}
-		return 0
+		return 1
 	}
 	return cmp.Or(cmp.Compare(isFine(e), isFine(other)), cmp.Compare(other.Weight, e.Weight), other.Ended.Compare(e.Ended))
 }
@@ -59,7 +63,6 @@ type ending struct {
 	id      uint64
 	scope   endedScope
 	weight  int
-	failed  bool                       // and not only because the parent was canceled
 	outcome weak.Pointer[traigo.Error] // zero if there is none; weak, since it may hold anything
 	causes  []weak.Pointer[traigo.Error]
 	kind    *endedScope
@@ -73,7 +76,7 @@ func newEnding(s traigo.Snapshot, at time.Time, err error) *ending {
 		return e
 	}
 	e.scope.Err = escape(firstLine(err.Error()), maxErrorLen)
-	e.failed = !isConsequence(err, maxDepth)
+	e.scope.Canceled = isConsequence(err, maxDepth)
 	if outcome, is := err.(*traigo.Error); is { //nolint:errorlint // the outcome itself
 		e.outcome, e.causes = weak.Make(outcome), causesOf(outcome)
 	}
@@ -123,10 +126,10 @@ func causesOf(e *traigo.Error) (causes []weak.Pointer[traigo.Error]) {
 
 // An endingLog folds endings. Its zero value is ready.
 type endingLog struct {
-	kinds         map[endingKind]*endedScope
-	ended, failed int
-	recent        [128]*ending // the last ones, so that those that they cause find them
-	next          int          // index in recent
+	kinds  map[endingKind]*endedScope
+	failed int
+	recent [128]*ending // the last ones, so that those that they cause find them
+	next   int          // index in recent
 }
 
 // An endingKind is what endings have in common that are folded.
@@ -143,8 +146,7 @@ func (l *endingLog) add(e *ending) {
 	}
 	l.recent[l.next] = e
 	l.next = (l.next + 1) % len(l.recent)
-	l.ended++
-	if e.failed {
+	if e.scope.failed() {
 		l.failed++
 	}
 	key := endingKind{withoutNumbers(e.scope.Path), withoutNumbers(e.scope.Err)}
@@ -196,7 +198,7 @@ func (l *endingLog) evict() {
 
 // endings returns what is kept, ranked.
 func (l *endingLog) endings() endings {
-	all := endings{EndedTotal: l.ended, FailedTotal: l.failed}
+	all := endings{FailedTotal: l.failed}
 	for _, kind := range l.kinds {
 		all.Ended = append(all.Ended, *kind)
 	}
@@ -252,28 +254,40 @@ func contentOf(s traigo.Snapshot) (n int) {
 	return n
 }
 
-// writeEndings writes what has ended, the most important first.
+// writeEndings writes which scopes have failed, the most important first, and which roots have
+// ended without a failure. Of other scopes that have, a Tracker keeps nothing.
 func (t *textWriter) writeEndings(all endings) {
-	if len(all.Ended) == 0 {
-		return
+	fine := slices.IndexFunc(all.Ended, func(e endedScope) bool { return !e.failed() })
+	if fine < 0 {
+		fine = len(all.Ended)
 	}
-	if all.FailedTotal > 0 {
-		t.line("\nended, ", withCommas(all.FailedTotal), " of ", withCommas(all.EndedTotal), " with a failure:")
-	} else {
-		t.line("\nended:")
+	if fine > 0 {
+		t.line("\n", pluralOf(all.FailedTotal, "scope has", "scopes have"), " failed:")
 	}
-	for _, e := range all.Ended {
-		times := ""
-		if e.Count > 1 {
-			times = " [×" + withCommas(e.Count) + " since " + formatDuration(t.now.Sub(e.First)) + " ago]"
-		}
-		notes := ""
-		if e.Above > 0 {
-			notes += "; and " + plural(e.Above, "scope") + " above"
-		}
-		if e.Weight > 0 {
-			notes += "; " + withCommas(e.Weight) + " canceled because of it"
-		}
-		t.line("  ", formatDuration(t.now.Sub(e.Ended)), " ago, after ", formatDuration(e.Ended.Sub(e.Opened)), times, ": ", e.Path, e.reason(), notes)
+	for _, e := range all.Ended[:fine] {
+		t.ending(e)
 	}
+	if fine < len(all.Ended) {
+		t.line("\nroots that have ended without a failure:")
+	}
+	for _, e := range all.Ended[fine:] {
+		t.ending(e)
+	}
+}
+
+func (t *textWriter) ending(e endedScope) {
+	times, notes := "", ""
+	if e.Count > 1 {
+		times = " [×" + withCommas(e.Count) + " since " + formatDuration(t.now.Sub(e.First)) + " ago]"
+	}
+	if e.Above > 0 {
+		notes += "; and " + plural(e.Above, "scope") + " above"
+	}
+	switch {
+	case e.Weight > 0 && e.Count > 1:
+		notes += "; up to " + withCommas(e.Weight) + " canceled because of each"
+	case e.Weight > 0:
+		notes += "; " + withCommas(e.Weight) + " canceled because of it"
+	}
+	t.line("  ", formatDuration(t.now.Sub(e.Ended)), " ago, after ", formatDuration(e.Ended.Sub(e.Opened)), times, ": ", e.Path, e.reason(), notes)
 }

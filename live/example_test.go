@@ -101,7 +101,7 @@ func ExampleTracker() {
 	//
 	// 0 scopes, 0 tasks
 	//
-	// ended, 1 of 1 with a failure:
+	// 1 scope has failed:
 	//   1s ago, after 1s: print: scope "print": out of paper
 }
 

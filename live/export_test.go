@@ -50,7 +50,7 @@ func Lints(m *LintState, now time.Time, roots ...traigo.Snapshot) (found map[str
 	for _, w := range s.warnings {
 		found[w.Lint] = w.Count
 	}
-	return found, s.recheck
+	return found, s.recheck.all
 }
 
 // LintAdvice returns what each lint says to do, by its name.

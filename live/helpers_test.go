@@ -155,19 +155,20 @@ type tree struct {
 		Count          int
 		At, Details    []string
 	}
-	Recheck, Cut            int
-	Note                    string
-	Roots                   []branch
-	Looked                  time.Time
-	Places                  []group
-	Limiters                []limiter
-	Ended                   []ended
-	EndedTotal, FailedTotal int
+	Recheck, Cut int
+	Note         string
+	Roots        []branch
+	Looked       time.Time
+	Places       []group
+	Limiters     []limiter
+	Ended        []ended
+	FailedTotal  int
 }
 
 // A group is tasks that wait at the same place.
 type group struct {
 	Waits, At    string
+	From         time.Time
 	For          time.Duration
 	Count        int
 	Paths, Names []string
@@ -184,6 +185,7 @@ type ended struct {
 	Path, Err            string
 	Opened, First, Ended time.Time
 	Count, Weight, Above int
+	Canceled             bool
 }
 
 // A branch is a node.
@@ -195,6 +197,7 @@ type branch struct {
 	States                                     map[string]int
 	Waiting                                    int
 	Waits, At                                  string
+	From                                       time.Time
 	For                                        time.Duration
 	Standing                                   []standing
 	Below, Members                             []branch

@@ -12,6 +12,7 @@ type lint struct {
 	level        string
 	after        time.Duration // how long the condition may last without a warning
 	intermittent bool          // the condition can end and begin again between two snapshots
+	looked       bool          // since is when looks have found it first: it may have begun before
 	says, do     string
 
 	// check reports whether the condition holds for n, and since when, if the snapshot
@@ -76,7 +77,7 @@ var lints = []lint{
 		check: func(n, _ *node, _ time.Time) (time.Time, bool) { return n.Since, n.State == stateAbandoned },
 	},
 	{
-		name: "blocked", level: levelWarning, after: reportAfter,
+		name: "blocked", level: levelWarning, after: reportAfter, looked: true,
 		says: "waits, and does not go on: for a mutex, for a channel that takes no value, or for what never comes",
 		do: "Find out who holds the mutex, or should receive: ?stacks=1 has the stacks of all. Two that hold each a mutex " +
 			"that the other one wants must take them in the same order. A nil channel and an empty select never go on: " +
@@ -294,7 +295,14 @@ type warning struct {
 	Do    string    `json:"do"`
 	At    []string  `json:"at"`
 
+	AtLeast bool     `json:"atLeast,omitempty"` // it may have begun before Since
 	Details []string `json:"details,omitempty"` // of lints that have any: one for each in At
+}
+
+// A recheck counts the nodes with a condition that has not lasted long enough for a warning yet.
+type recheck struct {
+	all   int
+	locks int // those that wait for a mutex
 }
 
 // A lintState is what the lints remember from one snapshot to the next, since a snapshot
@@ -318,8 +326,7 @@ const (
 )
 
 // run runs the lints on the trees, adds the warnings to their nodes, and returns them.
-// recheck is the number of nodes with a condition that has not lasted long enough yet.
-func (l *lintState) run(roots []*node, now time.Time) (warnings []warning, recheck int) {
+func (l *lintState) run(roots []*node, now time.Time) (warnings []warning, recheck recheck) {
 	next := lintState{taken: now, firstSeen: make(map[condition]time.Time)}
 	for _, root := range roots {
 		l.setScopeTimes(root, nil, &next)
@@ -341,14 +348,19 @@ func (l *lintState) run(roots []*node, now time.Time) (warnings []warning, reche
 			if !yes {
 				continue
 			}
+			atLeast := lint.looked || since.IsZero()
 			if since.IsZero() {
 				since = l.seenSince(condition{lint.name, n.nodeID}, lint.intermittent, &next)
 			}
 			if now.Sub(since) < lint.after {
 				young = true
+				if lint.name == "blocked" && n.place.lock != "" {
+					recheck.locks++
+				}
 				continue
 			}
 			found[i].add(n, since, lint.detail)
+			found[i].AtLeast = found[i].AtLeast || atLeast
 			if n.Warnings == nil {
 				n.Warnings = marks[i]
 			} else {
@@ -356,7 +368,7 @@ func (l *lintState) run(roots []*node, now time.Time) (warnings []warning, reche
 			}
 		}
 		if young {
-			recheck++
+			recheck.all++
 		}
 	}
 	for _, root := range roots {

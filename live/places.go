@@ -222,7 +222,10 @@ func (l *look) compare(before *look, gc time.Time) {
 			continue
 		}
 		is.scanned = was.scanned
-		if is.since = earlier(is.since, was.since); is.scanned.IsZero() && gc.After(is.since) {
+		if was.since.Sub(is.since) < lookInterval { // so that since is the same in all looks, whatever Go rounds
+			is.since = was.since
+		}
+		if is.scanned.IsZero() && gc.After(is.since) {
 			is.scanned = gc
 		}
 		is.stood = l.taken.Sub(is.since)
@@ -253,6 +256,7 @@ const maxPlaces = 50
 type placeGroup struct {
 	Waits string        `json:"waits"`
 	At    string        `json:"at"`
+	From  time.Time     `json:"from,omitzero"`
 	For   time.Duration `json:"for,omitempty"`
 	Count int           `json:"count"`
 	Paths []string      `json:"paths"`
@@ -279,7 +283,7 @@ func (s *snapshot) addLook(l *look) {
 			if p == nil {
 				return
 			}
-			n.place, n.Waits, n.At, n.For = p, p.waits, p.at, max(p.said, waitedSince(p.since, l.taken))
+			n.place, n.Waits, n.At, n.From, n.For = p, p.waits, p.at, p.since, p.stood.Truncate(time.Second)
 			if p.isShared || p.waits == "running" || p.waits == "runnable" {
 				return
 			}
@@ -308,7 +312,7 @@ func (s *snapshot) addLook(l *look) {
 // add adds a task, and keeps the first of those that have waited longest.
 func (g *placeGroup) add(n *node) {
 	g.Count++
-	g.For = max(g.For, n.For)
+	g.From, g.For = earlier(g.From, n.From), max(g.For, n.For)
 	switch {
 	case slices.Contains(g.Names, n.Name):
 	case len(g.Names) < maxExamples:
@@ -327,20 +331,6 @@ func (g *placeGroup) add(n *node) {
 	}
 }
 
-// waitedSince returns how long something has been the same at least, in few steps: seconds, from
-// 10 s on tens of seconds, from a minute on minutes. All that has been the same for minutes
-// is a minute older at the same moment, so that streams do not send each of them as a change.
-func waitedSince(since, now time.Time) time.Duration {
-	whole := func(step time.Duration) time.Duration {
-		begin := since.Truncate(step)
-		if begin.Before(since) {
-			begin = begin.Add(step)
-		}
-		return max(0, now.Truncate(step).Sub(begin))
-	}
-	return max(min(whole(time.Second), 10*time.Second), min(whole(10*time.Second), time.Minute), whole(time.Minute))
-}
-
 // writePlaces writes the places at which several tasks wait.
 func (t *textWriter) writePlaces(groups []*placeGroup) {
 	const most = 10
@@ -352,7 +342,7 @@ func (t *textWriter) writePlaces(groups []*placeGroup) {
 	for _, g := range groups[:min(len(groups), most)] {
 		line := withCommas(g.Count) + " × " + (&place{waits: g.Waits, at: g.At}).String()
 		if g.For > 0 {
-			line += ", " + formatDuration(g.For)
+			line += ", " + atLeast(g.For)
 		}
 		line += ": " + strings.Join(g.Names, ", ")
 		if g.moreNames {

@@ -121,8 +121,41 @@ func TestWhatGoSaysOfAWaitComesFirst(t *testing.T) {
 	x := &live.Looks{}
 	receiver := func(said time.Duration) traigo.TaskSnapshot { return waits(1, "a", "chan receive", said, "") }
 	assert.Equal(t, 12*time.Minute, look(t, x, 0, receiver(12*time.Minute)).Roots[0].Below[0].For)
-	assert.Equal(t, 12*time.Minute, look(t, x, 20*time.Second, receiver(12*time.Minute)).Roots[0].Below[0].For)
+	assert.Equal(t, 12*time.Minute+20*time.Second, look(t, x, 20*time.Second, receiver(12*time.Minute)).Roots[0].Below[0].For)
 	assert.Equal(t, 13*time.Minute, look(t, x, 50*time.Second, receiver(13*time.Minute)).Roots[0].Below[0].For)
+}
+
+// What is said follows the looks, and never is the whole of a wait: it may be far longer.
+func TestAWaitIsToldAsLongAsLooksHaveSeenIt(t *testing.T) {
+	x := &live.Looks{}
+	sender := waits(1, "a", "chan send", 0, "")
+	var text string
+	for second := range 353 {
+		text = x.Text(at.Add(time.Duration(second)*time.Second), never, scope(3, "server", sender))
+		if second == 0 {
+			assert.Contains(t, text, "chan send at a.go:45)")
+		}
+	}
+	assert.Contains(t, text, "chan send at a.go:45, ≥ 5m52s)")
+	node := look(t, x, 353*time.Second, sender).Roots[0].Below[0]
+	assert.Equal(t, 353*time.Second, node.For)
+	assert.True(t, node.From.Equal(at), "of the first look")
+}
+
+// One look cannot tell a deadlock from a moment, unless Go knows how long it has been one.
+func TestTheFirstLookAtAMutexSaysWhenToAskAgain(t *testing.T) {
+	text := func(x *live.Looks, after, said time.Duration) string {
+		return x.Text(at.Add(after), never, scope(3, "server", waits(1, "a", "sync.Mutex.Lock", said, "0x1"), waits(2, "b", "sync.Mutex.Lock", said, "0x2"), waits(3, "c", "select", said, "")))
+	}
+	x := &live.Looks{}
+	const hint = "2 tasks wait for a mutex: ask again in 10 s to see whether they still do\n"
+	first := text(x, 0, 0)
+	assert.Contains(t, first, "1 scope, 3 tasks, 2 to recheck\n\n"+hint)
+	assert.NotContains(t, first, "! blocked")
+	second := text(x, 10*time.Second, 0)
+	assert.Contains(t, second, "! blocked [×2], for at least 10s: ")
+	assert.NotContains(t, second, "ask again")
+	assert.Contains(t, text(&live.Looks{}, 0, 2*time.Minute), "! blocked [×2], for at least 2m0s: ")
 }
 
 // A task that comes back to its place again and again looks as one that never moves. Once the
@@ -164,11 +197,11 @@ func TestTasksAtTheSamePlaceAreGrouped(t *testing.T) {
 	}
 	answer := look(t, x, 0, tasks...)
 	assert.Equal(t, []group{
-		{"sync.Mutex.Lock", "main.go:45", 12 * time.Minute, 4, []string{"server/b", "server/a", "server/c", "server/d"}, []string{"a", "b", "c", "d"}},
-		{"select", "main.go:45", 0, 1, []string{"server/e"}, []string{"e"}},
+		{"sync.Mutex.Lock", "main.go:45", at.Add(-12 * time.Minute), 12 * time.Minute, 4, []string{"server/b", "server/a", "server/c", "server/d"}, []string{"a", "b", "c", "d"}},
+		{"select", "main.go:45", at, 0, 1, []string{"server/e"}, []string{"e"}},
 	}, answer.Places)
 	text := x.Text(at, never, scope(3, "server", tasks...))
-	assert.Contains(t, text, "\nwaiting at the same place:\n  4 × sync.Mutex.Lock at main.go:45, 12m0s: a, b, c, d\n")
+	assert.Contains(t, text, "\nwaiting at the same place:\n  4 × sync.Mutex.Lock at main.go:45, ≥ 12m0s: a, b, c, d\n")
 	assert.NotContains(t, text, "1 × select")
 
 	var many []traigo.TaskSnapshot

@@ -119,7 +119,7 @@ func merge(group []*node, parent string) *node {
 	one.Count, one.folded = len(group), group
 	one.States = make(map[string]int)
 	one.Waiting, one.Limit, one.Blocked, one.Unawaited = 0, 0, nil, nil
-	one.Waits, one.For, one.At = "", 0, ""
+	one.Waits, one.From, one.For, one.At = "", time.Time{}, 0, ""
 	one.Path = escape(one.Path, maxPathLen)
 	// The key depends on names only: with that of the oldest, which may be another in the
 	// next snapshot, the page would take the line for a new one.
@@ -225,6 +225,7 @@ func earlier(a, b time.Time) time.Time {
 type standing struct {
 	Waits string        `json:"waits"`
 	At    string        `json:"at,omitempty"`
+	From  time.Time     `json:"from,omitzero"` // the earliest
 	For   time.Duration `json:"for,omitempty"` // the longest
 	Count int           `json:"count"`
 }
@@ -241,11 +242,11 @@ func standings(one *node) []standing {
 			found = make(map[place]standing)
 		}
 		sum := found[place{s.Waits, s.At}]
-		found[place{s.Waits, s.At}] = standing{s.Waits, s.At, max(s.For, sum.For), s.Count + sum.Count}
+		found[place{s.Waits, s.At}] = standing{s.Waits, s.At, earlier(s.From, sum.From), max(s.For, sum.For), s.Count + sum.Count}
 	}
 	for _, n := range one.folded {
 		if n.Waits != "" && !n.waitsForSomethingBelow() {
-			add(standing{n.Waits, n.At, n.For, 1})
+			add(standing{n.Waits, n.At, n.From, n.For, 1})
 		}
 	}
 	for _, below := range one.Below {

@@ -174,8 +174,8 @@ func TestAGroupSaysWhatMostWaitFor(t *testing.T) {
 server (open, 1m0s)
 └─ • serve # [×100] (running, 1s)
    └─ conn [×100] (open, 1m0s)
-      ├─ • read [×100] (running, 1s, 100 × IO wait at conn.go:30 for 1h39m0s)
-      └─ • write [×100] (running, 1s, 96 × IO wait at conn.go:31 for 1h39m0s, 4 × sync.Mutex.Lock at cache.go:12 for 1h15m0s)
+      ├─ • read [×100] (running, 1s, 100 × IO wait at conn.go:30, ≥ 1h39m0s)
+      └─ • write [×100] (running, 1s, 96 × IO wait at conn.go:31, ≥ 1h39m0s, 4 × sync.Mutex.Lock at cache.go:12, ≥ 1h15m0s)
 `, strings.TrimPrefix(live.Text(&live.LintState{}, at, "", server), "101 scopes, 300 tasks\n"))
 	group := decode(t, live.JSON(&live.LintState{}, at, "", server)).Roots[0].Below[0]
 	assert.Equal(t, standing{"IO wait", "conn.go:30", 99 * time.Minute, 100}, group.Standing[0])

@@ -21,7 +21,7 @@ type snapshot struct {
 	roots    []*node
 	counts   counts
 	warnings []warning
-	recheck  int
+	recheck  recheck
 	ended    endings
 	note     string            // says what is missing, if anything is
 	shots    []traigo.Snapshot // of a SnapshotFunc: what it has returned for the roots
@@ -201,7 +201,7 @@ const version = 1
 func (v *view) json(withTime bool) []byte {
 	addMembers(v.roots, maxMemberLines)
 	a := answer{
-		Version: version, counts: v.counts, Warnings: v.warnings, Recheck: v.recheck, Cut: v.cut,
+		Version: version, counts: v.counts, Warnings: v.warnings, Recheck: v.recheck.all, Cut: v.cut,
 		Note: v.note, Roots: v.roots, Places: v.places, Limiters: v.limiters, endings: v.ended,
 	}
 	if a.Warnings == nil {
@@ -212,12 +212,37 @@ func (v *view) json(withTime bool) []byte {
 	}
 	if withTime {
 		a.Taken, a.Looked = v.taken, v.looked
+	} else {
+		a.Places = withoutFor(v.roots, v.places)
 	}
 	text, err := json.Marshal(a)
 	if err != nil {
 		panic("live: " + err.Error()) // only a time after the year 9999 cannot be encoded
 	}
 	return text
+}
+
+// withoutFor sets For to zero where From says the same, and does not change all the time. The
+// nodes are those of one view, which nothing else uses; the places are copied.
+func withoutFor(nodes []*node, places []*placeGroup) (stable []*placeGroup) {
+	for _, n := range nodes {
+		if !n.From.IsZero() {
+			n.For = 0
+		}
+		for i := range n.Standing {
+			if s := &n.Standing[i]; !s.From.IsZero() {
+				s.For = 0
+			}
+		}
+		withoutFor(n.Below, nil)
+		withoutFor(n.Members, nil)
+	}
+	for _, g := range places {
+		group := *g
+		group.For = 0
+		stable = append(stable, &group)
+	}
+	return stable
 }
 
 // stableJSON returns JSON that is the same in each snapshot as long as nothing changes,

@@ -59,10 +59,13 @@ func (t *textWriter) summary(v *view) {
 	if len(v.warnings) > 0 {
 		parts = append(parts, plural(len(v.warnings), "warning"))
 	}
-	if v.recheck > 0 {
-		parts = append(parts, withCommas(v.recheck)+" to recheck")
+	if v.recheck.all > 0 {
+		parts = append(parts, withCommas(v.recheck.all)+" to recheck")
 	}
 	t.line(strings.Join(parts, ", "))
+	if n := v.recheck.locks; n > 0 {
+		t.line("\n", pluralOf(n, "task waits", "tasks wait"), " for a mutex: ask again in 10 s to see whether ", pluralWord(n, "it still does", "they still do"))
+	}
 }
 
 func (t *textWriter) warning(w warning) {
@@ -70,7 +73,11 @@ func (t *textWriter) warning(w warning) {
 	if w.Count > 1 {
 		times = " [×" + withCommas(w.Count) + "]"
 	}
-	t.line("\n! ", w.Lint, times, ", for ", formatDuration(t.now.Sub(w.Since)), ": ", w.Says)
+	lasted := formatDuration(t.now.Sub(w.Since))
+	if w.AtLeast {
+		lasted = "at least " + lasted
+	}
+	t.line("\n! ", w.Lint, times, ", for ", lasted, ": ", w.Says)
 	for i, path := range w.At {
 		detail := ""
 		if i < len(w.Details) {
@@ -121,7 +128,8 @@ func (n *node) title() string {
 	return title
 }
 
-// notes returns what stands in parentheses behind the title.
+// notes returns what stands in parentheses behind the title: the flags last, since a terminal
+// may cut the line.
 func (t *textWriter) notes(n *node) []string {
 	age := formatDuration(t.now.Sub(n.Since))
 	if n.Count > 0 {
@@ -129,7 +137,7 @@ func (t *textWriter) notes(n *node) []string {
 			age = youngest + " to " + age
 		}
 	}
-	notes := append([]string{n.states(), age}, n.Flags...)
+	notes := []string{n.states(), age}
 	if len(n.Below)+n.More == 0 { // else it waits for what is below, which says for what
 		if n.Waits != "" {
 			notes = append(notes, placeText(n.Waits, n.For, n.At))
@@ -175,7 +183,7 @@ func (t *textWriter) notes(n *node) []string {
 	for _, name := range n.Warnings {
 		notes = append(notes, "! "+name)
 	}
-	return notes
+	return append(notes, n.Flags...)
 }
 
 // statesInOrder are the states in the order in which a group names them.
@@ -197,7 +205,7 @@ func (n *node) states() string {
 	return strings.Join(counts, ", ")
 }
 
-// placeText says what a task waits for, for how long, and where.
+// placeText says what a task waits for, for how long at least, and where.
 func placeText(waits string, d time.Duration, at string) string {
 	switch waits {
 	case "running":
@@ -209,10 +217,13 @@ func placeText(waits string, d time.Duration, at string) string {
 		waits += " at " + at
 	}
 	if d > 0 {
-		waits += " for " + formatDuration(d)
+		waits += ", " + atLeast(d)
 	}
 	return waits
 }
+
+// atLeast says how long something has waited, as far as that is known.
+func atLeast(d time.Duration) string { return "≥ " + formatDuration(d) }
 
 func timeLeft(d time.Duration) string {
 	if d < 0 {
@@ -238,11 +249,13 @@ func formatDuration(d time.Duration) string {
 // plural returns "1 task" or "2 tasks".
 func plural(n int, what string) string { return pluralOf(n, what, what+"s") }
 
-func pluralOf(n int, one, many string) string {
+func pluralOf(n int, one, many string) string { return withCommas(n) + " " + pluralWord(n, one, many) }
+
+func pluralWord(n int, one, many string) string {
 	if n == 1 {
-		return "1 " + one
+		return one
 	}
-	return withCommas(n) + " " + many
+	return many
 }
 
 // withCommas returns "5,000" for 5000.

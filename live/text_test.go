@@ -49,18 +49,22 @@ func TestTextSaysWhatEachTaskWaitsFor(t *testing.T) {
 		with(task(2, "lock"), at45("sync.Mutex.Lock", 12*time.Minute)),
 		with(task(3, "spin"), at45("running", 0)),
 		with(task(4, "next"), at45("runnable", 0)),
-		with(task(5, "evil"), func(t *traigo.TaskSnapshot) { t.Waits, t.At = "select", "\x1b[31m.go:1" }))
+		with(task(5, "evil"), func(t *traigo.TaskSnapshot) { t.Waits, t.At = "select", "\x1b[31m.go:1" }),
+		with(task(6, "side"), func(t *traigo.TaskSnapshot) { // a terminal may cut the line: the place comes first
+			t.Waits, t.At, t.Awaited, t.Bubble = "select", "main.go:45", false, false
+		}))
 	server.Scopes = []traigo.Snapshot{with(scope(4, "session"), func(s *traigo.Snapshot) { s.Task, s.Waits, s.At = 1, "select", "session.go:9" })}
 	server.Blocked, server.Waiting, server.Limit = []string{"server/accept", "server/b\tc"}, 2, 4
-	assert.Equal(t, `2 scopes, 5 tasks
+	assert.Equal(t, `2 scopes, 6 tasks
 
 server (open, 1m0s, limit 4, 2 waiting: server/accept, server/b\tc)
 ├─ • serve (running, 1s)
 │  └─ session (open, 1m0s, select at session.go:9)
-├─ • lock (running, 1s, sync.Mutex.Lock at main.go:45 for 12m0s)
+├─ • lock (running, 1s, sync.Mutex.Lock at main.go:45, ≥ 12m0s)
 ├─ • spin (running, 1s, on a processor at main.go:45)
 ├─ • next (running, 1s, waits for a processor at main.go:45)
-└─ • evil (running, 1s, select at \x1b[31m.go:1)
+├─ • evil (running, 1s, select at \x1b[31m.go:1)
+└─ • side (running, 1s, select at main.go:45, not awaited, no bubble)
 `, live.Text(&live.LintState{}, at, "", server))
 }
 

@@ -105,7 +105,7 @@ func (t *Tracker) closed(e traigo.Event) {
 	if wasRoot && !isEmpty(s) {
 		t.keepClosedRoot(e.Scope)
 	}
-	if !wasRoot && !ended.failed {
+	if !wasRoot && !ended.scope.failed() {
 		return
 	}
 	t.mu.Lock()

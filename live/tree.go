@@ -38,6 +38,7 @@ type node struct {
 	Unawaited []string      `json:"unawaited,omitempty"`
 	Warnings  []string      `json:"warnings,omitempty"`
 	Waits     string        `json:"waits,omitempty"`
+	From      time.Time     `json:"from,omitzero"`
 	For       time.Duration `json:"for,omitempty"`
 	At        string        `json:"at,omitempty"`
 	Stack     string        `json:"stack,omitempty"`

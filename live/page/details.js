@@ -2,7 +2,7 @@
 
 import { $, make, makeButton, number, setText } from './dom.js';
 import { find, model } from './model.js';
-import { fitSide } from './side.js';
+import { fitSide, pointAtWarning } from './side.js';
 import { ages } from './time.js';
 import { entryOf, rowOf, select } from './tree.js';
 import { explanations, forOf, placeOf, processesOf, statesOf, stateWord } from './words.js';
@@ -23,7 +23,8 @@ export function openDetails(key) {
   const title = make('h1');
   head.append(title, close);
   const facts = make('dl');
-  const says = make('div');
+  const says = make('div', 'says');
+  says.hidden = true;
   const bar = make('div', 'bar');
   const stack = make('pre');
   stack.hidden = true;
@@ -70,12 +71,8 @@ export function renderDetails() {
   const lints = (node.warnings ?? []).join(' ');
   if (panel.lints !== lints) {
     panel.lints = lints;
-    panel.says.replaceChildren(...(node.warnings ?? []).map((name) => {
-      const w = model.state.warnings.find((x) => x.lint === name);
-      const p = make('p', 'says');
-      p.append(make('b', '', name), ` ${w?.says ?? ''}. ${w?.do ?? ''}`);
-      return p;
-    }));
+    panel.says.hidden = !lints;
+    panel.says.replaceChildren('see the warning ', ...(node.warnings ?? []).map((name) => makeButton(name, () => pointAtWarning(name))));
   }
 }
 

@@ -23,3 +23,11 @@ export function setText(el, text) {
 }
 
 export const number = (n) => n.toLocaleString('en');
+
+/** Scrolls to an element, and marks it for a moment: it may have been in view before. */
+export function point(el) {
+  el.scrollIntoView({ block: 'start' });
+  el.classList.remove('marked');
+  void el.offsetWidth; // or the animation would not begin anew
+  el.classList.add('marked');
+}

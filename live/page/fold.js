@@ -28,6 +28,7 @@ export function fold(nodes, nameBefore) {
     states: tally(nodes, (node) => node.state),
     standing: standing(nodes),
     waits: undefined,
+    from: undefined,
     for: undefined,
     at: undefined,
     waiting: nodes.reduce((sum, node) => sum + (node.waiting ?? 0), 0),
@@ -55,7 +56,7 @@ function tally(nodes, keyOf) {
 }
 
 /**
- * Returns where nodes stand, and what is below those that wait for it: [{waits, at, for,
+ * Returns where nodes stand, and what is below those that wait for it: [{waits, at, from, for,
  * count}], the most frequent place first.
  */
 export function standing(nodes) {
@@ -63,7 +64,8 @@ export function standing(nodes) {
   const add = (place, count) => {
     const text = placeOf(place);
     const sum = places.get(text) ?? { waits: place.waits, at: place.at, for: 0, count: 0 };
-    places.set(text, { ...sum, for: Math.max(sum.for, place.for ?? 0), count: sum.count + count });
+    const from = [sum.from, place.from].filter(Boolean).sort((a, b) => Date.parse(a) - Date.parse(b))[0];
+    places.set(text, { ...sum, from, for: Math.max(sum.for, place.for ?? 0), count: sum.count + count });
   };
   const visit = (node) => {
     if (node.count) for (const place of node.standing ?? []) add(place, place.count);

@@ -1,7 +1,7 @@
 // The page of package live. It shows the states that the server sends as events.
 
 import { closeDetails, openDetails, renderDetails } from './details.js';
-import { $ } from './dom.js';
+import { $, point } from './dom.js';
 import { find, model, part } from './model.js';
 import { listen, setPaused } from './stream.js';
 import { renderSide, tickSide } from './side.js';
@@ -47,12 +47,21 @@ function reveal(path, lint) {
   rowOf(model.selected)?.el.scrollIntoView({ block: 'center' });
 }
 
+const hint = $('filter').title;
 function setFilter(text) {
   $('filter').value = text;
+  $('filter').title = text || hint;
   model.filter = text.trim().toLowerCase();
   if (model.state) renderTree();
 }
 $('filter').addEventListener('input', () => setFilter($('filter').value));
+
+for (const a of document.querySelectorAll('#counters a')) {
+  a.addEventListener('click', (e) => {
+    e.preventDefault();
+    point($(a.hash.slice(1)));
+  });
+}
 
 document.addEventListener('keydown', (e) => {
   if (e.ctrlKey || e.metaKey || e.altKey) return;

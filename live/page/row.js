@@ -4,7 +4,7 @@ import { make, number, setText } from './dom.js';
 import { standing, warningsIn } from './fold.js';
 import { isOpen } from './model.js';
 import { ages, brief, now } from './time.js';
-import { blockedPlaces, explanations, forOf, isBlocked, placeOf, processesOf, statesOf, stateWord } from './words.js';
+import { blockedPlaces, explanations, forOf, isBlocked, placeOf, processesOf, statesOf, stateWord, waitOf } from './words.js';
 
 const lateAfter = 1000; // longer than streamInterval in Go, and when the lint deadline-passed warns
 
@@ -68,7 +68,7 @@ export class Row {
     // A closed row says what there is in it to warn about, and where that stands.
     const isClosed = entry.isParent && !isOpen(entry);
     this.fill(this.lints, (gone ? [] : isClosed ? warningsIn([node]) : node.warnings ?? []).map((text) => ({ text, className: `lint is-${text}` })), ' ');
-    this.fill(this.places, gone ? [] : placesOf(entry, isClosed));
+    this.fillPlaces(gone ? [] : placesOf(entry, isClosed));
     this.fill(this.flags, gone ? [] : flagsOf(node).map((text) => ({ text })), ' · ');
     setText(this.cause, node.cause ?? '');
     this.tick();
@@ -94,10 +94,33 @@ export class Row {
     }));
   }
 
+  /** Sets the places: of each what is waited for, which is cut first, where, and for how long. */
+  fillPlaces(places) {
+    const is = JSON.stringify(places);
+    if (this.places.shown === is) return;
+    this.places.shown = is;
+    this.places.hidden = places.length === 0;
+    this.lasting = places.map((place, i) => ({ place, at: make('span', 'at'), lasted: make('span', 'lasted'), end: i < places.length - 1 ? ',' : '' }));
+    this.places.replaceChildren(...this.lasting.map(({ place, at, lasted }) => {
+      const el = make('span', place.blocked ? 'place blocked' : 'place');
+      el.append(make('span', 'wait', (place.times ? `${number(place.times)} × ` : '') + waitOf(place)), at, lasted);
+      return el;
+    }));
+  }
+
+  tickPlaces() {
+    for (const { place, at, lasted, end } of this.lasting ?? []) {
+      const text = forOf(place);
+      setText(at, (place.at ? ` at ${place.at}` : '') + (text ? ',' : end));
+      setText(lasted, text && ` ${text}${end}`);
+    }
+  }
+
   /** Updates the times. */
   tick() {
     const { node, more, gone } = this.entry;
     if (more) return;
+    this.tickPlaces();
     setText(this.age, gone ? '' : ages(node));
     if (!node.deadline || node.state === 'closed' || gone) {
       setText(this.due, '');
@@ -137,15 +160,12 @@ const maxPlaces = 3; // in a row
  * in a closed row. What waits for something below it says nothing: that does.
  */
 function placesOf({ node, isParent }, isClosed) {
-  if (!node.count && !isParent) {
-    return node.waits ? [{ text: withTime(node), className: isBlocked(node) ? 'blocked' : '' }] : [];
-  }
+  const shown = ({ waits, at, from, for: ns }, times, isOne) => ({ waits, at, from, for: ns, times, blocked: isOne });
+  if (!node.count && !isParent) return node.waits ? [shown(node, 0, isBlocked(node))] : [];
   if (!node.count && !isClosed) return [];
   const blocked = blockedPlaces([node]);
   return standing([node])
-    .map((place) => ({ text: (node.count || place.count > 1 ? `${number(place.count)} × ` : '') + withTime(place), className: blocked.has(placeOf(place)) ? 'blocked' : '' }))
-    .sort((a, b) => Boolean(b.className) - Boolean(a.className))
+    .map((place) => shown(place, node.count || place.count > 1 ? place.count : 0, blocked.has(placeOf(place))))
+    .sort((a, b) => b.blocked - a.blocked)
     .slice(0, maxPlaces);
 }
-
-const withTime = (place) => [placeOf(place), forOf(place)].filter(Boolean).join(', ');

@@ -1,8 +1,8 @@
 // The lists beside the tree: warnings, places where tasks stand, limits, and what has ended.
 
-import { $, make, makeButton, number, setText } from './dom.js';
+import { $, make, makeButton, number, point, setText } from './dom.js';
 import { model } from './model.js';
-import { failedOf } from './summary.js';
+import { failedOf, hasFailed } from './summary.js';
 import { since } from './time.js';
 import { blockedPlaces, forOf, placeOf } from './words.js';
 
@@ -18,8 +18,8 @@ export function renderSide(onClick) {
   show('places', places.sort((a, b) => b.blocked - a.blocked), placeItem);
   show('limits', [...(state.limiters ?? []), ...limitsOf(state.roots)], limitItem);
   const ended = state.ended ?? [];
-  show('failed-list', ended.filter((e) => e.err).sort((a, b) => (b.weight ?? 0) - (a.weight ?? 0)), endedItem);
-  show('ended', ended.filter((e) => !e.err), endedItem);
+  show('failed-list', ended.filter(hasFailed).sort((a, b) => (b.weight ?? 0) - (a.weight ?? 0)), endedItem);
+  show('ended', ended.filter((e) => !hasFailed(e)), endedItem);
   setText($('n-failed-list'), number(failedOf(state)));
   fitSide();
 }
@@ -32,6 +32,7 @@ export function fitSide() {
 /** Updates the times. */
 export function tickSide() {
   for (const el of document.querySelectorAll('#side [data-since]')) setText(el, since(el.dataset.since));
+  for (const el of document.querySelectorAll('#side [data-from]')) setText(el, forOf(el.dataset));
 }
 
 const atFirst = 8; // items of a list that are shown until the user asks for the rest
@@ -68,11 +69,19 @@ function warningItem(w) {
   const li = make('li', w.level);
   li.dataset.lint = w.lint;
   const head = li.appendChild(make('div'));
-  head.append(make('b', '', w.count > 1 ? `${w.lint} ×${number(w.count)}` : w.lint), ` ${w.says}, for `);
+  head.append(make('b', '', w.count > 1 ? `${w.lint} ×${number(w.count)}` : w.lint), ` ${w.says}, for ${w.atLeast ? 'at least ' : ''}`);
   head.appendChild(make('span')).dataset.since = w.since;
   li.append(pathsOf(w.at, w.count, w), make('div', 'do', w.do));
   li.addEventListener('click', () => li.classList.toggle('open')); // on a phone, where it is cut
   return li;
+}
+
+/** Shows the warning of a lint in the list. */
+export function pointAtWarning(lint) {
+  const li = document.querySelector(`#warnings li[data-lint="${CSS.escape(lint)}"]`);
+  if (!li) return;
+  li.classList.add('open');
+  point(li);
 }
 
 /**
@@ -97,7 +106,9 @@ function placeItem(place) {
   const button = makeButton('', () => actions.setFilter(text));
   button.title = 'Show only these';
   button.append(make('b', '', number(place.count)), ` × ${text}`);
-  li.append(button, make('span', 'names', (place.names ?? []).join(', ')), make('span', 'age', forOf(place)));
+  const age = make('span', 'age', forOf(place));
+  if (place.from) age.dataset.from = place.from;
+  li.append(button, make('span', 'names', (place.names ?? []).join(', ')), age);
   return li;
 }
 
@@ -123,6 +134,11 @@ function limitItem({ path, limit, inUse, holders, waiting, waiters }) {
   return li;
 }
 
+/** Says what one scope has canceled, or at most each of several. */
+const canceledBy = ({ weight, count }) => (
+  `canceled ${count > 1 ? 'up to ' : ''}${number(weight)} ${weight === 1 ? 'other' : 'others'}${count > 1 ? ' each' : ''}`
+);
+
 /** Scopes that have ended: one, or several alike. */
 function endedItem(e) {
   const li = make('li');
@@ -130,7 +146,7 @@ function endedItem(e) {
   const path = head.appendChild(make('span', 'path', e.path));
   path.title = e.path;
   if (e.count > 1) head.append(make('span', 'times', `×${number(e.count)}`));
-  if (e.weight) head.append(make('span', 'weight', `canceled ${number(e.weight)} ${e.weight === 1 ? 'other' : 'others'}`));
+  if (e.weight) head.append(make('span', 'weight', canceledBy(e)));
   if (e.above) head.append(make('span', 'above', `and ${number(e.above)} ${e.above === 1 ? 'scope' : 'scopes'} above`));
   const age = head.appendChild(make('span', 'age'));
   age.dataset.since = e.ended;

@@ -23,5 +23,8 @@ export function renderCounters(state) {
 
 /** Returns how many scopes have failed: in all, or of those that are listed. */
 export const failedOf = (state) => (
-  state.failedTotal ?? (state.ended ?? []).filter((e) => e.err).reduce((sum, e) => sum + (e.count ?? 1), 0)
+  state.failedTotal ?? (state.ended ?? []).filter(hasFailed).reduce((sum, e) => sum + (e.count ?? 1), 0)
 );
+
+/** Reports whether a scope that has ended has failed, and not only because its parent was canceled. */
+export const hasFailed = (ended) => Boolean(ended.err && !ended.canceled);

@@ -1,7 +1,7 @@
 // The words for states, places and processes.
 
 import { number } from './dom.js';
-import { brief } from './time.js';
+import { brief, now } from './time.js';
 
 /** The states in the order in which a group names them. */
 const states = ['open', 'finalizing', 'queued', 'running', 'canceling', 'given up', 'abandoned', 'ended', 'closed'];
@@ -22,14 +22,16 @@ export function statesOf(node) {
 }
 
 /** Says what is waited for, and where; '' if that is not known. The filter finds this text. */
-export function placeOf({ waits, at }) {
-  if (!waits) return '';
-  const what = { running: 'on a processor', runnable: 'waits for a processor' }[waits] ?? waits;
-  return at ? `${what} at ${at}` : what;
-}
+export const placeOf = ({ waits, at }) => (at ? `${waitOf({ waits })} at ${at}` : waitOf({ waits }));
 
-/** Says for how long, from nanoseconds; '' if that is not known. */
-export const forOf = ({ for: ns }) => (ns ? brief(ns / 1e6) : '');
+/** Says what is waited for; '' if that is not known. */
+export const waitOf = ({ waits = '' }) => ({ running: 'on a processor', runnable: 'waits for a processor' }[waits] ?? waits);
+
+/** Says for how long at least; '' if nothing is known of it. */
+export function forOf({ from, for: ns }) {
+  const ms = from ? now() - Date.parse(from) : (ns ?? 0) / 1e6;
+  return ms < 1000 ? '' : `≥ ${brief(ms)}`;
+}
 
 /** Says in which other process a node is, or in how many; '' if it is in this one. */
 export function processesOf(node) {

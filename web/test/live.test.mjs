@@ -454,7 +454,7 @@ test('slots: a group stays one until its last member has ended', async () => {
     assert.deepEqual(found.node.states, { canceling: 1, running: 1 });
     assert.deepEqual(found.node.warnings, ['straggler']);
     assert.equal(found.node.cause, '1 × requested');
-    assert.deepEqual(found.node.standing, [{ waits: 'select', at: 'a.go:1', for: 0, count: 1 }]);
+    assert.deepEqual(found.node.standing, [{ waits: 'select', at: 'a.go:1', from: undefined, for: 0, count: 1 }]);
     assert.equal(found.node.newest, '2026-11-21T15:04:02Z');
   });
 });
@@ -467,7 +467,7 @@ function bank() {
   const conn = (id, more) => ({ key: `s9.${id}`, kind: 'task', id, scope: 9, name: `conn ${id}`, path: `bank/web/conn ${id}`, state: 'running', since: began, waits: 'IO wait', at: 'conn.go:30', ...more });
   return {
     version: 1, scopes: 3, tasks: 194, canceling: 7, failedTotal: 1204, endedTotal: 1300,
-    warnings: [{ lint: 'blocked', level: 'warning', count: 2, since: began, says: 'has not moved', do: 'Look at who holds the lock.', details: ['sync.Mutex.Lock at main.go:45', 'sync.Mutex.Lock at main.go:52'], at: ['bank/transfers/lock a then b', 'bank/transfers/lock b then a'] }],
+    warnings: [{ lint: 'blocked', level: 'warning', count: 2, since: began, atLeast: true, says: 'has not moved', do: 'Look at who holds the lock.', details: ['sync.Mutex.Lock at main.go:45', 'sync.Mutex.Lock at main.go:52'], at: ['bank/transfers/lock a then b', 'bank/transfers/lock b then a'] }],
     roots: [{
       key: 's1', kind: 'scope', id: 1, name: 'bank', path: 'bank', state: 'finalizing', since: began,
       below: [
@@ -490,7 +490,8 @@ function bank() {
     ended: [
       { path: 'bank/web/quote', opened: began, ended: new Date().toISOString(), err: 'scope "bank/web/quote": deadline of 400ms passed while waiting for the other side to answer', count: 61, first: began, weight: 1 },
       { path: 'bank/attempt 1', opened: began, ended: began, err: 'journal: no space left on device', weight: 41, above: 2 },
-      { path: 'tool', opened: began, ended: began },
+      { path: 'tool', opened: began, ended: new Date().toISOString() },
+      { path: 'session', opened: began, ended: began, err: 'parent canceled', canceled: true },
     ],
   };
 }
@@ -504,17 +505,17 @@ test('what waits for what, limits and endings are shown', async () => {
     // In the tree: state and age are beside the name, the normal state looks normal.
     assert.match(await text(row(page, 'bank')), /^▾ bank open until done 12m/);
     assert.match(await row(page, 'bank').locator('.state span').getAttribute('title'), /^Finalizing: its body has returned/);
-    assert.match(await text(row(page, 'lock a then b')), /lock a then b running 12m\d+s blocked sync\.Mutex\.Lock at main\.go:45, 12m0s$/);
+    assert.match(await text(row(page, 'lock a then b')), /lock a then b running 12m\d+s blocked sync\.Mutex\.Lock at main\.go:45, ≥ 12m0s$/);
     const color = (locator) => locator.evaluate((el) => getComputedStyle(el).color);
-    const blocked = await color(row(page, 'lock a then b').locator('.places span'));
-    const quiet = await color(row(page, 'watch').locator('.places span'));
+    const blocked = await color(row(page, 'lock a then b').locator('.place'));
+    const quiet = await color(row(page, 'watch').locator('.place'));
     assert.notEqual(blocked, quiet, 'a lock that blocks is not as quiet as a select');
     assert.equal(await color(row(page, 'watch').locator('.flags span').first()), quiet, 'flags are quiet');
     assert.equal(await color(row(page, 'lock a then b').locator('.lint')), blocked);
     const name = await row(page, 'lock a then b').locator('.name').boundingBox();
     const age = await row(page, 'lock a then b').locator('.age').boundingBox();
     assert.ok(age.x - name.x - name.width < 100, 'the age is near the name');
-    assert.match(await text(row(page, 'conn #')), /conn # ×187 180 running, 5 canceling, 2 given up <1s – 12m\d+s 150 × IO wait at conn\.go:30, 1m0s, 30 × chan send at queue\.go:7/);
+    assert.match(await text(row(page, 'conn #')), /conn # ×187 180 running, 5 canceling, 2 given up <1s – 12m\d+s 150 × IO wait at conn\.go:30, ≥ 1m0s, 30 × chan send at queue\.go:7/);
     assert.equal(await row(page, 'conn #').getAttribute('data-state'), 'given up');
 
     // A group opens to its most notable members.
@@ -525,10 +526,10 @@ test('what waits for what, limits and endings are shown', async () => {
     assert.match(await text(row(page, 'conn 3')), /canceling .* requested: bad name/);
     await row(page, 'conn #').locator('.twisty').click();
 
-    assert.match(await text(page.locator('#warnings')), /blocked ×2 has not moved, for 12m.* bank\/transfers\/lock a then b sync\.Mutex\.Lock at main\.go:45 bank\/transfers\/lock b then a sync/);
+    assert.match(await text(page.locator('#warnings')), /blocked ×2 has not moved, for at least 12m.* bank\/transfers\/lock a then b sync\.Mutex\.Lock at main\.go:45 bank\/transfers\/lock b then a sync/);
 
     // A place filters the tree. Those where something is blocked come first, and of many only some are shown.
-    assert.match(await text(page.locator('#places')), /Where they stand 1 × sync\.Mutex\.Lock at main\.go:45 lock a then b 12m0s .* 150 × IO wait at conn\.go:30 conn # 1m0s 1 × select .*… 5 more$/);
+    assert.match(await text(page.locator('#places')), /Where they stand 1 × sync\.Mutex\.Lock at main\.go:45 lock a then b ≥ 12m0s .* 150 × IO wait at conn\.go:30 conn # ≥ 1m0s 1 × select .*… 5 more$/);
     await page.getByRole('button', { name: '… 5 more' }).click();
     await page.getByRole('button', { name: '1 × select at other.go:9' }).waitFor();
     await page.getByRole('button', { name: '1 × sync.Mutex.Lock at main.go:52' }).click();
@@ -554,11 +555,47 @@ test('what waits for what, limits and endings are shown', async () => {
     await page.keyboard.press('Escape');
 
     // Endings: what took most with it first, folded, and counted truly; the link says what the list is called.
-    assert.match(await text(page.locator('#failed-list')), /^failed 1,204 bank\/attempt 1 canceled 41 others and 2 scopes above 12m\d+s journal: no space left on device bank\/web\/quote ×61 canceled 1 other .*s deadline of 400ms passed/);
+    assert.match(await text(page.locator('#failed-list')), /^failed 1,204 bank\/attempt 1 canceled 41 others and 2 scopes above 12m\d+s journal: no space left on device bank\/web\/quote ×61 canceled up to 1 other each .*s deadline of 400ms passed/);
     assert.equal(await text(page.locator('#failed')), 'failed 1,204');
     assert.equal(await page.locator('#failed a').getAttribute('href'), '#failed-list');
-    assert.match(await text(page.locator('#ended')), /^ended well tool/);
+    assert.match(await text(page.locator('#ended')), /^roots that ended without a failure tool \S+ session .*parent canceled$/);
     assert.deepEqual(errors.filter((e) => !e.includes('404')), []); // the stack of what is made up
+  });
+});
+
+test('a wait lasts at least as long as it has been seen', async () => {
+  await withPage(`${base}/made-up/`, {}, async (page, errors) => {
+    const state = bank();
+    const [transfers] = state.roots[0].below;
+    transfers.below[0].from = new Date(Date.now() - 352_000).toISOString();
+    state.places[1].from = transfers.below[0].from;
+    await make('show', {}, JSON.stringify(state));
+    const place = row(page, 'lock a then b').locator('.places');
+    assert.match((await place.innerText()).replace(/\s+/g, ' '), /sync\.Mutex\.Lock at main\.go:45, ≥ 5m5\ds$/);
+    await row(page, 'lock a then b').locator('.lasted', { hasText: '≥ 5m55s' }).waitFor(); // without a new state
+    assert.match(await page.locator('#places li').first().locator('.age').innerText(), /^≥ 5m5\ds$/);
+    assert.deepEqual(errors, []);
+  });
+});
+
+test('a click shows what it leads to, and nothing is said twice', async () => {
+  await withPage(`${base}/made-up/`, { viewport: { width: 1440, height: 900 } }, async (page) => {
+    await make('show', {}, JSON.stringify(bank()));
+    await row(page, 'lock a then b').click();
+    await page.locator('#details h1', { hasText: 'lock a then b' }).waitFor();
+    assert.equal((await page.locator('#side').innerText()).split('Look at who holds the lock.').length, 2);
+    const outline = (locator) => locator.evaluate((el) => getComputedStyle(el).outlineStyle);
+    await page.locator('#details').getByRole('button', { name: 'blocked' }).click();
+    assert.equal(await outline(page.locator('#warnings li[data-lint="blocked"]')), 'solid');
+    await page.locator('#failed a').click();
+    assert.equal(await outline(page.locator('#failed-list')), 'solid', 'it may have been in view before');
+    assert.ok(await page.locator('#failed-list h2').evaluate((el) => el.getBoundingClientRect().bottom < innerHeight));
+
+    const filter = page.locator('#filter');
+    await page.getByRole('button', { name: '1 × sync.Mutex.Lock at main.go:52' }).click();
+    assert.equal(await filter.inputValue(), 'sync.Mutex.Lock at main.go:52');
+    assert.ok(await filter.evaluate((el) => el.scrollWidth <= el.clientWidth), 'the filter is not cut');
+    assert.equal(await filter.getAttribute('title'), 'sync.Mutex.Lock at main.go:52');
   });
 });
 
@@ -573,6 +610,17 @@ test('on a phone names and errors can be read', async () => {
       }
       const place = row(page, 'lock a then b').locator('.places');
       assert.ok((await place.boundingBox()).width > 150, 'and where they are blocked');
+      for (const part of ['.at', '.lasted']) {
+        const { right, cut } = await place.locator(part).evaluate((el) => (
+          { right: el.getBoundingClientRect().right, cut: el.scrollWidth - el.clientWidth }
+        ));
+        assert.ok(right <= 390 && cut <= 0, `${part} ends at ${right}, and is cut by ${cut} px`);
+      }
+      const paths = await page.locator('#warnings .paths').boundingBox();
+      for (const button of await page.locator('#warnings .paths button').all()) {
+        const { y, height } = await button.boundingBox();
+        assert.ok(y + height <= paths.y + paths.height + 1, 'each of those that block each other is named');
+      }
       const error = page.locator('#failed-list .err', { hasText: 'deadline of 400ms passed while waiting for the other side to answer' });
       await error.scrollIntoViewIfNeeded();
       const box = await error.boundingBox();
