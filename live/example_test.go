@@ -28,7 +28,7 @@ func curl(url string) string {
 		return err.Error()
 	}
 	tree, _, _ := strings.Cut(string(text), "\nwaiting at the same place:")
-	tree = regexp.MustCompile(`, [^,()]+ at \w+\.go:\d+`).ReplaceAllString(tree, "")
+	tree = regexp.MustCompile(`, [^,()]+ at \w+\.go:\d+(, ≥ \w+)?`).ReplaceAllString(tree, "")
 	return regexp.MustCompile(`[0-9.]+(µs|ms|s)\b`).ReplaceAllString(tree, "1s")
 }
 
