@@ -316,7 +316,7 @@ func (t *teller) fold(folded []alike, more bool) Line {
 	case began == ended:
 		words = append(words, "; all at "+began)
 	default:
-		words = append(words, "; ", first.link("the first"), " at "+began+", ", last.link("the last"), " at "+ended)
+		words = append(words, "; the first at "+began+", the last at "+ended)
 	}
 	if toll.Total() > 0 {
 		words = append(words, ". In them ", tollOf(toll, tolled...), " "+was(toll.Total())+" canceled")
@@ -338,14 +338,6 @@ func (t *teller) nameOf(a alike) Word {
 		}
 	}
 	return w
-}
-
-// link returns a text as a link to what failed.
-func (f *failure) link(text string) Word {
-	if f.task != nil {
-		return Word{Text: text, Task: f.task}
-	}
-	return Word{Text: text, Scope: f.path[0]}
 }
 
 func (f *failure) name() string {
