@@ -48,7 +48,7 @@ func settingsOf(opts []Option) settings {
 // power failure can lose what the operating system has not put on disk yet.
 //
 // A writer given to [New] is called by the goroutines of the program, from within Observe,
-// and for a heartbeat or a census by one of the recorder. It must not use scopes that the recorder observes,
+// and for a heartbeat or a census of stacks by one of the recorder. It must not use scopes that the recorder observes,
 // which would deadlock, nor call runtime.Goexit, which no observer may.
 func Durable() Option { return func(s *settings) { s.durable = true } }
 
@@ -109,7 +109,7 @@ func Keep(n int) Option {
 // the recorder writes a census of stacks: what they wait for, since when, and where. The
 // default is 10 s; with 0 none is written. Nothing moves while there is no event.
 //
-// For a census the recorder stops the program, for 4 to 40 ms per 1,000 goroutines: it depends
+// For a census of stacks the recorder stops the program, for 4 to 40 ms per 1,000 goroutines: it depends
 // on how deep the stacks are. Above 10,000 goroutines it hardly stops the program, but does
 // not know whose stack is which: then no task is named, and those of scopes that are not
 // recorded count as well. Of equal stacks one is written, and of all the 100 that are the
