@@ -127,10 +127,13 @@ func Census(d time.Duration) Option {
 }
 
 // OnQuit makes the recorder write a census of stacks (see [Census]) and all lines it has when
-// the process receives SIGQUIT, which Ctrl-\ sends. Then the signal has its usual effect: Go
-// prints all stacks and exits with status 2. If the program handles the signal as well, by
-// os/signal, it receives it twice, and the process goes on.
+// the process receives SIGQUIT for the first time, which Ctrl-\ sends. Then it sends the signal
+// again, which has its usual effect: Go prints all stacks and exits with status 2.
 //
-// A SIGQUIT that the process was started to ignore stays ignored. OnQuit has no effect on
-// systems other than Unix, nor in a synctest bubble.
+// If the program handles the signal as well, by os/signal, the process goes on. With n recorders
+// it receives the first SIGQUIT up to n + 1 times, and later ones once: these make no census.
+//
+// OnQuit has no effect if the program ignores SIGQUIT, by [os/signal.Ignore], when the recorder is
+// created, nor on systems other than Unix, nor in a synctest bubble. That the process was started
+// to ignore SIGQUIT makes no difference: Go does not respect it.
 func OnQuit() Option { return func(s *settings) { s.onQuit = true } }
