@@ -1,6 +1,10 @@
 package record
 
-import "time"
+import (
+	"time"
+
+	"github.com/traigo/traigo"
+)
 
 // LookAgain does what a tick does when nothing has moved for so long that a census is due for
 // the nth time.
@@ -18,4 +22,17 @@ func LeaveBubble(r *Recorder) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.inBubble = false
+}
+
+// InCensus returns the IDs of scope and task (0 for a body) of those that a census of stacks has
+// of dumps.
+func InCensus(shots ...traigo.Snapshot) (ids [][2]uint64) {
+	c := &stackCensus{byKey: make(map[uint64]*stackGroup)}
+	c.addShots(shots)
+	for _, g := range c.groups {
+		for _, m := range g.of {
+			ids = append(ids, [2]uint64{m.scope, m.task})
+		}
+	}
+	return ids
 }

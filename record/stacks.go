@@ -71,6 +71,10 @@ func (c *stackCensus) addDumps(roots []*traigo.Scope) {
 	ended, cancel := context.WithCancel(context.Background())
 	cancel() // no other process is waited for
 	shots, _ := processes.Dumps(ended, roots).([]traigo.Snapshot)
+	c.addShots(shots)
+}
+
+func (c *stackCensus) addShots(shots []traigo.Snapshot) {
 	c.known = make(map[string]bool)
 	for _, shot := range shots {
 		c.addTasks(shot)

@@ -162,6 +162,21 @@ func TestCensusCountsAGoroutineOnce(t *testing.T) {
 	})
 }
 
+// The scopes of another process are in the recording of that.
+func TestCensusLeavesOutOtherProcesses(t *testing.T) {
+	const state = "running"
+	there := traigo.Snapshot{
+		ID: 1, Pid: 71, Stack: "goroutine 8 [select]:\nmain.main()",
+		Tasks:  []traigo.TaskSnapshot{{Scope: 1, ID: 1, State: state, Stack: "goroutine 9 [select]:\nmain.f()"}},
+		Scopes: []traigo.Snapshot{{ID: 2, Pid: 71, Stack: "goroutine 10 [select]:\nmain.g()"}},
+	}
+	here := traigo.Snapshot{
+		ID: 1, Stack: "goroutine 1 [select]:\nmain.main()", Scopes: []traigo.Snapshot{there},
+		Tasks: []traigo.TaskSnapshot{{Scope: 1, ID: 2, State: state, Stack: "goroutine 7 [select]:\nmain.f()"}},
+	}
+	assert.ElementsMatch(t, [][2]uint64{{1, 0}, {1, 2}}, record.InCensus(here))
+}
+
 // A task that was given up is in it, though its scope has closed.
 func TestStackCensusHasTasksThatWereGivenUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
