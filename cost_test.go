@@ -116,6 +116,19 @@ func TestCostAGroupThatFailsAllocatesLittle(t *testing.T) {
 	t.Logf("%.0f", got)
 }
 
+// Where a Cancel was called is found out only for an observer.
+func TestCostCancelWithoutAnObserverWalksNoStack(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector allocates")
+	}
+	bg := context.Background()
+	assert.LessOrEqual(t, testing.AllocsPerRun(2000, func() {
+		s := traigo.New(bg)
+		s.Cancel(nil)
+		_ = s.Wait()
+	}), 2.0, "the scope, and the reason")
+}
+
 // A Spawn that has to wait for a slot allocates nothing for that.
 func TestCostManyTasksUnderALimitAllocateOneEach(t *testing.T) {
 	if raceEnabled {

@@ -48,7 +48,7 @@ func settingsOf(opts []Option) settings {
 // power failure can lose what the operating system has not put on disk yet.
 //
 // A writer given to [New] is called by the goroutines of the program, from within Observe,
-// and for a heartbeat or a census by one of the recorder. It must not use scopes that the recorder observes,
+// and for a heartbeat or a census of stacks by one of the recorder. It must not use scopes that the recorder observes,
 // which would deadlock, nor call runtime.Goexit, which no observer may.
 func Durable() Option { return func(s *settings) { s.durable = true } }
 
@@ -109,7 +109,7 @@ func Keep(n int) Option {
 // the recorder writes a census of stacks: what they wait for, since when, and where. The
 // default is 10 s; with 0 none is written. Nothing moves while there is no event.
 //
-// For a census the recorder stops the program, for 4 to 40 ms per 1,000 goroutines: it depends
+// For a census of stacks the recorder stops the program, for 4 to 40 ms per 1,000 goroutines: it depends
 // on how deep the stacks are. Above 10,000 goroutines it hardly stops the program, but does
 // not know whose stack is which: then no task is named, and those of scopes that are not
 // recorded count as well. Of equal stacks one is written, and of all the 100 that are the
@@ -127,10 +127,13 @@ func Census(d time.Duration) Option {
 }
 
 // OnQuit makes the recorder write a census of stacks (see [Census]) and all lines it has when
-// the process receives SIGQUIT, which Ctrl-\ sends. Then the signal has its usual effect: Go
-// prints all stacks and exits with status 2. If the program handles the signal as well, by
-// os/signal, it receives it twice, and the process goes on.
+// the process receives SIGQUIT for the first time, which Ctrl-\ sends. Then it sends the signal
+// again, which has its usual effect: Go prints all stacks and exits with status 2.
 //
-// A SIGQUIT that the process was started to ignore stays ignored. OnQuit has no effect on
-// systems other than Unix, nor in a synctest bubble.
+// If the program handles the signal as well, by os/signal, the process goes on. With n recorders
+// it receives the first SIGQUIT up to n + 1 times, and later ones once: these make no census.
+//
+// OnQuit has no effect if the program ignores SIGQUIT, by [os/signal.Ignore], when the recorder is
+// created, nor on systems other than Unix, nor in a synctest bubble. That the process was started
+// to ignore SIGQUIT makes no difference: Go does not respect it.
 func OnQuit() Option { return func(s *settings) { s.onQuit = true } }

@@ -12,7 +12,7 @@ import (
 )
 
 // A dump stops the program for as long as it takes to write the stack of each goroutine. Above
-// this number a census is made of the goroutine profile, for which the program is hardly
+// this number a census of stacks is made of the goroutine profile, for which the program is hardly
 // stopped. That does not say whose stack is which: so no task is named.
 const maxDumped = 10_000
 

@@ -25,11 +25,11 @@ type pulse struct {
 	movedAt  int64  // the time of the last event that a tick knows of
 	tickedAt int64  // the time of the last tick
 	beatAt   int64  // the time of the last heartbeat
-	looks    int    // censuses taken since movedAt
-	seen     uint64 // the shape of the last census
+	looks    int    // censuses of stacks taken since movedAt
+	seen     uint64 // the shape of the last of them
 
 	beat   int64  // the heartbeat that the next flush writes, if it writes nothing else; 0 for none
-	report []byte // the census that the next flush writes
+	report []byte // the census of stacks that the next flush writes
 }
 
 const (
@@ -118,8 +118,8 @@ func (r *Recorder) nextBeatLocked(now int64) int64 {
 	return next
 }
 
-// nextCensusLocked returns when the next census is due, if nothing moves before; or never. Of one
-// standstill up to three are taken, each after ten times as long as the one before.
+// nextCensusLocked returns when the next census of stacks is due, if nothing moves before; or never.
+// Of one standstill up to three are taken, each after ten times as long as the one before.
 func (r *Recorder) nextCensusLocked() int64 {
 	most := 3
 	if r.inBubble {
@@ -156,7 +156,7 @@ func (r *Recorder) setTimerLocked() {
 	}
 }
 
-// reportStandstill makes the census of a standstill. A second one that shows the same as the
+// reportStandstill makes the census of stacks of a standstill. A second one that shows the same as the
 // first is not written.
 func (r *Recorder) reportStandstill(stood time.Duration, roots []*traigo.Scope) {
 	c := r.takeCensus(fmt.Sprintf("nothing has moved for %v", stood), roots)
@@ -169,7 +169,7 @@ func (r *Recorder) reportStandstill(stood time.Duration, roots []*traigo.Scope) 
 	r.report = c.lines()
 }
 
-// writeNotes has the heartbeat and the census written.
+// writeNotes has the heartbeat and the census of stacks written.
 func (r *Recorder) writeNotes() {
 	if r.durable {
 		r.flushHere()

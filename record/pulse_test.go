@@ -3,6 +3,7 @@ package record_test
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"os"
 	"strings"
@@ -242,4 +243,60 @@ func TestHeartbeatsAndRotation(t *testing.T) {
 		}
 		whole(t, bytes.Join(all, nil), observed.Load())
 	})
+}
+
+// A census that cannot be written is written when the writer works again: of one standstill there
+// may be no other.
+func TestCensusWaitsForTheWriter(t *testing.T) {
+	silent(t)
+	for _, mode := range modes {
+		for name, taken := range map[string]func([]byte) int{
+			"nothing":             func([]byte) int { return 0 },
+			"a part of a line":    func([]byte) int { return 10 },
+			"a line":              func(p []byte) int { return bytes.IndexByte(p, '\n') + 1 },
+			"a line and a part":   func(p []byte) int { return min(len(p), bytes.IndexByte(p, '\n')+20) },
+			"a part of each line": func(p []byte) int { return (len(p) + 1) / 2 },
+		} {
+			for _, moves := range []bool{false, true} {
+				t.Run(fmt.Sprint(len(mode), name, moves), func(t *testing.T) {
+					synctest.Test(t, func(t *testing.T) {
+						var out memory
+						var broken atomic.Bool
+						rec := record.New(writing(func(p []byte) (int, error) {
+							if !broken.Load() {
+								return out.Write(p)
+							}
+							n, _ := out.Write(p[:min(len(p), taken(p))])
+							return n, syscall.ENOSPC
+						}), mode...)
+						s := traigo.New(t.Context(), traigo.Name("s"), traigo.Observe(rec))
+						s.Spawn(untilCanceled, traigo.Name("a"))
+						s.Spawn(func(ctx context.Context) error { received(ctx.Done()); return nil }, traigo.Name("b"))
+						time.Sleep(5 * time.Second)
+						broken.Store(true)
+						time.Sleep(20 * time.Second)
+						broken.Store(false)
+						if moves {
+							s.Spawn(nop)
+						}
+						time.Sleep(2 * time.Second)
+						h := read(t, out.log())
+						require.Len(t, h.Censuses, 1)
+						assert.Equal(t, 10*time.Second, h.Censuses[0].At)
+						var got []string
+						for _, g := range h.Censuses[0].Groups {
+							got = append(got, names(g)...)
+						}
+						assert.ElementsMatch(t, []string{"s/a", "s/b"}, got)
+						assert.Zero(t, h.Damaged)
+						assert.Zero(t, h.Lost())
+						time.Sleep(time.Hour)
+						_ = s.Close()
+						_ = rec.Close()
+						assert.Len(t, read(t, out.log()).Censuses, map[bool]int{false: 1, true: 2}[moves])
+					})
+				})
+			}
+		}
+	}
 }

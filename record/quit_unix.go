@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// quitTimeout is how long SIGQUIT waits for the census to be written.
+// quitTimeout is how long SIGQUIT waits for the census of stacks to be written.
 const quitTimeout = 5 * time.Second
 
 // watchQuit starts a goroutine that waits for SIGQUIT. It ends when the recorder has finished.
@@ -33,7 +33,7 @@ func (r *Recorder) watchQuit() {
 	}()
 }
 
-// writeLastCensus writes a census and all lines. It gives up if the writer is stuck.
+// writeLastCensus writes a census of stacks and all lines. It gives up if the writer is stuck.
 func (r *Recorder) writeLastCensus() {
 	written := make(chan struct{})
 	go func() {

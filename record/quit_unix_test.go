@@ -93,6 +93,8 @@ func TestHangs(t *testing.T) {
 	fmt.Println("ready")
 	if how == "handled" {
 		fmt.Println("received", <-received, "and", <-received)
+		_ = syscall.Kill(os.Getpid(), syscall.SIGQUIT)
+		fmt.Println("and later", <-received)
 		holds.Cancel(nil)
 		mu.Unlock()
 		_ = s.Wait()
@@ -172,7 +174,7 @@ func TestOnQuitWritesACensus(t *testing.T) {
 				}
 				if how == "handled" {
 					require.NoError(t, err, text)
-					assert.Contains(t, text, "received quit and quit")
+					assert.Contains(t, text, "received quit and quit\nand later quit", "the later one makes no census")
 					return
 				}
 				exit, ok := errors.AsType[*exec.ExitError](err)
@@ -183,4 +185,14 @@ func TestOnQuitWritesACensus(t *testing.T) {
 			})
 		}
 	}
+}
+
+// A SIGQUIT that the program ignores stays ignored.
+func TestOnQuitLeavesAnIgnoredSignalAlone(t *testing.T) {
+	signal.Ignore(syscall.SIGQUIT)
+	defer signal.Reset(syscall.SIGQUIT)
+	rec := record.New(io.Discard, record.OnQuit())
+	assert.True(t, signal.Ignored(syscall.SIGQUIT))
+	require.NoError(t, rec.Close())
+	assert.True(t, signal.Ignored(syscall.SIGQUIT))
 }

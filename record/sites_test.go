@@ -3,6 +3,7 @@ package record_test
 import (
 	"context"
 	"fmt"
+	"reflect"
 	"runtime"
 	"testing"
 	"testing/synctest"
@@ -38,7 +39,7 @@ func TestSitesSayWhereTasksAndScopesBegan(t *testing.T) {
 				for range 2 { // the second time from what is remembered
 					want["spawned"] = here(1)
 					s.Spawn(nop, traigo.Name("spawned"))
-					want["inlined"] = "sites_test.go:28"
+					want["inlined"] = "sites_test.go:29"
 					spawnInline(s, "inlined")
 					want["async"] = here(1)
 					_, err := traigo.Async(s, func(context.Context) (int, error) { return 0, nil }, traigo.Name("async")).Await(ctx)
@@ -100,5 +101,50 @@ func TestSitesAreAsked(t *testing.T) {
 		chat(rec)
 		require.NoError(t, rec.Close())
 		assert.NotContains(t, string(out.log()), `"at"`)
+	})
+}
+
+// passing is an observer of a user that passes its events on.
+type passing struct{ o traigo.Observer }
+
+func (p passing) Observe(e traigo.Event) { p.o.Observe(e) }
+
+// An observer around the recorder is none that spawns or opens.
+func TestSitesAreNotInAnObserver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out memory
+		rec := record.New(&out, record.Sites())
+		opened := here(1)
+		s := traigo.New(t.Context(), traigo.Name("s"), traigo.Observe(passing{passing{rec}}))
+		var spawned string
+		for range 2 {
+			spawned = here(1)
+			s.Spawn(nop, traigo.Name("spawned"))
+		}
+		require.NoError(t, s.Wait())
+		require.NoError(t, rec.Close())
+		h := read(t, out.log())
+		assert.Equal(t, opened, h.Scopes[0].At)
+		for _, task := range h.Scopes[0].Tasks {
+			assert.Equal(t, spawned, task.At)
+		}
+	})
+}
+
+// The code of the user is found below very many frames of libraries, too.
+func TestSitesBelowLibraries(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out memory
+		rec := record.New(&out, record.Sites())
+		s := traigo.New(t.Context(), traigo.Name("s"), traigo.Observe(rec))
+		call, args := reflect.ValueOf(s.Spawn), []reflect.Value{reflect.ValueOf(nop), reflect.ValueOf(traigo.Name("spawned"))}
+		for range 3 { // each calls the one before, which takes some frames of package reflect
+			call, args = reflect.ValueOf(call.Call), []reflect.Value{reflect.ValueOf(args)}
+		}
+		spawned := here(1)
+		call.Call(args)
+		require.NoError(t, s.Wait())
+		require.NoError(t, rec.Close())
+		assert.Equal(t, spawned, taskOf(read(t, out.log()), "s/spawned").At)
 	})
 }

@@ -40,7 +40,7 @@ type stackGroup struct {
 // A member is a task, or the body of a scope, which has task 0.
 type member struct{ scope, task uint64 }
 
-// maxGroups bounds the size of a census, with maxText for a stack and maxDumped for the number
+// maxGroups bounds the size of a census of stacks, with maxText for a stack and maxDumped for the number
 // of members.
 const maxGroups = 100
 
@@ -71,6 +71,10 @@ func (c *stackCensus) addDumps(roots []*traigo.Scope) {
 	ended, cancel := context.WithCancel(context.Background())
 	cancel() // no other process is waited for
 	shots, _ := processes.Dumps(ended, roots).([]traigo.Snapshot)
+	c.addShots(shots)
+}
+
+func (c *stackCensus) addShots(shots []traigo.Snapshot) {
 	c.known = make(map[string]bool)
 	for _, shot := range shots {
 		c.addTasks(shot)
@@ -169,7 +173,7 @@ func keyOf(waits, stack string) uint64 {
 	return h.Sum64()
 }
 
-// shape returns a hash that is equal for censuses that show the same.
+// shape returns a hash that is equal for censuses of stacks that show the same.
 func (c *stackCensus) shape() uint64 {
 	var sum uint64
 	for _, g := range c.groups {
@@ -178,7 +182,7 @@ func (c *stackCensus) shape() uint64 {
 	return sum
 }
 
-// lines returns the lines of the census.
+// lines returns the lines of the census of stacks.
 func (c *stackCensus) lines() []byte {
 	b := appendNumber(beginLine(nil, c.at, "stacks"), "n", uint64(len(c.groups)))
 	b = appendString(b, "why", c.why)

@@ -162,6 +162,21 @@ func TestCensusCountsAGoroutineOnce(t *testing.T) {
 	})
 }
 
+// The scopes of another process are in the recording of that.
+func TestCensusLeavesOutOtherProcesses(t *testing.T) {
+	const state = "running"
+	there := traigo.Snapshot{
+		ID: 1, Pid: 71, Stack: "goroutine 8 [select]:\nmain.main()",
+		Tasks:  []traigo.TaskSnapshot{{Scope: 1, ID: 1, State: state, Stack: "goroutine 9 [select]:\nmain.f()"}},
+		Scopes: []traigo.Snapshot{{ID: 2, Pid: 71, Stack: "goroutine 10 [select]:\nmain.g()"}},
+	}
+	here := traigo.Snapshot{
+		ID: 1, Stack: "goroutine 1 [select]:\nmain.main()", Scopes: []traigo.Snapshot{there},
+		Tasks: []traigo.TaskSnapshot{{Scope: 1, ID: 2, State: state, Stack: "goroutine 7 [select]:\nmain.f()"}},
+	}
+	assert.ElementsMatch(t, [][2]uint64{{1, 0}, {1, 2}}, record.InCensus(here))
+}
+
 // A task that was given up is in it, though its scope has closed.
 func TestStackCensusHasTasksThatWereGivenUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -373,4 +388,46 @@ func TestCensusIsRepeatedIfItDiffers(t *testing.T) {
 		require.NoError(t, s.Wait())
 		require.NoError(t, rec.Close())
 	})
+}
+
+// Outside of a bubble the recorder looks again after 10 and 100 times as long, and then no more.
+func TestCensusLooksAgainTwice(t *testing.T) {
+	for _, mode := range modes {
+		synctest.Test(t, func(t *testing.T) {
+			var out memory
+			rec := record.New(&out, append(mode, record.Census(10*time.Second))...)
+			record.LeaveBubble(rec)
+			s := traigo.New(t.Context(), traigo.Name("s"), traigo.Observe(rec))
+			s.Spawn(func(ctx context.Context) error {
+				tick := time.Tick(7 * time.Second)
+				for n := 0; ctx.Err() == nil; n++ { // it has another stack each time, and no event
+					descend(n%100, 7, afterTick(ctx, tick))
+				}
+				return nil
+			})
+			time.Sleep(20_000 * time.Second)
+			require.NoError(t, s.Close())
+			require.NoError(t, rec.Close())
+			var at []time.Duration
+			var why []string
+			for _, c := range read(t, out.log()).Censuses {
+				at, why = append(at, c.At.Round(time.Second)), append(why, c.Why)
+			}
+			assert.Equal(t, []time.Duration{10 * time.Second, 100 * time.Second, 1000 * time.Second}, at)
+			assert.Equal(t, []string{"nothing has moved for 10s", "nothing has moved for 1m40s", "nothing has moved for 16m40s"}, why)
+		})
+	}
+}
+
+// afterTick returns a channel that is closed at the next tick.
+func afterTick(ctx context.Context, tick <-chan time.Time) <-chan struct{} {
+	end := make(chan struct{})
+	go func() {
+		defer close(end)
+		select {
+		case <-tick:
+		case <-ctx.Done():
+		}
+	}()
+	return end
 }

@@ -154,7 +154,7 @@ type batch struct {
 	splits  []split
 
 	// What is no event. It is not lost if it cannot be written.
-	report []byte
+	report []byte // the next flush takes what is left of it
 	beat   []byte
 }
 
@@ -166,29 +166,45 @@ func (r *Recorder) flush() {
 	r.mu.Unlock()
 	ready := r.prepareOutput()
 	b := r.takeBatch(ready)
-	r.writeBatch(ready, b)
+	if r.writeBatch(ready, b) {
+		b.report = r.writeReport(b.report)
+		r.out.writeBeat(b.beat)
+	}
 	r.endFlush(b)
 }
 
-func (r *Recorder) writeBatch(ready bool, b batch) {
+// writeBatch writes the lines of a batch, and reports whether others can follow.
+func (r *Recorder) writeBatch(ready bool, b batch) bool {
 	if !ready || r.loss.censusDue && !r.writeCensus(b.alive, b.at) {
 		r.addLoss(countLines(b.lines)+b.dropped, r.out.lastErr)
 		r.reportLoss()
-		return
+		return false
 	}
 	if missing, err := r.writeSegments(b); err != nil {
 		r.addLoss(missing+b.dropped, err)
 		r.reportLoss()
-		return
+		return false
 	}
 	if b.dropped > 0 {
 		r.addLoss(b.dropped, errBufferFull)
 		_ = r.reportLoss() && r.writeCensus(b.alive, b.at)
 	}
-	if r.loss.isReported() {
-		_, _ = r.out.writeLines(b.report, false)
-		r.out.writeBeat(b.beat)
+	return r.loss.isReported()
+}
+
+// writeReport writes a census of stacks, and returns what is still to be written of it. If files
+// rotate a census stays cut short: a file must not begin with the rest of it.
+func (r *Recorder) writeReport(lines []byte) (rest []byte) {
+	missing, _ := r.out.writeLines(lines, false)
+	all := countLines(lines)
+	if missing < all && r.out.segment > 0 {
+		return nil
 	}
+	rest = lines
+	for range all - missing {
+		rest = rest[bytes.IndexByte(rest, '\n')+1:]
+	}
+	return rest
 }
 
 // prepareOutput reports whether lines can be written now: the header is written, no line
@@ -225,7 +241,7 @@ func (r *Recorder) takeBatch(ready bool) (b batch) {
 	return b
 }
 
-// takeNotesLocked takes the census, and the heartbeat if nothing else is to be written.
+// takeNotesLocked takes the census of stacks, and the heartbeat if nothing else is to be written.
 func (r *Recorder) takeNotesLocked(b *batch) {
 	if b.report, r.report = r.report, nil; len(b.report) > 0 {
 		r.reserveLocked(len(b.report), b.at)
@@ -236,10 +252,14 @@ func (r *Recorder) takeNotesLocked(b *batch) {
 	r.beat = 0
 }
 
-// endFlush gives the memory of the batch back and releases those who wait for the flush.
+// endFlush gives the memory of the batch back, and a census of stacks that could not be written,
+// and releases those who wait for the flush.
 func (r *Recorder) endFlush(b batch) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if len(r.report) == 0 {
+		r.report = b.report
+	}
 	r.spare = b.lines[:0]
 	if cap(b.lines) > 4*r.half && !r.durable {
 		r.spare = make([]byte, 0, r.half) // it had grown for a census of very many

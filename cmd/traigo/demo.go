@@ -9,8 +9,10 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/traigo/traigo"
@@ -56,6 +58,11 @@ func runDemo(ctx context.Context, env *environment, args []string) error {
 	if err := makeDirectory(dir); err != nil {
 		return err
 	}
+
+	// The other commands keep the usual effect of a signal: they may be blocked by a pipe.
+	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	context.AfterFunc(ctx, stop) // so that a second signal kills the program
 
 	// A program needs these lines to be recorded, and to have a live page.
 	log := filepath.Join(*dir, "run.jsonl")

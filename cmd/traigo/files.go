@@ -8,8 +8,10 @@ import (
 	"io/fs"
 	"math/rand/v2"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"github.com/traigo/traigo/record/history"
 )
@@ -111,6 +113,9 @@ func (env *environment) page(of source) (target, error) {
 	if err != nil {
 		return t, err
 	}
+	if info, err := os.Stat(t.name); err == nil && !info.Mode().IsRegular() { // to open a pipe may take for ever
+		return t, fmt.Errorf("%s is there, and is no regular file: say with -o which file to write", t.name)
+	}
 	if begin, err := beginOf(t.name); err == nil && len(begin) > 0 && !bytes.Contains(begin, []byte("<title>traigo")) {
 		return t, fmt.Errorf("%s is there, and is no page of traigo: say with -o which file to write", t.name)
 	}
@@ -142,7 +147,8 @@ func pagePath(file string) string {
 }
 
 // write calls do with a writer for the target. A file is written beside the target, and takes
-// its name when it is complete: if do fails, what was there stays.
+// its name when it is complete: if do fails, what was there stays. A file that has several
+// names (hard links) gets a new content instead, so that all of them show it.
 func (t target) write(do func(io.Writer) error) error {
 	if t.name == "-" {
 		return do(t.stdout)
@@ -164,23 +170,67 @@ func (t target) write(do func(io.Writer) error) error {
 }
 
 // replace writes a new file and gives it the name of another one, which info is about if it is
-// there, and its permissions.
+// there, and its permissions. If that one cannot be replaced, because of the directory or of a
+// mount, it is written itself.
 func replace(name string, info os.FileInfo, do func(io.Writer) error) error {
 	temporary := filepath.Join(filepath.Dir(name), fmt.Sprintf(".traigo-%08x.tmp", rand.Uint32()))
+	defer removeAtSignal(temporary)()
 	err := fill(temporary, os.O_EXCL, do)
 	if failed, ok := errors.AsType[*fs.PathError](err); ok && failed.Path == temporary {
+		if info != nil && failed.Op == "open" && (errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS)) {
+			return fill(name, os.O_TRUNC, do)
+		}
 		failed.Path = name
 	}
-	if err == nil && info != nil {
-		err = os.Chmod(temporary, info.Mode().Perm())
-	}
 	if err == nil {
-		err = os.Rename(temporary, name)
+		err = move(temporary, name, info)
 	}
 	if err != nil && !errors.Is(err, fs.ErrExist) {
 		_ = os.Remove(temporary) // there is none if it could not be made
 	}
 	return err
+}
+
+// move gives a file the name of another one, or that one the content of the file.
+func move(file, name string, info os.FileInfo) error {
+	if info == nil {
+		return os.Rename(file, name)
+	}
+	if !hasOtherNames(info) {
+		err := os.Chmod(file, info.Mode().Perm())
+		if err == nil {
+			err = os.Rename(file, name)
+		}
+		if err == nil {
+			return nil
+		}
+	}
+	from, err := os.Open(file)
+	if err != nil {
+		return err
+	}
+	err = fill(name, os.O_TRUNC, func(to io.Writer) error {
+		_, err := io.Copy(to, from)
+		return err
+	})
+	return errors.Join(err, from.Close(), os.Remove(file))
+}
+
+// removeAtSignal removes a temporary file and ends the program if it is interrupted before the
+// function that it returns is called.
+func removeAtSignal(file string) (stop func()) {
+	received := make(chan os.Signal, 1)
+	signal.Notify(received, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		if _, ok := <-received; ok {
+			_ = os.Remove(file)
+			os.Exit(exitFailed)
+		}
+	}()
+	return func() {
+		signal.Stop(received)
+		close(received)
+	}
 }
 
 // fill opens a file for writing, and calls do with it unless do is nil.

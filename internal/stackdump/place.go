@@ -67,7 +67,7 @@ func fileAndLine(place string) string {
 // library. The name does not suffice: a function literal of ours that is inlined has that of
 // its caller.
 func isLibrary(function, file string) bool {
-	if isFolded(function) || path.Dir(file) == ourDir && !strings.Contains(file, "_test.go") {
+	if isFolded(function) || isPackageTraigo(function, file) {
 		return true
 	}
 	first, _, hasMore := strings.Cut(function, "/") // of the elements of the package's path
@@ -75,6 +75,11 @@ func isLibrary(function, file string) bool {
 		first, _, _ = strings.Cut(first, ".")
 	}
 	return standard[first] // no host: that has a dot in it
+}
+
+// isPackageTraigo reports whether a function in a file is one of package traigo.
+func isPackageTraigo(function, file string) bool {
+	return strings.HasPrefix(function, "github.com/traigo/traigo.") || path.Dir(file) == ourDir && !strings.Contains(file, "_test.go")
 }
 
 // ourDir is the directory of package traigo, as the compiler has written it into the binary.
@@ -113,16 +118,21 @@ func Caller() string {
 }
 
 // At returns file and line of the innermost frame of the user's code among those that a program
-// counter of runtime.Callers stands for, in the same form; "" if there is none.
-func At(pc uintptr) string {
+// counter of runtime.Callers stands for, in the same form; "" if there is none. If one of them is
+// of package traigo, it is a caller of that: isOurs is true then.
+func At(pc uintptr) (at string, isOurs bool) {
 	frames := runtime.CallersFrames([]uintptr{pc})
 	for {
 		frame, more := frames.Next()
-		if frame.Function != "" && !isLibrary(frame.Function, frame.File) {
-			return path.Base(frame.File) + ":" + strconv.Itoa(frame.Line)
+		switch {
+		case frame.Function == "":
+		case isPackageTraigo(frame.Function, frame.File):
+			at, isOurs = "", true
+		case at == "" && !isLibrary(frame.Function, frame.File):
+			at = path.Base(frame.File) + ":" + strconv.Itoa(frame.Line)
 		}
 		if !more {
-			return ""
+			return at, isOurs
 		}
 	}
 }
