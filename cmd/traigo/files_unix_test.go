@@ -51,7 +51,7 @@ func TestAFileThatCannotBeReplacedIsWritten(t *testing.T) {
 			require.NoError(t, os.WriteFile(page, make([]byte, 10<<20), 0o600))
 			require.NoError(t, os.Chmod(page, 0o666))
 			require.NoError(t, os.Chmod(dir, row.mode))
-			defer os.Chmod(dir, 0o700)
+			defer func() { assert.NoError(t, os.Chmod(dir, 0o700)) }()
 			before, err := os.Stat(page)
 			require.NoError(t, err)
 			cmd := exec.CommandContext(t.Context(), traigo, "view", "-open=false", "-o", page, file)
@@ -131,7 +131,7 @@ func TestAPipeDoesNotHangACommand(t *testing.T) {
 			hangs := time.AfterFunc(10*time.Second, func() { _ = cmd.Process.Kill() })
 			_ = cmd.Wait()
 			hangs.Stop()
-			assert.Equal(t, sig, cmd.ProcessState.Sys().(syscall.WaitStatus).Signal(), "%v", args) //nolint:errcheck,forcetypeassert // so it is on Unix
+			assert.Equal(t, sig, cmd.ProcessState.Sys().(syscall.WaitStatus).Signal(), "%v", args) //nolint:forcetypeassert // so it is on Unix
 		}
 	}
 }
