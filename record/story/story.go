@@ -389,7 +389,7 @@ func (t *teller) why(s *history.Scope) []any {
 	case "task failed":
 		return []any{"a task returned", quote(" ", c.Err)}
 	default:
-		return []any{c.Kind, quote(" ", cmp.Or(c.Err, s.Err))}
+		return []any{flat(c.Kind), quote(" ", cmp.Or(c.Err, s.Err))}
 	}
 }
 
@@ -414,7 +414,7 @@ func panicked(at, err string) string {
 }
 
 func place(before, at, after string) string {
-	if at == "" {
+	if at = oneLine(at); at == "" {
 		return ""
 	}
 	return before + at + after

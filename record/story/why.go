@@ -48,12 +48,12 @@ func (t *teller) facts(span Span) Line {
 		if w.Span != span {
 			continue
 		}
-		words = append(words, " At "+Duration(t.history, w.At)+" it waits for "+w.What)
+		words = append(words, " At "+Duration(t.history, w.At)+" it is "+w.Doing())
 		if w.For > 0 {
 			words = append(words, ", for "+Duration(t.history, w.For)+" at least")
 		}
 		if w.Of > 1 {
-			words = append(words, ", as "+countOf(w.Of-1, "other does", "others do"))
+			words = append(words, ", as "+countOf(w.Of-1, "other is", "others are"))
 		}
 		words = append(words, ".")
 	}
@@ -99,7 +99,7 @@ func (t *teller) scopeState(s *history.Scope) string {
 		return "still " + string(s.State)
 	case IsFromAbove(s):
 		return word(t.causes.Stopped(Span{Scope: s}), "stopped", "canceled")
-	case t.causes.carriers[s], t.history.TrioVis:
+	case t.causes.passing[s], t.history.TrioVis:
 		return "ended"
 	default:
 		return "ended well"
@@ -132,9 +132,10 @@ func (t *teller) taskStep(task *history.Task, tell func(...any)) (next Span, mor
 		if task.Cause.Err != "" {
 			words = append(words, quote(" with ", task.Cause.Err))
 		}
-		tell(words...)
+		tell(append(words, t.thenFailed(task)...)...)
 	case s.Cause != nil && s.Cause.By != task && isTold(task):
-		tell(linkTo(task), " was told to end at "+Duration(t.history, s.Canceled)+", because its scope ended: ", linkTo(s))
+		words := []any{linkTo(task), " was told to end at " + Duration(t.history, s.Canceled) + ", because its scope ended: ", linkTo(s)}
+		tell(append(words, t.thenFailed(task)...)...)
 		return Span{Scope: s}, true
 	case task.State == history.TaskCanceled:
 		tell(linkTo(task), " was canceled alone, or by a context of its own")
@@ -149,6 +150,14 @@ func (t *teller) taskStep(task *history.Task, tell func(...any)) (next Span, mor
 		tell(linkTo(task), " returned nil at "+Duration(t.history, task.Ended))
 	}
 	return Span{}, false
+}
+
+// thenFailed says how a task that was told to end failed with an error of its own.
+func (t *teller) thenFailed(task *history.Task) []any {
+	if !task.Failed() {
+		return nil
+	}
+	return append(append([]any{"; then it"}, returned(task, "", task.Err)...), " at "+Duration(t.history, task.Ended))
 }
 
 // isTold reports whether a task, which did not end its scope, was told to end by that.
@@ -223,9 +232,12 @@ func (t *teller) took(span Span) (lines []Line) {
 	verb := word(s.Cause.Quiet(), " stopped", " canceled")
 	words := []any{toll.String() + " " + was(toll.Total()) + verb + " because of it: "}
 	var some []Span
-	up := t.causes.path(s)
+	with := make(map[*history.Scope]bool) // those that failed
+	for _, above := range t.causes.path(s) {
+		with[above] = true
+	}
 	for canceled, origin := range t.causes.Canceled(t.history) {
-		if slices.Contains(up, origin) {
+		if with[origin] {
 			if some = append(some, canceled); len(some) > maxNames {
 				break
 			}
@@ -388,7 +400,7 @@ func (c *Causes) Sort(spans []Span) {
 			ended = nil
 		}
 		if ended != nil {
-			r.weight = c.Toll(ended).Total() + len(c.path(ended))
+			r.weight = c.Toll(ended).Total() + c.levels[ended] + 1
 		}
 		ranks[s] = r
 	}
