@@ -152,6 +152,10 @@ func doing(what string) string {
 		return what
 	case "runnable":
 		return "waiting for a processor" + what[len(waits):]
+	case "sleep":
+		return "sleeping" + what[len(waits):]
+	case "syscall":
+		return "in a system call" + what[len(waits):]
 	default:
 		return "waiting for " + what
 	}

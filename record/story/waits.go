@@ -14,7 +14,7 @@ import (
 const standstill = 2 * time.Second // without any event, after which it is said that nothing was recorded
 
 // stuck tells which tasks did not end when told to, and where they stand.
-func (t *teller) stuck() (lines []Line) {
+func (t *writer) stuck() (lines []Line) {
 	var ws waitings
 	n := 0
 	for _, s := range t.history.Scopes {
@@ -43,7 +43,7 @@ func (t *teller) stuck() (lines []Line) {
 
 // told returns the scope with whose end the cancellation of a task began; nil if it was
 // canceled alone.
-func (t *teller) told(task *history.Task) *history.Scope {
+func (t *writer) told(task *history.Task) *history.Scope {
 	if task.Cause != nil || task.Scope.Canceled == history.Never || task.Stuck < task.Scope.Canceled {
 		return nil
 	}
@@ -51,7 +51,7 @@ func (t *teller) told(task *history.Task) *history.Scope {
 }
 
 // ended says why a scope ended, also if it did not fail.
-func (t *teller) ended(s *history.Scope) []any {
+func (t *writer) ended(s *history.Scope) []any {
 	c := s.Cause
 	if !c.Quiet() && c.Kind != parentCanceled {
 		return t.why(s)
@@ -84,7 +84,7 @@ func because(err string) string {
 
 // hangs tells of the processes whose logs stop short after a time in which nothing was
 // recorded.
-func (t *teller) hangs() (lines []Line) {
+func (t *writer) hangs() (lines []Line) {
 	moved := lastMoves(t.history)
 	censuses := LastCensuses(t.history)
 	for _, p := range t.history.Processes {

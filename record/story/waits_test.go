@@ -2,6 +2,7 @@ package story_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -197,10 +198,10 @@ func TestWaits(t *testing.T) {
 	locked := story.Wait{What: "sync.Mutex.Lock at main.go:45", For: 2 * time.Minute, At: 6 * s, Of: 3}
 	assert.Equal(t, map[string]story.Wait{"a": locked, "c": locked, "d": {What: "chan receive at main.go:45", For: 3 * time.Minute, At: 5 * s, Of: 1}}, got,
 		"of the last census, of those that had not ended")
-	for what, want := range map[string]string{"running at main.go:20": "", "runnable at main.go:20": "waiting for a processor at main.go:20", "select": "waiting for select"} {
+	for what, want := range map[string]string{"running at main.go:20": "", "runnable at main.go:20": "waiting for a processor at main.go:20", "select": "waiting for select", "sleep at main.go:20": "sleeping at main.go:20", "syscall": "in a system call"} {
 		wait := story.Wait{What: what}
 		assert.Equal(t, word(want == "", what, want), wait.Doing())
-		assert.Equal(t, what == "select", wait.Waits())
+		assert.Equal(t, !strings.HasPrefix(what, "run"), wait.Waits())
 	}
 	assert.Equal(t, "3 × sync.Mutex.Lock at main.go:45, 2 m 00 s: a, b and c", story.WaitsIn(h, h.Censuses[1])[0].String())
 }

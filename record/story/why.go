@@ -18,12 +18,12 @@ type Account struct {
 
 // Why returns the account of a span.
 func (c *Causes) Why(h *history.History, span Span) Account {
-	t := &teller{history: h, causes: c}
+	t := &writer{history: h, causes: c}
 	return Account{t.facts(span), t.chain(span), t.took(span)}
 }
 
 // facts says which span it is.
-func (t *teller) facts(span Span) Line {
+func (t *writer) facts(span Span) Line {
 	s := span.Scope
 	began, end, at, state := s.Opened, s.Closed, s.At, t.scopeState(s)
 	words := []any{"scope ", Word{Text: Path(s, 4*maxPath), Scope: s}, " (id " + span.ID() + "): opened at "}
@@ -60,7 +60,7 @@ func (t *teller) facts(span Span) Line {
 	return say("ok", words...)
 }
 
-func (t *teller) taskState(task *history.Task) string {
+func (t *writer) taskState(task *history.Task) string {
 	switch task.State {
 	case history.TaskOK:
 		switch {
@@ -89,7 +89,7 @@ func (t *teller) taskState(task *history.Task) string {
 	}
 }
 
-func (t *teller) scopeState(s *history.Scope) string {
+func (t *writer) scopeState(s *history.Scope) string {
 	switch {
 	case s.State == history.ScopeLost:
 		return "closed in a gap of the log, found"
@@ -107,7 +107,7 @@ func (t *teller) scopeState(s *history.Scope) string {
 }
 
 // chain tells why a span ended, from the span back to the first cause.
-func (t *teller) chain(span Span) (lines []Line) {
+func (t *writer) chain(span Span) (lines []Line) {
 	tell := func(parts ...any) { lines = append(lines, say("ok", append(parts, ".")...)) }
 	seen := make(map[Span]bool) // what happened at one moment may seem to be the cause of itself
 	for at, more := span, true; more && !seen[at]; {
@@ -122,7 +122,7 @@ func (t *teller) chain(span Span) (lines []Line) {
 }
 
 // taskStep tells why a task ended, and returns what that goes back to.
-func (t *teller) taskStep(task *history.Task, tell func(...any)) (next Span, more bool) {
+func (t *writer) taskStep(task *history.Task, tell func(...any)) (next Span, more bool) {
 	s := task.Scope
 	switch below := failedBelow(task); {
 	case task.Cause != nil && task.Cause.Kind == "timeout":
@@ -153,7 +153,7 @@ func (t *teller) taskStep(task *history.Task, tell func(...any)) (next Span, mor
 }
 
 // thenFailed says how a task that was told to end failed with an error of its own.
-func (t *teller) thenFailed(task *history.Task) []any {
+func (t *writer) thenFailed(task *history.Task) []any {
 	if !task.Failed() {
 		return nil
 	}
@@ -173,7 +173,7 @@ func isTold(t *history.Task) bool {
 }
 
 // scopeStep tells why a scope ended, and returns what that goes back to.
-func (t *teller) scopeStep(s *history.Scope, tell func(...any)) (next Span, more bool) {
+func (t *writer) scopeStep(s *history.Scope, tell func(...any)) (next Span, more bool) {
 	if s.Cause == nil {
 		switch {
 		case s.Closed == history.Never:
@@ -206,7 +206,7 @@ func (t *teller) scopeStep(s *history.Scope, tell func(...any)) (next Span, more
 }
 
 // took tells what ended because of a span.
-func (t *teller) took(span Span) (lines []Line) {
+func (t *writer) took(span Span) (lines []Line) {
 	tell := func(parts ...any) { lines = append(lines, say("ok", append(parts, ".")...)) }
 	s := span.Scope
 	if span.Task != nil {
@@ -383,8 +383,8 @@ func distance(a, b string) int {
 // those that failed, did not end, or were canceled, and of equals those that took longest.
 func (c *Causes) Sort(spans []Span) {
 	type rank struct {
-		weight, state int
-		took          time.Duration
+		ended, state int
+		took         time.Duration
 	}
 	ranks := make(map[Span]rank, len(spans))
 	for _, s := range spans {
@@ -400,13 +400,13 @@ func (c *Causes) Sort(spans []Span) {
 			ended = nil
 		}
 		if ended != nil {
-			r.weight = c.Toll(ended).Total() + c.levels[ended] + 1
+			r.ended = c.Toll(ended).Total() + c.levels[ended] + 1
 		}
 		ranks[s] = r
 	}
 	slices.SortStableFunc(spans, func(a, b Span) int {
 		x, y := ranks[a], ranks[b]
-		return cmp.Or(cmp.Compare(y.weight, x.weight), cmp.Compare(y.state, x.state), cmp.Compare(y.took, x.took))
+		return cmp.Or(cmp.Compare(y.ended, x.ended), cmp.Compare(y.state, x.state), cmp.Compare(y.took, x.took))
 	})
 }
 
@@ -438,7 +438,7 @@ func taskRank(t *history.Task) int {
 
 // States counts spans by what became of them: "146 ended well, 41 failed".
 func (c *Causes) States(h *history.History, spans []Span) string {
-	t := &teller{history: h, causes: c}
+	t := &writer{history: h, causes: c}
 	counts := make(map[string]int)
 	var order []string
 	for _, s := range spans {
