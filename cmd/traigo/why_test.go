@@ -158,10 +158,10 @@ func TestWhyOfATaskThatDoesNotEnd(t *testing.T) {
 	})
 	text := whyOf(t, log, "-", "deaf")
 	assert.Contains(t, text, "): spawned at 0 s, given up, and still running at 2 s, when the recorder was closed, after 2 s.")
-	assert.Contains(t, text, "it waits for sleep at why_test.go:")
+	assert.Contains(t, text, "it is sleeping at why_test.go:")
 	assert.Contains(t, text, "  1. deaf was told to end at 1 s, because its scope ended: app.\n  2. app ended at 1 s: it was canceled by the program")
 	_, tree, _ := called(t, log, "tree", "-")
-	assert.Regexp(t, `! 1 task did not end when told to, and was given up: deaf, waiting for sleep at why_test\.go:\d+\. app was told to end at 1 s: it was canceled by the program`, tree)
+	assert.Regexp(t, `! 1 task did not end when told to, and was given up: deaf, sleeping at why_test\.go:\d+\. app was told to end at 1 s: it was canceled by the program`, tree)
 	assert.NotContains(t, tree, "failed")
 }
 

@@ -4,10 +4,10 @@ import (
 	"cmp"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/traigo/traigo/record/history"
+	"github.com/traigo/traigo/record/story"
 )
 
 // A slice is a scope or task in the form in which trace viewers draw it: a bar from its
@@ -16,7 +16,7 @@ type slice struct {
 	scope      *history.Scope // the scope itself, or that of the task
 	task       *history.Task  // nil for a scope
 	up         *slice         // the slice that this one belongs below; nil for a root
-	row        string         // the path without numbers: slices with the same row share lanes
+	row        string         // the path, folded as by story.FoldName: slices with the same row share lanes
 	name       string
 	begin, end time.Duration
 	open       bool    // unfinished: end is the end of the log
@@ -63,7 +63,7 @@ type sliceBuilder struct {
 
 func (b *sliceBuilder) scope(s *history.Scope, up *slice, row string, depth int) {
 	if depth < 16 { // below, rows are shared: paths of any length would take quadratic memory
-		row += "/" + withoutNumbers(s.Name)
+		row += "/" + story.FoldName(oneLine(s.Name, 80))
 	}
 	sl := &slice{scope: s, up: up, row: row, name: oneLine(s.Name, 200), begin: s.Opened, end: s.Closed, by: b.culprits.of(s)}
 	b.scopes[s] = sl
@@ -172,17 +172,6 @@ func (b *sliceBuilder) arrow(from *slice, at time.Duration, spawn bool) uint64 {
 	b.arrows++
 	from.marks = append(from.marks, mark{at: at, arrow: b.arrows, from: true, spawn: spawn})
 	return b.arrows
-}
-
-// withoutNumbers drops a number at the end of a name: scope#17 and scope#18 become equal, and
-// conn-3 and conn-4.
-func withoutNumbers(name string) string {
-	name = oneLine(name, 80)
-	short := strings.TrimRight(name, "0123456789")
-	if short == name || !strings.HasSuffix(short, "#") && !strings.HasSuffix(short, "-") {
-		return name
-	}
-	return short[:len(short)-1]
 }
 
 // A fact is a property of a slice that a viewer shows when the slice is selected.

@@ -37,10 +37,10 @@ const (
 // It is the print_task_tree of trio-vis for a recording.
 func Tree(w io.Writer, h *history.History) error {
 	return writeTo(w, func(out sink) {
-		t := &treeWriter{history: h, out: out, causes: story.CausesOf(h), culprits: make(culprits), slowest: make(map[*node]bool), waiting: make(map[*history.Task]string)}
+		t := &treeWriter{history: h, out: out, causes: story.CausesOf(h), culprits: make(culprits), slowest: make(map[*node]bool), waiting: make(map[*history.Task]story.Wait)}
 		for _, wait := range story.Waits(h) {
 			if wait.Task != nil {
-				t.waiting[wait.Task] = wait.What
+				t.waiting[wait.Task] = wait
 			}
 		}
 		out.text(headline(h) + "\n")
@@ -81,9 +81,9 @@ type treeWriter struct {
 	out      sink
 	causes   *story.Causes
 	culprits culprits
-	depth    int                      // of the node being written
-	slowest  map[*node]bool           // those that have been written as such
-	waiting  map[*history.Task]string // what unfinished tasks wait for
+	depth    int                          // of the node being written
+	slowest  map[*node]bool               // those that have been written as such
+	waiting  map[*history.Task]story.Wait // what unfinished tasks wait for
 }
 
 func scopeNode(s *history.Scope, up *node) *node {
@@ -319,9 +319,9 @@ func (w *treeWriter) taskNotes(t *history.Task) (notes []string) {
 	case history.TaskQueued:
 		notes = append(notes, "never started")
 	case history.TaskRunning:
-		notes = append(notes, unfinished(t.Scope, "running"))
+		notes = append(notes, w.running(t))
 	case history.TaskStuck:
-		notes = append(notes, "given up, "+unfinished(t.Scope, "running"))
+		notes = append(notes, "given up, "+w.running(t))
 	case history.TaskLost:
 		notes = append(notes, "ended in a gap of the log")
 	case history.TaskCanceled:
@@ -332,9 +332,6 @@ func (w *treeWriter) taskNotes(t *history.Task) (notes []string) {
 		}
 	default:
 		notes = append(notes, w.failure(t))
-	}
-	if what := w.waiting[t]; what != "" {
-		notes = append(notes, "in "+oneLine(what, maxChars))
 	}
 	if n := len(t.Abandoned); n > 0 {
 		notes = append(notes, "abandoned "+plural(uint64(n), "call"))
@@ -355,6 +352,21 @@ func (w *treeWriter) failure(t *history.Task) string {
 		note += ": " + oneLine(story.Innermost(why), maxChars)
 	}
 	return note
+}
+
+// running says what a task does that has started and not ended, as far as that is known.
+func (w *treeWriter) running(t *history.Task) string {
+	wait, note := w.waiting[t], unfinished(t.Scope, "running")
+	switch {
+	case wait.What == "":
+		return note
+	case wait.Waits():
+		return note + ", in " + oneLine(wait.What, maxChars)
+	case t.Scope.Process != nil && t.Scope.Process.Died():
+		return note + ", " + oneLine(wait.Doing(), maxChars)
+	default:
+		return oneLine(wait.Doing(), maxChars)
+	}
 }
 
 // unfinished returns the note of a state that has not ended. It ended with its process, if
@@ -383,7 +395,7 @@ func (w *treeWriter) scopeNotes(s *history.Scope) (notes []string) {
 	} else if n := strings.Count(s.Err, "; also: "); n > 0 {
 		notes = append(notes, plural(uint64(n), "error")+" more")
 	}
-	if toll := w.causes.Toll(s); w.causes.IsFirst(s) && toll.Total() > 0 {
+	if toll := w.causes.Toll(s); toll.Total() > 0 && w.causes.IsFirst(s) {
 		notes = append(notes, toll.String()+" canceled because of it")
 	}
 	if n := len(s.Abandoned); n > 0 {

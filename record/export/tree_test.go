@@ -240,6 +240,27 @@ What waited for what at 20 s (nothing has moved for 10s; 31 goroutines):
 	assert.NotContains(t, treeOf(t, h), "What waited")
 }
 
+func TestTreeSaysWhatARunningTaskDoes(t *testing.T) {
+	h := logtest.Read(t, siblings(4, func(int) string { return "" }))
+	tasks := h.Scopes[0].Tasks
+	for _, task := range tasks {
+		task.State = history.TaskRunning
+	}
+	tasks[2].State, tasks[2].Stuck = history.TaskStuck, 3
+	h.Censuses = []*history.Census{{Process: h.Processes[0], At: 20 * time.Second, Groups: []*history.Group{
+		{Waits: "runnable", At: "main.go:20", Count: 1, Tasks: tasks[:1]},
+		{Waits: "running", At: "main.go:30", Count: 1, Tasks: tasks[1:2]},
+		{Waits: "running", At: "main.go:40", Count: 1, Tasks: tasks[2:3]},
+		{Waits: "select", At: "main.go:50", Count: 1, Tasks: tasks[3:]},
+	}}}
+	assert.Regexp(t, `
+├─ ▶ w 1  \S+ ns  waiting for a processor at main.go:20
+├─ ▶ w 2  \S+ ns  running at main.go:30
+├─ ! w 3  \S+ ns  given up, running at main.go:40
+└─ ▶ w 4  \S+ s  still running, in select at main.go:50
+`, treeOf(t, h))
+}
+
 // A scope that has only the error of tasks that were given up has not failed.
 func TestTreeOfTasksThatWereGivenUp(t *testing.T) {
 	text := treeOf(t, logtest.Read(t, logtest.Header+`{"t":1,"k":"scope","id":1,"n":"bank"}

@@ -18,7 +18,7 @@ import (
 //   - it was told to end by it: it is in the scope, or below at any depth, and the chain of
 //     causes from its own scope leads there (see [history.Scope.EndedBy]);
 //   - it had begun before the scope was canceled: what begins later begins canceled;
-//   - it had not ended when it was told to. A task that returned nil afterwards counts, since
+//   - it had not been canceled alone before that, nor ended. A task that returned nil afterwards counts, since
 //     it was cut short, and so does a span that has not ended at all;
 //   - it is not the task that ended the scope.
 //
@@ -27,13 +27,15 @@ type Causes struct {
 	ended    map[*history.Task]*history.Scope  // the scope that the task ended
 	origins  map[*history.Scope]*history.Scope // where the chain of causes begins; nil if that is no end of a scope
 	failed   map[*history.Scope]bool           // failed by themselves
-	carriers map[*history.Scope]bool           // did not fail, and have the error of tasks below that were given up
+	passing  map[*history.Scope]bool           // did not fail, and have the error of tasks below that were given up
 	from, to map[*history.Scope]*history.Scope // a failure that went up to another scope, seen from above and from below
 	bottoms  map[*history.Scope]*history.Scope // where such failures began, as far as it was asked for
-	tolls    map[*history.Scope]Toll           // of the end of this scope alone
+	levels   map[*history.Scope]int            // number of scopes above that failed because this one did
+	tolls    map[*history.Scope]Toll
 }
 
-// A Toll is what was canceled because of the end of a scope.
+// A Toll is the number of tasks and scopes that were canceled because of the end of a scope: see
+// [Causes].
 type Toll struct{ Tasks, Scopes int }
 
 // Total returns the number of tasks and scopes.
@@ -68,9 +70,9 @@ func (s Span) ID() string {
 func CausesOf(h *history.History) *Causes {
 	c := &Causes{
 		ended:   make(map[*history.Task]*history.Scope),
-		origins: make(map[*history.Scope]*history.Scope, len(h.Scopes)), failed: make(map[*history.Scope]bool), carriers: make(map[*history.Scope]bool),
+		origins: make(map[*history.Scope]*history.Scope, len(h.Scopes)), failed: make(map[*history.Scope]bool), passing: make(map[*history.Scope]bool),
 		from: make(map[*history.Scope]*history.Scope), to: make(map[*history.Scope]*history.Scope), tolls: make(map[*history.Scope]Toll),
-		bottoms: make(map[*history.Scope]*history.Scope),
+		bottoms: make(map[*history.Scope]*history.Scope), levels: make(map[*history.Scope]int),
 	}
 	stuck := withStuckTasks(h)
 	for _, s := range h.Scopes {
@@ -79,7 +81,7 @@ func CausesOf(h *history.History) *Causes {
 		}
 		switch {
 		case s.Err != "" && stuck[s] && (s.Cause == nil || s.Cause.Quiet() || IsFromAbove(s)) && strings.Contains(firstError(s.Err), "did not end"):
-			c.carriers[s] = true
+			c.passing[s] = true
 		case failedItself(s):
 			c.failed[s] = true
 		}
@@ -97,6 +99,15 @@ func CausesOf(h *history.History) *Causes {
 			toll.Scopes++
 		}
 		c.tolls[origin] = toll
+	}
+	for _, s := range h.Scopes {
+		if c.from[s] == nil || c.to[s] != nil {
+			continue
+		}
+		for below := c.from[s]; below != nil; below = c.from[below] { // from the top of a failure down
+			up := c.to[below]
+			c.levels[below], c.tolls[below] = c.levels[up]+1, c.tolls[below].plus(c.tolls[up])
+		}
 	}
 	return c
 }
@@ -154,7 +165,7 @@ func (c *Causes) passedUp(s *history.Scope) *history.Scope {
 	var last *history.Scope
 	for _, below := range s.Scopes {
 		// The error of a fork may be returned by whoever waits for it.
-		if below.By != by && below.By != nil || !c.failed[below] && !c.carriers[below] || failedAt(below) > s.Canceled || !contains(err, below) {
+		if below.By != by && below.By != nil || !c.failed[below] && !c.passing[below] || failedAt(below) > s.Canceled || !contains(err, below) {
 			continue
 		}
 		if last == nil || below.By == by && last.By != by || below.By == last.By && failedAt(below) >= failedAt(last) {
@@ -225,7 +236,7 @@ func (c *Causes) Canceled(h *history.History) iter.Seq2[Span, *history.Scope] {
 // that it was canceled.
 func isCanceled(t *history.Task, origin *history.Scope) bool {
 	switch at := t.Scope.Canceled; {
-	case t.State == history.TaskLost, t.Spawned >= origin.Canceled, t == t.Scope.Cause.By:
+	case t.State == history.TaskLost, t.Cause != nil, t.Spawned >= origin.Canceled, t == t.Scope.Cause.By:
 		return false
 	case t.Ended == at:
 		return t.State == history.TaskCanceled
@@ -244,7 +255,7 @@ func (c *Causes) IsFirst(s *history.Scope) bool { return c.failed[s] && c.from[s
 
 // Carries reports whether the scope did not fail, though its outcome is an error: it is that
 // of tasks in it or below that did not end.
-func (c *Causes) Carries(s *history.Scope) bool { return c.carriers[s] }
+func (c *Causes) Carries(s *history.Scope) bool { return c.passing[s] }
 
 // CutShort reports whether the task returned nil after it was canceled because of a failure.
 func (c *Causes) CutShort(t *history.Task) bool {
@@ -264,9 +275,9 @@ func (c *Causes) Stopped(span Span) bool {
 		return false
 	}
 	if span.Task != nil {
-		return span.Task.State == history.TaskCanceled && span.Task.Ended >= s.Canceled
+		return span.Task.State == history.TaskCanceled && span.Task.Cause == nil && span.Task.Ended >= s.Canceled
 	}
-	return IsFromAbove(s) && s.State == history.ScopeClosed && !c.carriers[s]
+	return IsFromAbove(s) && s.State == history.ScopeClosed && !c.passing[s]
 }
 
 // First returns the span at which the failure of another began, and the path that leads there,
@@ -350,12 +361,7 @@ func (c *Causes) FailedWith(s *history.Scope) *history.Scope { return c.to[s] }
 
 // Toll returns what was canceled because of the end of s, and of those of the scopes above
 // that failed because s did.
-func (c *Causes) Toll(s *history.Scope) (toll Toll) {
-	for ; s != nil; s = c.to[s] {
-		toll = toll.plus(c.tolls[s])
-	}
-	return toll
-}
+func (c *Causes) Toll(s *history.Scope) Toll { return c.tolls[s] }
 
 // path returns s and the scopes above it that failed because of it.
 func (c *Causes) path(s *history.Scope) (path []*history.Scope) {

@@ -43,7 +43,7 @@ func tollOf(h *history.History, of *history.Scope) (toll story.Toll) {
 		}
 		for _, t := range s.Tasks {
 			alive := t.Ended == never || t.Ended > s.Canceled || t.Ended == s.Canceled && t.State == history.TaskCanceled
-			if alive && t.State != history.TaskLost && t.Spawned < of.Canceled && s.Cause.By != t {
+			if alive && t.Cause == nil && t.State != history.TaskLost && t.Spawned < of.Canceled && s.Cause.By != t {
 				toll.Tasks++
 			}
 		}
@@ -265,4 +265,25 @@ func TestStoppedIsNotCanceled(t *testing.T) {
 	assert.Contains(t, whyOf(t, h, "loser"), "stopped at 4 s, after 4 s.")
 	assert.Contains(t, whyOf(t, h, "in loser"), "stopped at 3 s, closed at 4 s, after 4 s.")
 	assert.Contains(t, whyOf(t, h, "cut off"), "canceled at 4 s, after 4 s.")
+}
+
+// The numbers of a failure that went up through all scopes are known at once for each of them: to
+// go up from each takes minutes.
+func TestTheTollOfADeepFailureIsCountedOnce(t *testing.T) {
+	const depth = 50_000
+	var rows []row
+	for i := range depth {
+		rows = append(rows, scope(i, "level", 0, time.Duration(depth+1)*ms, ends(time.Duration(depth-i)*ms, "body failed", "", "boom")))
+	}
+	h := outline(t, 9*s, rows...)
+	began := time.Now()
+	causes := story.CausesOf(h)
+	var spans []story.Span
+	for _, s := range h.Scopes {
+		require.Zero(t, causes.Toll(s))
+		spans = append(spans, story.Span{Scope: s})
+	}
+	causes.Sort(spans)
+	assert.Same(t, h.Scopes[depth-1], spans[0].Scope)
+	assert.Less(t, time.Since(began), 20*s)
 }

@@ -23,7 +23,7 @@ func (l left) sentence(in string) []any {
 }
 
 // unfinished tells what had not ended, and which logs stop short.
-func (t *teller) unfinished() []Line {
+func (t *writer) unfinished() []Line {
 	h := t.history
 	var all left
 	inside := make(map[*history.Process]left)
@@ -61,7 +61,7 @@ func (t *teller) unfinished() []Line {
 
 // processes tells which of several processes have logs that stop short, and what had not ended
 // in them.
-func (t *teller) processes(inside map[*history.Process]left) (lines []Line) {
+func (t *writer) processes(inside map[*history.Process]left) (lines []Line) {
 	const most = 3
 	h := t.history
 	stopped := 0

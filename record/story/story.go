@@ -63,16 +63,16 @@ func (c *Causes) Story(h *history.History) []Line {
 	if len(h.Scopes) == 0 {
 		return append([]Line{say("lost", "Nothing happened: the log has a first line, and no scope was opened.")}, missing(h)...)
 	}
-	t := &teller{history: h, causes: c}
+	t := &writer{history: h, causes: c}
 	told, folded := t.failures()
-	grave := len(told) > 0 && told[0].isGrave()
+	tookDown := len(told) > 0 && told[0].tookDown()
 	stuck, hang, left := t.stuck(), t.hangs(), t.unfinished()
 	var lines []Line
 	add := func(more *[]Line) { lines, *more = append(lines, *more...), nil }
 	if len(told) == 0 || !told[0].isRoot() {
 		add(&stuck)
 	}
-	if !grave {
+	if !tookDown {
 		add(&hang)
 		if !h.Closed {
 			add(&left)
@@ -93,8 +93,8 @@ func (c *Causes) Story(h *history.History) []Line {
 	return append(lines, missing(h)...)
 }
 
-// A teller makes the lines of a story.
-type teller struct {
+// A writer makes the lines of a story.
+type writer struct {
 	history *history.History
 	causes  *Causes
 }
@@ -108,8 +108,8 @@ type failure struct {
 	toll Toll
 }
 
-// weight is the number of spans that ended because of the failure.
-func (f *failure) weight() int { return f.toll.Total() + len(f.path) }
+// ended is the number of spans that ended because of the failure.
+func (f *failure) ended() int { return f.toll.Total() + len(f.path) }
 
 // span returns the task that failed; the scope if that was no task.
 func (f *failure) span() Span {
@@ -128,24 +128,25 @@ func (f *failure) isRoot() bool {
 	return len(f.path) > 0 && f.path[len(f.path)-1].Parent == nil
 }
 
-// An alike is the failures that differ in numbers and times only. The first is the gravest.
-type alike []*failure
+// A similar is the failures that differ in numbers and times only. The first is the one that ended
+// the most.
+type similar []*failure
 
-func (a alike) isRoot() bool { return a[0].isRoot() }
+func (a similar) isRoot() bool { return a[0].isRoot() }
 
-// isGrave reports whether one of the failures took down a root, or anything beyond the scope or
-// task that failed.
-func (a alike) isGrave() bool { return a.isRoot() || a[0].weight() > 1 }
+// tookDown reports whether one of the failures ended a root, or anything beyond the scope or task
+// that failed.
+func (a similar) tookDown() bool { return a.isRoot() || a[0].ended() > 1 }
 
 // isToldInFull reports whether the failures are not folded: one ended a scope above its own, or
 // there is only one.
-func (a alike) isToldInFull() bool { return len(a[0].path) > 1 || len(a) == 1 }
+func (a similar) isToldInFull() bool { return len(a[0].path) > 1 || len(a) == 1 }
 
-// failures returns the failures to tell in full, the gravest first, and the others, the most
+// failures returns the failures to tell in full, the one that ended the most first, and the others, the most
 // frequent first.
-func (t *teller) failures() (told, folded []alike) {
+func (t *writer) failures() (told, folded []similar) {
 	byKey := make(map[string]int)
-	var all []alike
+	var all []similar
 	add := func(key string, f *failure) {
 		at, known := byKey[key]
 		if !known {
@@ -168,11 +169,11 @@ func (t *teller) failures() (told, folded []alike) {
 	}
 	for _, a := range all {
 		slices.SortStableFunc(a, func(x, y *failure) int {
-			return cmp.Or(compareBool(y.isRoot(), x.isRoot()), cmp.Compare(y.weight(), x.weight()), cmp.Compare(x.at, y.at))
+			return cmp.Or(compareBool(y.isRoot(), x.isRoot()), cmp.Compare(y.ended(), x.ended()), cmp.Compare(x.at, y.at))
 		})
 	}
-	slices.SortStableFunc(all, func(x, y alike) int {
-		return cmp.Or(compareBool(y.isRoot(), x.isRoot()), cmp.Compare(y[0].weight(), x[0].weight()), cmp.Compare(x[0].at, y[0].at))
+	slices.SortStableFunc(all, func(x, y similar) int {
+		return cmp.Or(compareBool(y.isRoot(), x.isRoot()), cmp.Compare(y[0].ended(), x[0].ended()), cmp.Compare(x[0].at, y[0].at))
 	})
 	for _, a := range all {
 		if a.isToldInFull() && len(told) < maxTold {
@@ -181,7 +182,7 @@ func (t *teller) failures() (told, folded []alike) {
 			folded = append(folded, a)
 		}
 	}
-	slices.SortStableFunc(folded, func(x, y alike) int { return cmp.Compare(len(y), len(x)) })
+	slices.SortStableFunc(folded, func(x, y similar) int { return cmp.Compare(len(y), len(x)) })
 	return told, folded
 }
 
@@ -196,8 +197,8 @@ func compareBool(a, b bool) int {
 	}
 }
 
-// tell tells the first of failures that are alike, and counts the others.
-func (t *teller) tell(a alike) Line {
+// tell tells the first of failures that are similar, and counts the others.
+func (t *writer) tell(a similar) Line {
 	f := a[0]
 	var words []any
 	if f.task != nil {
@@ -226,7 +227,7 @@ func word(is bool, yes, no string) string {
 }
 
 // at says when something happened that began at a time.
-func (t *teller) at(at, began time.Duration) string {
+func (t *writer) at(at, began time.Duration) string {
 	moment, age := Duration(t.history, at), Duration(t.history, at-began)
 	if moment == age {
 		return " at " + moment
@@ -235,7 +236,7 @@ func (t *teller) at(at, began time.Duration) string {
 }
 
 // consequences says what ended because of a failure.
-func (t *teller) consequences(f *failure) (words []any) {
+func (t *writer) consequences(f *failure) (words []any) {
 	top := f.path[len(f.path)-1]
 	switch n := len(f.path) - 1; {
 	case n == 1:
@@ -269,7 +270,7 @@ func restarted(s *history.Scope) *history.Scope {
 }
 
 // fold counts failures that ended nothing above the scopes that failed.
-func (t *teller) fold(folded []alike, more bool) Line {
+func (t *writer) fold(folded []similar, more bool) Line {
 	n := 0
 	var toll Toll
 	var first, last *failure
@@ -291,7 +292,7 @@ func (t *teller) fold(folded []alike, more bool) Line {
 	}
 	which := word(more, "more failure", "failure")
 	words := []any{Word{Text: countOf(n, which, which+"s"), Find: "failed", Of: all}, " ended nothing above " + word(n == 1, "it: ", "them: ")}
-	if slices.ContainsFunc(folded, func(a alike) bool { return len(a[0].path) > 1 }) {
+	if slices.ContainsFunc(folded, func(a similar) bool { return len(a[0].path) > 1 }) {
 		words[1] = ": "
 	}
 	for i, a := range folded {
@@ -324,8 +325,8 @@ func (t *teller) fold(folded []alike, more bool) Line {
 	return say("failed", append(words, ".")...)
 }
 
-// nameOf returns a link to the gravest of failures that are alike, under their common name.
-func (t *teller) nameOf(a alike) Word {
+// nameOf returns a link to the first of failures that are similar, under their common name.
+func (t *writer) nameOf(a similar) Word {
 	f := a[0]
 	w := linkTo(f.task)
 	if f.task == nil {
@@ -348,7 +349,7 @@ func (f *failure) name() string {
 }
 
 // what says in few words what failed, with the numbers in it only if they are the same in all.
-func (a alike) what() string {
+func (a similar) what() string {
 	first := a[0].what()
 	if slices.ContainsFunc(a, func(f *failure) bool { return f.what() != first }) {
 		return FoldName(first)
@@ -378,7 +379,7 @@ func What(s *history.Scope) string {
 }
 
 // why says why a scope failed by itself.
-func (t *teller) why(s *history.Scope) []any {
+func (t *writer) why(s *history.Scope) []any {
 	c := s.Cause
 	if c == nil || c.Quiet() {
 		return []any{"its outcome was", quote(" ", s.Err)}
@@ -403,7 +404,7 @@ func (t *teller) why(s *history.Scope) []any {
 	case "task failed":
 		return []any{"a task returned", quote(" ", c.Err)}
 	default:
-		return []any{c.Kind, quote(" ", cmp.Or(c.Err, s.Err))}
+		return []any{flat(c.Kind), quote(" ", cmp.Or(c.Err, s.Err))}
 	}
 }
 
@@ -428,7 +429,7 @@ func panicked(at, err string) string {
 }
 
 func place(before, at, after string) string {
-	if at == "" {
+	if at = oneLine(at); at == "" {
 		return ""
 	}
 	return before + at + after
@@ -436,7 +437,7 @@ func place(before, at, after string) string {
 
 // calm tells how a program ended, in which nothing failed that mattered to its root. If
 // something else has failed, it tells of a single root only.
-func (t *teller) calm(hasFailures bool) []Line {
+func (t *writer) calm(hasFailures bool) []Line {
 	h := t.history
 	tasks := 0
 	for _, s := range h.Scopes {

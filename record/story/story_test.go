@@ -2,6 +2,7 @@ package story_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -262,6 +263,35 @@ func TestPathsAreCutInTheMiddle(t *testing.T) {
 		path := story.Path(last, room)
 		assert.LessOrEqual(t, len([]rune(path)), room)
 		assert.Regexp(t, "level 60$", path)
+	}
+}
+
+// Each name in a path is followed by that of its child, or by a gap.
+func TestAPathOfManyLevelsHasNoFalseParents(t *testing.T) {
+	for _, depth := range []int{255, 256, 257, 511, 512, 513, 514, 900} {
+		var rows []row
+		for i := range depth {
+			rows = append(rows, scope(i, fmt.Sprintf("level %d", i), 0, 9*s))
+		}
+		h := outline(t, 9*s, rows...)
+		last := h.Scopes[depth-1]
+		assert.Equal(t, fmt.Sprintf("level 0/level 1/…/level %d/level %d", depth-2, depth-1), story.Path(last, 37))
+		for _, room := range []int{60, 240, 3000, 100_000} {
+			path := story.Path(last, room)
+			at := -1
+			for _, name := range strings.Split(path, "/") {
+				if name == "…" {
+					at = -1
+					continue
+				}
+				var level int
+				_, err := fmt.Sscanf(name, "level %d", &level)
+				assert.NoError(t, err)
+				assert.True(t, at < 0 || level == at+1, path)
+				at = level
+			}
+			assert.Equal(t, depth-1, at)
+		}
 	}
 }
 

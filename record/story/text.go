@@ -1,6 +1,7 @@
 package story
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"regexp"
@@ -45,15 +46,21 @@ func Duration(h *history.History, d time.Duration) string {
 // Path returns the path of a scope in at most about room characters. Names in its middle are
 // left out before those at its ends: "root/level 1/…/level 59/level 60".
 func Path(s *history.Scope, room int) string {
-	const most = 256   // levels: a longer path is cut anyway
-	var names []string // the last first
-	for ; s.Parent != nil && len(names) < most; s = s.Parent {
-		names = append(names, flat(s.Name))
+	const most = 256 // names at each end: there is no room for more
+	depth := 0
+	for up := s; up != nil; up = up.Parent {
+		depth++
 	}
-	for s.Parent != nil {
+	var names []string // the last first
+	for i := range depth {
+		switch {
+		case i < most || i >= depth-most:
+			names = append(names, flat(s.Name))
+		case i == most:
+			names = append(names, "…")
+		}
 		s = s.Parent
 	}
-	names = append(names, flat(s.Name))
 	slices.Reverse(names)
 	return elidePath(names, room)
 }
@@ -114,13 +121,11 @@ func short(s string, n int) string {
 	return string(all[:n-1]) + "…"
 }
 
-// flat returns s on one line.
-func flat(s string) string {
-	if s = strings.Join(strings.Fields(s), " "); s == "" {
-		return "(no name)"
-	}
-	return s
-}
+// flat returns s on one line, or that it is empty.
+func flat(s string) string { return cmp.Or(oneLine(s), "(no name)") }
+
+// oneLine returns s without the white space around it, and with spaces for that in it.
+func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
 
 // within is a scope or task through which an error has come.
 var within = regexp.MustCompile(`(?:^|: )(?:(?:scope|task) "(?:[^"\\]|\\.)*": )+`)

@@ -15,16 +15,51 @@ const (
 
 // A waiting is what several spans wait for at one place.
 type waiting struct {
-	what  string // "sync.Mutex.Lock at main.go:45"
 	waits string // "sync.Mutex.Lock"
 	at    string // "main.go:45"
 	spans []Span // tasks, and scopes for the bodies of theirs
 	count int    // of them, with those that the log does not name
 }
 
+// what returns what they wait for with the place: "sync.Mutex.Lock at main.go:45".
+func (w *waiting) what() string { return placeText(w.waits, w.at) }
+
 func placeText(waits, at string) string {
-	return strings.TrimSpace(waits + place(" at ", at, ""))
+	return strings.TrimSpace(oneLine(waits) + place(" at ", at, ""))
 }
+
+// A waitings is what tasks wait for, each place once.
+type waitings struct {
+	all    []*waiting
+	byWhat map[string]*waiting
+}
+
+// add adds a number of spans, and those of them that are known.
+func (ws *waitings) add(waits, at string, count int, spans ...Span) {
+	what := placeText(waits, at)
+	w := ws.byWhat[what]
+	if w == nil {
+		if ws.byWhat == nil {
+			ws.byWhat = make(map[string]*waiting)
+		}
+		w = &waiting{waits: oneLine(waits), at: oneLine(at)}
+		ws.all, ws.byWhat[what] = append(ws.all, w), w
+	}
+	w.spans, w.count = append(w.spans, spans...), w.count+max(count, len(spans))
+}
+
+// spansOf returns the tasks and bodies of a group that the log names.
+func spansOf(g *history.Group) (spans []Span) {
+	for _, t := range g.Tasks {
+		spans = append(spans, Span{t.Scope, t})
+	}
+	for _, s := range g.Bodies {
+		spans = append(spans, Span{Scope: s})
+	}
+	return spans
+}
+
+const emptySelect = "select (no cases)"
 
 // suspects has what tasks wait for in the order in which it deserves a look when nothing moves.
 var suspects = func() map[string]int {
@@ -32,7 +67,7 @@ var suspects = func() map[string]int {
 	for i, group := range [][]string{
 		{"sync.Mutex.Lock", "sync.RWMutex.Lock", "sync.RWMutex.RLock"},
 		{"chan send (nil chan)", "chan receive (nil chan)"},
-		{"select (no cases)"},
+		{emptySelect},
 		{"chan send"},
 		{"sync.WaitGroup.Wait", "sync.Cond.Wait", "semacquire"},
 		{"chan receive", "select"},
@@ -50,8 +85,21 @@ var suspects = func() map[string]int {
 }()
 
 // blocks reports whether the tasks go on only if another goroutine of the program lets them, or
-// never. A channel does not count: a task may wait for work at one for hours.
-func (w *waiting) blocks() bool { return suspects[w.waits] < suspects["chan send"] }
+// never. A channel does not count: a task may wait for work at one for hours. Nor does a select
+// without cases, with which a program is kept alive.
+func (w *waiting) blocks() bool {
+	return suspects[w.waits] < suspects["chan send"] && w.waits != emptySelect
+}
+
+// goesOn reports whether the tasks go on by themselves. One of them may be what others wait for.
+func (w *waiting) goesOn() bool {
+	switch w.waits {
+	case "running", "runnable", "syscall", "sleep":
+		return true
+	default:
+		return false
+	}
+}
 
 // bySuspicion sorts what tasks wait for: the most suspicious first, of equals that at which most
 // tasks wait.
@@ -61,38 +109,19 @@ func bySuspicion(all []*waiting) {
 	})
 }
 
-func addTo(all []*waiting, w *waiting, span Span) []*waiting {
-	i := slices.IndexFunc(all, func(known *waiting) bool { return known.what == w.what })
-	if i < 0 {
-		i, all = len(all), append(all, w)
-	}
-	all[i].spans, all[i].count = append(all[i].spans, span), all[i].count+1
-	return all
-}
-
 // waitingIn returns what tasks waited for at a census, the most suspicious first. Groups that
 // differ only in what is below the topmost frame of the program are one.
-func waitingIn(c *history.Census) (all []*waiting) {
+func waitingIn(c *history.Census) []*waiting {
+	var ws waitings
 	for _, g := range c.Groups {
-		w := &waiting{what: placeText(g.Waits, g.At), waits: g.Waits, at: g.At}
-		i := slices.IndexFunc(all, func(known *waiting) bool { return known.what == w.what })
-		if i < 0 {
-			i, all = len(all), append(all, w)
-		}
-		for _, task := range g.Tasks {
-			all[i].spans = append(all[i].spans, Span{task.Scope, task})
-		}
-		for _, s := range g.Bodies {
-			all[i].spans = append(all[i].spans, Span{Scope: s})
-		}
-		all[i].count += max(g.Count, len(g.Tasks)+len(g.Bodies))
+		ws.add(g.Waits, g.At, g.Count, spansOf(g)...)
 	}
-	bySuspicion(all)
-	return all
+	bySuspicion(ws.all)
+	return ws.all
 }
 
 // groups names the first groups: "a, b and 2 more, waiting for X; c, waiting for Y".
-func groups(all []*waiting, what func(*waiting) string) (words []any) {
+func groups(all []*waiting) (words []any) {
 	for i, w := range all {
 		if i == maxGroups && len(all) > maxGroups+1 {
 			return append(words, "; and "+count(counted(all[i:]), "other")+" at "+count(len(all)-i, "place"))
@@ -101,7 +130,9 @@ func groups(all []*waiting, what func(*waiting) string) (words []any) {
 			words = append(words, "; ")
 		}
 		words = append(words, names(w.spans, w.count)...)
-		words = append(words, what(w))
+		if what := w.what(); what != "" {
+			words = append(words, ", "+doing(what))
+		}
 	}
 	return words
 }
@@ -113,14 +144,20 @@ func counted(all []*waiting) (n int) {
 	return n
 }
 
+// doing says what a task does that waits for something at a place: "waiting for sync.Mutex.Lock
+// at main.go:45", "running at main.go:20".
 func doing(what string) string {
-	switch {
-	case what == "":
-		return ""
-	case strings.HasPrefix(what, "run"): // running, runnable
-		return ", " + what
+	switch waits, _, _ := strings.Cut(what, " "); waits {
+	case "running":
+		return what
+	case "runnable":
+		return "waiting for a processor" + what[len(waits):]
+	case "sleep":
+		return "sleeping" + what[len(waits):]
+	case "syscall":
+		return "in a system call" + what[len(waits):]
 	default:
-		return ", waiting for " + what
+		return "waiting for " + what
 	}
 }
 
@@ -180,8 +217,12 @@ func did(waits string, n int) string {
 		return " slept"
 	case waits == "IO wait":
 		return " waited for IO"
-	case strings.HasPrefix(waits, "run"): // running, runnable
+	case waits == "running":
 		return word(n == 1, " was ", " were ") + waits
+	case waits == "runnable":
+		return " waited for a processor"
+	case waits == "syscall":
+		return word(n == 1, " was", " were") + " in a system call"
 	default:
 		return " waited for " + waits
 	}

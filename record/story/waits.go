@@ -2,7 +2,9 @@ package story
 
 import (
 	"cmp"
+	"context"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/traigo/traigo/internal/stackdump"
@@ -12,8 +14,8 @@ import (
 const standstill = 2 * time.Second // without any event, after which it is said that nothing was recorded
 
 // stuck tells which tasks did not end when told to, and where they stand.
-func (t *teller) stuck() (lines []Line) {
-	var all []*waiting
+func (t *writer) stuck() (lines []Line) {
+	var ws waitings
 	n := 0
 	for _, s := range t.history.Scopes {
 		for _, task := range s.Tasks {
@@ -22,15 +24,16 @@ func (t *teller) stuck() (lines []Line) {
 			}
 			n++
 			at := stackdump.PlaceOf(task.Stack)
-			all = addTo(all, &waiting{what: placeText(at.Waits, at.At), waits: at.Waits, at: at.At}, Span{s, task})
+			ws.add(at.Waits, at.At, 1, Span{s, task})
 		}
 	}
 	if n == 0 {
 		return nil
 	}
+	all := ws.all
 	bySuspicion(all)
 	words := []any{Word{Text: count(n, "task"), Find: "stuck"}, " did not end when told to, and " + was(n) + " given up: "}
-	words = append(words, groups(all, func(w *waiting) string { return doing(w.what) })...)
+	words = append(words, groups(all)...)
 	if s := t.told(all[0].spans[0].Task); s != nil && s.Cause != nil {
 		words = append(words, ". ", pathTo(s), " was told to end at "+Duration(t.history, s.Canceled)+": ")
 		words = append(words, t.ended(s)...)
@@ -40,7 +43,7 @@ func (t *teller) stuck() (lines []Line) {
 
 // told returns the scope with whose end the cancellation of a task began; nil if it was
 // canceled alone.
-func (t *teller) told(task *history.Task) *history.Scope {
+func (t *writer) told(task *history.Task) *history.Scope {
 	if task.Cause != nil || task.Scope.Canceled == history.Never || task.Stuck < task.Scope.Canceled {
 		return nil
 	}
@@ -48,7 +51,7 @@ func (t *teller) told(task *history.Task) *history.Scope {
 }
 
 // ended says why a scope ended, also if it did not fail.
-func (t *teller) ended(s *history.Scope) []any {
+func (t *writer) ended(s *history.Scope) []any {
 	c := s.Cause
 	if !c.Quiet() && c.Kind != parentCanceled {
 		return t.why(s)
@@ -63,17 +66,25 @@ func (t *teller) ended(s *history.Scope) []any {
 	case c.Kind == "completed":
 		return []any{"all that it waited for was done"}
 	case s.Parent == nil && c.Kind == parentCanceled:
-		return []any{"it was canceled from outside the log"}
+		return []any{"it was canceled from outside the log" + because(c.Err)}
 	case c.Kind == parentCanceled:
-		return []any{"a context around it was canceled"}
+		return []any{"a context around it was canceled" + because(c.Err)}
 	default:
-		return []any{c.Kind}
+		return []any{flat(c.Kind)}
 	}
+}
+
+// because returns the error that a context was canceled with, if that says more than that it was.
+func because(err string) string {
+	if err == "" || err == context.Canceled.Error() {
+		return ""
+	}
+	return quote(": ", err)
 }
 
 // hangs tells of the processes whose logs stop short after a time in which nothing was
 // recorded.
-func (t *teller) hangs() (lines []Line) {
+func (t *writer) hangs() (lines []Line) {
 	moved := lastMoves(t.history)
 	censuses := LastCensuses(t.history)
 	for _, p := range t.history.Processes {
@@ -99,7 +110,13 @@ func (t *teller) hangs() (lines []Line) {
 		}
 		tone, waits, seen := "unfinished", waitingIn(census), Duration(t.history, census.At)
 		words := []any{"N" + nothing[1:] + ". At " + seen + " "}
-		if waits[0].blocks() {
+		switch {
+		case !slices.ContainsFunc(waits, (*waiting).blocks):
+		case slices.ContainsFunc(waits, (*waiting).goesOn): // it may hold what the others wait for
+			slices.SortStableFunc(waits, func(a, b *waiting) int {
+				return cmp.Or(compareBool(b.blocks(), a.blocks()), compareBool(b.goesOn(), a.goesOn()))
+			})
+		default:
 			tone, words = "stuck", []any{"The " + who + " hung: " + nothing + ", and at " + seen + " "}
 			waits = slices.DeleteFunc(waits, func(w *waiting) bool { return !w.blocks() })
 		}
@@ -171,6 +188,16 @@ type Wait struct {
 	Of   int           // number of tasks and bodies that wait for it there
 }
 
+// Doing returns what it does in words: "waiting for sync.Mutex.Lock at main.go:45", "running at
+// main.go:20".
+func (w Wait) Doing() string { return doing(w.What) }
+
+// Waits reports whether it waits for something, and neither runs nor waits for a processor.
+func (w Wait) Waits() bool {
+	waits, _, _ := strings.Cut(w.What, " ")
+	return waits != "running" && waits != "runnable"
+}
+
 // Waits returns what unfinished spans wait for: as the last census of their process says, or
 // their stacks when they were given up.
 func Waits(h *history.History) (all []Wait) {
@@ -189,15 +216,12 @@ func Waits(h *history.History) (all []Wait) {
 		}
 		counts := make(map[string]int)
 		for _, w := range waitingIn(c) {
-			counts[w.what] = w.count
+			counts[w.what()] = w.count
 		}
 		for _, g := range c.Groups {
 			what := placeText(g.Waits, g.At)
-			for _, t := range g.Tasks {
-				add(Wait{Span{t.Scope, t}, what, g.For, c.At, counts[what]})
-			}
-			for _, s := range g.Bodies {
-				add(Wait{Span{Scope: s}, what, g.For, c.At, counts[what]})
+			for _, span := range spansOf(g) {
+				add(Wait{span, what, g.For, c.At, counts[what]})
 			}
 		}
 	}
@@ -228,8 +252,8 @@ func WaitsIn(h *history.History, c *history.Census) (lines []Line) {
 		since[what] = max(since[what], g.For)
 	}
 	for _, w := range waitingIn(c) {
-		words := []any{thousands(w.count) + " × " + w.what}
-		if d := since[w.what]; d > 0 {
+		words := []any{thousands(w.count) + " × " + w.what()}
+		if d := since[w.what()]; d > 0 {
 			words = append(words, ", "+Duration(h, d))
 		}
 		if len(w.spans) > 0 {

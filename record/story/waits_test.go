@@ -2,6 +2,7 @@ package story_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -63,8 +64,7 @@ func TestAHangOfSeveralPlaces(t *testing.T) {
 	h := hung(t)
 	census(h, groupOf(h, "chan receive", "main.go:50", "in it"), groupOf(h, "sync.Mutex.Lock", "main.go:45", "a", "b"), groupOf(h, "select (no cases)", "main.go:9", "opens"),
 		groupOf(h, "sync.Mutex.Lock", "main.go:163", "c"), groupOf(h, "sync.Mutex.Lock", "main.go:171", "d"))
-	assert.Equal(t, "The program hung: nothing was recorded after 800 ms, and at 6 s 4 tasks waited for sync.Mutex.Lock: a and b at main.go:45, c at main.go:163 and d at main.go:171; "+
-		"1 task waited for select (no cases) at main.go:9: opens; the log ends at 8.1 s.", textsOf(h)[0])
+	assert.Equal(t, "The program hung: nothing was recorded after 800 ms, and at 6 s 4 tasks waited for sync.Mutex.Lock: a and b at main.go:45, c at main.go:163 and d at main.go:171; the log ends at 8.1 s.", textsOf(h)[0])
 	var many []*history.Group
 	for i := range 6 {
 		many = append(many, &history.Group{Waits: "sync.Mutex.Lock", At: fmt.Sprintf("main.go:%d", i), Count: 7})
@@ -89,6 +89,47 @@ func TestWaitsAreOrderedBySuspicion(t *testing.T) {
 	}
 	h.Censuses[0].Groups = groups[:8]
 	assert.Contains(t, textsOf(h)[0], "Nothing was recorded after 800 ms. At 6 s 4 tasks waited for chan send at main.go:1; 5 tasks", "which may be no hang")
+}
+
+// A program that is kept alive by a select without cases may have nothing to do.
+func TestAProgramThatIsKeptAliveDidNotHang(t *testing.T) {
+	h := hung(t)
+	census(h, groupOf(h, "select (no cases)", "main.go:9", "opens"), groupOf(h, "chan receive", "main.go:20", "a", "b"))
+	assert.Equal(t, []string{
+		"Nothing was recorded after 800 ms. At 6 s 1 task waited for select (no cases) at main.go:9: opens; 2 tasks waited for chan receive at main.go:20: a and b; the log ends at 8.1 s.",
+		stopped,
+	}, textsOf(h))
+}
+
+// One that holds a mutex and computes, or comes back from a sleep, may let it go.
+func TestAProgramThatComputesDidNotHang(t *testing.T) {
+	for waits, did := range map[string]string{"running": "was running", "runnable": "waited for a processor", "syscall": "was in a system call", "sleep": "slept"} {
+		h := hung(t)
+		census(h, groupOf(h, "sync.Mutex.Lock", "main.go:45", "a", "b"), groupOf(h, "chan receive", "main.go:60", "c"), groupOf(h, "select", "main.go:70", "d"), groupOf(h, waits, "main.go:50", "in it"))
+		assert.Equal(t, []string{
+			"Nothing was recorded after 800 ms. At 6 s 2 tasks waited for sync.Mutex.Lock at main.go:45: a and b; 1 task " + did + " at main.go:50: in it; " +
+				"1 task waited for chan receive at main.go:60: c; 1 task waited for select at main.go:70: d; the log ends at 8.1 s.",
+			stopped,
+		}, textsOf(h))
+	}
+}
+
+func TestManyPlacesAreCountedFast(t *testing.T) {
+	const places = 100_000
+	rows := []row{scope(0, "app", 0, never)}
+	for i := range places {
+		rows = append(rows, task(1, "t", 0, never, given(1*s, fmt.Sprintf("goroutine 9 [chan receive]:\nmain.f()\n\t/home/gopher/main.go:%d +0x2d", i))))
+	}
+	h := outline(t, 9*s, rows...)
+	var groups []*history.Group
+	for i := range places {
+		groups = append(groups, &history.Group{Waits: "chan receive", At: fmt.Sprintf("main.go:%d", i), Count: 1})
+	}
+	census(h, groups...)
+	began := time.Now()
+	assert.Len(t, story.WaitsIn(h, h.Censuses[0]), places)
+	assert.Contains(t, textsOf(h)[0], "100,000 tasks did not end when told to")
+	assert.Less(t, time.Since(began), 20*s)
 }
 
 // An idle server that was killed did not hang.
@@ -157,5 +198,10 @@ func TestWaits(t *testing.T) {
 	locked := story.Wait{What: "sync.Mutex.Lock at main.go:45", For: 2 * time.Minute, At: 6 * s, Of: 3}
 	assert.Equal(t, map[string]story.Wait{"a": locked, "c": locked, "d": {What: "chan receive at main.go:45", For: 3 * time.Minute, At: 5 * s, Of: 1}}, got,
 		"of the last census, of those that had not ended")
+	for what, want := range map[string]string{"running at main.go:20": "", "runnable at main.go:20": "waiting for a processor at main.go:20", "select": "waiting for select", "sleep at main.go:20": "sleeping at main.go:20", "syscall": "in a system call"} {
+		wait := story.Wait{What: what}
+		assert.Equal(t, word(want == "", what, want), wait.Doing())
+		assert.Equal(t, !strings.HasPrefix(what, "run"), wait.Waits())
+	}
 	assert.Equal(t, "3 × sync.Mutex.Lock at main.go:45, 2 m 00 s: a, b and c", story.WaitsIn(h, h.Censuses[1])[0].String())
 }

@@ -18,12 +18,12 @@ type Account struct {
 
 // Why returns the account of a span.
 func (c *Causes) Why(h *history.History, span Span) Account {
-	t := &teller{history: h, causes: c}
+	t := &writer{history: h, causes: c}
 	return Account{t.facts(span), t.chain(span), t.took(span)}
 }
 
 // facts says which span it is.
-func (t *teller) facts(span Span) Line {
+func (t *writer) facts(span Span) Line {
 	s := span.Scope
 	began, end, at, state := s.Opened, s.Closed, s.At, t.scopeState(s)
 	words := []any{"scope ", Word{Text: Path(s, 4*maxPath), Scope: s}, " (id " + span.ID() + "): opened at "}
@@ -48,19 +48,19 @@ func (t *teller) facts(span Span) Line {
 		if w.Span != span {
 			continue
 		}
-		words = append(words, " At "+Duration(t.history, w.At)+" it waits for "+w.What)
+		words = append(words, " At "+Duration(t.history, w.At)+" it is "+w.Doing())
 		if w.For > 0 {
 			words = append(words, ", for "+Duration(t.history, w.For)+" at least")
 		}
 		if w.Of > 1 {
-			words = append(words, ", as "+countOf(w.Of-1, "other does", "others do"))
+			words = append(words, ", as "+countOf(w.Of-1, "other is", "others are"))
 		}
 		words = append(words, ".")
 	}
 	return say("ok", words...)
 }
 
-func (t *teller) taskState(task *history.Task) string {
+func (t *writer) taskState(task *history.Task) string {
 	switch task.State {
 	case history.TaskOK:
 		switch {
@@ -89,7 +89,7 @@ func (t *teller) taskState(task *history.Task) string {
 	}
 }
 
-func (t *teller) scopeState(s *history.Scope) string {
+func (t *writer) scopeState(s *history.Scope) string {
 	switch {
 	case s.State == history.ScopeLost:
 		return "closed in a gap of the log, found"
@@ -99,7 +99,7 @@ func (t *teller) scopeState(s *history.Scope) string {
 		return "still " + string(s.State)
 	case IsFromAbove(s):
 		return word(t.causes.Stopped(Span{Scope: s}), "stopped", "canceled")
-	case t.causes.carriers[s], t.history.TrioVis:
+	case t.causes.passing[s], t.history.TrioVis:
 		return "ended"
 	default:
 		return "ended well"
@@ -107,7 +107,7 @@ func (t *teller) scopeState(s *history.Scope) string {
 }
 
 // chain tells why a span ended, from the span back to the first cause.
-func (t *teller) chain(span Span) (lines []Line) {
+func (t *writer) chain(span Span) (lines []Line) {
 	tell := func(parts ...any) { lines = append(lines, say("ok", append(parts, ".")...)) }
 	seen := make(map[Span]bool) // what happened at one moment may seem to be the cause of itself
 	for at, more := span, true; more && !seen[at]; {
@@ -122,7 +122,7 @@ func (t *teller) chain(span Span) (lines []Line) {
 }
 
 // taskStep tells why a task ended, and returns what that goes back to.
-func (t *teller) taskStep(task *history.Task, tell func(...any)) (next Span, more bool) {
+func (t *writer) taskStep(task *history.Task, tell func(...any)) (next Span, more bool) {
 	s := task.Scope
 	switch below := failedBelow(task); {
 	case task.Cause != nil && task.Cause.Kind == "timeout":
@@ -132,9 +132,10 @@ func (t *teller) taskStep(task *history.Task, tell func(...any)) (next Span, mor
 		if task.Cause.Err != "" {
 			words = append(words, quote(" with ", task.Cause.Err))
 		}
-		tell(words...)
+		tell(append(words, t.thenFailed(task)...)...)
 	case s.Cause != nil && s.Cause.By != task && isTold(task):
-		tell(linkTo(task), " was told to end at "+Duration(t.history, s.Canceled)+", because its scope ended: ", linkTo(s))
+		words := []any{linkTo(task), " was told to end at " + Duration(t.history, s.Canceled) + ", because its scope ended: ", linkTo(s)}
+		tell(append(words, t.thenFailed(task)...)...)
 		return Span{Scope: s}, true
 	case task.State == history.TaskCanceled:
 		tell(linkTo(task), " was canceled alone, or by a context of its own")
@@ -151,6 +152,14 @@ func (t *teller) taskStep(task *history.Task, tell func(...any)) (next Span, mor
 	return Span{}, false
 }
 
+// thenFailed says how a task that was told to end failed with an error of its own.
+func (t *writer) thenFailed(task *history.Task) []any {
+	if !task.Failed() {
+		return nil
+	}
+	return append(append([]any{"; then it"}, returned(task, "", task.Err)...), " at "+Duration(t.history, task.Ended))
+}
+
 // isTold reports whether a task, which did not end its scope, was told to end by that.
 func isTold(t *history.Task) bool {
 	switch t.State {
@@ -164,7 +173,7 @@ func isTold(t *history.Task) bool {
 }
 
 // scopeStep tells why a scope ended, and returns what that goes back to.
-func (t *teller) scopeStep(s *history.Scope, tell func(...any)) (next Span, more bool) {
+func (t *writer) scopeStep(s *history.Scope, tell func(...any)) (next Span, more bool) {
 	if s.Cause == nil {
 		switch {
 		case s.Closed == history.Never:
@@ -197,7 +206,7 @@ func (t *teller) scopeStep(s *history.Scope, tell func(...any)) (next Span, more
 }
 
 // took tells what ended because of a span.
-func (t *teller) took(span Span) (lines []Line) {
+func (t *writer) took(span Span) (lines []Line) {
 	tell := func(parts ...any) { lines = append(lines, say("ok", append(parts, ".")...)) }
 	s := span.Scope
 	if span.Task != nil {
@@ -223,9 +232,12 @@ func (t *teller) took(span Span) (lines []Line) {
 	verb := word(s.Cause.Quiet(), " stopped", " canceled")
 	words := []any{toll.String() + " " + was(toll.Total()) + verb + " because of it: "}
 	var some []Span
-	up := t.causes.path(s)
+	with := make(map[*history.Scope]bool) // those that failed
+	for _, above := range t.causes.path(s) {
+		with[above] = true
+	}
 	for canceled, origin := range t.causes.Canceled(t.history) {
-		if slices.Contains(up, origin) {
+		if with[origin] {
 			if some = append(some, canceled); len(some) > maxNames {
 				break
 			}
@@ -371,8 +383,8 @@ func distance(a, b string) int {
 // those that failed, did not end, or were canceled, and of equals those that took longest.
 func (c *Causes) Sort(spans []Span) {
 	type rank struct {
-		weight, state int
-		took          time.Duration
+		ended, state int
+		took         time.Duration
 	}
 	ranks := make(map[Span]rank, len(spans))
 	for _, s := range spans {
@@ -388,13 +400,13 @@ func (c *Causes) Sort(spans []Span) {
 			ended = nil
 		}
 		if ended != nil {
-			r.weight = c.Toll(ended).Total() + len(c.path(ended))
+			r.ended = c.Toll(ended).Total() + c.levels[ended] + 1
 		}
 		ranks[s] = r
 	}
 	slices.SortStableFunc(spans, func(a, b Span) int {
 		x, y := ranks[a], ranks[b]
-		return cmp.Or(cmp.Compare(y.weight, x.weight), cmp.Compare(y.state, x.state), cmp.Compare(y.took, x.took))
+		return cmp.Or(cmp.Compare(y.ended, x.ended), cmp.Compare(y.state, x.state), cmp.Compare(y.took, x.took))
 	})
 }
 
@@ -426,7 +438,7 @@ func taskRank(t *history.Task) int {
 
 // States counts spans by what became of them: "146 ended well, 41 failed".
 func (c *Causes) States(h *history.History, spans []Span) string {
-	t := &teller{history: h, causes: c}
+	t := &writer{history: h, causes: c}
 	counts := make(map[string]int)
 	var order []string
 	for _, s := range spans {

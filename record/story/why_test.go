@@ -127,9 +127,90 @@ func TestWhySaysWhoCanceled(t *testing.T) {
 func TestWhyOfAHang(t *testing.T) {
 	h := hung(t)
 	census(h, groupOf(h, "sync.Mutex.Lock", "main.go:45", "a", "b", "c", "d"))
-	assert.Equal(t, `task bank/c (id 1.4): spawned at 1 ms, still running at 8.1 s, when the log stops, after 8.1 s. At 6 s it waits for sync.Mutex.Lock at main.go:45, for 2 m 00 s at least, as 3 others do.
+	assert.Equal(t, `task bank/c (id 1.4): spawned at 1 ms, still running at 8.1 s, when the log stops, after 8.1 s. At 6 s it is waiting for sync.Mutex.Lock at main.go:45, for 2 m 00 s at least, as 3 others are.
 ← c has not been told to end.
 `, whyOf(t, h, "c"))
+}
+
+func TestWhySaysWithWhatAContextWasCanceled(t *testing.T) {
+	for _, err := range []struct{ err, want string }{{"operator", ": “operator”.\n"}, {"context canceled", ".\n"}, {"context deadline exceeded", ": “context deadline exceeded”.\n"}} {
+		h := outline(t, 9*s,
+			scope(0, "app", 0, 9*s, ends(8*s, "parent canceled", "", err.err)),
+			scope(1, "foreign", 0, 5*s, ends(5*s, "parent canceled", "", err.err)),
+		)
+		assert.Contains(t, whyOf(t, h, "app"), "← app ended at 8 s: it was canceled from outside the log"+err.want)
+		assert.Contains(t, whyOf(t, h, "foreign"), "← foreign ended at 5 s: a context around it was canceled"+err.want)
+	}
+}
+
+// A task that was canceled alone does not count among those that the end of its scope canceled.
+func TestATaskThatWasCanceledAloneIsNotCanceledAgain(t *testing.T) {
+	for _, row := range []struct{ kind, err, want string }{{"task failed", "boom", "canceled at 4 s"}, {"completed", "", "canceled at 4 s"}} {
+		h := outline(t, 9*s,
+			scope(0, "app", 0, 9*s, ends(3*s, row.kind, word(row.err != "", "bad", ""), row.err)),
+			task(1, "bad", 0, 3*s, failed("boom")), task(1, "alone", 0, 4*s, canceled), task(1, "with it", 0, 4*s, canceled),
+			task(1, "alone, and slow", 0, 5*s, failed("flush")),
+		)
+		for _, i := range []int{1, 3} {
+			h.Scopes[0].Tasks[i].Cause = &history.Cause{Kind: "requested", At: "main.go:137"}
+		}
+		causes := story.CausesOf(h)
+		assert.Equal(t, story.Toll{Tasks: 1}, causes.Toll(h.Scopes[0]))
+		assert.False(t, causes.Stopped(story.Span{Scope: h.Scopes[0], Task: h.Scopes[0].Tasks[1]}))
+		assert.Contains(t, whyOf(t, h, "alone"), row.want)
+		assert.Contains(t, whyOf(t, h, "alone"), "← alone was canceled alone at main.go:137.\n")
+		assert.Contains(t, whyOf(t, h, "alone, and slow"), "← alone, and slow was canceled alone at main.go:137; then it returned “flush” at 5 s.\n")
+	}
+}
+
+func word(is bool, yes, no string) string {
+	if is {
+		return yes
+	}
+	return no
+}
+
+// A task may fail with an error of its own after it was told to end.
+func TestWhyOfATaskThatFailsAsItEnds(t *testing.T) {
+	h := outline(t, 9*s,
+		scope(0, "app", 0, 9*s, ends(2*s, "task failed", "bad", "boom")),
+		task(1, "bad", 0, 2*s, failed("boom")), task(1, "flush", 0, 3*s, failed("disk full")),
+		task(1, "close", 0, 4*s, func(r *row) { r.state, r.err = history.TaskPanicked, "nil map" }),
+		task(1, "exit", 0, 4*s, func(r *row) { r.state = history.TaskExited }),
+	)
+	for name, want := range map[string]string{"flush": "returned “disk full” at 3 s", "close": "panicked with “nil map” at 4 s", "exit": "called runtime.Goexit at 4 s"} {
+		assert.Contains(t, whyOf(t, h, name), "← "+name+" was told to end at 2 s, because its scope ended: app; then it "+want+".\n← app ended at 2 s: task bad returned “boom”.\n")
+	}
+}
+
+// Whatever a log has in it, a line is one.
+func TestALineIsOne(t *testing.T) {
+	const bad = "\n"
+	rows := []row{scope(0, "app", 0, 9*s, ends(2*s, "a"+bad+"b", "", ""))}
+	for i, kind := range []string{"body failed", "panicked", "requested", "parent canceled", bad, "x" + bad + "y"} {
+		for _, err := range []string{"", "no" + bad + "never"} {
+			rows = append(rows, scope(1, fmt.Sprintf("child%c%s", 'a'+i, word(err == "", "", "+")), 0, 9*s, ends(2*s, kind, "", err)))
+		}
+	}
+	h := outline(t, 9*s, rows...)
+	for _, scope := range h.Scopes {
+		scope.Cause.At, scope.At = "main.go:1"+bad+"2", bad
+	}
+	h.Scopes[0].Tasks = []*history.Task{{ID: 1, Name: bad, Scope: h.Scopes[0], State: history.TaskStuck, Stuck: 3 * s, Ended: never, Stack: stackOf("chan" + "\r" + "receive")}}
+	census(h, &history.Group{Waits: "sync.Mutex" + bad + "Lock", At: "main.go:1" + bad + "2", Count: 2, Tasks: h.Scopes[0].Tasks})
+	h.Closed, h.Processes[0].Closed = false, false
+	lines := story.Of(h)
+	causes := story.CausesOf(h)
+	for _, s := range h.Scopes {
+		a := causes.Why(h, story.Span{Scope: s})
+		lines = append(append(append(lines, a.Span), a.Chain...), a.Toll...)
+	}
+	lines = append(lines, story.WaitsIn(h, h.Censuses[0])...)
+	for _, line := range lines {
+		assert.NotRegexp(t, `[\n\r]`, line.String())
+	}
+	assert.Contains(t, whyOf(t, h, "childc+"), "childc+ ended at 2 s: it was canceled at main.go:1 2 with “no”.")
+	assert.Contains(t, whyOf(t, h, "childf"), "childf ended at 2 s: x y an error.")
 }
 
 func TestSpansAreFoundByTheEndOfTheirPath(t *testing.T) {
