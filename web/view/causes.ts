@@ -46,6 +46,7 @@ function add(lists: Map<Span, Span[]>, key: Span, value: Span) {
 
 /** Returns the scope whose end canceled span i; none if i ended by itself or was canceled alone. */
 export function canceler(m: Model, i: Span): Span {
+  if (m.alone.has(i)) return none;
   const up = scopeAbove(m, i);
   const end = up === none ? undefined : m.cause.get(up);
   if (!end) return none;
