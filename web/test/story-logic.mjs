@@ -46,23 +46,31 @@ test('a chain of causes of any length ends at the culprit', () => {
 });
 
 test('a scope was canceled by its parent, or by a context in between', () => {
-  const rows = (canceled, err) => [
+  const rows = (canceled, err, by) => [
     [0, 's', 'server', 0, 10, { err: 'full', cause: { at: 9, kind: 'task failed', by: 'accept', err: 'full' } }],
     [1, 't', 'worker', 0, 10, { state: 'canceled' }],
-    [2, 's', 'query', 0, canceled + 1, { err: 'parent canceled', cause: { at: canceled, kind: 'parent canceled', err } }],
+    [2, 's', 'query', 0, canceled + 1, { err: 'parent canceled', cause: { at: canceled, kind: 'parent canceled', err, with: by } }],
     [3, 't', 'db', 0, canceled + 1, { state: 'canceled' }],
     [1, 't', 'accept', 0, 9, { state: 'failed', err: 'full' }],
   ];
-  const before = model(10, rows(2, '"worker" timed out'));
+  const before = model(10, rows(2, '"worker" timed out', 'worker'));
   assert.deepEqual(causesOf(before).canceled.get(0), [1]);
   const why = (m, i) => chainOf(m, causesOf(m), i).map((steps) => steps.map((s) => s.text + (s.quote ? ` (${s.quote})` : '')).join(''));
   assert.deepEqual(why(before, 3).slice(0, 2), [
     'task db was canceled because its scope ended: scope query',
     'scope query was canceled with the task that opened it: task worker',
   ]);
-  const alone = model(10, rows(2, '"worker" timed out').map((row) => (row[2] === 'worker' ? [1, 't', 'worker', 0, 5] : row)));
+  const alone = model(10, rows(2, '"worker" timed out', '').map((row) => (row[2] === 'worker' ? [1, 't', 'worker', 0, 5] : row)));
   assert.deepEqual(why(alone, 2), ['scope query was canceled by a context between it and its parent ("worker" timed out)']);
-  const after = model(10, rows(9, ''));
+});
+
+test('a task that was canceled alone is said to be so, also if its scope ended before it returned', () => {
+  const wire = wireOf(10, [[0, 's', 'job', 0, 10, { cause: { at: 5, kind: 'requested' } }], [1, 't', 'alone', 0, 7, { state: 'canceled' }], [1, 't', 'other', 0, 7, { state: 'canceled' }]], { canceled: [[2, 0]] });
+  wire.alone = [{ row: 1, at: -1, kind: wire.strings.push('requested') - 1, by: -1, err: 0, place: wire.strings.push('main.go:50') - 1 }];
+  const m = modelOf(wire);
+  assert.deepEqual(why(m, 1), ['task alone was canceled alone at main.go:50']);
+  assert.deepEqual(causesOf(m).canceled.get(0), [2]);
+  assert.equal(why(m, 2)[0], 'task other was stopped because its scope ended: scope job');
 });
 
 test('a chain says who won, who was the master, and where it was canceled', () => {

@@ -388,7 +388,7 @@ function processes(change = {}) {
     [4, 's', 'leaf', 3, -1],
     [5, 't', 'compute', 4, -1],
     [1, 't', 'idle actor', 0, 43, { state: 'ok' }],
-    [2, 's', 'idle', 1, 42, { err: 'canceled by root', cause: { at: 41, kind: 'requested', err: 'canceled by root' } }],
+    [2, 's', 'idle', 1, 42, { err: 'canceled by root', cause: { at: 41, kind: 'requested', err: 'canceled by root', with: 'root' } }],
     [3, 't', 'tick', 1, 42, { state: 'canceled' }],
   ];
   return model(50, rows, {

@@ -1,5 +1,5 @@
 // Which span was canceled because of which other.
-import { beginsProcess, endedWithParent, Flag, none, scopeAbove, Tone, wasAskedToEnd, type Cause, type Model, type Span } from './model.ts';
+import { beginsProcess, Flag, none, scopeAbove, Tone, type Cause, type Model, type Span } from './model.ts';
 
 export interface Causes {
   /** The scope that a task ended, by its failure or as its master. */
@@ -50,7 +50,7 @@ export function canceler(m: Model, i: Span): Span {
   const up = scopeAbove(m, i);
   const end = up === none ? undefined : m.cause.get(up);
   if (!end) return none;
-  if (m.isScope[i]) return endedWithParent(m, i) ? up : none;
+  if (m.isScope[i]) return m.endedBy.get(i) === up ? up : none;
   const canceled = m.state[i] === 'canceled' && m.end[i] >= end.at;
   const waiting = m.stop[i] < 0 && end.by !== i;
   return canceled || waiting || m.told.has(i) ? up : none;
@@ -94,8 +94,8 @@ export function chainOf(m: Model, causes: Causes, i: Span): Step[][] {
       at = by;
       continue;
     }
-    const task = m.parent[at];
-    if ((m.cause.get(at)?.kind === 'parent canceled' || wasAskedToEnd(m, at)) && task !== none && m.state[task] === 'canceled') {
+    const task = m.endedBy.get(at);
+    if (task !== undefined) {
       const verb = beginsProcess(m, at) ? 'stands for its process' : 'opened it';
       chain.push([{ text: named(m, at), span: at }, { text: ` was canceled with the task that ${verb}: ` }, { text: named(m, task), span: task }]);
       at = task;

@@ -137,7 +137,9 @@ export function criticalPath(m: Model, of: Span): Piece[] {
     const alone = m.alone.get(i);
     if (alone?.kind === 'timeout' || (!alone && m.state[i] !== 'canceled')) return undefined;
     let first = ends[i];
-    for (let c = m.first[i]; c !== none; c = m.next[c]) if (m.cause.get(c)?.kind === 'parent canceled') first = Math.min(first, m.cause.get(c)!.at);
+    for (let c = m.first[i]; c !== none; c = m.next[c]) {
+      if (m.cause.get(c)?.kind === 'parent canceled' && canceler(m, c) === none && !hasTimedOut(c)) first = Math.min(first, m.cause.get(c)!.at);
+    }
     return first;
   }
 
