@@ -73,6 +73,17 @@ test('a task that was canceled alone is said to be so, also if its scope ended b
   assert.equal(why(m, 2)[0], 'task other was stopped because its scope ended: scope job');
 });
 
+test('a task that returned something else after its scope had ended was told to end', () => {
+  const m = model(10, [
+    [0, 's', 'job', 0, 10, { cause: { at: 5, kind: 'parent canceled', err: 'terminated' } }],
+    [1, 't', 'nil', 0, 7], [1, 't', 'own', 0, 8, { state: 'failed', err: 'disk full' }], [1, 't', 'before', 0, 4],
+  ]);
+  const outside = 'scope job was canceled from outside the log (terminated)';
+  assert.deepEqual(why(m, 1), ['task nil was told to end because its scope ended: scope job', outside]);
+  assert.deepEqual(why(m, 2), ['task own was told to end because its scope ended: scope job; then it failed (disk full)', outside]);
+  assert.deepEqual(why(m, 3), []);
+});
+
 test('a chain says who won, who was the master, and where it was canceled', () => {
   const rows = (flags) => [
     [0, 's', 'Race', 0, 310, { cause: { at: 300, kind: 'master ended', by: 'market' } }],
