@@ -206,7 +206,7 @@ type columns struct {
 		}
 	}
 	Site, Canceled, FailedWith [][2]int
-	Stack                      [][2]int
+	Stack, EndedBy             [][2]int
 	Carries                    []int
 	Alone                      []struct{ Row, Kind, Place int }
 	Waits                      []struct{ Row, What, For, At, Of int }

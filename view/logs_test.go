@@ -625,3 +625,42 @@ const trioVis = `{"config": {"makeDirectScopeTransparent": true}, "runRecords": 
 	{"time": 11, "desc": "exited", "name": "nursery-0", "type": "scope", "parent": "main-0__TRIO_VIS_Tscope"},
 	{"time": 12, "desc": "exited", "name": "main-0", "type": "task", "parent": "main-0__TRIO_VIS_Tscope"},
 	{"time": 13, "desc": "exited", "name": "main-0__TRIO_VIS_Tscope", "type": "task"}]}`
+
+// allCauses is a log with a scope for each reason for which one ends, and tasks that were told to
+// end by that and returned nil, an error of their own, or the cancellation.
+func allCauses() []byte {
+	lines := []string{`{"t":0,"k":"scope","id":1,"n":"app"}`}
+	add := func(format string, args ...any) { lines = append(lines, fmt.Sprintf(format, args...)) }
+	for i, why := range []string{
+		`"why":"parent canceled","err":"context canceled"`, `"why":"requested"`, `"why":"timeout","err":"timed out"`, `"why":"completed"`,
+		`"why":"body failed","err":"no"`, `"why":"panicked","err":"nil map"`, `"why":"task failed","by":1,"err":"no"`, `"why":"master ended","by":1`,
+	} {
+		for k, in := range []string{``, `"in":1,`} {
+			id := 10*i + 5*k + 2
+			add(`{"t":1,"k":"scope","id":%d,%s"n":"ended"}`, id, in)
+			for task, name := range []string{"first", "nil", "own", "canceled", "left", "alone", "before"} {
+				add(`{"t":2,"k":"spawn","s":%d,"id":%d,"n":"%s","f":"bw"}`, id, task+1, name)
+			}
+			add(`{"t":2,"k":"scope","id":%d,"in":%d,"by":5,"n":"below"}`, id+1, id)
+			add(`{"t":2,"k":"scope","id":%d,"in":%d,"by":6,"n":"in alone"}`, id+2, id)
+			add(`{"t":2,"k":"scope","id":%d,"in":%d,"by":3,"n":"passed on"}`, id+3, id)
+			add(`{"t":3,"k":"end","s":%d,"id":7,"st":"canceled","err":"context canceled"}`, id)
+			add(`{"t":3,"k":"cancel","id":%d,"why":"parent canceled","err":"context canceled"}`, id+2)
+			if strings.Contains(why, "failed") {
+				add(`{"t":4,"k":"end","s":%d,"id":1,"st":"failed","err":"no"}`, id)
+			} else {
+				add(`{"t":4,"k":"end","s":%d,"id":1,"st":"ok"}`, id)
+			}
+			add(`{"t":5,"k":"cancel","id":%d,%s}`, id, why)
+			add(`{"t":5,"k":"cancel","id":%d,"why":"parent canceled","err":"scope \"ended\": no"}`, id+1)
+			add(`{"t":6,"k":"cancel","id":%d,"why":"body failed","err":"late"}`, id+3)
+			add(`{"t":6,"k":"close","id":%d,"err":"scope \"ended/passed on\": late"}`, id+3)
+			add(`{"t":7,"k":"end","s":%d,"id":2,"st":"ok"}`, id)
+			add(`{"t":7,"k":"end","s":%d,"id":3,"st":"failed","err":"scope \"ended/passed on\": late"}`, id)
+			add(`{"t":7,"k":"end","s":%d,"id":4,"st":"canceled","err":"context canceled"}`, id)
+			add(`{"t":7,"k":"end","s":%d,"id":6,"st":"canceled","why":"requested","err":"context canceled"}`, id)
+			add(`{"t":8,"k":"close","id":%d}`, id)
+		}
+	}
+	return logOf(lines...)
+}

@@ -67,9 +67,10 @@ type model struct {
 	Stuck     [][2]int64 `json:"stuck"`
 	Abandoned [][2]int64 `json:"abandoned"`
 	Stack     [][2]int64 `json:"stack"`
-	Site      [][2]int64 `json:"site"`  // where it was opened or spawned
-	Alone     []cause    `json:"alone"` // why a task was canceled alone
-	Waits     []wait     `json:"waits"` // what it waits for, if it had not ended
+	Site      [][2]int64 `json:"site"`    // where it was opened or spawned
+	Alone     []cause    `json:"alone"`   // why a task was canceled alone
+	EndedBy   [][2]int64 `json:"endedBy"` // of scopes that ended because the one above did, or the task that opened them: see history.Scope.EndedBy
+	Waits     []wait     `json:"waits"`   // what it waits for, if it had not ended
 
 	// Canceled has each row that was canceled because of the end of a scope, with the row of
 	// that: see story.Causes. FailedWith has the scopes that failed because of one below, each
@@ -153,7 +154,7 @@ func modelOf(h *history.History) *model {
 			ID: []uint64{}, Parent: []int{}, Name: []int{}, State: []int{}, Flags: []int{},
 			Begin: []int64{}, Start: []int64{}, Stop: []int64{}, Err: []int{},
 			Deadline: [][2]int64{}, Ready: [][2]int64{}, Stuck: [][2]int64{}, Abandoned: [][2]int64{}, Stack: [][2]int64{},
-			Site: [][2]int64{}, Alone: []cause{}, Waits: []wait{}, Canceled: [][2]int64{}, FailedWith: [][2]int64{}, Carries: []int{},
+			Site: [][2]int64{}, Alone: []cause{}, EndedBy: [][2]int64{}, Waits: []wait{}, Canceled: [][2]int64{}, FailedWith: [][2]int64{}, Carries: []int{},
 		},
 		texts:     make(map[string]int),
 		scopes:    make(map[*history.Scope]int),
@@ -329,6 +330,9 @@ func (b *builder) site(row int, at string) {
 func (b *builder) addCauses() {
 	for _, e := range b.ended {
 		b.Causes = append(b.Causes, b.cause(e.row, e.scope.Canceled, e.scope.Cause))
+		if task, by := e.scope.EndedBy(); by != e.scope {
+			b.EndedBy = append(b.EndedBy, [2]int64{int64(e.row), int64(b.row(story.Span{Scope: by, Task: task}))})
+		}
 	}
 }
 

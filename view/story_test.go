@@ -104,6 +104,28 @@ func TestNumbersOfTheStoryLeadToWhatTheyCount(t *testing.T) {
 	assert.Greater(t, links["canceled"], 4)
 }
 
+// The page has what history.Scope.EndedBy says of the scopes that ended because of what is around
+// them: it does not follow the rules for that a second time.
+func TestThePageHasWhatEndedEachScope(t *testing.T) {
+	c := unpack(t, page(t, logOf(
+		`{"t":0,"k":"scope","id":1,"n":"app"}`,
+		`{"t":1,"k":"spawn","s":1,"id":1,"n":"alone","f":"bw"}`, `{"t":1,"k":"spawn","s":1,"id":2,"n":"late","f":"bw"}`,
+		`{"t":2,"k":"scope","id":2,"in":1,"by":1,"n":"in it"}`, `{"t":2,"k":"scope","id":3,"in":1,"by":2,"n":"own"}`,
+		`{"t":2,"k":"scope","id":4,"in":1,"n":"below"}`, `{"t":2,"k":"scope","id":5,"in":1,"n":"context"}`,
+		`{"t":3,"k":"cancel","id":2,"why":"parent canceled","err":"context canceled"}`,
+		`{"t":3,"k":"end","s":1,"id":1,"st":"canceled","why":"requested","err":"context canceled"}`,
+		`{"t":4,"k":"cancel","id":5,"why":"parent canceled","err":"context canceled"}`,
+		`{"t":5,"k":"cancel","id":1,"why":"requested"}`, `{"t":6,"k":"cancel","id":4,"why":"parent canceled"}`,
+		`{"t":7,"k":"cancel","id":3,"why":"parent canceled","err":"\"late\" timed out after 3ns"}`,
+		`{"t":8,"k":"end","s":1,"id":2,"st":"ok"}`)))
+	names := c.names()
+	ended := make(map[string]string)
+	for _, pair := range c.EndedBy {
+		ended[names[pair[0]]] = string(c.Kind[pair[1]]) + " " + names[pair[1]]
+	}
+	assert.Equal(t, map[string]string{"in it": "t alone", "below": "s app"}, ended)
+}
+
 // A stack begins with the first frame of the user, and those of traigo and the runtime are
 // counted. One that has no other frames is shown as it is.
 func TestStacksBeginWithTheFramesOfTheUser(t *testing.T) {

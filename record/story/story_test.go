@@ -1,12 +1,15 @@
 package story_test
 
 import (
+	"encoding/json"
 	"fmt"
+	"os"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 
 	"github.com/traigo/traigo/record/history"
 	"github.com/traigo/traigo/record/internal/logtest"
@@ -233,18 +236,15 @@ func TestTheStoryCountsOneWay(t *testing.T) {
 	assert.False(t, causes.CutShort(h.Scopes[0].Tasks[4]))
 }
 
+// The page of package view has the same rule: its tests read the same table.
 func TestErrorsAreToldFromTheInside(t *testing.T) {
-	for err, want := range map[string]string{
-		`scope "root/level 1": task "t \"x\"": bottom reached`:                                  "bottom reached",
-		`scope "a": task "b": scope "c": boom; also: other`:                                     "boom",
-		`serving: scope "session": task "talk": reset`:                                          "reset",
-		`actor root/mid: scope "mid": task "leaf": actor root/mid/leaf is gone: signal: killed`: "actor root/mid/leaf is gone: signal: killed",
-		`task "metrics" panicked: nil map` + "\n\ngoroutine 7":                                  "nil map",
-		`there is no task "x": y`:                                                               `there is no task "x": y`,
-		`scope "a": `:                                                                           `scope "a": `,
-		"":                                                                                      "",
-	} {
-		assert.Equal(t, want, story.Innermost(err))
+	table, err := os.ReadFile("testdata/innermost.json")
+	require.NoError(t, err)
+	var cases []struct{ Error, Innermost string }
+	require.NoError(t, json.Unmarshal(table, &cases))
+	require.NotEmpty(t, cases)
+	for _, c := range cases {
+		assert.Equal(t, c.Innermost, story.Innermost(c.Error), c.Error)
 	}
 }
 

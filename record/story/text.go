@@ -130,12 +130,15 @@ func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
 // within is a scope or task through which an error has come.
 var within = regexp.MustCompile(`(?:^|: )(?:(?:scope|task) "(?:[^"\\]|\\.)*": )+`)
 
+// isCut has what is left where a log has cut an error within the name of a scope or task.
+var isCut = regexp.MustCompile(`^(?:s|sc|sco|scop|scope|t|ta|tas|task)?(?: "[^"]*)?[ .…]*$`)
+
 // Innermost returns what an error says at its innermost: without the scopes and tasks that it
 // came through, the errors beside it, and a stack.
 func Innermost(err string) string {
 	err = firstError(err)
 	if at := within.FindAllStringIndex(err, -1); at != nil {
-		if rest := err[at[len(at)-1][1]:]; strings.Trim(rest, " …") != "" {
+		if rest := err[at[len(at)-1][1]:]; !isCut.MatchString(rest) {
 			err = rest
 		}
 	}

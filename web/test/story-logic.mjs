@@ -46,23 +46,42 @@ test('a chain of causes of any length ends at the culprit', () => {
 });
 
 test('a scope was canceled by its parent, or by a context in between', () => {
-  const rows = (canceled, err) => [
+  const rows = (canceled, err, by) => [
     [0, 's', 'server', 0, 10, { err: 'full', cause: { at: 9, kind: 'task failed', by: 'accept', err: 'full' } }],
     [1, 't', 'worker', 0, 10, { state: 'canceled' }],
-    [2, 's', 'query', 0, canceled + 1, { err: 'parent canceled', cause: { at: canceled, kind: 'parent canceled', err } }],
+    [2, 's', 'query', 0, canceled + 1, { err: 'parent canceled', cause: { at: canceled, kind: 'parent canceled', err, with: by } }],
     [3, 't', 'db', 0, canceled + 1, { state: 'canceled' }],
     [1, 't', 'accept', 0, 9, { state: 'failed', err: 'full' }],
   ];
-  const before = model(10, rows(2, '"worker" timed out'));
+  const before = model(10, rows(2, '"worker" timed out', 'worker'));
   assert.deepEqual(causesOf(before).canceled.get(0), [1]);
   const why = (m, i) => chainOf(m, causesOf(m), i).map((steps) => steps.map((s) => s.text + (s.quote ? ` (${s.quote})` : '')).join(''));
   assert.deepEqual(why(before, 3).slice(0, 2), [
     'task db was canceled because its scope ended: scope query',
     'scope query was canceled with the task that opened it: task worker',
   ]);
-  const alone = model(10, rows(2, '"worker" timed out').map((row) => (row[2] === 'worker' ? [1, 't', 'worker', 0, 5] : row)));
+  const alone = model(10, rows(2, '"worker" timed out', '').map((row) => (row[2] === 'worker' ? [1, 't', 'worker', 0, 5] : row)));
   assert.deepEqual(why(alone, 2), ['scope query was canceled by a context between it and its parent ("worker" timed out)']);
-  const after = model(10, rows(9, ''));
+});
+
+test('a task that was canceled alone is said to be so, also if its scope ended before it returned', () => {
+  const wire = wireOf(10, [[0, 's', 'job', 0, 10, { cause: { at: 5, kind: 'requested' } }], [1, 't', 'alone', 0, 7, { state: 'canceled' }], [1, 't', 'other', 0, 7, { state: 'canceled' }]], { canceled: [[2, 0]] });
+  wire.alone = [{ row: 1, at: -1, kind: wire.strings.push('requested') - 1, by: -1, err: 0, place: wire.strings.push('main.go:50') - 1 }];
+  const m = modelOf(wire);
+  assert.deepEqual(why(m, 1), ['task alone was canceled alone at main.go:50']);
+  assert.deepEqual(causesOf(m).canceled.get(0), [2]);
+  assert.equal(why(m, 2)[0], 'task other was stopped because its scope ended: scope job');
+});
+
+test('a task that returned something else after its scope had ended was told to end', () => {
+  const m = model(10, [
+    [0, 's', 'job', 0, 10, { cause: { at: 5, kind: 'parent canceled', err: 'terminated' } }],
+    [1, 't', 'nil', 0, 7], [1, 't', 'own', 0, 8, { state: 'failed', err: 'disk full' }], [1, 't', 'before', 0, 4],
+  ]);
+  const outside = 'scope job was canceled from outside the log (terminated)';
+  assert.deepEqual(why(m, 1), ['task nil was told to end because its scope ended: scope job', outside]);
+  assert.deepEqual(why(m, 2), ['task own was told to end because its scope ended: scope job; then it failed (disk full)', outside]);
+  assert.deepEqual(why(m, 3), []);
 });
 
 test('a chain says who won, who was the master, and where it was canceled', () => {
@@ -192,6 +211,11 @@ test('the pieces of any critical path are in order, without holes, and add up', 
         if (!m.isScope[p.span] && m.isScope[up] && m.state[p.span] === 'canceled' && m.cause.has(up) && m.end[p.span] >= m.cause.get(up).at && m.cause.get(up).by !== p.span) {
           assert.ok(p.from >= m.cause.get(up).at - 1e-9, `seed ${seed}, span ${of}: ${m.names[p.span]} only waited`);
         }
+        if (p.span !== of && !m.isScope[p.span] && m.state[p.span] === 'canceled' && m.cause.get(up)?.by !== p.span) {
+          const times = [m.end[p.span], m.cause.get(up)?.at ?? Infinity];
+          for (let c = m.first[p.span]; c >= 0; c = m.next[c]) if (m.cause.get(c)?.kind === 'parent canceled') times.push(m.cause.get(c).at);
+          assert.ok(p.from >= Math.min(...times) - 1e-9, `seed ${seed}, span ${of}: ${m.names[p.span]} only waited, canceled alone`);
+        }
       });
     }
   }
@@ -253,6 +277,51 @@ test('the critical path leads from a service to the journal that ended it', () =
   assert.deepEqual(pieces(m).map(([name]) => name), ['supervisor', 'service', 'journal', 'service', 'sweep', 'service', 'supervisor', 'demo'], 'nested');
   // Of a scope that was canceled from above, the path is the cause above.
   assert.deepEqual(pieces(m, 6), [['journal', 4700, 4799], ['service', 4799, 4800], ['cached', 4800, 4803], ['Race', 4803, 4804]]);
+});
+
+// The log does not say which task asked for these cancellations.
+test('what only waited for its cancellation is on the critical path from that on', () => {
+  const ms = 1e6, ends = { cause: { at: 103.1 * ms, kind: 'completed' }, start: 0.2 * ms };
+  const path = (rows, log, of = 0) => pieces(model(104 * ms, [[0, 's', 'root', 0, 104 * ms, ends], ...rows], log), of).map(([name, from, to]) => `${name} ${from / ms}-${to / ms}`);
+  const worker = [1, 't', 'worker', 0.1 * ms, 101.8 * ms];
+  const waits = { state: 'canceled', err: 'context canceled' };
+  const alone = (row) => ({ alone: [{ row, at: -1, kind: 0, by: -1, err: 0 }] });
+  const context = (at, err = 'context canceled') => ({ err, cause: { at: at * ms, kind: 'parent canceled', err } });
+  const until = ['root 0-0.1', 'worker 0.1-101.7'];
+
+  for (const log of [alone(1), {}]) {
+    assert.deepEqual(path([[1, 't', 'waiter', 0.1 * ms, 103 * ms, waits], worker], log), ['root 0-0.1', 'worker 0.1-101.8', 'root 101.8-104'], 'Cancel of a task, whose time is not known');
+    const inner = [[1, 't', 'waiter', 0.1 * ms, 103 * ms, waits], [2, 's', 'inner', 0.2 * ms, 102.9 * ms, context(101.7)]];
+    assert.deepEqual(path([...inner, worker], log), [...until, 'inner 101.7-102.9', 'waiter 102.9-103', 'root 103-104'], 'Cancel of a task with a Run in it');
+  }
+  assert.deepEqual(path([[1, 't', 'waiter', 0.1 * ms, 103 * ms], worker], alone(1)), ['root 0-0.1', 'worker 0.1-101.8', 'root 101.8-104'], 'Cancel of a task that returns nil');
+
+  const fork = [[1, 's', 'fork', 0.1 * ms, 103 * ms, { cause: { at: 101.7 * ms, kind: 'requested' } }], [2, 't', 'leaf', 0.1 * ms, 102.9 * ms, waits]];
+  const after = (name) => ['leaf 101.7-102.9', `${name} 102.9-103`];
+  assert.deepEqual(path([...fork, worker]), [...until, ...after('fork'), 'root 103-104'], 'Cancel of a fork');
+  assert.deepEqual(path([...fork, worker], {}, 1), ['worker 0.1-101.7', ...after('fork')], 'the path of the fork');
+  assert.deepEqual(path([...fork, [2, 't', 'step', 10 * ms, 101.6 * ms], worker]), ['root 0-0.1', 'fork 0.1-10', 'step 10-101.6', 'fork 101.6-101.7', ...after('fork'), 'root 103-104'], 'its body had waited for a step');
+
+  const run = (level, more) => [[level, 's', 'inner', 0.1 * ms, 103 * ms, more], [level + 1, 't', 'leaf', 0.1 * ms, 102.9 * ms, waits]];
+  assert.deepEqual(path([worker, ...run(1, context(101.7))]), [...until, ...after('inner'), 'root 103-104'], 'the end of a context between');
+  assert.deepEqual(path([worker, ...run(1, context(101.85))]), ['root 0-0.1', 'worker 0.1-101.8', 'root 101.8-101.85', 'leaf 101.85-102.9', 'inner 102.9-103', 'root 103-104'], 'it ended before that was heard');
+  assert.deepEqual(path([[1, 't', 'holder', 0.1 * ms, 103 * ms], ...run(2, context(101.7)), worker]), [...until, ...after('inner'), 'root 103-104'], 'in a task');
+  assert.deepEqual(path([[1, 't', 'holder', 0.1 * ms, 103 * ms], ...run(2, context(101.7)), [1, 't', 'worker', 0.1 * ms, 60 * ms]]), ['root 0-0.1', 'holder 0.1-101.7', ...after('inner'), 'root 103-104'], 'the task may have asked');
+
+  const timed = context(100, '"root" timed out after 100ms');
+  for (const level of [1, 2]) {
+    const holder = level === 1 ? [] : [[1, 't', 'holder', 0.1 * ms, 103 * ms]];
+    const rows = [...holder, ...run(level, timed)];
+    assert.deepEqual(path(rows, { deadline: [[level, 100 * ms]] }), [...(level === 1 ? ['root 0-100'] : ['root 0-0.1', 'holder 0.1-100']), 'leaf 100-102.9', 'inner 102.9-103', 'root 103-104'], 'MoveOnAfter around a Run');
+  }
+  const near = [1, 't', 'near', 0.1 * ms, 100.1 * ms];
+  assert.deepEqual(path([[1, 't', 'holder', 0.1 * ms, 103 * ms], ...run(2, timed), near], { deadline: [[2, 100 * ms]] }).slice(0, 2), ['root 0-0.1', 'holder 0.1-100'], 'no task asks for a timeout');
+});
+
+test('a task that reached its own deadline was waited for', () => {
+  const wire = wireOf(110, [[0, 's', 'root', 0, 110, { cause: { at: 109, kind: 'completed' } }], [1, 't', 'slow', 1, 108, { state: 'canceled' }], [2, 's', 'inner', 2, 107, { cause: { at: 100, kind: 'parent canceled' } }]]);
+  wire.alone = [{ row: 1, at: -1, kind: wire.strings.push('timeout') - 1, by: -1, err: 0 }];
+  assert.deepEqual(pieces(modelOf(wire)), [['root', 0, 1], ['slow', 1, 100], ['inner', 100, 107], ['slow', 107, 108], ['root', 108, 110]]);
 });
 
 test('a deadline is waited for by the scope itself', () => {

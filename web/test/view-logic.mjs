@@ -183,11 +183,8 @@ test('one bar for many has each state in the columns in which it was alive', () 
 });
 
 test('errors are told from the inside', () => {
-  assert.equal(innermost('scope "a": task "b \\"x\\"": serving: scope "c": bottom: EOF'), 'bottom: EOF');
-  assert.equal(innermost('scope "nest": task "nest/level 2/… (210 bytes more) …/boom" panicked: nil map'), 'nil map');
-  assert.equal(innermost('no such host'), 'no such host');
-  assert.equal(innermost('scope "a": task "b": sco…'), 'scope "a": task "b": sco…', 'what was cut has no inside');
-  assert.equal(innermost('scope "a": see scope'), 'see scope');
+  const table = JSON.parse(readFileSync(new URL('../../record/story/testdata/innermost.json', import.meta.url), 'utf8'));
+  for (const { error, innermost: want } of table) assert.equal(innermost(error), want, error);
   const long = 'scope "level 1": task "x": sco…';
   const m = model(10, [
     [0, 's', 'root', 0, 10, { err: long, cause: { at: 5, kind: 'task failed', by: 'outer', err: long } }],
@@ -388,7 +385,7 @@ function processes(change = {}) {
     [4, 's', 'leaf', 3, -1],
     [5, 't', 'compute', 4, -1],
     [1, 't', 'idle actor', 0, 43, { state: 'ok' }],
-    [2, 's', 'idle', 1, 42, { err: 'canceled by root', cause: { at: 41, kind: 'requested', err: 'canceled by root' } }],
+    [2, 's', 'idle', 1, 42, { err: 'canceled by root', cause: { at: 41, kind: 'requested', err: 'canceled by root', with: 'root' } }],
     [3, 't', 'tick', 1, 42, { state: 'canceled' }],
   ];
   return model(50, rows, {

@@ -3,7 +3,8 @@
 /**
  * Returns the wire format of an outline. Each row is [level, kind, name, begin, stop, more]:
  * kind is s for a scope and t for a task; more has state, flags, err, start, and the cause of a
- * scope.
+ * scope. A scope that is said to have ended because of its parent did so if that has ended before,
+ * or because of what cause.with names.
  */
 export function wireOf(end, rows, log = {}) {
   const strings = [''];
@@ -13,7 +14,7 @@ export function wireOf(end, rows, log = {}) {
     program: 'test', go: '', pid: 1, run: 'x', started: '2026-01-01T00:00:00Z', trioVis: false, ordinal: false,
     end, closed: true, segment: 0, truncated: false, damaged: 0, losses: [], processes: [], skipped: [], process: [], strings, kind: '',
     id: [], parent: [], name: [], state: [], flags: [], begin: [], start: [], stop: [], err: [],
-    causes: [], deadline: [], ready: [], stuck: [], abandoned: [], stack: [], ...log,
+    causes: [], endedBy: [], deadline: [], ready: [], stuck: [], abandoned: [], stack: [], ...log,
   };
   rows.forEach(([level, kind, name, begin, stop, more = {}], i) => {
     path.length = level;
@@ -29,6 +30,10 @@ export function wireOf(end, rows, log = {}) {
     wire.err.push(text(more.err ?? ''));
     if (more.cause) {
       const by = rows.findIndex((r) => r[2] === more.cause.by);
+      const above = path.findLast((k) => wire.kind[k] === 's');
+      const known = wire.causes.find((c) => c.row === above);
+      const cause = more.cause.with === undefined ? known && known.at <= more.cause.at ? above : -1 : path.findLast((k) => rows[k][2] === more.cause.with) ?? -1;
+      if ((more.cause.kind === 'parent canceled' || more.cause.with) && cause >= 0) wire.endedBy.push([i, cause]);
       wire.causes.push({ row: i, at: more.cause.at, kind: text(more.cause.kind), by, err: text(more.cause.err ?? '') });
     }
     path.push(i);

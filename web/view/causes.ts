@@ -1,5 +1,5 @@
 // Which span was canceled because of which other.
-import { beginsProcess, endedWithParent, Flag, none, scopeAbove, Tone, wasAskedToEnd, type Cause, type Model, type Span } from './model.ts';
+import { beginsProcess, Flag, none, scopeAbove, Tone, type Cause, type Model, type Span } from './model.ts';
 
 export interface Causes {
   /** The scope that a task ended, by its failure or as its master. */
@@ -44,15 +44,15 @@ function add(lists: Map<Span, Span[]>, key: Span, value: Span) {
   if (list) list.push(value); else lists.set(key, [value]);
 }
 
-/** Returns the scope whose end canceled span i; none if i ended by itself or was canceled alone. */
+/** Returns the scope whose end told span i to end; none if i ended by itself or was canceled alone. */
 export function canceler(m: Model, i: Span): Span {
+  if (m.alone.has(i)) return none;
   const up = scopeAbove(m, i);
   const end = up === none ? undefined : m.cause.get(up);
   if (!end) return none;
-  if (m.isScope[i]) return endedWithParent(m, i) ? up : none;
-  const canceled = m.state[i] === 'canceled' && m.end[i] >= end.at;
-  const waiting = m.stop[i] < 0 && end.by !== i;
-  return canceled || waiting || m.told.has(i) ? up : none;
+  if (m.isScope[i]) return m.endedBy.get(i) === up ? up : none;
+  if (end.by === i || m.state[i] === 'lost') return none;
+  return m.stop[i] < 0 || m.stop[i] > end.at || (m.state[i] === 'canceled' && m.stop[i] === end.at) ? up : none;
 }
 
 /** Says why a span that is Stopped was: how the scope ended with which that began. */
@@ -68,16 +68,10 @@ export function whyStopped(m: Model, i: Span): string {
 /** Whether a scope ended because of the winner of a Race. */
 const hasWon = (m: Model, cause: Cause): boolean => cause.kind === 'master ended' && cause.by !== none && !(m.flags[cause.by] & Flag.Master);
 
-/** Whether i is a scope that failed by itself, and not because its parent was canceled. */
-export function isCulprit(m: Model, i: Span): boolean {
-  return m.isScope[i] === 1 && m.tone[i] === Tone.Failed;
-}
-
 /** Whether the error of a task contains that of a scope below it. Otherwise the task has failed for another reason. */
 export function passesOn(m: Model, task: Span, scope: Span): boolean {
   const has = (err = '') => err !== '' && m.err[task].includes(err.slice(0, 200)); // long errors are cut in the log
-  const why = m.cause.get(scope)?.err;
-  return (!m.err[scope] && !why) || has(m.err[scope]) || has(why);
+  return has(m.err[scope]) || has(m.cause.get(scope)?.err);
 }
 
 export interface Step { text: string; span?: Span; quote?: string }
@@ -88,13 +82,14 @@ export function chainOf(m: Model, causes: Causes, i: Span): Step[][] {
   for (let at = i; ;) {
     const by = canceler(m, at);
     if (by !== none) {
-      const verb = m.stop[at] < 0 ? 'has been told to end' : m.tone[at] === Tone.Stopped ? 'was stopped' : 'was canceled';
-      chain.push([{ text: named(m, at), span: at }, { text: ` ${verb} because its scope ended: ` }, { text: named(m, by), span: by }]);
+      const verb = m.stop[at] < 0 ? 'has been told to end' : m.tone[at] === Tone.Stopped ? 'was stopped' : m.tone[at] === Tone.Canceled ? 'was canceled' : 'was told to end';
+      const then = m.tone[at] === Tone.Failed ? [{ text: `; then it ${taskEnd(m, at)}`, quote: m.err[at] }] : [];
+      chain.push([{ text: named(m, at), span: at }, { text: ` ${verb} because its scope ended: ` }, { text: named(m, by), span: by }, ...then]);
       at = by;
       continue;
     }
-    const task = m.parent[at];
-    if ((m.cause.get(at)?.kind === 'parent canceled' || wasAskedToEnd(m, at)) && task !== none && m.state[task] === 'canceled') {
+    const task = m.endedBy.get(at);
+    if (task !== undefined) {
       const verb = beginsProcess(m, at) ? 'stands for its process' : 'opened it';
       chain.push([{ text: named(m, at), span: at }, { text: ` was canceled with the task that ${verb}: ` }, { text: named(m, task), span: task }]);
       at = task;
@@ -124,18 +119,22 @@ function passedUp(m: Model, i: Span, below: Span): Step[] {
 export function failedBelow(m: Model, task: Span): Span | undefined {
   if (m.tone[task] !== Tone.Failed || m.err[task] === '') return undefined;
   let last: Span | undefined;
-  for (let c = m.first[task]; c !== none; c = m.next[c]) if (isCulprit(m, c) && passesOn(m, task, c)) last = c;
+  for (let c = m.first[task]; c !== none; c = m.next[c]) if (passesOn(m, task, c)) last = c;
   return last;
 }
 
 function endOf(m: Model, i: Span): Step[][] {
   const cause = m.cause.get(i);
   if (!m.isScope[i]) {
+    if (m.state[i] === 'lost') return [];
     const why = m.alone.get(i);
     const end = why ? ` was canceled alone${why.kind === 'timeout' ? ': its deadline passed' : placed(' at ', why.place)}` : ` ${taskEnd(m, i)}`;
     return [[{ text: named(m, i), span: i }, { text: end, quote: m.err[i] || why?.err }]];
   }
-  if (!cause) return m.stop[i] < 0 ? [[{ text: named(m, i), span: i }, { text: ` ${leftOpen(m, i)}` }]] : [];
+  if (!cause) {
+    if (m.stop[i] < 0) return [[{ text: named(m, i), span: i }, { text: ` ${leftOpen(m, i)}` }]];
+    return m.err[i] ? [[{ text: named(m, i), span: i }, { text: ' has an error as its outcome', quote: m.err[i] }]] : [];
+  }
   const text: Record<string, string> = {
     'task failed': ' ended because a task failed', 'panicked': ` ended because of a panic${placed(' of its body, ', cause.place)}`, 'body failed': ` ended because its body${placed(' (', cause.place, ')')} failed`,
     'timeout': ' ended because its deadline passed', 'requested': ` was canceled by the program${placed(' at ', cause.place)}`, 'master ended': hasWon(m, cause) ? ' ended because a task had won' : ' ended with its master',

@@ -3,6 +3,8 @@
 // part of the path already found, or to the span itself if there is none. CRISP and Jaeger's
 // critical path do the same.
 //
+// Nothing is on the path while it only waits for its cancellation.
+//
 // Where a scope was canceled, the path follows the cause. What ended after the cancellation
 // was waited for from the cancellation on, since it may have done nothing before but wait for
 // it. Before that comes what caused the cancellation: the task that failed, won or was the
@@ -20,16 +22,25 @@
 // neither is, the body was the spawner, with what it had waited for; but once the body has
 // returned, tasks are what spawns, so that it was the one alive. A task that may only have waited
 // for its cancellation is no candidate.
+//
+// Nor does the log always name what asked for a cancellation: that of a task alone, of a scope by
+// Cancel, or of a context around a scope. What was canceled so is on the path from then on only. The
+// time before is that of the scope around, whose body or another task asked, and the path goes on
+// there as at the beginning of a child. If the scope was in a task, the path leaves the task only
+// where the end of a sibling is close and the scope had not reached its deadline. The log has no time for the cancellation of a task alone: it is that of the
+// first scope in the task that was canceled with it, or else the task's end. Exceptions: a task that
+// reached its own deadline was waited for, and a scope with a task that ended close to a call of
+// Cancel was canceled by its body, which had waited for that task.
 import { canceler } from './causes.ts';
 import { Flag, none, type Model, type Span } from './model.ts';
 
 export interface Piece { span: Span; from: number; to: number }
 
 /** A span, with the time of it that is still to be divided. */
-interface Frame { span: Span; from: number; at: number; isBeginning: boolean; children: ByEnd; over: number; cause: Cause } // isBeginning: a child began at at
+interface Frame { span: Span; from: number; at: number; isBeginning: boolean; children: ByEnd; over: number; cause: Cause } // isBeginning: a child began at at, or was canceled
 
-/** How to go on before the moment over: with children, with the task that caused it, with the span alone, or with a scope above. */
-type Cause = { kind: 'children' | 'alone' } | { kind: 'task' | 'above'; span: Span };
+/** How to go on before the moment over: with children, with the task that caused it, with the span alone, with a scope above, or with what is around it. */
+type Cause = { kind: 'children' | 'alone' } | { kind: 'task' | 'above' | 'around'; span: Span };
 const children: Cause = { kind: 'children' }, alone: Cause = { kind: 'alone' };
 
 /** Returns the pieces of the path in the order of time. Together they are as long as the span. */
@@ -47,6 +58,7 @@ export function criticalPath(m: Model, of: Span): Piece[] {
       follow(frame);
       continue;
     }
+    if (frame.isBeginning && !m.isScope[frame.span] && goUp(frame)) continue;
     const spawner = frame.isBeginning ? spawnerAt(frame, to) : none;
     frame.isBeginning = false;
     if (spawner !== none) {
@@ -61,21 +73,36 @@ export function criticalPath(m: Model, of: Span): Piece[] {
       continue;
     }
     frame.children.drop();
-    const from = waitedFrom(frame, child);
+    const from = waitedFrom(frame.span, frame.over, child);
     if (from >= to || from >= frame.at) continue; // not waited for, since another child ended later
     piece(frame.span, to, frame.at);
-    goBack(frame, from, from === m.begin[child]);
+    goBack(frame, from, m.isScope[frame.span] ? from === m.begin[child] || from === askedAt(child) : from === askedAt(child) && !hasTimedOut(child));
     enter(child, frame.at, to);
   }
   return pieces.reverse();
 
   function goBack(frame: Frame, to: number, isBeginning = true) {
-    frame.isBeginning = isBeginning && to > frame.from && m.isScope[frame.span] === 1;
+    frame.isBeginning = isBeginning && to > frame.from;
     frame.at = Math.max(frame.from, to);
+  }
+
+  /** Leaves a task in which a scope was canceled at frame.at, if another task of the task's scope may have asked for that, and reports whether it did. */
+  function goUp({ span, at }: Frame): boolean {
+    const up = stack[stack.length - 2];
+    if (up?.span !== m.parent[span]) return false;
+    const close = (at - m.begin[span]) / 50;
+    const before = up.children.last(at), alive = up.children.nearest(at, span);
+    const isEnd = before !== undefined && at - ends[before] <= close && waitedFrom(up.span, up.over, before) === m.begin[before];
+    if (!isEnd && (alive === undefined || ends[alive] - at > close)) return false;
+    stack.pop();
+    up.at = at;
+    up.isBeginning = true;
+    return true;
   }
 
   /** Returns the sibling that has spawned the child that began at frame.at; none if that was the body. ended is when the last of those before ended. */
   function spawnerAt({ span, at, children }: Frame, ended: number): Span {
+    if (!m.isScope[span]) return none;
     const alive = children.nearest(at);
     if (alive === undefined) return none;
     const before = at - ended, after = ends[alive] - at;
@@ -85,30 +112,63 @@ export function criticalPath(m: Model, of: Span): Piece[] {
     return hasReturned && before > close ? alive : none;
   }
 
-  function enter(span: Span, from: number, at: number) {
+  function enter(span: Span, from: number, at: number, isBeginning = false) {
     const ended = m.isScope[span] ? m.cause.get(span) : undefined;
     const cause = ended && ended.at > from && ended.at <= at ? causeOf(span) : children;
     if (m.first[span] === none && cause === children) { piece(span, from, at); return; }
     const over = ended?.at ?? Infinity;
-    stack.push({ span, from, at, isBeginning: false, children: new ByEnd(m, span, ends, (child) => !isLate(span, over, child)), over, cause });
+    stack.push({ span, from, at, isBeginning, children: new ByEnd(m, span, ends, (child) => waitedFrom(span, over, child) === m.begin[child]), over, cause });
   }
 
-  /** Returns from when on a child was waited for. */
-  function waitedFrom({ span, over }: Frame, child: Span): number {
-    return isLate(span, over, child) ? Math.max(m.begin[child], over) : m.begin[child];
+  /** Returns from when on a child of a span that ended at over was waited for: since its beginning, unless it may have done nothing before but wait for its cancellation. */
+  function waitedFrom(span: Span, over: number, child: Span): number {
+    const isLate = m.isScope[span] === 1 && (ends[child] > over || canceler(m, child) === span || !(m.isScope[child] || m.flags[child] & Flag.Awaited));
+    return Math.max(m.begin[child], isLate ? over : -1, askedAt(child) ?? -1);
   }
 
-  /** Whether a child may have done nothing but wait for the end of its scope. */
-  function isLate(span: Span, over: number, child: Span): boolean {
-    return m.isScope[span] === 1 && (ends[child] > over || canceler(m, child) === span || !(m.isScope[child] || m.flags[child] & Flag.Awaited));
+  /** Returns when a span was canceled by what the log does not name; undefined if it was not. */
+  function askedAt(i: Span): number | undefined {
+    if (canceler(m, i) !== none) return undefined;
+    const cause = m.cause.get(i);
+    if (m.isScope[i]) {
+      if (cause === undefined || cause.by !== none) return undefined;
+      return cause.kind === 'parent canceled' || (cause.kind === 'requested' && !hasWaited(i, cause.at)) ? cause.at : undefined;
+    }
+    const alone = m.alone.get(i);
+    if (alone?.kind === 'timeout' || (!alone && m.state[i] !== 'canceled')) return undefined;
+    let first = ends[i];
+    for (let c = m.first[i]; c !== none; c = m.next[c]) {
+      if (m.cause.get(c)?.kind === 'parent canceled' && canceler(m, c) === none && !hasTimedOut(c)) first = Math.min(first, m.cause.get(c)!.at);
+    }
+    return first;
   }
+
+  /** Whether a task of a scope, which was not canceled, ended close to a moment: the body had waited for it. */
+  function hasWaited(scope: Span, at: number): boolean {
+    const close = (at - m.begin[scope]) / 50;
+    for (let c = m.first[scope]; c !== none; c = m.next[c]) {
+      if (!m.isScope[c] && m.state[c] !== 'canceled' && Math.abs(ends[c] - at) <= close && canceler(m, c) === none) return true;
+    }
+    return false;
+  }
+
+  function hasTimedOut(scope: Span): boolean { return (m.deadline.get(scope) ?? Infinity) <= m.cause.get(scope)!.at; }
 
   function causeOf(scope: Span): Cause {
     const { kind, by } = m.cause.get(scope)!;
     if (by !== none) return { kind: 'task', span: by };
     const above = canceler(m, scope);
     if (above !== none) return { kind: 'above', span: above };
+    if (m.parent[scope] !== none && askedAt(scope) !== undefined) return { kind: 'around', span: around(scope) };
     return kind === 'timeout' || kind === 'parent canceled' ? alone : children;
+  }
+
+  /** Returns the task that a scope is in, or the scope above if that task may only have waited for its cancellation. */
+  function around(scope: Span): Span {
+    const up = m.parent[scope];
+    if (m.isScope[up]) return up;
+    const over = m.cause.get(m.parent[up])?.at ?? Infinity;
+    return waitedFrom(m.parent[up], over, up) === m.begin[up] ? up : m.parent[up];
   }
 
   /** Goes on from the cancellation of a scope with what caused it. */
@@ -121,7 +181,7 @@ export function criticalPath(m: Model, of: Span): Piece[] {
     frame.cause = children;
     if (cause.kind === 'task') {
       const to = Math.min(ends[cause.span], at);
-      const began = Math.max(from, m.begin[cause.span]);
+      const began = Math.max(from, waitedFrom(span, Infinity, cause.span));
       if (began >= to) { frame.children.clear(); return; }
       piece(span, to, at);
       goBack(frame, began);
@@ -131,6 +191,11 @@ export function criticalPath(m: Model, of: Span): Piece[] {
       const ended = Math.max(from, Math.min(at, m.cause.get(cause.span)!.at));
       piece(span, ended, at);
       if (ended > from) enter(cause.span, from, ended);
+    } else if (cause.kind === 'around') {
+      stack.pop();
+      const ended = Math.max(from, Math.min(at, ends[cause.span]));
+      piece(span, ended, at);
+      if (ended > from) enter(cause.span, from, ended, true);
     } else {
       frame.children.clear();
     }
@@ -182,10 +247,10 @@ class ByEnd {
     }
   }
 
-  /** Returns the one that was alive at the time that last was asked for and ended first after it, among those that count. */
-  nearest(at: number): Span | undefined {
+  /** Returns the one that was alive at the time that last was asked for and ended first after it, among those that count, without one that is not looked at again. */
+  nearest(at: number, except = none): Span | undefined {
     const { passed, m } = this;
-    while (passed.length > 0 && m.begin[passed[passed.length - 1]] >= at) passed.pop(); // nor was it alive before
+    while (passed.length > 0 && (passed[passed.length - 1] === except || m.begin[passed[passed.length - 1]] >= at)) passed.pop(); // nor was it alive before
     return passed[passed.length - 1];
   }
 

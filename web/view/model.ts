@@ -18,7 +18,7 @@ interface Wire {
   process: Pair[];
   deadline: Pair[]; ready: Pair[]; stuck: Pair[]; abandoned: Pair[]; stack: Pair[];
   story?: { tone: (typeof toneNames)[number]; words: { text: string; row: Span; find?: (typeof toneNames)[number]; of?: Span[] }[] }[];
-  site?: Pair[]; alone?: WireCause[]; waits?: { row: Span; what: number; for: number; at: number; of: number }[];
+  endedBy?: Pair[]; site?: Pair[]; alone?: WireCause[]; waits?: { row: Span; what: number; for: number; at: number; of: number }[];
   canceled?: Pair[]; failedWith?: Pair[]; carries?: Span[];
 }
 type Pair = [number, number];
@@ -99,6 +99,7 @@ export interface Model {
   readonly story: Line[]; // what happened, in words
   readonly site: Map<Span, string>; // where it was opened or spawned
   readonly alone: Map<Span, Cause>; // of tasks
+  readonly endedBy: Map<Span, Span>; // the scope above, or the task, because of whose end or cancellation a scope ended: see Scope.EndedBy in record/history
   readonly waiting: Map<Span, Wait>;
   readonly waits: Map<Span, string>; // what it waits for: "sync.Mutex.Lock at main.go:45"
   readonly told: Map<Span, Span>; // the scope because of whose end a span was canceled: see Causes in record/story
@@ -145,15 +146,15 @@ export function modelOf(wire: Wire): Model {
   const state = wire.state.map((s) => texts[s]);
   const err = wire.err.map((s) => texts[s]);
   const stop = Float64Array.from(wire.stop);
-  const partial = { parent, isScope, process, stop, cause, state };
+  const endedBy = new Map(wire.endedBy);
   const tone = new Uint8Array(n);
   const calm = new Uint8Array(n); // scopes that have ended without a failure
   for (let i = 0; i < n; i++) {
-    const above = scopeAbove(partial, i);
+    const above = scopeAbove({ parent, isScope }, i);
     const end = cause.get(i);
     if (isScope[i]) {
-      const follows = endedFromAbove(partial, i);
-      calm[i] = Number(end !== undefined && (follows ? endedWithParent(partial, i) && calm[above] : isQuiet(end)));
+      const follows = endedBy.has(i) || end?.kind === 'parent canceled';
+      calm[i] = Number(end !== undefined && (follows ? endedBy.get(i) === above && calm[above] : isQuiet(end)));
       tone[i] = carries.has(i) ? Tone.Canceled : scopeTone(state[i], err[i], stop[i], end, follows);
     } else {
       tone[i] = taskTones[state[i]] ?? Tone.Lost;
@@ -185,7 +186,7 @@ export function modelOf(wire: Wire): Model {
     stack: new Map(wire.stack.map(([i, s]) => [i, texts[s]])),
     story: (wire.story ?? []).map(({ tone, words }) => ({ tone, words: words.map(({ text, row, find, of }) => ({ text: escapeControl(text), find, of, ...(row === none ? {} : { span: row }) })) })),
     site: new Map((wire.site ?? []).map(([i, s]) => [i, texts[s]])), alone: causes(wire.alone),
-    waiting, waits: new Map([...waiting].map(([i, w]) => [i, w.what])), told, failedWith: new Map(wire.failedWith), failedFrom: new Map(wire.failedWith?.map(([below, above]) => [above, below])),
+    endedBy, waiting, waits: new Map([...waiting].map(([i, w]) => [i, w.what])), told, failedWith: new Map(wire.failedWith), failedFrom: new Map(wire.failedWith?.map(([below, above]) => [above, below])),
   };
 }
 
@@ -210,34 +211,9 @@ export function scopeAbove(m: Pick<Model, 'parent' | 'isScope'>, i: Span): Span 
   return up;
 }
 
-type Ends = Pick<Model, 'parent' | 'isScope' | 'process' | 'stop' | 'cause'>;
-
 /** Whether a scope is in no other scope of its process. */
 export function beginsProcess(m: Pick<Model, 'parent' | 'isScope' | 'process'>, i: Span): boolean {
   return m.isScope[i] === 1 && (m.parent[i] === none || m.process[m.parent[i]] !== m.process[i]);
-}
-
-/**
- * Whether a scope was canceled by the end of the scope above, and not by that of a context
- * in between. The same as in history.Scope.EndedBy.
- */
-export function endedWithParent(m: Ends, i: Span): boolean {
-  const up = scopeAbove(m, i);
-  const own = m.cause.get(i), above = up === none ? undefined : m.cause.get(up);
-  if (!own || !above || (own.kind !== 'parent canceled' && !wasAskedToEnd(m, i)) || (m.stop[i] >= 0 && above.at > m.stop[i])) return false;
-  return above.at <= own.at || (!beginsProcess(m, i) && own.err.startsWith('scope '));
-}
-
-/** Whether a scope begins a process that another one has started, and ended because of a request that no task in it has made. */
-export function wasAskedToEnd(m: Ends, i: Span): boolean {
-  const cause = m.cause.get(i);
-  return cause?.kind === 'requested' && cause.by === none && m.parent[i] !== none && beginsProcess(m, i);
-}
-
-/** Whether a scope was canceled from above: by the scope or the task that it is in, or by a context. */
-function endedFromAbove(m: Ends & Pick<Model, 'state'>, i: Span): boolean {
-  if (m.cause.get(i)?.kind === 'parent canceled') return true;
-  return wasAskedToEnd(m, i) && (endedWithParent(m, i) || (!m.isScope[m.parent[i]] && m.state[m.parent[i]] === 'canceled'));
 }
 
 /** Returns what the name of a scope is followed by if it begins a process, and there are several. */

@@ -2,15 +2,20 @@
 import { failedBelow } from './causes.ts';
 import { none, oneLine, scopeAbove, short, Tone, type Model, type Span } from './model.ts';
 
-const within = /(?:scope|task) "(?:[^"\\]|\\.)*"(?::| panicked:) /g;
+const within = /(?:^|: )(?:(?:scope|task) "(?:[^"\\]|\\.)*": )+/g;
 
-/** Returns the innermost message of an error, without the scopes and tasks that it has come through. */
+// What is left where a log has cut an error within the name of a scope or task.
+const isCut = /^(?:s|sc|sco|scop|scope|t|ta|tas|task)?(?: "[^"]*)?[ .…]*$/;
+
+/** Returns what an error says at its innermost: the same as Innermost in record/story. */
 export function innermost(text: string): string {
-  let from = 0;
-  for (const found of text.matchAll(within)) from = found.index + found[0].length;
-  const rest = text.slice(from);
-  const isCut = /^(s|sc|sco|scop|scope|t|ta|tas|task)?( "[^"]*)?(…|\.\.\.)?$/.test(rest); // a log cuts long errors
-  return isCut ? text : rest;
+  let err = text.split('; also: ', 1)[0];
+  const last = [...err.matchAll(within)].at(-1);
+  const rest = last && err.slice(last.index + last[0].length);
+  if (rest !== undefined && !isCut.test(rest)) err = rest;
+  const [head, ...value] = err.split(' panicked: ');
+  if (value.length > 0 && head.startsWith('task ')) err = value.join(' panicked: ');
+  return err.split('\n', 1)[0];
 }
 
 /** Returns the span below i, or i itself, with which its failure began. */
