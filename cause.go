@@ -53,8 +53,8 @@ type Cancellation struct {
 	Err   error  // the error that canceled the scope; nil for a quiet end
 
 	// At is a file and line, "main.go:45": of the call of Cancel, Close or Shutdown, known
-	// only if the scope has an [Observer] or a [Logger] at DEBUG, or of the body that failed
-	// or panicked. It is "" for every other kind.
+	// only if the scope has an [Observer] or a [Logger] at DEBUG; of the panic; or of the
+	// beginning of the body that failed. It is "" for every other kind.
 	At string
 
 	ctxErr error         // what Err of the context returns, when it does not follow from Kind
@@ -256,10 +256,13 @@ func (e *ending) cancellation() *Cancellation {
 	if e.kind == ParentCanceled && e.up != nil {
 		c.Err = e.explain().short
 	}
-	switch {
-	case e.task != nil:
-		c.Task, c.At = e.task.Path(), e.by
-	case e.kind == BodyFailed || e.kind == Panicked:
+	if e.task != nil {
+		c.Task = e.task.Path()
+	}
+	switch p, _ := e.err.(*PanicError); {
+	case e.kind == Panicked && p != nil && p.Recovered != nil:
+		c.At = stackdump.PlaceOf(string(p.Recovered.Stack)).At
+	case e.kind == BodyFailed:
 		c.At = stackdump.Function(e.scope.pc)
 	default:
 		c.At = e.by

@@ -124,7 +124,7 @@ func (s *Scope) survey(ctx context.Context, stacks stackdump.Stacks) Snapshot {
 // for each scope takes quadratic time in a deep tree.
 func (s *Scope) snapshot(path string, v *survey) Snapshot {
 	shot := Snapshot{ID: s.id, Name: s.Name(), Path: path, Opened: s.opened.date(), Age: s.opened.age(), Stack: v.stacks.Of(s)}
-	shot.Waits, shot.For, shot.At = placeOf(shot.Stack)
+	shot.Waits, shot.For, shot.At = v.place(shot.Stack)
 	v.notePart(shot.Stack, path)
 	if s.parent != nil {
 		shot.Parent = s.parent.id
@@ -152,7 +152,9 @@ func (s *Scope) snapshot(path string, v *survey) Snapshot {
 		shot.Unawaited = append(shot.Unawaited, l.task.Name())
 	}
 	for _, c := range calls {
-		shot.Tasks = append(shot.Tasks, c.snapshot(path, v.stacks.Of(c)))
+		below := c.snapshot(path, v.stacks.Of(c))
+		below.Waits, below.For, below.At = v.place(below.Stack)
+		shot.Tasks = append(shot.Tasks, below)
 	}
 	for _, c := range slices.Backward(children) {
 		below := c.snapshot(path+"/"+c.Name(), v)
@@ -191,7 +193,9 @@ func (s *Scope) snapshotTasks(first *Task, before, more int, path string, v *sur
 		}
 		stack := v.stacks.Of(b.task)
 		v.notePart(stack, taskPath)
-		shots[before+i] = b.task.snapshot(name, taskPath, b.state, stack)
+		shot := &shots[before+i]
+		*shot = b.task.snapshot(name, taskPath, b.state, stack)
+		shot.Waits, shot.For, shot.At = v.place(stack)
 	}
 	return shots
 }
@@ -203,7 +207,6 @@ func (t *Task) snapshot(name, path string, state TaskState, stack string) TaskSn
 		Bubble: t.owner == ownScope, Master: t.flags&master != 0, Awaited: t.flags&awaited != 0,
 		Ready: t.has(isReady),
 	}
-	shot.Waits, shot.For, shot.At = placeOf(stack)
 	if x := t.ext.Load(); x != nil {
 		shot.Deadline = x.deadline
 	}
@@ -222,7 +225,6 @@ func (c *call) snapshot(scope, stack string) TaskSnapshot {
 		shot = t.snapshot(t.Name(), t.Path(), Abandoned, stack)
 	}
 	shot.State, shot.Age, shot.Stack = Abandoned.String(), c.since.age(), stack
-	shot.Waits, shot.For, shot.At = placeOf(stack)
 	return shot
 }
 
@@ -437,9 +439,11 @@ func firstLine(s string) string {
 	return line
 }
 
-func placeOf(stack string) (waits string, since time.Duration, at string) {
-	if stack == "" {
-		return "", 0, ""
+// place returns what a goroutine waits for. One that waits for a call of Blocking waits for
+// what the call waits for.
+func (v *survey) place(stack string) (waits string, since time.Duration, at string) {
+	if call := v.stacks[stackdump.ReceiverOf(stack, waitFrame)]; call != "" {
+		stack = call
 	}
 	p := stackdump.PlaceOf(stack)
 	return p.Waits, p.For, p.At

@@ -603,3 +603,22 @@ func TestDumpSaysWhatTasksWaitFor(t *testing.T) {
 	s.Finalize()
 	require.NoError(t, s.Close())
 }
+
+// A task in Blocking waits for what its call waits for.
+func TestDumpLooksThroughBlocking(t *testing.T) {
+	var mu sync.Mutex
+	mu.Lock()
+	locking := func() error { mu.Lock(); defer mu.Unlock(); return nil }
+	s := traigo.New(t.Context(), traigo.Name("root"))
+	s.Spawn(traigo.Blocking(locking), traigo.Name("lock"))
+	pc := reflect.ValueOf(locking).Pointer()
+	_, line := runtime.FuncForPC(pc).FileLine(pc)
+	assert.EventuallyWithT(t, func(c *assert.CollectT) {
+		task := s.Dump().Tasks[0]
+		assert.Equal(c, "sync.Mutex.Lock", task.Waits)
+		assert.Equal(c, fmt.Sprintf("snapshot_test.go:%d", line), task.At)
+	}, time.Minute, time.Millisecond)
+	mu.Unlock()
+	s.Finalize()
+	require.NoError(t, s.Wait())
+}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -308,12 +309,7 @@ func Blocking(fn func() error) func(ctx context.Context) error {
 		}
 		c := newCall(ctx, fn)
 		go c.run()
-		select {
-		case <-c.done:
-			return c.result()
-		case <-ctx.Done():
-		}
-		if !c.abandon(ctx) {
+		if c.wait(ctx) || !c.abandon(ctx) {
 			<-c.done
 			return c.result()
 		}
@@ -372,6 +368,20 @@ func (c *call) run() {
 		}
 	}()
 	c.err = c.fn()
+}
+
+// wait reports whether the call has ended; if not, ctx is done. In a goroutine dump its frame
+// says which call the task waits for.
+//
+//go:noinline
+func (c *call) wait(ctx context.Context) (ended bool) {
+	select {
+	case <-c.done:
+		ended = true
+	case <-ctx.Done():
+	}
+	runtime.KeepAlive(c)
+	return ended
 }
 
 // result returns the error of the call, or panics if the call has panicked. It is called

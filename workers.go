@@ -331,6 +331,7 @@ const (
 	callFrame = "traigo.(*call).run("
 
 	blockedFrame = "traigo.(*blocked).wait("
+	waitFrame    = "traigo.(*call).wait("
 
 	awaitFrame = "traigo.(*Scope).await("
 	joinFrame  = "traigo.(*Scope).join("

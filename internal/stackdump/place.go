@@ -16,8 +16,7 @@ type Place struct {
 }
 
 // PlaceOf reads the place from the stack of one goroutine. At is in the first frame from the
-// top that is neither of Go's standard library nor of this module; if there is none, the first
-// frame that is not of package runtime.
+// top that is neither of Go's standard library nor of this module; "" if there is none.
 func PlaceOf(stack string) (p Place) {
 	header, rest, _ := strings.Cut(stack, "\n")
 	p.Waits, p.For = waitOf(header)
@@ -43,7 +42,7 @@ func waitOf(header string) (waits string, since time.Duration) {
 	return strings.TrimSuffix(waits, " (durable)"), since // (durable) is for synctest
 }
 
-func topFrame(frames string) (at string) {
+func topFrame(frames string) string {
 	for frames != "" {
 		var function, place string
 		function, frames, _ = strings.Cut(frames, "\n")
@@ -51,33 +50,38 @@ func topFrame(frames string) (at string) {
 			continue
 		}
 		place, frames, _ = strings.Cut(frames, "\n")
-		switch {
-		case !isLibrary(function):
-			return fileAndLine(place)
-		case at == "" && !strings.HasPrefix(function, "runtime."):
-			at = fileAndLine(place)
+		if at := fileAndLine(place); !isLibrary(function, at) {
+			return path.Base(at)
 		}
 	}
-	return at
+	return ""
 }
 
-// fileAndLine returns "main.go:45" of "\t/home/gopher/main.go:45 +0x2d".
+// fileAndLine returns "/home/gopher/main.go:45" of "\t/home/gopher/main.go:45 +0x2d".
 func fileAndLine(place string) string {
 	place, _, _ = strings.Cut(strings.TrimPrefix(place, "\t"), " +0x")
-	return path.Base(place)
+	return place
 }
 
-// isLibrary reports whether a function is one of this module, or of Go's standard library.
-func isLibrary(function string) bool {
-	if isFolded(function) {
+// isLibrary reports whether a function in a file is one of this module, or of Go's standard
+// library. The name does not suffice: a function literal of ours that is inlined has that of
+// its caller.
+func isLibrary(function, file string) bool {
+	if isFolded(function) || path.Dir(file) == ourDir && !strings.Contains(file, "_test.go") {
 		return true
 	}
-	first := function // of the elements of the package's path
-	if i := strings.IndexAny(first, "/.("); i >= 0 {
-		first = first[:i]
+	first, _, hasMore := strings.Cut(function, "/") // of the elements of the package's path
+	if !hasMore {
+		first, _, _ = strings.Cut(first, ".")
 	}
-	return standard[first]
+	return standard[first] // no host: that has a dot in it
 }
+
+// ourDir is the directory of package traigo, as the compiler has written it into the binary.
+var ourDir = func() string {
+	_, file, _, _ := runtime.Caller(0)
+	return path.Dir(path.Dir(path.Dir(file)))
+}()
 
 // standard has the first elements of the paths of Go's packages. A path outside of the
 // standard library begins with a host, or with a name of its own.
@@ -99,7 +103,7 @@ func Caller() string {
 	frames := runtime.CallersFrames(pcs[:runtime.Callers(2, pcs[:])])
 	for {
 		frame, more := frames.Next()
-		if frame.Function != "" && !isLibrary(frame.Function) {
+		if frame.Function != "" && !isLibrary(frame.Function, frame.File) {
 			return path.Base(frame.File) + ":" + strconv.Itoa(frame.Line)
 		}
 		if !more {
@@ -114,7 +118,7 @@ func At(pc uintptr) string {
 	frames := runtime.CallersFrames([]uintptr{pc})
 	for {
 		frame, more := frames.Next()
-		if frame.Function != "" && !isLibrary(frame.Function) {
+		if frame.Function != "" && !isLibrary(frame.Function, frame.File) {
 			return path.Base(frame.File) + ":" + strconv.Itoa(frame.Line)
 		}
 		if !more {
@@ -134,9 +138,12 @@ func InBubble() bool {
 // is no function of the user.
 func Function(pc uintptr) string {
 	f := runtime.FuncForPC(pc)
-	if f == nil || isLibrary(f.Name()) {
+	if f == nil {
 		return ""
 	}
 	file, line := f.FileLine(pc)
+	if isLibrary(f.Name(), file) {
+		return ""
+	}
 	return path.Base(file) + ":" + strconv.Itoa(line)
 }

@@ -274,12 +274,16 @@ func (s *Scope) EndedBy() (*Task, *Scope) {
 }
 
 // endedWithParent reports whether s, with a cause of kind "parent canceled", ended because
-// its parent did, and not because a context between the two was canceled. In general the
-// parent's line comes first. It may come a moment later if s was about to end anyway and
-// asked its parent; then the error names the parent.
+// its parent did, and not because a context between the two was canceled: then it has an error
+// of its own, also if the parent had ended before. In general the parent's line comes first. It
+// may come a moment later if s was about to end anyway and asked its parent; then the error
+// names the parent.
 func (s *Scope) endedWithParent() bool {
 	at := s.Parent.Canceled
 	if at == Never || s.Closed != Never && at > s.Closed {
+		return false
+	}
+	if own := s.Cause.Err; own != "" && !strings.HasPrefix(own, "scope ") && s.Parent.Cause != nil && own != s.Parent.Cause.Err && !s.BeginsProcess() {
 		return false
 	}
 	return at <= s.Canceled || !s.BeginsProcess() && strings.HasPrefix(s.Cause.Err, "scope ")
@@ -292,5 +296,13 @@ func (s *Scope) wasAskedToEnd() bool {
 }
 
 // endedWithTask reports whether the cancellation of the task that opened s, if it was not
-// that of the parent, may be the cause.
-func (s *Scope) endedWithTask() bool { return s.By != nil && s.By.State == TaskCanceled }
+// that of the parent, may be the cause. It was not, if the task was canceled with its scope,
+// after s.
+func (s *Scope) endedWithTask() bool {
+	t := s.By
+	if t == nil || t.State != TaskCanceled {
+		return false
+	}
+	at := t.Scope.Canceled
+	return t.Cause != nil || at == Never || at <= s.Canceled || at > t.Ended
+}

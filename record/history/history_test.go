@@ -41,6 +41,14 @@ func TestCulpritIsTheFirstCause(t *testing.T) {
 {"t":10,"k":"cancel","id":1,"why":"requested"}
 {"t":11,"k":"close","id":2}
 {"t":12,"k":"end","s":1,"id":1,"st":"ok"}`, "", "mid"},
+		{"a shield, whose time is over after the end of the parent", `{"t":8,"k":"cancel","id":1,"why":"requested"}
+{"t":9,"k":"cancel","id":2,"why":"parent canceled","err":"\"root/a\" timed out after 60ms"}`, "", "mid"},
+		{"a context from outside, as the parent", `{"t":8,"k":"cancel","id":1,"why":"parent canceled","err":"context deadline exceeded"}
+{"t":9,"k":"cancel","id":2,"why":"parent canceled","err":"context deadline exceeded"}`, "", "root"},
+		{"a context in between, and the task with its scope soon after", `{"t":9,"k":"cancel","id":2,"why":"parent canceled","err":"context deadline exceeded"}
+{"t":10,"k":"cancel","id":1,"why":"requested"}
+{"t":9,"k":"close","id":2}
+{"t":12,"k":"end","s":1,"id":1,"st":"canceled"}`, "", "mid"},
 		{"a request, of which the parent knows nothing", `{"t":8,"k":"cancel","id":1,"why":"completed"}
 {"t":9,"k":"cancel","id":2,"why":"requested"}`, "", "mid"},
 		{"the parent, which tells it a moment later", `{"t":9,"k":"cancel","id":2,"why":"parent canceled","err":"scope \"root\" canceled: requested"}
