@@ -173,8 +173,10 @@
 //	given-up          a task still runs although its scope has given it up
 //	abandoned-call    a call still runs 10 s after Blocking has stopped waiting for it
 //	spawn-storm       10,000 tasks or scopes in one scope without a Limit
-//	blocked           a task waits for a mutex that nobody has got for 10 s, for 10 s for a nil
-//	                  channel or at an empty select, or for a minute to send one value
+//	blocked           a task has waited for a minute for a mutex, at a nil channel, or to send one
+//	                  value, as Go itself says
+//	maybe-blocked     a hint: each look for 10 s has found a task waiting for a mutex, while no other
+//	                  task was seen to get it, or at a nil channel. It may have gone on and come back
 //	limit-blocked     spawns wait for a Limit, which has accepted no task for 10 s
 //	never-awaited     a task of Async has failed, and nobody has awaited it for 10 s
 //	unfinalized-forks a scope has waited for 10 s only for forks that are open and empty

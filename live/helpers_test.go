@@ -151,9 +151,11 @@ type tree struct {
 	Taken                    time.Time
 	Scopes, Tasks, Canceling int
 	Warnings                 []struct {
-		Lint, Says, Do string
-		Count          int
-		At, Details    []string
+		Lint, Level, Says, Do string
+		Count                 int
+		Since                 time.Time
+		AtLeast               bool
+		At, Details           []string
 	}
 	Recheck, Cut int
 	Note         string
