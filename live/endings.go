@@ -4,12 +4,12 @@ import (
 	"cmp"
 	"context"
 	"slices"
-	"strings"
 	"time"
 	"weak"
 
 	"github.com/traigo/traigo"
 	inner "github.com/traigo/traigo/internal/processes"
+	"github.com/traigo/traigo/internal/serials"
 )
 
 // maxEnded is how many kinds of endings a Tracker keeps, and how many closed roots.
@@ -174,7 +174,7 @@ func (l *endingLog) add(e *ending) {
 	if e.scope.failed() {
 		l.failed++
 	}
-	key := endingKind{withoutNumbers(e.scope.Path), withoutNumbers(e.scope.Err)}
+	key := endingKind{serials.Fold(e.scope.Path), serials.Fold(e.scope.Err)}
 	kind := l.kinds[key]
 	if kind == nil {
 		if l.kinds == nil {
@@ -230,31 +230,6 @@ func (l *endingLog) endings() endings {
 	slices.SortFunc(all.Ended, func(a, b endedScope) int { return cmp.Or(a.compareRank(b), cmp.Compare(a.Path, b.Path)) })
 	return all
 }
-
-// withoutNumbers returns a text with # for each number, also for one in hexadecimal digits
-// that begins with 0x.
-func withoutNumbers(text string) string {
-	if !strings.ContainsAny(text, "0123456789") {
-		return text
-	}
-	var b strings.Builder
-	for i := 0; i < len(text); {
-		digits := countLeading(text[i:], "0123456789")
-		if strings.HasPrefix(text[i:], "0x") {
-			digits = 2 + countLeading(text[i+2:], "0123456789abcdefABCDEF")
-		}
-		if digits == 0 {
-			b.WriteByte(text[i])
-			i++
-			continue
-		}
-		b.WriteByte('#')
-		i += digits
-	}
-	return b.String()
-}
-
-func countLeading(text, of string) int { return len(text) - len(strings.TrimLeft(text, of)) }
 
 // countIn returns how many tasks and scopes are canceled with a scope of which ScopeCanceled
 // is being told: the contexts of what is in it are not done yet, unless they were before.

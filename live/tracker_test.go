@@ -135,6 +135,17 @@ func TestATrackerFoldsWhatIsAlike(t *testing.T) {
 	})
 }
 
+func TestATrackerFoldsSerials(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var scopes live.Tracker
+		root := opened(t, traigo.Observe(&scopes))
+		for _, serial := range []string{"9c093ccd", "1c093cce", "123e4567-e89b-12d3-a456-426614174000"} {
+			fail(t, root, "conn "+serial, "no user "+serial, 0)
+		}
+		require.Len(t, getJSON(t, &scopes, "").Ended, 1)
+	})
+}
+
 // What has failed only because of a scope below, or above, is counted there.
 func TestATrackerKeepsCausesAndNotTheirConsequences(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

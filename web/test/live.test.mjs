@@ -1,5 +1,6 @@
 // Tests of the page of package live. live/browser_test.go runs the program that it shows.
 import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
 import { test } from 'node:test';
 import { useBrowser, withPage } from './browser.mjs';
 
@@ -421,6 +422,17 @@ test('slots: what ends stays for a moment, and gives its place to the next of it
       'a, b, q2 gone (r2 gone), z',
       'a, b, z',
     ]);
+  });
+});
+
+test('names fold as on the server', async () => {
+  const table = JSON.parse(await readFile(new URL('../../internal/serials/testdata/fold.json', import.meta.url), 'utf8'));
+  await withPage(url, {}, async (page) => {
+    const found = await page.evaluate(async (names) => {
+      const { foldName } = await import('/debug/scopes/fold.js');
+      return Object.fromEntries(names.map((name) => [name, foldName(name)]));
+    }, Object.keys(table));
+    assert.deepEqual(found, table);
   });
 });
 
