@@ -108,6 +108,7 @@
 //	          in it, still run
 //	since     when the scope was opened, the task spawned, or the call abandoned
 //	blocked   of a scope with a Limit: paths of up to five tasks that wait to spawn into it
+//	holders   of a scope for whose Limit something waits: paths of up to five tasks that have a slot
 //	waits, at what the task, or the body of the scope, waits for in the runtime's words, and
 //	          the file and line of the topmost frame of the program's own code: "select",
 //	          "sync.Mutex.Lock", "running", …; absent if it is younger than the last look

@@ -195,7 +195,7 @@ type branch struct {
 	Key, Kind, Name, Path, State, Cause, Stack string
 	ID, Scope                                  uint64
 	Count, More, Pid, Processes                int
-	Flags, Warnings, Blocked                   []string
+	Flags, Warnings, Blocked, Holders          []string
 	States                                     map[string]int
 	Waiting                                    int
 	Waits, At                                  string

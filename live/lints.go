@@ -181,15 +181,9 @@ var lints = []lint{
 
 // whoIsBlocked names the tasks of a scope that have a slot, and what waits for one.
 func whoIsBlocked(n *node) string {
-	var holders []string
-	for _, below := range n.Below {
-		if len(holders) < maxExamples && below.Kind == kindTask && below.awaited && below.State != stateAbandoned {
-			holders = append(holders, escape(below.Path, maxPathLen))
-		}
-	}
-	says := "held by " + strings.Join(holders, ", ")
+	says := "held by " + someOf(n.Holders, n.Limit)
 	if len(n.Blocked) > 0 {
-		says += "; waited for by " + strings.Join(n.Blocked, ", ")
+		says += "; waited for by " + someOf(n.Blocked, n.Waiting)
 	}
 	return says
 }

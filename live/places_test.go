@@ -375,10 +375,37 @@ func TestWhoHoldsALimitAndWhoWaitsForIt(t *testing.T) {
 		assert.Equal(t, "pool", branch.Name)
 		assert.Equal(t, 2, branch.Waiting)
 		assert.ElementsMatch(t, []string{"server/pool/holder", "server/feeder"}, branch.Blocked)
+		assert.Equal(t, []string{"server/pool/holder"}, branch.Holders)
+		assert.Regexp(t, `pool \(open, [^)]*limit 1 held by server/pool/holder, 2 waiting: server/`, getText(h))
 		require.Len(t, x.Warnings, 1)
 		assert.Equal(t, "limit-blocked", x.Warnings[0].Lint)
 		assert.Regexp(t, `^held by server/pool/holder; waited for by (server/feeder|server/pool/holder), (server/feeder|server/pool/holder)$`, x.Warnings[0].Details[0])
 	})
+}
+
+// A slot is taken by what is awaited, until that and its abandoned calls have ended.
+func TestOnlyWhatHasASlotHoldsALimit(t *testing.T) {
+	in := func(id uint64, name string, change func(*traigo.TaskSnapshot)) traigo.TaskSnapshot {
+		return with(task(id, name), func(t *traigo.TaskSnapshot) { t.Scope = 3; change(t) })
+	}
+	pool := scope(3, "server",
+		in(1, "tick", func(t *traigo.TaskSnapshot) { t.Awaited = false }),
+		in(2, "gone", func(t *traigo.TaskSnapshot) { t.State = "given up" }),
+		in(3, "other", func(t *traigo.TaskSnapshot) { t.State, t.Scope = "abandoned", 2 }),
+		in(4, "run\n", func(*traigo.TaskSnapshot) {}),
+		in(5, "call", func(t *traigo.TaskSnapshot) { t.State = "canceling" }),
+		in(5, "call", func(t *traigo.TaskSnapshot) { t.State = "abandoned" }))
+	node := func() branch { return decode(t, live.JSON(&live.LintState{}, at, "", pool)).Roots[0] }
+	pool.Limit = 2
+	assert.Empty(t, node().Holders, "nothing waits")
+	pool.Waiting = 1
+	assert.Equal(t, []string{`server/run\n`, "server/call"}, node().Holders)
+	pool.Limit = 7
+	for i := range uint64(5) {
+		pool.Tasks = append(pool.Tasks, in(6+i, letters(int(i)), func(*traigo.TaskSnapshot) {}))
+	}
+	assert.Len(t, node().Holders, 5)
+	assert.Contains(t, live.Text(&live.LintState{}, at, "", pool), "limit 7 held by server/run\\n, server/call, server/a, server/b, server/c, …, 1 waiting")
 }
 
 func TestLimitersInWhichSomebodyWaitsAreShown(t *testing.T) {

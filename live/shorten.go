@@ -100,7 +100,7 @@ func merge(group []*node, parent string) *node {
 	one := *oldest(group)
 	one.Count, one.folded = len(group), group
 	one.States = make(map[string]int)
-	one.Waiting, one.Limit, one.Blocked, one.Unawaited = 0, 0, nil, nil
+	one.Waiting, one.Limit, one.Blocked, one.Holders, one.Unawaited = 0, 0, nil, nil, nil
 	one.Waits, one.From, one.For, one.At = "", time.Time{}, 0, ""
 	one.Path = escape(one.Path, maxPathLen)
 	// The key depends on names only: with that of the oldest, which may be another in the
@@ -136,6 +136,7 @@ func (n *node) add(member *node) {
 	n.Waiting += member.Waiting
 	n.Limit = max(n.Limit, member.Limit)
 	n.Blocked = append(n.Blocked, member.Blocked[:min(len(member.Blocked), maxExamples-len(n.Blocked))]...)
+	n.Holders = append(n.Holders, member.Holders[:min(len(member.Holders), maxExamples-len(n.Holders))]...)
 	n.Unawaited = append(n.Unawaited, member.Unawaited...)
 	n.Deadline = earlier(n.Deadline, member.Deadline)
 	n.hasWarning = n.hasWarning || member.hasWarning

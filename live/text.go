@@ -171,12 +171,16 @@ func (t *textWriter) notes(n *node) []string {
 		notes = append(notes, left)
 	}
 	if n.Limit > 0 {
-		notes = append(notes, "limit "+withCommas(n.Limit))
+		limit := "limit " + withCommas(n.Limit)
+		if len(n.Holders) > 0 {
+			limit += " held by " + someOf(n.Holders, n.Limit)
+		}
+		notes = append(notes, limit)
 	}
 	if n.Waiting > 0 {
 		waiting := withCommas(n.Waiting) + " waiting"
 		if len(n.Blocked) > 0 {
-			waiting += ": " + strings.Join(n.Blocked, ", ")
+			waiting += ": " + someOf(n.Blocked, n.Waiting)
 		}
 		notes = append(notes, waiting)
 	}
