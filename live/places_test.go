@@ -227,6 +227,20 @@ func TestATaskThatComesBackHasNotWaitedAllTheTime(t *testing.T) {
 	}
 }
 
+// Of a garbage collection after the look, which is one by another clock, nothing follows.
+func TestAGarbageCollectionByAnotherClockSaysNothing(t *testing.T) {
+	x := &live.Looks{}
+	var last tree
+	for second := range 100 {
+		gc := at.Add(time.Hour)
+		if second > 10 {
+			gc = at.Add(10 * time.Second)
+		}
+		last = decode(t, x.JSON(at.Add(time.Duration(second)*time.Second), gc, scope(3, "server", waits(1, "a", "chan receive", 0, ""))))
+	}
+	assert.Less(t, last.Roots[0].Below[0].For, time.Minute, "it has come back: Go says of no minute")
+}
+
 // Looks that are far apart do not say what was between them.
 func TestLooksThatAreFarApartProveNothing(t *testing.T) {
 	x := &live.Looks{}
