@@ -34,9 +34,9 @@
 // that it connects to, as httputil.ProxyRequest.SetURL does and nginx by default, or to
 // connect by a Unix socket.
 //
-// At most 100 pages get a stream of changes at a time, and 20 of them on one host, as far as
-// the address of the connection tells: behind a proxy all are on one. Other pages ask every
-// 2 s, and say so.
+// At most 100 pages get a stream of changes at a time, and 20 of them from one client, as far
+// as the address of the connection tells: behind a proxy all are one, on this machine too, and
+// so are those in one network of IPv6 with 64 bits. Other pages ask every 2 s, and say so.
 //
 // # Queries
 //
@@ -48,8 +48,9 @@
 //	?all=1                       no lines are left out, however long the answer becomes
 //	?full=1                      no lines are left out, and no siblings are folded
 //
-// Five or more siblings of one kind whose names differ only in digits are folded into one
-// line, which says how many are in which state, and where most of them wait:
+// Five or more siblings of one kind whose names differ only in numbers, also in hexadecimal
+// serials and UUIDs, are folded into one line, which says how many are in which state, and
+// where most of them wait:
 //
 //	server (open, 1m0s)
 //	└─ • conn # [×187] (180 running, 5 canceling, 2 given up, 1.2s to 3.4s, 150 × IO wait at conn.go:30)
@@ -73,8 +74,9 @@
 //	scopes, tasks, canceling    how many there are, without scopes that have closed;
 //	                            canceling counts scopes and tasks
 //	warnings  [{lint, level, count, since, atLeast, says, do, at: [up to five paths], details}].
-//	          atLeast: it may have begun before since, which is when it was first seen.
-//	          details, of blocked and limit-blocked, has a text for each in at
+//	          level is "warning", or "hint" if nothing may be wrong. atLeast: it may have
+//	          begun before since. details, of blocked, maybe-blocked and limit-blocked, has a
+//	          text for each in at
 //	recheck   how many scopes and tasks may soon have a warning: ask again
 //	cut       how many lines were left out
 //	note      sentences about anything else that is missing
@@ -108,14 +110,17 @@
 //	          in it, still run
 //	since     when the scope was opened, the task spawned, or the call abandoned
 //	blocked   of a scope with a Limit: paths of up to five tasks that wait to spawn into it
+//	holders   of a scope for whose Limit something waits: paths of up to five tasks that have a slot
 //	waits, at what the task, or the body of the scope, waits for in the runtime's words, and
 //	          the file and line of the topmost frame of the program's own code: "select",
 //	          "sync.Mutex.Lock", "running", …; absent if it is younger than the last look
-//	from, for since when it has waited there, and for how many nanoseconds, at least: it may
-//	          have waited for much longer. Go counts the minutes of a wait from the first garbage
-//	          collection in it, and a program that allocates little has none. Otherwise from is
-//	          when a look first found it there; a task that has come back to its place between
-//	          two looks is not told from one that has stayed. From other processes only for is known
+//	from, for since when each look has found it there, and for how many nanoseconds. It may have
+//	          come before the first look, so texts say "≥ 10s". It may also have gone on between
+//	          two looks and come back, of which looks see only a part: a mutex that another task
+//	          was seen to get, and a wait that Go would count in minutes by then. Go counts from the
+//	          first garbage collection in a wait, and a program that allocates little has few of
+//	          them. Where it counts more, that is what is said here. From other processes only for
+//	          is known
 //	flags     what differs from the default: "master", "not awaited", "no bubble", "ready"
 //	warnings  the names of the lints that found something here
 //	count     how many are folded into this node; absent if it is a single one. id, path,
@@ -165,16 +170,19 @@
 // A lint looks for one condition. It warns only if the condition has lasted for a while,
 // so that states which pass by themselves are not reported. Where a snapshot does not say
 // when a condition began, its time counts from the first snapshot in which the handler
-// found it. Such a warning says "for at least". Conditions that can come and go, such as a Spawn that waits, must also be
-// found in snapshots that are at most 30 s apart, or their time begins again.
+// found it. Such a warning says "for at least". Conditions that can come and go, such as a Spawn
+// that waits, must also be found in snapshots that are at most 30 s apart, or their time begins
+// again. A hint is what may be all right.
 //
 //	ignored-cancel    a task still runs 10 s after it, or its scope, was canceled
 //	straggler         at most 3 tasks delay the end of a scope that was canceled 2 s ago
 //	given-up          a task still runs although its scope has given it up
 //	abandoned-call    a call still runs 10 s after Blocking has stopped waiting for it
 //	spawn-storm       10,000 tasks or scopes in one scope without a Limit
-//	blocked           a task waits for a mutex that nobody has got for 10 s, for 10 s for a nil
-//	                  channel or at an empty select, or for a minute to send one value
+//	blocked           a task has waited for a minute for a mutex, at a nil channel, or to send one
+//	                  value, as Go itself says
+//	maybe-blocked     a hint: each look for 10 s has found a task waiting for a mutex, while no other
+//	                  task was seen to get it, or at a nil channel. It may have gone on and come back
 //	limit-blocked     spawns wait for a Limit, which has accepted no task for 10 s
 //	never-awaited     a task of Async has failed, and nobody has awaited it for 10 s
 //	unfinalized-forks a scope has waited for 10 s only for forks that are open and empty

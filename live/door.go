@@ -9,8 +9,9 @@ import (
 	"strings"
 )
 
-// Who is let in: requests of the program's own people, as far as a request tells that, and
-// not so many streams that others get none.
+// Which requests are answered: not those that a browser sends for a page of another site, as
+// far as the request tells that. And how many streams there may be, so that one client does not
+// take all.
 
 // refusal returns why a request is refused; "" if it is not. last is the last element of its
 // path.
@@ -93,13 +94,22 @@ func (h *handler) closeStream(client string) {
 	}
 }
 
-// clientOf returns the host that a request comes from. Behind a proxy all clients are one.
+// clientOf returns what a request comes from. This machine is one client, whichever of its
+// loopback addresses it uses, and so is a network of IPv6 with 64 bits, of which a host has all
+// addresses. Behind a proxy all clients are one.
 func clientOf(r *http.Request) string {
-	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	from, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil {
 		return r.RemoteAddr
 	}
-	return host
+	switch at := from.Addr().Unmap(); {
+	case at.IsLoopback():
+		return "loopback"
+	case at.Is6():
+		return netip.PrefixFrom(at.WithZone(""), 64).Masked().String()
+	default:
+		return at.String()
+	}
 }
 
 // refuseStream answers a request for a stream when there is none to be had. The page then asks

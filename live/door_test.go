@@ -234,34 +234,47 @@ func TestThereAreNotTooManyStreams(t *testing.T) {
 }
 
 func TestOneClientCannotTakeAllStreams(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		h := live.Handler(opened(t))
-		ask := func(client string) (code int, disconnect func()) {
-			ctx, cancel := context.WithCancel(t.Context())
-			r := request(ctx, http.MethodGet, "/events")
-			r.RemoteAddr = client
-			w := &stream{ResponseRecorder: httptest.NewRecorder()}
-			done := make(chan struct{})
-			go func() { defer close(done); h.ServeHTTP(w, r) }()
-			synctest.Wait()
-			return w.Code, func() { cancel(); <-done }
-		}
-		var ends []func()
-		for i := range 25 {
-			code, end := ask(fmt.Sprintf("[2001:db8::1]:%d", 1000+i))
-			ends = append(ends, end)
-			assert.Equal(t, i < 20, code == http.StatusOK)
-		}
-		code, end := ask("[2001:db8::2]:1000")
-		assert.Equal(t, http.StatusOK, code, "another one")
-		end()
-		ends[0]()
-		code, end = ask("[2001:db8::1]:1000")
-		assert.Equal(t, http.StatusOK, code, "one has left")
-		end()
-		for _, end := range ends {
+	for name, row := range map[string]struct {
+		client  func(i int) string // one, under many addresses
+		another string
+	}{
+		"one address":                    {func(i int) string { return fmt.Sprintf("192.0.2.1:%d", 1000+i) }, "192.0.2.2:1000"},
+		"the same in IPv6":               {func(i int) string { return [2]string{"192.0.2.1:80", "[::ffff:192.0.2.1]:80"}[i%2] }, "[::ffff:192.0.2.2]:80"},
+		"the loopback addresses":         {func(i int) string { return fmt.Sprintf("127.0.0.%d:1000", 1+i) }, "128.0.0.1:1000"},
+		"those of IPv6":                  {func(i int) string { return [3]string{"[::1]:80", "127.0.0.1:80", "[::ffff:127.0.0.9]:80"}[i%3] }, "[::2]:80"},
+		"a network of IPv6":              {func(i int) string { return fmt.Sprintf("[2001:db8::%d:1]:1000", i) }, "[2001:db8:0:1::1]:1000"},
+		"a network of IPv6, with a zone": {func(i int) string { return fmt.Sprintf("[fe80::%d%%eth0]:1000", i) }, "[fe81::1%eth0]:1000"},
+		"a Unix socket":                  {func(int) string { return "@" }, "192.0.2.2:1000"},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			h := live.Handler(opened(t))
+			ask := func(client string) (code int, disconnect func()) {
+				ctx, cancel := context.WithCancel(t.Context())
+				r := request(ctx, http.MethodGet, "/events")
+				r.RemoteAddr = client
+				w := &stream{ResponseRecorder: httptest.NewRecorder()}
+				done := make(chan struct{})
+				go func() { defer close(done); h.ServeHTTP(w, r) }()
+				synctest.Wait()
+				return w.Code, func() { cancel(); <-done }
+			}
+			var ends []func()
+			for i := range 25 {
+				code, end := ask(row.client(i))
+				ends = append(ends, end)
+				assert.Equal(t, i < 20, code == http.StatusOK, "%s: %d", name, i)
+			}
+			code, end := ask(row.another)
+			assert.Equal(t, http.StatusOK, code, "%s: another one", name)
 			end()
-		}
-		assert.Zero(t, live.Streams(h))
-	})
+			ends[0]()
+			code, end = ask(row.client(0))
+			assert.Equal(t, http.StatusOK, code, "%s: one has left", name)
+			end()
+			for _, end := range ends {
+				end()
+			}
+			assert.Zero(t, live.Streams(h))
+		})
+	}
 }

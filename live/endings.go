@@ -4,12 +4,12 @@ import (
 	"cmp"
 	"context"
 	"slices"
-	"strings"
 	"time"
 	"weak"
 
 	"github.com/traigo/traigo"
 	inner "github.com/traigo/traigo/internal/processes"
+	"github.com/traigo/traigo/internal/serials"
 )
 
 // maxEnded is how many kinds of endings a Tracker keeps, and how many closed roots.
@@ -110,18 +110,43 @@ func causesOf(e *traigo.Error) (causes []weak.Pointer[traigo.Error]) {
 		if slices.ContainsFunc(e.Others, func(err error) bool { return !isConsequence(err, maxDepth) }) {
 			break
 		}
-		err := e.Err
-		if of, is := err.(*traigo.TaskError); is && of != nil { //nolint:errorlint // as Error does
-			err = of.Err
-		}
-		below, is := err.(*traigo.Error) //nolint:errorlint // an error around it says more
-		if !is || below == nil {
+		below := outcomeIn(e.Err)
+		if below == nil {
 			break
 		}
 		causes = append(causes, weak.Make(below))
 		e = below
 	}
 	return causes
+}
+
+// outcomeIn returns the outcome of a scope that err is, or that it wraps and nothing else; nil
+// if there is none. Unwrap may be foreign: it may panic, or return the error itself.
+func outcomeIn(err error) (found *traigo.Error) {
+	defer func() {
+		if recover() != nil {
+			found = nil
+		}
+	}()
+	for range maxDepth {
+		switch e := err.(type) { //nolint:errorlint // it goes down by itself
+		case *traigo.Error:
+			return e
+		case *traigo.Cancellation:
+			return nil // it says what has ended a scope, and that is above
+		case interface{ Unwrap() error }:
+			err = e.Unwrap()
+		case interface{ Unwrap() []error }: // of errors.Join, which leaves out nil
+			all := e.Unwrap()
+			if len(all) != 1 {
+				return nil
+			}
+			err = all[0]
+		default:
+			return nil
+		}
+	}
+	return nil
 }
 
 // An endingLog folds endings. Its zero value is ready.
@@ -149,7 +174,7 @@ func (l *endingLog) add(e *ending) {
 	if e.scope.failed() {
 		l.failed++
 	}
-	key := endingKind{withoutNumbers(e.scope.Path), withoutNumbers(e.scope.Err)}
+	key := endingKind{serials.Fold(e.scope.Path), serials.Fold(e.scope.Err)}
 	kind := l.kinds[key]
 	if kind == nil {
 		if l.kinds == nil {
@@ -206,32 +231,8 @@ func (l *endingLog) endings() endings {
 	return all
 }
 
-// withoutNumbers returns a text with # for each number, also for one in hexadecimal digits
-// that begins with 0x.
-func withoutNumbers(text string) string {
-	if !strings.ContainsAny(text, "0123456789") {
-		return text
-	}
-	var b strings.Builder
-	for i := 0; i < len(text); {
-		digits := countLeading(text[i:], "0123456789")
-		if strings.HasPrefix(text[i:], "0x") {
-			digits = 2 + countLeading(text[i+2:], "0123456789abcdefABCDEF")
-		}
-		if digits == 0 {
-			b.WriteByte(text[i])
-			i++
-			continue
-		}
-		b.WriteByte('#')
-		i += digits
-	}
-	return b.String()
-}
-
-func countLeading(text, of string) int { return len(text) - len(strings.TrimLeft(text, of)) }
-
-// countIn returns how many tasks and scopes are canceled with a scope: those that are in it.
+// countIn returns how many tasks and scopes are canceled with a scope of which ScopeCanceled
+// is being told: the contexts of what is in it are not done yet, unless they were before.
 func countIn(s *traigo.Scope) int {
 	noWait, cancel := context.WithCancel(context.Background())
 	cancel() // scopes in other processes are not waited for
@@ -239,17 +240,18 @@ func countIn(s *traigo.Scope) int {
 	return contentOf(shot)
 }
 
+// contentOf leaves out what something else has canceled before: single tasks, and scopes with
+// all that is in them.
 func contentOf(s traigo.Snapshot) (n int) {
 	for _, t := range s.Tasks {
-		if t.State == stateQueued || t.State == stateRunning || t.State == stateCanceling {
+		if t.State == stateQueued || t.State == stateRunning {
 			n++
 		}
 	}
 	for _, below := range s.Scopes {
-		if below.State != traigo.Closed {
-			n++
+		if below.State == traigo.Open || below.State == traigo.Finalizing {
+			n += 1 + contentOf(below)
 		}
-		n += contentOf(below)
 	}
 	return n
 }

@@ -151,9 +151,11 @@ type tree struct {
 	Taken                    time.Time
 	Scopes, Tasks, Canceling int
 	Warnings                 []struct {
-		Lint, Says, Do string
-		Count          int
-		At, Details    []string
+		Lint, Level, Says, Do string
+		Count                 int
+		Since                 time.Time
+		AtLeast               bool
+		At, Details           []string
 	}
 	Recheck, Cut int
 	Note         string
@@ -193,7 +195,7 @@ type branch struct {
 	Key, Kind, Name, Path, State, Cause, Stack string
 	ID, Scope                                  uint64
 	Count, More, Pid, Processes                int
-	Flags, Warnings, Blocked                   []string
+	Flags, Warnings, Blocked, Holders          []string
 	States                                     map[string]int
 	Waiting                                    int
 	Waits, At                                  string

@@ -12,7 +12,7 @@ type lint struct {
 	level        string
 	after        time.Duration // how long the condition may last without a warning
 	intermittent bool          // the condition can end and begin again between two snapshots
-	looked       bool          // since is when looks have found it first: it may have begun before
+	atLeast      bool          // it may have begun before since, which check returns
 	says, do     string
 
 	// check reports whether the condition holds for n, and since when, if the snapshot
@@ -38,6 +38,10 @@ const (
 	minStorm        = 10_000
 	minUnnamed      = 50
 )
+
+// adviceOnLocks is for what waits for a mutex or at a nil channel.
+const adviceOnLocks = "Two tasks that hold each a mutex that the other one wants must take them in the same order. " +
+	"A nil channel never goes on: select on ctx.Done() there too."
 
 // lints are all lints, the most urgent first.
 var lints = []lint{
@@ -77,13 +81,25 @@ var lints = []lint{
 		check: func(n, _ *node, _ time.Time) (time.Time, bool) { return n.Since, n.State == stateAbandoned },
 	},
 	{
-		name: "blocked", level: levelWarning, after: reportAfter, looked: true,
-		says: "waits, and does not go on: for a mutex, for a channel that takes no value, or for what never comes",
-		do: "Find out who holds the mutex, or should receive: ?stacks=1 has the stacks of all. Two that hold each a mutex " +
-			"that the other one wants must take them in the same order. A nil channel and an empty select never go on: " +
-			"select on ctx.Done() there too.",
+		name: "blocked", level: levelWarning, atLeast: true,
+		says: "waits, and does not go on: for a mutex, or at a channel that takes no value",
+		do:   "Find out who holds the mutex, or should receive: ?stacks=1 has the stacks of all. " + adviceOnLocks,
+		check: func(n, _ *node, _ time.Time) (time.Time, bool) {
+			if !n.place.mayBeStuck() || n.place.said == 0 {
+				return time.Time{}, false
+			}
+			return n.place.told, true
+		},
+		detail: func(n *node) string { return n.place.String() },
+	},
+	{
+		name: "maybe-blocked", level: levelHint, after: reportAfter,
+		says: "has been found waiting for a mutex, or at a nil channel, at each look",
+		do: "It may have gone on in between and come back, which looks do not see. If its work makes no progress, find in the " +
+			"stacks of ?stacks=1 who holds the mutex. " + adviceOnLocks + " When Go says that one wait has lasted for a minute, " +
+			"this becomes a warning.",
 		check: func(n, _ *node, now time.Time) (time.Time, bool) {
-			if !n.place.isStuck() {
+			if !n.place.mayBeStuck() || n.place.said > 0 || n.place.waits == chanSend {
 				return time.Time{}, false
 			}
 			if n.place.stood < reportAfter { // by looks, and the next may be a while away
@@ -165,15 +181,9 @@ var lints = []lint{
 
 // whoIsBlocked names the tasks of a scope that have a slot, and what waits for one.
 func whoIsBlocked(n *node) string {
-	var holders []string
-	for _, below := range n.Below {
-		if len(holders) < maxExamples && below.Kind == kindTask && below.awaited && below.State != stateAbandoned {
-			holders = append(holders, escape(below.Path, maxPathLen))
-		}
-	}
-	says := "held by " + strings.Join(holders, ", ")
+	says := "held by " + someOf(n.Holders, n.Limit)
 	if len(n.Blocked) > 0 {
-		says += "; waited for by " + strings.Join(n.Blocked, ", ")
+		says += "; waited for by " + someOf(n.Blocked, n.Waiting)
 	}
 	return says
 }
@@ -348,13 +358,13 @@ func (l *lintState) run(roots []*node, now time.Time) (warnings []warning, reche
 			if !yes {
 				continue
 			}
-			atLeast := lint.looked || since.IsZero()
+			atLeast := lint.atLeast || since.IsZero()
 			if since.IsZero() {
 				since = l.seenSince(condition{lint.name, n.nodeID}, lint.intermittent, &next)
 			}
 			if now.Sub(since) < lint.after {
 				young = true
-				if lint.name == "blocked" && n.place.lock != "" {
+				if lint.name == "maybe-blocked" && n.place.lock != "" {
 					recheck.locks++
 				}
 				continue

@@ -112,7 +112,8 @@ type look struct {
 type place struct {
 	waits, at string
 	said      time.Duration // how long it has waited as Go tells it, in whole minutes
-	since     time.Time     // it has been here since then at least, as far as looks can tell
+	told      time.Time     // it has waited since then at least, as Go tells it; zero if said is 0
+	since     time.Time     // looks have found it here since then: it may have gone on in between, and come back
 	stood     time.Duration // from then to the look
 	scanned   time.Time     // the first garbage collection that a look knows of after since
 	lock      string        // address of the mutex that it waits for; "" if it waits for none
@@ -159,6 +160,9 @@ func (b *lookBuilder) add(pid int, id nodeID, waits string, said time.Duration, 
 		return
 	}
 	p := &place{waits: b.text(waits), at: b.text(at), said: said, since: b.taken.Add(-said), stood: said}
+	if said > 0 {
+		p.told = p.since
+	}
 	if isLockWait(waits) {
 		p.lock = b.text(lockIn(stack))
 	}
@@ -221,30 +225,34 @@ func (l *look) compare(before *look, gc time.Time) {
 		if scanned := was.scanned; !scanned.IsZero() && l.taken.Sub(scanned) >= is.said+time.Minute+time.Second {
 			continue
 		}
+		if !is.told.IsZero() && !was.told.IsZero() && is.told.Sub(was.told) < time.Minute {
+			// Go cuts to minutes, so the times of one wait differ by less than one.
+			is.told = earlier(is.told, was.told)
+		}
 		is.scanned = was.scanned
 		if was.since.Sub(is.since) < lookInterval { // so that since is the same in all looks, whatever Go rounds
 			is.since = was.since
 		}
-		if is.scanned.IsZero() && gc.After(is.since) {
+		if is.scanned.IsZero() && gc.After(is.since) && !gc.After(l.taken) { // in a bubble of synctest gc is by another clock
 			is.scanned = gc
 		}
 		is.stood = l.taken.Sub(is.since)
 	}
 }
 
-// isStuck reports whether p is where a task does not stay for long unless something is
-// wrong. A channel that is full for some time is none of these: a pipeline waits so for its
-// slowest part, and looks do not tell one value from the next. But Go says how long one
-// value has waited.
-func (p *place) isStuck() bool {
-	switch {
-	case p == nil || p.isShared || p.isHanded:
+// chanSend is Go's word for a task that waits for a receiver.
+const chanSend = "chan send"
+
+// mayBeStuck reports whether p is where a task does not stay for long unless something is
+// wrong. Looks cannot tell a task that has stayed from one that has gone on and come back, so
+// they are no reason for a warning: only what Go says of one wait is. A channel that is full
+// at each look is not even a reason for a hint: a pipeline waits so for its slowest part. An
+// empty select may be there to keep a task alive.
+func (p *place) mayBeStuck() bool {
+	if p == nil || p.isShared || p.isHanded {
 		return false
-	case p.waits == "chan send":
-		return p.said > 0
-	default:
-		return isLockWait(p.waits) || p.waits == "select (no cases)" || strings.HasSuffix(p.waits, "(nil chan)")
 	}
+	return p.waits == chanSend || isLockWait(p.waits) || strings.HasSuffix(p.waits, "(nil chan)")
 }
 
 func (p *place) String() string { return strings.TrimSuffix(p.waits+" at "+p.at, " at ") }

@@ -35,10 +35,15 @@ func look(t *testing.T, x *live.Looks, after time.Duration, tasks ...traigo.Task
 }
 
 // blocked returns the paths and places of which the lint warns.
-func blocked(x tree) (found []string) {
+func blocked(x tree) []string { return foundBy(x, "blocked", "warning") }
+
+// maybeBlocked returns those that are a hint.
+func maybeBlocked(x tree) []string { return foundBy(x, "maybe-blocked", "hint") }
+
+func foundBy(x tree, lint, level string) (found []string) {
 	for _, w := range x.Warnings {
 		for i, path := range w.At {
-			if w.Lint == "blocked" {
+			if w.Lint == lint && w.Level == level {
 				found = append(found, path+": "+w.Details[i])
 			}
 		}
@@ -51,38 +56,82 @@ func TestADeadlockOfTwoTasksIsToldWithBothPlaces(t *testing.T) {
 	ab, ba := waits(1, "a", "sync.Mutex.Lock", 0, "0xc000010000"), waits(2, "b", "sync.Mutex.Lock", 0, "0xc000010008")
 	for second := range 10 {
 		answer := look(t, x, time.Duration(second)*time.Second, ab, ba)
-		assert.Empty(t, blocked(answer), "%d s", second)
+		assert.Empty(t, answer.Warnings, "%d s", second)
 		assert.Equal(t, 2, answer.Recheck)
 	}
+	both := []string{"server/a: sync.Mutex.Lock at a.go:45", "server/b: sync.Mutex.Lock at b.go:45"}
 	answer := look(t, x, 10*time.Second, ab, ba)
-	assert.Equal(t, []string{"server/a: sync.Mutex.Lock at a.go:45", "server/b: sync.Mutex.Lock at b.go:45"}, blocked(answer))
+	assert.Equal(t, both, maybeBlocked(answer))
+	assert.Empty(t, blocked(answer), "looks alone cannot know")
 	node := answer.Roots[0].Below[0]
 	assert.Equal(t, "sync.Mutex.Lock", node.Waits)
 	assert.Equal(t, "a.go:45", node.At)
 	assert.Equal(t, 10*time.Second, node.For)
-	assert.Contains(t, x.Text(at.Add(11*time.Second), never, scope(3, "server", ab, ba)), "    server/a: sync.Mutex.Lock at a.go:45\n    server/b: sync.Mutex.Lock at b.go:45\n")
+	text := x.Text(at.Add(11*time.Second), never, scope(3, "server", ab, ba))
+	assert.Contains(t, text, "1 scope, 2 tasks, 1 hint\n")
+	assert.Contains(t, text, "! maybe-blocked [×2], for 11s: has been found waiting for a mutex, or at a nil channel, at each look\n"+
+		"    server/a: sync.Mutex.Lock at a.go:45\n    server/b: sync.Mutex.Lock at b.go:45\n")
+
+	// Go knows since a garbage collection, and tells whole minutes.
+	for second := 12; second < 200; second++ {
+		said := (time.Duration(second)*time.Second - 40*time.Second).Truncate(time.Minute)
+		ab.For, ba.For = max(said, 0), max(said, 0)
+		answer = look(t, x, time.Duration(second)*time.Second, ab, ba)
+		if said < time.Minute {
+			assert.Equal(t, both, maybeBlocked(answer))
+			continue
+		}
+		assert.Equal(t, both, blocked(answer))
+		assert.Empty(t, maybeBlocked(answer))
+		assert.True(t, answer.Warnings[0].Since.Equal(at.Add(40*time.Second)), "the same in all answers: %v", answer.Warnings[0].Since)
+		assert.True(t, answer.Warnings[0].AtLeast)
+	}
+}
+
+// A task that gets its mutex a million times a second may be found waiting for it at each look,
+// while another one holds it for most of the time.
+func TestATaskThatGetsItsMutexIsNotWarnedOf(t *testing.T) {
+	x := &live.Looks{}
+	for second := range 300 {
+		a, b := waits(1, "a", "sleep", 0, ""), waits(2, "b", "sync.Mutex.Lock", 0, "0xc000010000")
+		answer := look(t, x, time.Duration(second)*time.Second, a, b)
+		assert.Empty(t, blocked(answer))
+		assert.Equal(t, second >= 10, len(maybeBlocked(answer)) == 1, "%d s", second)
+	}
+}
+
+// A task that has come back since Go spoke of it has waited only since.
+func TestAWarningOfBlockedIsOfOneWait(t *testing.T) {
+	x := &live.Looks{}
+	sender := func(said time.Duration) traigo.TaskSnapshot { return waits(1, "a", "chan send", said, "") }
+	look(t, x, 0, sender(0))
+	look(t, x, 25*time.Second, sender(2*time.Minute))
+	answer := look(t, x, 50*time.Second, sender(time.Minute))
+	assert.True(t, answer.Warnings[0].Since.Equal(at.Add(-10*time.Second)), "%v", answer.Warnings[0].Since)
 }
 
 // What waits for long and may be idle is not blocked.
 func TestTheLintBlockedIsPrecise(t *testing.T) {
 	for _, row := range []struct {
-		note string
-		said time.Duration
-		want bool
+		note       string
+		hint, warn bool // when only looks say it, and when Go does
 	}{
-		{"sync.RWMutex.Lock", 0, true}, {"sync.RWMutex.RLock", 0, true},
-		{"chan receive (nil chan)", 0, true}, {"chan send (nil chan)", 0, true}, {"select (no cases)", 0, true},
-		{"chan send", 0, false}, // a pipeline that waits for its slowest part
-		{"chan send", time.Minute, true},
-		{"chan receive", time.Hour, false}, {"select", time.Hour, false}, {"IO wait", time.Hour, false}, {"sleep", time.Hour, false},
-		{"syscall", time.Hour, false}, {"sync.WaitGroup.Wait", time.Hour, false}, {"sync.Cond.Wait", time.Hour, false},
-		{"running", 0, false}, {"runnable", 0, false},
+		{"sync.Mutex.Lock", true, true}, {"sync.RWMutex.Lock", true, true}, {"sync.RWMutex.RLock", true, true},
+		{"chan receive (nil chan)", true, true}, {"chan send (nil chan)", true, true},
+		{"chan send", false, true},          // a pipeline that waits for its slowest part
+		{"select (no cases)", false, false}, // keeps a task alive
+		{"chan receive", false, false}, {"select", false, false}, {"IO wait", false, false}, {"sleep", false, false},
+		{"syscall", false, false}, {"sync.WaitGroup.Wait", false, false}, {"sync.Cond.Wait", false, false},
+		{"running", false, false}, {"runnable", false, false},
 	} {
-		x := &live.Looks{}
-		shot := waits(1, "a", row.note, row.said, "0xc000010000")
-		look(t, x, 0, shot)
-		answer := look(t, x, 11*time.Second, shot)
-		assert.Equal(t, row.want, len(blocked(answer)) == 1, "%s %v", row.note, row.said)
+		for _, said := range []time.Duration{0, time.Minute, time.Hour} {
+			x := &live.Looks{}
+			shot := waits(1, "a", row.note, said, "0xc000010000")
+			look(t, x, 0, shot)
+			answer := look(t, x, 11*time.Second, shot)
+			assert.Equal(t, row.hint && said == 0, len(maybeBlocked(answer)) == 1, "%s %v", row.note, said)
+			assert.Equal(t, row.warn && said > 0, len(blocked(answer)) == 1, "%s %v", row.note, said)
+		}
 	}
 }
 
@@ -99,7 +148,7 @@ func TestAMutexThatIsHandedOnBlocksNobody(t *testing.T) {
 			tasks = append(tasks, w)
 		}
 		answer := look(t, x, time.Duration(second)*time.Second, tasks...)
-		assert.Empty(t, blocked(answer))
+		assert.Empty(t, answer.Warnings)
 		if second > 0 {
 			assert.Zero(t, answer.Recheck)
 		}
@@ -113,7 +162,7 @@ func TestAMutexThatIsHandedOnBlocksNobody(t *testing.T) {
 			other.Waits, other.Stack = "running", ""
 		}
 		answer := look(t, x, time.Duration(second)*time.Second, own, other)
-		assert.Equal(t, second == 10, len(blocked(answer)) == 1)
+		assert.Equal(t, second == 10, len(maybeBlocked(answer)) == 1)
 	}
 }
 
@@ -151,9 +200,9 @@ func TestTheFirstLookAtAMutexSaysWhenToAskAgain(t *testing.T) {
 	const hint = "2 tasks wait for a mutex: ask again in 10 s to see whether they still do\n"
 	first := text(x, 0, 0)
 	assert.Contains(t, first, "1 scope, 3 tasks, 2 to recheck\n\n"+hint)
-	assert.NotContains(t, first, "! blocked")
+	assert.NotContains(t, first, "blocked")
 	second := text(x, 10*time.Second, 0)
-	assert.Contains(t, second, "! blocked [×2], for at least 10s: ")
+	assert.Contains(t, second, "! maybe-blocked [×2], for 10s: ")
 	assert.NotContains(t, second, "ask again")
 	assert.Contains(t, text(&live.Looks{}, 0, 2*time.Minute), "! blocked [×2], for at least 2m0s: ")
 }
@@ -178,13 +227,27 @@ func TestATaskThatComesBackHasNotWaitedAllTheTime(t *testing.T) {
 	}
 }
 
+// Of a garbage collection after the look, which is one by another clock, nothing follows.
+func TestAGarbageCollectionByAnotherClockSaysNothing(t *testing.T) {
+	x := &live.Looks{}
+	var last tree
+	for second := range 100 {
+		gc := at.Add(time.Hour)
+		if second > 10 {
+			gc = at.Add(10 * time.Second)
+		}
+		last = decode(t, x.JSON(at.Add(time.Duration(second)*time.Second), gc, scope(3, "server", waits(1, "a", "chan receive", 0, ""))))
+	}
+	assert.Less(t, last.Roots[0].Below[0].For, time.Minute, "it has come back: Go says of no minute")
+}
+
 // Looks that are far apart do not say what was between them.
 func TestLooksThatAreFarApartProveNothing(t *testing.T) {
 	x := &live.Looks{}
 	shot := waits(1, "a", "sync.Mutex.Lock", 0, "0xc000010000")
 	look(t, x, 0, shot)
-	assert.Empty(t, blocked(look(t, x, time.Hour, shot)))
-	assert.NotEmpty(t, blocked(look(t, x, time.Hour+10*time.Second, shot)))
+	assert.Empty(t, maybeBlocked(look(t, x, time.Hour, shot)))
+	assert.NotEmpty(t, maybeBlocked(look(t, x, time.Hour+10*time.Second, shot)))
 }
 
 func TestTasksAtTheSamePlaceAreGrouped(t *testing.T) {
@@ -326,10 +389,37 @@ func TestWhoHoldsALimitAndWhoWaitsForIt(t *testing.T) {
 		assert.Equal(t, "pool", branch.Name)
 		assert.Equal(t, 2, branch.Waiting)
 		assert.ElementsMatch(t, []string{"server/pool/holder", "server/feeder"}, branch.Blocked)
+		assert.Equal(t, []string{"server/pool/holder"}, branch.Holders)
+		assert.Regexp(t, `pool \(open, [^)]*limit 1 held by server/pool/holder, 2 waiting: server/`, getText(h))
 		require.Len(t, x.Warnings, 1)
 		assert.Equal(t, "limit-blocked", x.Warnings[0].Lint)
 		assert.Regexp(t, `^held by server/pool/holder; waited for by (server/feeder|server/pool/holder), (server/feeder|server/pool/holder)$`, x.Warnings[0].Details[0])
 	})
+}
+
+// A slot is taken by what is awaited, until that and its abandoned calls have ended.
+func TestOnlyWhatHasASlotHoldsALimit(t *testing.T) {
+	in := func(id uint64, name string, change func(*traigo.TaskSnapshot)) traigo.TaskSnapshot {
+		return with(task(id, name), func(t *traigo.TaskSnapshot) { t.Scope = 3; change(t) })
+	}
+	pool := scope(3, "server",
+		in(1, "tick", func(t *traigo.TaskSnapshot) { t.Awaited = false }),
+		in(2, "gone", func(t *traigo.TaskSnapshot) { t.State = "given up" }),
+		in(3, "other", func(t *traigo.TaskSnapshot) { t.State, t.Scope = "abandoned", 2 }),
+		in(4, "run\n", func(*traigo.TaskSnapshot) {}),
+		in(5, "call", func(t *traigo.TaskSnapshot) { t.State = "canceling" }),
+		in(5, "call", func(t *traigo.TaskSnapshot) { t.State = "abandoned" }))
+	node := func() branch { return decode(t, live.JSON(&live.LintState{}, at, "", pool)).Roots[0] }
+	pool.Limit = 2
+	assert.Empty(t, node().Holders, "nothing waits")
+	pool.Waiting = 1
+	assert.Equal(t, []string{`server/run\n`, "server/call"}, node().Holders)
+	pool.Limit = 7
+	for i := range uint64(5) {
+		pool.Tasks = append(pool.Tasks, in(6+i, letters(int(i)), func(*traigo.TaskSnapshot) {}))
+	}
+	assert.Len(t, node().Holders, 5)
+	assert.Contains(t, live.Text(&live.LintState{}, at, "", pool), "limit 7 held by server/run\\n, server/call, server/a, server/b, server/c, …, 1 waiting")
 }
 
 func TestLimitersInWhichSomebodyWaitsAreShown(t *testing.T) {

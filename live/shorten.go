@@ -6,8 +6,9 @@ import (
 	"slices"
 	"sort"
 	"strconv"
-	"strings"
 	"time"
+
+	"github.com/traigo/traigo/internal/serials"
 )
 
 // minFold is how many alike siblings are folded into one line. Four are few enough to be
@@ -16,13 +17,14 @@ const minFold = 5
 
 // setShapes sets the shape of n and of all nodes below it, and whether they have warnings.
 //
-// Siblings have the same shape if they are of one kind, their names differ only in digits,
-// and none or each of them is in another process. States, times and what is below them do not count: these change all the time, and
-// a row that is folded now must be folded in the next snapshot. Stacks do count where they
+// Siblings have the same shape if they are of one kind, their names differ only in numbers
+// (see package serials), and none or each of them is in another process. States, times and what
+// is below them do not count: these change all the time, and a row that is folded now must be
+// folded in the next snapshot. Stacks do count where they
 // were asked for: a group shows only one.
 func (n *node) setShapes() {
 	n.hasWarning = len(n.Warnings) > 0
-	h := emptyHash.add(n.Kind).addWithoutDigits(n.Name).add(stackShape(n.Stack))
+	h := emptyHash.add(n.Kind).addFolded(n.Name).add(stackShape(n.Stack))
 	if n.Pid != 0 {
 		h = h.add("is in another process") // in which one does not matter
 	}
@@ -45,37 +47,17 @@ func (h hash) add(s string) hash {
 	return h.byte(0)
 }
 
-// addWithoutDigits adds what withoutDigits(s) returns.
-func (h hash) addWithoutDigits(s string) hash {
-	for s != "" {
-		c, rest := cutDigits(s)
-		h, s = h.byte(c), rest
+// addFolded adds what serials.Fold(s) returns.
+func (h hash) addFolded(s string) hash {
+	for i := 0; i < len(s); {
+		var c byte
+		c, i = serials.Next(s, i)
+		h = h.byte(c)
 	}
 	return h.byte(0)
 }
 
 func (h hash) byte(b byte) hash { return (h ^ hash(b)) * 1099511628211 }
-
-// withoutDigits returns a name with # in place of each run of digits: "conn #" for "conn 17".
-// A # before the digits is part of the run, so that a scope without a name is "scope#".
-func withoutDigits(name string) string {
-	var b strings.Builder
-	for name != "" {
-		c, rest := cutDigits(name)
-		b.WriteByte(c)
-		name = rest
-	}
-	return b.String()
-}
-
-// cutDigits returns the first byte of s, or # for a run of digits, and what follows.
-func cutDigits(s string) (first byte, rest string) {
-	digits := strings.TrimLeft(strings.TrimPrefix(s, "#"), "0123456789")
-	if s[0] == '#' || len(digits) < len(s) {
-		return '#', digits
-	}
-	return s[0], s[1:]
-}
 
 // fold returns a copy of the tree in which siblings of the same shape, if there are at
 // least from of them, are one node, in the place of the first. It leaves the nodes that
@@ -118,7 +100,7 @@ func merge(group []*node, parent string) *node {
 	one := *oldest(group)
 	one.Count, one.folded = len(group), group
 	one.States = make(map[string]int)
-	one.Waiting, one.Limit, one.Blocked, one.Unawaited = 0, 0, nil, nil
+	one.Waiting, one.Limit, one.Blocked, one.Holders, one.Unawaited = 0, 0, nil, nil, nil
 	one.Waits, one.From, one.For, one.At = "", time.Time{}, 0, ""
 	one.Path = escape(one.Path, maxPathLen)
 	// The key depends on names only: with that of the oldest, which may be another in the
@@ -133,7 +115,7 @@ func merge(group []*node, parent string) *node {
 		alike = alike && n.Name == one.Name
 	}
 	if !alike {
-		one.Name = withoutDigits(one.Name)
+		one.Name = serials.Fold(one.Name)
 	}
 	one.State = mostFrequent(one.States)
 	one.Cause = causeOf(group)
@@ -154,6 +136,7 @@ func (n *node) add(member *node) {
 	n.Waiting += member.Waiting
 	n.Limit = max(n.Limit, member.Limit)
 	n.Blocked = append(n.Blocked, member.Blocked[:min(len(member.Blocked), maxExamples-len(n.Blocked))]...)
+	n.Holders = append(n.Holders, member.Holders[:min(len(member.Holders), maxExamples-len(n.Holders))]...)
 	n.Unawaited = append(n.Unawaited, member.Unawaited...)
 	n.Deadline = earlier(n.Deadline, member.Deadline)
 	n.hasWarning = n.hasWarning || member.hasWarning

@@ -13,7 +13,7 @@ import (
 	"github.com/traigo/traigo/live"
 )
 
-// Siblings fold by kind and name, with digits taken as equal, whatever their states are.
+// Siblings fold by kind and name, with numbers taken as equal, whatever their states are.
 func TestTextFoldsAlikeSiblings(t *testing.T) {
 	server := scope(3, "server")
 	for id := range uint64(5000) {
@@ -45,6 +45,19 @@ server (open, 1m0s)
 	assert.Equal(t, 5000, strings.Count(full, "• worker (running, "))
 	assert.Contains(t, full, "• worker (canceling, 1s, master)")
 	assert.Contains(t, full, "• read 2 (running, 1s)")
+}
+
+// Serials and UUIDs are numbers too: package serials has the rule, and the page the same.
+func TestNamesWithSerialsAreFolded(t *testing.T) {
+	server := scope(3, "server")
+	for i, serial := range []string{"9c093ccd", "1c093cce", "facade17", "00000001", "123e4567-e89b-12d3-a456-426614174000"} {
+		server.Tasks = append(server.Tasks, task(uint64(i+1), "conn "+serial))
+	}
+	for i, word := range []string{"read", "facade", "decade", "accede", "deface"} {
+		server.Tasks = append(server.Tasks, task(uint64(i+10), word))
+	}
+	text := live.Text(&live.LintState{}, at, "", server)
+	assert.Contains(t, text, "├─ • conn # [×5] (running, 1s)\n├─ • read (running, 1s)\n├─ • facade (running, 1s)\n")
 }
 
 // serverWith returns a scope in which tasks have each opened a scope with some tasks.

@@ -56,8 +56,10 @@ func (t *textWriter) summary(v *view) {
 	if v.counts.Canceling > 0 {
 		parts = append(parts, withCommas(v.counts.Canceling)+" canceling")
 	}
-	if len(v.warnings) > 0 {
-		parts = append(parts, plural(len(v.warnings), "warning"))
+	for _, level := range []string{levelWarning, levelHint} {
+		if n := v.warningsOf(level); n > 0 {
+			parts = append(parts, plural(n, level))
+		}
 	}
 	if v.recheck.all > 0 {
 		parts = append(parts, withCommas(v.recheck.all)+" to recheck")
@@ -66,6 +68,15 @@ func (t *textWriter) summary(v *view) {
 	if n := v.recheck.locks; n > 0 {
 		t.line("\n", pluralOf(n, "task waits", "tasks wait"), " for a mutex: ask again in 10 s to see whether ", pluralWord(n, "it still does", "they still do"))
 	}
+}
+
+func (v *view) warningsOf(level string) (n int) {
+	for _, w := range v.warnings {
+		if w.Level == level {
+			n++
+		}
+	}
+	return n
 }
 
 func (t *textWriter) warning(w warning) {
@@ -160,12 +171,16 @@ func (t *textWriter) notes(n *node) []string {
 		notes = append(notes, left)
 	}
 	if n.Limit > 0 {
-		notes = append(notes, "limit "+withCommas(n.Limit))
+		limit := "limit " + withCommas(n.Limit)
+		if len(n.Holders) > 0 {
+			limit += " held by " + someOf(n.Holders, n.Limit)
+		}
+		notes = append(notes, limit)
 	}
 	if n.Waiting > 0 {
 		waiting := withCommas(n.Waiting) + " waiting"
 		if len(n.Blocked) > 0 {
-			waiting += ": " + strings.Join(n.Blocked, ", ")
+			waiting += ": " + someOf(n.Blocked, n.Waiting)
 		}
 		notes = append(notes, waiting)
 	}

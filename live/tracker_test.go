@@ -135,6 +135,17 @@ func TestATrackerFoldsWhatIsAlike(t *testing.T) {
 	})
 }
 
+func TestATrackerFoldsSerials(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var scopes live.Tracker
+		root := opened(t, traigo.Observe(&scopes))
+		for _, serial := range []string{"9c093ccd", "1c093cce", "123e4567-e89b-12d3-a456-426614174000"} {
+			fail(t, root, "conn "+serial, "no user "+serial, 0)
+		}
+		require.Len(t, getJSON(t, &scopes, "").Ended, 1)
+	})
+}
+
 // What has failed only because of a scope below, or above, is counted there.
 func TestATrackerKeepsCausesAndNotTheirConsequences(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -164,6 +175,90 @@ func TestATrackerKeepsCausesAndNotTheirConsequences(t *testing.T) {
 		assert.Equal(t, 20, e.Weight, "ten scopes with a task each")
 		assert.Equal(t, 3, x.FailedTotal)
 		assert.Contains(t, getText(&scopes), "disk full; and 2 scopes above; up to 20 canceled because of each\n")
+	})
+}
+
+// An error that a program has put around the outcome of a scope does not hide where it is from.
+func TestATrackerFindsACauseInsideAForeignError(t *testing.T) {
+	for name, around := range map[string]func(error) error{
+		"Errorf":           func(err error) error { return fmt.Errorf("session: %w", err) },
+		"Errorf, twice":    func(err error) error { return fmt.Errorf("a: %w", fmt.Errorf("b: %w", err)) },
+		"Join":             func(err error) error { return errors.Join(nil, err) },
+		"a type":           func(err error) error { return foreignError{func() error { return err }} },
+		"with two":         func(err error) error { return errors.Join(errors.New("flush"), err) },
+		"one that panics":  func(error) error { return foreignError{func() error { panic("no") }} },
+		"one in a circle":  func(error) error { e := &circle{}; e.err = e; return e },
+		"a Cancellation":   func(err error) error { return &traigo.Cancellation{Err: err} },
+		"a nil *Error":     func(error) error { return fmt.Errorf("x: %w", (*traigo.Error)(nil)) },
+		"without any more": func(error) error { return errors.New("session") },
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			var scopes live.Tracker
+			root := traigo.New(context.Background(), traigo.Name("root"), traigo.Observe(&scopes))
+			for range 5 {
+				root.Spawn(untilCanceled)
+			}
+			synctest.Wait()
+			root.Spawn(func(ctx context.Context) error {
+				return around(traigo.Run(ctx, func(ctx context.Context, s *traigo.Scope) error {
+					s.Spawn(untilCanceled)
+					synctest.Wait()
+					return errors.New("disk full")
+				}, traigo.Name("session")))
+			}, traigo.Name("serve"))
+			require.Error(t, root.Wait())
+			ended := getJSON(t, &scopes, "").Ended
+			switch name {
+			case "Errorf", "Errorf, twice", "Join", "a type":
+				require.Len(t, ended, 1, name)
+				assert.Equal(t, "root/session", ended[0].Path, name)
+				assert.Equal(t, 1, ended[0].Above, name)
+				assert.Equal(t, 6, ended[0].Weight, name)
+			default:
+				require.Len(t, ended, 2, name)
+			}
+		})
+	}
+}
+
+type foreignError struct{ unwrap func() error }
+
+func (e foreignError) Error() string { return "foreign" }
+func (e foreignError) Unwrap() error { return e.unwrap() }
+
+type circle struct{ err error }
+
+func (e *circle) Error() string { return "circle" }
+func (e *circle) Unwrap() error { return e.err }
+
+// What an earlier end has canceled is not counted again, though it may still run.
+func TestATrackerCountsWhatIsCanceledOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var scopes live.Tracker
+		root := traigo.New(context.Background(), traigo.Name("root"), traigo.Observe(&scopes))
+		end := make(chan struct{})
+		for i := range 3 {
+			conn := root.Fork(traigo.Name("conn"))
+			for range 5 {
+				conn.Spawn(ignoringCancel(end))
+			}
+			pool := conn.Fork(traigo.Name("pool"))
+			pool.Spawn(ignoringCancel(end))
+			if i > 0 {
+				conn.Cancel(errors.New("reset"))
+			}
+		}
+		root.Spawn(ignoringCancel(end), traigo.Name("alone")).Cancel(nil)
+		synctest.Wait()
+		root.Spawn(untilCanceled)
+		root.Spawn(func(context.Context) error { return errors.New("disk full") }, traigo.Name("writer"))
+		synctest.Wait()
+		close(end)
+		require.Error(t, root.Wait())
+		ended := getJSON(t, &scopes, "").Ended
+		require.Len(t, ended, 2)
+		weights := map[string]int{ended[0].Path: ended[0].Weight, ended[1].Path: ended[1].Weight}
+		assert.Equal(t, map[string]int{"root": 9, "root/conn": 7}, weights, "a conn with its five tasks and its pool, which has one, and the task that waits")
 	})
 }
 

@@ -35,6 +35,7 @@ type node struct {
 	Limit     int           `json:"limit,omitempty"`
 	Waiting   int           `json:"waiting,omitempty"`
 	Blocked   []string      `json:"blocked,omitempty"`
+	Holders   []string      `json:"holders,omitempty"`
 	Unawaited []string      `json:"unawaited,omitempty"`
 	Warnings  []string      `json:"warnings,omitempty"`
 	Waits     string        `json:"waits,omitempty"`
@@ -71,7 +72,7 @@ func newTree(s traigo.Snapshot, now time.Time) *node {
 		ID: s.ID, Name: escape(s.Name, maxNameLen), Path: s.Path, Pid: s.Pid, State: s.State.String(),
 		Since: s.Opened, Deadline: s.Deadline, Cause: escape(firstLine(s.Cause), maxNameLen),
 		Limit: s.Limit, Waiting: s.Waiting, Blocked: escapeAll(s.Blocked[:min(len(s.Blocked), maxExamples)]),
-		Unawaited: escapeAll(s.Unawaited), Waits: s.Waits, For: s.For, At: escape(s.At, maxNameLen), Stack: s.Stack,
+		Holders: holdersOf(s), Unawaited: escapeAll(s.Unawaited), Waits: s.Waits, For: s.For, At: escape(s.At, maxNameLen), Stack: s.Stack,
 		Below: make([]*node, 0, len(s.Tasks)+len(s.Scopes)),
 	}
 	tasks := make([]node, len(s.Tasks)) // in one allocation: there may be 100,000
@@ -96,6 +97,23 @@ func newTree(s traigo.Snapshot, now time.Time) *node {
 		parent.Below = append(parent.Below, newTree(below, now))
 	}
 	return n
+}
+
+// holdersOf returns paths of tasks that have a slot under the Limit of s, if something waits for
+// one. A call that was abandoned keeps the slot of its task.
+func holdersOf(s traigo.Snapshot) (paths []string) {
+	if s.Waiting == 0 {
+		return nil
+	}
+	for _, t := range s.Tasks {
+		hasSlot := t.Awaited && t.Scope == s.ID && t.State != stateGivenUp
+		if path := escape(t.Path, maxPathLen); hasSlot && !slices.Contains(paths, path) {
+			if paths = append(paths, path); len(paths) == maxExamples {
+				break
+			}
+		}
+	}
+	return paths
 }
 
 // escapeAll returns the names escaped.

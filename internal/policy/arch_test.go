@@ -45,14 +45,14 @@ var mayImport = map[string][]string{
 	"supervise":  {rootPkg, backoffPkg},                    // see docs/adr/0007
 	"serve":      {rootPkg, panicsPkg, "internal/inplace"}, // it makes the PanicError of a handler while the panic's stack is still there
 	"record":     {rootPkg, "record/history", "record/export", "internal/processes", "internal/stackdump"},
-	"live":       {rootPkg, "internal/processes", "internal/stackdump", "internal/limits"}, // one dump for all roots; who waits for a Limiter
-	"proc":       {rootPkg, panicsPkg, "internal/processes"},                               // a panic in a worker keeps its stack; snapshots show what runs there
+	"live":       {rootPkg, "internal/processes", "internal/stackdump", "internal/limits", "internal/serials"}, // one dump for all roots; who waits for a Limiter
+	"proc":       {rootPkg, panicsPkg, "internal/processes"},                                                   // a panic in a worker keeps its stack; snapshots show what runs there
 	"traigotest": {rootPkg},
 	"view":       {"record/history", "record/story", "internal/stackdump"}, // a stack is shown with the frames of the user
 	"cmd/traigo": {rootPkg, "errgroup", "supervise", "record", "record/history", "record/export", "record/story", "live", "proc", "view", termPkg, backoffPkg},
 
-	"record/history":          {"record/internal/sclogs"},               // what a log says: also that of a program that is gone
-	"record/story":            {"record/history", "internal/stackdump"}, // what a log says, in words; a stack in it says where a task stands
+	"record/history":          {"record/internal/sclogs"},                                   // what a log says: also that of a program that is gone
+	"record/story":            {"record/history", "internal/stackdump", "internal/serials"}, // what a log says, in words; a stack in it says where a task stands
 	"record/export":           {"record/history", "record/story", "record/internal/sclogs"},
 	"record/internal/sclogs":  {},
 	"record/internal/logtest": {rootPkg, "record/history", testifyModule + "/require"}, // logs for the tests of history and export
@@ -63,6 +63,7 @@ var mayImport = map[string][]string{
 	"internal/limits":         {}, // a leaf: the limiters of capacity in which somebody waits, for live
 	"internal/inplace":        {}, // a leaf: how serve runs a request as a task, on a goroutine of net/http
 	"internal/stackdump":      {}, // a leaf: stacks in a dump, found by address
+	"internal/serials":        {}, // a leaf: which names are folded into one line, for live and record/story
 	"internal/policy":         {},
 	"test/traio":              {},
 	"test/reports":            {},

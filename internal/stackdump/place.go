@@ -25,7 +25,7 @@ func PlaceOf(stack string) (p Place) {
 }
 
 // waitOf parses the first line of a stack, "goroutine 7 [chan receive, 12 minutes]:". Labels
-// may follow the bracket.
+// may follow the bracket. In a bubble of synctest the minutes are not those of its clock.
 func waitOf(header string) (waits string, since time.Duration) {
 	_, notes, found := strings.Cut(header, " [")
 	if !found {
@@ -34,12 +34,14 @@ func waitOf(header string) (waits string, since time.Duration) {
 	notes, _, _ = strings.Cut(notes, "]")
 	waits, notes, _ = strings.Cut(notes, ", ")
 	for note := range strings.SplitSeq(notes, ", ") {
-		if text, is := strings.CutSuffix(note, " minutes"); is {
+		if strings.HasPrefix(note, "synctest bubble ") {
+			since = 0
+		} else if text, is := strings.CutSuffix(note, " minutes"); is {
 			minutes, _ := strconv.Atoi(text)
 			since = time.Duration(minutes) * time.Minute
 		}
 	}
-	return strings.TrimSuffix(waits, " (durable)"), since // (durable) is for synctest
+	return strings.TrimSuffix(waits, " (durable)"), since // it is durable in such a bubble
 }
 
 func topFrame(frames string) string {

@@ -24,6 +24,7 @@ func TestPlaceOfAStack(t *testing.T) {
 		{"goroutine 8 [select (no cases)]:\n" + user, stackdump.Place{Waits: "select (no cases)", At: "main.go:45"}},
 		{"goroutine 8 [syscall, 3 minutes, locked to thread]:\n" + user, stackdump.Place{Waits: "syscall", For: 3 * time.Minute, At: "main.go:45"}},
 		{"goroutine 8 [chan receive (durable), synctest bubble 2]:\n" + user, stackdump.Place{Waits: "chan receive", At: "main.go:45"}},
+		{"goroutine 8 [chan receive (durable), 3 minutes, synctest bubble 2]:\n" + user, stackdump.Place{Waits: "chan receive", At: "main.go:45"}},
 		{`goroutine 8 [IO wait] {"a]": "b, 7 minutes"}:` + "\n" + user, stackdump.Place{Waits: "IO wait", At: "main.go:45"}},
 		{"goroutine 8 [runnable]:\nruntime.gopark(0x1)\n\t/usr/local/go/src/runtime/proc.go:1 +0x1\n" + lock + created, stackdump.Place{Waits: "runnable"}},
 		{"goroutine 8 [running]:\nexample.com/net/http.Serve()\n\texample.com/net@v1/http.go:7\n", stackdump.Place{Waits: "running", At: "http.go:7"}},

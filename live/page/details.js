@@ -94,6 +94,7 @@ function factsOf(node, gone) {
     ['flags', node.flags?.join(', ')],
     ['not awaited', node.unawaited?.join(', ')],
     ['limit', node.limit && `${number(node.limit)}${node.waiting ? `, ${number(node.waiting)} waiting` : ''}`],
+    ['held by', node.holders?.join('\n')],
     ['waiting', node.blocked?.join('\n')],
     ['cause', node.cause],
   ];

@@ -4,17 +4,21 @@
 import { number } from './dom.js';
 import { placeOf } from './words.js';
 
-const withoutDigits = (name) => name.replace(/#?[0-9]+/g, '#');
+/** Numbers in names, as in package internal/serials: UUIDs, words of hexadecimal digits, and digits. */
+const numbers = /#?(?:\b[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\b|\b0x[0-9a-fA-F]+\b|\b[0-9a-fA-F]{6,}\b|[0-9]+)/g;
+
+/** Returns a name with # in place of each number. */
+export const foldName = (name) => name.replace(numbers, (text) => (/[0-9]/.test(text) ? '#' : text)); // a word such as "facade" stays
 
 /** Returns what siblings have in common that may be folded. */
-export const likeOf = (node) => `${node.kind[0]}${node.pid ? '+' : ''}:${withoutDigits(node.name)}`;
+export const likeOf = (node) => `${node.kind[0]}${node.pid ? '+' : ''}:${foldName(node.name)}`;
 
 /**
  * Returns one node for siblings of like names, which are one already if the server has folded
  * them. A group whose name was "conn #" keeps it when all that are left are "conn 17".
  */
 export function fold(nodes, nameBefore) {
-  const nameOf = (names) => (names.size > 1 || nameBefore?.includes('#') ? withoutDigits([...names][0]) : [...names][0]);
+  const nameOf = (names) => (names.size > 1 || nameBefore?.includes('#') ? foldName([...names][0]) : [...names][0]);
   const group = nodes.find((node) => node.count);
   if (group) return { ...group, name: nameOf(new Set([group.name])) };
   const by = (key) => [...nodes].sort((a, b) => Date.parse(a[key]) - Date.parse(b[key]));

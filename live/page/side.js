@@ -115,7 +115,7 @@ function placeItem(place) {
 /** Returns the scopes with a limit for which spawns wait. */
 function limitsOf(nodes, found = []) {
   for (const node of nodes ?? []) {
-    if (node.waiting) found.push({ path: node.path, limit: node.limit, waiting: node.waiting, waiters: node.blocked });
+    if (node.waiting) found.push({ path: node.path, limit: node.limit, holders: node.holders, waiting: node.waiting, waiters: node.blocked });
     limitsOf(node.below, found);
   }
   return found;
@@ -126,7 +126,7 @@ function limitItem({ path, limit, inUse, holders, waiting, waiters }) {
   const head = li.appendChild(make('div'));
   if (path) head.append(makeButton(path, () => actions.reveal(path)), ': ');
   head.append(make('b', '', `limit ${number(limit)}`), inUse === undefined ? '' : `, ${number(inUse)} in use`, waiting ? `, ${number(waiting)} waiting` : '');
-  for (const [label, paths, count] of [['held by', holders, inUse], ['waiting', waiters, waiting]]) {
+  for (const [label, paths, count] of [['held by', holders, inUse ?? limit], ['waiting', waiters, waiting]]) {
     if (!paths?.length) continue;
     const line = li.appendChild(make('div', 'line'));
     line.append(make('span', 'label', label), pathsOf(paths, count));

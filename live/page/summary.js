@@ -3,7 +3,8 @@
 import { $, number, setText } from './dom.js';
 
 export function renderCounters(state) {
-  const counters = { scopes: state.scopes, tasks: state.tasks, canceling: state.canceling, warnings: state.warnings.length };
+  const warnings = state.warnings.filter((w) => w.level === 'warning').length; // hints are in the list
+  const counters = { scopes: state.scopes, tasks: state.tasks, canceling: state.canceling, warnings };
   for (const [name, n] of Object.entries(counters)) {
     setText($(`n-${name}`), number(n));
     if (name !== 'canceling') setText($(`n-${name}`).parentElement.querySelector('.what'), n === 1 ? name.slice(0, -1) : name);
@@ -12,7 +13,7 @@ export function renderCounters(state) {
   const failed = failedOf(state);
   setText($('n-failed'), number(failed));
   $('failed').hidden = failed === 0;
-  const marks = state.warnings.length ? `(${state.warnings.length}!) ` : '';
+  const marks = warnings ? `(${warnings}!) ` : '';
   document.title = `${marks}${number(state.scopes)} scopes · ${number(state.tasks)} tasks`;
   const notes = [];
   if (state.cut) notes.push(`${number(state.cut)} lines are left out here, and the filter does not see them: show a part, or all as text.`);

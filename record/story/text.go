@@ -11,6 +11,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/traigo/traigo/internal/serials"
 	"github.com/traigo/traigo/record/history"
 )
 
@@ -156,19 +157,7 @@ func firstError(err string) string {
 }
 
 // FoldName returns a name in which each number and each serial is a #.
-func FoldName(name string) string {
-	if !strings.ContainsAny(name, "0123456789") {
-		return name
-	}
-	return serial.ReplaceAllStringFunc(name, func(s string) string {
-		if !strings.ContainsAny(s, "0123456789") {
-			return s // a word such as "facade"
-		}
-		return "#"
-	})
-}
-
-var serial = regexp.MustCompile(`\b[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\b|\b0x[0-9a-fA-F]+\b|\b[0-9a-fA-F]{6,}\b|[0-9]+`)
+func FoldName(name string) string { return serials.Fold(name) }
 
 func thousands(n int) string {
 	s := strconv.Itoa(n)

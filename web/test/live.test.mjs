@@ -1,5 +1,6 @@
 // Tests of the page of package live. live/browser_test.go runs the program that it shows.
 import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
 import { test } from 'node:test';
 import { useBrowser, withPage } from './browser.mjs';
 
@@ -424,6 +425,17 @@ test('slots: what ends stays for a moment, and gives its place to the next of it
   });
 });
 
+test('names fold as on the server', async () => {
+  const table = JSON.parse(await readFile(new URL('../../internal/serials/testdata/fold.json', import.meta.url), 'utf8'));
+  await withPage(url, {}, async (page) => {
+    const found = await page.evaluate(async (names) => {
+      const { foldName } = await import('/debug/scopes/fold.js');
+      return Object.fromEntries(names.map((name) => [name, foldName(name)]));
+    }, Object.keys(table));
+    assert.deepEqual(found, table);
+  });
+});
+
 test('slots: a group stays one until its last member has ended', async () => {
   await withPage(url, {}, async (page) => {
     const found = await page.evaluate(async () => {
@@ -471,7 +483,7 @@ function bank() {
     roots: [{
       key: 's1', kind: 'scope', id: 1, name: 'bank', path: 'bank', state: 'finalizing', since: began,
       below: [
-        { key: 's3', kind: 'scope', id: 3, name: 'transfers', path: 'bank/transfers', state: 'open', since: began, limit: 4, waiting: 3, blocked: ['bank/accept'],
+        { key: 's3', kind: 'scope', id: 3, name: 'transfers', path: 'bank/transfers', state: 'open', since: began, limit: 4, waiting: 3, blocked: ['bank/accept'], holders: ['bank/transfers/lock a then b', 'bank/transfers/lock b then a'],
           below: [task(1, 'lock a then b', { ...lock, at: 'main.go:45' }), task(2, 'lock b then a', { ...lock, at: 'main.go:52' }), task(3, 'watch', { waits: 'select', at: 'watch.go:9', flags: ['not awaited', 'no bubble'] })] },
         { key: 's9', kind: 'scope', id: 9, name: 'web', path: 'bank/web', state: 'open', since: began,
           below: [{ ...conn(1), key: 's9/x', name: 'conn #', waits: undefined, at: undefined, count: 187, newest: new Date().toISOString(),
@@ -548,7 +560,7 @@ test('what waits for what, limits and endings are shown', async () => {
 
     // Limits, with those who hold them and those who wait.
     assert.match(await text(page.locator('#limits')), /limit 2, 2 in use, 12 waiting held by bank\/web\/conn 1 bank\/web\/conn 2 waiting bank\/web\/conn 3 and 11 more/);
-    assert.match(await text(page.locator('#limits')), /bank\/transfers: limit 4, 3 waiting waiting bank\/accept and 2 more/);
+    assert.match(await text(page.locator('#limits')), /bank\/transfers: limit 4, 3 waiting held by bank\/transfers\/lock a then b bank\/transfers\/lock b then a and 2 more waiting bank\/accept and 2 more/);
     await page.locator('#limits').getByRole('button', { name: 'bank/web/conn 2', exact: true }).click();
     await page.locator('#details h1', { hasText: 'conn 2' }).waitFor();
     assert.equal(await row(page, 'conn 2').getAttribute('aria-selected'), 'true', 'its group is open');
