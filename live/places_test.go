@@ -179,7 +179,7 @@ func TestAWaitIsToldAsLongAsLooksHaveSeenIt(t *testing.T) {
 	x := &live.Looks{}
 	sender := waits(1, "a", "chan send", 0, "")
 	var text string
-	for second := 0; second <= 352; second++ {
+	for second := range 353 {
 		text = x.Text(at.Add(time.Duration(second)*time.Second), never, scope(3, "server", sender))
 		if second == 0 {
 			assert.Contains(t, text, "chan send at a.go:45)")
