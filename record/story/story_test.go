@@ -284,7 +284,7 @@ func TestAPathOfManyLevelsHasNoFalseParents(t *testing.T) {
 		for _, room := range []int{60, 240, 3000, 100_000} {
 			path := story.Path(last, room)
 			at := -1
-			for _, name := range strings.Split(path, "/") {
+			for name := range strings.SplitSeq(path, "/") {
 				if name == "…" {
 					at = -1
 					continue

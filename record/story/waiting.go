@@ -212,16 +212,16 @@ func places(all []*waiting) (words []any) {
 
 // did says what a number of tasks did, in the runtime's words for it as far as they go.
 func did(waits string, n int) string {
-	switch {
-	case waits == "sleep":
+	switch waits {
+	case "sleep":
 		return " slept"
-	case waits == "IO wait":
+	case "IO wait":
 		return " waited for IO"
-	case waits == "running":
+	case "running":
 		return word(n == 1, " was ", " were ") + waits
-	case waits == "runnable":
+	case "runnable":
 		return " waited for a processor"
-	case waits == "syscall":
+	case "syscall":
 		return word(n == 1, " was", " were") + " in a system call"
 	default:
 		return " waited for " + waits
