@@ -276,12 +276,19 @@ func TestTheTollOfADeepFailureIsCountedOnce(t *testing.T) {
 		rows = append(rows, scope(i, "level", 0, time.Duration(depth+1)*ms, ends(time.Duration(depth-i)*ms, "body failed", "", "boom")))
 	}
 	h := outline(t, 9*s, rows...)
+	for i, s := range h.Scopes {
+		by := &history.Task{Scope: s, State: history.TaskFailed, Err: "boom", Stuck: never, Ended: s.Canceled}
+		s.Tasks, s.Cause.By = []*history.Task{by}, by
+		if i+1 < depth {
+			by.Scopes, h.Scopes[i+1].By = h.Scopes[i+1:i+2], by
+		}
+	}
 	began := time.Now()
 	causes := story.CausesOf(h)
 	var spans []story.Span
 	for _, s := range h.Scopes {
 		require.Zero(t, causes.Toll(s))
-		spans = append(spans, story.Span{Scope: s})
+		spans = append(spans, story.Span{Scope: s, Task: s.Cause.By})
 	}
 	causes.Sort(spans)
 	assert.Same(t, h.Scopes[depth-1], spans[0].Scope)

@@ -197,14 +197,18 @@ func TestALineIsOne(t *testing.T) {
 		scope.Cause.At, scope.At = "main.go:1"+bad+"2", bad
 	}
 	h.Scopes[0].Tasks = []*history.Task{{ID: 1, Name: bad, Scope: h.Scopes[0], State: history.TaskStuck, Stuck: 3 * s, Ended: never, Stack: stackOf("chan" + "\r" + "receive")}}
-	census(h, &history.Group{Waits: "sync.Mutex" + bad + "Lock", At: "main.go:1" + bad + "2", Count: 2, Tasks: h.Scopes[0].Tasks})
+	census(h, &history.Group{Waits: "sync.Mutex.Lock" + bad, At: "main.go:1" + bad + "2", Count: 2, Tasks: h.Scopes[0].Tasks})
 	h.Closed, h.Processes[0].Closed = false, false
+	for _, s := range h.Scopes {
+		s.Closed, s.Process = never, h.Processes[0]
+	}
 	lines := story.Of(h)
 	causes := story.CausesOf(h)
 	for _, s := range h.Scopes {
 		a := causes.Why(h, story.Span{Scope: s})
 		lines = append(append(append(lines, a.Span), a.Chain...), a.Toll...)
 	}
+	assert.Contains(t, fmt.Sprint(textsOf(h)), "The program hung: nothing was recorded after 3 s, and at 6 s 2 tasks waited for sync.Mutex.Lock at main.go:1 2: ")
 	lines = append(lines, story.WaitsIn(h, h.Censuses[0])...)
 	for _, line := range lines {
 		assert.NotRegexp(t, `[\n\r]`, line.String())
