@@ -17,6 +17,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/traigo/traigo/record/history"
+	"github.com/traigo/traigo/record/story"
 )
 
 // A sink is a buffered writer whose errors are returned at the end, by writeTo.
@@ -129,7 +130,7 @@ func warnings(h *history.History) (all []string) {
 		if isTree(h) && l.Process != nil {
 			in = " in the log of " + nameOf(l.Process)
 		}
-		add("%s missing at %s%s: %s.", lines, span(h, l.At), in, oneLine(strings.TrimSuffix(l.Why, "."), 120))
+		add("%s missing at %s%s: %s.", lines, story.Duration(h, l.At), in, oneLine(strings.TrimSuffix(l.Why, "."), 120))
 	}
 	for i, text := range h.Skipped {
 		if i == maxOfKind {
@@ -165,7 +166,7 @@ func stopsShort(h *history.History, p *history.Process) string {
 	if p.Died() {
 		other, why = "", "it crashed or was killed"
 	}
-	return fmt.Sprintf("The log%s %s: %s%s. Nothing is known after %s.", of, what, other, why, span(h, p.End))
+	return fmt.Sprintf("The log%s %s: %s%s. Nothing is known after %s.", of, what, other, why, story.Duration(h, p.End))
 }
 
 // isTree reports whether the history is of several processes.
@@ -180,21 +181,6 @@ func until(h *history.History, s *history.Scope) time.Duration {
 		return h.End
 	}
 	return s.Process.Until
-}
-
-// span formats a duration with three digits, or as a number of events if times are ordinal.
-func span(h *history.History, d time.Duration) string {
-	if h.Ordinal {
-		return plural(uint64(d/time.Millisecond), "event")
-	}
-	unit := time.Duration(1)
-	for d/unit >= 1000 {
-		unit *= 10
-	}
-	if d >= time.Minute {
-		unit = time.Second
-	}
-	return d.Round(unit).String()
 }
 
 func plural(n uint64, what string) string { return pluralOf(n, what, what+"s") }
