@@ -1,0 +1,2 @@
+// Package temporal makes scopes whose tasks run on many machines.
+package temporal

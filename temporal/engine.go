@@ -1,0 +1,285 @@
+package temporal
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync"
+	"time"
+
+	"go.temporal.io/api/workflowservice/v1"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/contrib/envconfig"
+	"go.temporal.io/sdk/converter"
+	sdklog "go.temporal.io/sdk/log"
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/worker"
+	"golang.org/x/sync/semaphore"
+
+	"github.com/traigo/traigo/temporal/internal/linked"
+)
+
+// An Engine is a connection to Temporal: to a cluster, to Temporal Cloud, or to the embedded
+// server. See [Connect].
+type Engine struct {
+	client    client.Client
+	values    converter.DataConverter // that of the client, which passes on sealed values
+	address   string
+	namespace string
+	identity  string
+	release   func() // of the embedded server
+
+	starts *semaphore.Weighted // for tasks that are being started
+	closed chan struct{}
+
+	mu      sync.Mutex
+	isOver  bool               // closed is closed
+	remotes map[string]*Remote // whose lease is held here, by owner
+	holder  worker.Worker      // takes the activity of leases; nil until there is one
+	queue   string             // its queue
+}
+
+// connectTimeout is within what time the engine must answer.
+const connectTimeout = 10 * time.Second
+
+// maxStarts is the number of tasks that are being started at once: a server to which hundreds
+// are sent at the same moment answers none in time.
+const maxStarts = 32
+
+// Connect connects to the engine that the environment names, as Temporal's own tools do: by
+// TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE, TEMPORAL_API_KEY, TEMPORAL_TLS and those that begin so,
+// TEMPORAL_PROFILE and TEMPORAL_CONFIG_FILE. The functions in with then change what comes of
+// that, such as the data converter or interceptors.
+//
+// Where no address is named, the embedded server is started in this process if package
+// temporal/embedded is linked: one for all that connect, until the last Close. Its address is
+// logged, for other processes.
+//
+// The error wraps [ErrEngine] if there is no engine, or if it has not answered within 10 s or
+// until ctx is done, or has no such namespace. Connect panics if ctx or a function is nil.
+func Connect(ctx context.Context, with ...func(*client.Options)) (*Engine, error) {
+	if ctx == nil {
+		panic("traigo: temporal.Connect: the context is nil")
+	}
+	profile, err := envconfig.LoadClientConfigProfile(envconfig.LoadClientConfigProfileOptions{})
+	if err != nil {
+		return nil, fmt.Errorf("%w: the configuration of Temporal in the environment: %w", ErrEngine, err)
+	}
+	options, err := profile.ToClientOptions(envconfig.ToClientOptionsRequest{})
+	if err != nil {
+		return nil, fmt.Errorf("%w: the configuration of Temporal in the environment: %w", ErrEngine, err)
+	}
+	for _, change := range with {
+		if change == nil {
+			panic("traigo: temporal.Connect: a function that is to change the options is nil")
+		}
+		change(&options)
+	}
+	e := &Engine{
+		release: func() {}, starts: semaphore.NewWeighted(maxStarts), closed: make(chan struct{}), remotes: map[string]*Remote{},
+	}
+	if options.HostPort == "" {
+		server, err := startEmbedded()
+		if err != nil {
+			return nil, err
+		}
+		e.release = releaseEmbedded
+		options.HostPort = server.Address()
+		if options.Namespace == "" {
+			options.Namespace = server.Namespace()
+		}
+	}
+	if err := e.dial(ctx, options); err != nil {
+		e.release()
+		return nil, err
+	}
+	return e, nil
+}
+
+func (e *Engine) dial(ctx context.Context, options client.Options) error {
+	e.complete(&options)
+	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
+	defer cancel()
+	c, err := client.DialContext(ctx, options)
+	if err == nil {
+		_, err = c.WorkflowService().DescribeNamespace(ctx, &workflowservice.DescribeNamespaceRequest{Namespace: e.namespace})
+		if err != nil {
+			c.Close()
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("%w at %s, namespace %q: %w", ErrEngine, e.address, e.namespace, err)
+	}
+	e.client = c
+	return nil
+}
+
+// complete sets what was left open, and takes down what the engine is to know of the options.
+func (e *Engine) complete(o *client.Options) {
+	if o.Namespace == "" {
+		o.Namespace = client.DefaultNamespace
+	}
+	if o.Identity == "" {
+		host, err := os.Hostname()
+		if err != nil {
+			host = "localhost"
+		}
+		o.Identity = fmt.Sprintf("%s/%d", host, os.Getpid())
+	}
+	if o.Logger == nil {
+		o.Logger = sdklog.NewStructuredLogger(slog.New(warnings{}))
+	}
+	if o.PayloadLimits.PayloadSizeWarning == 0 {
+		o.PayloadLimits.PayloadSizeWarning = maxValue
+	}
+	isDefault := o.DataConverter == nil || o.DataConverter == converter.GetDefaultDataConverter()
+	if o.DataConverter == nil {
+		o.DataConverter = converter.GetDefaultDataConverter()
+	}
+	o.DataConverter = passing{o.DataConverter}
+	if o.FailureConverter == nil {
+		o.FailureConverter = temporal.NewDefaultFailureConverter(temporal.DefaultFailureConverterOptions{
+			DataConverter: o.DataConverter, EncodeCommonAttributes: !isDefault,
+		})
+	}
+	e.values, e.address, e.namespace, e.identity = o.DataConverter, o.HostPort, o.Namespace, o.Identity
+}
+
+// Close closes the connection. A [Remote] that is still open loses its lease, so an engine is
+// closed after the scopes that use it. To close it again has no effect.
+func (e *Engine) Close() {
+	e.mu.Lock()
+	if e.isOver {
+		e.mu.Unlock()
+		return
+	}
+	e.isOver = true
+	close(e.closed)
+	holder := e.holder
+	e.mu.Unlock()
+	if holder != nil {
+		holder.Stop()
+	}
+	e.client.Close()
+	e.release()
+}
+
+// Address returns the host and port of the engine: what TEMPORAL_ADDRESS is to be in other
+// processes.
+func (e *Engine) Address() string { return e.address }
+
+// Namespace returns the namespace in which the engine runs what it is given.
+func (e *Engine) Namespace() string { return e.namespace }
+
+// Client returns the SDK's client, for all that is not here. It is closed by [Engine.Close].
+func (e *Engine) Client() client.Client { return e.client }
+
+// service is for requests that the client has no method for.
+func (e *Engine) service() workflowservice.WorkflowServiceClient { return e.client.WorkflowService() }
+
+var errClosed = errors.New("the engine was closed")
+
+// lease makes this process a place where the lease of r can be held.
+func (e *Engine) lease(r *Remote) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.isOver {
+		return fmt.Errorf("%w: %w", ErrEngine, errClosed)
+	}
+	if e.holder == nil {
+		e.queue = "traigo.owner-" + rand.Text()
+		holder := worker.New(e.client, e.queue, worker.Options{
+			Identity: e.identity, DisableWorkflowWorker: true, MaxConcurrentActivityTaskPollers: 1,
+		})
+		holder.RegisterActivityWithOptions(e.hold, activityNamed(holdType))
+		if err := holder.Start(); err != nil {
+			return fmt.Errorf("%w at %s: %w", ErrEngine, e.address, err)
+		}
+		e.holder = holder
+	}
+	e.remotes[r.owner] = r
+	return nil
+}
+
+func (e *Engine) unlease(r *Remote) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	delete(e.remotes, r.owner)
+}
+
+// embedded is the server in this process, and how many engines use it.
+var embedded struct {
+	sync.Mutex
+	server linked.Server
+	users  int
+}
+
+func startEmbedded() (linked.Server, error) {
+	if linked.Start == nil {
+		return nil, fmt.Errorf("%w: set TEMPORAL_ADDRESS to the host:port of one, or import _ \"github.com/traigo/traigo/temporal/embedded\" for a server in this process", ErrEngine)
+	}
+	embedded.Lock()
+	defer embedded.Unlock()
+	if embedded.server == nil {
+		server, err := linked.Start()
+		if err != nil {
+			return nil, fmt.Errorf("%w: the embedded server does not start: %w", ErrEngine, err)
+		}
+		embedded.server = server
+		slog.Info("traigo: the embedded Temporal server runs in this process; for other processes, set TEMPORAL_ADDRESS", "address", server.Address())
+	}
+	embedded.users++
+	return embedded.server, nil
+}
+
+func releaseEmbedded() {
+	embedded.Lock()
+	defer embedded.Unlock()
+	if embedded.users--; embedded.users == 0 {
+		embedded.server.Stop()
+		embedded.server = nil
+	}
+}
+
+// warnings is the handler of slog.Default as it is at each record, from WARN on.
+type warnings struct{}
+
+func (warnings) Enabled(ctx context.Context, level slog.Level) bool {
+	return level >= slog.LevelWarn && slog.Default().Enabled(ctx, level)
+}
+
+func (warnings) Handle(ctx context.Context, r slog.Record) error {
+	return slog.Default().Handler().Handle(ctx, r)
+}
+
+func (warnings) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return warningsWith{func(h slog.Handler) slog.Handler { return h.WithAttrs(attrs) }}
+}
+
+func (warnings) WithGroup(name string) slog.Handler {
+	return warningsWith{func(h slog.Handler) slog.Handler { return h.WithGroup(name) }}
+}
+
+// warningsWith is warnings with attributes or groups.
+type warningsWith struct {
+	add func(slog.Handler) slog.Handler
+}
+
+func (w warningsWith) Enabled(ctx context.Context, level slog.Level) bool {
+	return warnings{}.Enabled(ctx, level)
+}
+
+func (w warningsWith) Handle(ctx context.Context, r slog.Record) error {
+	return w.add(slog.Default().Handler()).Handle(ctx, r)
+}
+
+func (w warningsWith) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return warningsWith{func(h slog.Handler) slog.Handler { return w.add(h).WithAttrs(attrs) }}
+}
+
+func (w warningsWith) WithGroup(name string) slog.Handler {
+	return warningsWith{func(h slog.Handler) slog.Handler { return w.add(h).WithGroup(name) }}
+}

@@ -1,0 +1,219 @@
+package temporal
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	commonpb "go.temporal.io/api/common/v1"
+	enumspb "go.temporal.io/api/enums/v1"
+	failurepb "go.temporal.io/api/failure/v1"
+	historypb "go.temporal.io/api/history/v1"
+	"go.temporal.io/api/serviceerror"
+	"go.temporal.io/api/workflowservice/v1"
+	"go.temporal.io/sdk/converter"
+)
+
+// What is read of histories: all of a scope's, as it grows, and the end of a task's.
+
+const (
+	longPoll   = 70 * time.Second       // within which the engine answers, also if there is nothing new
+	retryDelay = 250 * time.Millisecond // after an error
+	pageSize   = 1000                   // events of one answer
+)
+
+// A reader reads the history of a scope, and of the runs that continue it.
+type reader struct {
+	engine *Engine
+	id     string
+	run    string
+
+	event   func(ev *historypb.HistoryEvent) // is called for each one, in order
+	current func()                           // is called when all that had happened at the beginning was read, and again later
+}
+
+// read returns nil when the scope has closed, after its last event, and else when ctx is done
+// or the engine does not know the scope.
+func (r *reader) read(ctx context.Context) error {
+	var token []byte
+	for last, next := int64(0), ""; ; {
+		events, after, err := r.engine.events(ctx, r.id, r.run, token, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
+		switch {
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		case isNotFound(err):
+			return err
+		case err != nil:
+			token = nil // it may not be valid any more: what is known is skipped
+			pause(ctx, retryDelay)
+			continue
+		}
+		for _, ev := range events {
+			if ev.GetEventId() <= last {
+				continue
+			}
+			last = ev.GetEventId()
+			if continued := ev.GetWorkflowExecutionContinuedAsNewEventAttributes(); continued != nil {
+				next = continued.GetNewExecutionRunId()
+			}
+			r.event(ev)
+		}
+		switch token = after; {
+		case len(token) > 0:
+			if len(events) < pageSize {
+				r.current()
+			}
+		case next != "":
+			r.run, last, next = next, 0, ""
+		default:
+			r.current()
+			return nil
+		}
+	}
+}
+
+// An ending is how the workflow of a task has closed.
+type ending struct {
+	status  enumspb.WorkflowExecutionStatus
+	result  sealed  // of one that has completed
+	outcome outcome // of one that has failed
+	text    string  // of one that has failed without an outcome
+}
+
+// awaitTask returns when the workflow of a task has closed, and else when ctx is done, or the
+// engine does not know it.
+func (e *Engine) awaitTask(ctx context.Context, id, run string) (end ending, err error) {
+	var token []byte
+	for {
+		events, after, err := e.events(ctx, id, run, token, enumspb.HISTORY_EVENT_FILTER_TYPE_CLOSE_EVENT)
+		switch {
+		case ctx.Err() != nil:
+			return end, context.Cause(ctx)
+		case isNotFound(err):
+			return end, err
+		case err != nil:
+			token = nil
+			pause(ctx, retryDelay)
+			continue
+		case len(events) > 0 && len(after) == 0:
+			return e.endingOf(id, events[len(events)-1]), nil
+		}
+		token = after
+	}
+}
+
+func (e *Engine) events(ctx context.Context, id, run string, token []byte, filter enumspb.HistoryEventFilterType) ([]*historypb.HistoryEvent, []byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, longPoll)
+	defer cancel()
+	answer, err := e.service().GetWorkflowExecutionHistory(ctx, &workflowservice.GetWorkflowExecutionHistoryRequest{
+		Namespace:              e.namespace,
+		Execution:              &commonpb.WorkflowExecution{WorkflowId: id, RunId: run},
+		MaximumPageSize:        pageSize,
+		NextPageToken:          token,
+		WaitNewEvent:           true,
+		HistoryEventFilterType: filter,
+		SkipArchival:           true,
+	})
+	return answer.GetHistory().GetEvents(), answer.GetNextPageToken(), err
+}
+
+// endingOf reads the last event of a task.
+func (e *Engine) endingOf(id string, ev *historypb.HistoryEvent) ending {
+	switch ev.GetEventType() {
+	case enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED:
+		end := ending{status: enumspb.WORKFLOW_EXECUTION_STATUS_COMPLETED}
+		if all := ev.GetWorkflowExecutionCompletedEventAttributes().GetResult().GetPayloads(); len(all) > 0 {
+			end.result = sealed{all[0]}
+		}
+		return end
+	case enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_FAILED:
+		end := ending{status: enumspb.WORKFLOW_EXECUTION_STATUS_FAILED}
+		failure := ev.GetWorkflowExecutionFailedEventAttributes().GetFailure()
+		end.text = failure.GetMessage()
+		end.outcome = e.outcomeIn(id, failure)
+		return end
+	case enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_CANCELED:
+		return ending{status: enumspb.WORKFLOW_EXECUTION_STATUS_CANCELED}
+	case enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_TERMINATED:
+		return ending{status: enumspb.WORKFLOW_EXECUTION_STATUS_TERMINATED}
+	default:
+		return ending{status: enumspb.WORKFLOW_EXECUTION_STATUS_TIMED_OUT}
+	}
+}
+
+// outcomeIn returns the outcome that a failure carries; the zero value if it carries none.
+func (e *Engine) outcomeIn(id string, failure *failurepb.Failure) (o outcome) {
+	for ; failure != nil; failure = failure.GetCause() {
+		if details := failure.GetApplicationFailureInfo().GetDetails().GetPayloads(); len(details) > 0 {
+			if e.unseal(id, sealed{details[0]}, &o) == nil && o.Kind != "" {
+				return o
+			}
+			var inner sealed
+			if converter.GetDefaultDataConverter().FromPayload(details[0], &inner) == nil && e.unseal(id, inner, &o) == nil && o.Kind != "" {
+				return o
+			}
+		}
+	}
+	return outcome{}
+}
+
+// lastMessage returns the last message that a task was sent.
+func (e *Engine) lastMessage(ctx context.Context, id, run string) (m message, err error) {
+	answer, err := e.service().GetWorkflowExecutionHistory(ctx, &workflowservice.GetWorkflowExecutionHistoryRequest{
+		Namespace: e.namespace, Execution: &commonpb.WorkflowExecution{WorkflowId: id, RunId: run}, MaximumPageSize: pageSize,
+	})
+	for _, ev := range answer.GetHistory().GetEvents() {
+		if ev.GetEventType() == enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED {
+			m = e.messageIn(id, ev)
+		}
+	}
+	return m, err
+}
+
+// messageIn returns what a signal to a workflow carries.
+func (e *Engine) messageIn(id string, ev *historypb.HistoryEvent) (m message) {
+	if all := ev.GetWorkflowExecutionSignaledEventAttributes().GetInput().GetPayloads(); len(all) > 0 {
+		_ = e.unseal(id, sealed{all[0]}, &m) // one that cannot be read says nothing
+	}
+	return m
+}
+
+// ownerIn returns the owner that a run of a scope begins with.
+func (e *Engine) ownerIn(id string, ev *historypb.HistoryEvent) string {
+	var in scopeInput
+	if all := ev.GetWorkflowExecutionStartedEventAttributes().GetInput().GetPayloads(); len(all) > 0 {
+		_ = e.unseal(id, sealed{all[0]}, &in)
+	}
+	if in.Own == nil {
+		return ""
+	}
+	return in.Own.Owner
+}
+
+func isNotFound(err error) bool {
+	_, is := errors.AsType[*serviceerror.NotFound](err)
+	return is
+}
+
+// isRefusal reports whether the engine has understood a request, and refuses it for good.
+func isRefusal(err error) bool {
+	switch err := err.(type) { //nolint:errorlint // what the SDK returns is one
+	case *serviceerror.InvalidArgument, *serviceerror.PermissionDenied, *serviceerror.NamespaceNotFound, *serviceerror.NotFound, *serviceerror.Unimplemented:
+		return true
+	case nil:
+		return false
+	default:
+		_ = err
+		return false
+	}
+}
+
+// pause waits for d, or until ctx is done.
+func pause(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	}
+}

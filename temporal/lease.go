@@ -1,0 +1,240 @@
+package temporal
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"go.temporal.io/sdk/activity"
+	"go.temporal.io/sdk/temporal"
+
+	enumspb "go.temporal.io/api/enums/v1"
+	historypb "go.temporal.io/api/history/v1"
+)
+
+// The lease of an owner. The scope's workflow has an activity, Hold, on a queue that only this
+// process takes from. Hold returns at once, without a result: the engine waits for that, and gives
+// up when it has heard nothing for a lease. So the engine alone decides when an owner is gone,
+// also when no worker is there.
+//
+// The owner's clock is stricter than the engine's: what it counts as heard was sent at most 9/10
+// of a lease ago. So it stops using the scope before others are told that it is free.
+
+func activityNamed(name string) activity.RegisterOptions {
+	return activity.RegisterOptions{Name: name}
+}
+
+// hold is the activity.
+func (e *Engine) hold(ctx context.Context, owner string) error {
+	e.mu.Lock()
+	r := e.remotes[owner]
+	e.mu.Unlock()
+	if r == nil {
+		return temporal.NewNonRetryableApplicationError("the owner has ended the scope", "traigo.Lease", nil)
+	}
+	info := activity.GetInfo(ctx)
+	r.mu.Lock()
+	r.token, r.run = info.TaskToken, info.WorkflowExecution.RunID
+	r.mu.Unlock()
+	select {
+	case <-r.held:
+	default:
+		close(r.held) // Hold has one poller, and so one caller
+	}
+	return activity.ErrResultPending
+}
+
+// keep renews the lease until the scope ends or the lease is lost, and then ends the scope at the
+// other side. It is the task of the scope "remote QUEUE". The engine has answered since begun.
+func (r *Remote) keep(ctx context.Context, begun time.Time) {
+	background, stop := context.WithCancel(context.WithoutCancel(ctx))
+	var others sync.WaitGroup
+	others.Go(func() { r.follow(background) })
+	others.Go(func() { r.push(background) })
+	others.Go(func() { r.look(background) })
+	defer r.engine.unlease(r)
+	defer others.Wait()
+	defer stop()
+
+	for renewed, next := begun, begun.Add(r.lease/3); ; {
+		t := time.NewTimer(time.Until(next))
+		select {
+		case <-t.C:
+		case <-r.over:
+		case <-r.engine.closed:
+			r.lose(errClosed.Error())
+		case <-ctx.Done():
+		}
+		t.Stop()
+		if r.errLost() != nil {
+			return
+		}
+		if ctx.Err() != nil {
+			r.leave(context.Cause(ctx))
+			return
+		}
+		sent := time.Now()
+		dead := renewed.Add(r.lease * 9 / 10)
+		if !sent.Before(dead) {
+			r.lose(fmt.Sprintf("it could not be renewed for %v", sent.Sub(renewed).Round(time.Millisecond)))
+			continue
+		}
+		if err := r.renew(ctx, dead); err == nil {
+			renewed, next = sent, sent.Add(r.lease/3)
+		} else {
+			next = time.Now().Add(min(r.lease/20, time.Until(dead)))
+		}
+	}
+}
+
+// renew tells the engine that the owner lives, until dead at the latest.
+func (r *Remote) renew(ctx context.Context, dead time.Time) error {
+	ctx, cancel := context.WithDeadline(ctx, dead)
+	defer cancel()
+	r.mu.Lock()
+	token := r.token
+	r.mu.Unlock()
+	if token != nil {
+		err := r.engine.client.RecordActivityHeartbeat(ctx, token)
+		if err == nil || !isNotFound(err) && !temporal.IsCanceledError(err) {
+			return err
+		}
+		r.mu.Lock()
+		if string(r.token) == string(token) { // else it is held again
+			r.token = nil
+		}
+		r.mu.Unlock()
+	}
+	// No worker has come yet, or the history is being started anew, or somebody else has the scope:
+	// that is what follow hears. Here it counts that the engine answers.
+	d, err := r.engine.client.DescribeWorkflowExecution(ctx, r.id, "")
+	switch {
+	case isNotFound(err):
+		r.lose("the engine does not know it any more")
+	case err == nil && d.GetWorkflowExecutionInfo().GetStatus() != enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING:
+		r.isClosed(d.GetWorkflowExecutionInfo().GetStatus())
+	}
+	return err
+}
+
+// follow reads the history of the scope for what others do to it.
+func (r *Remote) follow(ctx context.Context) {
+	for ctx.Err() == nil {
+		r.mu.Lock()
+		run := r.run
+		r.mu.Unlock()
+		var owner string // that the workflow has, where the history is read
+		status := enumspb.WORKFLOW_EXECUTION_STATUS_UNSPECIFIED
+		reading := reader{engine: r.engine, id: r.id, run: run, current: func() {}, event: func(ev *historypb.HistoryEvent) {
+			was := owner
+			switch ev.GetEventType() {
+			case enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED:
+				owner = r.engine.ownerIn(r.id, ev)
+			case enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED:
+				if m := r.engine.messageIn(r.id, ev); m.Own != nil {
+					owner = m.Own.Owner
+				}
+			case enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_FAILED:
+				status = enumspb.WORKFLOW_EXECUTION_STATUS_FAILED
+			}
+			if was == r.owner && owner != was {
+				r.lose("another owner has taken it over")
+			}
+		}}
+		switch err := reading.read(ctx); {
+		case isNotFound(err):
+			r.lose("the engine does not know it any more")
+			return
+		case err != nil:
+			return
+		case owner == r.owner && r.isHeld():
+			r.isClosed(status)
+			return
+		case !r.isNamed || r.isEnding():
+			r.isClosed(status)
+			return
+		}
+		// The run that was to be taken over has ended before its workflow knew of this owner.
+		if err := r.start(ctx); err != nil && ctx.Err() == nil {
+			r.lose(err.Error())
+		}
+	}
+}
+
+func (r *Remote) isEnding() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.isEnded
+}
+
+func (r *Remote) isHeld() bool {
+	select {
+	case <-r.held:
+		return true
+	default:
+		return false
+	}
+}
+
+// isClosed is called when the scope's workflow has closed.
+func (r *Remote) isClosed(status enumspb.WorkflowExecutionStatus) {
+	why := "its workflow was closed by somebody else"
+	if status == enumspb.WORKFLOW_EXECUTION_STATUS_FAILED {
+		why = "the engine had not heard of the owner for a lease"
+	}
+	r.lose(why)
+}
+
+// leave ends the scope at the other side, or leaves it there.
+func (r *Remote) leave(cause error) {
+	r.mu.Lock()
+	if r.lost != nil {
+		r.mu.Unlock()
+		return
+	}
+	r.isEnded = true
+	r.mu.Unlock()
+	if r.isHandedOver(cause) {
+		ctx, cancel := context.WithTimeout(context.Background(), r.lease/3)
+		defer cancel()
+		_ = r.renew(ctx, time.Now().Add(r.lease/3)) // the next owner has a whole lease
+		r.logHandover()
+		return
+	}
+	r.end(cause)
+}
+
+// endTimeout is for how long a worker may take to close a scope that has ended, before that is done
+// without one.
+const endTimeout = 2 * time.Second
+
+// end ends the scope's workflow. The message comes first: it is what workers hear, and has the cause.
+// The workflow closes when a worker has seen it; if there is none, it is terminated.
+func (r *Remote) end(cause error) {
+	ctx, cancel := context.WithTimeout(context.Background(), r.lease)
+	defer cancel()
+	m := message{End: true, Owner: r.owner}
+	if cause != nil {
+		m.Cause = remoteOf(cause, r.engine.identity)
+	}
+	for ctx.Err() == nil {
+		err := r.engine.client.SignalWorkflow(ctx, r.id, "", signalName, m)
+		if isRefusal(err) {
+			return // it has closed
+		}
+		if err == nil {
+			break
+		}
+		pause(ctx, retryDelay)
+	}
+	closing, stop := context.WithTimeout(ctx, endTimeout)
+	defer stop()
+	if _, err := r.engine.awaitTask(closing, r.id, ""); err == nil || isNotFound(err) {
+		return
+	}
+	r.mu.Lock()
+	run := r.run // and not that of another owner, which may have the id by now
+	r.mu.Unlock()
+	_ = r.engine.client.TerminateWorkflow(ctx, r.id, run, "its owner has ended the scope, and no worker has answered")
+}

@@ -1,0 +1,103 @@
+package temporal
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/sourcegraph/conc/panics"
+	enumspb "go.temporal.io/api/enums/v1"
+
+	"github.com/traigo/traigo"
+)
+
+// An outcome is how a task has failed: what its last attempt tells the owner.
+type outcome struct {
+	Kind    outcomeKind         `json:"kind"`
+	Owner   string              `json:"owner,omitempty"` // that has started the task
+	Attempt int                 `json:"attempt,omitempty"`
+	Worker  string              `json:"worker,omitempty"`
+	Error   *traigo.RemoteError `json:"error,omitempty"`
+}
+
+type outcomeKind string
+
+const (
+	failed   outcomeKind = "failed"
+	panicked outcomeKind = "panicked"
+	exited   outcomeKind = "exited"   // it has called runtime.Goexit
+	canceled outcomeKind = "canceled" // with nothing but the cancellation that the owner knows of
+	leaseEnd outcomeKind = "lease"    // likewise, since the lease of the scope was lost
+	lost     outcomeKind = "lost"     // too many attempts were
+	unknown  outcomeKind = "unknown"  // the function is
+)
+
+// The keys of what a result says beside its value, for anybody to read.
+const (
+	noteAttempt = "traigo-attempt"
+	noteWorker  = "traigo-worker"
+)
+
+// attemptOf returns the number of the attempt whose result it is, and its worker.
+func (v sealed) attemptOf() (number int, worker string) {
+	number, _ = strconv.Atoi(string(v.payload.GetMetadata()[noteAttempt]))
+	return number, string(v.payload.GetMetadata()[noteWorker])
+}
+
+// A verdict is what the end of a task means for its call.
+type verdict struct {
+	out      sealed
+	err      error
+	panicked *traigo.PanicError
+	again    bool // the task was ended by somebody who is not the owner any more, and is to be started again
+	attempt  int  // the last one; 0 if none has begun, or it is not known
+	worker   string
+}
+
+// judge tells what the end of its task means for a call. ctx is that of the call, and may be done.
+func (c *call) judge(ctx context.Context, end ending) (v verdict) {
+	o := end.outcome
+	v.attempt, v.worker = o.Attempt, o.Worker
+	isDone := ctx.Err() != nil
+	switch {
+	case end.status == enumspb.WORKFLOW_EXECUTION_STATUS_COMPLETED && end.result.payload != nil:
+		v.out = end.result
+		v.attempt, v.worker = v.out.attemptOf()
+	case end.status != enumspb.WORKFLOW_EXECUTION_STATUS_FAILED:
+		if v.err = context.Cause(ctx); !isDone {
+			v.err = fmt.Errorf("%w: %s: its workflow %q was ended by somebody else (%v)", ErrLost, c.name, c.task, end.status)
+		}
+	case o.Kind == canceled || o.Kind == leaseEnd:
+		switch {
+		case isDone:
+			v.err = context.Cause(ctx)
+		case o.Owner != c.remote.owner:
+			v.again = true
+		default:
+			v.err = c.remote.errLease("the remote side of the scope has ended")
+		}
+	case o.Error == nil:
+		v.err = fmt.Errorf("%w: %s: %s", ErrEngine, c.name, end.text)
+	case o.Kind == exited:
+		v.err = traigo.ErrGoexit
+	case o.Kind == panicked:
+		v.panicked = c.asPanic(o.Error)
+		v.err = v.panicked
+	default:
+		v.err = o.Error // of the function, or one of ours: see registered
+	}
+	return v
+}
+
+// asPanic returns the panic of a function as one of the call: the path of the function in the
+// worker becomes that of the call.
+func (c *call) asPanic(remote *traigo.RemoteError) *traigo.PanicError {
+	p, ok := errors.AsType[*traigo.PanicError](remote)
+	if !ok {
+		p = &traigo.PanicError{Task: c.name, Recovered: &panics.Recovered{Value: remote, Stack: []byte(remote.Stack)}}
+	}
+	p.Task = c.scope.Path() + strings.TrimPrefix(p.Task, c.name)
+	return p
+}

@@ -1,0 +1,183 @@
+package temporal
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	enumspb "go.temporal.io/api/enums/v1"
+	taskqueuepb "go.temporal.io/api/taskqueue/v1"
+	"go.temporal.io/api/workflowservice/v1"
+
+	"github.com/traigo/traigo"
+)
+
+// What the owner sees of its tasks. Who runs a task, the engine knows: it is asked in turn for
+// each task that has been in flight for a while. Each attempt is a task of the scope of its call,
+// so snapshots and recordings show it.
+
+const (
+	lookAfter = 500 * time.Millisecond  // a task that is shorter is not asked for
+	lookAgain = 1500 * time.Millisecond // after the last look at a task
+	lookPace  = 50 * time.Millisecond   // between two looks
+	slowStart = 10 * time.Second        // after which a task that has not begun is worth a word
+)
+
+// A sight has the calls of a Remote that are in flight.
+type sight struct {
+	mu    sync.Mutex
+	calls []*call // the one that is to be looked at next is the first
+}
+
+func (s *sight) add(c *call) {
+	now := time.Now()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c.view.since, c.view.due = now, now.Add(lookAfter)
+	s.calls = append(s.calls, c)
+}
+
+func (s *sight) remove(c *call) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i, other := range s.calls {
+		if other == c {
+			s.calls = append(s.calls[:i], s.calls[i+1:]...)
+			return
+		}
+	}
+}
+
+// take returns the call that is due, and puts it at the end; nil if none is.
+func (s *sight) take(now time.Time) *call {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.calls) == 0 || now.Before(s.calls[0].view.due) {
+		return nil
+	}
+	c := s.calls[0]
+	c.view.due = now.Add(lookAgain)
+	s.calls = append(s.calls[1:], c)
+	return c
+}
+
+// waiting returns how many of the calls have not begun.
+func (s *sight) waiting() (n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, c := range s.calls {
+		if !c.view.hasBegun() {
+			n++
+		}
+	}
+	return n
+}
+
+// look looks at the tasks in turn.
+func (r *Remote) look(ctx context.Context) {
+	isTold := false
+	for ctx.Err() == nil {
+		pause(ctx, lookPace)
+		c := r.sight.take(time.Now())
+		if c == nil {
+			continue
+		}
+		if r.isHeld() {
+			d, err := r.engine.client.DescribeWorkflowExecution(ctx, c.task, "")
+			if err == nil {
+				c.view.see(c, d)
+			}
+		}
+		if !isTold && !c.view.hasBegun() && time.Since(c.view.since) > slowStart {
+			isTold = r.warn(ctx)
+		}
+	}
+}
+
+// warn says that tasks do not begin, and why.
+func (r *Remote) warn(ctx context.Context) bool {
+	answer, err := r.engine.service().DescribeTaskQueue(ctx, describeQueue(r.engine.namespace, r.queue))
+	if err != nil {
+		return false
+	}
+	why := "all slots of its workers are taken"
+	if len(answer.GetPollers()) == 0 {
+		why = "no worker takes tasks from it"
+	}
+	slog.Warn("traigo: remote tasks have not begun for 10 s: "+why, "scope", r.path, "queue", r.queue, "waiting", r.sight.waiting())
+	return true
+}
+
+// A view is what the owner knows of the attempts of a task.
+type view struct {
+	since, due time.Time // of the looks at it; protected by the mutex of its sight
+
+	mu       sync.Mutex
+	isClosed bool
+	attempt  int        // that was seen last; 0: none
+	ended    chan error // takes the end of that attempt
+}
+
+func (v *view) hasBegun() bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.attempt > 0
+}
+
+var errAttemptLost = errors.New("the attempt has ended, and the task is given to another")
+
+// see shows the attempt that the engine tells of.
+func (v *view) see(c *call, d *workflowservice.DescribeWorkflowExecutionResponse) {
+	if len(d.GetPendingActivities()) == 0 {
+		return
+	}
+	a := d.GetPendingActivities()[0]
+	if a.GetState() != enumspb.PENDING_ACTIVITY_STATE_STARTED && a.GetState() != enumspb.PENDING_ACTIVITY_STATE_CANCEL_REQUESTED {
+		return
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.showLocked(c, int(a.GetAttempt()), a.GetLastWorkerIdentity())
+}
+
+// showLocked makes the attempt the current one, unless it is. Its task bubbles nothing, as what
+// follows from its end is the call's.
+func (v *view) showLocked(c *call, attempt int, worker string) {
+	if v.isClosed || attempt <= v.attempt {
+		return
+	}
+	if v.ended != nil {
+		v.ended <- errAttemptLost
+	}
+	ended := make(chan error, 1)
+	v.attempt, v.ended = attempt, ended
+	c.scope.Spawn(func(context.Context) error {
+		err := <-ended
+		if p, ok := err.(*traigo.PanicError); ok { //nolint:errorlint // of the attempt itself
+			panic(p)
+		}
+		return err
+	}, traigo.Name(fmt.Sprintf("attempt %d on %s", attempt, worker)), traigo.Bubble(false))
+}
+
+// close ends the task of the last attempt as the call does.
+func (v *view) close(c *call, verdict verdict) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if verdict.attempt > 0 {
+		v.showLocked(c, verdict.attempt, verdict.worker)
+	}
+	v.isClosed = true
+	if v.ended != nil {
+		v.ended <- verdict.err
+	}
+}
+
+func describeQueue(namespace, queue string) *workflowservice.DescribeTaskQueueRequest {
+	return &workflowservice.DescribeTaskQueueRequest{
+		Namespace: namespace, TaskQueue: &taskqueuepb.TaskQueue{Name: queue}, TaskQueueType: enumspb.TASK_QUEUE_TYPE_ACTIVITY,
+	}
+}

@@ -1,0 +1,211 @@
+package temporal
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	enumspb "go.temporal.io/api/enums/v1"
+	historypb "go.temporal.io/api/history/v1"
+)
+
+// watches has the scopes whose tasks a worker runs. Each is followed by one long poll, whatever the
+// number of tasks, so that a cancellation is heard at once.
+type watches struct {
+	engine *Engine
+	ctx    context.Context // of the worker
+	over   sync.WaitGroup
+
+	mu sync.Mutex
+	of map[scopeRun]*watch
+}
+
+// A scopeRun is where the history of a scope begins for those who read it: earlier runs had ended
+// before their tasks were started.
+type scopeRun struct{ id, run string }
+
+// lingerDelay is for how long a scope is followed that has no task here any more.
+const lingerDelay = 10 * time.Second
+
+// A watch is what a worker knows of one scope.
+type watch struct {
+	all  *watches
+	key  scopeRun
+	read chan struct{} // closed when all that had happened when the watch began is known
+
+	mu       sync.Mutex
+	owner    string
+	isRead   bool
+	ended    error // the cause with which it has; nil while it is open
+	isLost   bool  // it has ended since its lease was lost
+	attempts map[*attempt]struct{}
+	canceled map[string]error // the tasks that were canceled alone, so that an attempt that comes later knows
+	idle     *time.Timer      // stops the watch
+	users    int
+	stop     context.CancelFunc
+}
+
+// enter returns the watch of a scope, for an attempt that is about to begin.
+func (w *watches) enter(key scopeRun) *watch {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	h := w.of[key]
+	if h == nil {
+		ctx, stop := context.WithCancel(w.ctx)
+		h = &watch{
+			all: w, key: key, read: make(chan struct{}), stop: stop,
+			attempts: map[*attempt]struct{}{}, canceled: map[string]error{},
+		}
+		w.of[key] = h
+		w.over.Go(func() { h.follow(ctx) })
+	}
+	h.users++
+	if h.idle != nil {
+		h.idle.Stop()
+		h.idle = nil
+	}
+	return h
+}
+
+// leave is called when the attempt has ended.
+func (w *watches) leave(h *watch) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if h.users--; h.users > 0 {
+		return
+	}
+	h.idle = time.AfterFunc(lingerDelay, func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if h.users == 0 {
+			delete(w.of, h.key)
+			h.stop()
+		}
+	})
+}
+
+// end stops all watches.
+func (w *watches) end() {
+	w.mu.Lock()
+	for _, h := range w.of {
+		if h.idle != nil {
+			h.idle.Stop()
+		}
+		h.stop()
+	}
+	w.mu.Unlock()
+	w.over.Wait()
+}
+
+// follow reads the history of the scope. It goes on when the scope has closed for as long as the
+// watch is there, so that who comes later finds it closed.
+func (h *watch) follow(ctx context.Context) {
+	var closing enumspb.EventType
+	r := reader{engine: h.all.engine, id: h.key.id, run: h.key.run, current: h.isCurrent, event: func(ev *historypb.HistoryEvent) {
+		closing = ev.GetEventType()
+		h.hear(ev)
+	}}
+	err := r.read(ctx)
+	switch {
+	case ctx.Err() != nil:
+	case err != nil:
+		h.end(fmt.Errorf("%w: the engine does not know scope %q any more", ErrLease, h.key.id), true)
+	case closing == enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_FAILED:
+		h.end(fmt.Errorf("%w: the owner of scope %q was silent for it", ErrLease, h.key.id), true)
+	default:
+		h.end(fmt.Errorf("%w: scope %q was ended by somebody else", ErrLease, h.key.id), true)
+	}
+	h.isCurrent()
+}
+
+func (h *watch) isCurrent() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if !h.isRead {
+		h.isRead = true
+		close(h.read)
+	}
+}
+
+// hear handles an event of the scope.
+func (h *watch) hear(ev *historypb.HistoryEvent) {
+	switch ev.GetEventType() {
+	case enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED:
+		if owner := h.all.engine.ownerIn(h.key.id, ev); owner != "" {
+			h.mu.Lock()
+			h.owner = owner
+			h.mu.Unlock()
+		}
+	case enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED:
+		m := h.all.engine.messageIn(h.key.id, ev)
+		h.mu.Lock()
+		if m.Own != nil {
+			h.owner = m.Own.Owner
+		}
+		isOwner := m.Owner == h.owner
+		h.mu.Unlock()
+		var cause error = m.Cause
+		if m.Cause == nil {
+			cause = errEnded
+		}
+		switch {
+		case m.End && isOwner:
+			h.end(cause, false)
+		case isOwner:
+			h.cancel(m.Tasks, cause)
+		}
+	}
+}
+
+var errEnded = fmt.Errorf("the scope has ended: %w", context.Canceled)
+
+// end ends all that runs here.
+func (h *watch) end(cause error, isLost bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.ended != nil {
+		return
+	}
+	h.ended, h.isLost = cause, isLost
+	for a := range h.attempts {
+		a.cancel(cause, isLost)
+	}
+}
+
+// cancel ends some tasks.
+func (h *watch) cancel(tasks []string, cause error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, task := range tasks {
+		h.canceled[task] = cause
+	}
+	for a := range h.attempts {
+		if cause := h.canceled[a.Task]; cause != nil {
+			a.cancel(cause, false)
+		}
+	}
+}
+
+// begin makes an attempt hear of what happens to its scope, or its task. It is canceled at once if
+// that has happened already. ctx is that of the worker.
+func (h *watch) begin(ctx context.Context, a *attempt) {
+	select {
+	case <-h.read:
+	case <-ctx.Done():
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.attempts[a] = struct{}{}
+	if h.ended != nil {
+		a.cancel(h.ended, h.isLost)
+	} else if cause := h.canceled[a.Task]; cause != nil {
+		a.cancel(cause, false)
+	}
+}
+
+func (h *watch) remove(a *attempt) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.attempts, a)
+}
