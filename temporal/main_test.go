@@ -66,7 +66,7 @@ func withServer(run func() int) int {
 		binary = filepath.Join(dir, "server")
 		fmt.Fprintln(os.Stderr, "building the embedded server: the first time, up to a quarter of an hour")
 		build := exec.Command("go", "build", "-o", binary, "./internal/server")
-		build.Dir = filepath.Join("..", "temporal", "embedded")
+		build.Dir = "embedded"
 		if out, err := build.CombinedOutput(); err != nil {
 			log.Fatalf("the server cannot be built: %v\n%s", err, out)
 		}
