@@ -214,7 +214,7 @@ func (c *call) await(ctx context.Context, run string) verdict {
 	}
 
 	cause := context.Cause(ctx)
-	if r.isHandedOver(cause) {
+	if r.isHandedOver(context.Cause(r.scope.Context())) {
 		return verdict{err: cause}
 	}
 	k := canceling{call: c, run: run, cause: cause, since: time.Now()}
