@@ -94,9 +94,8 @@ type attempt struct {
 	token   []byte
 	taskRun string // of the workflow of the task
 
-	ctx      context.Context // of the function, but for what it gets from its task
-	stop     context.CancelCauseFunc
-	returned context.CancelFunc
+	ctx  context.Context //nolint:containedctx // ends when the function is to
+	stop context.CancelCauseFunc
 
 	mu       sync.Mutex
 	progress progress

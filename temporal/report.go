@@ -51,7 +51,7 @@ func (a *attempt) outcome(ctx context.Context, f *functionRun) (sealed, error) {
 
 // verdict returns the error of the function, or that of its scope, or reports that it has ended with
 // nothing but its cancellation. A result that was made all the same is one.
-func (f *functionRun) verdict() (err error, isCanceled bool) { //nolint:revive,staticcheck // the error is the subject
+func (f *functionRun) verdict() (err error, isCanceled bool) { //nolint:revive // the error is the subject
 	outcome, ok := f.err.(*traigo.Error) //nolint:errorlint // what Run returns is one
 	if !ok {
 		return f.err, false
