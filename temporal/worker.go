@@ -10,7 +10,6 @@ import (
 
 	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/worker"
-	"go.temporal.io/sdk/workflow"
 
 	"github.com/traigo/traigo"
 )
@@ -92,9 +91,7 @@ func (w *work) serve(ctx context.Context, s *traigo.Scope) error {
 			}
 		},
 	})
-	sdk.RegisterWorkflowWithOptions(scopeWorkflow, workflow.RegisterOptions{Name: scopeType})
-	sdk.RegisterWorkflowWithOptions(taskWorkflow, workflow.RegisterOptions{Name: taskType})
-	sdk.RegisterDynamicWorkflow(unknownWorkflow, workflow.DynamicRegisterOptions{})
+	registerWorkflows(sdk)
 	sdk.RegisterDynamicActivity(w.attempt, activity.DynamicRegisterOptions{})
 	if err := sdk.Start(); err != nil {
 		return fmt.Errorf("%w at %s: no worker for queue %q: %w", ErrEngine, w.engine.address, w.queue, err)

@@ -6,6 +6,7 @@ import (
 
 	"go.temporal.io/sdk/converter"
 	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/worker"
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/traigo/traigo"
@@ -23,6 +24,13 @@ const (
 
 	signalName = "traigo" // of each signal, so that they are handled in the order of the history
 )
+
+// registerWorkflows makes a worker serve all types that there have been.
+func registerWorkflows(in worker.WorkflowRegistry) {
+	in.RegisterWorkflowWithOptions(scopeWorkflow, workflow.RegisterOptions{Name: scopeType})
+	in.RegisterWorkflowWithOptions(taskWorkflow, workflow.RegisterOptions{Name: taskType})
+	in.RegisterDynamicWorkflow(unknownWorkflow, workflow.DynamicRegisterOptions{})
+}
 
 // An ownership is what a scope knows of its owner.
 type ownership struct {
@@ -105,6 +113,8 @@ func hold(ctx workflow.Context, own ownership) (next *ownership, err error) {
 		case lease.IsReady():
 			return nil, temporal.NewNonRetryableApplicationError("the owner was silent for its lease", "traigo.Lease", nil)
 		}
+		// Both are from the event that begins the step, and so the same in a replay. Messages that come
+		// from here on make the engine refuse the end of this run, and repeat the step: none is lost.
 		if info := workflow.GetInfo(ctx); info.GetContinueAsNewSuggested() || info.GetCurrentHistoryLength() > maxEvents {
 			return nil, workflow.NewContinueAsNewError(ctx, scopeType, scopeInput{Own: &own})
 		}
@@ -132,9 +142,15 @@ type taskInput struct {
 
 // taskWorkflow is one task: an activity of the name of the function, which is tried again by the
 // engine until it is final. A notice cancels it: an activity that no worker has begun then never
-// begins, which the engine decides, and one that has begun is waited for.
+// begins, which the engine decides, and one that has begun is waited for. If an operator has
+// canceled the workflow, it closes as canceled unless the function has succeeded.
 func taskWorkflow(ctx workflow.Context, in taskInput, argument sealed) (sealed, error) {
 	messages := workflow.GetSignalChannel(ctx, signalName)
+	defer func() {
+		for messages.ReceiveAsync(nil) { // the SDK warns of messages that are left
+		}
+	}()
+	// The SDK applies all events up to the first step before it calls this function.
 	if messages.Len() > 0 {
 		return sealed{}, neverBegun(in.Owner)
 	}
