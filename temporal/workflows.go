@@ -136,6 +136,7 @@ type taskInput struct {
 func taskWorkflow(ctx workflow.Context, in taskInput, argument sealed) (sealed, error) {
 	messages := workflow.GetSignalChannel(ctx, signalName)
 	if messages.Len() > 0 {
+		discard(messages)
 		return sealed{}, neverBegun(in.Owner)
 	}
 	running, cancel := workflow.WithCancel(ctx)
@@ -153,10 +154,18 @@ func taskWorkflow(ctx workflow.Context, in taskInput, argument sealed) (sealed, 
 	}
 	var out sealed
 	err := result.Get(ctx, &out)
+	discard(messages)
 	if temporal.IsCanceledError(err) && ctx.Err() == nil {
 		err = neverBegun(in.Owner)
 	}
 	return out, err
+}
+
+// discard takes what has come. It has been heard by then, but the SDK warns of signals that a workflow
+// has not taken.
+func discard(messages workflow.ReceiveChannel) {
+	for messages.ReceiveAsync(&message{}) {
+	}
 }
 
 // lostDelay is the time after which the engine gives a lost attempt to another worker.
