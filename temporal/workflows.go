@@ -146,10 +146,7 @@ type taskInput struct {
 // canceled the workflow, it closes as canceled unless the function has succeeded.
 func taskWorkflow(ctx workflow.Context, in taskInput, argument sealed) (sealed, error) {
 	messages := workflow.GetSignalChannel(ctx, signalName)
-	defer func() {
-		for messages.ReceiveAsync(nil) { // the SDK warns of messages that are left
-		}
-	}()
+	defer discard(messages)
 	// The SDK applies all events up to the first step before it calls this function.
 	if messages.Len() > 0 {
 		return sealed{}, neverBegun(in.Owner)
@@ -176,6 +173,13 @@ func taskWorkflow(ctx workflow.Context, in taskInput, argument sealed) (sealed, 
 		err = neverBegun(in.Owner)
 	}
 	return out, err
+}
+
+// discard takes what has come. It has been heard by then, but the SDK warns of signals that a workflow
+// has not taken.
+func discard(messages workflow.ReceiveChannel) {
+	for messages.ReceiveAsync(&message{}) {
+	}
 }
 
 // lostDelay is the time after which the engine gives a lost attempt to another worker.
