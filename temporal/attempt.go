@@ -54,7 +54,7 @@ func (a *Attempt) Save(v any) error {
 	}
 	a.run.mu.Lock()
 	defer a.run.mu.Unlock()
-	a.run.saved = s
+	a.run.saved, a.run.isUnsent = s, true
 	return nil
 }
 
@@ -94,13 +94,13 @@ type attempt struct {
 	token   []byte
 	taskRun string // of the workflow of the task
 
-	ctx      context.Context // of the function, but for what it gets from its task
-	stop     context.CancelCauseFunc
-	returned context.CancelFunc
+	ctx  context.Context //nolint:containedctx // ends when the function is to
+	stop context.CancelCauseFunc
 
 	mu       sync.Mutex
 	progress progress
 	saved    sealed // nil payload: nothing
+	isUnsent bool   // saved is
 	isLost   bool   // the lease of the scope
 	isFenced bool   // the lease of this attempt: its outcome is not used
 }
@@ -239,8 +239,15 @@ func (a *attempt) heartbeat(ctx context.Context, dead time.Time) error {
 	if a.saved.payload != nil {
 		details = append(details, a.saved)
 	}
+	a.isUnsent = false
 	a.mu.Unlock()
-	return a.work.engine.client.RecordActivityHeartbeat(ctx, a.token, details...)
+	err := a.work.engine.client.RecordActivityHeartbeat(ctx, a.token, details...)
+	if err != nil {
+		a.mu.Lock()
+		a.isUnsent = a.saved.payload != nil
+		a.mu.Unlock()
+	}
+	return err
 }
 
 // askCause asks the workflow of the task, which was told why it is canceled.
@@ -271,10 +278,11 @@ type functionRun struct {
 	isExited  bool
 	cause     error // with which its context has ended, when it returned; nil if it had not
 	isStopped bool  // the worker was
+	isAgain   bool  // it may run again after this failure
 }
 
 // call runs the function in a scope of its own, so that what it starts has ended when it has.
-func (f *functionRun) call(ctx context.Context) error {
+func (f *functionRun) call(ctx context.Context) (err error) {
 	worker := ctx
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -287,6 +295,7 @@ func (f *functionRun) call(ctx context.Context) error {
 		switch {
 		case value != nil:
 			f.panicked = asPanicHere(value, path, f.Func)
+			err = f.panicked
 		case !hasReturned:
 			f.isExited = true
 		}
@@ -297,6 +306,9 @@ func (f *functionRun) call(ctx context.Context) error {
 		f.hasBody = true
 		return f.bodyErr
 	}, traigo.Name(f.Func))
+	if ctx.Err() == nil && f.err != nil {
+		f.isAgain = f.fn.mayRetry(f.progress.Failures+1, f.asReturned())
+	}
 	hasReturned = true
 	return f.err
 }

@@ -214,7 +214,7 @@ func (c *call) await(ctx context.Context, run string) verdict {
 	}
 
 	cause := context.Cause(ctx)
-	if r.isHandedOver(cause) {
+	if r.isHandedOver(context.Cause(r.scope.Context())) {
 		return verdict{err: cause}
 	}
 	k := canceling{call: c, run: run, cause: cause, since: time.Now()}
@@ -257,7 +257,7 @@ type canceling struct {
 
 const (
 	answerDelay = 100 * time.Millisecond // within which a workflow that was told has mostly closed
-	beganDelay  = time.Second            // within which a function that has heard of it has mostly returned
+	beganDelay  = 250 * time.Millisecond // within which a function that has heard of it has mostly returned
 	lookDelay   = 2 * time.Second
 )
 

@@ -128,14 +128,14 @@ func (r *Remote) follow(ctx context.Context) {
 		status := enumspb.WORKFLOW_EXECUTION_STATUS_UNSPECIFIED
 		reading := reader{engine: r.engine, id: r.id, run: run, current: func() {}, event: func(ev *historypb.HistoryEvent) {
 			was := owner
-			switch ev.GetEventType() {
-			case enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED:
+			switch {
+			case ev.GetWorkflowExecutionStartedEventAttributes() != nil:
 				owner = r.engine.ownerIn(r.id, ev)
-			case enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED:
+			case ev.GetWorkflowExecutionSignaledEventAttributes() != nil:
 				if m := r.engine.messageIn(r.id, ev); m.Own != nil {
 					owner = m.Own.Owner
 				}
-			case enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_FAILED:
+			case ev.GetWorkflowExecutionFailedEventAttributes() != nil:
 				status = enumspb.WORKFLOW_EXECUTION_STATUS_FAILED
 			}
 			if was == r.owner && owner != was {

@@ -78,7 +78,9 @@ func (c *call) judge(ctx context.Context, end ending) (v verdict) {
 		default:
 			v.err = c.remote.errLease("the remote side of the scope has ended")
 		}
-	case o.Error == nil:
+	case o.Kind == "" && isDone: // a worker was lost that had heard of the cancellation
+		v.err = context.Cause(ctx)
+	case o.Kind == "":
 		v.err = fmt.Errorf("%w: %s: %s", ErrEngine, c.name, end.text)
 	case o.Kind == exited:
 		v.err = traigo.ErrGoexit

@@ -215,8 +215,9 @@ func (r *Remote) start(ctx context.Context) error {
 	}
 }
 
-// taskTimeout is the time after which a step of a workflow is given to another worker.
-func (r *Remote) taskTimeout() time.Duration { return min(r.lease, 10*time.Second) }
+// taskTimeout is the time after which a step of a workflow is given to another worker. A busy machine
+// needs some seconds.
+func (r *Remote) taskTimeout() time.Duration { return min(max(r.lease, 5*time.Second), 10*time.Second) }
 
 // errLease returns the error of a lost lease.
 func (r *Remote) errLease(why string) error {

@@ -32,12 +32,18 @@ func (a *attempt) outcome(ctx context.Context, f *functionRun) (sealed, error) {
 	case err == nil && !isCanceled:
 		return a.success(f)
 	case f.isStopped && context.Cause(a.ctx) == nil:
+		a.mu.Lock()
+		isUnsent := a.isUnsent
+		a.mu.Unlock()
+		if isUnsent {
+			a.leave(ctx)
+		}
 		return sealed{}, a.lostNow("the worker stops")
 	case isCanceled && isLost:
 		return sealed{}, a.failure(leaseEnd, nil)
 	case isCanceled:
 		return sealed{}, a.failure(canceled, nil)
-	case f.cause == nil && f.fn.mayRetry(a.progress.Failures+1, f.bodyErr):
+	case f.isAgain:
 		return sealed{}, a.retry(ctx, err)
 	}
 	return sealed{}, a.failure(failed, err)
@@ -45,7 +51,7 @@ func (a *attempt) outcome(ctx context.Context, f *functionRun) (sealed, error) {
 
 // verdict returns the error of the function, or that of its scope, or reports that it has ended with
 // nothing but its cancellation. A result that was made all the same is one.
-func (f *functionRun) verdict() (err error, isCanceled bool) { //nolint:revive,staticcheck // the error is the subject
+func (f *functionRun) verdict() (err error, isCanceled bool) { //nolint:revive // the error is the subject
 	outcome, ok := f.err.(*traigo.Error) //nolint:errorlint // what Run returns is one
 	if !ok {
 		return f.err, false
@@ -57,10 +63,19 @@ func (f *functionRun) verdict() (err error, isCanceled bool) { //nolint:revive,s
 		return nil, false
 	case wasCanceled && len(others) == 0:
 		return nil, true
-	case len(others) == 0 && isSame(outcome.Err, f.bodyErr), wasCanceled && len(others) == 1 && isSame(others[0], f.bodyErr):
+	case wasCanceled && len(others) == 1 && isSame(others[0], f.bodyErr):
 		return f.bodyErr, false
 	}
-	return f.err, false
+	return f.asReturned(), false
+}
+
+// asReturned returns the error of the function as that has returned it, if that alone is the outcome
+// of its scope; and else the outcome.
+func (f *functionRun) asReturned() error {
+	if outcome, ok := f.err.(*traigo.Error); ok && len(outcome.Others) == 0 && isSame(outcome.Err, f.bodyErr) { //nolint:errorlint // what Run returns is one
+		return f.bodyErr
+	}
+	return f.err
 }
 
 // success returns the result, with what the owner shows of the attempt.

@@ -14,7 +14,7 @@ import (
 // number of tasks, so that a cancellation is heard at once.
 type watches struct {
 	engine *Engine
-	ctx    context.Context // of the worker
+	ctx    context.Context //nolint:containedctx // of the worker
 	over   sync.WaitGroup
 
 	mu sync.Mutex
@@ -130,14 +130,14 @@ func (h *watch) isCurrent() {
 
 // hear handles an event of the scope.
 func (h *watch) hear(ev *historypb.HistoryEvent) {
-	switch ev.GetEventType() {
-	case enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED:
+	switch {
+	case ev.GetWorkflowExecutionStartedEventAttributes() != nil:
 		if owner := h.all.engine.ownerIn(h.key.id, ev); owner != "" {
 			h.mu.Lock()
 			h.owner = owner
 			h.mu.Unlock()
 		}
-	case enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED:
+	case ev.GetWorkflowExecutionSignaledEventAttributes() != nil:
 		m := h.all.engine.messageIn(h.key.id, ev)
 		h.mu.Lock()
 		if m.Own != nil {

@@ -153,7 +153,10 @@ func taskWorkflow(ctx workflow.Context, in taskInput, argument sealed) (sealed, 
 	}
 	var out sealed
 	err := result.Get(ctx, &out)
-	if temporal.IsCanceledError(err) && ctx.Err() == nil {
+	switch {
+	case err != nil && ctx.Err() != nil: // by an operator: the owner sends a message
+		err = ctx.Err()
+	case temporal.IsCanceledError(err):
 		err = neverBegun(in.Owner)
 	}
 	return out, err
