@@ -34,11 +34,8 @@ func TestKilledServer(t *testing.T) {
 	w := startWorker(t, queue, "TEMPORAL_ADDRESS="+s.address)
 	e := at(t, s)
 	var call <-chan returned
-	err := within(t, e, queue, func(ctx context.Context, sc *traigo.Scope, r *temporal.Remote) error {
-		sc.Spawn(func(ctx context.Context) error {
-			call = calls(func() (string, error) { return holds.Run(ctx, r, "a") })
-			return nil
-		}).Wait(ctx)
+	err := within(t, e, queue, func(ctx context.Context, _ *traigo.Scope, r *temporal.Remote) error {
+		call = calls(func() (string, error) { return holds.Run(ctx, r, "a") })
 		w.await(t, "began a")
 		killed := time.Now()
 		s.kill()
@@ -114,6 +111,32 @@ func TestServerThatIsLongAway(t *testing.T) {
 	require.Len(t, w.said("began a"), 1, "no other attempt begins")
 }
 
+// A worker that begins while the server is away waits for it.
+func TestWorkWaitsForTheServer(t *testing.T) {
+	t.Parallel()
+	queue := queueOf(t)
+	s := ownServer(t)
+	e := at(t, s)
+	s.signal(sigstop)
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	ended := make(chan error, 1)
+	go func() { ended <- temporal.Work(ctx, e, queue, double) }()
+	select {
+	case err := <-ended:
+		require.Fail(t, "it has not waited", "%v", err)
+	case <-time.After(12 * time.Second): // longer than the SDK waits
+	}
+	s.signal(sigcont)
+	require.NoError(t, within(t, e, queue, func(ctx context.Context, _ *traigo.Scope, r *temporal.Remote) error {
+		n, err := double.Run(ctx, r, 21)
+		require.Equal(t, 42, n)
+		return err
+	}))
+	stop()
+	require.ErrorIs(t, receive(t, ended, "Work"), context.Canceled)
+}
+
 // A scope that is opened while the server is away waits for it, and for no longer than a lease.
 func TestOpenWaitsForTheServer(t *testing.T) {
 	t.Parallel()
@@ -122,8 +145,10 @@ func TestOpenWaitsForTheServer(t *testing.T) {
 	startWorker(t, queue, "TEMPORAL_ADDRESS="+s.address)
 	e := at(t, s)
 	s.signal(sigstop)
+	begun := time.Now()
 	err := within(t, e, queue, func(context.Context, *traigo.Scope, *temporal.Remote) error { return nil }, leases(time.Second))
 	require.ErrorIs(t, err, temporal.ErrEngine)
+	require.Less(t, time.Since(begun), 30*time.Second)
 	opened := calls(func() (out string, err error) {
 		err = within(t, e, queue, func(ctx context.Context, _ *traigo.Scope, r *temporal.Remote) error {
 			out, err = did.Run(ctx, r, "a")
@@ -134,7 +159,7 @@ func TestOpenWaitsForTheServer(t *testing.T) {
 	select {
 	case got := <-opened:
 		require.Fail(t, "it has not waited", "%v", got)
-	case <-time.After(2 * time.Second):
+	case <-time.After(12 * time.Second): // longer than the SDK waits
 	}
 	s.signal(sigcont)
 	require.Equal(t, returned{"a", nil}, receive(t, opened, "of a"))
