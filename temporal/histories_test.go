@@ -298,8 +298,8 @@ func mustBeOfNoMachine(t *testing.T, text string, h *historypb.History) {
 	}
 }
 
-// identified is a worker, as the role worker is one, that has an identity of no machine.
-var identified = role("identified worker", func(ctx context.Context) error {
+// namelessWorker is a worker, as the role worker is one, that has an identity of no machine.
+var namelessWorker = role("identified worker", func(ctx context.Context) error {
 	e, err := temporal.Connect(ctx, func(o *client.Options) { o.Identity = "worker" })
 	if err != nil {
 		return err
@@ -450,7 +450,7 @@ var paths = []struct {
 		return c.toldTask(nil), ""
 	}},
 	{"task-loses-its-worker", []enumspb.EventType{scheduled, activityBegan, activityDone, completed}, func(c *company) (id, run string) {
-		first := start(c.t, identified, "TRAIGO_TEST_QUEUE="+c.name)
+		first := start(c.t, namelessWorker, "TRAIGO_TEST_QUEUE="+c.name)
 		err := c.open(c.engine, func(_ context.Context, s *traigo.Scope, r *temporal.Remote) error {
 			id = r.ID() + "/until-1"
 			task := until.Spawn(r, "x")

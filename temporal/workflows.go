@@ -178,7 +178,7 @@ func taskWorkflow(ctx workflow.Context, in taskInput, argument sealed) (sealed, 
 // discard takes what has come. It has been heard by then, but the SDK warns of signals that a workflow
 // has not taken.
 func discard(messages workflow.ReceiveChannel) {
-	for messages.ReceiveAsync(&message{}) {
+	for messages.ReceiveAsync(nil) {
 	}
 }
 
