@@ -686,13 +686,15 @@ func (c *company) continuedScope() (id, first string) {
 		signal := func() error {
 			return c.engine.Client().SignalWorkflow(ctx, id, first, temporal.SignalName, struct{}{})
 		}
-		// A message makes up to four events: those of a step as well. The last ones have a step each.
-		for look().GetWorkflowExecutionInfo().GetHistoryLength() < temporal.MaxEvents-4*100 {
-			var all errgroup.Group
-			for range 100 {
-				all.Go(signal)
+		// A message makes up to four events, with those of a step. The last ones have a step each.
+		for _, n := range []int{100, 20} {
+			for look().GetWorkflowExecutionInfo().GetHistoryLength() < int64(temporal.MaxEvents-4*n) {
+				var all errgroup.Group
+				for range n {
+					all.Go(signal)
+				}
+				assert.NoError(c.t, all.Wait())
 			}
-			assert.NoError(c.t, all.Wait())
 		}
 		eventually(c.t, func() bool {
 			d := look()
