@@ -294,7 +294,7 @@ func mustBeOfNoMachine(t *testing.T, text string, h *historypb.History) {
 	require.NoError(t, err)
 	who, err := user.Current()
 	require.NoError(t, err)
-	for _, is := range []string{host, dir, os.TempDir(), who.HomeDir, "\"" + who.Username + "\"", os.Getenv("TEMPORAL_ADDRESS")} {
+	for _, is := range []string{host, dir, filepath.Dir(os.Args[0]), who.HomeDir, "\"" + who.Username + "\"", os.Getenv("TEMPORAL_ADDRESS")} {
 		require.NotContains(t, all.String(), is)
 	}
 }
