@@ -21,6 +21,7 @@ import (
 	historypb "go.temporal.io/api/history/v1"
 	"go.temporal.io/api/proxy"
 	"go.temporal.io/api/temporalproto"
+	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/interceptor"
 	sdktemporal "go.temporal.io/sdk/temporal"
@@ -293,7 +294,7 @@ func mustBeOfNoMachine(t *testing.T, text string, h *historypb.History) {
 	require.NoError(t, err)
 	who, err := user.Current()
 	require.NoError(t, err)
-	for _, is := range []string{host, dir, os.TempDir(), who.HomeDir, "\"" + who.Username + "\"", os.Getenv("TEMPORAL_ADDRESS")} {
+	for _, is := range []string{host, dir, filepath.Dir(os.Args[0]), who.HomeDir, "\"" + who.Username + "\"", os.Getenv("TEMPORAL_ADDRESS")} {
 		require.NotContains(t, all.String(), is)
 	}
 }
@@ -674,26 +675,33 @@ func (c *company) continuedScope() (id, first string) {
 	c.work(double)
 	err := c.open(c.engine, func(ctx context.Context, _ *traigo.Scope, r *temporal.Remote) error {
 		id = r.ID()
-		described, err := c.engine.Client().DescribeWorkflowExecution(ctx, id, "")
-		if err != nil {
-			return err
+		look := func() *workflowservice.DescribeWorkflowExecutionResponse {
+			d, err := c.engine.Client().DescribeWorkflowExecution(ctx, id, first)
+			assert.NoError(c.t, err)
+			return d
 		}
-		first = described.GetWorkflowExecutionInfo().GetExecution().GetRunId()
-		_, err = double.Run(ctx, r, 1) // the lease is held
-		if err != nil {
-			return err
+		first = look().GetWorkflowExecutionInfo().GetExecution().GetRunId()
+		_, err := double.Run(ctx, r, 1) // the lease is held
+		assert.NoError(c.t, err)
+		signal := func() error {
+			return c.engine.Client().SignalWorkflow(ctx, id, first, temporal.SignalName, struct{}{})
 		}
-		var all errgroup.Group
-		all.SetLimit(50)
-		for range temporal.MaxEvents {
-			all.Go(func() error {
-				return c.engine.Client().SignalWorkflow(ctx, id, first, temporal.SignalName, struct{}{})
-			})
+		// A message makes up to four events, with those of a step. The last ones have a step each.
+		for _, n := range []int{100, 20} {
+			for look().GetWorkflowExecutionInfo().GetHistoryLength() < int64(temporal.MaxEvents-4*n) {
+				var all errgroup.Group
+				for range n {
+					all.Go(signal)
+				}
+				assert.NoError(c.t, all.Wait())
+			}
 		}
-		_ = all.Wait() // the last ones come too late
 		eventually(c.t, func() bool {
-			described, err = c.engine.Client().DescribeWorkflowExecution(ctx, id, "")
-			return err == nil && described.GetWorkflowExecutionInfo().GetExecution().GetRunId() != first
+			d := look()
+			if d.GetPendingWorkflowTask() == nil && d.GetWorkflowExecutionInfo().GetStatus() == enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING {
+				assert.NoError(c.t, signal())
+			}
+			return d.GetWorkflowExecutionInfo().GetStatus() == enumspb.WORKFLOW_EXECUTION_STATUS_CONTINUED_AS_NEW
 		}, "the scope is not continued")
 		_, err = double.Run(ctx, r, 2)
 		return err

@@ -1,6 +1,7 @@
 package temporal
 
 import (
+	"encoding/json"
 	"fmt"
 	"time"
 
@@ -53,7 +54,20 @@ type message struct {
 	Cause *traigo.RemoteError `json:"cause,omitempty"` // of the end, to be the cause of contexts
 }
 
-// maxEvents is the length at which a scope's history is started anew.
+// UnmarshalJSON leaves m as it is if the text is not that of a message: the SDK skips those, and
+// decodes the next one into the same variable.
+func (m *message) UnmarshalJSON(text []byte) error {
+	type plain message
+	var p plain
+	if err := json.Unmarshal(text, &p); err != nil {
+		return err
+	}
+	*m = message(p)
+	return nil
+}
+
+// maxEvents is the length at which a scope's history is started anew. It is part of the type as well:
+// with another number, replays would end elsewhere.
 const maxEvents = 2000
 
 // scopeWorkflow is the remote half of a scope. It does two things: it holds the lease, by an
@@ -192,11 +206,14 @@ func neverBegun(owner string) error {
 	})
 }
 
+// outdatedType is the type of the failure of unknownWorkflow.
+const outdatedType = "traigo.Outdated"
+
 // unknownWorkflow answers for types that this release does not know: an owner that is newer than
 // the workers gets an error, and does not wait for ever.
 func unknownWorkflow(ctx workflow.Context, _ converter.EncodedValues) error {
 	info := workflow.GetInfo(ctx)
 	return temporal.NewNonRetryableApplicationError(
 		fmt.Sprintf("the workers of queue %q are of an older release of traigo, which has no workflow %q: upgrade workers before owners", info.TaskQueueName, info.WorkflowType.Name),
-		"traigo.Outdated", nil)
+		outdatedType, nil)
 }
