@@ -21,5 +21,4 @@ func Guard(fn func(write func(msg string, err error), fatal func(msg string, err
 	})
 }
 
-
 func errorTags(err error) []tag.Tag { return []tag.Tag{tag.Address("there"), tag.Error(err)} }

@@ -73,6 +73,7 @@ func startAt(at hosts) (started *Server, err error) {
 	s := &Server{address: at[frontend], log: &logger{}, conns: newConnections()}
 	defer func() {
 		if started == nil {
+			s.conns.closeListeners(s.log)
 			s.Stop()
 		}
 	}()
