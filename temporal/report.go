@@ -32,15 +32,32 @@ func (a *attempt) outcome(ctx context.Context, f *functionRun) (sealed, error) {
 	case err == nil && !isCanceled:
 		return a.success(f)
 	case f.isStopped && context.Cause(a.ctx) == nil:
+		a.leave(ctx)
 		return sealed{}, a.lostNow("the worker stops")
 	case isCanceled && isLost:
 		return sealed{}, a.failure(leaseEnd, nil)
 	case isCanceled:
 		return sealed{}, a.failure(canceled, nil)
-	case f.cause == nil && f.fn.mayRetry(a.progress.Failures+1, f.bodyErr):
+	case f.cause == nil && f.mayRetry(err):
 		return sealed{}, a.retry(ctx, err)
+	case f.panicked != nil: // it was when
+		return sealed{}, a.failure(panicked, f.panicked)
 	}
 	return sealed{}, a.failure(failed, err)
+}
+
+// mayRetry reports whether the function runs again after its failure. It is asked about the error as
+// the function has returned it or, where that was nil, about the error of its scope.
+func (f *functionRun) mayRetry(err error) bool {
+	defer func() {
+		if value := recover(); value != nil {
+			f.panicked = asPanicHere(value, "", f.Func)
+		}
+	}()
+	if f.bodyErr != nil {
+		err = f.bodyErr
+	}
+	return f.fn.mayRetry(f.progress.Failures+1, err)
 }
 
 // verdict returns the error of the function, or that of its scope, or reports that it has ended with
