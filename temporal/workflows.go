@@ -46,7 +46,7 @@ type message struct {
 }
 
 // maxEvents is the length at which a scope's history is started anew.
-const maxEvents = 2000
+var maxEvents = 2000 // a variable for tests
 
 // scopeWorkflow is the remote half of a scope. It does two things: it holds the lease, by an
 // activity of the owner's that is silent when the owner is, and its history is what workers
