@@ -151,7 +151,6 @@ func TestWorkerBeatsWhileItCleansUp(t *testing.T) {
 	queue := queueOf(t)
 	w := startWorker(t, queue)
 	e := connect(t)
-	errStop := errors.New("stop")
 	err := within(t, e, queue, func(_ context.Context, s *traigo.Scope, r *temporal.Remote) error {
 		call := cleansUp.Spawn(r, "a")
 		w.await(t, "began a attempt 1")

@@ -2,7 +2,6 @@ package temporal_test
 
 import (
 	"context"
-	"errors"
 	"os"
 	"strings"
 	"testing"
@@ -42,7 +41,6 @@ func TestKilledNestedOwner(t *testing.T) {
 	one, two := startWorker(t, outer), startWorker(t, outer)
 	below := startWorker(t, inner)
 	e := connect(t)
-	errStop := errors.New("stop")
 	err := within(t, e, outer, func(_ context.Context, s *traigo.Scope, r *temporal.Remote) error {
 		nests.Spawn(r, errand{inner, "a"})
 		first, others := holder(t, "began outer attempt 1", one, two)
@@ -94,7 +92,6 @@ func TestFrozenNestedOwner(t *testing.T) {
 	one, two := startWorker(t, outer), startWorker(t, outer)
 	below := startWorker(t, inner)
 	e := connect(t)
-	errStop := errors.New("stop")
 	err := within(t, e, outer, func(_ context.Context, s *traigo.Scope, r *temporal.Remote) error {
 		nests.Spawn(r, errand{inner, "a"})
 		first, others := holder(t, "began outer attempt 1", one, two)

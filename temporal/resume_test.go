@@ -215,7 +215,6 @@ func TestResumeOfCanceledCalls(t *testing.T) {
 	queue, file := queueOf(t), newGate(t)
 	w := startWorker(t, queue, "TRAIGO_TEST_SLOTS=1")
 	e := connect(t)
-	errStop := errors.New("stop")
 	err := within(t, e, queue, func(_ context.Context, s *traigo.Scope, r *temporal.Remote) error {
 		waits.Spawn(r, gate{"a", file})
 		w.await(t, "began a")
