@@ -34,8 +34,8 @@ func TestKilledWorker(t *testing.T) {
 		require.Equal(t, "a by attempt 2", got.out)
 		return got.err
 	}, leases(leaseOf)))
+	awaits(t, 1, "did a", one, two)
 	require.Len(t, saidBy("began a", one, two), 2)
-	require.Len(t, saidBy("did a", one, two), 1)
 }
 
 // A worker that is asked to end, and whose function returns, hands its task on without a lease.
@@ -49,8 +49,8 @@ func TestWorkerThatEndsHandsOn(t *testing.T) {
 		first, others := holder(t, "began a attempt 1", one, two)
 		first.signal(sigterm)
 		others[0].await(t, "began a attempt 2")
-		require.Len(t, first.said("ended a"), 1, "it was joined first")
 		receive(t, first.exited, "the process")
+		require.Len(t, first.said("ended a"), 1, "it was joined")
 		openGate(t, file)
 		got := receive(t, call, "of a")
 		require.Equal(t, "a by attempt 2", got.out)
@@ -151,7 +151,6 @@ func TestWorkerBeatsWhileItCleansUp(t *testing.T) {
 	queue := queueOf(t)
 	w := startWorker(t, queue)
 	e := connect(t)
-	errStop := errors.New("stop")
 	err := within(t, e, queue, func(_ context.Context, s *traigo.Scope, r *temporal.Remote) error {
 		call := cleansUp.Spawn(r, "a")
 		w.await(t, "began a attempt 1")
@@ -160,7 +159,7 @@ func TestWorkerBeatsWhileItCleansUp(t *testing.T) {
 		return nil
 	}, leases(leaseOf))
 	require.NoError(t, err)
-	require.Len(t, w.said("cleaned a"), 1)
+	w.await(t, "cleaned a")
 	require.Len(t, w.said("began a"), 1, "no attempt was lost")
 }
 
@@ -192,6 +191,7 @@ func TestLossIsNoFailure(t *testing.T) {
 		require.NotErrorIs(t, got.err, temporal.ErrLost)
 		return nil
 	}, leases(leaseOf)))
+	awaits(t, 3, "began a", one, two)
 	begun := saidBy("began a", one, two)
 	require.Len(t, begun, 3, "one is lost, one fails, and one more fails: %s", strings.Join(begun, ", "))
 }

@@ -21,7 +21,7 @@ const (
 	TaskType   = taskType
 	HoldType   = holdType
 	SignalName = signalName
-	MaxEvents  = maxEvents
+	MaxEvents  = releasedMaxEvents
 
 	OutcomeCanceled = canceled
 )
@@ -37,3 +37,7 @@ func Converters() (converter.DataConverter, converter.FailureConverter) {
 	values := passing{converter.GetDefaultDataConverter()}
 	return values, temporal.NewDefaultFailureConverter(temporal.DefaultFailureConverterOptions{DataConverter: values})
 }
+
+// SetMaxEvents sets the length at which the history of a scope is started anew. It is called before
+// Work.
+func SetMaxEvents(n int) { maxEvents = n }

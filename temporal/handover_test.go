@@ -23,12 +23,11 @@ func TestHandover(t *testing.T) { // not parallel: it reads the log
 	e := connect(t)
 	log := logged(t)
 	err := within(t, e, queue, func(_ context.Context, s *traigo.Scope, r *temporal.Remote) error {
-		task := waits.Spawn(r, gate{"a", file}, traigo.OnDone(func(err error) {
-			require.ErrorIs(t, err, temporal.ErrHandover)
-		}))
+		task := waits.Spawn(r, gate{"a", file})
 		w.await(t, "began a")
 		s.Cancel(errDeploy)
-		<-task.Done()
+		receive(t, task.Done(), "of a")
+		require.ErrorIs(t, task.Err(), temporal.ErrHandover)
 		return nil
 	}, leases(long), temporal.Resume(queue))
 	require.ErrorIs(t, err, temporal.ErrHandover)
@@ -103,7 +102,6 @@ func TestHandoverWithoutResume(t *testing.T) { // not parallel: it reads the log
 		return nil
 	}, leases(long))
 	require.ErrorIs(t, err, temporal.ErrHandover)
-	require.Len(t, w.said("ended a"), 1)
 	require.Contains(t, w.await(t, "ended a"), "handover=true")
 	require.Empty(t, log.having("level=INFO"))
 }
@@ -119,7 +117,7 @@ func TestHandoverOfOneCall(t *testing.T) {
 		w.await(t, "began a")
 		cancel(errDeploy)
 		require.ErrorIs(t, receive(t, call, "of a").err, temporal.ErrHandover)
-		require.Len(t, w.said("ended a"), 1, "its function has ended with it")
+		require.Contains(t, w.await(t, "ended a"), "handover=true")
 		return nil
 	}, leases(long), temporal.Resume(queue)))
 }
@@ -145,7 +143,6 @@ func TestHandoverOfCallsThatWait(t *testing.T) {
 	}
 	w := startWorker(t, queue)
 	resumes(t, e, queue, "0", "1", "2", "3", "4", "5")
-	for i := range 6 {
-		require.Len(t, w.said(fmt.Sprintf("did %d", i)), 1)
-	}
+	awaits(t, 6, "did ", w)
+	require.Len(t, w.said("did "), 6)
 }

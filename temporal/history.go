@@ -205,15 +205,13 @@ func isNotFound(err error) bool {
 
 // isRefusal reports whether the engine has understood a request, and refuses it for good.
 func isRefusal(err error) bool {
-	switch err := err.(type) { //nolint:errorlint // what the SDK returns is one
-	case *serviceerror.InvalidArgument, *serviceerror.PermissionDenied, *serviceerror.NamespaceNotFound, *serviceerror.NotFound, *serviceerror.Unimplemented:
-		return true
-	case nil:
-		return false
-	default:
-		_ = err
-		return false
+	for ; err != nil; err = errors.Unwrap(err) {
+		switch err.(type) { //nolint:errorlint // it, or one that it wraps
+		case *serviceerror.InvalidArgument, *serviceerror.PermissionDenied, *serviceerror.NamespaceNotFound, *serviceerror.NotFound, *serviceerror.Unimplemented:
+			return true
+		}
 	}
+	return false
 }
 
 // pause waits for d, or until ctx is done.

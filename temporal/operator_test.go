@@ -102,7 +102,7 @@ func TestOperatorEndsScope(t *testing.T) {
 			for _, call := range calls {
 				require.ErrorIs(t, call.Err(), temporal.ErrLease)
 			}
-			require.Len(t, w.said("ended "), 3)
+			awaits(t, 3, "ended ", w)
 			for _, line := range w.said("ended ") {
 				require.Contains(t, line, "lease=true")
 			}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -21,8 +22,8 @@ import (
 
 // Scopes that a later owner goes on with.
 
-// fails says "did KEY", and fails.
-var fails = register(temporal.Func("fails", func(_ context.Context, key string) (string, error) {
+// failsAlways says "did KEY", and fails.
+var failsAlways = register(temporal.Func("failsAlways", func(_ context.Context, key string) (string, error) {
 	say("did %s", key)
 	return "", errors.New("it fails")
 }))
@@ -31,10 +32,12 @@ var fails = register(temporal.Func("fails", func(_ context.Context, key string) 
 // that waits for the gate TRAIGO_TEST_GATE. It says "result NAME OUT ERR" of each.
 var resumer = role("resumer", func(ctx context.Context) error {
 	return owns(ctx, func(ctx context.Context, s *traigo.Scope, r *temporal.Remote) error {
-		result := func(name, out string, err error) { say("result %s %s lease=%t %v", name, out, errors.Is(err, temporal.ErrLease), err) }
+		result := func(name, out string, err error) {
+			say("result %s %s lease=%t %v", name, out, errors.Is(err, temporal.ErrLease), err)
+		}
 		out, err := did.Run(ctx, r, "succeeds")
 		result("succeeds", out, err)
-		out, err = fails.Run(ctx, r, "fails")
+		out, err = failsAlways.Run(ctx, r, "fails")
 		result("fails", out, err)
 		out, err = waits.Run(ctx, r, gate{"waits", os.Getenv("TRAIGO_TEST_GATE")})
 		result("waits", out, err)
@@ -62,6 +65,7 @@ func TestResumeWithinTheLease(t *testing.T) {
 	require.Contains(t, second.await(t, "result waits"), "waits by attempt 1 lease=false <nil>")
 	receive(t, second.exited, "the second owner")
 	require.Empty(t, second.said("error"))
+	w.await(t, "did waits")
 	require.Len(t, w.said("did succeeds"), 1)
 	require.Len(t, w.said("did fails"), 2)
 	require.Len(t, w.said("began waits"), 1)
@@ -85,6 +89,7 @@ func TestResumeAfterTheLease(t *testing.T) {
 	second, _ := startOwner(t, resumer, queue, leaseOf, env...)
 	require.Contains(t, second.await(t, "result waits"), "lease=false <nil>")
 	receive(t, second.exited, "the second owner")
+	w.await(t, "did waits")
 	require.Len(t, w.said("did succeeds"), 1)
 	require.Len(t, w.said("did fails"), 2)
 	require.Len(t, w.said("began waits"), 2)
@@ -94,8 +99,8 @@ func TestResumeAfterTheLease(t *testing.T) {
 	third, _ := startOwner(t, resumer, queue, leaseOf, env...)
 	require.Contains(t, third.await(t, "result waits"), "lease=false <nil>")
 	receive(t, third.exited, "the third owner")
+	awaits(t, 3, "did fails", w)
 	require.Len(t, w.said("did succeeds"), 1)
-	require.Len(t, w.said("did fails"), 3)
 	require.Len(t, w.said("did waits"), 1)
 }
 
@@ -132,7 +137,7 @@ func TestTakeOverOfFrozenOwner(t *testing.T) {
 	w.await(t, "began waits")
 	first.signal(sigstop)
 	second, _ := startOwner(t, resumer, queue, leaseOf, env...)
-	eventually(t, func() bool { return len(w.said("did fails")) == 2 }, "the second owner does not go on")
+	awaits(t, 2, "did fails", w)
 	begun := time.Now()
 	eventually(t, func() bool { return time.Since(begun) > leaseOf }, "it ends")
 	first.signal(sigcont)
@@ -191,14 +196,16 @@ func TestResumeOfEqualCalls(t *testing.T) {
 	w := startWorker(t, queue)
 	e := connect(t)
 	resumes(t, e, queue, "a", "a", "b")
-	require.Len(t, w.said("did a"), 2)
+	awaits(t, 3, "did ", w)
 	resumes(t, e, queue, "b", "a", "a", "a")
+	awaits(t, 4, "did ", w)
 	require.Len(t, w.said("did a"), 3)
 	require.Len(t, w.said("did b"), 1)
 	require.NoError(t, within(t, e, queue, func(ctx context.Context, _ *traigo.Scope, r *temporal.Remote) error {
 		_, err := did.Run(ctx, r, "a")
 		return err
 	}, temporal.Resume(queue+"-2")))
+	awaits(t, 5, "did ", w)
 	require.Len(t, w.said("did a"), 4, "a new id is a new run of everything")
 }
 
@@ -208,7 +215,6 @@ func TestResumeOfCanceledCalls(t *testing.T) {
 	queue, file := queueOf(t), newGate(t)
 	w := startWorker(t, queue, "TRAIGO_TEST_SLOTS=1")
 	e := connect(t)
-	errStop := errors.New("stop")
 	err := within(t, e, queue, func(_ context.Context, s *traigo.Scope, r *temporal.Remote) error {
 		waits.Spawn(r, gate{"a", file})
 		w.await(t, "began a")
@@ -218,7 +224,7 @@ func TestResumeOfCanceledCalls(t *testing.T) {
 		return nil
 	}, leases(long), temporal.Resume(queue))
 	require.ErrorIs(t, err, errStop)
-	require.Len(t, w.said("ended a"), 1)
+	w.await(t, "ended a")
 	require.Empty(t, w.said("did "))
 	openGate(t, file)
 	require.NoError(t, within(t, e, queue, func(_ context.Context, _ *traigo.Scope, r *temporal.Remote) error {
@@ -226,6 +232,7 @@ func TestResumeOfCanceledCalls(t *testing.T) {
 		did.Spawn(r, "b")
 		return nil
 	}, leases(long), temporal.Resume(queue)))
+	awaits(t, 2, "did ", w)
 	require.Len(t, w.said("began a"), 2)
 	require.Len(t, w.said("did a"), 1)
 	require.Len(t, w.said("did b"), 1)
@@ -233,7 +240,6 @@ func TestResumeOfCanceledCalls(t *testing.T) {
 
 // options is an argument whose encoding does not depend on the order in which it was filled.
 type options map[string]int
-
 
 // A nonce makes an encoding that differs each time.
 type nonce struct{}
@@ -270,8 +276,10 @@ func must[T any](v T, err error) T {
 func TestResumeKnowsEqualArguments(t *testing.T) {
 	t.Parallel()
 	for name, with := range map[string]func(*client.Options){
-		"json":  func(*client.Options) {},
-		"nonce": func(o *client.Options) { o.DataConverter = converter.NewCodecDataConverter(converter.GetDefaultDataConverter(), nonce{}) },
+		"json": func(*client.Options) {},
+		"nonce": func(o *client.Options) {
+			o.DataConverter = converter.NewCodecDataConverter(converter.GetDefaultDataConverter(), nonce{})
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -279,11 +287,11 @@ func TestResumeKnowsEqualArguments(t *testing.T) {
 			e, err := temporal.Connect(t.Context(), with)
 			require.NoError(t, err)
 			t.Cleanup(e.Close)
-			n := 0
+			var n atomic.Int32
 			scope := traigo.New(t.Context())
 			defer scope.Close()
 			f := temporal.Func("counts", func(_ context.Context, o options) (int, error) {
-				n++
+				n.Add(1)
 				return len(o), nil
 			})
 			scope.Spawn(func(ctx context.Context) error { return temporal.Work(ctx, e, queue, f) })
@@ -298,7 +306,7 @@ func TestResumeKnowsEqualArguments(t *testing.T) {
 					return err
 				}, temporal.Resume(queue)))
 			}
-			require.Equal(t, 1, n)
+			require.EqualValues(t, 1, n.Load())
 		})
 	}
 }

@@ -160,15 +160,6 @@ func TestCanceledCallTerminatesATaskThatNoWorkerHasSeen(t *testing.T) {
 	require.NoError(t, err)
 }
 
-func statusOf(t *testing.T, e *temporal.Engine, id string) enumspb.WorkflowExecutionStatus {
-	t.Helper()
-	d, err := e.Client().DescribeWorkflowExecution(t.Context(), id, "")
-	if err != nil {
-		return enumspb.WORKFLOW_EXECUTION_STATUS_UNSPECIFIED
-	}
-	return d.GetWorkflowExecutionInfo().GetStatus()
-}
-
 // A worker that comes between the message and the termination finds the message in the first step.
 func TestTaskThatWasCanceledBeforeAWorkerCameNeverBegins(t *testing.T) {
 	c := &company{t: t, name: queueOf(t), engine: connect(t)}

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"go.temporal.io/sdk/activity"
@@ -79,6 +80,50 @@ func (w *work) serve(ctx context.Context, s *traigo.Scope) error {
 	w.scope = s
 	w.watches = &watches{engine: w.engine, ctx: context.WithoutCancel(ctx), of: map[scopeRun]*watch{}}
 	defer w.watches.end()
+	sdk, err := w.start(ctx)
+	if sdk != nil {
+		defer sdk.Stop()
+	}
+	if err != nil {
+		return err
+	}
+	select {
+	case <-ctx.Done():
+		err = context.Cause(ctx)
+	case <-traigo.Stopping(ctx):
+	case <-w.engine.closed:
+		err = fmt.Errorf("%w: %w", ErrEngine, errClosed)
+	case fatal := <-w.fatal:
+		err = fmt.Errorf("%w at %s: the worker for queue %q has failed: %w", ErrEngine, w.engine.address, w.queue, fatal)
+	}
+	if err != nil {
+		s.Cancel(err) // a scope that is canceled already has a cause
+	}
+	return err
+}
+
+// start starts the SDK's worker. It returns none if Work is to end before the engine has answered.
+func (w *work) start(ctx context.Context) (sdk worker.Worker, err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	var stopping sync.WaitGroup
+	stopping.Go(func() {
+		defer cancel()
+		select {
+		case <-traigo.Stopping(ctx):
+		case <-w.engine.closed:
+		case <-ctx.Done():
+		}
+	})
+	defer stopping.Wait()
+	defer cancel()
+	sdk, err = w.engine.startWorker(ctx, w.newWorker)
+	if err != nil && ctx.Err() != nil {
+		return nil, nil // why, serve finds out
+	}
+	return sdk, err
+}
+
+func (w *work) newWorker() worker.Worker {
 	sdk := worker.New(w.engine.client, w.queue, worker.Options{
 		Identity:                           w.engine.identity,
 		MaxConcurrentActivityExecutionSize: w.slots,
@@ -93,24 +138,7 @@ func (w *work) serve(ctx context.Context, s *traigo.Scope) error {
 	})
 	registerWorkflows(sdk)
 	sdk.RegisterDynamicActivity(w.attempt, activity.DynamicRegisterOptions{})
-	if err := sdk.Start(); err != nil {
-		return fmt.Errorf("%w at %s: no worker for queue %q: %w", ErrEngine, w.engine.address, w.queue, err)
-	}
-	var err error
-	select {
-	case <-ctx.Done():
-		err = context.Cause(ctx)
-	case <-traigo.Stopping(ctx):
-	case <-w.engine.closed:
-		err = fmt.Errorf("%w: %w", ErrEngine, errClosed)
-	case fatal := <-w.fatal:
-		err = fmt.Errorf("%w at %s: the worker for queue %q has failed: %w", ErrEngine, w.engine.address, w.queue, fatal)
-	}
-	if err != nil {
-		s.Cancel(err) // a scope that is canceled already has a cause
-	}
-	sdk.Stop()
-	return err
+	return sdk
 }
 
 // names lists the functions of the worker.

@@ -68,7 +68,9 @@ func (m *message) UnmarshalJSON(text []byte) error {
 
 // maxEvents is the length at which a scope's history is started anew. It is part of the type as well:
 // with another number, replays would end elsewhere.
-const maxEvents = 2000
+var maxEvents = releasedMaxEvents
+
+const releasedMaxEvents = 2000 // tests have less
 
 // scopeWorkflow is the remote half of a scope. It does two things: it holds the lease, by an
 // activity of the owner's that is silent when the owner is, and its history is what workers
