@@ -28,6 +28,7 @@ type bench struct {
 	engine *temporal.Engine
 	remote *temporal.Remote
 	count  int // of bare workflows
+	ours   int // of tasks of the remote
 }
 
 // all measures everything, and prints a row for each.
@@ -121,6 +122,7 @@ func (b *bench) traigo(ctx context.Context, n int) error {
 	if b.only == "bare" {
 		return nil
 	}
+	b.ours += n
 	return traigo.Run(ctx, func(ctx context.Context, s *traigo.Scope) error {
 		for i := range n {
 			s.Spawn(func(ctx context.Context) error {
@@ -169,19 +171,36 @@ func check(in, out int, err error) error {
 	return err
 }
 
-// history counts what a task leaves in the engine, and what a provider bills of it.
+// history counts what a task leaves in the engine, and what a provider bills of it: of the first
+// one, and on average of some of the last, which have waited for one another.
 func (b *bench) history(ctx context.Context) error {
-	// Those of the beginning.
-	bareEvents, bareActions, err := b.countEvents(ctx, fmt.Sprintf("bare-%d-1", os.Getpid()))
-	if err != nil && b.only != "traigo" {
-		return err
+	var cells [2][4]string
+	for side, of := range []struct {
+		prefix string
+		n      int
+	}{{fmt.Sprintf("bare-%d-", os.Getpid()), b.count}, {b.remote.ID() + "/double-", b.ours}} {
+		if of.n == 0 {
+			continue
+		}
+		events, actions, err := b.countEvents(ctx, of.prefix+"1")
+		if err != nil {
+			return err
+		}
+		cells[side][0], cells[side][1] = strconv.Itoa(events), strconv.Itoa(actions)
+		events, actions = 0, 0
+		const some = 50
+		for i := range some {
+			e, a, err := b.countEvents(ctx, of.prefix+strconv.Itoa(max(of.n-i*10, 1)))
+			if err != nil {
+				return err
+			}
+			events, actions = events+e, actions+a
+		}
+		cells[side][2], cells[side][3] = fmt.Sprintf("%.1f", float64(events)/some), fmt.Sprintf("%.1f", float64(actions)/some)
 	}
-	events, actions, err := b.countEvents(ctx, b.remote.ID()+"/double-1")
-	if err != nil && b.only != "bare" {
-		return err
+	for i, what := range []string{"history events of a task", "billed actions of a task", "history events, mean of 50 of the last", "billed actions, mean of 50 of the last"} {
+		row(what, cells[0][i], cells[1][i], "")
 	}
-	row("history events of a task", strconv.Itoa(bareEvents), strconv.Itoa(events), "")
-	row("billed actions of a task", strconv.Itoa(bareActions), strconv.Itoa(actions), "")
 	return nil
 }
 
