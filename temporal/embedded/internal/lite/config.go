@@ -1,17 +1,13 @@
 package lite
 
 import (
-	"fmt"
 	"net"
 	"strconv"
-	"sync/atomic"
 
-	enumspb "go.temporal.io/api/enums/v1"
-	taskqueuepb "go.temporal.io/api/taskqueue/v1"
 	"go.temporal.io/server/common/cluster"
 	"go.temporal.io/server/common/config"
 	"go.temporal.io/server/common/dynamicconfig"
-	memberships "go.temporal.io/server/common/membership/static"
+	"go.temporal.io/server/common/membership/static"
 	sqliteplugin "go.temporal.io/server/common/persistence/sql/sqlplugin/sqlite"
 	"go.temporal.io/server/common/primitives"
 )
@@ -19,58 +15,62 @@ import (
 const (
 	loopback    = "127.0.0.1"
 	clusterName = "active"
+	disabled    = "disabled"
 	frontend    = primitives.FrontendService
-
-	workflowQueue = enumspb.TASK_QUEUE_TYPE_WORKFLOW
 )
 
-var services = []primitives.ServiceName{
-	primitives.FrontendService, primitives.HistoryService, primitives.MatchingService, primitives.WorkerService,
+// services are those that run. The worker service does not: its workers, and the connection
+// that they poll by, outlive it, for good, and it is needed for schedules, batches and worker
+// deployments alone. Static hosts must name it nevertheless.
+var services = []primitives.ServiceName{frontend, primitives.HistoryService, primitives.MatchingService}
+
+func serviceNames() (names []string) {
+	for _, service := range services {
+		names = append(names, string(service))
+	}
+	return names
 }
 
-var databases atomic.Int64
+// hosts are the addresses of the services.
+type hosts map[primitives.ServiceName]string
 
-func queue(name string) *taskqueuepb.TaskQueue { return &taskqueuepb.TaskQueue{Name: name} }
-
-// freeHosts finds an address for each service; that of the frontend may be given.
-func freeHosts(address string) (map[primitives.ServiceName]string, error) {
-	hosts := map[primitives.ServiceName]string{}
+// freeHosts finds a free port for each service; the address of the frontend may be given.
+func freeHosts(address string) (hosts, error) {
+	at := hosts{}
 	for _, service := range services {
-		at := net.JoinHostPort(loopback, "0")
+		try := net.JoinHostPort(loopback, "0")
 		if service == frontend && address != "" {
-			at = address
+			try = address
 		}
-		// All are closed at the end only: a port that was closed could be found again.
-		listener, err := net.Listen("tcp", at)
+		listener, err := net.Listen("tcp", try)
 		if err != nil {
 			return nil, err
 		}
-		defer listener.Close()
-		hosts[service] = listener.Addr().String()
+		defer listener.Close() // not before all are found: one that is closed could be found again
+		at[service] = listener.Addr().String()
 	}
-	return hosts, nil
+	return at, nil
 }
 
-func static(hosts map[primitives.ServiceName]string) map[primitives.ServiceName]memberships.Hosts {
-	members := map[primitives.ServiceName]memberships.Hosts{}
-	for service, host := range hosts {
-		members[service] = memberships.SingleLocalHost(host)
+// members is who belongs to the cluster. That it is known makes the protocol for membership,
+// its ports and its goroutines needless.
+func members(at hosts) map[primitives.ServiceName]static.Hosts {
+	known := map[primitives.ServiceName]static.Hosts{
+		primitives.WorkerService: static.SingleLocalHost(net.JoinHostPort(loopback, "0")),
 	}
-	return members
+	for service, host := range at {
+		known[service] = static.SingleLocalHost(host)
+	}
+	return known
 }
 
-func configuration(hosts map[primitives.ServiceName]string) (*config.Config, *config.SQL) {
-	database := &config.SQL{
-		PluginName:        sqliteplugin.PluginName,
-		DatabaseName:      fmt.Sprintf("traigo-%d", databases.Add(1)),
-		ConnectAttributes: map[string]string{"mode": "memory", "cache": "shared"},
-	}
-	disabled := "disabled"
+// configuration has no port but those of the services: none for HTTP, metrics or profiles.
+func configuration(at hosts, database *config.SQL) *config.Config {
 	cfg := &config.Config{
 		Persistence: config.Persistence{
 			DefaultStore:     sqliteplugin.PluginName,
 			VisibilityStore:  sqliteplugin.PluginName,
-			NumHistoryShards: 1,
+			NumHistoryShards: 1, // the database has one connection: more shards only wait for it
 			DataStores:       map[string]config.DataStore{sqliteplugin.PluginName: {SQL: database}},
 		},
 		ClusterMetadata: &cluster.Config{
@@ -78,12 +78,12 @@ func configuration(hosts map[primitives.ServiceName]string) (*config.Config, *co
 			MasterClusterName:        clusterName,
 			CurrentClusterName:       clusterName,
 			ClusterInformation: map[string]cluster.ClusterInformation{
-				clusterName: {Enabled: true, InitialFailoverVersion: 1, RPCAddress: hosts[frontend]},
+				clusterName: {Enabled: true, InitialFailoverVersion: 1, RPCAddress: at[frontend]},
 			},
 		},
 		DCRedirectionPolicy: config.DCRedirectionPolicy{Policy: "noop"},
 		Services:            map[string]config.Service{},
-		PublicClient:        config.PublicClient{HostPort: hosts[frontend]},
+		PublicClient:        config.PublicClient{HostPort: at[frontend]},
 		Archival: config.Archival{
 			History:    config.HistoryArchival{State: disabled},
 			Visibility: config.VisibilityArchival{State: disabled},
@@ -93,19 +93,47 @@ func configuration(hosts map[primitives.ServiceName]string) (*config.Config, *co
 			Visibility: config.VisibilityArchivalNamespaceDefaults{State: disabled},
 		}},
 	}
-	for service, host := range hosts {
-		ip, port, _ := net.SplitHostPort(host)
+	for service, host := range at {
+		ip, port, _ := net.SplitHostPort(host) // of a listener
 		number, _ := strconv.Atoi(port)
 		cfg.Services[string(service)] = config.Service{RPC: config.RPC{GRPCPort: number, BindOnIP: ip}}
 	}
-	return cfg, database
+	return cfg
 }
 
+// settings are those by which a server in a process differs from one in a cluster.
 func settings() dynamicconfig.StaticClient {
+	// One process asks for more than a share of a cluster, all at once; nobody else does.
+	const plenty = 1_000_000
+	values := map[dynamicconfig.Key]any{
+		dynamicconfig.FrontendRPS.Key():                                         plenty,
+		dynamicconfig.FrontendMaxNamespaceRPSPerInstance.Key():                  plenty,
+		dynamicconfig.FrontendMaxNamespaceVisibilityRPSPerInstance.Key():        plenty,
+		dynamicconfig.FrontendMaxConcurrentLongRunningRequestsPerInstance.Key(): plenty, // a poll for each result that is awaited
+		dynamicconfig.FrontendPersistenceMaxQPS.Key():                           plenty,
+		dynamicconfig.HistoryRPS.Key():                                          plenty,
+		dynamicconfig.HistoryPersistenceMaxQPS.Key():                            plenty,
+		dynamicconfig.MatchingRPS.Key():                                         plenty,
+		dynamicconfig.MatchingPersistenceMaxQPS.Key():                           plenty,
+
+		// A shard looks 20 times a second what there is to do, which is much for one of 4,096, and
+		// for the only one a wait of 50 ms with each step of a workflow. What lists show may wait.
+		dynamicconfig.TransferProcessorMaxPollRPS.Key():   100,
+		dynamicconfig.TimerProcessorMaxPollRPS.Key():      100,
+		dynamicconfig.VisibilityProcessorMaxPollRPS.Key(): 5,
+
+		// One partition of a queue is one place to look, and no way between them.
+		dynamicconfig.MatchingNumTaskqueueReadPartitions.Key():  1,
+		dynamicconfig.MatchingNumTaskqueueWritePartitions.Key(): 1,
+
+		// These need the worker service. Without it they would not fail but wait.
+		dynamicconfig.FrontendEnableSchedules.Key():       false,
+		dynamicconfig.FrontendEnableBatcher.Key():         false,
+		dynamicconfig.EnableDeploymentVersions.Key():      false,
+		dynamicconfig.EnableParentClosePolicyWorker.Key(): false, // history does it itself
+	}
 	client := dynamicconfig.StaticClient{}
-	for key, value := range map[dynamicconfig.Key]any{
-		dynamicconfig.ForceSearchAttributesCacheRefreshOnRead.Key(): true,
-	} {
+	for key, value := range values {
 		client[key] = []dynamicconfig.ConstrainedValue{{Value: value}}
 	}
 	return client

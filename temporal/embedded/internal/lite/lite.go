@@ -1,4 +1,4 @@
-// Package lite starts and stops a Temporal server in this process: all its services, on the
+// Package lite starts and stops a Temporal server in this process: its services on the
 // loopback interface, with SQLite in memory.
 package lite
 
@@ -10,11 +10,12 @@ import (
 	"syscall"
 	"time"
 
+	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/serviceerror"
+	taskqueuepb "go.temporal.io/api/taskqueue/v1"
 	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/server/common/metrics"
-	"go.temporal.io/server/schema/sqlite"
 	"go.temporal.io/server/temporal"
 )
 
@@ -22,22 +23,25 @@ import (
 const Namespace = "default"
 
 const (
-	attempts     = 10               // at ports that are free
-	readyTimeout = 30 * time.Second // far more than a loaded machine needs
+	attempts     = 10               // at ports that were free
+	readyTimeout = 30 * time.Second // it takes milliseconds, and seconds on a machine that is loaded
 )
 
-// starting lets one server of this process start at a time: two would look for free ports at
-// once, and find the same.
+// starting lets one server of this process start at a time: two that look for free ports at
+// once may find the same.
 var starting sync.Mutex
 
 // A Server is a running Temporal server.
 type Server struct {
-	address string
-	server  temporal.Server
-	stop    sync.Once
+	address  string
+	server   temporal.Server
+	log      *logger
+	conns    *connections
+	database *database
+	stop     sync.Once
 }
 
-// Start starts a server at an address, host:port, or at a free port of 127.0.0.1 if that is
+// Start starts a server at an address, IP:port, or at a free port of 127.0.0.1 if that is
 // empty. It answers when Start returns.
 func Start(address string) (*Server, error) {
 	starting.Lock()
@@ -48,57 +52,56 @@ func Start(address string) (*Server, error) {
 		if s, err = start(address); err == nil {
 			return s, nil
 		}
-		// Between the moment at which a port was found free and the one at which the server
-		// listens there, another process may have taken it.
+		// Between the moment at which a port was found to be free and the one at which the server
+		// listens there another process may have taken it.
 		if address != "" || !errors.Is(err, syscall.EADDRINUSE) {
 			break
 		}
 	}
-	return nil, fmt.Errorf("traigo: starting the embedded Temporal server: %w", err)
+	return nil, fmt.Errorf("traigo: the embedded Temporal server does not start: %w", err)
 }
 
-func start(address string) (*Server, error) {
-	hosts, err := freeHosts(address)
+func start(address string) (started *Server, err error) {
+	at, err := freeHosts(address)
 	if err != nil {
 		return nil, err
 	}
-	cfg, database := configuration(hosts)
-	namespace, err := sqlite.NewNamespaceConfig(clusterName, Namespace, false, nil)
-	if err != nil {
+	s := &Server{address: at[frontend], log: &logger{}, conns: newConnections()}
+	defer func() {
+		if started == nil {
+			s.Stop()
+		}
+	}()
+	if s.database, err = openDatabase(); err != nil {
 		return nil, err
 	}
-	if err := sqlite.CreateNamespaces(database, namespace); err != nil {
-		return nil, err
-	}
-
-	log := &logger{}
-	s := &Server{address: hosts[frontend]}
-	err = log.guard(func() (err error) {
+	err = s.log.guard(func() error {
 		s.server, err = temporal.NewServer(
-			temporal.WithConfig(cfg),
-			temporal.ForServices(temporal.DefaultServices),
-			temporal.WithStaticHosts(static(hosts)),
-			temporal.WithLogger(log),
+			temporal.WithConfig(configuration(at, s.database.config)),
+			temporal.ForServices(serviceNames()),
+			temporal.WithStaticHosts(members(at)),
+			temporal.WithLogger(s.log),
 			temporal.WithCustomMetricsHandler(metrics.NoopMetricsHandler),
 			temporal.WithDynamicConfigClient(settings()),
+			temporal.WithClientFactoryProvider(s.conns),
 		)
 		return err
 	})
+	if err == nil {
+		err = s.log.guard(s.server.Start)
+	}
+	if err == nil {
+		err = ready(s.address)
+	}
 	if err != nil {
-		return nil, err
-	}
-	if err := log.guard(s.server.Start); err != nil {
-		return nil, err
-	}
-	if err := ready(s.address); err != nil {
-		s.Stop()
 		return nil, err
 	}
 	return s, nil
 }
 
-// ready returns when all of the services answer: the question about a workflow goes from the
-// frontend to the history service and to the database, that about a queue to matching.
+// ready returns when the services answer. The question about a workflow goes through the
+// frontend to history, which needs its shard for it, and to the database; the one about a
+// queue to matching.
 func ready(address string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), readyTimeout)
 	defer cancel()
@@ -107,13 +110,15 @@ func ready(address string) error {
 		return err
 	}
 	defer c.Close()
-	const none = "traigo-ready"
+	const none = "traigo-is-it-ready"
 	var notFound *serviceerror.NotFound
 	if _, err = c.DescribeWorkflowExecution(ctx, none, ""); !errors.As(err, &notFound) {
-		return fmt.Errorf("asking for a workflow that does not exist: %w", err)
+		return fmt.Errorf("asked for a workflow that does not exist, history said: %w", err)
 	}
 	_, err = c.WorkflowService().DescribeTaskQueue(ctx, &workflowservice.DescribeTaskQueueRequest{
-		Namespace: Namespace, TaskQueue: queue(none), TaskQueueType: workflowQueue,
+		Namespace:     Namespace,
+		TaskQueue:     &taskqueuepb.TaskQueue{Name: none},
+		TaskQueueType: enumspb.TASK_QUEUE_TYPE_WORKFLOW,
 	})
 	return err
 }
@@ -121,9 +126,15 @@ func ready(address string) error {
 // Address is where the server answers: host:port.
 func (s *Server) Address() string { return s.address }
 
-// Stop stops the server. All calls return when it has stopped.
+// Stop stops the server. However many call it, all return when it has stopped.
 func (s *Server) Stop() {
 	s.stop.Do(func() {
-		_ = (&logger{}).guard(s.server.Stop)
+		if s.server != nil {
+			_ = s.log.guard(s.server.Stop)
+		}
+		s.conns.close()
+		if s.database != nil {
+			s.database.close()
+		}
 	})
 }
