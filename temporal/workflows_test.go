@@ -47,8 +47,8 @@ func newPlay(t *testing.T) *play {
 	return p
 }
 
-// own is the message with which an owner takes a scope over.
-func own(owner string) temporal.Message { return temporal.Message{Own: owned(owner)} }
+// takeover is the message with which an owner takes a scope over.
+func takeover(owner string) temporal.Message { return temporal.Message{Own: owned(owner)} }
 
 func owned(owner string) *temporal.Ownership {
 	return &temporal.Ownership{Owner: owner, Queue: "queue of " + owner, Lease: time.Minute}
@@ -107,14 +107,14 @@ func TestScopeEndIsThatOfItsOwner(t *testing.T) {
 
 func TestScopeThatIsTakenOverIgnoresTheEndOfTheOlderOwnerInTheSameStep(t *testing.T) {
 	p := newPlay(t)
-	p.at(1, func() { p.tell(own("b"), end("a")) })
+	p.at(1, func() { p.tell(takeover("b"), end("a")) })
 	p.at(2, func() { p.isOpen("a", "b"); p.tell(end("b")) })
 	require.NoError(t, p.scope())
 }
 
 func TestScopeThatIsTakenOverIgnoresTheEndOfTheOlderOwner(t *testing.T) {
 	p := newPlay(t)
-	p.at(1, func() { p.tell(own("b")) })
+	p.at(1, func() { p.tell(takeover("b")) })
 	p.at(2, func() { p.tell(end("a")) })
 	p.at(3, func() { p.isOpen("a", "b"); p.tell(end("b")) })
 	require.NoError(t, p.scope())
@@ -122,7 +122,7 @@ func TestScopeThatIsTakenOverIgnoresTheEndOfTheOlderOwner(t *testing.T) {
 
 func TestScopeIsTakenOverAndEndsInOneStep(t *testing.T) {
 	p := newPlay(t)
-	p.at(1, func() { p.tell(own("b"), own("c"), end("c")) })
+	p.at(1, func() { p.tell(takeover("b"), takeover("c"), end("c")) })
 	require.NoError(t, p.scope())
 }
 
@@ -130,7 +130,7 @@ func TestScopeIsTakenOverAndEndsInOneStep(t *testing.T) {
 // before it knew of him.
 func TestScopeEndsBeforeATakeoverInTheSameStep(t *testing.T) {
 	p := newPlay(t)
-	p.at(1, func() { p.tell(end("a"), own("b")) })
+	p.at(1, func() { p.tell(end("a"), takeover("b")) })
 	require.NoError(t, p.scope())
 	require.Equal(t, []string{"a"}, p.owners)
 }
@@ -144,7 +144,7 @@ func TestScopeLosesItsLease(t *testing.T) {
 func TestScopeIsTakenOverInTheStepInWhichItsLeaseIsLost(t *testing.T) {
 	p := newPlay(t)
 	p.at(1, func() {
-		p.SignalWorkflowSkippingWorkflowTask(temporal.SignalName, own("b"))
+		p.SignalWorkflowSkippingWorkflowTask(temporal.SignalName, takeover("b"))
 		p.silent("a")
 	})
 	p.at(2, func() { p.isOpen("a", "b"); p.tell(end("b")) })
@@ -177,7 +177,7 @@ func TestScopeIgnoresMessagesOfUnknownShape(t *testing.T) {
 // What cannot be read is skipped. What can be read, and names no owner, is not from one.
 func TestScopeWaitsForItsFirstOwner(t *testing.T) {
 	p := newPlay(t)
-	p.at(1, func() { p.tell("text", own("a")) })
+	p.at(1, func() { p.tell("text", takeover("a")) })
 	p.at(2, func() { p.isOpen("a"); p.tell(end("a")) })
 	p.ExecuteWorkflow(temporal.ScopeType, temporal.ScopeInput{})
 	require.NoError(t, p.GetWorkflowError())
@@ -222,7 +222,7 @@ func TestScopeIsContinuedAsNew(t *testing.T) {
 		p := newPlay(t)
 		p.at(1, func() {
 			p.SetCurrentHistoryLength(temporal.MaxEvents + 1)
-			p.tell(temporal.Message{}, own("b"), end("a"), temporal.Message{})
+			p.tell(temporal.Message{}, takeover("b"), end("a"), temporal.Message{})
 		})
 		require.Equal(t, "b", continuedBy(t, p.scope()))
 	})
