@@ -121,19 +121,46 @@ func TestLongNames(t *testing.T) {
 	}
 }
 
-func TestNamesThatAreNoText(t *testing.T) {
+// IDs go into headers, which take no more than ASCII.
+func TestNamesOfAllLanguages(t *testing.T) {
 	t.Parallel()
-	queue := queueOf(t)
-	odd := temporal.Func("odd", func(_ context.Context, n int) (int, error) { return n, nil })
-	workHere(t, queue, odd)
 	e := connect(t)
-	err := traigo.Run(t.Context(), func(ctx context.Context, s *traigo.Scope) error {
-		r, err := temporal.Open(s, e, queue)
-		require.NoError(t, err)
-		n, err := odd.Async(r, 1, traigo.Name("task \xff\xfe")).Await(ctx)
-		require.NoError(t, err)
-		require.Equal(t, 1, n)
-		return nil
-	}, traigo.Name("scope \xff\xfe"))
+	for _, name := range []string{"größe", "画像", "\xff\xfe", "two\nlines\t"} {
+		queue := queueOf(t)
+		text := strings.ToValidUTF8(name, "?")
+		resize := temporal.Func("resize "+text, func(_ context.Context, n int) (int, error) { return n, nil })
+		workHere(t, queue, resize)
+		for _, opts := range [][]temporal.OpenOption{nil, {temporal.Resume(queue + name)}} {
+			err := traigo.Run(t.Context(), func(ctx context.Context, s *traigo.Scope) error {
+				r, err := temporal.Open(s, e, queue, opts...)
+				require.NoError(t, err)
+				t.Log(r.ID())
+				n, err := resize.Async(r, 1, traigo.Name(name)).Await(ctx)
+				require.NoError(t, err)
+				require.Equal(t, 1, n)
+				return nil
+			}, traigo.Name(name))
+			require.NoError(t, err)
+		}
+	}
+	s := traigo.New(t.Context())
+	id := queueOf(t)
+	one, err := temporal.Open(s, e, "nobody", temporal.Resume(id+"é"))
 	require.NoError(t, err)
+	other, err := temporal.Open(s, e, "nobody", temporal.Resume(id+"è"))
+	require.NoError(t, err)
+	require.NotEqual(t, one.ID(), other.ID())
+	require.NoError(t, s.Close())
+}
+
+func TestQueuesOfAllLanguages(t *testing.T) {
+	t.Parallel()
+	queue := queueOf(t) + " größe"
+	workHere(t, queue, double)
+	require.NoError(t, owning(t, queue, func(ctx context.Context, _ *traigo.Scope, r *temporal.Remote) error {
+		n, err := double.Run(ctx, r, 1)
+		require.NoError(t, err)
+		require.Equal(t, 2, n)
+		return nil
+	}))
 }
