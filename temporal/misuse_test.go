@@ -50,7 +50,7 @@ func TestMisusePanics(t *testing.T) {
 			"Async, nameless function": func() { new(temporal.Function[int, int]).Async(r, 1) },
 			"Name, nil function":       func() { _ = none.Name() },
 
-			"Work, nil context":       work(nil, e, queue, ok), //nolint:staticcheck // on purpose
+			"Work, nil context":       work(nil, e, queue, ok),
 			"Work, nil Engine":        work(ctx, nil, queue, ok),
 			"Work, no queue":          work(ctx, e, "", ok),
 			"Work, no function":       work(ctx, e, queue),

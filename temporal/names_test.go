@@ -44,7 +44,7 @@ func TestNamesInTheEngine(t *testing.T) {
 		below := s.Fork(traigo.Name("below"))
 		r, err := temporal.Open(below, e, queue, temporal.Lease(longLease))
 		require.NoError(t, err)
-		require.Regexp(t, regexp.MustCompile(`^owner/below-[a-z0-9]{8}$`), r.ID())
+		require.Regexp(t, `^owner/below-[a-z0-9]{8}$`, r.ID())
 		require.Equal(t, "traigo.Scope", describe(r.ID()).typ)
 
 		require.NoError(t, ended(t, resize.Spawn(r, 1)))
@@ -66,7 +66,7 @@ func TestNamesInTheEngine(t *testing.T) {
 		require.NoError(t, err)
 		task, err = first.Run(ctx, other, 1)
 		require.NoError(t, err)
-		require.Regexp(t, regexp.MustCompile(`^`+regexp.QuoteMeta(id+" which")+`/which-[0-9a-f]+$`), task)
+		require.Regexp(t, `^`+regexp.QuoteMeta(id+" which")+`/which-[0-9a-f]+$`, task)
 		named.Finalize()
 		return nil
 	}, traigo.Name("owner")))
