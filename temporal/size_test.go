@@ -168,8 +168,8 @@ func TestSizesDoNotAddUp(t *testing.T) {
 	echo := temporal.Func("echo", func(_ context.Context, in []byte) ([]byte, error) { return in, nil })
 	workHere(t, queue, echo)
 	const n = 41
+	var same atomic.Int32
 	require.NoError(t, owning(t, queue, func(_ context.Context, s *traigo.Scope, r *temporal.Remote) error {
-		var same atomic.Int32
 		for i := range n {
 			s.Spawn(func(ctx context.Context) error {
 				in := bytes.Repeat([]byte{byte(i)}, 1<<20)
@@ -180,8 +180,7 @@ func TestSizesDoNotAddUp(t *testing.T) {
 				return err
 			})
 		}
-		eventually(t, func() bool { return same.Load() == n || s.State() != traigo.Open }, "they have not all returned")
-		require.EqualValues(t, n, same.Load())
-		return nil
+		return nil // they have the time that the test has: it is 82 MiB, a few times over
 	}))
+	require.EqualValues(t, n, same.Load())
 }
