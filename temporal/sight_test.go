@@ -6,12 +6,12 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/traigo/traigo"
 	"github.com/traigo/traigo/record"
-	"github.com/traigo/traigo/record/history"
 	"github.com/traigo/traigo/temporal"
 )
 
@@ -38,8 +38,14 @@ func TestSnapshotShowsTheAttempt(t *testing.T) {
 	}))
 }
 
-// recorded records a scope, and returns the scope named after the queue below the task.
-func recorded(t *testing.T, queue, task string, body remoteBody) *history.Scope {
+// A shownTask is a task of a recording.
+type shownTask struct {
+	name, state string
+	ended       time.Duration
+}
+
+// recorded records a scope, and returns the tasks of the scope named after the queue, below the task.
+func recorded(t *testing.T, queue, task string, body remoteBody) (tasks []shownTask) {
 	t.Helper()
 	var log bytes.Buffer
 	rec := record.New(&log)
@@ -49,7 +55,10 @@ func recorded(t *testing.T, queue, task string, body remoteBody) *history.Scope 
 	require.NoError(t, err)
 	for _, s := range h.Scopes {
 		if s.Name == queue && s.By != nil && s.By.Name == task {
-			return s
+			for _, shown := range s.Tasks {
+				tasks = append(tasks, shownTask{shown.Name, string(shown.State), shown.Ended})
+			}
+			return tasks
 		}
 	}
 	require.Fail(t, "there is no scope named after the queue")
@@ -69,14 +78,14 @@ func TestRecordingShowsShortAttempts(t *testing.T) {
 		return 1, nil
 	})
 	workHere(t, queue, short)
-	for how, state := range map[string]history.TaskState{"returns": history.TaskOK, "fails": history.TaskFailed, "panics": history.TaskPanicked} {
-		s := recorded(t, queue, "short", func(_ context.Context, _ *traigo.Scope, r *temporal.Remote) error {
+	for how, state := range map[string]string{"returns": "ok", "fails": "failed", "panics": "panicked"} {
+		tasks := recorded(t, queue, "short", func(_ context.Context, _ *traigo.Scope, r *temporal.Remote) error {
 			_ = ended(t, short.Spawn(r, how))
 			return nil
 		})
-		require.Len(t, s.Tasks, 1, how)
-		require.Equal(t, "attempt 1 on here", s.Tasks[0].Name, how)
-		require.Equal(t, state, s.Tasks[0].State, how)
+		require.Len(t, tasks, 1, how)
+		require.Equal(t, "attempt 1 on here", tasks[0].name, how)
+		require.Equal(t, state, tasks[0].state, how)
 	}
 }
 
@@ -91,25 +100,25 @@ func TestRecordingShowsAllAttempts(t *testing.T) {
 		return 1, nil
 	}, temporal.Retry(2))
 	workHere(t, queue, short)
-	s := recorded(t, queue, "short", func(_ context.Context, _ *traigo.Scope, r *temporal.Remote) error {
+	tasks := recorded(t, queue, "short", func(_ context.Context, _ *traigo.Scope, r *temporal.Remote) error {
 		require.NoError(t, ended(t, short.Spawn(r, 3)))
 		return nil
 	})
 	var names []string
-	for _, task := range s.Tasks {
-		names = append(names, task.Name)
+	for _, task := range tasks {
+		names = append(names, task.name)
 	}
 	require.Equal(t, []string{"attempt 1 on here", "attempt 2 on here", "attempt 3 on here"}, names)
-	require.Equal(t, history.TaskFailed, s.Tasks[0].State)
-	require.Equal(t, history.TaskFailed, s.Tasks[1].State)
-	require.Equal(t, history.TaskOK, s.Tasks[2].State)
+	require.Equal(t, "failed", tasks[0].state)
+	require.Equal(t, "failed", tasks[1].state)
+	require.Equal(t, "ok", tasks[2].state)
 }
 
 func TestRecordingShowsLostAttempts(t *testing.T) {
 	t.Parallel()
 	queue := queueOf(t)
 	w := startWorker(t, queue)
-	s := recorded(t, queue, "until", func(_ context.Context, s *traigo.Scope, r *temporal.Remote) error {
+	tasks := recorded(t, queue, "until", func(_ context.Context, s *traigo.Scope, r *temporal.Remote) error {
 		task := until.Spawn(r, "moves")
 		w.await(t, "began moves")
 		shows := func(prefix string) {
@@ -134,9 +143,9 @@ func TestRecordingShowsLostAttempts(t *testing.T) {
 		task.Cancel(nil)
 		return nil
 	})
-	require.Len(t, s.Tasks, 2)
-	require.True(t, strings.HasSuffix(s.Tasks[0].Name, fmt.Sprintf("/%d", w.pid())), s.Tasks[0].Name)
-	require.Equal(t, history.TaskFailed, s.Tasks[0].State)
-	require.Equal(t, history.TaskCanceled, s.Tasks[1].State)
-	require.LessOrEqual(t, s.Tasks[0].Ended, s.Tasks[1].Ended)
+	require.Len(t, tasks, 2)
+	require.True(t, strings.HasSuffix(tasks[0].name, fmt.Sprintf("/%d", w.pid())), tasks[0].name)
+	require.Equal(t, "failed", tasks[0].state)
+	require.Equal(t, "canceled", tasks[1].state)
+	require.LessOrEqual(t, tasks[0].ended, tasks[1].ended)
 }

@@ -109,7 +109,7 @@ var notInCore = map[string]string{
 // the packages it names here.
 var ownModules = map[string][]string{
 	"actor":             {rootPkg, "record", "proc", "live", "supervise"}, // proc starts and ends its processes
-	"temporal":          {rootPkg},
+	"temporal":          {rootPkg, "record"}, // record in tests: what a recording shows of attempts
 	"temporal/embedded": {rootPkg, "temporal"},
 	"otel":              {rootPkg, "serve"}, // serve in an example
 	"bench":             {rootPkg, "errgroup", "record", "proc", "actor", "serve"},
