@@ -78,7 +78,17 @@ type progress struct {
 	Failures int       `json:"failures,omitempty"` // after which it was tried again
 	Returns  int       `json:"returns,omitempty"`  // by workers that do not know the function
 	Since    time.Time `json:"since,omitzero"`     // the first of those, by the clock of the engine
+	Ran      []ran     `json:"ran,omitempty"`      // the attempts that have ended, as far as they could say so
 }
+
+// A ran is an attempt that has ended before the last one, for the owner to show.
+type ran struct {
+	Attempt int    `json:"attempt"`
+	Worker  string `json:"worker"`
+}
+
+// maxRan is how many of them are told of.
+const maxRan = 10
 
 const (
 	maxLost      = 10               // attempts

@@ -132,7 +132,7 @@ func (e *Engine) complete(o *client.Options) {
 		o.Logger = sdklog.NewStructuredLogger(slog.New(warnings{}))
 	}
 	if o.PayloadLimits.PayloadSizeWarning == 0 {
-		o.PayloadLimits.PayloadSizeWarning = maxValue
+		o.PayloadLimits.PayloadSizeWarning = maxMessage // a smaller value is nothing to warn of
 	}
 	isDefault := o.DataConverter == nil || o.DataConverter == converter.GetDefaultDataConverter()
 	if o.DataConverter == nil {

@@ -17,7 +17,7 @@ import (
 	"github.com/traigo/traigo/temporal"
 )
 
-// fails fails in the way that its argument says.
+// fails ends in the way that its argument says.
 var fails = register(temporal.Func("fails", func(ctx context.Context, how string) (int, error) {
 	switch how {
 	case "plain":
@@ -65,8 +65,8 @@ func TestErrorsOfFunctions(t *testing.T) {
 	require.NoError(t, owning(t, queue, func(ctx context.Context, _ *traigo.Scope, r *temporal.Remote) error {
 		fail := func(how string) *traigo.RemoteError {
 			_, err := fails.Run(ctx, r, how)
-			require.IsType(t, &traigo.RemoteError{}, err, how)
-			remote := err.(*traigo.RemoteError) //nolint:errorlint // it is the error itself
+			remote, ok := err.(*traigo.RemoteError) //nolint:errorlint // it is the error itself
+			require.True(t, ok, "%s: %v", how, err)
 			require.True(t, strings.HasSuffix(remote.Where, fmt.Sprintf("/%d", w.pid())), remote.Where)
 			return remote
 		}

@@ -167,14 +167,21 @@ var cancelTimeoutOff = traigo.CancelTimeout(math.MaxInt64)
 // ID returns the workflow ID of the scope.
 func (r *Remote) ID() string { return r.id }
 
-// bounded returns an ID that the engine takes.
+// bounded returns an ID that the engine takes, and that goes into a header: it has at most 1,000 bytes,
+// of ASCII. Another one is cut, and a hash keeps it apart from those that are equal then.
 func bounded(id string) string {
 	const maxID = 1000
-	if len(id) <= maxID {
+	ascii := strings.Map(func(c rune) rune {
+		if c < ' ' || c > '~' {
+			return '_'
+		}
+		return c
+	}, id)
+	if ascii == id && len(id) <= maxID {
 		return id
 	}
 	hash := sha256.Sum256([]byte(id))
-	return cut(id, maxID-17) + "-" + hex.EncodeToString(hash[:8])
+	return cut(ascii, maxID-17) + "-" + hex.EncodeToString(hash[:8])
 }
 
 // refused is the error of who comes after the end of the scope.

@@ -2,6 +2,7 @@ package temporal
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"strconv"
 	"time"
@@ -33,11 +34,9 @@ func (a *attempt) outcome(ctx context.Context, f *functionRun) (sealed, error) {
 		return a.success(f)
 	case f.isStopped && context.Cause(a.ctx) == nil:
 		a.mu.Lock()
-		isUnsent := a.isUnsent
+		a.hasRunLocked()
 		a.mu.Unlock()
-		if isUnsent {
-			a.leave(ctx)
-		}
+		a.leave(ctx)
 		return sealed{}, a.lostNow("the worker stops")
 	case isCanceled && isLost:
 		return sealed{}, a.failure(leaseEnd, nil)
@@ -89,7 +88,12 @@ func (a *attempt) success(f *functionRun) (sealed, error) {
 	if err != nil {
 		return sealed{}, a.failure(failed, err)
 	}
-	return out.with(noteAttempt, strconv.Itoa(a.Number)).with(noteWorker, a.Worker), nil
+	out = out.with(noteAttempt, strconv.Itoa(a.Number)).with(noteWorker, a.Worker)
+	if len(a.progress.Ran) > 0 {
+		text, _ := json.Marshal(a.progress.Ran) // plain numbers and texts
+		out = out.with(noteEarlier, string(text))
+	}
+	return out, nil
 }
 
 // failure returns the error of an attempt that is the last one.
@@ -98,7 +102,7 @@ func (a *attempt) failure(kind outcomeKind, err error) error {
 }
 
 func (a *attempt) report(kind outcomeKind, err error, options temporal.ApplicationErrorOptions) error {
-	o := outcome{Kind: kind, Owner: a.in.Owner, Attempt: a.Number, Worker: a.Worker}
+	o := outcome{Kind: kind, Owner: a.in.Owner, Attempt: a.Number, Worker: a.Worker, Earlier: a.progress.Ran}
 	text, typ := string(kind), "traigo."+string(kind)
 	if err != nil {
 		o.Error = remoteOf(err, a.Worker)
@@ -119,9 +123,16 @@ func (a *attempt) retry(ctx context.Context, err error) error {
 	a.mu.Lock()
 	a.progress.Failures++
 	n := a.progress.Failures
+	a.hasRunLocked()
 	a.mu.Unlock()
 	a.leave(ctx)
 	return a.report(failed, err, temporal.ApplicationErrorOptions{NextRetryDelay: backoff(n)})
+}
+
+// hasRunLocked takes down that the attempt has ended, and is not the last one.
+func (a *attempt) hasRunLocked() {
+	all := append(a.progress.Ran, ran{a.Number, a.Worker})
+	a.progress.Ran = all[max(0, len(all)-maxRan):]
 }
 
 // backoff returns the time between the n-th failure and the next attempt.
