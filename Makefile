@@ -18,7 +18,11 @@ RACE := $(if $(filter 1,$(shell $(GO) env CGO_ENABLED)),-race)
 # of their own, so that users of the core never see what those depend on.
 PRUNE   := -name .git -o -name node_modules -o -name testdata
 MODULES := . $(sort $(patsubst ./%/go.mod,%,$(shell find . \( $(PRUNE) \) -prune -o -mindepth 2 -name go.mod -print)))
-OWN     := $(filter-out .,$(MODULES))
+
+# These two have a target of their own: what they depend on takes minutes to build, and a
+# quarter of an hour with the race detector.
+TEMPORAL := temporal temporal/embedded
+OWN      := $(filter-out . $(TEMPORAL),$(MODULES))
 
 .DEFAULT_GOAL := check
 
@@ -46,11 +50,24 @@ browser: ## the pages in a real Chromium; installs Node's modules, and Chromium 
 		TRAIGO_BROWSER=1 $(GO) test -trimpath -p 1 -count=1 -run '^TestBrowser' ./view/... ./live/... ./cmd/...
 
 .PHONY: own
-own: ## vet and test the modules that have a go.mod of their own
+own: ## vet and test the modules that have a go.mod of their own, but for Temporal's
 	@set -e; for dir in $(OWN); do \
 		echo "== $$dir"; \
 		(cd $$dir && $(GO) vet ./... && $(GO) test $(RACE) -shuffle=on -timeout 30m ./...); \
 	done
+
+# Temporal's server is built once, without the race detector, into a program that the tests of
+# package temporal run beside them. Packages go one after the other: they are timed.
+.PHONY: temporal
+temporal: ## vet and test temporal and temporal/embedded, beside an embedded server
+	@echo "building Temporal's server: the first time, that takes up to a quarter of an hour on two cores"
+	@set -e; tmp=$$(mktemp -d); trap 'rm -rf "$$tmp"' EXIT; \
+		echo "== temporal/embedded"; \
+		(cd temporal/embedded && $(GO) build -o "$$tmp/server" ./internal/server && \
+			$(GO) vet ./... && $(GO) test -p 1 -shuffle=on -timeout 30m ./...); \
+		echo "== temporal"; \
+		(cd temporal && $(GO) vet ./... && \
+			TRAIGO_TEMPORAL_SERVER="$$tmp/server" $(GO) test $(RACE) -p 1 -shuffle=on -timeout 30m ./...)
 
 .PHONY: cross
 cross: ## does the root module build for other systems?

@@ -307,7 +307,11 @@ func (f *functionRun) call(ctx context.Context) (err error) {
 		return f.bodyErr
 	}, traigo.Name(f.Func))
 	if ctx.Err() == nil && f.err != nil {
-		f.isAgain = f.fn.mayRetry(f.progress.Failures+1, f.asReturned())
+		returned := f.bodyErr
+		if returned == nil {
+			returned = f.err // of what it has started
+		}
+		f.isAgain = f.fn.mayRetry(f.progress.Failures+1, returned)
 	}
 	hasReturned = true
 	return f.err

@@ -24,6 +24,7 @@ type call struct {
 	remote   *Remote
 	name     string // of the function
 	title    string // of the local task
+	path     string // likewise
 	task     string // its workflow ID
 	argument sealed
 	scope    *traigo.Scope // named after the queue, below the local task
@@ -40,9 +41,13 @@ func (c *call) do(ctx context.Context, in any) (out sealed, err error) {
 	if err := c.prepare(in); err != nil {
 		return out, err
 	}
-	c.title = c.name
-	if t := traigo.CurrentTask(ctx); t != nil {
+	c.title, c.path = c.name, c.name
+	within := traigo.Current(ctx)
+	if t := traigo.CurrentTask(ctx); t != nil && t.Scope() == within {
 		c.title = t.Name()
+	}
+	if within != nil {
+		c.path = within.Path() + "/" + c.title
 	}
 	hasBody := false
 	var v verdict

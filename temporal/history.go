@@ -12,6 +12,7 @@ import (
 	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/converter"
+	"google.golang.org/protobuf/proto"
 )
 
 // What is read of histories: all of a scope's, as it grows, and the end of a task's.
@@ -129,7 +130,7 @@ func (e *Engine) endingOf(id string, ev *historypb.HistoryEvent) ending {
 	case enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_FAILED:
 		end := ending{status: enumspb.WORKFLOW_EXECUTION_STATUS_FAILED}
 		failure := ev.GetWorkflowExecutionFailedEventAttributes().GetFailure()
-		end.text = failure.GetMessage()
+		end.text = e.textIn(id, failure)
 		end.outcome = e.outcomeIn(id, failure)
 		return end
 	case enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_CANCELED:
@@ -139,6 +140,13 @@ func (e *Engine) endingOf(id string, ev *historypb.HistoryEvent) ending {
 	default:
 		return ending{status: enumspb.WORKFLOW_EXECUTION_STATUS_TIMED_OUT}
 	}
+}
+
+// textIn returns the text of a failure, which the workers may have encoded.
+func (e *Engine) textIn(id string, failure *failurepb.Failure) string {
+	failure = proto.CloneOf(failure)
+	converter.DecodeCommonFailureAttributes(e.converterFor(id), failure)
+	return failure.GetMessage()
 }
 
 // outcomeIn returns the outcome that a failure carries; the zero value if it carries none.

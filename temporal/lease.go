@@ -124,7 +124,8 @@ func (r *Remote) follow(ctx context.Context) {
 		r.mu.Lock()
 		run := r.run
 		r.mu.Unlock()
-		var owner string // that the workflow has, where the history is read
+		var owner string    // that the workflow has, where the history is read
+		var outdated string // what workers say that do not know this type of workflow
 		status := enumspb.WORKFLOW_EXECUTION_STATUS_UNSPECIFIED
 		reading := reader{engine: r.engine, id: r.id, run: run, current: func() {}, event: func(ev *historypb.HistoryEvent) {
 			was := owner
@@ -137,6 +138,10 @@ func (r *Remote) follow(ctx context.Context) {
 				}
 			case ev.GetWorkflowExecutionFailedEventAttributes() != nil:
 				status = enumspb.WORKFLOW_EXECUTION_STATUS_FAILED
+				failure := ev.GetWorkflowExecutionFailedEventAttributes().GetFailure()
+				if failure.GetApplicationFailureInfo().GetType() == outdatedType {
+					outdated = r.engine.textIn(r.id, failure)
+				}
 			}
 			if was == r.owner && owner != was {
 				r.lose("another owner has taken it over")
@@ -147,6 +152,9 @@ func (r *Remote) follow(ctx context.Context) {
 			r.lose("the engine does not know it any more")
 			return
 		case err != nil:
+			return
+		case outdated != "":
+			r.lose(outdated)
 			return
 		case owner == r.owner && r.isHeld():
 			r.isClosed(status)

@@ -21,6 +21,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/traigo/traigo"
+	"github.com/traigo/traigo/proc"
 	"github.com/traigo/traigo/temporal"
 )
 
@@ -38,6 +39,7 @@ func role(name string, fn func(ctx context.Context) error) string {
 }
 
 func TestMain(m *testing.M) {
+	proc.Serve()
 	if name := os.Getenv("TRAIGO_TEST_ROLE"); name != "" {
 		ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 		go func() { // the end of the test is the end of its processes

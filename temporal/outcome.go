@@ -93,13 +93,16 @@ func (c *call) judge(ctx context.Context, end ending) (v verdict) {
 	return v
 }
 
-// asPanic returns the panic of a function as one of the call: the path of the function in the
-// worker becomes that of the call.
+// asPanic returns the panic of a function as one of the local task: the path of the function in the
+// worker becomes that of the task. Its value is a *traigo.RemoteError, which says in which worker it
+// was, and has the stack there.
 func (c *call) asPanic(remote *traigo.RemoteError) *traigo.PanicError {
-	p, ok := errors.AsType[*traigo.PanicError](remote)
-	if !ok {
-		p = &traigo.PanicError{Task: c.name, Recovered: &panics.Recovered{Value: remote, Stack: []byte(remote.Stack)}}
+	value, path := *remote, c.path
+	if p, ok := errors.AsType[*traigo.PanicError](remote); ok && p.Recovered != nil {
+		value = traigo.RemoteError{
+			Type: fmt.Sprintf("%T", p.Recovered.Value), Msg: fmt.Sprint(p.Recovered.Value), Where: remote.Where, Stack: remote.Stack, Causes: remote.Causes,
+		}
+		path += strings.TrimPrefix(p.Task, c.name)
 	}
-	p.Task = c.scope.Path() + strings.TrimPrefix(p.Task, c.name)
-	return p
+	return &traigo.PanicError{Task: path, Recovered: &panics.Recovered{Value: &value, Stack: []byte(remote.Stack)}}
 }

@@ -143,6 +143,9 @@ func Open(s *traigo.Scope, e *Engine, queue string, opts ...OpenOption) (*Remote
 	begun := time.Now()
 	if err := r.start(s.Context()); err != nil {
 		e.unlease(r)
+		if s.State() >= traigo.Canceling { // which is why
+			return nil, r.refused()
+		}
 		return nil, err
 	}
 	r.own = traigo.New(s.Context(), traigo.Name("remote "+queue))

@@ -21,8 +21,8 @@ import (
 
 // Scopes that a later owner goes on with.
 
-// fails says "did KEY", and fails.
-var fails = register(temporal.Func("fails", func(_ context.Context, key string) (string, error) {
+// failsAlways says "did KEY", and fails.
+var failsAlways = register(temporal.Func("failsAlways", func(_ context.Context, key string) (string, error) {
 	say("did %s", key)
 	return "", errors.New("it fails")
 }))
@@ -36,7 +36,7 @@ var resumer = role("resumer", func(ctx context.Context) error {
 		}
 		out, err := did.Run(ctx, r, "succeeds")
 		result("succeeds", out, err)
-		out, err = fails.Run(ctx, r, "fails")
+		out, err = failsAlways.Run(ctx, r, "fails")
 		result("fails", out, err)
 		out, err = waits.Run(ctx, r, gate{"waits", os.Getenv("TRAIGO_TEST_GATE")})
 		result("waits", out, err)

@@ -11,7 +11,6 @@ import (
 
 	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/worker"
-	"go.temporal.io/sdk/workflow"
 
 	"github.com/traigo/traigo"
 )
@@ -137,9 +136,7 @@ func (w *work) newWorker() worker.Worker {
 			}
 		},
 	})
-	sdk.RegisterWorkflowWithOptions(scopeWorkflow, workflow.RegisterOptions{Name: scopeType})
-	sdk.RegisterWorkflowWithOptions(taskWorkflow, workflow.RegisterOptions{Name: taskType})
-	sdk.RegisterDynamicWorkflow(unknownWorkflow, workflow.DynamicRegisterOptions{})
+	registerWorkflows(sdk)
 	sdk.RegisterDynamicActivity(w.attempt, activity.DynamicRegisterOptions{})
 	return sdk
 }

@@ -110,7 +110,7 @@ var notInCore = map[string]string{
 var ownModules = map[string][]string{
 	"actor":             {rootPkg, "record", "proc", "live", "supervise"}, // proc starts and ends its processes
 	"temporal":          {rootPkg},
-	"temporal/embedded": {rootPkg, "temporal"},
+	"temporal/embedded": {"temporal/internal/linked"}, // a server knows neither scopes nor tasks
 	"otel":              {rootPkg, "serve"}, // serve in an example
 	"bench":             {rootPkg, "errgroup", "record", "proc", "actor", "serve"},
 	"analysis":          {},
