@@ -100,7 +100,7 @@ func (d *delay) was(tooShort bool) {
 // A call returns when its function has, or when that will never begin, whenever it is canceled.
 func TestCancelRacesWithBegin(t *testing.T) {
 	t.Parallel()
-	const tries = 200
+	const tries = 100
 	queue := queueOf(t)
 	e := connect(t)
 	races := newRace()
@@ -149,7 +149,7 @@ func TestCancelRacesWithBegin(t *testing.T) {
 // The same of whole scopes.
 func TestScopeEndRacesWithBegin(t *testing.T) {
 	t.Parallel()
-	const scopes, each = 30, 5
+	const scopes, each = 20, 5
 	queue := queueOf(t)
 	e := connect(t)
 	races := newRace()

@@ -107,7 +107,7 @@ func TestLeaseIsKept(t *testing.T) {
 	require.NoError(t, within(t, e, queue, func(ctx context.Context, _ *traigo.Scope, r *temporal.Remote) error {
 		call := calls(func() (string, error) { return waits.Run(ctx, r, gate{"a", file}) })
 		w.await(t, "began a")
-		renewed(t, e, r.ID(), 4*leaseOf)
+		renewed(t, e, r.ID(), 3*leaseOf)
 		openGate(t, file)
 		got := receive(t, call, "of a")
 		require.Equal(t, "a by attempt 1", got.out)

@@ -22,7 +22,7 @@ import (
 
 // leaseOf is the lease of a test that waits for its end. A shorter one is lost without reason on a
 // machine that has much else to do.
-const leaseOf = 5 * time.Second
+const leaseOf = 10 * time.Second
 
 // long is a lease that no test waits for: what happens within it does not come from its end.
 const long = time.Hour

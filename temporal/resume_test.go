@@ -116,7 +116,7 @@ func TestTakeOver(t *testing.T) {
 	require.Contains(t, first.await(t, "result waits"), "lease=true")
 	require.Contains(t, first.await(t, "error "), temporal.ErrLease.Error())
 	receive(t, first.exited, "the first owner")
-	renewed(t, connect(t), id, 2*leaseOf)
+	renewed(t, connect(t), id, leaseOf)
 	require.Empty(t, w.said("ended waits"), "the lease is that of the second owner")
 	openGate(t, file)
 	require.Contains(t, second.await(t, "result waits"), "waits by attempt 1 lease=false <nil>")
