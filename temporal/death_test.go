@@ -86,7 +86,7 @@ func TestTaskThatKillsItsWorkers(t *testing.T) {
 				return nil
 			}
 		}
-	}, leases(3*time.Second)))
+	}, leases(leaseOf)))
 	require.Equal(t, 10, killed)
 }
 
@@ -163,11 +163,11 @@ func TestWorkerBeatsWhileItCleansUp(t *testing.T) {
 	require.Len(t, w.said("began a"), 1, "no attempt was lost")
 }
 
-// cleansUp runs for two leases, and then takes two more to end.
+// cleansUp takes longer than a lease to end.
 var cleansUp = register(temporal.Func("cleansUp", func(ctx context.Context, key string) (string, error) {
 	say("began %s attempt %d", key, temporal.Current(ctx).Number)
 	<-ctx.Done()
-	time.Sleep(2 * leaseOf)
+	<-time.After(3 * leaseOf / 2)
 	say("cleaned %s", key)
 	return "", context.Cause(ctx)
 }))

@@ -63,25 +63,27 @@ func TestServerThatIsBrieflyAway(t *testing.T) {
 	w := startWorker(t, queue, "TEMPORAL_ADDRESS="+s.address)
 	e := at(t, s)
 	require.NoError(t, within(t, e, queue, func(ctx context.Context, _ *traigo.Scope, r *temporal.Remote) error {
-		running := calls(func() (string, error) { return waits.Run(ctx, r, gate{"a", file}) })
-		holding := calls(func() (string, error) { return waits.Run(ctx, r, gate{"b", file + "-b"}) })
+		ending := calls(func() (string, error) { return waits.Run(ctx, r, gate{"a", file + "-a"}) })
+		running := calls(func() (string, error) { return waits.Run(ctx, r, gate{"b", file + "-b"}) })
 		awaits(t, 2, "began ", w)
 		s.signal(sigstop)
-		stopped := time.Now()
-		openGate(t, file)
+		openGate(t, file+"-a")
 		w.await(t, "did a")
-		starting := calls(func() (string, error) { return did.Run(ctx, r, "c") })
-		eventually(t, func() bool { return time.Since(stopped) > lease/2 }, "it ends") // more than one beat
 		s.signal(sigcont)
-		require.NoError(t, receive(t, running, "of a").err)
-		require.NoError(t, receive(t, starting, "of c").err)
+		require.Equal(t, returned{"a by attempt 1", nil}, receive(t, ending, "of a"))
+
+		s.signal(sigstop)
+		starting := calls(func() (string, error) { return did.Run(ctx, r, "c") })
+		passes(t, lease/2) // more than one beat
+		s.signal(sigcont)
+		require.Equal(t, returned{"c", nil}, receive(t, starting, "of c"))
 		openGate(t, file+"-b")
-		got := receive(t, holding, "of b")
-		require.Equal(t, "b by attempt 1", got.out)
-		return got.err
+		require.Equal(t, returned{"b by attempt 1", nil}, receive(t, running, "of b"))
+		return nil
 	}, leases(lease)))
 	awaits(t, 3, "did ", w)
 	require.Len(t, w.said("began "), 2)
+	require.Len(t, w.said("did "), 3)
 }
 
 // An owner whose server is frozen for longer than a lease has lost it, and so has its worker; when

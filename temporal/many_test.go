@@ -21,7 +21,10 @@ func TestManyTasks(t *testing.T) { // not parallel: it keeps the server busy
 		"default":     nil,
 	} {
 		t.Run(name, func(t *testing.T) {
-			const n = 2000
+			n := 2000
+			if testing.Short() {
+				n = 600
+			}
 			queue := queueOf(t)
 			one, two := startWorker(t, queue), startWorker(t, queue)
 			e := connect(t)

@@ -22,7 +22,7 @@ import (
 
 // leaseOf is the lease of a test that waits for its end. A shorter one is lost without reason on a
 // machine that has much else to do.
-const leaseOf = 5 * time.Second
+const leaseOf = 10 * time.Second
 
 // long is a lease that no test waits for: what happens within it does not come from its end.
 const long = time.Hour
@@ -158,6 +158,27 @@ func saidBy(prefix string, all ...*process) (lines []string) {
 func awaits(t *testing.T, n int, prefix string, all ...*process) {
 	t.Helper()
 	eventually(t, func() bool { return len(saidBy(prefix, all...)) >= n }, "not %d lines %q", n, prefix)
+}
+
+// passes waits for time to pass: where a process or a server is frozen, there is nothing else to wait
+// for.
+func passes(t *testing.T, d time.Duration) {
+	t.Helper()
+	begun := time.Now()
+	eventually(t, func() bool { return time.Since(begun) >= d }, "time does not pass")
+}
+
+// renewed waits until the engine has heard for d from an owner that holds the lease of a scope.
+func renewed(t *testing.T, e *temporal.Engine, id string, d time.Duration) {
+	t.Helper()
+	eventually(t, func() bool {
+		answer, err := e.Client().DescribeWorkflowExecution(t.Context(), id, "")
+		if err != nil || len(answer.GetPendingActivities()) == 0 {
+			return false
+		}
+		hold := answer.GetPendingActivities()[0]
+		return hold.GetLastHeartbeatTime() != nil && hold.GetLastHeartbeatTime().AsTime().Sub(hold.GetLastStartedTime().AsTime()) > d
+	}, "the lease of %s is not renewed", id)
 }
 
 // leases returns the option for a lease.

@@ -8,7 +8,6 @@ import (
 	"os"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 	commonpb "go.temporal.io/api/common/v1"
@@ -113,12 +112,11 @@ func TestTakeOver(t *testing.T) {
 	env := []string{"TRAIGO_TEST_ID=" + queue, "TRAIGO_TEST_GATE=" + file}
 	first, _ := startOwner(t, resumer, queue, leaseOf, env...)
 	w.await(t, "began waits")
-	second, _ := startOwner(t, resumer, queue, leaseOf, env...)
+	second, id := startOwner(t, resumer, queue, leaseOf, env...)
 	require.Contains(t, first.await(t, "result waits"), "lease=true")
 	require.Contains(t, first.await(t, "error "), temporal.ErrLease.Error())
 	receive(t, first.exited, "the first owner")
-	begun := time.Now()
-	eventually(t, func() bool { return time.Since(begun) > 2*leaseOf }, "it ends")
+	renewed(t, connect(t), id, leaseOf)
 	require.Empty(t, w.said("ended waits"), "the lease is that of the second owner")
 	openGate(t, file)
 	require.Contains(t, second.await(t, "result waits"), "waits by attempt 1 lease=false <nil>")
@@ -136,10 +134,9 @@ func TestTakeOverOfFrozenOwner(t *testing.T) {
 	first, _ := startOwner(t, resumer, queue, leaseOf, env...)
 	w.await(t, "began waits")
 	first.signal(sigstop)
-	second, _ := startOwner(t, resumer, queue, leaseOf, env...)
+	second, id := startOwner(t, resumer, queue, leaseOf, env...)
 	awaits(t, 2, "did fails", w)
-	begun := time.Now()
-	eventually(t, func() bool { return time.Since(begun) > leaseOf }, "it ends")
+	renewed(t, connect(t), id, leaseOf)
 	first.signal(sigcont)
 	receive(t, first.exited, "the first owner")
 	require.Contains(t, first.await(t, "error "), temporal.ErrLease.Error())
