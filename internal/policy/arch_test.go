@@ -109,14 +109,15 @@ var notInCore = map[string]string{
 // the packages it names here.
 var ownModules = map[string][]string{
 	"actor":             {rootPkg, "record", "proc", "live", "supervise"}, // proc starts and ends its processes
-	"temporal":          {rootPkg},
-	"temporal/embedded": {"temporal/internal/linked"}, // a server knows neither scopes nor tasks
-	"otel":              {rootPkg, "serve"}, // serve in an example
+	"temporal":          {rootPkg, "proc"},                                // proc in an example
+	"temporal/embedded": {"temporal/internal/linked"},                     // a server knows neither scopes nor tasks
+	"otel":              {rootPkg, "serve"},                               // serve in an example
 	"bench":             {rootPkg, "errgroup", "record", "proc", "actor", "serve"},
 	"analysis":          {},
 	"examples/servers":  {rootPkg, "serve"}, // grpc ends at a signal
 	"examples/tree":     {rootPkg, "actor"},
 	"examples/stream":   {rootPkg, "actor"},
+	"examples/farm":     {rootPkg, "serve", "supervise", "temporal", "temporal/embedded"},
 	"docs/guide":        {rootPkg, "serve", "supervise", "capacity", "diag", "record", "live", "proc", "traigotest", "errgroup"}, // the pages show them
 }
 
