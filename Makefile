@@ -19,9 +19,9 @@ RACE := $(if $(filter 1,$(shell $(GO) env CGO_ENABLED)),-race)
 PRUNE   := -name .git -o -name node_modules -o -name testdata
 MODULES := . $(sort $(patsubst ./%/go.mod,%,$(shell find . \( $(PRUNE) \) -prune -o -mindepth 2 -name go.mod -print)))
 
-# These two have a target of their own: what they depend on takes minutes to build, and a
+# These have a target of their own: what they depend on takes minutes to build, and a
 # quarter of an hour with the race detector.
-TEMPORAL := temporal temporal/embedded
+TEMPORAL := temporal temporal/embedded examples/farm
 OWN      := $(filter-out . $(TEMPORAL),$(MODULES))
 
 .DEFAULT_GOAL := check
@@ -59,7 +59,7 @@ own: ## vet and test the modules that have a go.mod of their own, but for Tempor
 # Temporal's server is built once, without the race detector, into a program that the tests of
 # package temporal run beside them. Packages go one after the other: they are timed.
 .PHONY: temporal
-temporal: ## vet and test temporal and temporal/embedded, beside an embedded server
+temporal: ## vet and test temporal, temporal/embedded and examples/farm, beside an embedded server
 	@echo "building Temporal's server: the first time, that takes up to a quarter of an hour on two cores"
 	@set -e; tmp=$$(mktemp -d); trap 'rm -rf "$$tmp"' EXIT; \
 		echo "== temporal/embedded"; \
@@ -67,7 +67,9 @@ temporal: ## vet and test temporal and temporal/embedded, beside an embedded ser
 			$(GO) vet ./... && $(GO) test -p 1 -shuffle=on -timeout 30m ./...); \
 		echo "== temporal"; \
 		(cd temporal && $(GO) vet ./... && \
-			TRAIGO_TEMPORAL_SERVER="$$tmp/server" $(GO) test $(RACE) -p 1 -shuffle=on -timeout 30m ./...)
+			TRAIGO_TEMPORAL_SERVER="$$tmp/server" $(GO) test $(RACE) -p 1 -shuffle=on -timeout 30m ./...); \
+		echo "== examples/farm"; \
+		(cd examples/farm && $(GO) vet ./... && $(GO) test -shuffle=on -timeout 30m ./...)
 
 .PHONY: cross
 cross: ## does the root module build for other systems?
@@ -117,6 +119,10 @@ tidy: ## is everything formatted, and every go.mod as `go mod tidy` would have i
 .PHONY: bench
 bench: ## what traigo costs beside its peers (minutes): prints the ratios, rewrites docs/performance.md
 	cd bench && $(GO) run ./cmd/compare -doc ../docs/performance.md
+
+.PHONY: bench-temporal
+bench-temporal: ## what temporal costs beside the same by hand (minutes, and the first time the server is built)
+	cd temporal && $(GO) run ./bench
 
 .PHONY: benchmarks
 benchmarks: ## the same works as Go benchmarks, for benchstat: BENCH=pattern BENCHFLAGS='-cpu 1,2 -count=10'

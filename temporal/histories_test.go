@@ -151,7 +151,7 @@ func TestHistoriesOfThisReleaseReplay(t *testing.T) {
 			c.mustHave(h, p.has)
 			require.NoError(t, replay(h))
 			if os.Getenv("UPDATE") != "" {
-				record(t, p.name, h)
+				keep(t, p.name, h)
 			}
 		})
 	}
@@ -257,8 +257,8 @@ func (c *company) mustHave(h *historypb.History, want []enumspb.EventType) {
 	require.Equal(c.t, want[len(want)-1], got[len(got)-1])
 }
 
-// record writes a history, an event in each line.
-func record(t *testing.T, name string, h *historypb.History) {
+// keep writes a history, an event in each line.
+func keep(t *testing.T, name string, h *historypb.History) {
 	t.Helper()
 	var file bytes.Buffer
 	file.WriteString("{\"events\":[\n")

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"compress/gzip"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -12,209 +13,238 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
+
+	"github.com/traigo/traigo"
 )
 
-// An account has what the workers tell, and what becomes of them.
+var workers = []string{"worker 1", "worker 2", "worker 3"}
+
+const (
+	owner     = "the owner"
+	fileCount = 60
+	killAfter = 12 // files
+	pieceSize = 16 << 10
+)
+
+// An event is what becomes of a process (started, killed, gone), or what a worker says of a file:
+// that an attempt began, has done it or found it done, or was stopped, and why.
+type event struct {
+	Time    time.Time
+	Who     string
+	What    string
+	Process int    `json:",omitempty"`
+	File    string `json:",omitempty"`
+	Attempt int    `json:",omitempty"`
+	Why     string `json:",omitempty"`
+}
+
+// An account is all that has happened.
 type account struct {
-	out   io.Writer
 	begun time.Time
 
-	mu        sync.Mutex
-	processes map[string]*os.Process
-	inHand    map[string]map[string]bool // worker → files
-	did       map[string]int             // worker → files
-	done      map[string]int             // file → how often
-	found     int                        // attempts that had nothing to do
-	lost      int                        // those that a worker had in hand when it was killed
-	victim    string                     // who is killed
-	killed    time.Time                  // and when
-	back      time.Time                  // when it was started again
-	canceled  []event                    // attempts that were
-	late      []event                    // what was told when the lease of the owner was over, until it was back
-	before    int                        // files done when somebody was killed
-	meanwhile int                        // and when the victim was back
+	mu     sync.Mutex
+	events []event
 }
 
-func newAccount(out io.Writer) *account {
-	return &account{
-		out: out, begun: time.Now(), processes: map[string]*os.Process{}, inHand: map[string]map[string]bool{},
-		did: map[string]int{}, done: map[string]int{},
-	}
-}
-
-// sayLocked prints a line.
-func (a *account) sayLocked(format string, args ...any) {
-	fmt.Fprintf(a.out, "%5.1f s  %s\n", time.Since(a.begun).Seconds(), fmt.Sprintf(format, args...))
-}
-
-func (a *account) started(who string, p *os.Process) {
+func (a *account) note(e event) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.processes[who] = p
-	if who == a.victim {
-		a.back, a.meanwhile = time.Now(), len(a.done)
-		a.sayLocked("%s is started again, as process %d", who, p.Pid)
-		return
+	if e.Time.IsZero() {
+		e.Time = time.Now()
 	}
-	a.sayLocked("%s is process %d", who, p.Pid)
+	hand := a.inHandLocked(e.Who)
+	isFirst := len(a.filesLocked(e.What)) == 0
+	a.events = append(a.events, e)
+	switch {
+	case e.Process != 0:
+		a.printLocked("%s: %s, process %d", e.Who, e.What, e.Process)
+	case e.What == "gone" && hand != "":
+		a.printLocked("%s: lost with %s", e.Who, hand)
+	case e.What == "began" && e.Attempt > 1:
+		a.printLocked("%s: has %s now, attempt %d", e.Who, e.File, e.Attempt)
+	case e.What == "stopped" && isFirst:
+		a.printLocked("%s: stops %s, because\n  %s", e.Who, e.File, e.Why)
+	}
 }
 
-// ended is called when a process has ended, and all that it has told was noted.
-func (a *account) ended(who string, err error) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	switch hand := a.handLocked(who); {
-	case who == a.victim && hand != "":
-		a.lost += len(a.inHand[who])
-		a.sayLocked("%s is gone, and has not finished %s", who, hand)
-	case err != nil && who != a.victim:
-		a.sayLocked("%s has ended: %v", who, err)
-	}
-	delete(a.inHand, who)
+func (a *account) printLocked(format string, args ...any) {
+	fmt.Printf("%4.1f s  %s\n", time.Since(a.begun).Seconds(), fmt.Sprintf(format, args...))
 }
 
-// handLocked lists what a worker has in hand.
-func (a *account) handLocked(who string) string {
-	return strings.ReplaceAll(strings.Join(slices.Sorted(maps.Keys(a.inHand[who])), " "), "page-", "")
-}
-
-// note takes what a worker tells.
-func (a *account) note(who string, e event) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if !a.killed.IsZero() && a.back.IsZero() && e.Time.Sub(a.killed) > lease+time.Second {
-		a.late = append(a.late, e)
-	}
-	if a.inHand[who] == nil {
-		a.inHand[who] = map[string]bool{}
-	}
-	delete(a.inHand[who], e.File)
-	switch e.What {
-	case "began":
-		a.inHand[who][e.File] = true
-		if e.Attempt > 1 {
-			a.sayLocked("%s begins %s again: attempt %d", who, e.File, e.Attempt)
-		}
-	case "done":
-		a.done[e.File]++
-		a.did[who]++
-	case "found":
-		a.found++
-	case "ended":
-		a.canceled = append(a.canceled, e)
-		if len(a.canceled) == 1 {
-			a.sayLocked("%s stops working at %s, because\n         %s", who, e.File, e.Why)
+// filesLocked returns how often each file was done, or whatever else is asked for.
+func (a *account) filesLocked(what string) map[string]int {
+	files := map[string]int{}
+	for _, e := range a.events {
+		if e.What == what && e.File != "" {
+			files[e.File]++
 		}
 	}
+	return files
 }
 
-// tick says who does what.
-func (a *account) tick() {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	line := fmt.Sprintf("%2d done", len(a.done))
-	for i := range workers {
-		who := fmt.Sprintf("worker %d", i+1)
-		line += fmt.Sprintf("   %s: %-5s", who, a.handLocked(who))
+// inHandLocked lists what a worker has begun and not ended.
+func (a *account) inHandLocked(who string) string {
+	files := map[string]bool{}
+	for _, e := range a.events {
+		switch {
+		case e.Who != who:
+		case e.What == "began":
+			files[e.File] = true
+		case e.What == "gone":
+			clear(files)
+		default:
+			delete(files, e.File)
+		}
 	}
-	a.sayLocked("%s", strings.TrimRight(line, " "))
+	return strings.ReplaceAll(strings.Join(slices.Sorted(maps.Keys(files)), " "), "page-", "")
 }
 
-// kill kills somebody in the middle: when some files are done and, if it is a worker, when it has
-// one in hand. It reports whether it is so.
-func (a *account) kill(victim string) bool {
+// tell says who does what.
+func (a *account) tell(context.Context) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	isIdle := strings.HasPrefix(victim, "worker") && len(a.inHand[victim]) == 0
-	if len(a.done) < killAfter || isIdle {
-		return false
+	line := fmt.Sprintf("%2d done", len(a.filesLocked("done")))
+	for _, worker := range workers {
+		line += fmt.Sprintf("   %s: %-5s", worker, a.inHandLocked(worker))
 	}
-	a.victim, a.killed, a.before = victim, time.Now(), len(a.done)
-	a.sayLocked("%s is killed now: kill -9 %d", victim, a.processes[victim].Pid)
-	_ = a.processes[victim].Kill()
-	return true
+	a.printLocked("%s", strings.TrimRight(line, " "))
+	return nil
 }
 
-// conclude checks what was made, and how, and says that.
-func (a *account) conclude(dir string, ownerWasKilled bool, away time.Duration) error {
+// kill kills somebody when some files are done, and a worker when it has files in hand.
+func (a *account) kill(ctx context.Context) error {
+	victim := workers[1]
+	if *killOwner {
+		victim = owner
+	}
+	kill := func() bool {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		if len(a.filesLocked("done")) < killAfter || !*killOwner && a.inHandLocked(victim) == "" {
+			return false
+		}
+		killed := event{Time: time.Now(), Who: victim, What: "killed"}
+		for _, e := range a.events {
+			if e.Who == victim && e.What == "started" {
+				killed.Process = e.Process
+			}
+		}
+		_ = syscall.Kill(killed.Process, syscall.SIGKILL)
+		a.events = append(a.events, killed)
+		a.printLocked("%s: killed, process %d", victim, killed.Process)
+		return true
+	}
+	for !kill() {
+		if err := traigo.Sleep(ctx, 20*time.Millisecond); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// conclude says what was made, and how, and returns an error if that is not as it should be.
+func (a *account) conclude(dir string) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	n, err := checkFiles(dir)
+	good, err := checkFiles(dir)
 	if err != nil {
 		return err
 	}
-	twice := 0
-	for _, times := range a.done {
-		if times > 1 {
-			twice++
-		}
-	}
-	fmt.Fprintf(a.out, "\n%d of %d files are there, and were checked. Done once: %d, twice: %d.\n", n, files, len(a.done)-twice, twice)
-	for i := range workers {
-		who := fmt.Sprintf("worker %d", i+1)
-		fmt.Fprintf(a.out, "%s has done %d. ", who, a.did[who])
-	}
-	fmt.Fprintln(a.out)
 	var wrong []error
 	check := func(ok bool, format string, args ...any) {
 		if !ok {
 			wrong = append(wrong, fmt.Errorf(format, args...))
 		}
 	}
-	check(n == files, "%d files are missing", files-n)
-	check(twice == 0, "%d files were done twice", twice)
-	check(!a.killed.IsZero(), "nobody was killed")
-	if !ownerWasKilled {
-		fmt.Fprintf(a.out, "Lost with %s: %d, which others have done.\n", a.victim, a.lost)
-		check(a.lost > 0 || a.found > 0, "the worker that was killed had nothing in hand")
-		return errors.Join(wrong...)
+	done, twice := a.filesLocked("done"), 0
+	for _, times := range done {
+		if times > 1 {
+			twice++
+		}
 	}
-	fmt.Fprintf(a.out, "The owner was away for %.1f s, and its lease is %v. Files done before: %d, while\nit was away: %d, after: %d. ",
-		a.back.Sub(a.killed).Seconds(), lease, a.before, a.meanwhile-a.before, len(a.done)-a.meanwhile)
-	fmt.Fprintf(a.out, "Attempts stopped: %d", len(a.canceled))
-	if len(a.canceled) > 0 {
-		fmt.Fprintf(a.out, ", the last after %.1f s", a.canceled[len(a.canceled)-1].Time.Sub(a.killed).Seconds())
+	fmt.Printf("\n%d of %d files are there, and checked. Made once: %d, twice: %d.\n", good, fileCount, len(done)-twice, twice)
+	check(good == fileCount, "files are missing")
+	check(twice == 0, "files were made twice")
+
+	var killed, back, last time.Time // last: when the last attempt was stopped
+	before, meanwhile, stopped, running, leftOver := 0, 0, 0, 0, 0
+	for _, e := range a.events {
+		isAway := !killed.IsZero() && back.IsZero()
+		switch e.What {
+		case "killed":
+			killed = e.Time
+		case "started":
+			if isAway {
+				back, leftOver = e.Time, running
+			}
+		case "began":
+			running++
+		case "stopped":
+			running--
+			if !killed.IsZero() {
+				stopped++
+				last = e.Time
+			}
+		case "done":
+			running--
+			switch {
+			case killed.IsZero():
+				before++
+			case isAway:
+				meanwhile++
+			}
+		}
 	}
-	fmt.Fprintln(a.out, ".")
-	check(a.found == 0, "%d files were begun again when they were done", a.found)
-	if away > lease+time.Second {
-		check(len(a.late) == 0, "after the end of the lease workers have still told of %v", a.late)
-		check(a.meanwhile < files, "everything was done before the owner was back")
-	} else {
-		check(len(a.canceled) == 0, "the owner was back in time, and %d attempts were stopped", len(a.canceled))
+	check(!killed.IsZero() && !back.IsZero(), "nobody was killed and came back")
+	if *killOwner {
+		fmt.Printf("The owner was away for %.1f s; its lease is %.0f s. ", back.Sub(killed).Seconds(), lease.Seconds())
+		fmt.Printf("Made before: %d, meanwhile: %d,\nafter: %d. Attempts that were stopped: %d", before, meanwhile, len(done)-before-meanwhile, stopped)
+		if stopped > 0 {
+			fmt.Printf(", the last one %.1f s after the kill", last.Sub(killed).Seconds())
+		}
+		fmt.Println(".")
+		check(len(a.filesLocked("found")) == 0, "what had succeeded was begun again")
+		check(*away < *lease+time.Second || leftOver == 0, "%d attempts ran on after the lease", leftOver)
+		check(before+meanwhile < fileCount, "nothing was left when the owner came back")
+		check(*away >= *lease || stopped == 0, "%d attempts were stopped, but the owner was back in time", stopped)
 	}
 	return errors.Join(wrong...)
 }
 
 // checkFiles decompresses what was made, and returns how many files are what they were.
-func checkFiles(dir string) (int, error) {
+func checkFiles(dir string) (good int, err error) {
 	made, err := filepath.Glob(filepath.Join(dir, "out", "*.gz"))
-	if err != nil {
-		return 0, err
-	}
-	good := map[string]bool{}
-	for _, path := range made {
-		packed, err := os.ReadFile(path)
+	for _, target := range made {
+		packed, err := os.ReadFile(target)
 		if err != nil {
 			return 0, err
 		}
 		z, err := gzip.NewReader(bytes.NewReader(packed))
 		if err != nil {
-			return 0, fmt.Errorf("%s: %w", path, err)
+			return 0, fmt.Errorf("%s: %w", target, err)
 		}
-		text, err := io.ReadAll(z)
-		if err != nil {
-			return 0, fmt.Errorf("%s: %w", path, err)
+		is, err := io.ReadAll(z)
+		was, err2 := os.ReadFile(filepath.Join(dir, "in", z.Name))
+		if err := errors.Join(err, err2); err != nil || !bytes.Equal(is, was) {
+			return 0, fmt.Errorf("%s is not what %s was: %w", target, z.Name, err)
 		}
-		was, err := os.ReadFile(filepath.Join(dir, "in", z.Name))
-		if err != nil {
-			return 0, err
-		}
-		if !bytes.Equal(text, was) {
-			return 0, fmt.Errorf("%s is not what %s was", path, z.Name)
-		}
-		good[z.Name] = true
+		good++
 	}
-	return len(good), nil
+	return good, err
+}
+
+// makeFiles makes what is to be compressed.
+func makeFiles() (dir string, err error) {
+	dir, err = os.MkdirTemp("", "farm")
+	if err != nil {
+		return "", err
+	}
+	err = errors.Join(os.Mkdir(filepath.Join(dir, "in"), 0o700), os.Mkdir(filepath.Join(dir, "out"), 0o700))
+	for i := range fileCount {
+		text := strings.Repeat(fmt.Sprintf("This is page %d. ", i+1), 10_000)
+		err = errors.Join(err, os.WriteFile(filepath.Join(dir, "in", fmt.Sprintf("page-%02d", i+1)), []byte(text), 0o600))
+	}
+	return dir, err
 }

@@ -4,6 +4,8 @@ import (
 	"compress/gzip"
 	"context"
 	"encoding/json"
+	"errors"
+	"flag"
 	"io"
 	"os"
 	"path"
@@ -14,69 +16,60 @@ import (
 	"github.com/traigo/traigo/temporal"
 )
 
-const (
-	queue = "farm"
-	lease = 5 * time.Second // so long nobody misses who is gone; 30 s is the default
-	slots = 2               // files at once in a worker
-)
+const queue = "farm"
 
-// compress compresses the file File of Dir/in. It runs on some worker, and once more on another one
-// if that is lost, perhaps while the first still runs. So what it makes has a name that all attempts
-// share, and appears there complete: an attempt that finds it has nothing to do.
-var compress = temporal.Func("compress", func(ctx context.Context, in struct{ Dir, File string }) (size int64, err error) {
+// A job is the file File of Dir/in.
+type job struct{ Dir, File string }
+
+// compress compresses a file. It runs on some worker, and again on another if that is lost, perhaps
+// while the first still runs. So what it makes has a name that all attempts of the task share, and
+// appears there complete: an attempt that finds it has nothing to do.
+var compress = temporal.Func("compress", func(ctx context.Context, j job) (target string, err error) {
 	attempt := temporal.Current(ctx)
-	target := filepath.Join(in.Dir, "out", path.Base(attempt.Task)+".gz")
-	if info, err := os.Stat(target); err == nil {
-		tell("found", in.File, attempt.Number, nil)
-		return info.Size(), nil
+	say := func(what, why string) {
+		_ = json.NewEncoder(os.Stdout).Encode(event{Time: time.Now(), What: what, File: j.File, Attempt: attempt.Number, Why: why})
 	}
-	tell("began", in.File, attempt.Number, nil)
-	defer func() {
-		if err != nil {
-			tell("ended", in.File, attempt.Number, context.Cause(ctx))
-		}
-	}()
-	from, err := os.Open(filepath.Join(in.Dir, "in", in.File))
-	if err != nil {
-		return 0, err
+	target = filepath.Join(j.Dir, "out", path.Base(attempt.Task)+".gz")
+	if _, err := os.Stat(target); err == nil {
+		say("found", "")
+		return target, nil
 	}
-	defer from.Close()
-	to, err := os.CreateTemp(filepath.Dir(target), in.File)
-	if err != nil {
-		return 0, err
+	say("began", "")
+	if err := pack(ctx, filepath.Join(j.Dir, "in", j.File), target); err != nil {
+		say("stopped", context.Cause(ctx).Error())
+		return "", err
 	}
-	defer os.Remove(to.Name()) // it is not there any more if all goes well
-	defer to.Close()
-	if size, err = pack(ctx, to, from); err != nil {
-		return 0, err
-	}
-	if err := os.Rename(to.Name(), target); err != nil {
-		return 0, err
-	}
-	tell("done", in.File, attempt.Number, nil)
-	return size, nil
+	say("done", "")
+	return target, nil
 })
 
 // pack compresses, piece by piece, until ctx ends. It rests between them, so that one can watch.
-func pack(ctx context.Context, to *os.File, from *os.File) (size int64, err error) {
+func pack(ctx context.Context, source, target string) error {
+	from, err := os.Open(source)
+	if err != nil {
+		return err
+	}
+	defer from.Close()
+	to, err := os.CreateTemp(filepath.Dir(target), "unfinished")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(to.Name()) // when all went well it has another name
+	defer to.Close()
 	z := gzip.NewWriter(to)
-	z.Name = filepath.Base(from.Name())
+	z.Name = filepath.Base(source)
 	for err == nil {
 		if _, err = io.CopyN(z, from, pieceSize); err == nil {
 			err = traigo.Sleep(ctx, 100*time.Millisecond)
 		}
 	}
-	if err != io.EOF { //nolint:errorlint // CopyN returns it as it is
-		return 0, err
+	if !errors.Is(err, io.EOF) {
+		return err
 	}
 	if err := z.Close(); err != nil {
-		return 0, err
+		return err
 	}
-	info, err := to.Stat()
-	if err != nil {
-		return 0, err
-	}
-	return info.Size(), nil
+	return os.Rename(to.Name(), target)
 }
 
 // work is a worker: all that a machine needs to be one.
@@ -86,47 +79,30 @@ func work(ctx context.Context, _ *traigo.Scope) error {
 		return err
 	}
 	defer engine.Close()
-	return temporal.Work(ctx, engine, queue, compress, temporal.Slots(slots))
+	return temporal.Work(ctx, engine, queue, compress, temporal.Slots(2))
 }
 
-// own is the owner: an ordinary program that compresses all files in a scope. That this is run
+// own is the owner: an ordinary program that has all files compressed in a scope. That it is run
 // again after it was killed, and does only what is left, is all in Resume.
-func own(ctx context.Context, id, dir string) error {
+func own(ctx context.Context, _ *traigo.Scope) error {
+	id, dir := flag.Arg(1), flag.Arg(2)
+	files, err := os.ReadDir(filepath.Join(dir, "in"))
+	if err != nil {
+		return err
+	}
 	engine, err := temporal.Connect(ctx)
 	if err != nil {
 		return err
 	}
 	defer engine.Close()
-	files, err := os.ReadDir(filepath.Join(dir, "in"))
-	if err != nil {
-		return err
-	}
 	return traigo.Run(ctx, func(_ context.Context, s *traigo.Scope) error {
-		remote, err := temporal.Open(s, engine, queue, temporal.Resume(id), temporal.Lease(lease))
+		remote, err := temporal.Open(s, engine, queue, temporal.Resume(id), temporal.Lease(*lease))
 		if err != nil {
 			return err
 		}
 		for _, file := range files {
-			compress.Spawn(remote, struct{ Dir, File string }{dir, file.Name()}, traigo.Name(file.Name()))
+			compress.Spawn(remote, job{dir, file.Name()}, traigo.Name(file.Name()))
 		}
 		return nil
 	}, traigo.Name("owner"))
-}
-
-// An event is what a worker tells of a file: that an attempt began, has done it or found it done,
-// or has ended without that, and why.
-type event struct {
-	Time    time.Time
-	What    string
-	File    string
-	Attempt int
-	Why     string
-}
-
-func tell(what, file string, attempt int, why error) {
-	e := event{Time: time.Now(), What: what, File: file, Attempt: attempt}
-	if why != nil {
-		e.Why = why.Error()
-	}
-	_ = json.NewEncoder(os.Stdout).Encode(e) // in one write
 }

@@ -117,6 +117,7 @@ var ownModules = map[string][]string{
 	"examples/servers":  {rootPkg, "serve"}, // grpc ends at a signal
 	"examples/tree":     {rootPkg, "actor"},
 	"examples/stream":   {rootPkg, "actor"},
+	"examples/farm":     {rootPkg, "serve", "supervise", "temporal", "temporal/embedded"},
 	"docs/guide":        {rootPkg, "serve", "supervise", "capacity", "diag", "record", "live", "proc", "traigotest", "errgroup"}, // the pages show them
 }
 
