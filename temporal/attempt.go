@@ -142,7 +142,7 @@ func (w *work) attempt(ctx context.Context, args converter.EncodedValues) (seale
 	}
 	a.ctx, a.stop = context.WithCancelCause(context.Background())
 	defer a.stop(nil)
-	h := w.watches.enter(scopeRun{a.in.Scope, a.in.Run})
+	h := w.watches.enter(scopeRun{a.in.Scope, a.in.Run}, a.in.Lease)
 	defer w.watches.leave(h)
 	h.begin(ctx, a)
 	defer h.remove(a)

@@ -29,7 +29,8 @@ type call struct {
 	argument sealed
 	scope    *traigo.Scope // named after the queue, below the local task
 
-	view view // what is known of its attempts
+	waiter waiter // for its end
+	view   view   // what is known of its attempts
 }
 
 // do makes the call, in a scope named after the queue.
@@ -192,7 +193,7 @@ func (c *call) await(ctx context.Context, run string) verdict {
 	ended := make(chan answer, 1)
 	asking, stop := context.WithCancel(context.WithoutCancel(ctx))
 	go func() {
-		end, err := r.engine.awaitTask(asking, c.task, run)
+		end, err := c.waiter.await(asking, r.engine, c.task, run)
 		ended <- answer{end, err}
 	}()
 	isOver := false // that goroutine
@@ -309,6 +310,9 @@ func (k *canceling) step(ctx context.Context) (isOut bool, err error) {
 		return false, err
 	}
 	d, err := r.engine.client.DescribeWorkflowExecution(ctx, c.task, k.run)
+	if err == nil {
+		c.view.see(c, d)
+	}
 	if err != nil || !isIdle(d, time.Since(k.told) > lookDelay) {
 		return false, err
 	}

@@ -127,7 +127,7 @@ func (r *Remote) follow(ctx context.Context) {
 		var owner string    // that the workflow has, where the history is read
 		var outdated string // what workers say that do not know this type of workflow
 		status := enumspb.WORKFLOW_EXECUTION_STATUS_UNSPECIFIED
-		reading := reader{engine: r.engine, id: r.id, run: run, current: func() {}, event: func(ev *historypb.HistoryEvent) {
+		reading := reader{engine: r.engine, id: r.id, run: run, every: r.lease / 3, current: func() {}, event: func(ev *historypb.HistoryEvent) {
 			was := owner
 			switch {
 			case ev.GetWorkflowExecutionStartedEventAttributes() != nil:
@@ -238,7 +238,7 @@ func (r *Remote) end(cause error) {
 	}
 	closing, stop := context.WithTimeout(ctx, endTimeout)
 	defer stop()
-	if _, err := r.engine.awaitTask(closing, r.id, ""); err == nil || isNotFound(err) {
+	if _, err := new(waiter).await(closing, r.engine, r.id, ""); err == nil || isNotFound(err) {
 		return
 	}
 	r.mu.Lock()

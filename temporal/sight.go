@@ -132,6 +132,10 @@ var errAttemptLost = errors.New("the attempt has ended, and the task is given to
 
 // see shows the attempt that the engine tells of.
 func (v *view) see(c *call, d *workflowservice.DescribeWorkflowExecutionResponse) {
+	if d.GetWorkflowExecutionInfo().GetStatus() != enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING {
+		c.waiter.hurry()
+		return
+	}
 	if len(d.GetPendingActivities()) == 0 {
 		return
 	}

@@ -47,7 +47,7 @@ type watch struct {
 }
 
 // enter returns the watch of a scope, for an attempt that is about to begin.
-func (w *watches) enter(key scopeRun) *watch {
+func (w *watches) enter(key scopeRun, lease time.Duration) *watch {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	h := w.of[key]
@@ -58,7 +58,7 @@ func (w *watches) enter(key scopeRun) *watch {
 			attempts: map[*attempt]struct{}{}, canceled: map[string]error{},
 		}
 		w.of[key] = h
-		w.over.Go(func() { h.follow(ctx) })
+		w.over.Go(func() { h.follow(ctx, lease/3) })
 	}
 	h.users++
 	if h.idle != nil {
@@ -100,9 +100,9 @@ func (w *watches) end() {
 
 // follow reads the history of the scope. It goes on when the scope has closed for as long as the
 // watch is there, so that who comes later finds it closed.
-func (h *watch) follow(ctx context.Context) {
+func (h *watch) follow(ctx context.Context, every time.Duration) {
 	var closing enumspb.EventType
-	r := reader{engine: h.all.engine, id: h.key.id, run: h.key.run, current: h.isCurrent, event: func(ev *historypb.HistoryEvent) {
+	r := reader{engine: h.all.engine, id: h.key.id, run: h.key.run, every: every, current: h.isCurrent, event: func(ev *historypb.HistoryEvent) {
 		closing = ev.GetEventType()
 		h.hear(ev)
 	}}

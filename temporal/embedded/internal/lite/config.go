@@ -123,10 +123,10 @@ func settings() dynamicconfig.StaticClient {
 		dynamicconfig.TimerProcessorMaxPollRPS.Key():      100,
 		dynamicconfig.VisibilityProcessorMaxPollRPS.Key(): 5,
 
-		// The server hands on what happens to a workflow by a channel of one place, and drops what
-		// does not fit: of two steps at once, the end of the workflow. Who waits for it then learns
-		// of it when the poll expires, by default after 20 s. On one process it happens to one of
-		// some hundred workflows.
+		// Who waits for the end of a workflow is sometimes not told of it, and learns of it when the
+		// poll expires, which is after 20 s by default. Here it has been one of some dozens of
+		// workflows; the notifier of the history service drops what does not fit a channel of
+		// one place, which may be why.
 		dynamicconfig.HistoryLongPollExpirationInterval.Key(): 5 * time.Second,
 
 		// One partition of a queue is one place to look, and no way between them.
