@@ -202,7 +202,7 @@ type returned struct {
 	err error
 }
 
-// calls calls in a goroutine.
+// calls runs fn in a goroutine.
 func calls(fn func() (string, error)) <-chan returned {
 	c := make(chan returned, 1)
 	go func() {
