@@ -205,7 +205,9 @@ func (a *attempt) runTask(ctx context.Context, fn callable, argument sealed, rec
 	}
 	a.beat(beating, received)
 	<-t.Done()
-	return a.outcome(ctx, f)
+	out, err := a.outcome(ctx, f)
+	a.work.engine.answers.hold(a.token, time.Now().Add(a.in.Lease))
+	return out, err
 }
 
 // beat sends heartbeats until the function has returned. It does so also while the function cleans up.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -18,6 +19,7 @@ import (
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/worker"
 	"golang.org/x/sync/semaphore"
+	"google.golang.org/grpc"
 
 	"github.com/traigo/traigo/temporal/internal/linked"
 )
@@ -31,6 +33,8 @@ type Engine struct {
 	namespace string
 	identity  string
 	release   func() // of the embedded server
+
+	answers answers
 
 	starts *semaphore.Weighted // for tasks that are being started
 	closed chan struct{}
@@ -134,6 +138,10 @@ func (e *Engine) complete(o *client.Options) {
 	if o.PayloadLimits.PayloadSizeWarning == 0 {
 		o.PayloadLimits.PayloadSizeWarning = maxMessage // a smaller value is nothing to warn of
 	}
+	if o.ConnectionOptions.GetSystemInfoTimeout == 0 {
+		o.ConnectionOptions.GetSystemInfoTimeout = connectTimeout
+	}
+	o.ConnectionOptions.DialOptions = append(slices.Clone(o.ConnectionOptions.DialOptions), grpc.WithChainUnaryInterceptor(e.answers.intercept))
 	isDefault := o.DataConverter == nil || o.DataConverter == converter.GetDefaultDataConverter()
 	if o.DataConverter == nil {
 		o.DataConverter = converter.GetDefaultDataConverter()
