@@ -54,7 +54,7 @@ func (a *Attempt) Save(v any) error {
 	}
 	a.run.mu.Lock()
 	defer a.run.mu.Unlock()
-	a.run.saved = s
+	a.run.saved, a.run.isUnsent = s, true
 	return nil
 }
 
@@ -78,7 +78,17 @@ type progress struct {
 	Failures int       `json:"failures,omitempty"` // after which it was tried again
 	Returns  int       `json:"returns,omitempty"`  // by workers that do not know the function
 	Since    time.Time `json:"since,omitzero"`     // the first of those, by the clock of the engine
+	Ran      []ran     `json:"ran,omitempty"`      // the attempts that have ended, as far as they could say so
 }
+
+// A ran is an attempt that has ended before the last one, for the owner to show.
+type ran struct {
+	Attempt int    `json:"attempt"`
+	Worker  string `json:"worker"`
+}
+
+// maxRan is how many of them are told of.
+const maxRan = 10
 
 const (
 	maxLost      = 10               // attempts
@@ -94,13 +104,13 @@ type attempt struct {
 	token   []byte
 	taskRun string // of the workflow of the task
 
-	ctx      context.Context // of the function, but for what it gets from its task
-	stop     context.CancelCauseFunc
-	returned context.CancelFunc
+	ctx  context.Context //nolint:containedctx // ends when the function is to
+	stop context.CancelCauseFunc
 
 	mu       sync.Mutex
 	progress progress
 	saved    sealed // nil payload: nothing
+	isUnsent bool   // saved is
 	isLost   bool   // the lease of the scope
 	isFenced bool   // the lease of this attempt: its outcome is not used
 }
@@ -132,7 +142,7 @@ func (w *work) attempt(ctx context.Context, args converter.EncodedValues) (seale
 	}
 	a.ctx, a.stop = context.WithCancelCause(context.Background())
 	defer a.stop(nil)
-	h := w.watches.enter(scopeRun{a.in.Scope, a.in.Run})
+	h := w.watches.enter(scopeRun{a.in.Scope, a.in.Run}, a.in.Lease)
 	defer w.watches.leave(h)
 	h.begin(ctx, a)
 	defer h.remove(a)
@@ -239,8 +249,15 @@ func (a *attempt) heartbeat(ctx context.Context, dead time.Time) error {
 	if a.saved.payload != nil {
 		details = append(details, a.saved)
 	}
+	a.isUnsent = false
 	a.mu.Unlock()
-	return a.work.engine.client.RecordActivityHeartbeat(ctx, a.token, details...)
+	err := a.work.engine.client.RecordActivityHeartbeat(ctx, a.token, details...)
+	if err != nil {
+		a.mu.Lock()
+		a.isUnsent = a.saved.payload != nil
+		a.mu.Unlock()
+	}
+	return err
 }
 
 // askCause asks the workflow of the task, which was told why it is canceled.
@@ -271,10 +288,11 @@ type functionRun struct {
 	isExited  bool
 	cause     error // with which its context has ended, when it returned; nil if it had not
 	isStopped bool  // the worker was
+	isAgain   bool  // it may run again after this failure
 }
 
 // call runs the function in a scope of its own, so that what it starts has ended when it has.
-func (f *functionRun) call(ctx context.Context) error {
+func (f *functionRun) call(ctx context.Context) (err error) {
 	worker := ctx
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -287,6 +305,7 @@ func (f *functionRun) call(ctx context.Context) error {
 		switch {
 		case value != nil:
 			f.panicked = asPanicHere(value, path, f.Func)
+			err = f.panicked
 		case !hasReturned:
 			f.isExited = true
 		}
@@ -297,6 +316,13 @@ func (f *functionRun) call(ctx context.Context) error {
 		f.hasBody = true
 		return f.bodyErr
 	}, traigo.Name(f.Func))
+	if ctx.Err() == nil && f.err != nil {
+		returned := f.bodyErr
+		if returned == nil {
+			returned = f.err // of what it has started
+		}
+		f.isAgain = f.fn.mayRetry(f.progress.Failures+1, returned)
+	}
 	hasReturned = true
 	return f.err
 }

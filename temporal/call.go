@@ -24,11 +24,13 @@ type call struct {
 	remote   *Remote
 	name     string // of the function
 	title    string // of the local task
+	path     string // likewise
 	task     string // its workflow ID
 	argument sealed
 	scope    *traigo.Scope // named after the queue, below the local task
 
-	view view // what is known of its attempts
+	waiter waiter // for its end
+	view   view   // what is known of its attempts
 }
 
 // do makes the call, in a scope named after the queue.
@@ -40,9 +42,13 @@ func (c *call) do(ctx context.Context, in any) (out sealed, err error) {
 	if err := c.prepare(in); err != nil {
 		return out, err
 	}
-	c.title = c.name
-	if t := traigo.CurrentTask(ctx); t != nil {
+	c.title, c.path = c.name, c.name
+	within := traigo.Current(ctx)
+	if t := traigo.CurrentTask(ctx); t != nil && t.Scope() == within {
 		c.title = t.Name()
+	}
+	if within != nil {
+		c.path = within.Path() + "/" + c.title
 	}
 	hasBody := false
 	var v verdict
@@ -187,7 +193,7 @@ func (c *call) await(ctx context.Context, run string) verdict {
 	ended := make(chan answer, 1)
 	asking, stop := context.WithCancel(context.WithoutCancel(ctx))
 	go func() {
-		end, err := r.engine.awaitTask(asking, c.task, run)
+		end, err := c.waiter.await(asking, r.engine, c.task, run)
 		ended <- answer{end, err}
 	}()
 	isOver := false // that goroutine
@@ -214,7 +220,7 @@ func (c *call) await(ctx context.Context, run string) verdict {
 	}
 
 	cause := context.Cause(ctx)
-	if r.isHandedOver(cause) {
+	if r.isHandedOver(context.Cause(r.scope.Context())) {
 		return verdict{err: cause}
 	}
 	k := canceling{call: c, run: run, cause: cause, since: time.Now()}
@@ -257,7 +263,7 @@ type canceling struct {
 
 const (
 	answerDelay = 100 * time.Millisecond // within which a workflow that was told has mostly closed
-	beganDelay  = time.Second            // within which a function that has heard of it has mostly returned
+	beganDelay  = 250 * time.Millisecond // within which a function that has heard of it has mostly returned
 	lookDelay   = 2 * time.Second
 )
 
@@ -304,6 +310,9 @@ func (k *canceling) step(ctx context.Context) (isOut bool, err error) {
 		return false, err
 	}
 	d, err := r.engine.client.DescribeWorkflowExecution(ctx, c.task, k.run)
+	if err == nil {
+		c.view.see(c, d)
+	}
 	if err != nil || !isIdle(d, time.Since(k.told) > lookDelay) {
 		return false, err
 	}

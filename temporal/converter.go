@@ -19,9 +19,10 @@ import (
 // A sealed is a value that was encoded by [Engine.seal].
 type sealed struct{ payload *commonpb.Payload }
 
-// maxValue is the size that an encoded value may have: what the engine takes in one
-// message, less what the messages of this package have beside it.
-const maxValue = 2<<20 - 4<<10
+const (
+	maxMessage = 2 << 20            // what the engine takes
+	maxValue   = maxMessage - 4<<10 // of it for an encoded value: the rest is what goes beside that
+)
 
 // size returns the number of bytes that the value has on the wire.
 func (v sealed) size() int { return proto.Size(v.payload) }

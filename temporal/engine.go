@@ -35,11 +35,13 @@ type Engine struct {
 	starts *semaphore.Weighted // for tasks that are being started
 	closed chan struct{}
 
+	holding *semaphore.Weighted // for who starts the holder
+	queue   string              // of the holder; set before a Remote is opened
+
 	mu      sync.Mutex
 	isOver  bool               // closed is closed
 	remotes map[string]*Remote // whose lease is held here, by owner
 	holder  worker.Worker      // takes the activity of leases; nil until there is one
-	queue   string             // its queue
 }
 
 // connectTimeout is within what time the engine must answer.
@@ -79,7 +81,7 @@ func Connect(ctx context.Context, with ...func(*client.Options)) (*Engine, error
 		change(&options)
 	}
 	e := &Engine{
-		release: func() {}, starts: semaphore.NewWeighted(maxStarts), closed: make(chan struct{}), remotes: map[string]*Remote{},
+		release: func() {}, holding: semaphore.NewWeighted(1), starts: semaphore.NewWeighted(maxStarts), closed: make(chan struct{}), remotes: map[string]*Remote{},
 	}
 	if options.HostPort == "" {
 		server, err := startEmbedded()
@@ -105,16 +107,13 @@ func (e *Engine) dial(ctx context.Context, options client.Options) error {
 	defer cancel()
 	c, err := client.DialContext(ctx, options)
 	if err == nil {
-		_, err = c.WorkflowService().DescribeNamespace(ctx, &workflowservice.DescribeNamespaceRequest{Namespace: e.namespace})
-		if err != nil {
-			c.Close()
+		e.client = c
+		if err = e.ask(ctx); err == nil {
+			return nil
 		}
+		c.Close()
 	}
-	if err != nil {
-		return fmt.Errorf("%w at %s, namespace %q: %w", ErrEngine, e.address, e.namespace, err)
-	}
-	e.client = c
-	return nil
+	return fmt.Errorf("%w at %s, namespace %q: %w", ErrEngine, e.address, e.namespace, err)
 }
 
 // complete sets what was left open, and takes down what the engine is to know of the options.
@@ -133,7 +132,7 @@ func (e *Engine) complete(o *client.Options) {
 		o.Logger = sdklog.NewStructuredLogger(slog.New(warnings{}))
 	}
 	if o.PayloadLimits.PayloadSizeWarning == 0 {
-		o.PayloadLimits.PayloadSizeWarning = maxValue
+		o.PayloadLimits.PayloadSizeWarning = maxMessage // a smaller value is nothing to warn of
 	}
 	isDefault := o.DataConverter == nil || o.DataConverter == converter.GetDefaultDataConverter()
 	if o.DataConverter == nil {
@@ -184,24 +183,79 @@ var errClosed = errors.New("the engine was closed")
 
 // lease makes this process a place where the lease of r can be held.
 func (e *Engine) lease(r *Remote) error {
+	ctx, cancel := context.WithTimeout(r.scope.Context(), r.lease)
+	defer cancel()
+	if err := e.hasHolder(ctx); err != nil {
+		return err
+	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.isOver {
 		return fmt.Errorf("%w: %w", ErrEngine, errClosed)
 	}
-	if e.holder == nil {
-		e.queue = "traigo.owner-" + rand.Text()
-		holder := worker.New(e.client, e.queue, worker.Options{
+	e.remotes[r.owner] = r
+	return nil
+}
+
+// hasHolder starts the worker that takes the activity of leases, unless there is one.
+func (e *Engine) hasHolder(ctx context.Context) error {
+	if err := e.holding.Acquire(ctx, 1); err != nil {
+		return fmt.Errorf("%w at %s: %w", ErrEngine, e.address, context.Cause(ctx))
+	}
+	defer e.holding.Release(1)
+	if e.queue != "" {
+		return nil
+	}
+	queue := "traigo.owner-" + rand.Text()
+	holder, err := e.startWorker(ctx, func() worker.Worker {
+		holder := worker.New(e.client, queue, worker.Options{
 			Identity: e.identity, DisableWorkflowWorker: true, MaxConcurrentActivityTaskPollers: 1,
 		})
 		holder.RegisterActivityWithOptions(e.hold, activityNamed(holdType))
-		if err := holder.Start(); err != nil {
-			return fmt.Errorf("%w at %s: %w", ErrEngine, e.address, err)
-		}
-		e.holder = holder
+		return holder
+	})
+	if err != nil {
+		return err
 	}
-	e.remotes[r.owner] = r
+	e.queue = queue
+	e.mu.Lock()
+	e.holder = holder
+	isOver := e.isOver
+	e.mu.Unlock()
+	if isOver {
+		holder.Stop()
+	}
 	return nil
+}
+
+// startWorker starts a worker of the SDK. That one fails if the engine is away at that moment, while
+// later on it waits for it. So it is waited for here, until ctx is done.
+func (e *Engine) startWorker(ctx context.Context, build func() worker.Worker) (worker.Worker, error) {
+	for isTold := false; ; {
+		err := e.ask(ctx)
+		if err == nil {
+			w := build() // one that has failed to start cannot be started again
+			if err = w.Start(); err == nil {
+				return w, nil
+			}
+		}
+		if ctx.Err() != nil || isRefusal(err) {
+			return nil, fmt.Errorf("%w at %s, namespace %q: %w", ErrEngine, e.address, e.namespace, err)
+		}
+		if !isTold {
+			isTold = true
+			slog.Warn("traigo: the Temporal engine does not answer, and is waited for", "address", e.address, "error", err)
+		}
+		pause(ctx, retryDelay)
+	}
+}
+
+// ask returns nil if the engine answers.
+func (e *Engine) ask(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
+	defer cancel()
+	_, err := e.service().DescribeNamespace(ctx, &workflowservice.DescribeNamespaceRequest{Namespace: e.namespace})
+	return err
 }
 
 func (e *Engine) unlease(r *Remote) {

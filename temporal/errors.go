@@ -27,7 +27,7 @@ var (
 	// [Attempt.Save] whose value has more bytes than the engine takes.
 	ErrTooLarge = registered("traigo: more than the engine takes in one value: pass a path or a URL")
 
-	// ErrHandover, as the cause of a cancellation of a scope with [Resume], leaves the remote
+	// ErrHandover is the cause of a cancellation, of a scope with [Resume], that leaves the remote
 	// side to the next owner.
 	ErrHandover = registered("traigo: handed over")
 )

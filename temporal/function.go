@@ -75,7 +75,19 @@ func Retry(n int, when ...func(err error) bool) FuncOption {
 }
 
 // Name returns the name that was given to [Func].
-func (f *Function[In, Out]) Name() string { return f.name }
+func (f *Function[In, Out]) Name() string {
+	if f == nil {
+		panic("traigo: temporal: the name of a function that is nil")
+	}
+	return f.name
+}
+
+// check panics unless f was made by Func.
+func (f *Function[In, Out]) check(call string) {
+	if f == nil || f.name == "" {
+		panic(fmt.Sprintf("traigo: temporal: %s: the function is nil, or was not made by Func", call))
+	}
+}
 
 // Run runs the function on a worker of r's queue, and returns when it has returned. If there is no
 // worker it waits for one.
@@ -90,6 +102,7 @@ func (f *Function[In, Out]) Name() string { return f.name }
 // own. If the function has not begun, it never does. When the scope of r has ended Run returns an
 // error that wraps traigo.ErrRefused. It panics if ctx or r is nil.
 func (f *Function[In, Out]) Run(ctx context.Context, r *Remote, in In) (out Out, err error) {
+	f.check("Run")
 	if ctx == nil || r == nil {
 		panic(fmt.Sprintf("traigo: temporal: %q is run with a nil context or a nil Remote", f.name))
 	}
@@ -123,6 +136,7 @@ func (f *Function[In, Out]) Async(r *Remote, in In, opts ...traigo.TaskOption) *
 }
 
 func (f *Function[In, Out]) mustHave(r *Remote, call string) {
+	f.check(call)
 	if r == nil {
 		panic(fmt.Sprintf("traigo: temporal: %s of %q: the Remote is nil", call, f.name))
 	}
@@ -155,9 +169,7 @@ func (f *Function[In, Out]) mayRetry(n int, err error) bool {
 }
 
 func (f *Function[In, Out]) work(w *work) {
-	if f == nil {
-		panic("traigo: temporal.Work: a function is nil")
-	}
+	f.check("Work")
 	if w.functions[f.name] != nil {
 		panic(fmt.Sprintf("traigo: temporal.Work: two functions are named %q", f.name))
 	}

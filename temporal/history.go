@@ -3,6 +3,7 @@ package temporal
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
 
 	commonpb "go.temporal.io/api/common/v1"
@@ -12,9 +13,16 @@ import (
 	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/converter"
+	"google.golang.org/protobuf/proto"
 )
 
 // What is read of histories: all of a scope's, as it grows, and the end of a task's.
+
+// An engine sometimes does not tell who waits that something has happened, but lets the request expire:
+// the server hands on what happens to a workflow by way of channels of one place, and drops what does
+// not fit (service/history/events, notifier). So nothing here relies on being told. A scope's
+// history is asked for again every third of the lease, and that of a task when a look at it, which is
+// taken anyway, shows that it has closed.
 
 const (
 	longPoll   = 70 * time.Second       // within which the engine answers, also if there is nothing new
@@ -27,6 +35,7 @@ type reader struct {
 	engine *Engine
 	id     string
 	run    string
+	every  time.Duration // it asks again
 
 	event   func(ev *historypb.HistoryEvent) // is called for each one, in order
 	current func()                           // is called when all that had happened at the beginning was read, and again later
@@ -37,10 +46,15 @@ type reader struct {
 func (r *reader) read(ctx context.Context) error {
 	var token []byte
 	for last, next := int64(0), ""; ; {
-		events, after, err := r.engine.events(ctx, r.id, r.run, token, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
+		asking, cancel := context.WithTimeout(ctx, r.every)
+		events, after, err := r.engine.events(asking, r.id, r.run, token, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
+		isExpired := asking.Err() != nil
+		cancel()
 		switch {
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
+		case err != nil && isExpired:
+			continue
 		case isNotFound(err):
 			return err
 		case err != nil:
@@ -80,15 +94,45 @@ type ending struct {
 	text    string  // of one that has failed without an outcome
 }
 
-// awaitTask returns when the workflow of a task has closed, and else when ctx is done, or the
-// engine does not know it.
-func (e *Engine) awaitTask(ctx context.Context, id, run string) (end ending, err error) {
+// A waiter waits for a workflow to close. The zero value is ready to be used.
+type waiter struct {
+	mu    sync.Mutex
+	again context.CancelFunc // of the request that waits
+}
+
+// hurry makes the waiter ask again.
+func (w *waiter) hurry() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.again != nil {
+		w.again()
+	}
+}
+
+// asking returns a context for the next request.
+func (w *waiter) asking(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithTimeout(ctx, longPoll)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.again = cancel
+	return ctx, cancel
+}
+
+// await returns when the workflow has closed, and else when ctx is done, or the engine does not
+// know it.
+func (w *waiter) await(ctx context.Context, e *Engine, id, run string) (end ending, err error) {
 	var token []byte
 	for {
-		events, after, err := e.events(ctx, id, run, token, enumspb.HISTORY_EVENT_FILTER_TYPE_CLOSE_EVENT)
+		asking, cancel := w.asking(ctx)
+		events, after, err := e.events(asking, id, run, token, enumspb.HISTORY_EVENT_FILTER_TYPE_CLOSE_EVENT)
+		isOver := asking.Err() != nil
+		cancel()
 		switch {
 		case ctx.Err() != nil:
 			return end, context.Cause(ctx)
+		case err != nil && isOver:
+			token = nil
+			continue
 		case isNotFound(err):
 			return end, err
 		case err != nil:
@@ -103,8 +147,6 @@ func (e *Engine) awaitTask(ctx context.Context, id, run string) (end ending, err
 }
 
 func (e *Engine) events(ctx context.Context, id, run string, token []byte, filter enumspb.HistoryEventFilterType) ([]*historypb.HistoryEvent, []byte, error) {
-	ctx, cancel := context.WithTimeout(ctx, longPoll)
-	defer cancel()
 	answer, err := e.service().GetWorkflowExecutionHistory(ctx, &workflowservice.GetWorkflowExecutionHistoryRequest{
 		Namespace:              e.namespace,
 		Execution:              &commonpb.WorkflowExecution{WorkflowId: id, RunId: run},
@@ -129,7 +171,7 @@ func (e *Engine) endingOf(id string, ev *historypb.HistoryEvent) ending {
 	case enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_FAILED:
 		end := ending{status: enumspb.WORKFLOW_EXECUTION_STATUS_FAILED}
 		failure := ev.GetWorkflowExecutionFailedEventAttributes().GetFailure()
-		end.text = failure.GetMessage()
+		end.text = e.textIn(id, failure)
 		end.outcome = e.outcomeIn(id, failure)
 		return end
 	case enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_CANCELED:
@@ -139,6 +181,13 @@ func (e *Engine) endingOf(id string, ev *historypb.HistoryEvent) ending {
 	default:
 		return ending{status: enumspb.WORKFLOW_EXECUTION_STATUS_TIMED_OUT}
 	}
+}
+
+// textIn returns the text of a failure, which the workers may have encoded.
+func (e *Engine) textIn(id string, failure *failurepb.Failure) string {
+	failure = proto.CloneOf(failure)
+	converter.DecodeCommonFailureAttributes(e.converterFor(id), failure)
+	return failure.GetMessage()
 }
 
 // outcomeIn returns the outcome that a failure carries; the zero value if it carries none.
@@ -197,15 +246,13 @@ func isNotFound(err error) bool {
 
 // isRefusal reports whether the engine has understood a request, and refuses it for good.
 func isRefusal(err error) bool {
-	switch err := err.(type) { //nolint:errorlint // what the SDK returns is one
-	case *serviceerror.InvalidArgument, *serviceerror.PermissionDenied, *serviceerror.NamespaceNotFound, *serviceerror.NotFound, *serviceerror.Unimplemented:
-		return true
-	case nil:
-		return false
-	default:
-		_ = err
-		return false
+	for ; err != nil; err = errors.Unwrap(err) {
+		switch err.(type) { //nolint:errorlint // it, or one that it wraps
+		case *serviceerror.InvalidArgument, *serviceerror.PermissionDenied, *serviceerror.NamespaceNotFound, *serviceerror.NotFound, *serviceerror.Unimplemented:
+			return true
+		}
 	}
+	return false
 }
 
 // pause waits for d, or until ctx is done.

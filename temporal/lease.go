@@ -124,19 +124,24 @@ func (r *Remote) follow(ctx context.Context) {
 		r.mu.Lock()
 		run := r.run
 		r.mu.Unlock()
-		var owner string // that the workflow has, where the history is read
+		var owner string    // that the workflow has, where the history is read
+		var outdated string // what workers say that do not know this type of workflow
 		status := enumspb.WORKFLOW_EXECUTION_STATUS_UNSPECIFIED
-		reading := reader{engine: r.engine, id: r.id, run: run, current: func() {}, event: func(ev *historypb.HistoryEvent) {
+		reading := reader{engine: r.engine, id: r.id, run: run, every: r.lease / 3, current: func() {}, event: func(ev *historypb.HistoryEvent) {
 			was := owner
-			switch ev.GetEventType() {
-			case enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED:
+			switch {
+			case ev.GetWorkflowExecutionStartedEventAttributes() != nil:
 				owner = r.engine.ownerIn(r.id, ev)
-			case enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED:
+			case ev.GetWorkflowExecutionSignaledEventAttributes() != nil:
 				if m := r.engine.messageIn(r.id, ev); m.Own != nil {
 					owner = m.Own.Owner
 				}
-			case enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_FAILED:
+			case ev.GetWorkflowExecutionFailedEventAttributes() != nil:
 				status = enumspb.WORKFLOW_EXECUTION_STATUS_FAILED
+				failure := ev.GetWorkflowExecutionFailedEventAttributes().GetFailure()
+				if failure.GetApplicationFailureInfo().GetType() == outdatedType {
+					outdated = r.engine.textIn(r.id, failure)
+				}
 			}
 			if was == r.owner && owner != was {
 				r.lose("another owner has taken it over")
@@ -147,6 +152,9 @@ func (r *Remote) follow(ctx context.Context) {
 			r.lose("the engine does not know it any more")
 			return
 		case err != nil:
+			return
+		case outdated != "":
+			r.lose(outdated)
 			return
 		case owner == r.owner && r.isHeld():
 			r.isClosed(status)
@@ -230,7 +238,7 @@ func (r *Remote) end(cause error) {
 	}
 	closing, stop := context.WithTimeout(ctx, endTimeout)
 	defer stop()
-	if _, err := r.engine.awaitTask(closing, r.id, ""); err == nil || isNotFound(err) {
+	if _, err := new(waiter).await(closing, r.engine, r.id, ""); err == nil || isNotFound(err) {
 		return
 	}
 	r.mu.Lock()

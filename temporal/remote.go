@@ -143,6 +143,9 @@ func Open(s *traigo.Scope, e *Engine, queue string, opts ...OpenOption) (*Remote
 	begun := time.Now()
 	if err := r.start(s.Context()); err != nil {
 		e.unlease(r)
+		if s.State() >= traigo.Canceling { // which is why
+			return nil, r.refused()
+		}
 		return nil, err
 	}
 	r.own = traigo.New(s.Context(), traigo.Name("remote "+queue))
@@ -164,14 +167,21 @@ var cancelTimeoutOff = traigo.CancelTimeout(math.MaxInt64)
 // ID returns the workflow ID of the scope.
 func (r *Remote) ID() string { return r.id }
 
-// bounded returns an ID that the engine takes.
+// bounded returns an ID that the engine takes, and that goes into a header: it has at most 1,000 bytes,
+// of ASCII. Another one is cut, and a hash keeps it apart from those that are equal then.
 func bounded(id string) string {
 	const maxID = 1000
-	if len(id) <= maxID {
+	ascii := strings.Map(func(c rune) rune {
+		if c < ' ' || c > '~' {
+			return '_'
+		}
+		return c
+	}, id)
+	if ascii == id && len(id) <= maxID {
 		return id
 	}
 	hash := sha256.Sum256([]byte(id))
-	return cut(id, maxID-17) + "-" + hex.EncodeToString(hash[:8])
+	return cut(ascii, maxID-17) + "-" + hex.EncodeToString(hash[:8])
 }
 
 // refused is the error of who comes after the end of the scope.
@@ -215,8 +225,9 @@ func (r *Remote) start(ctx context.Context) error {
 	}
 }
 
-// taskTimeout is the time after which a step of a workflow is given to another worker.
-func (r *Remote) taskTimeout() time.Duration { return min(r.lease, 10*time.Second) }
+// taskTimeout is the time after which a step of a workflow is given to another worker. A busy machine
+// needs some seconds.
+func (r *Remote) taskTimeout() time.Duration { return min(max(r.lease, 5*time.Second), 10*time.Second) }
 
 // errLease returns the error of a lost lease.
 func (r *Remote) errLease(why string) error {

@@ -2,6 +2,7 @@ package temporal
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"strconv"
 	"time"
@@ -32,12 +33,16 @@ func (a *attempt) outcome(ctx context.Context, f *functionRun) (sealed, error) {
 	case err == nil && !isCanceled:
 		return a.success(f)
 	case f.isStopped && context.Cause(a.ctx) == nil:
+		a.mu.Lock()
+		a.hasRunLocked()
+		a.mu.Unlock()
+		a.leave(ctx)
 		return sealed{}, a.lostNow("the worker stops")
 	case isCanceled && isLost:
 		return sealed{}, a.failure(leaseEnd, nil)
 	case isCanceled:
 		return sealed{}, a.failure(canceled, nil)
-	case f.cause == nil && f.fn.mayRetry(a.progress.Failures+1, f.bodyErr):
+	case f.isAgain:
 		return sealed{}, a.retry(ctx, err)
 	}
 	return sealed{}, a.failure(failed, err)
@@ -45,7 +50,7 @@ func (a *attempt) outcome(ctx context.Context, f *functionRun) (sealed, error) {
 
 // verdict returns the error of the function, or that of its scope, or reports that it has ended with
 // nothing but its cancellation. A result that was made all the same is one.
-func (f *functionRun) verdict() (err error, isCanceled bool) { //nolint:revive,staticcheck // the error is the subject
+func (f *functionRun) verdict() (err error, isCanceled bool) { //nolint:revive // the error is the subject
 	outcome, ok := f.err.(*traigo.Error) //nolint:errorlint // what Run returns is one
 	if !ok {
 		return f.err, false
@@ -57,10 +62,19 @@ func (f *functionRun) verdict() (err error, isCanceled bool) { //nolint:revive,s
 		return nil, false
 	case wasCanceled && len(others) == 0:
 		return nil, true
-	case len(others) == 0 && isSame(outcome.Err, f.bodyErr), wasCanceled && len(others) == 1 && isSame(others[0], f.bodyErr):
+	case wasCanceled && len(others) == 1 && isSame(others[0], f.bodyErr):
 		return f.bodyErr, false
 	}
-	return f.err, false
+	return f.asReturned(), false
+}
+
+// asReturned returns the error of the function as that has returned it, if that alone is the outcome
+// of its scope; and else the outcome.
+func (f *functionRun) asReturned() error {
+	if outcome, ok := f.err.(*traigo.Error); ok && len(outcome.Others) == 0 && isSame(outcome.Err, f.bodyErr) { //nolint:errorlint // what Run returns is one
+		return f.bodyErr
+	}
+	return f.err
 }
 
 // success returns the result, with what the owner shows of the attempt.
@@ -74,7 +88,12 @@ func (a *attempt) success(f *functionRun) (sealed, error) {
 	if err != nil {
 		return sealed{}, a.failure(failed, err)
 	}
-	return out.with(noteAttempt, strconv.Itoa(a.Number)).with(noteWorker, a.Worker), nil
+	out = out.with(noteAttempt, strconv.Itoa(a.Number)).with(noteWorker, a.Worker)
+	if len(a.progress.Ran) > 0 {
+		text, _ := json.Marshal(a.progress.Ran) // plain numbers and texts
+		out = out.with(noteEarlier, string(text))
+	}
+	return out, nil
 }
 
 // failure returns the error of an attempt that is the last one.
@@ -83,7 +102,7 @@ func (a *attempt) failure(kind outcomeKind, err error) error {
 }
 
 func (a *attempt) report(kind outcomeKind, err error, options temporal.ApplicationErrorOptions) error {
-	o := outcome{Kind: kind, Owner: a.in.Owner, Attempt: a.Number, Worker: a.Worker}
+	o := outcome{Kind: kind, Owner: a.in.Owner, Attempt: a.Number, Worker: a.Worker, Earlier: a.progress.Ran}
 	text, typ := string(kind), "traigo."+string(kind)
 	if err != nil {
 		o.Error = remoteOf(err, a.Worker)
@@ -104,9 +123,16 @@ func (a *attempt) retry(ctx context.Context, err error) error {
 	a.mu.Lock()
 	a.progress.Failures++
 	n := a.progress.Failures
+	a.hasRunLocked()
 	a.mu.Unlock()
 	a.leave(ctx)
 	return a.report(failed, err, temporal.ApplicationErrorOptions{NextRetryDelay: backoff(n)})
+}
+
+// hasRunLocked takes down that the attempt has ended, and is not the last one.
+func (a *attempt) hasRunLocked() {
+	all := append(a.progress.Ran, ran{a.Number, a.Worker})
+	a.progress.Ran = all[max(0, len(all)-maxRan):]
 }
 
 // backoff returns the time between the n-th failure and the next attempt.

@@ -119,6 +119,7 @@ type view struct {
 	isClosed bool
 	attempt  int        // that was seen last; 0: none
 	ended    chan error // takes the end of that attempt
+	shown    map[int]bool
 }
 
 func (v *view) hasBegun() bool {
@@ -131,6 +132,10 @@ var errAttemptLost = errors.New("the attempt has ended, and the task is given to
 
 // see shows the attempt that the engine tells of.
 func (v *view) see(c *call, d *workflowservice.DescribeWorkflowExecutionResponse) {
+	if d.GetWorkflowExecutionInfo().GetStatus() != enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING {
+		c.waiter.hurry()
+		return
+	}
 	if len(d.GetPendingActivities()) == 0 {
 		return
 	}
@@ -152,9 +157,17 @@ func (v *view) showLocked(c *call, attempt int, worker string) {
 	if v.ended != nil {
 		v.ended <- errAttemptLost
 	}
-	ended := make(chan error, 1)
-	v.attempt, v.ended = attempt, ended
-	c.scope.Spawn(func(context.Context) error {
+	v.attempt = attempt
+	v.ended, _ = v.spawnLocked(c, attempt, worker)
+}
+
+func (v *view) spawnLocked(c *call, attempt int, worker string) (ended chan error, t *traigo.Task) {
+	ended = make(chan error, 1)
+	if v.shown == nil {
+		v.shown = map[int]bool{}
+	}
+	v.shown[attempt] = true
+	return ended, c.scope.Spawn(func(context.Context) error {
 		err := <-ended
 		if p, ok := err.(*traigo.PanicError); ok { //nolint:errorlint // of the attempt itself
 			panic(p)
@@ -167,6 +180,13 @@ func (v *view) showLocked(c *call, attempt int, worker string) {
 func (v *view) close(c *call, verdict verdict) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
+	for _, e := range verdict.earlier { // too short to be seen
+		if !v.shown[e.Attempt] {
+			ended, t := v.spawnLocked(c, e.Attempt, e.Worker)
+			ended <- errAttemptLost
+			<-t.Done()
+		}
+	}
 	if verdict.attempt > 0 {
 		v.showLocked(c, verdict.attempt, verdict.worker)
 	}

@@ -14,7 +14,7 @@ import (
 // number of tasks, so that a cancellation is heard at once.
 type watches struct {
 	engine *Engine
-	ctx    context.Context // of the worker
+	ctx    context.Context //nolint:containedctx // of the worker
 	over   sync.WaitGroup
 
 	mu sync.Mutex
@@ -47,7 +47,7 @@ type watch struct {
 }
 
 // enter returns the watch of a scope, for an attempt that is about to begin.
-func (w *watches) enter(key scopeRun) *watch {
+func (w *watches) enter(key scopeRun, lease time.Duration) *watch {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	h := w.of[key]
@@ -58,7 +58,7 @@ func (w *watches) enter(key scopeRun) *watch {
 			attempts: map[*attempt]struct{}{}, canceled: map[string]error{},
 		}
 		w.of[key] = h
-		w.over.Go(func() { h.follow(ctx) })
+		w.over.Go(func() { h.follow(ctx, lease/3) })
 	}
 	h.users++
 	if h.idle != nil {
@@ -100,9 +100,9 @@ func (w *watches) end() {
 
 // follow reads the history of the scope. It goes on when the scope has closed for as long as the
 // watch is there, so that who comes later finds it closed.
-func (h *watch) follow(ctx context.Context) {
+func (h *watch) follow(ctx context.Context, every time.Duration) {
 	var closing enumspb.EventType
-	r := reader{engine: h.all.engine, id: h.key.id, run: h.key.run, current: h.isCurrent, event: func(ev *historypb.HistoryEvent) {
+	r := reader{engine: h.all.engine, id: h.key.id, run: h.key.run, every: every, current: h.isCurrent, event: func(ev *historypb.HistoryEvent) {
 		closing = ev.GetEventType()
 		h.hear(ev)
 	}}
@@ -130,14 +130,14 @@ func (h *watch) isCurrent() {
 
 // hear handles an event of the scope.
 func (h *watch) hear(ev *historypb.HistoryEvent) {
-	switch ev.GetEventType() {
-	case enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED:
+	switch {
+	case ev.GetWorkflowExecutionStartedEventAttributes() != nil:
 		if owner := h.all.engine.ownerIn(h.key.id, ev); owner != "" {
 			h.mu.Lock()
 			h.owner = owner
 			h.mu.Unlock()
 		}
-	case enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED:
+	case ev.GetWorkflowExecutionSignaledEventAttributes() != nil:
 		m := h.all.engine.messageIn(h.key.id, ev)
 		h.mu.Lock()
 		if m.Own != nil {

@@ -6,11 +6,11 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/worker"
-	"go.temporal.io/sdk/workflow"
 
 	"github.com/traigo/traigo"
 )
@@ -80,26 +80,13 @@ func (w *work) serve(ctx context.Context, s *traigo.Scope) error {
 	w.scope = s
 	w.watches = &watches{engine: w.engine, ctx: context.WithoutCancel(ctx), of: map[scopeRun]*watch{}}
 	defer w.watches.end()
-	sdk := worker.New(w.engine.client, w.queue, worker.Options{
-		Identity:                           w.engine.identity,
-		MaxConcurrentActivityExecutionSize: w.slots,
-		StickyScheduleToStartTimeout:       time.Second, // a worker that is gone is waited for
-		WorkerStopTimeout:                  forever,     // the tasks are those of s, which joins them
-		OnFatalError: func(err error) {
-			select {
-			case w.fatal <- err:
-			default:
-			}
-		},
-	})
-	sdk.RegisterWorkflowWithOptions(scopeWorkflow, workflow.RegisterOptions{Name: scopeType})
-	sdk.RegisterWorkflowWithOptions(taskWorkflow, workflow.RegisterOptions{Name: taskType})
-	sdk.RegisterDynamicWorkflow(unknownWorkflow, workflow.DynamicRegisterOptions{})
-	sdk.RegisterDynamicActivity(w.attempt, activity.DynamicRegisterOptions{})
-	if err := sdk.Start(); err != nil {
-		return fmt.Errorf("%w at %s: no worker for queue %q: %w", ErrEngine, w.engine.address, w.queue, err)
+	sdk, err := w.start(ctx)
+	if sdk != nil {
+		defer sdk.Stop()
 	}
-	var err error
+	if err != nil {
+		return err
+	}
 	select {
 	case <-ctx.Done():
 		err = context.Cause(ctx)
@@ -112,8 +99,46 @@ func (w *work) serve(ctx context.Context, s *traigo.Scope) error {
 	if err != nil {
 		s.Cancel(err) // a scope that is canceled already has a cause
 	}
-	sdk.Stop()
 	return err
+}
+
+// start starts the SDK's worker. It returns none if Work is to end before the engine has answered.
+func (w *work) start(ctx context.Context) (sdk worker.Worker, err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	var stopping sync.WaitGroup
+	stopping.Go(func() {
+		defer cancel()
+		select {
+		case <-traigo.Stopping(ctx):
+		case <-w.engine.closed:
+		case <-ctx.Done():
+		}
+	})
+	defer stopping.Wait()
+	defer cancel()
+	sdk, err = w.engine.startWorker(ctx, w.newWorker)
+	if err != nil && ctx.Err() != nil {
+		return nil, nil // why, serve finds out
+	}
+	return sdk, err
+}
+
+func (w *work) newWorker() worker.Worker {
+	sdk := worker.New(w.engine.client, w.queue, worker.Options{
+		Identity:                           w.engine.identity,
+		MaxConcurrentActivityExecutionSize: w.slots,
+		StickyScheduleToStartTimeout:       time.Second, // a worker that is gone is waited for
+		WorkerStopTimeout:                  forever,     // the tasks are those of s, which joins them
+		OnFatalError: func(err error) {
+			select {
+			case w.fatal <- err:
+			default:
+			}
+		},
+	})
+	registerWorkflows(sdk)
+	sdk.RegisterDynamicActivity(w.attempt, activity.DynamicRegisterOptions{})
+	return sdk
 }
 
 // names lists the functions of the worker.

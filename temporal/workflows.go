@@ -1,11 +1,13 @@
 package temporal
 
 import (
+	"encoding/json"
 	"fmt"
 	"time"
 
 	"go.temporal.io/sdk/converter"
 	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/worker"
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/traigo/traigo"
@@ -23,6 +25,13 @@ const (
 
 	signalName = "traigo" // of each signal, so that they are handled in the order of the history
 )
+
+// registerWorkflows makes a worker serve all types that there have been.
+func registerWorkflows(in worker.WorkflowRegistry) {
+	in.RegisterWorkflowWithOptions(scopeWorkflow, workflow.RegisterOptions{Name: scopeType})
+	in.RegisterWorkflowWithOptions(taskWorkflow, workflow.RegisterOptions{Name: taskType})
+	in.RegisterDynamicWorkflow(unknownWorkflow, workflow.DynamicRegisterOptions{})
+}
 
 // An ownership is what a scope knows of its owner.
 type ownership struct {
@@ -45,8 +54,23 @@ type message struct {
 	Cause *traigo.RemoteError `json:"cause,omitempty"` // of the end, to be the cause of contexts
 }
 
-// maxEvents is the length at which a scope's history is started anew.
-const maxEvents = 2000
+// UnmarshalJSON leaves m as it is if the text is not that of a message: the SDK skips those, and
+// decodes the next one into the same variable.
+func (m *message) UnmarshalJSON(text []byte) error {
+	type plain message
+	var p plain
+	if err := json.Unmarshal(text, &p); err != nil {
+		return err
+	}
+	*m = message(p)
+	return nil
+}
+
+// maxEvents is the length at which a scope's history is started anew. It is part of the type as well:
+// with another number, replays would end elsewhere.
+var maxEvents = releasedMaxEvents
+
+const releasedMaxEvents = 2000 // tests have less
 
 // scopeWorkflow is the remote half of a scope. It does two things: it holds the lease, by an
 // activity of the owner's that is silent when the owner is, and its history is what workers
@@ -105,6 +129,8 @@ func hold(ctx workflow.Context, own ownership) (next *ownership, err error) {
 		case lease.IsReady():
 			return nil, temporal.NewNonRetryableApplicationError("the owner was silent for its lease", "traigo.Lease", nil)
 		}
+		// Both are from the event that begins the step, and so the same in a replay. Messages that come
+		// from here on make the engine refuse the end of this run, and repeat the step: none is lost.
 		if info := workflow.GetInfo(ctx); info.GetContinueAsNewSuggested() || info.GetCurrentHistoryLength() > maxEvents {
 			return nil, workflow.NewContinueAsNewError(ctx, scopeType, scopeInput{Own: &own})
 		}
@@ -132,9 +158,12 @@ type taskInput struct {
 
 // taskWorkflow is one task: an activity of the name of the function, which is tried again by the
 // engine until it is final. A notice cancels it: an activity that no worker has begun then never
-// begins, which the engine decides, and one that has begun is waited for.
+// begins, which the engine decides, and one that has begun is waited for. If an operator has
+// canceled the workflow, it closes as canceled unless the function has succeeded.
 func taskWorkflow(ctx workflow.Context, in taskInput, argument sealed) (sealed, error) {
 	messages := workflow.GetSignalChannel(ctx, signalName)
+	defer discard(messages)
+	// The SDK applies all events up to the first step before it calls this function.
 	if messages.Len() > 0 {
 		return sealed{}, neverBegun(in.Owner)
 	}
@@ -153,10 +182,20 @@ func taskWorkflow(ctx workflow.Context, in taskInput, argument sealed) (sealed, 
 	}
 	var out sealed
 	err := result.Get(ctx, &out)
-	if temporal.IsCanceledError(err) && ctx.Err() == nil {
+	switch {
+	case err != nil && ctx.Err() != nil: // by an operator: the owner sends a message
+		err = ctx.Err()
+	case temporal.IsCanceledError(err):
 		err = neverBegun(in.Owner)
 	}
 	return out, err
+}
+
+// discard takes what has come. It has been heard by then, but the SDK warns of signals that a workflow
+// has not taken.
+func discard(messages workflow.ReceiveChannel) {
+	for messages.ReceiveAsync(nil) {
+	}
 }
 
 // lostDelay is the time after which the engine gives a lost attempt to another worker.
@@ -169,11 +208,14 @@ func neverBegun(owner string) error {
 	})
 }
 
+// outdatedType is the type of the failure of unknownWorkflow.
+const outdatedType = "traigo.Outdated"
+
 // unknownWorkflow answers for types that this release does not know: an owner that is newer than
 // the workers gets an error, and does not wait for ever.
 func unknownWorkflow(ctx workflow.Context, _ converter.EncodedValues) error {
 	info := workflow.GetInfo(ctx)
 	return temporal.NewNonRetryableApplicationError(
 		fmt.Sprintf("the workers of queue %q are of an older release of traigo, which has no workflow %q: upgrade workers before owners", info.TaskQueueName, info.WorkflowType.Name),
-		"traigo.Outdated", nil)
+		outdatedType, nil)
 }

@@ -109,7 +109,7 @@ var notInCore = map[string]string{
 // the packages it names here.
 var ownModules = map[string][]string{
 	"actor":             {rootPkg, "record", "proc", "live", "supervise"}, // proc starts and ends its processes
-	"temporal":          {rootPkg, "proc"},                                // proc in an example
+	"temporal":          {rootPkg, "record", "proc"},                      // both in tests: what a recording shows of attempts; work that is killed
 	"temporal/embedded": {"temporal/internal/linked"},                     // a server knows neither scopes nor tasks
 	"otel":              {rootPkg, "serve"},                               // serve in an example
 	"bench":             {rootPkg, "errgroup", "record", "proc", "actor", "serve"},

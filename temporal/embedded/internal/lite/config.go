@@ -3,6 +3,7 @@ package lite
 import (
 	"net"
 	"strconv"
+	"time"
 
 	"go.temporal.io/server/common/cluster"
 	"go.temporal.io/server/common/config"
@@ -70,7 +71,7 @@ func configuration(at hosts, database *config.SQL) *config.Config {
 		Persistence: config.Persistence{
 			DefaultStore:     sqliteplugin.PluginName,
 			VisibilityStore:  sqliteplugin.PluginName,
-			NumHistoryShards: 1, // the database has one connection: more shards only wait for it
+			NumHistoryShards: 1, // four were slower: the database has one connection
 			DataStores:       map[string]config.DataStore{sqliteplugin.PluginName: {SQL: database}},
 		},
 		ClusterMetadata: &cluster.Config{
@@ -121,6 +122,12 @@ func settings() dynamicconfig.StaticClient {
 		dynamicconfig.TransferProcessorMaxPollRPS.Key():   100,
 		dynamicconfig.TimerProcessorMaxPollRPS.Key():      100,
 		dynamicconfig.VisibilityProcessorMaxPollRPS.Key(): 5,
+
+		// Who waits for the end of a workflow is sometimes not told of it, and learns of it when the
+		// poll expires, which is after 20 s by default. Here it has been one of some dozens of
+		// workflows; the notifier of the history service drops what does not fit a channel of
+		// one place, which may be why.
+		dynamicconfig.HistoryLongPollExpirationInterval.Key(): 5 * time.Second,
 
 		// One partition of a queue is one place to look, and no way between them.
 		dynamicconfig.MatchingNumTaskqueueReadPartitions.Key():  1,

@@ -30,8 +30,9 @@ import (
 // which connections they open: those to the frontend are closed by nobody.
 type connections struct {
 	client.FactoryProvider
-	mu     sync.Mutex
-	opened []*grpc.ClientConn
+	mu        sync.Mutex
+	factories []common.RPCFactory
+	opened    []*grpc.ClientConn
 }
 
 func newConnections() *connections { return &connections{FactoryProvider: client.NewFactoryProvider()} }
@@ -41,6 +42,9 @@ func (c *connections) NewFactory(
 	rpcFactory common.RPCFactory, monitor membership.Monitor, metricsHandler metrics.Handler, dc *dynamicconfig.Collection,
 	testHooks testhooks.TestHooks, numberOfHistoryShards int32, logger, throttledLogger log.Logger,
 ) client.Factory {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.factories = append(c.factories, rpcFactory)
 	return c.FactoryProvider.NewFactory(&recorder{rpcFactory, c}, monitor, metricsHandler, dc,
 		testHooks, numberOfHistoryShards, logger, throttledLogger)
 }
@@ -59,6 +63,18 @@ func (c *connections) close() {
 		if conn != nil {
 			_ = conn.Close() // it may have been
 		}
+	}
+}
+
+// closeListeners closes those of services that do not get as far as to be stopped, because
+// another one was not made, or did not start.
+func (c *connections) closeListeners(log *logger) {
+	c.mu.Lock()
+	factories := c.factories
+	c.mu.Unlock()
+	for _, factory := range factories {
+		// The one that has no listener tries once more to get it.
+		_ = log.guard(func() error { return factory.GetGRPCListener().Close() })
 	}
 }
 

@@ -61,14 +61,19 @@ func Start(address string) (*Server, error) {
 	return nil, fmt.Errorf("traigo: the embedded Temporal server does not start: %w", err)
 }
 
-func start(address string) (started *Server, err error) {
+func start(address string) (*Server, error) {
 	at, err := freeHosts(address)
 	if err != nil {
 		return nil, err
 	}
+	return startAt(at)
+}
+
+func startAt(at hosts) (started *Server, err error) {
 	s := &Server{address: at[frontend], log: &logger{}, conns: newConnections()}
 	defer func() {
 		if started == nil {
+			s.conns.closeListeners(s.log)
 			s.Stop()
 		}
 	}()
