@@ -104,11 +104,11 @@ func (a *account) inHandLocked(who string) string {
 func (a *account) tell(context.Context) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	line := fmt.Sprintf("%2d done", len(a.filesLocked("done")))
+	var hands strings.Builder
 	for _, worker := range workers {
-		line += fmt.Sprintf("   %s: %-5s", worker, a.inHandLocked(worker))
+		fmt.Fprintf(&hands, "   %s: %-5s", worker, a.inHandLocked(worker))
 	}
-	a.printLocked("%s", strings.TrimRight(line, " "))
+	a.printLocked("%2d done%s", len(a.filesLocked("done")), strings.TrimRight(hands.String(), " "))
 	return nil
 }
 
