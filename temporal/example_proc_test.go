@@ -15,20 +15,30 @@ import (
 	"github.com/traigo/traigo/temporal"
 )
 
-// spin is work that ignores its ctx. First it writes the number of its process to a file.
-var spin = proc.Func("spin", func(_ context.Context, file string) (int, error) {
+// oddPerfect looks for an odd number that is the sum of its divisors. Nobody has found one, and it
+// ignores its ctx. First it writes the number of its process to a file.
+var oddPerfect = proc.Func("oddPerfect", func(_ context.Context, file string) (int, error) {
 	if err := os.WriteFile(file, fmt.Appendln(nil, os.Getpid()), 0o600); err != nil {
 		return 0, err
 	}
-	for {
+	for n := 3; ; n += 2 {
+		sum := 1
+		for d := 3; d < n; d += 2 {
+			if n%d == 0 {
+				sum += d
+			}
+		}
+		if sum == n {
+			return n, nil
+		}
 	}
 })
 
-// killable runs spin where it can be killed: in a process below the worker. main of the worker
+// killable runs oddPerfect where it can be killed: in a process below the worker. main of the worker
 // begins with proc.Serve().
 var killable = register(temporal.Func("killable", func(ctx context.Context, file string) (int, error) {
 	proc.Open(traigo.Current(ctx), proc.KillAfter(100*time.Millisecond))
-	return spin.Run(ctx, file)
+	return oddPerfect.Run(ctx, file)
 }))
 
 // Work that ignores its context runs in a process of its own, by package proc. When the task is
@@ -42,9 +52,9 @@ func ExampleFunc_proc() {
 	defer os.RemoveAll(dir)
 	file := filepath.Join(dir, "pid")
 
-	inOneProcess("spinners", killable, func(ctx context.Context, engine *temporal.Engine) error {
+	inOneProcess("numbers at large", killable, func(ctx context.Context, engine *temporal.Engine) error {
 		err := traigo.Run(ctx, func(ctx context.Context, s *traigo.Scope) error {
-			remote, err := temporal.Open(s, engine, "spinners")
+			remote, err := temporal.Open(s, engine, "numbers at large")
 			if err != nil {
 				return err
 			}
@@ -67,7 +77,7 @@ func ExampleFunc_proc() {
 	// it runs: false
 }
 
-// pidIn returns the number that spin has written; 0 if it has not yet.
+// pidIn returns the number that oddPerfect has written; 0 if it has not yet.
 func pidIn(file string) int {
 	text, _ := os.ReadFile(file)
 	line, isWhole := strings.CutSuffix(string(text), "\n")

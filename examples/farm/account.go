@@ -13,7 +13,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/traigo/traigo"
@@ -105,11 +104,11 @@ func (a *account) inHandLocked(who string) string {
 func (a *account) tell(context.Context) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	line := fmt.Sprintf("%2d done", len(a.filesLocked("done")))
+	var hands strings.Builder
 	for _, worker := range workers {
-		line += fmt.Sprintf("   %s: %-5s", worker, a.inHandLocked(worker))
+		fmt.Fprintf(&hands, "   %s: %-5s", worker, a.inHandLocked(worker))
 	}
-	a.printLocked("%s", strings.TrimRight(line, " "))
+	a.printLocked("%2d done%s", len(a.filesLocked("done")), strings.TrimRight(hands.String(), " "))
 	return nil
 }
 
@@ -131,7 +130,9 @@ func (a *account) kill(ctx context.Context) error {
 				killed.Process = e.Process
 			}
 		}
-		_ = syscall.Kill(killed.Process, syscall.SIGKILL)
+		if p, err := os.FindProcess(killed.Process); err == nil {
+			_ = p.Kill()
+		}
 		a.events = append(a.events, killed)
 		a.printLocked("%s: killed, process %d", victim, killed.Process)
 		return true
@@ -168,15 +169,16 @@ func (a *account) conclude(dir string) error {
 	check(good == fileCount, "files are missing")
 	check(twice == 0, "files were made twice")
 
+	var victim string
 	var killed, back, last time.Time // last: when the last attempt was stopped
 	before, meanwhile, stopped, running, leftOver := 0, 0, 0, 0, 0
 	for _, e := range a.events {
 		isAway := !killed.IsZero() && back.IsZero()
 		switch e.What {
 		case "killed":
-			killed = e.Time
+			victim, killed = e.Who, e.Time
 		case "started":
-			if isAway {
+			if isAway && e.Who == victim {
 				back, leftOver = e.Time, running
 			}
 		case "began":
@@ -236,15 +238,11 @@ func checkFiles(dir string) (good int, err error) {
 }
 
 // makeFiles makes what is to be compressed.
-func makeFiles() (dir string, err error) {
-	dir, err = os.MkdirTemp("", "farm")
-	if err != nil {
-		return "", err
-	}
-	err = errors.Join(os.Mkdir(filepath.Join(dir, "in"), 0o700), os.Mkdir(filepath.Join(dir, "out"), 0o700))
+func makeFiles(dir string) error {
+	err := errors.Join(os.Mkdir(filepath.Join(dir, "in"), 0o700), os.Mkdir(filepath.Join(dir, "out"), 0o700))
 	for i := range fileCount {
 		text := strings.Repeat(fmt.Sprintf("This is page %d. ", i+1), 10_000)
 		err = errors.Join(err, os.WriteFile(filepath.Join(dir, "in", fmt.Sprintf("page-%02d", i+1)), []byte(text), 0o600))
 	}
-	return dir, err
+	return err
 }

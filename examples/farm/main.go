@@ -51,7 +51,7 @@ func main() {
 	flag.Parse()
 	*away = cmp.Or(*away, *lease+2*time.Second)
 	if os.Getenv("FARM_CHILD") != "" {
-		go func() { // its standard input ends with the farm, however that comes
+		go func() { // standard input ends with the farm, however that comes
 			_, _ = io.Copy(io.Discard, os.Stdin)
 			os.Exit(1)
 		}()
@@ -71,11 +71,14 @@ func main() {
 
 // farm makes files and a server, and removes them when all else has ended.
 func farm(ctx context.Context, _ *traigo.Scope) (err error) {
-	dir, err := makeFiles()
+	dir, err := os.MkdirTemp("", "farm")
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	if err := makeFiles(dir); err != nil {
+		return err
+	}
 	server, err := embedded.Start()
 	if err != nil {
 		return err
@@ -111,9 +114,14 @@ func (a *account) process(name, server string, pause time.Duration, args ...stri
 		cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 		cmd.WaitDelay = *lease
 		cmd.Stderr = os.Stderr
-		_, err = cmd.StdinPipe()
-		out, err2 := cmd.StdoutPipe()
-		if err := errors.Join(err, err2, cmd.Start()); err != nil {
+		if _, err := cmd.StdinPipe(); err != nil { // it ends with this process
+			return err
+		}
+		out, err := cmd.StdoutPipe()
+		if err != nil {
+			return err
+		}
+		if err := cmd.Start(); err != nil {
 			return err
 		}
 		a.note(event{Who: name, What: "started", Process: cmd.Process.Pid})
