@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -314,7 +315,22 @@ func (warnings) Enabled(ctx context.Context, level slog.Level) bool {
 }
 
 func (warnings) Handle(ctx context.Context, r slog.Record) error {
+	if isOrdinary(r) {
+		return nil
+	}
 	return slog.Default().Handler().Handle(ctx, r)
+}
+
+// isOrdinary reports whether a record warns of what happens at the end of each worker.
+func isOrdinary(r slog.Record) (is bool) {
+	if r.Message != "Failed to poll for task." {
+		return false
+	}
+	r.Attrs(func(a slog.Attr) bool {
+		is = is || a.Key == "Error" && strings.Contains(a.Value.String(), "worker stopping")
+		return !is
+	})
+	return is
 }
 
 func (warnings) WithAttrs(attrs []slog.Attr) slog.Handler {
@@ -335,6 +351,9 @@ func (w warningsWith) Enabled(ctx context.Context, level slog.Level) bool {
 }
 
 func (w warningsWith) Handle(ctx context.Context, r slog.Record) error {
+	if isOrdinary(r) {
+		return nil
+	}
 	return w.add(slog.Default().Handler()).Handle(ctx, r)
 }
 

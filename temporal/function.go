@@ -3,6 +3,7 @@ package temporal
 import (
 	"context"
 	"fmt"
+	"unicode/utf8"
 
 	"github.com/traigo/traigo"
 )
@@ -38,6 +39,9 @@ type retry struct {
 func Func[In, Out any](name string, fn func(ctx context.Context, in In) (Out, error), opts ...FuncOption) *Function[In, Out] {
 	if name == "" {
 		panic("traigo: temporal.Func: the name is empty")
+	}
+	if !utf8.ValidString(name) {
+		panic(fmt.Sprintf("traigo: temporal.Func(%q): the name is not valid UTF-8", name))
 	}
 	if fn == nil {
 		panic(fmt.Sprintf("traigo: temporal.Func(%q): the function is nil", name))

@@ -32,6 +32,7 @@ func TestMisusePanics(t *testing.T) {
 			"Connect, nil function": func() { _, _ = temporal.Connect(ctx, nil) },
 
 			"Func, no name":      func() { temporal.Func("", fn) },
+			"Func, invalid name": func() { temporal.Func("\xff", fn) },
 			"Func, nil function": func() { temporal.Func[int, int]("nil", nil) },
 			"Func, nil option":   func() { temporal.Func("nil", fn, nil) },
 			"Retry, negative":    func() { temporal.Retry(-1) },

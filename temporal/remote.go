@@ -143,7 +143,8 @@ func Open(s *traigo.Scope, e *Engine, queue string, opts ...OpenOption) (*Remote
 	begun := time.Now()
 	if err := r.start(s.Context()); err != nil {
 		e.unlease(r)
-		if s.State() >= traigo.Canceling { // which is why
+		if s.State() >= traigo.Canceling { // which is why, and the engine may have started it
+			r.end(context.Cause(s.Context()))
 			return nil, r.refused()
 		}
 		return nil, err

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -104,7 +105,7 @@ func (r *Remote) warn(ctx context.Context) bool {
 		return false
 	}
 	why := "all slots of its workers are taken"
-	if len(answer.GetPollers()) == 0 {
+	if !slices.ContainsFunc(answer.GetPollers(), func(p *taskqueuepb.PollerInfo) bool { return time.Since(p.GetLastAccessTime().AsTime()) < 2*longPoll }) {
 		why = "no worker takes tasks from it"
 	}
 	slog.Warn("traigo: remote tasks have not begun for 10 s: "+why, "scope", r.path, "queue", r.queue, "waiting", r.sight.waiting())

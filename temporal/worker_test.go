@@ -145,3 +145,21 @@ func TestWorkerEndsWithItsEngine(t *testing.T) {
 	e.Close()
 	require.ErrorIs(t, <-worked, temporal.ErrEngine)
 }
+
+// What an ordinary worker and owner do is nothing to warn of, their end included.
+func TestOrdinaryLifeIsQuiet(t *testing.T) {
+	queue, warnings := queueOf(t), logged(t)
+	e, err := temporal.Connect(t.Context())
+	require.NoError(t, err)
+	err = traigo.Run(t.Context(), func(ctx context.Context, s *traigo.Scope) error {
+		s.Spawn(func(ctx context.Context) error { return temporal.Work(ctx, e, queue, double) }, traigo.Awaited(false))
+		r, err := temporal.Open(s, e, queue)
+		require.NoError(t, err)
+		_, err = double.Run(ctx, r, 1)
+		return err
+	})
+	require.NoError(t, err)
+	e.Close()
+	require.Empty(t, warnings.having("level=WARN"))
+	require.Empty(t, warnings.having("level=ERROR"))
+}

@@ -214,6 +214,7 @@ const outdatedType = "traigo.Outdated"
 // unknownWorkflow answers for types that this release does not know: an owner that is newer than
 // the workers gets an error, and does not wait for ever.
 func unknownWorkflow(ctx workflow.Context, _ converter.EncodedValues) error {
+	discard(workflow.GetSignalChannel(ctx, signalName))
 	info := workflow.GetInfo(ctx)
 	return temporal.NewNonRetryableApplicationError(
 		fmt.Sprintf("the workers of queue %q are of an older release of traigo, which has no workflow %q: upgrade workers before owners", info.TaskQueueName, info.WorkflowType.Name),
