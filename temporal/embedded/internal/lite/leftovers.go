@@ -146,7 +146,7 @@ func (d *database) close() {
 	if !field.IsValid() {
 		return
 	}
-	if conn, ok := reflect.NewAt(field.Type(), field.Addr().UnsafePointer()).Elem().Interface().(io.Closer); ok {
+	if conn, ok := reflect.TypeAssert[io.Closer](reflect.NewAt(field.Type(), field.Addr().UnsafePointer()).Elem()); ok {
 		_ = conn.Close()
 	}
 }

@@ -24,9 +24,9 @@ type logger struct {
 func (l *logger) Debug(string, ...tag.Tag) {}
 func (l *logger) Info(string, ...tag.Tag)  {}
 
-func (l *logger) Warn(msg string, tags ...tag.Tag)   { l.write(slog.LevelDebug, "WARN", msg, tags) }
-func (l *logger) Error(msg string, tags ...tag.Tag)  { l.write(slog.LevelDebug, "ERROR", msg, tags) }
-func (l *logger) DPanic(msg string, tags ...tag.Tag) { l.write(slog.LevelDebug, "DPANIC", msg, tags) }
+func (l *logger) Warn(msg string, tags ...tag.Tag)   { l.write("WARN", msg, tags) }
+func (l *logger) Error(msg string, tags ...tag.Tag)  { l.write("ERROR", msg, tags) }
+func (l *logger) DPanic(msg string, tags ...tag.Tag) { l.write("DPANIC", msg, tags) }
 
 func (l *logger) Panic(msg string, tags ...tag.Tag) { panic(failure(msg, tags)) }
 
@@ -36,20 +36,20 @@ func (l *logger) Fatal(msg string, tags ...tag.Tag) {
 		l.fatal = failure(msg, tags)
 	}
 	l.mu.Unlock()
-	l.write(slog.LevelDebug, "FATAL", msg, tags)
+	l.write("FATAL", msg, tags)
 	runtime.Goexit()
 }
 
-func (l *logger) write(level slog.Level, as, msg string, tags []tag.Tag) {
+func (l *logger) write(as, msg string, tags []tag.Tag) {
 	ctx := context.Background()
-	if !slog.Default().Enabled(ctx, level) {
+	if !slog.Default().Enabled(ctx, slog.LevelDebug) {
 		return
 	}
 	attrs := []slog.Attr{slog.String("server", as)}
 	for _, t := range tags {
 		attrs = append(attrs, slog.Any(t.Key(), t.Value()))
 	}
-	slog.LogAttrs(ctx, level, "temporal server: "+msg, attrs...)
+	slog.LogAttrs(ctx, slog.LevelDebug, "temporal server: "+msg, attrs...)
 }
 
 // guard runs fn, on a goroutine of its own because that may be ended by Fatal.

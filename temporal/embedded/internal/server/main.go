@@ -19,7 +19,7 @@ func main() {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
-	fmt.Println(server.Address())
+	fmt.Fprintln(os.Stdout, server.Address())
 	_, _ = io.Copy(io.Discard, os.Stdin)
 	server.Stop()
 }
