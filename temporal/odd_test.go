@@ -142,3 +142,23 @@ func TestOddErrors(t *testing.T) {
 		})
 	}
 }
+
+// An oddValue cannot be encoded.
+type oddValue struct{}
+
+func (oddValue) MarshalJSON() ([]byte, error) { panic("of a value") }
+
+var takesOdd = temporal.Func("takes", func(context.Context, oddValue) (int, error) { return 0, nil })
+
+func TestArgumentThatPanicsIsTheErrorOfTheCall(t *testing.T) {
+	t.Parallel()
+	queue := queueOf(t)
+	e := connect(t)
+	for _, opts := range [][]temporal.OpenOption{nil, {temporal.Resume(queue)}} {
+		require.NoError(t, within(t, e, queue, func(ctx context.Context, _ *traigo.Scope, r *temporal.Remote) error {
+			_, err := takesOdd.Run(ctx, r, oddValue{})
+			require.ErrorContains(t, err, `the argument of "takes" cannot be encoded`)
+			return nil
+		}, opts...))
+	}
+}
