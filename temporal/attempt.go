@@ -206,7 +206,9 @@ func (a *attempt) runTask(ctx context.Context, fn callable, argument sealed, rec
 	a.beat(beating, received)
 	<-t.Done()
 	out, err := a.outcome(ctx, f)
-	a.work.engine.answers.hold(a.token, time.Now().Add(a.in.Lease))
+	if !errors.Is(err, activity.ErrResultPending) { // of which the engine is not told
+		a.work.engine.answers.hold(a.token, time.Now().Add(a.in.Lease))
+	}
 	return out, err
 }
 

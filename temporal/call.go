@@ -92,7 +92,12 @@ func checkSize(v sealed, what string, args ...any) error {
 
 // keyOf is what calls with equal arguments have in common. It does not depend on the data
 // converter, which may encode a value differently each time.
-func keyOf(function string, in any) (string, error) {
+func keyOf(function string, in any) (key string, err error) {
+	defer func() {
+		if value := recover(); value != nil { // of a method of in
+			err = fmt.Errorf("panic: %v", value)
+		}
+	}()
 	text, err := json.Marshal(in)
 	if err != nil {
 		return "", err
@@ -125,10 +130,10 @@ func (c *call) run(ctx context.Context) verdict {
 			return verdict{err: err}
 		}
 		v := c.await(ctx, run)
-		if !v.again || ctx.Err() != nil {
+		if !v.again {
 			return v
 		}
-		pause(ctx, retryDelay)
+		pause(ctx, retryDelay) // if ctx is done, start returns its cause
 	}
 }
 

@@ -21,6 +21,7 @@ import (
 	"go.temporal.io/sdk/worker"
 	"golang.org/x/sync/semaphore"
 	"google.golang.org/grpc"
+	grpcbackoff "google.golang.org/grpc/backoff"
 
 	"github.com/traigo/traigo/temporal/internal/linked"
 )
@@ -51,6 +52,21 @@ type Engine struct {
 
 // connectTimeout is within what time the engine must answer.
 const connectTimeout = 10 * time.Second
+
+// A connection that died without a word, as behind a load balancer that has forgotten it, is found by
+// pings and replaced. By the SDK's own figures that takes 45 s, and costs the lease; when a renewal
+// falls due, 17 s are left of one of 30 s. The library for requests pings no sooner than after 10 s.
+const (
+	keepAliveTime    = 10 * time.Second
+	keepAliveTimeout = 5 * time.Second
+)
+
+// reconnect is how a connection that is gone is replaced. The SDK waits for up to 10 s between two
+// tries, which is most of what is left of a lease when a renewal falls due.
+var reconnect = grpc.ConnectParams{
+	Backoff:           grpcbackoff.Config{BaseDelay: 200 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: time.Second},
+	MinConnectTimeout: connectTimeout,
+}
 
 // maxStarts is the number of tasks that are being started at once: a server to which hundreds
 // are sent at the same moment answers none in time.
@@ -142,7 +158,17 @@ func (e *Engine) complete(o *client.Options) {
 	if o.ConnectionOptions.GetSystemInfoTimeout == 0 {
 		o.ConnectionOptions.GetSystemInfoTimeout = connectTimeout
 	}
-	o.ConnectionOptions.DialOptions = append(slices.Clone(o.ConnectionOptions.DialOptions), grpc.WithChainUnaryInterceptor(e.answers.intercept))
+	if o.ConnectionOptions.KeepAliveTime == 0 {
+		o.ConnectionOptions.KeepAliveTime = keepAliveTime
+	}
+	if o.ConnectionOptions.KeepAliveTimeout == 0 {
+		o.ConnectionOptions.KeepAliveTimeout = keepAliveTimeout
+	}
+	o.ConnectionOptions.DialOptions = slices.Concat(
+		[]grpc.DialOption{grpc.WithConnectParams(reconnect)}, // which those of the user may change
+		o.ConnectionOptions.DialOptions,
+		[]grpc.DialOption{grpc.WithChainUnaryInterceptor(e.answers.intercept)},
+	)
 	isDefault := o.DataConverter == nil || o.DataConverter == converter.GetDefaultDataConverter()
 	if o.DataConverter == nil {
 		o.DataConverter = converter.GetDefaultDataConverter()

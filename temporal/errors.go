@@ -3,6 +3,7 @@ package temporal
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"unicode/utf8"
 
 	"github.com/traigo/traigo"
@@ -50,6 +51,9 @@ const (
 // 16, and all of it fits in a message: what is wrapped furthest inside is left out first.
 func remoteOf(err error, where string) *traigo.RemoteError {
 	e := shortened(traigo.AsRemote(err, where))
+	if e == nil { // a nil pointer of that type
+		e = &traigo.RemoteError{Type: fmt.Sprintf("%T", err), Msg: "a nil pointer as an error", Where: where}
+	}
 	for depth := 8; depth > 0 && tooLong(e); depth /= 2 {
 		e = pruned(e, depth)
 	}

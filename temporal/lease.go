@@ -9,8 +9,10 @@ import (
 	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/temporal"
 
+	commonpb "go.temporal.io/api/common/v1"
 	enumspb "go.temporal.io/api/enums/v1"
 	historypb "go.temporal.io/api/history/v1"
+	"go.temporal.io/api/workflowservice/v1"
 )
 
 // The lease of an owner. The scope's workflow has an activity, Hold, on a queue that only this
@@ -244,5 +246,24 @@ func (r *Remote) end(cause error) {
 	r.mu.Lock()
 	run := r.run // and not that of another owner, which may have the id by now
 	r.mu.Unlock()
+	if r.isNamed && r.isTakenOver(ctx, run) {
+		return
+	}
 	_ = r.engine.client.TerminateWorkflow(ctx, r.id, run, "its owner has ended the scope, and no worker has answered")
+}
+
+// isTakenOver reports whether the run has another owner, of which follow may not have heard yet, or that
+// cannot be learned.
+func (r *Remote) isTakenOver(ctx context.Context, run string) bool {
+	answer, err := r.engine.service().GetWorkflowExecutionHistoryReverse(ctx, &workflowservice.GetWorkflowExecutionHistoryReverseRequest{
+		Namespace: r.engine.namespace, Execution: &commonpb.WorkflowExecution{WorkflowId: r.id, RunId: run}, MaximumPageSize: pageSize,
+	})
+	for _, ev := range answer.GetHistory().GetEvents() {
+		if ev.GetWorkflowExecutionSignaledEventAttributes() != nil {
+			if m := r.engine.messageIn(r.id, ev); m.Own != nil {
+				return m.Own.Owner != r.owner
+			}
+		}
+	}
+	return err != nil
 }

@@ -307,3 +307,27 @@ func TestResumeKnowsEqualArguments(t *testing.T) {
 		})
 	}
 }
+
+// A call that was canceled by one owner runs for the next one that takes the scope over.
+func TestTakeOverOfCanceledCall(t *testing.T) {
+	t.Parallel()
+	queue, file := queueOf(t), newGate(t)
+	w := startWorker(t, queue)
+	e := connect(t)
+	err := within(t, e, queue, func(_ context.Context, s *traigo.Scope, r *temporal.Remote) error {
+		task := waits.Spawn(r, gate{"a", file})
+		w.await(t, "began a")
+		task.Cancel(errStop)
+		require.ErrorIs(t, ended(t, task), errStop)
+		s.Cancel(temporal.ErrHandover)
+		return nil
+	}, leases(long), temporal.Resume(queue))
+	require.ErrorIs(t, err, temporal.ErrHandover)
+	openGate(t, file)
+	require.NoError(t, within(t, e, queue, func(ctx context.Context, _ *traigo.Scope, r *temporal.Remote) error {
+		out, err := waits.Run(ctx, r, gate{"a", file})
+		require.NoError(t, err)
+		require.Equal(t, "a by attempt 1", out)
+		return nil
+	}, leases(long), temporal.Resume(queue)))
+}

@@ -36,6 +36,7 @@ type watch struct {
 
 	mu       sync.Mutex
 	owner    string
+	owners   map[string]bool // that the scope has had, as far as its history was read
 	isRead   bool
 	ended    error // the cause with which it has; nil while it is open
 	isLost   bool  // it has ended since its lease was lost
@@ -55,7 +56,7 @@ func (w *watches) enter(key scopeRun, lease time.Duration) *watch {
 		ctx, stop := context.WithCancel(w.ctx)
 		h = &watch{
 			all: w, key: key, read: make(chan struct{}), stop: stop,
-			attempts: map[*attempt]struct{}{}, canceled: map[string]error{},
+			owners: map[string]bool{}, attempts: map[*attempt]struct{}{}, canceled: map[string]error{},
 		}
 		w.of[key] = h
 		w.over.Go(func() { h.follow(ctx, lease/3) })
@@ -134,14 +135,14 @@ func (h *watch) hear(ev *historypb.HistoryEvent) {
 	case ev.GetWorkflowExecutionStartedEventAttributes() != nil:
 		if owner := h.all.engine.ownerIn(h.key.id, ev); owner != "" {
 			h.mu.Lock()
-			h.owner = owner
+			h.ownLocked(owner)
 			h.mu.Unlock()
 		}
 	case ev.GetWorkflowExecutionSignaledEventAttributes() != nil:
 		m := h.all.engine.messageIn(h.key.id, ev)
 		h.mu.Lock()
 		if m.Own != nil {
-			h.owner = m.Own.Owner
+			h.ownLocked(m.Own.Owner)
 		}
 		isOwner := m.Owner == h.owner
 		h.mu.Unlock()
@@ -156,6 +157,25 @@ func (h *watch) hear(ev *historypb.HistoryEvent) {
 			h.cancel(m.Tasks, cause)
 		}
 	}
+}
+
+// ownLocked is called when the scope gets an owner. A call that an earlier one had canceled, the next one
+// may make again: its task has the same ID.
+func (h *watch) ownLocked(owner string) {
+	if owner != h.owner {
+		clear(h.canceled)
+	}
+	h.owner = owner
+	h.owners[owner] = true
+}
+
+// causeLocked returns why an attempt is canceled alone; nil if it is not. One that was started by an owner of
+// which the watch has not heard yet is none of those that earlier owners have canceled.
+func (h *watch) causeLocked(a *attempt) error {
+	if !h.owners[a.in.Owner] {
+		return nil
+	}
+	return h.canceled[a.Task]
 }
 
 var errEnded = fmt.Errorf("the scope has ended: %w", context.Canceled)
@@ -181,7 +201,7 @@ func (h *watch) cancel(tasks []string, cause error) {
 		h.canceled[task] = cause
 	}
 	for a := range h.attempts {
-		if cause := h.canceled[a.Task]; cause != nil {
+		if cause := h.causeLocked(a); cause != nil {
 			a.cancel(cause, false)
 		}
 	}
@@ -199,7 +219,7 @@ func (h *watch) begin(ctx context.Context, a *attempt) {
 	h.attempts[a] = struct{}{}
 	if h.ended != nil {
 		a.cancel(h.ended, h.isLost)
-	} else if cause := h.canceled[a.Task]; cause != nil {
+	} else if cause := h.causeLocked(a); cause != nil {
 		a.cancel(cause, false)
 	}
 }
