@@ -188,11 +188,12 @@ func (h *watch) cancel(tasks []string, cause error) {
 }
 
 // begin makes an attempt hear of what happens to its scope, or its task. It is canceled at once if
-// that has happened already. ctx is that of the worker.
-func (h *watch) begin(ctx context.Context, a *attempt) {
+// that has happened already. It returns false if ctx is done before that is known.
+func (h *watch) begin(ctx context.Context, a *attempt) bool {
 	select {
 	case <-h.read:
 	case <-ctx.Done():
+		return false
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -202,6 +203,7 @@ func (h *watch) begin(ctx context.Context, a *attempt) {
 	} else if cause := h.canceled[a.Task]; cause != nil {
 		a.cancel(cause, false)
 	}
+	return true
 }
 
 func (h *watch) remove(a *attempt) {
