@@ -235,6 +235,34 @@ func TestResumeOfCanceledCalls(t *testing.T) {
 	require.Len(t, w.said("did b"), 1)
 }
 
+// A task that one owner has canceled runs when the next owner, who has taken the scope over, calls it.
+func TestCallThatTheFormerOwnerHasCanceled(t *testing.T) {
+	t.Parallel()
+	queue, file := queueOf(t), newGate(t)
+	w := startWorker(t, queue)
+	e, canceled := connect(t), make(chan struct{})
+	former := calls(func() (string, error) {
+		return "", within(t, e, queue, func(ctx context.Context, _ *traigo.Scope, r *temporal.Remote) error {
+			task := waits.Spawn(r, gate{"a", file}, traigo.Bubble(false))
+			w.await(t, "began a")
+			task.Cancel(errStop)
+			<-task.Done()
+			close(canceled)
+			<-ctx.Done()
+			return nil
+		}, leases(longLease), temporal.Resume(queue))
+	})
+	receive(t, canceled, "the call that was canceled")
+	openGate(t, file)
+	var out string
+	require.NoError(t, within(t, e, queue, func(ctx context.Context, _ *traigo.Scope, r *temporal.Remote) (err error) {
+		out, err = waits.Run(ctx, r, gate{"a", file})
+		return err
+	}, leases(longLease), temporal.Resume(queue)))
+	require.Equal(t, "a by attempt 1", out)
+	require.ErrorIs(t, receive(t, former, "of the former owner").err, temporal.ErrLease)
+}
+
 // options is an argument whose encoding does not depend on the order in which it was filled.
 type options map[string]int
 

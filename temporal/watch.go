@@ -36,6 +36,7 @@ type watch struct {
 
 	mu       sync.Mutex
 	owner    string
+	owners   map[string]bool // all that there have been
 	isRead   bool
 	ended    error // the cause with which it has; nil while it is open
 	isLost   bool  // it has ended since its lease was lost
@@ -55,7 +56,7 @@ func (w *watches) enter(key scopeRun, lease time.Duration) *watch {
 		ctx, stop := context.WithCancel(w.ctx)
 		h = &watch{
 			all: w, key: key, read: make(chan struct{}), stop: stop,
-			attempts: map[*attempt]struct{}{}, canceled: map[string]error{},
+			owners: map[string]bool{}, attempts: map[*attempt]struct{}{}, canceled: map[string]error{},
 		}
 		w.of[key] = h
 		w.over.Go(func() { h.follow(ctx, lease/3) })
@@ -134,14 +135,14 @@ func (h *watch) hear(ev *historypb.HistoryEvent) {
 	case ev.GetWorkflowExecutionStartedEventAttributes() != nil:
 		if owner := h.all.engine.ownerIn(h.key.id, ev); owner != "" {
 			h.mu.Lock()
-			h.owner = owner
+			h.ownLocked(owner)
 			h.mu.Unlock()
 		}
 	case ev.GetWorkflowExecutionSignaledEventAttributes() != nil:
 		m := h.all.engine.messageIn(h.key.id, ev)
 		h.mu.Lock()
 		if m.Own != nil {
-			h.owner = m.Own.Owner
+			h.ownLocked(m.Own.Owner)
 		}
 		isOwner := m.Owner == h.owner
 		h.mu.Unlock()
@@ -156,6 +157,24 @@ func (h *watch) hear(ev *historypb.HistoryEvent) {
 			h.cancel(m.Tasks, cause)
 		}
 	}
+}
+
+// ownLocked sets the owner. What the last one has canceled, this one may start again.
+func (h *watch) ownLocked(owner string) {
+	if owner != h.owner {
+		clear(h.canceled)
+	}
+	h.owner, h.owners[owner] = owner, true
+}
+
+// canceledLocked returns the cause with which the task of an attempt was canceled alone; nil if it was not. That a
+// new owner has the scope may be heard after the first of its tasks has come: what was heard until
+// then is of others.
+func (h *watch) canceledLocked(a *attempt) error {
+	if !h.owners[a.in.Owner] {
+		return nil
+	}
+	return h.canceled[a.Task]
 }
 
 var errEnded = fmt.Errorf("the scope has ended: %w", context.Canceled)
@@ -181,7 +200,7 @@ func (h *watch) cancel(tasks []string, cause error) {
 		h.canceled[task] = cause
 	}
 	for a := range h.attempts {
-		if cause := h.canceled[a.Task]; cause != nil {
+		if cause := h.canceledLocked(a); cause != nil {
 			a.cancel(cause, false)
 		}
 	}
@@ -200,7 +219,7 @@ func (h *watch) begin(ctx context.Context, a *attempt) bool {
 	h.attempts[a] = struct{}{}
 	if h.ended != nil {
 		a.cancel(h.ended, h.isLost)
-	} else if cause := h.canceled[a.Task]; cause != nil {
+	} else if cause := h.canceledLocked(a); cause != nil {
 		a.cancel(cause, false)
 	}
 	return true
