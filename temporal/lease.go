@@ -129,14 +129,8 @@ func (r *Remote) follow(ctx context.Context) {
 		status := enumspb.WORKFLOW_EXECUTION_STATUS_UNSPECIFIED
 		reading := reader{engine: r.engine, id: r.id, run: run, every: r.lease / 3, current: func() {}, event: func(ev *historypb.HistoryEvent) {
 			was := owner
-			switch {
-			case ev.GetWorkflowExecutionStartedEventAttributes() != nil:
-				owner = r.engine.ownerIn(r.id, ev)
-			case ev.GetWorkflowExecutionSignaledEventAttributes() != nil:
-				if m := r.engine.messageIn(r.id, ev); m.Own != nil {
-					owner = m.Own.Owner
-				}
-			case ev.GetWorkflowExecutionFailedEventAttributes() != nil:
+			owner = r.engine.ownerAfter(r.id, ev, owner)
+			if ev.GetWorkflowExecutionFailedEventAttributes() != nil {
 				status = enumspb.WORKFLOW_EXECUTION_STATUS_FAILED
 				failure := ev.GetWorkflowExecutionFailedEventAttributes().GetFailure()
 				if failure.GetApplicationFailureInfo().GetType() == outdatedType {
@@ -244,5 +238,22 @@ func (r *Remote) end(cause error) {
 	r.mu.Lock()
 	run := r.run // and not that of another owner, which may have the id by now
 	r.mu.Unlock()
+	if r.isNamed && r.isTakenOver(ctx, run) {
+		return
+	}
 	_ = r.engine.client.TerminateWorkflow(ctx, r.id, run, "its owner has ended the scope, and no worker has answered")
+}
+
+// isTakenOver reports whether another owner had taken the run over before it was told that this one ends
+// it: then it does not close, and is the other's. It is true as well if that cannot be learned,
+// since a run that nobody holds ends with its lease.
+func (r *Remote) isTakenOver(ctx context.Context, run string) bool {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	var owner string
+	reading := reader{engine: r.engine, id: r.id, run: run, every: r.lease / 3, current: stop, event: func(ev *historypb.HistoryEvent) {
+		owner = r.engine.ownerAfter(r.id, ev, owner)
+	}}
+	_ = reading.read(ctx)
+	return owner != r.owner
 }
