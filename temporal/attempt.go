@@ -144,12 +144,23 @@ func (w *work) attempt(ctx context.Context, args converter.EncodedValues) (seale
 	defer a.stop(nil)
 	h := w.watches.enter(scopeRun{a.in.Scope, a.in.Run}, a.in.Lease)
 	defer w.watches.leave(h)
-	h.begin(ctx, a)
+	if !a.enter(h, received) {
+		return sealed{}, a.lostNow("the worker stops, or its lease was over before the function began")
+	}
 	defer h.remove(a)
 	if cause := context.Cause(a.ctx); cause != nil {
 		return sealed{}, a.endedBefore()
 	}
 	return a.runTask(ctx, fn, argument, received, a.deadline(info.StartedTime))
+}
+
+// enter reports whether the function may begin: the history of the scope has been read. That is not waited for
+// when the worker ends, since it may be long until there is an engine again, nor longer than the
+// lease lasts, for which there are no heartbeats yet.
+func (a *attempt) enter(h *watch, received time.Time) bool {
+	ctx, cancel := context.WithDeadline(a.work.scope.Context(), received.Add(a.in.Lease*9/10))
+	defer cancel()
+	return h.begin(ctx, a)
 }
 
 // deadline returns that of the owner's context: what was left of it, less what has passed since

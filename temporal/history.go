@@ -239,6 +239,19 @@ func (e *Engine) ownerIn(id string, ev *historypb.HistoryEvent) string {
 	return in.Own.Owner
 }
 
+// ownerAfter returns the owner that a scope has after an event, when owner was it before.
+func (e *Engine) ownerAfter(id string, ev *historypb.HistoryEvent, owner string) string {
+	switch {
+	case ev.GetWorkflowExecutionStartedEventAttributes() != nil:
+		return e.ownerIn(id, ev)
+	case ev.GetWorkflowExecutionSignaledEventAttributes() != nil:
+		if m := e.messageIn(id, ev); m.Own != nil {
+			return m.Own.Owner
+		}
+	}
+	return owner
+}
+
 func isNotFound(err error) bool {
 	_, is := errors.AsType[*serviceerror.NotFound](err)
 	return is

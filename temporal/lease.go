@@ -9,10 +9,8 @@ import (
 	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/temporal"
 
-	commonpb "go.temporal.io/api/common/v1"
 	enumspb "go.temporal.io/api/enums/v1"
 	historypb "go.temporal.io/api/history/v1"
-	"go.temporal.io/api/workflowservice/v1"
 )
 
 // The lease of an owner. The scope's workflow has an activity, Hold, on a queue that only this
@@ -131,14 +129,8 @@ func (r *Remote) follow(ctx context.Context) {
 		status := enumspb.WORKFLOW_EXECUTION_STATUS_UNSPECIFIED
 		reading := reader{engine: r.engine, id: r.id, run: run, every: r.lease / 3, current: func() {}, event: func(ev *historypb.HistoryEvent) {
 			was := owner
-			switch {
-			case ev.GetWorkflowExecutionStartedEventAttributes() != nil:
-				owner = r.engine.ownerIn(r.id, ev)
-			case ev.GetWorkflowExecutionSignaledEventAttributes() != nil:
-				if m := r.engine.messageIn(r.id, ev); m.Own != nil {
-					owner = m.Own.Owner
-				}
-			case ev.GetWorkflowExecutionFailedEventAttributes() != nil:
+			owner = r.engine.ownerAfter(r.id, ev, owner)
+			if ev.GetWorkflowExecutionFailedEventAttributes() != nil {
 				status = enumspb.WORKFLOW_EXECUTION_STATUS_FAILED
 				failure := ev.GetWorkflowExecutionFailedEventAttributes().GetFailure()
 				if failure.GetApplicationFailureInfo().GetType() == outdatedType {
@@ -252,18 +244,16 @@ func (r *Remote) end(cause error) {
 	_ = r.engine.client.TerminateWorkflow(ctx, r.id, run, "its owner has ended the scope, and no worker has answered")
 }
 
-// isTakenOver reports whether the run has another owner, of which follow may not have heard yet, or that
-// cannot be learned.
+// isTakenOver reports whether another owner had taken the run over before it was told that this one ends
+// it: then it does not close, and is the other's. It is true as well if that cannot be learned,
+// since a run that nobody holds ends with its lease.
 func (r *Remote) isTakenOver(ctx context.Context, run string) bool {
-	answer, err := r.engine.service().GetWorkflowExecutionHistoryReverse(ctx, &workflowservice.GetWorkflowExecutionHistoryReverseRequest{
-		Namespace: r.engine.namespace, Execution: &commonpb.WorkflowExecution{WorkflowId: r.id, RunId: run}, MaximumPageSize: pageSize,
-	})
-	for _, ev := range answer.GetHistory().GetEvents() {
-		if ev.GetWorkflowExecutionSignaledEventAttributes() != nil {
-			if m := r.engine.messageIn(r.id, ev); m.Own != nil {
-				return m.Own.Owner != r.owner
-			}
-		}
-	}
-	return err != nil
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	var owner string
+	reading := reader{engine: r.engine, id: r.id, run: run, every: r.lease / 3, current: stop, event: func(ev *historypb.HistoryEvent) {
+		owner = r.engine.ownerAfter(r.id, ev, owner)
+	}}
+	_ = reading.read(ctx)
+	return owner != r.owner
 }

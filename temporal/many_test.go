@@ -100,7 +100,9 @@ func TestFirstComeFirstServed(t *testing.T) { // not parallel: it looks at all g
 		var all []<-chan returned
 		for i := range n {
 			all = append(all, calls(func() (string, error) { return did.Run(ctx, r, fmt.Sprintf("turn %02d", i)) }))
-			eventually(t, func() bool { return goroutines("temporal.(*call).run(", "semaphore.(*Weighted).Acquire(") == i+1 }, "call %d does not wait", i)
+			eventually(t, func() bool {
+				return goroutines("[select", "temporal.(*call).run(", "semaphore.(*Weighted).Acquire(") == i+1
+			}, "call %d does not wait", i)
 		}
 		openGate(t, file)
 		require.NoError(t, receive(t, first, "of first").err)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"sync/atomic"
 	"testing"
 
@@ -13,6 +14,7 @@ import (
 	commonpb "go.temporal.io/api/common/v1"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/converter"
+	"google.golang.org/grpc"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/traigo/traigo"
@@ -233,6 +235,73 @@ func TestResumeOfCanceledCalls(t *testing.T) {
 	require.Len(t, w.said("began a"), 2)
 	require.Len(t, w.said("did a"), 1)
 	require.Len(t, w.said("did b"), 1)
+}
+
+// A task that one owner has canceled runs when the next owner, who has taken the scope over, calls it.
+func TestCallThatTheFormerOwnerHasCanceled(t *testing.T) {
+	t.Parallel()
+	queue, file := queueOf(t), newGate(t)
+	w := startWorker(t, queue)
+	e, canceled := connect(t), make(chan struct{})
+	former := calls(func() (string, error) {
+		return "", within(t, e, queue, func(ctx context.Context, _ *traigo.Scope, r *temporal.Remote) error {
+			task := waits.Spawn(r, gate{"a", file}, traigo.Bubble(false))
+			w.await(t, "began a")
+			task.Cancel(errStop)
+			<-task.Done()
+			close(canceled)
+			<-ctx.Done()
+			return nil
+		}, leases(longLease), temporal.Resume(queue))
+	})
+	receive(t, canceled, "the call that was canceled")
+	openGate(t, file)
+	var out string
+	require.NoError(t, within(t, e, queue, func(ctx context.Context, _ *traigo.Scope, r *temporal.Remote) (err error) {
+		out, err = waits.Run(ctx, r, gate{"a", file})
+		return err
+	}, leases(longLease), temporal.Resume(queue)))
+	require.Equal(t, "a by attempt 1", out)
+	require.ErrorIs(t, receive(t, former, "of the former owner").err, temporal.ErrLease)
+}
+
+// An owner that ends its scope before it has heard that another one has it ends nothing of that one.
+func TestEndOfAnOwnerThatWasTakenOver(t *testing.T) {
+	t.Parallel()
+	queue, file, told := queueOf(t), newGate(t), make(chan struct{})
+	w := startWorker(t, queue)
+	first := connectWith(t, func(o *client.Options) {
+		o.ConnectionOptions.DialOptions = append(o.ConnectionOptions.DialOptions, grpc.WithChainUnaryInterceptor(
+			func(ctx context.Context, method string, in, out any, c *grpc.ClientConn, next grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+				switch {
+				case strings.HasSuffix(method, "/GetWorkflowExecutionHistory"):
+					select {
+					case <-told:
+					case <-ctx.Done():
+					}
+				case strings.HasSuffix(method, "/SignalWorkflowExecution"):
+					defer close(told)
+				}
+				return next(ctx, method, in, out, c, opts...)
+			}))
+	})
+	e := connect(t)
+	var second <-chan returned
+	require.ErrorIs(t, within(t, first, queue, func(_ context.Context, s *traigo.Scope, _ *temporal.Remote) error {
+		second = calls(func() (out string, err error) {
+			err = within(t, e, queue, func(ctx context.Context, _ *traigo.Scope, r *temporal.Remote) (err error) {
+				out, err = waits.Run(ctx, r, gate{"a", file})
+				return err
+			}, leases(longLease), temporal.Resume(queue))
+			return out, err
+		})
+		w.await(t, "began a")
+		s.Cancel(errStop)
+		return nil
+	}, leases(longLease), temporal.Resume(queue)), errStop)
+	openGate(t, file)
+	require.Equal(t, returned{"a by attempt 1", nil}, receive(t, second, "of the second owner"))
+	require.Empty(t, w.said("ended a"))
 }
 
 // options is an argument whose encoding does not depend on the order in which it was filled.

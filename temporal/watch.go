@@ -3,6 +3,7 @@ package temporal
 import (
 	"context"
 	"fmt"
+	"maps"
 	"sync"
 	"time"
 
@@ -36,16 +37,27 @@ type watch struct {
 
 	mu       sync.Mutex
 	owner    string
-	owners   map[string]bool // that the scope has had, as far as its history was read
+	owners   map[string]bool // all that there have been
 	isRead   bool
 	ended    error // the cause with which it has; nil while it is open
 	isLost   bool  // it has ended since its lease was lost
 	attempts map[*attempt]struct{}
-	canceled map[string]error // the tasks that were canceled alone, so that an attempt that comes later knows
+	canceled map[string]stopped // the tasks that were canceled alone, so that an attempt that comes soon after knows
+	sweep    int                // the length at which old ones are dropped
 	idle     *time.Timer      // stops the watch
 	users    int
 	stop     context.CancelFunc
 }
+
+// A stopped is a cancellation of one task.
+type stopped struct {
+	cause error
+	at    time.Time
+}
+
+// stoppedFor is for how long it is known here. The workflow of the task has heard of it by then, and
+// begins no attempt.
+const stoppedFor = time.Minute
 
 // enter returns the watch of a scope, for an attempt that is about to begin.
 func (w *watches) enter(key scopeRun, lease time.Duration) *watch {
@@ -56,7 +68,7 @@ func (w *watches) enter(key scopeRun, lease time.Duration) *watch {
 		ctx, stop := context.WithCancel(w.ctx)
 		h = &watch{
 			all: w, key: key, read: make(chan struct{}), stop: stop,
-			owners: map[string]bool{}, attempts: map[*attempt]struct{}{}, canceled: map[string]error{},
+			owners: map[string]bool{}, attempts: map[*attempt]struct{}{}, canceled: map[string]stopped{},
 		}
 		w.of[key] = h
 		w.over.Go(func() { h.follow(ctx, lease/3) })
@@ -159,23 +171,22 @@ func (h *watch) hear(ev *historypb.HistoryEvent) {
 	}
 }
 
-// ownLocked is called when the scope gets an owner. A call that an earlier one had canceled, the next one
-// may make again: its task has the same ID.
+// ownLocked sets the owner. What the last one has canceled, this one may start again.
 func (h *watch) ownLocked(owner string) {
 	if owner != h.owner {
 		clear(h.canceled)
 	}
-	h.owner = owner
-	h.owners[owner] = true
+	h.owner, h.owners[owner] = owner, true
 }
 
-// causeLocked returns why an attempt is canceled alone; nil if it is not. One that was started by an owner of
-// which the watch has not heard yet is none of those that earlier owners have canceled.
-func (h *watch) causeLocked(a *attempt) error {
+// canceledLocked returns the cause with which the task of an attempt was canceled alone; nil if it was not. That a
+// new owner has the scope may be heard after the first of its tasks has come: what was heard until
+// then is of others.
+func (h *watch) canceledLocked(a *attempt) error {
 	if !h.owners[a.in.Owner] {
 		return nil
 	}
-	return h.canceled[a.Task]
+	return h.canceled[a.Task].cause
 }
 
 var errEnded = fmt.Errorf("the scope has ended: %w", context.Canceled)
@@ -197,31 +208,38 @@ func (h *watch) end(cause error, isLost bool) {
 func (h *watch) cancel(tasks []string, cause error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	now := time.Now()
 	for _, task := range tasks {
-		h.canceled[task] = cause
+		h.canceled[task] = stopped{cause, now}
+	}
+	if len(h.canceled) > h.sweep {
+		maps.DeleteFunc(h.canceled, func(_ string, s stopped) bool { return now.Sub(s.at) > stoppedFor })
+		h.sweep = 1000 + 2*len(h.canceled)
 	}
 	for a := range h.attempts {
-		if cause := h.causeLocked(a); cause != nil {
+		if cause := h.canceledLocked(a); cause != nil {
 			a.cancel(cause, false)
 		}
 	}
 }
 
 // begin makes an attempt hear of what happens to its scope, or its task. It is canceled at once if
-// that has happened already. ctx is that of the worker.
-func (h *watch) begin(ctx context.Context, a *attempt) {
+// that has happened already. It returns false if ctx is done before that is known.
+func (h *watch) begin(ctx context.Context, a *attempt) bool {
 	select {
 	case <-h.read:
 	case <-ctx.Done():
+		return false
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.attempts[a] = struct{}{}
 	if h.ended != nil {
 		a.cancel(h.ended, h.isLost)
-	} else if cause := h.causeLocked(a); cause != nil {
+	} else if cause := h.canceledLocked(a); cause != nil {
 		a.cancel(cause, false)
 	}
+	return true
 }
 
 func (h *watch) remove(a *attempt) {
