@@ -44,7 +44,7 @@ type watch struct {
 	attempts map[*attempt]struct{}
 	canceled map[string]stopped // the tasks that were canceled alone, so that an attempt that comes soon after knows
 	sweep    int                // the length at which old ones are dropped
-	idle     *time.Timer      // stops the watch
+	idle     *time.Timer        // stops the watch
 	users    int
 	stop     context.CancelFunc
 }
