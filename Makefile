@@ -57,7 +57,8 @@ own: ## vet and test the modules that have a go.mod of their own, but for Tempor
 	done
 
 # Temporal's server is built once, without the race detector, into a program that the tests of
-# package temporal run beside them. Packages go one after the other: they are timed.
+# package temporal run beside them. Packages go one after the other: they are timed. Tests go
+# six at a time, since most of them wait for a lease.
 .PHONY: temporal
 temporal: ## vet and test temporal, temporal/embedded and examples/farm, beside an embedded server
 	@echo "building Temporal's server: the first time, that takes up to a quarter of an hour on two cores"
@@ -67,7 +68,7 @@ temporal: ## vet and test temporal, temporal/embedded and examples/farm, beside 
 			$(GO) vet ./... && $(GO) test -p 1 -shuffle=on -timeout 30m ./...); \
 		echo "== temporal"; \
 		(cd temporal && $(GO) vet ./... && \
-			TRAIGO_TEMPORAL_SERVER="$$tmp/server" $(GO) test $(RACE) -p 1 -shuffle=on -timeout 30m ./...); \
+			TRAIGO_TEMPORAL_SERVER="$$tmp/server" $(GO) test $(RACE) -p 1 -parallel 6 -shuffle=on -timeout 30m ./...); \
 		echo "== examples/farm"; \
 		(cd examples/farm && $(GO) vet ./... && $(GO) test -shuffle=on -timeout 30m ./...)
 

@@ -22,8 +22,8 @@ func TestManyTasks(t *testing.T) { // not parallel: it keeps the server busy
 	} {
 		t.Run(name, func(t *testing.T) {
 			n := 2000
-			if testing.Short() {
-				n = 600
+			if testing.Short() || opts != nil {
+				n = 500
 			}
 			queue := queueOf(t)
 			one, two := startWorker(t, queue), startWorker(t, queue)
