@@ -68,5 +68,7 @@ package temporal
 //	watch.go      the scopes whose tasks a worker runs
 //	attempt.go    an attempt: its function, its lease, what it saves
 //	report.go     how it ends
+//	answer.go     and how the engine hears of that
 //	converter.go  how values travel
 //	errors.go     errors
+//	log.go        what of the SDK's log is worth a word

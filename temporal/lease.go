@@ -21,10 +21,6 @@ import (
 // The owner's clock is stricter than the engine's: what it counts as heard was sent at most 9/10
 // of a lease ago. So it stops using the scope before others are told that it is free.
 
-func activityNamed(name string) activity.RegisterOptions {
-	return activity.RegisterOptions{Name: name}
-}
-
 // hold is the activity.
 func (e *Engine) hold(ctx context.Context, owner string) error {
 	e.mu.Lock()
@@ -35,12 +31,10 @@ func (e *Engine) hold(ctx context.Context, owner string) error {
 	}
 	info := activity.GetInfo(ctx)
 	r.mu.Lock()
+	defer r.mu.Unlock()
 	r.token, r.run = info.TaskToken, info.WorkflowExecution.RunID
-	r.mu.Unlock()
-	select {
-	case <-r.held:
-	default:
-		close(r.held) // Hold has one poller, and so one caller
+	if !r.isHeld() {
+		close(r.held)
 	}
 	return activity.ErrResultPending
 }

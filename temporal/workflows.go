@@ -157,7 +157,7 @@ type taskInput struct {
 }
 
 // taskWorkflow is one task: an activity of the name of the function, which is tried again by the
-// engine until it is final. A notice cancels it: an activity that no worker has begun then never
+// engine until it is final. A message cancels it: an activity that no worker has begun then never
 // begins, which the engine decides, and one that has begun is waited for. If an operator has
 // canceled the workflow, it closes as canceled unless the function has succeeded.
 func taskWorkflow(ctx workflow.Context, in taskInput, argument sealed) (sealed, error) {
