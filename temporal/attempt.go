@@ -31,7 +31,8 @@ type Attempt struct {
 
 type attemptKey struct{}
 
-// Current returns the attempt under whose context ctx is; nil outside of a remote function.
+// Current returns the attempt under whose context ctx is; nil outside of a remote function, and so
+// also in a test that calls the function directly.
 func Current(ctx context.Context) *Attempt {
 	a, _ := ctx.Value(attemptKey{}).(*Attempt)
 	return a
