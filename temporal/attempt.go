@@ -175,7 +175,7 @@ func (a *attempt) fence(why string) {
 	a.mu.Lock()
 	a.isFenced = true
 	a.mu.Unlock()
-	a.stop(fmt.Errorf("%w of attempt %d of %s: %s", ErrLease, a.Number, a.Task, why))
+	a.stop(fmt.Errorf("%w: attempt %d of %s: %s", ErrLease, a.Number, a.Task, why))
 }
 
 // endedBefore is the outcome of an attempt that was canceled before its function began.
@@ -222,7 +222,7 @@ func (a *attempt) beat(ctx context.Context, renewed time.Time) {
 		sent := time.Now()
 		dead := renewed.Add(lease * 9 / 10)
 		if !sent.Before(dead) {
-			a.fence(fmt.Sprintf("it could not be renewed for %v", sent.Sub(renewed).Round(time.Millisecond)))
+			a.fence(fmt.Sprintf("the engine has not taken a renewal for %v", sent.Sub(renewed).Round(time.Millisecond)))
 			<-ctx.Done()
 			return
 		}

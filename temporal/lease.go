@@ -77,7 +77,7 @@ func (r *Remote) keep(ctx context.Context, begun time.Time) {
 		sent := time.Now()
 		dead := renewed.Add(r.lease * 9 / 10)
 		if !sent.Before(dead) {
-			r.lose(fmt.Sprintf("it could not be renewed for %v", sent.Sub(renewed).Round(time.Millisecond)))
+			r.lose(fmt.Sprintf("the engine has not taken a renewal for %v", sent.Sub(renewed).Round(time.Millisecond)))
 			continue
 		}
 		if err := r.renew(ctx, dead); err == nil {

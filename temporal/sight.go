@@ -103,7 +103,7 @@ func (r *Remote) warn(ctx context.Context) bool {
 	if err != nil {
 		return false
 	}
-	why := "all slots of its workers are taken"
+	why := "all slots of its workers are taken, or they are gone"
 	if len(answer.GetPollers()) == 0 {
 		why = "no worker takes tasks from it"
 	}
