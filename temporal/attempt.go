@@ -31,7 +31,8 @@ type Attempt struct {
 
 type attemptKey struct{}
 
-// Current returns the attempt under whose context ctx is; nil outside of a remote function.
+// Current returns the attempt under whose context ctx is; nil outside of a remote function, and so
+// also in a test that calls the function directly.
 func Current(ctx context.Context) *Attempt {
 	a, _ := ctx.Value(attemptKey{}).(*Attempt)
 	return a
@@ -39,12 +40,22 @@ func Current(ctx context.Context) *Attempt {
 
 // Engine returns the engine of the worker: for [Open] in a remote function, whose scope then ends
 // with the attempt.
-func (a *Attempt) Engine() *Engine { return a.run.work.engine }
+func (a *Attempt) Engine() *Engine {
+	a.check("Engine")
+	return a.run.work.engine
+}
+
+func (a *Attempt) check(call string) {
+	if a == nil || a.run == nil {
+		panic("traigo: temporal: " + call + " of no Attempt: Current returns one in a remote function only")
+	}
+}
 
 // Save leaves v for the next attempt, should this one be lost or fail. The last value counts. It is
 // sent with the next heartbeat, a third of the [Lease] later at the latest, and at once if the attempt
 // fails. A value that cannot be encoded, or is too large ([ErrTooLarge]), is an error.
 func (a *Attempt) Save(v any) error {
+	a.check("Save")
 	s, err := a.run.work.engine.seal(a.Task, v)
 	if err != nil {
 		return fmt.Errorf("traigo: temporal: what %q saves cannot be encoded: %w", a.Func, err)
@@ -54,13 +65,14 @@ func (a *Attempt) Save(v any) error {
 	}
 	a.run.mu.Lock()
 	defer a.run.mu.Unlock()
-	a.run.saved, a.run.isUnsent = s, true
+	a.run.saved = s
 	return nil
 }
 
 // Load decodes into v what an earlier attempt has left, or this one; it returns false if there is
 // nothing.
 func (a *Attempt) Load(v any) (bool, error) {
+	a.check("Load")
 	a.run.mu.Lock()
 	s := a.run.saved
 	a.run.mu.Unlock()
@@ -110,7 +122,6 @@ type attempt struct {
 	mu       sync.Mutex
 	progress progress
 	saved    sealed // nil payload: nothing
-	isUnsent bool   // saved is
 	isLost   bool   // the lease of the scope
 	isFenced bool   // the lease of this attempt: its outcome is not used
 }
@@ -118,6 +129,8 @@ type attempt struct {
 // attempt is the activity of all functions.
 func (w *work) attempt(ctx context.Context, args converter.EncodedValues) (sealed, error) {
 	received := time.Now()
+	w.running.Add(1)
+	defer w.running.Add(-1)
 	info := activity.GetInfo(ctx)
 	a := &attempt{work: w, token: info.TaskToken, taskRun: info.WorkflowExecution.RunID}
 	a.Attempt = Attempt{
@@ -185,7 +198,7 @@ func (a *attempt) fence(why string) {
 	a.mu.Lock()
 	a.isFenced = true
 	a.mu.Unlock()
-	a.stop(fmt.Errorf("%w of attempt %d of %s: %s", ErrLease, a.Number, a.Task, why))
+	a.stop(fmt.Errorf("%w: attempt %d of %s: %s", ErrLease, a.Number, a.Task, why))
 }
 
 // endedBefore is the outcome of an attempt that was canceled before its function began.
@@ -226,6 +239,7 @@ func (a *attempt) runTask(ctx context.Context, fn callable, argument sealed, rec
 // beat sends heartbeats until the function has returned. It does so also while the function cleans up.
 func (a *attempt) beat(ctx context.Context, renewed time.Time) {
 	lease := a.in.Lease
+	var failed error // the last heartbeat, if it has
 	for next := renewed.Add(lease / 3); ; {
 		pause(ctx, time.Until(next))
 		if ctx.Err() != nil {
@@ -234,18 +248,18 @@ func (a *attempt) beat(ctx context.Context, renewed time.Time) {
 		sent := time.Now()
 		dead := renewed.Add(lease * 9 / 10)
 		if !sent.Before(dead) {
-			a.fence(fmt.Sprintf("it could not be renewed for %v", sent.Sub(renewed).Round(time.Millisecond)))
+			a.fence(a.work.engine.notRenewed(sent.Sub(renewed), failed))
 			<-ctx.Done()
 			return
 		}
-		err := a.heartbeat(ctx, dead)
+		failed = a.heartbeat(ctx, dead)
 		switch {
-		case err == nil:
+		case failed == nil:
 			renewed, next = sent, sent.Add(lease/3)
-		case temporal.IsCanceledError(err):
+		case temporal.IsCanceledError(failed):
 			renewed, next = sent, sent.Add(lease/3)
 			a.cancel(a.askCause(ctx), false)
-		case isNotFound(err):
+		case isNotFound(failed):
 			a.fence("the engine does not know it any more: it was given to another worker, or its task was ended")
 			<-ctx.Done()
 			return
@@ -264,15 +278,8 @@ func (a *attempt) heartbeat(ctx context.Context, dead time.Time) error {
 	if a.saved.payload != nil {
 		details = append(details, a.saved)
 	}
-	a.isUnsent = false
 	a.mu.Unlock()
-	err := a.work.engine.client.RecordActivityHeartbeat(ctx, a.token, details...)
-	if err != nil {
-		a.mu.Lock()
-		a.isUnsent = a.saved.payload != nil
-		a.mu.Unlock()
-	}
-	return err
+	return a.work.engine.client.RecordActivityHeartbeat(ctx, a.token, details...)
 }
 
 // askCause asks the workflow of the task, which was told why it is canceled.

@@ -244,7 +244,7 @@ func (c *call) await(ctx context.Context, run string) verdict {
 			return verdict{err: cause}
 		case err == nil:
 			heard = begun
-		case r.errLost() != nil && time.Since(heard) > r.lease:
+		case r.errLost() != nil && (time.Since(heard) > r.lease || r.engine.isClosed()):
 			return verdict{err: cause}
 		case time.Since(heard) > 2*r.lease:
 			return verdict{err: r.errLease("the end of " + c.name + " could not be learned")}

@@ -12,20 +12,21 @@
 //	}
 //
 // [Open] gives a scope a remote half. A task of it is a task of the scope as any other: its flags,
-// its timeout, who owns its error, and the joins of package traigo are the same. What differs is where its function
-// runs: on some process that calls [Work] for the queue. The scope ends when all of them have
-// ended, and what ends the scope ends them, with a cause that says who and why.
+// its timeout, who owns its error, and the joins of package traigo are the same. What differs is
+// where its function runs: on some process that calls [Work] for the queue. The scope ends when
+// all of them have ended, and what ends the scope ends them, with a cause that says who and why.
 //
 // A [Temporal] cluster stands between the two. It keeps the tasks, gives them to workers, and
 // begins them again elsewhere when a worker is gone. [Connect] finds it by the environment, as
-// Temporal's own tools do. For trying and for tests, a blank import of
-// package temporal/embedded is a server in the process.
+// Temporal's own tools do. For trying and for tests, a blank import of package temporal/embedded
+// is a server in the process. Worker and owner can then be tasks of one scope: the worker with
+// Awaited(false), since it ends only when it is told to.
 //
 // # What a task must bear
 //
 // It runs at least once. When a worker is lost the task is begun again, and a worker that seems to
-// be lost may be at work still. Exactly one outcome is used, but what the function does to
-// the world may be done twice: so it is done under a key, [Attempt].Task, or in a way that makes no
+// be lost may be at work still. Exactly one outcome is used, but what the function does to the
+// world may be done twice: so it is done under a key, [Attempt].Task, or in a way that makes no
 // difference. Once its lease is lost, the context of an attempt ends with [ErrLease] as its cause.
 // A function that ignores its context is not stopped by anything. Run what does that in package
 // proc, inside of the function: it is killed when the context ends.
@@ -33,8 +34,8 @@
 // # Leases
 //
 // The owner and each attempt tell the engine every third of the [Lease] that they live. One that has
-// been silent for a lease is taken for gone: the tasks of an owner are canceled, and the attempt of a worker is
-// given to another. They themselves are stricter, and stop after 9/10 of it. Only
+// been silent for a lease is taken for gone: the tasks of an owner are canceled, and the attempt of
+// a worker is given to another. They themselves are stricter, and stop after 9/10 of it. Only
 // durations are compared, never the clocks of two machines.
 //
 // A scope is as long-lived as its owner, unless it is opened with [Resume]: then an owner that comes
@@ -42,9 +43,9 @@
 //
 // # Secrets
 //
-// Arguments, results, saved values, errors with their texts and stacks, and causes go through the data converter
-// of the client. With one that encrypts, the engine sees none of them. What it always
-// sees are names: of scopes, tasks, functions, queues, workers and types of errors.
+// Arguments, results, saved values, errors with their texts and stacks, and causes go through the
+// data converter of the client. With one that encrypts, the engine sees none of them. What it
+// always sees are names: of scopes, tasks, functions, queues, workers and types of errors.
 //
 // The design owes to Trio, and to tractor: one process supervises, and what it supervises ends
 // before it does.

@@ -82,7 +82,8 @@ const maxStarts = 32
 // logged, for other processes.
 //
 // The error wraps [ErrEngine] if there is no engine, or if it has not answered within 10 s or
-// until ctx is done, or has no such namespace. Connect panics if ctx or a function is nil.
+// until ctx is done, or has no such namespace. Where nothing listens it is returned at once: to wait
+// for an engine that is to come, call Connect again. Connect panics if ctx or a function is nil.
 func Connect(ctx context.Context, with ...func(*client.Options)) (*Engine, error) {
 	if ctx == nil {
 		panic("traigo: temporal.Connect: the context is nil")
@@ -277,11 +278,20 @@ func (e *Engine) startWorker(ctx context.Context, build func() worker.Worker) (w
 		if ctx.Err() != nil || isRefusal(err) {
 			return nil, fmt.Errorf("%w at %s, namespace %q: %w", ErrEngine, e.address, e.namespace, err)
 		}
-		if !isTold {
+		if !isTold && !e.isClosed() {
 			isTold = true
 			slog.Warn("traigo: the Temporal engine does not answer, and is waited for", "address", e.address, "error", err)
 		}
 		pause(ctx, retryDelay)
+	}
+}
+
+func (e *Engine) isClosed() bool {
+	select {
+	case <-e.closed:
+		return true
+	default:
+		return false
 	}
 }
 

@@ -107,9 +107,10 @@ func (f *Function[In, Out]) check(call string) {
 // error that wraps traigo.ErrRefused. It panics if ctx or r is nil.
 func (f *Function[In, Out]) Run(ctx context.Context, r *Remote, in In) (out Out, err error) {
 	f.check("Run")
-	if ctx == nil || r == nil {
-		panic(fmt.Sprintf("traigo: temporal: %q is run with a nil context or a nil Remote", f.name))
+	if ctx == nil {
+		panic(fmt.Sprintf("traigo: temporal: Run of %q: the context is nil", f.name))
 	}
+	f.mustHave(r, "Run")
 	c := &call{remote: r, name: f.name}
 	result, err := c.do(ctx, in)
 	if err != nil {

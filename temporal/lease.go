@@ -51,6 +51,7 @@ func (r *Remote) keep(ctx context.Context, begun time.Time) {
 	defer others.Wait()
 	defer stop()
 
+	var failed error // the last renewal, if it has
 	for renewed, next := begun, begun.Add(r.lease/3); ; {
 		t := time.NewTimer(time.Until(next))
 		select {
@@ -71,15 +72,24 @@ func (r *Remote) keep(ctx context.Context, begun time.Time) {
 		sent := time.Now()
 		dead := renewed.Add(r.lease * 9 / 10)
 		if !sent.Before(dead) {
-			r.lose(fmt.Sprintf("it could not be renewed for %v", sent.Sub(renewed).Round(time.Millisecond)))
+			r.lose(r.engine.notRenewed(sent.Sub(renewed), failed))
 			continue
 		}
-		if err := r.renew(ctx, dead); err == nil {
+		if failed = r.renew(ctx, dead); failed == nil {
 			renewed, next = sent, sent.Add(r.lease/3)
 		} else {
 			next = time.Now().Add(min(r.lease/20, time.Until(dead)))
 		}
 	}
+}
+
+// notRenewed says why a lease is lost.
+func (e *Engine) notRenewed(silence time.Duration, failed error) string {
+	text := fmt.Sprintf("the engine at %s has not taken a renewal for %v", e.address, silence.Round(time.Millisecond))
+	if failed != nil {
+		text += ": " + failed.Error()
+	}
+	return text
 }
 
 // renew tells the engine that the owner lives, until dead at the latest.

@@ -232,7 +232,7 @@ func (r *Remote) taskTimeout() time.Duration { return min(max(r.lease, 5*time.Se
 
 // errLease returns the error of a lost lease.
 func (r *Remote) errLease(why string) error {
-	return fmt.Errorf("%w of scope %q (%s): %s", ErrLease, r.path, r.id, why)
+	return fmt.Errorf("%w: scope %q (%s): %s", ErrLease, r.path, r.id, why)
 }
 
 // lose ends the scope because its lease is lost, or belongs to somebody else.

@@ -93,11 +93,13 @@ func (a *attempt) success(f *functionRun) (sealed, error) {
 		text, _ := json.Marshal(a.progress.Ran) // plain numbers and texts
 		out = out.with(noteEarlier, string(text))
 	}
+	a.work.hasEnded(a)
 	return out, nil
 }
 
 // failure returns the error of an attempt that is the last one.
 func (a *attempt) failure(kind outcomeKind, err error) error {
+	a.work.hasEnded(a)
 	return a.report(kind, err, temporal.ApplicationErrorOptions{NonRetryable: true})
 }
 

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	enumspb "go.temporal.io/api/enums/v1"
+	failurepb "go.temporal.io/api/failure/v1"
 	taskqueuepb "go.temporal.io/api/taskqueue/v1"
 	"go.temporal.io/api/workflowservice/v1"
 
@@ -104,7 +105,7 @@ func (r *Remote) warn(ctx context.Context) bool {
 	if err != nil {
 		return false
 	}
-	why := "all slots of its workers are taken"
+	why := "all slots of its workers are taken, or they are gone"
 	if !slices.ContainsFunc(answer.GetPollers(), func(p *taskqueuepb.PollerInfo) bool { return time.Since(p.GetLastAccessTime().AsTime()) < 2*longPoll }) {
 		why = "no worker takes tasks from it"
 	}
@@ -146,7 +147,19 @@ func (v *view) see(c *call, d *workflowservice.DescribeWorkflowExecutionResponse
 	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
+	if before := a.GetLastFailure(); before != nil && v.ended != nil && int(a.GetAttempt()) > v.attempt {
+		v.ended <- c.remote.engine.whyEnded(c.task, before)
+		v.ended = nil
+	}
 	v.showLocked(c, int(a.GetAttempt()), a.GetLastWorkerIdentity())
+}
+
+// whyEnded returns the error of an attempt that was not the last one.
+func (e *Engine) whyEnded(task string, failure *failurepb.Failure) error {
+	if failure.GetTimeoutFailureInfo() != nil {
+		return errors.New("lost with its worker, which was silent for a lease")
+	}
+	return errors.New(e.textIn(task, failure))
 }
 
 // showLocked makes the attempt the current one, unless it is. Its task bubbles nothing, as what

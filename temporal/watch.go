@@ -125,7 +125,7 @@ func (h *watch) follow(ctx context.Context, every time.Duration) {
 	case err != nil:
 		h.end(fmt.Errorf("%w: the engine does not know scope %q any more", ErrLease, h.key.id), true)
 	case closing == enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_FAILED:
-		h.end(fmt.Errorf("%w: the owner of scope %q was silent for it", ErrLease, h.key.id), true)
+		h.end(fmt.Errorf("%w: the owner of scope %q was silent", ErrLease, h.key.id), true)
 	default:
 		h.end(fmt.Errorf("%w: scope %q was ended by somebody else", ErrLease, h.key.id), true)
 	}

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.temporal.io/sdk/activity"
@@ -39,6 +40,17 @@ type work struct {
 	scope     *traigo.Scope // "worker QUEUE"
 	watches   *watches
 	fatal     chan error
+	running   atomic.Int64 // attempts
+
+	mu    sync.Mutex
+	ended []endedTask // not long ago, in order
+}
+
+// An endedTask is a task whose last attempt has ended here. What is left of it is the last step of its
+// workflow.
+type endedTask struct {
+	id, run string
+	at      time.Time
 }
 
 // Work makes this process a worker of a queue, for the functions that are given. It returns nil when
@@ -82,7 +94,7 @@ func (w *work) serve(ctx context.Context, s *traigo.Scope) error {
 	defer w.watches.end()
 	sdk, err := w.start(ctx)
 	if sdk != nil {
-		defer sdk.Stop()
+		defer w.stop(sdk)
 	}
 	if err != nil {
 		return err
@@ -123,9 +135,54 @@ func (w *work) start(ctx context.Context) (sdk worker.Worker, err error) {
 	return sdk, err
 }
 
-func (w *work) newWorker() worker.Worker {
+// stop stops the SDK's worker, which waits for what runs. That goes with the last steps of workflows, too,
+// without which no owner would hear of what has ended here until another worker comes. So a
+// worker for these alone outlasts it until they are done, or for endTimeout.
+func (w *work) stop(sdk worker.Worker) {
+	if w.running.Load() == 0 && len(w.endedLately()) == 0 {
+		sdk.Stop()
+		return
+	}
+	steps := w.newWorkerFor(true)
+	if steps.Start() == nil {
+		defer steps.Stop()
+	}
+	sdk.Stop()
+	ctx, cancel := context.WithTimeout(context.Background(), endTimeout)
+	defer cancel()
+	for _, t := range w.endedLately() {
+		_, _ = new(waiter).await(ctx, w.engine, t.id, t.run)
+	}
+}
+
+// hasEnded is called when the last attempt of a task has ended.
+func (w *work) hasEnded(a *attempt) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.ended = append(w.endedLatelyLocked(), endedTask{a.Task, a.taskRun, time.Now()})
+}
+
+func (w *work) endedLately() []endedTask {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.endedLatelyLocked()
+}
+
+func (w *work) endedLatelyLocked() []endedTask {
+	i := 0
+	for i < len(w.ended) && time.Since(w.ended[i].at) > endTimeout {
+		i++
+	}
+	return w.ended[i:]
+}
+
+func (w *work) newWorker() worker.Worker { return w.newWorkerFor(false) }
+
+// newWorkerFor returns a worker of the SDK, for all or for the steps of workflows alone.
+func (w *work) newWorkerFor(stepsOnly bool) worker.Worker {
 	sdk := worker.New(w.engine.client, w.queue, worker.Options{
 		Identity:                           w.engine.identity,
+		LocalActivityWorkerOnly:            stepsOnly,
 		MaxConcurrentActivityExecutionSize: w.slots,
 		StickyScheduleToStartTimeout:       time.Second, // a worker that is gone is waited for
 		WorkerStopTimeout:                  forever,     // the tasks are those of s, which joins them

@@ -163,3 +163,31 @@ func TestOrdinaryLifeIsQuiet(t *testing.T) {
 	require.Empty(t, warnings.having("level=WARN"))
 	require.Empty(t, warnings.having("level=ERROR"))
 }
+
+// The result of a function reaches its owner, also if its worker was the last one, and stops.
+func TestLastWorkerThatStopsLeavesNothing(t *testing.T) {
+	t.Parallel()
+	queue := queueOf(t)
+	begun, proceed := make(chan struct{}, 1), make(chan struct{})
+	slow := temporal.Func("slow", func(context.Context, int) (string, error) {
+		begun <- struct{}{}
+		<-proceed
+		return "done", nil
+	})
+	process := traigo.New(t.Context(), traigo.Name("worker process"))
+	worker := connectWith(t, identity("last"))
+	process.Spawn(func(ctx context.Context) error { return temporal.Work(ctx, worker, queue, slow) })
+	require.NoError(t, owning(t, queue, func(ctx context.Context, _ *traigo.Scope, r *temporal.Remote) error {
+		running := slow.Async(r, 1)
+		<-begun
+		down := make(chan error, 1)
+		go func() { down <- process.Shutdown(context.WithoutCancel(ctx)) }()
+		eventually(t, func() bool { return process.State() == traigo.Finalizing }, "it does not stop")
+		close(proceed)
+		require.NoError(t, <-down)
+		out, err := running.Await(ctx)
+		require.NoError(t, err)
+		require.Equal(t, "done", out)
+		return nil
+	}))
+}

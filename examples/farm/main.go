@@ -113,6 +113,7 @@ func (a *account) process(name, server string, pause time.Duration, args ...stri
 		cmd.Env = append(os.Environ(), "FARM_CHILD=1", "TEMPORAL_ADDRESS="+server)
 		cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 		cmd.WaitDelay = *lease
+		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // a Ctrl-C is for this process, which tells the others
 		cmd.Stderr = os.Stderr
 		if _, err := cmd.StdinPipe(); err != nil { // it ends with this process
 			return err

@@ -128,7 +128,7 @@ func isFolded(line string) bool {
 	for _, pkg := range []string{
 		"runtime.", "runtime/debug.", "internal/", "panic(", "testing.", "github.com/sourcegraph/conc/panics.",
 		"github.com/traigo/traigo.", "github.com/traigo/traigo/errgroup.", "github.com/traigo/traigo/supervise.",
-		"github.com/traigo/traigo/capacity.", "github.com/traigo/traigo/diag.", "github.com/traigo/traigo/proc.", "github.com/traigo/traigo/actor.",
+		"github.com/traigo/traigo/capacity.", "github.com/traigo/traigo/diag.", "github.com/traigo/traigo/proc.", "github.com/traigo/traigo/actor.", "github.com/traigo/traigo/temporal.",
 		"github.com/traigo/traigo/serve.", "github.com/traigo/traigo/internal/inplace.", "github.com/traigo/traigo/traigotest.",
 	} {
 		if strings.HasPrefix(name, pkg) {
