@@ -202,8 +202,7 @@ func (s *Scope) reap() {
 	s.mu.Unlock()
 	defer s.unpin()
 
-	dump := stackdump.All()
-	stacks, waits := findStacks(dump), stackdump.Find(dump, awaitFrame, joinFrame)
+	stacks, waits := stacksOfAll()
 	for _, t := range slow {
 		s.log(slog.LevelWarn, fmt.Sprintf("a task has not ended %v after it was canceled", patience), t, nil,
 			slog.String("stack", stackdump.Fold(stacks.Of(t))))

@@ -1056,3 +1056,30 @@ func TestTaskThatWaitsForAScopeBelowHasTheTimeOfThat(t *testing.T) {
 		})
 	}
 }
+
+// Hundreds of scopes that warn at the same moment share a dump of the goroutines: with one each, the
+// program would stand still for most of a minute.
+func TestWarningsShareADump(t *testing.T) {
+	const n = 300
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		var before, after runtime.MemStats
+		_ = traigo.Run(t.Context(), func(ctx context.Context, s *traigo.Scope) error {
+			for range n {
+				s.Spawn(func(ctx context.Context) error {
+					return traigo.Run(ctx, func(context.Context, *traigo.Scope) error { <-release; return nil })
+				})
+			}
+			synctest.Wait()
+			runtime.ReadMemStats(&before)
+			s.Cancel(nil)
+			time.Sleep(11 * time.Second)
+			synctest.Wait()
+			runtime.ReadMemStats(&after)
+			close(release)
+			return nil
+		}, discard())
+		const dump = 2 * n << 10 // of the goroutines of that many tasks, at least
+		require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(n*dump), "as much as a dump for each scope")
+	})
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"runtime"
 	"runtime/pprof"
+	"sync"
 
 	"github.com/traigo/traigo/internal/hold"
 	"github.com/traigo/traigo/internal/inplace"
@@ -339,4 +340,40 @@ const (
 
 func findStacks(dump []byte) stackdump.Stacks {
 	return stackdump.Find(dump, taskFrame, bodyFrame, callFrame)
+}
+
+// A stackCensus is what several scopes that look at the same time find in one dump. Hundreds of scopes
+// are canceled together, and the program stops for each dump, for longer with each of them.
+type stackCensus struct {
+	take          sync.Once
+	stacks, waits stackdump.Stacks
+}
+
+var stackCensuses struct {
+	taking sync.Mutex // one at a time
+
+	mu   sync.Mutex
+	next *stackCensus // that has not begun; nil: nobody waits for one
+}
+
+// stacksOfAll returns the stacks of tasks and scopes, and those that wait, from a dump that has begun
+// after the call.
+func stacksOfAll() (stacks, waits stackdump.Stacks) {
+	all := &stackCensuses
+	all.mu.Lock()
+	if all.next == nil {
+		all.next = &stackCensus{}
+	}
+	c := all.next
+	all.mu.Unlock()
+	c.take.Do(func() {
+		all.taking.Lock()
+		defer all.taking.Unlock()
+		all.mu.Lock()
+		all.next = nil // who comes from here on gets another one
+		all.mu.Unlock()
+		dump := stackdump.All()
+		c.stacks, c.waits = findStacks(dump), stackdump.Find(dump, awaitFrame, joinFrame)
+	})
+	return c.stacks, c.waits
 }

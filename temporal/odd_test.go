@@ -89,14 +89,14 @@ var oddErrors = map[string]func() error{
 	},
 	"utf8":       func() error { return errors.New("\xff\xfe\x00 \ud7ff") },
 	"empty":      func() error { return errors.New("") },
-	"nil panic":  func() error { panic(nil) }, //nolint:govet // on purpose
+	"nil panic":  func() error { panic(nil) },
 	"err panic":  func() error { panic(oddError{[]int{1}}) },
 	"bad panic":  func() error { panic(panicError{}) },
 	"nilp panic": func() error { panic((*nilError)(nil)) },
 	"huge panic": func() error { panic(strings.Repeat("\xff", 3<<20)) },
 	"runtime panic": func() error {
 		var m map[string]int
-		m["a"] = 1
+		m["a"] = 1 //nolint:staticcheck // on purpose
 		return nil
 	},
 	"goexit":       func() error { runtime.Goexit(); return nil },
@@ -125,19 +125,15 @@ func TestOddErrors(t *testing.T) {
 	for what := range oddErrors {
 		t.Run(what, func(t *testing.T) {
 			t.Parallel()
-			err := traigo.Run(t.Context(), func(ctx context.Context, s *traigo.Scope) error {
+			_ = traigo.Run(t.Context(), func(_ context.Context, s *traigo.Scope) error {
 				r, err := temporal.Open(s, e, queue, temporal.Lease(long))
 				require.NoError(t, err)
 				task := odd.Spawn(r, what, traigo.Bubble(false))
-				<-task.Done()
-				text := fmt.Sprint(task.Err())
-				t.Logf("%T %.200q", task.Err(), text)
-				require.Error(t, task.Err())
+				err = ended(t, task)
+				require.Error(t, err)
+				require.NotErrorIs(t, err, temporal.ErrLost)
 				return nil
 			}, traigo.PanicAsError())
-			if err != nil {
-				t.Logf("scope: %.300v", err)
-			}
 			require.Len(t, w.said(fmt.Sprintf("ran %q ", what)), 1)
 		})
 	}
