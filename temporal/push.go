@@ -62,6 +62,5 @@ func (r *Remote) push(ctx context.Context) {
 
 // isSame reports whether a and b are the same error; false if they cannot be compared.
 func isSame(a, b error) bool {
-	t := reflect.TypeOf(a)
-	return t != nil && t == reflect.TypeOf(b) && t.Comparable() && a == b //nolint:errorlint // not one that a wraps
+	return a != nil && b != nil && reflect.ValueOf(a).Comparable() && reflect.ValueOf(b).Comparable() && a == b //nolint:errorlint // not one that a wraps
 }
