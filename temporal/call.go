@@ -125,10 +125,10 @@ func (c *call) run(ctx context.Context) verdict {
 			return verdict{err: err}
 		}
 		v := c.await(ctx, run)
-		if !v.again || ctx.Err() != nil {
+		if !v.again {
 			return v
 		}
-		pause(ctx, retryDelay)
+		pause(ctx, retryDelay) // and if ctx is done by now, start says why
 	}
 }
 
