@@ -35,12 +35,10 @@ func (e *Engine) hold(ctx context.Context, owner string) error {
 	}
 	info := activity.GetInfo(ctx)
 	r.mu.Lock()
+	defer r.mu.Unlock()
 	r.token, r.run = info.TaskToken, info.WorkflowExecution.RunID
-	r.mu.Unlock()
-	select {
-	case <-r.held:
-	default:
-		close(r.held) // Hold has one poller, and so one caller
+	if !r.isHeld() {
+		close(r.held)
 	}
 	return activity.ErrResultPending
 }
