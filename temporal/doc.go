@@ -44,7 +44,9 @@
 //
 // Arguments, results, saved values, errors with their texts and stacks, and causes go through the data converter
 // of the client. With one that encrypts, the engine sees none of them. What it always
-// sees are names: of scopes, tasks, functions, queues, workers and types of errors.
+// sees are names: of scopes, tasks, functions, queues, workers and types of errors. In a scope with
+// [Resume] the name of a task has a hash of its argument, without a key: who knows what an argument may
+// be can tell which it is.
 //
 // The design owes to Trio, and to tractor: one process supervises, and what it supervises ends
 // before it does.
@@ -68,5 +70,6 @@ package temporal
 //	watch.go      the scopes whose tasks a worker runs
 //	attempt.go    an attempt: its function, its lease, what it saves
 //	report.go     how it ends
+//	answer.go     how the engine hears of that
 //	converter.go  how values travel
 //	errors.go     errors
