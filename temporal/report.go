@@ -126,7 +126,7 @@ func (a *attempt) retry(ctx context.Context, err error) error {
 	a.hasRunLocked()
 	a.mu.Unlock()
 	a.leave(ctx)
-	return a.report(failed, err, temporal.ApplicationErrorOptions{NextRetryDelay: backoff(n)})
+	return a.report(tried, err, temporal.ApplicationErrorOptions{NextRetryDelay: backoff(n)})
 }
 
 // hasRunLocked takes down that the attempt has ended, and is not the last one.

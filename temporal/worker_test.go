@@ -145,36 +145,3 @@ func TestWorkerEndsWithItsEngine(t *testing.T) {
 	e.Close()
 	require.ErrorIs(t, <-worked, temporal.ErrEngine)
 }
-
-// The polls of a worker that is canceled do not take what it gives back: that would be lost for a lease.
-func TestWorkerThatIsCanceledTakesNothingBack(t *testing.T) {
-	t.Parallel()
-	queue := queueOf(t)
-	const n = 5
-	begun := make(chan struct{}, n)
-	move := temporal.Func("move", func(ctx context.Context, _ int) (string, error) {
-		begun <- struct{}{}
-		<-ctx.Done()
-		return "", context.Cause(ctx)
-	})
-	other := temporal.Func("move", func(context.Context, int) (string, error) { return "moved", nil })
-	first := workHere(t, queue, move)
-	require.NoError(t, owning(t, queue, func(ctx context.Context, _ *traigo.Scope, r *temporal.Remote) error {
-		var all []*traigo.Future[string]
-		for i := range n {
-			all = append(all, move.Async(r, i))
-		}
-		for range n {
-			receive(t, begun, "an attempt")
-		}
-		first.Cancel(nil)
-		_ = first.Wait()
-		workHere(t, queue, other)
-		for _, f := range all { // within the lease of an hour
-			out, err := f.Await(ctx)
-			require.NoError(t, err)
-			require.Equal(t, "moved", out)
-		}
-		return nil
-	}))
-}
