@@ -11,6 +11,7 @@ import (
 
 	"github.com/sourcegraph/conc/panics"
 	"go.temporal.io/sdk/activity"
+	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/converter"
 	"go.temporal.io/sdk/temporal"
 
@@ -89,7 +90,7 @@ func (a *Attempt) Load(v any) (bool, error) {
 type progress struct {
 	Failures int       `json:"failures,omitempty"` // after which it was tried again
 	Returns  int       `json:"returns,omitempty"`  // by workers that do not know the function
-	Since    time.Time `json:"since,omitzero"`     // the first of those, by the clock of the engine
+	Since    time.Time `json:"since,omitzero"`     // the first of those since a worker had it, by the clock of the engine
 	Ran      []ran     `json:"ran,omitempty"`      // the attempts that have ended, as far as they could say so
 }
 
@@ -150,6 +151,7 @@ func (w *work) attempt(ctx context.Context, args converter.EncodedValues) (seale
 	if fn == nil {
 		return sealed{}, a.giveBack(ctx, info.StartedTime)
 	}
+	a.progress.Since = time.Time{} // of an earlier deployment
 	if n := a.Number - 1 - a.progress.Failures - a.progress.Returns; n >= maxLost {
 		return sealed{}, a.failure(lost, fmt.Errorf("%w: %d attempts of %q were lost with their workers", ErrLost, n, a.Func))
 	}
@@ -158,7 +160,7 @@ func (w *work) attempt(ctx context.Context, args converter.EncodedValues) (seale
 	h := w.watches.enter(scopeRun{a.in.Scope, a.in.Run}, a.in.Lease)
 	defer w.watches.leave(h)
 	if !a.enter(h, received) {
-		return sealed{}, a.lostNow("the worker stops, or its lease was over before the function began")
+		return sealed{}, a.lostNow(ctx, "the worker stops, or its lease was over before the function began")
 	}
 	defer h.remove(a)
 	if cause := context.Cause(a.ctx); cause != nil {
@@ -204,8 +206,9 @@ func (a *attempt) fence(why string) {
 // endedBefore is the outcome of an attempt that was canceled before its function began.
 func (a *attempt) endedBefore() error {
 	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.isLost {
+	isLost := a.isLost
+	a.mu.Unlock()
+	if isLost {
 		return a.failure(leaseEnd, nil)
 	}
 	return a.failure(canceled, nil)
@@ -225,7 +228,7 @@ func (a *attempt) runTask(ctx context.Context, fn callable, argument sealed, rec
 		return f.call(ctx)
 	}, traigo.Name(name), traigo.Bubble(false), traigo.Values(ctx))
 	if t.State() == traigo.Ended && errors.Is(t.Err(), traigo.ErrRefused) {
-		return sealed{}, a.lostNow("the worker stops")
+		return sealed{}, a.lostNow(ctx, "the worker stops")
 	}
 	a.beat(beating, received)
 	<-t.Done()
@@ -279,7 +282,13 @@ func (a *attempt) heartbeat(ctx context.Context, dead time.Time) error {
 		details = append(details, a.saved)
 	}
 	a.mu.Unlock()
-	return a.work.engine.client.RecordActivityHeartbeat(ctx, a.token, details...)
+	err := a.work.engine.client.RecordActivityHeartbeatWithOptions(ctx, client.RecordActivityHeartbeatOptions{
+		TaskToken: a.token, Details: details, WorkflowID: a.Task, WorkflowType: taskType, ActivityType: a.Func, TaskQueue: a.Queue,
+	})
+	if errors.Is(err, activity.ErrActivityPaused) || errors.Is(err, activity.ErrActivityReset) {
+		return nil // it is renewed; an operator's wish is for the next attempt
+	}
+	return err
 }
 
 // askCause asks the workflow of the task, which was told why it is canceled.

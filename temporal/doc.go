@@ -43,9 +43,11 @@
 //
 // # Secrets
 //
-// Arguments, results, saved values, errors with their texts and stacks, and causes go through the
-// data converter of the client. With one that encrypts, the engine sees none of them. What it
-// always sees are names: of scopes, tasks, functions, queues, workers and types of errors.
+// Arguments, results, saved values, errors with their texts and stacks, and causes go through the data converter
+// of the client. With one that encrypts, the engine sees none of them. What it always
+// sees are names: of scopes, tasks, functions, queues, workers and types of errors. In a scope with
+// [Resume] the name of a task has a hash of its argument, without a key: who knows what an argument may
+// be can tell which it is.
 //
 // The design owes to Trio, and to tractor: one process supervises, and what it supervises ends
 // before it does.

@@ -195,3 +195,28 @@ func TestGoexitOfAFunction(t *testing.T) {
 		return nil
 	}))
 }
+
+// A bundle is an error whose type can be compared, and whose values cannot.
+type bundle struct{ error }
+
+type several []string
+
+func (e several) Error() string { return strings.Join(e, ", ") }
+
+func TestErrorThatCannotBeCompared(t *testing.T) {
+	t.Parallel()
+	queue := queueOf(t)
+	var n atomic.Int32
+	f := temporal.Func("bundles", func(context.Context, int) (int, error) {
+		n.Add(1)
+		return 0, bundle{several{"one", "two"}}
+	})
+	workHere(t, queue, f)
+	require.NoError(t, owning(t, queue, func(ctx context.Context, _ *traigo.Scope, r *temporal.Remote) error {
+		_, err := f.Run(ctx, r, 1)
+		require.ErrorContains(t, err, "one, two")
+		require.NotErrorIs(t, err, temporal.ErrLost)
+		require.EqualValues(t, 1, n.Load())
+		return nil
+	}))
+}

@@ -28,6 +28,7 @@ type outcomeKind string
 
 const (
 	failed   outcomeKind = "failed"
+	tried    outcomeKind = "tried" // failed, and is to be tried again: the last outcome of a task that was canceled just then
 	panicked outcomeKind = "panicked"
 	exited   outcomeKind = "exited"   // it has called runtime.Goexit
 	canceled outcomeKind = "canceled" // with nothing but the cancellation that the owner knows of
@@ -76,7 +77,7 @@ func (c *call) judge(ctx context.Context, end ending) (v verdict) {
 		if v.err = context.Cause(ctx); !isDone {
 			v.err = fmt.Errorf("%w: %s: its workflow %q was ended by somebody else (%v)", ErrLost, c.name, c.task, end.status)
 		}
-	case o.Kind == canceled || o.Kind == leaseEnd:
+	case o.Kind == canceled || o.Kind == leaseEnd || o.Kind == tried:
 		switch {
 		case isDone:
 			v.err = context.Cause(ctx)

@@ -137,11 +137,12 @@ func Open(s *traigo.Scope, e *Engine, queue string, opts ...OpenOption) (*Remote
 	if s.State() >= traigo.Canceling {
 		return nil, r.refused()
 	}
-	if err := e.lease(r); err != nil {
-		return nil, err
-	}
+	err := e.lease(r)
 	begun := time.Now()
-	if err := r.start(s.Context()); err != nil {
+	if err == nil {
+		err = r.start(s.Context())
+	}
+	if err != nil {
 		e.unlease(r)
 		if s.State() >= traigo.Canceling { // which is why, and the engine may have started it
 			r.end(context.Cause(s.Context()))

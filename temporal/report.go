@@ -37,7 +37,7 @@ func (a *attempt) outcome(ctx context.Context, f *functionRun) (sealed, error) {
 		a.hasRunLocked()
 		a.mu.Unlock()
 		a.leave(ctx)
-		return sealed{}, a.lostNow("the worker stops")
+		return sealed{}, a.lostNow(ctx, "the worker stops")
 	case isCanceled && isLost:
 		return sealed{}, a.failure(leaseEnd, nil)
 	case isCanceled:
@@ -128,7 +128,7 @@ func (a *attempt) retry(ctx context.Context, err error) error {
 	a.hasRunLocked()
 	a.mu.Unlock()
 	a.leave(ctx)
-	return a.report(failed, err, temporal.ApplicationErrorOptions{NextRetryDelay: backoff(n)})
+	return a.report(tried, err, temporal.ApplicationErrorOptions{NextRetryDelay: backoff(n)})
 }
 
 // hasRunLocked takes down that the attempt has ended, and is not the last one.
@@ -145,10 +145,18 @@ func (a *attempt) leave(ctx context.Context) {
 	_ = a.heartbeat(context.WithoutCancel(ctx), time.Now().Add(max(a.in.Lease/3, time.Second)))
 }
 
-// lostNow returns the error of an attempt that other workers are to begin again.
-func (a *attempt) lostNow(why string) error {
+// stopDelay is the time within which the engine has heard that a worker that stops takes nothing more.
+const stopDelay = time.Second
+
+// lostNow returns the error of an attempt that other workers are to begin again. They do so when the worker
+// has stopped to take tasks: until then the engine would give it to one of its open polls, where it
+// would be lost for a lease.
+func (a *attempt) lostNow(ctx context.Context, why string) error {
+	if a.work.scope.Context().Err() != nil {
+		<-activity.GetWorkerStopChannel(ctx)
+	}
 	return temporal.NewApplicationErrorWithOptions(why, "traigo.Lost", temporal.ApplicationErrorOptions{
-		NextRetryDelay: time.Millisecond, Category: temporal.ApplicationErrorCategoryBenign,
+		NextRetryDelay: stopDelay, Category: temporal.ApplicationErrorCategoryBenign,
 	})
 }
 
@@ -156,7 +164,7 @@ func (a *attempt) lostNow(why string) error {
 // have it.
 func (a *attempt) giveBack(ctx context.Context, now time.Time) error {
 	p := &a.progress
-	if p.Returns == 0 {
+	if p.Since.IsZero() {
 		p.Since = now
 	}
 	if now.Sub(p.Since) >= unknownAfter {

@@ -51,3 +51,44 @@ func TestFunctionThatANewerWorkerHas(t *testing.T) {
 		return nil
 	}))
 }
+
+// What counts is since when no worker has had the function: that another one did not have it in an
+// earlier deployment is forgotten.
+func TestFunctionThatIsUnknownNowAndThen(t *testing.T) {
+	t.Parallel()
+	queue := queueOf(t)
+	began := make(chan struct{})
+	none := temporal.Func("older", func(context.Context, int) (int, error) { return 0, nil })
+	waits := temporal.Func("newer", func(ctx context.Context, _ int) (string, error) {
+		close(began)
+		<-ctx.Done()
+		return "", context.Cause(ctx)
+	})
+	newest := temporal.Func("newer", func(context.Context, int) (string, error) { return "has it", nil })
+	older := workHere(t, queue, none)
+	e := connect(t)
+	require.NoError(t, owningWith(t, e, queue, func(ctx context.Context, _ *traigo.Scope, r *temporal.Remote) error {
+		result := waits.Async(r, 1)
+		attempt := func() (n int32) {
+			d, err := e.Client().DescribeWorkflowExecution(ctx, r.ID()+"/newer-1", "")
+			if err == nil && len(d.GetPendingActivities()) == 1 {
+				n = d.GetPendingActivities()[0].GetAttempt()
+			}
+			return n
+		}
+		eventually(t, func() bool { return attempt() > 1 }, "the older worker has not given it back")
+		newer := workHere(t, queue, waits)
+		receive(t, began, "the first attempt")
+		passes(t, 11*time.Second)
+		n := attempt()
+		newer.Cancel(nil)
+		eventually(t, func() bool { k := attempt(); return k > n+1 || k == 0 }, "the older worker has not given it back again")
+		older.Cancel(nil)
+		_ = older.Wait()
+		workHere(t, queue, newest)
+		out, err := result.Await(ctx)
+		require.NoError(t, err)
+		require.Equal(t, "has it", out)
+		return nil
+	}))
+}

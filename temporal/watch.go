@@ -91,7 +91,7 @@ func (w *watches) leave(h *watch) {
 	h.idle = time.AfterFunc(lingerDelay, func() {
 		w.mu.Lock()
 		defer w.mu.Unlock()
-		if h.users == 0 {
+		if h.users == 0 && w.of[h.key] == h {
 			delete(w.of, h.key)
 			h.stop()
 		}
