@@ -214,10 +214,10 @@ func TestCancelWhileTheServerIsAway(t *testing.T) {
 			for j := range 10 {
 				all.Go(func() {
 					key := fmt.Sprint(i, " ", j)
-					_, err := f.Run(alone, r, key)
+					out, err := f.Run(alone, r, key)
 					races.hasReturned(key)
-					if !errors.Is(err, errStop) {
-						t.Errorf("call %s has returned %v", key, err)
+					if !errors.Is(err, errStop) && (err != nil || out != key) { // the function may have been done before it could hear
+						t.Errorf("call %s has returned %q, %v", key, out, err)
 					}
 				})
 			}

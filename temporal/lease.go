@@ -218,7 +218,7 @@ const endTimeout = 2 * time.Second
 // end ends the scope's workflow. The message comes first: it is what workers hear, and has the cause.
 // The workflow closes when a worker has seen it; if there is none, it is terminated.
 func (r *Remote) end(cause error) {
-	ctx, cancel := context.WithTimeout(context.Background(), r.lease)
+	ctx, cancel := context.WithTimeout(context.Background(), min(r.lease, 30*time.Second)) // what is left is for the lease to end
 	defer cancel()
 	m := message{End: true, Owner: r.owner}
 	if cause != nil {
@@ -252,7 +252,7 @@ func (r *Remote) end(cause error) {
 // it: then it does not close, and is the other's. It is true as well if that cannot be learned,
 // since a run that nobody holds ends with its lease.
 func (r *Remote) isTakenOver(ctx context.Context, run string) bool {
-	ctx, stop := context.WithCancel(ctx)
+	ctx, stop := context.WithTimeout(ctx, connectTimeout)
 	defer stop()
 	var owner string
 	reading := reader{engine: r.engine, id: r.id, run: run, every: r.lease / 3, current: stop, event: func(ev *historypb.HistoryEvent) {
