@@ -13,7 +13,7 @@ import (
 
 // answers sees to it that what an attempt has returned is not lost when the engine is briefly away.
 // The SDK tells the engine for 10 s, and gives up; then the task would be begun again. Here the engine is
-// told for as long as the lease of the attempt lasts, by an interceptor below the SDK.
+// told for as long as the lease of the attempt lasts, up to a minute, by an interceptor below the SDK.
 type answers struct {
 	mu    sync.Mutex
 	until map[string]time.Time // by task token: attempts that are about to be told of

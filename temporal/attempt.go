@@ -234,7 +234,7 @@ func (a *attempt) runTask(ctx context.Context, fn callable, argument sealed, rec
 	<-t.Done()
 	out, err := a.outcome(ctx, f)
 	if !errors.Is(err, activity.ErrResultPending) { // of which the engine is not told
-		a.work.engine.answers.hold(a.token, time.Now().Add(a.in.Lease))
+		a.work.engine.answers.hold(a.token, time.Now().Add(min(a.in.Lease, time.Minute)))
 	}
 	return out, err
 }

@@ -47,7 +47,9 @@ type Engine struct {
 	mu      sync.Mutex
 	isOver  bool               // closed is closed
 	remotes map[string]*Remote // whose lease is held here, by owner
-	holder  worker.Worker      // takes the activity of leases; nil until there is one
+
+	handedOver map[string]bool // owners that have left what they had to the next one
+	holder     worker.Worker   // takes the activity of leases; nil until there is one
 }
 
 // connectTimeout is within what time the engine must answer.
@@ -103,7 +105,7 @@ func Connect(ctx context.Context, with ...func(*client.Options)) (*Engine, error
 		change(&options)
 	}
 	e := &Engine{
-		release: func() {}, holding: semaphore.NewWeighted(1), starts: semaphore.NewWeighted(maxStarts), closed: make(chan struct{}), remotes: map[string]*Remote{},
+		release: func() {}, holding: semaphore.NewWeighted(1), starts: semaphore.NewWeighted(maxStarts), closed: make(chan struct{}), remotes: map[string]*Remote{}, handedOver: map[string]bool{},
 	}
 	if options.HostPort == "" {
 		server, err := startEmbedded()
@@ -275,7 +277,7 @@ func (e *Engine) startWorker(ctx context.Context, build func() worker.Worker) (w
 				return w, nil
 			}
 		}
-		if ctx.Err() != nil || isRefusal(err) {
+		if ctx.Err() != nil || isRefusal(err) || e.isClosed() {
 			return nil, fmt.Errorf("%w at %s, namespace %q: %w", ErrEngine, e.address, e.namespace, err)
 		}
 		if !isTold && !e.isClosed() {
@@ -301,6 +303,13 @@ func (e *Engine) ask(ctx context.Context) error {
 	defer cancel()
 	_, err := e.service().DescribeNamespace(ctx, &workflowservice.DescribeNamespaceRequest{Namespace: e.namespace})
 	return err
+}
+
+// handOver lets the lease of r be held once more, should the engine ask for that later.
+func (e *Engine) handOver(r *Remote) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.handedOver[r.owner] = true
 }
 
 func (e *Engine) unlease(r *Remote) {

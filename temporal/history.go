@@ -30,6 +30,10 @@ const (
 	pageSize   = 1000                   // events of one answer
 )
 
+// askAgain is how often a scope's history is asked for again, which is also the time that the engine has for an
+// answer.
+func askAgain(lease time.Duration) time.Duration { return max(lease/3, 5*time.Second) }
+
 // A reader reads the history of a scope, and of the runs that continue it.
 type reader struct {
 	engine *Engine

@@ -24,9 +24,12 @@ import (
 // hold is the activity.
 func (e *Engine) hold(ctx context.Context, owner string) error {
 	e.mu.Lock()
-	r := e.remotes[owner]
+	r, isHandedOver := e.remotes[owner], e.handedOver[owner]
 	e.mu.Unlock()
-	if r == nil {
+	switch {
+	case r == nil && isHandedOver:
+		return activity.ErrResultPending // the lease goes on for once
+	case r == nil:
 		return temporal.NewNonRetryableApplicationError("the owner has ended the scope", "traigo.Lease", nil)
 	}
 	info := activity.GetInfo(ctx)
@@ -131,7 +134,7 @@ func (r *Remote) follow(ctx context.Context) {
 		var owner string    // that the workflow has, where the history is read
 		var outdated string // what workers say that do not know this type of workflow
 		status := enumspb.WORKFLOW_EXECUTION_STATUS_UNSPECIFIED
-		reading := reader{engine: r.engine, id: r.id, run: run, every: r.lease / 3, current: func() {}, event: func(ev *historypb.HistoryEvent) {
+		reading := reader{engine: r.engine, id: r.id, run: run, every: askAgain(r.lease), current: func() {}, event: func(ev *historypb.HistoryEvent) {
 			was := owner
 			owner = r.engine.ownerAfter(r.id, ev, owner)
 			if ev.GetWorkflowExecutionFailedEventAttributes() != nil {
@@ -164,6 +167,10 @@ func (r *Remote) follow(ctx context.Context) {
 		// The run that was to be taken over has ended before its workflow knew of this owner.
 		if err := r.start(ctx); err != nil && ctx.Err() == nil {
 			r.lose(err.Error())
+		}
+		if r.isEnding() && !r.isHandedOver(context.Cause(r.scope.Context())) { // leave was before, and has not seen the new run
+			r.end(context.Cause(r.own.Context()))
+			return
 		}
 	}
 }
@@ -202,6 +209,7 @@ func (r *Remote) leave(cause error) {
 	r.isEnded = true
 	r.mu.Unlock()
 	if r.isHandedOver(cause) {
+		r.engine.handOver(r)
 		ctx, cancel := context.WithTimeout(context.Background(), r.lease/3)
 		defer cancel()
 		_ = r.renew(ctx, time.Now().Add(r.lease/3)) // the next owner has a whole lease
@@ -226,8 +234,8 @@ func (r *Remote) end(cause error) {
 	}
 	for ctx.Err() == nil {
 		err := r.engine.client.SignalWorkflow(ctx, r.id, "", signalName, m)
-		if isRefusal(err) {
-			return // it has closed
+		if isRefusal(err) || r.engine.isClosed() {
+			return // it has closed, or cannot be closed any more
 		}
 		if err == nil {
 			break
@@ -255,7 +263,7 @@ func (r *Remote) isTakenOver(ctx context.Context, run string) bool {
 	ctx, stop := context.WithTimeout(ctx, connectTimeout)
 	defer stop()
 	var owner string
-	reading := reader{engine: r.engine, id: r.id, run: run, every: r.lease / 3, current: stop, event: func(ev *historypb.HistoryEvent) {
+	reading := reader{engine: r.engine, id: r.id, run: run, every: askAgain(r.lease), current: stop, event: func(ev *historypb.HistoryEvent) {
 		owner = r.engine.ownerAfter(r.id, ev, owner)
 	}}
 	_ = reading.read(ctx)

@@ -145,7 +145,7 @@ func Open(s *traigo.Scope, e *Engine, queue string, opts ...OpenOption) (*Remote
 	if err != nil {
 		e.unlease(r)
 		if s.State() >= traigo.Canceling { // which is why, and the engine may have started it
-			r.end(context.Cause(s.Context()))
+			r.leave(context.Cause(s.Context()))
 			return nil, r.refused()
 		}
 		return nil, err
@@ -156,7 +156,7 @@ func Open(s *traigo.Scope, e *Engine, queue string, opts ...OpenOption) (*Remote
 		return nil
 	}
 	if t := r.own.Spawn(keep, traigo.Name("lease"), cancelTimeoutOff); t.State() == traigo.Ended && errors.Is(t.Err(), traigo.ErrRefused) {
-		r.end(context.Cause(s.Context()))
+		r.leave(context.Cause(s.Context()))
 		e.unlease(r)
 		return nil, r.refused()
 	}
@@ -221,7 +221,7 @@ func (r *Remote) start(ctx context.Context) error {
 		if ctx.Err() == nil && !isRefusal(err) {
 			pause(ctx, retryDelay)
 		}
-		if ctx.Err() != nil || isRefusal(err) {
+		if ctx.Err() != nil || isRefusal(err) || r.engine.isClosed() {
 			return fmt.Errorf("%w at %s: the scope %q cannot be opened: %w", ErrEngine, r.engine.address, r.id, err)
 		}
 	}

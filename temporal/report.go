@@ -36,7 +36,7 @@ func (a *attempt) outcome(ctx context.Context, f *functionRun) (sealed, error) {
 		a.mu.Lock()
 		a.hasRunLocked()
 		a.mu.Unlock()
-		a.leave(ctx)
+		a.leave(ctx, leaveTimeout)
 		return sealed{}, a.lostNow(ctx, "the worker stops")
 	case isCanceled && isLost:
 		return sealed{}, a.failure(leaseEnd, nil)
@@ -127,7 +127,7 @@ func (a *attempt) retry(ctx context.Context, err error) error {
 	n := a.progress.Failures
 	a.hasRunLocked()
 	a.mu.Unlock()
-	a.leave(ctx)
+	a.leave(ctx, a.in.Lease*9/10) // or the lease is lost, and with it the attempt
 	return a.report(tried, err, temporal.ApplicationErrorOptions{NextRetryDelay: backoff(n)})
 }
 
@@ -140,9 +140,12 @@ func (a *attempt) hasRunLocked() {
 // backoff returns the time between the n-th failure and the next attempt.
 func backoff(n int) time.Duration { return min(time.Second<<min(n-1, 10), time.Minute) }
 
+// leaveTimeout is the time for which a worker that has other things to do tries to leave something.
+const leaveTimeout = 10 * time.Second
+
 // leave sends what the next attempt is to know.
-func (a *attempt) leave(ctx context.Context) {
-	_ = a.heartbeat(context.WithoutCancel(ctx), time.Now().Add(max(a.in.Lease/3, time.Second)))
+func (a *attempt) leave(ctx context.Context, within time.Duration) {
+	_ = a.heartbeat(context.WithoutCancel(ctx), time.Now().Add(within))
 }
 
 // stopDelay is the time within which the engine has heard that a worker that stops takes nothing more.
@@ -171,7 +174,7 @@ func (a *attempt) giveBack(ctx context.Context, now time.Time) error {
 		return a.failure(unknown, fmt.Errorf("%w: %q of queue %q; worker %s has: %s", ErrUnknown, a.Func, a.Queue, a.Worker, a.work.names()))
 	}
 	p.Returns++
-	a.leave(ctx)
+	a.leave(ctx, leaveTimeout)
 	return temporal.NewApplicationErrorWithOptions("this worker does not have the function", "traigo.Unknown", temporal.ApplicationErrorOptions{
 		NextRetryDelay: min(250*time.Millisecond<<min(p.Returns, 10), 2*time.Second), Category: temporal.ApplicationErrorCategoryBenign,
 	})

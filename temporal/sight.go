@@ -69,8 +69,9 @@ func (s *sight) take(now time.Time) *call {
 // waiting returns how many of the calls have not begun.
 func (s *sight) waiting() (n int) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, c := range s.calls {
+	calls := slices.Clone(s.calls)
+	s.mu.Unlock()
+	for _, c := range calls {
 		if !c.view.hasBegun() {
 			n++
 		}

@@ -71,7 +71,7 @@ func (w *watches) enter(key scopeRun, lease time.Duration) *watch {
 			owners: map[string]bool{}, attempts: map[*attempt]struct{}{}, canceled: map[string]stopped{},
 		}
 		w.of[key] = h
-		w.over.Go(func() { h.follow(ctx, lease/3) })
+		w.over.Go(func() { h.follow(ctx, askAgain(lease)) })
 	}
 	h.users++
 	if h.idle != nil {
