@@ -114,15 +114,18 @@ func (r *Remote) warn(ctx context.Context) bool {
 	return true
 }
 
-// A view is what the owner knows of the attempts of a task.
+// A view is what the owner knows of the attempts of a task. What follows from a change is done without the
+// lock, since observers see it.
 type view struct {
 	since, due time.Time // of the looks at it; protected by the mutex of its sight
 
+	showing sync.WaitGroup // tasks that are being spawned
+
 	mu       sync.Mutex
 	isClosed bool
-	attempt  int        // that was seen last; 0: none
+	attempt  int        // the last one that is known; 0: none
 	ended    chan error // takes the end of that attempt
-	shown    map[int]bool
+	shown    []int      // attempts
 }
 
 func (v *view) hasBegun() bool {
@@ -146,68 +149,74 @@ func (v *view) see(c *call, d *workflowservice.DescribeWorkflowExecutionResponse
 	if a.GetState() != enumspb.PENDING_ACTIVITY_STATE_STARTED && a.GetState() != enumspb.PENDING_ACTIVITY_STATE_CANCEL_REQUESTED {
 		return
 	}
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	if before := a.GetLastFailure(); before != nil && v.ended != nil && int(a.GetAttempt()) > v.attempt {
-		v.ended <- c.remote.engine.whyEnded(c.task, before)
-		v.ended = nil
-	}
-	v.showLocked(c, int(a.GetAttempt()), a.GetLastWorkerIdentity())
+	v.show(c, ran{int(a.GetAttempt()), a.GetLastWorkerIdentity()}, c.remote.engine.whyEnded(c.task, a.GetLastFailure()))
 }
 
 // whyEnded returns the error of an attempt that was not the last one.
 func (e *Engine) whyEnded(task string, failure *failurepb.Failure) error {
-	if failure.GetTimeoutFailureInfo() != nil {
+	switch {
+	case failure == nil:
+		return errAttemptLost
+	case failure.GetTimeoutFailureInfo() != nil:
 		return errors.New("lost with its worker, which was silent for a lease")
 	}
 	return errors.New(e.textIn(task, failure))
 }
 
-// showLocked makes the attempt the current one, unless it is. Its task bubbles nothing, as what
-// follows from its end is the call's.
-func (v *view) showLocked(c *call, attempt int, worker string) {
-	if v.isClosed || attempt <= v.attempt {
+// show makes the attempt the current one, unless it is. The one before has ended by why.
+func (v *view) show(c *call, a ran, why error) {
+	ended := make(chan error, 1)
+	v.mu.Lock()
+	if v.isClosed || a.Attempt <= v.attempt {
+		v.mu.Unlock()
 		return
 	}
-	if v.ended != nil {
-		v.ended <- errAttemptLost
+	before := v.ended
+	v.attempt, v.ended = a.Attempt, ended
+	v.shown = append(v.shown, a.Attempt)
+	v.showing.Add(1)
+	v.mu.Unlock()
+	defer v.showing.Done()
+	if before != nil {
+		before <- why
 	}
-	v.attempt = attempt
-	v.ended, _ = v.spawnLocked(c, attempt, worker)
+	c.spawnAttempt(a, ended)
 }
 
-func (v *view) spawnLocked(c *call, attempt int, worker string) (ended chan error, t *traigo.Task) {
-	ended = make(chan error, 1)
-	if v.shown == nil {
-		v.shown = map[int]bool{}
-	}
-	v.shown[attempt] = true
-	return ended, c.scope.Spawn(func(context.Context) error {
+// spawnAttempt spawns the task of an attempt. It bubbles nothing, as what follows from its end is the call's.
+func (c *call) spawnAttempt(a ran, ended <-chan error) *traigo.Task {
+	return c.scope.Spawn(func(context.Context) error {
 		err := <-ended
 		if p, ok := err.(*traigo.PanicError); ok { //nolint:errorlint // of the attempt itself
 			panic(p)
 		}
 		return err
-	}, traigo.Name(fmt.Sprintf("attempt %d on %s", attempt, worker)), traigo.Bubble(false))
+	}, traigo.Name(fmt.Sprintf("attempt %d on %s", a.Attempt, a.Worker)), traigo.Bubble(false))
 }
 
-// close ends the task of the last attempt as the call does.
+// close ends the task of the last attempt as the call does. Attempts that were too short to be seen are
+// shown now.
 func (v *view) close(c *call, verdict verdict) {
 	v.mu.Lock()
-	defer v.mu.Unlock()
-	for _, e := range verdict.earlier { // too short to be seen
-		if !v.shown[e.Attempt] {
-			ended, t := v.spawnLocked(c, e.Attempt, e.Worker)
+	shown := slices.Clone(v.shown)
+	v.mu.Unlock()
+	for _, a := range verdict.earlier {
+		if !slices.Contains(shown, a.Attempt) {
+			ended := make(chan error, 1)
 			ended <- errAttemptLost
-			<-t.Done()
+			<-c.spawnAttempt(a, ended).Done()
 		}
 	}
 	if verdict.attempt > 0 {
-		v.showLocked(c, verdict.attempt, verdict.worker)
+		v.show(c, ran{verdict.attempt, verdict.worker}, errAttemptLost)
 	}
+	v.mu.Lock()
 	v.isClosed = true
-	if v.ended != nil {
-		v.ended <- verdict.err
+	ended := v.ended
+	v.mu.Unlock()
+	v.showing.Wait()
+	if ended != nil {
+		ended <- verdict.err
 	}
 }
 
