@@ -43,8 +43,8 @@ func TestStartAtTheSameAddressAgain(t *testing.T) {
 		assert.Equal(t, address, s.Address())
 		conn, err := net.Dial("tcp", address)
 		require.NoError(t, err)
+		require.NoError(t, conn.Close()) // gRPC would wait for two minutes for one that says nothing
 		s.Stop()
-		require.NoError(t, conn.Close(), "it may be connected while the server stops")
 	}
 }
 
