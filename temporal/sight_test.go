@@ -24,7 +24,7 @@ func TestSnapshotShowsTheAttempt(t *testing.T) {
 		w.await(t, "began seen")
 		seen := func() bool {
 			below := find(s.Snapshot(), queue)
-			return len(below) == 1 && len(below[0].Tasks) == 1
+			return len(below) == 1 && len(below[0].Tasks) == 1 && below[0].Tasks[0].State == "running"
 		}
 		eventually(t, seen, "the attempt is not shown")
 		below := find(s.Snapshot(), queue)[0]
