@@ -106,7 +106,7 @@ func TestCancelRacesWithBegin(t *testing.T) {
 	races := newRace()
 	f := races.function()
 	work := traigo.New(t.Context())
-	defer work.Close()
+	defer func() { _ = work.Close() }()
 	work.Spawn(func(ctx context.Context) error { return temporal.Work(ctx, e, queue, f) })
 	var canceled, done atomic.Int32
 	require.NoError(t, within(t, e, queue, func(ctx context.Context, _ *traigo.Scope, r *temporal.Remote) error {
@@ -155,7 +155,7 @@ func TestScopeEndRacesWithBegin(t *testing.T) {
 	races := newRace()
 	f := races.function()
 	work := traigo.New(t.Context())
-	defer work.Close()
+	defer func() { _ = work.Close() }()
 	work.Spawn(func(ctx context.Context) error { return temporal.Work(ctx, e, queue, f) })
 	random := delay{scale: 300 * time.Millisecond}
 	var ids []string
@@ -202,7 +202,7 @@ func TestCancelWhileTheServerIsAway(t *testing.T) {
 	races := newRace()
 	f := races.function()
 	work := traigo.New(t.Context())
-	defer work.Close()
+	defer func() { _ = work.Close() }()
 	work.Spawn(func(ctx context.Context) error { return temporal.Work(ctx, e, queue, f) })
 	require.NoError(t, within(t, e, queue, func(ctx context.Context, _ *traigo.Scope, r *temporal.Remote) error {
 		_, err := f.Run(ctx, r, "first")

@@ -19,11 +19,11 @@ func TestOpenNeedsNoWorker(t *testing.T) {
 	queue := queueOf(t)
 	e := connect(t)
 	var id string
-	err := traigo.Run(t.Context(), func(_ context.Context, s *traigo.Scope) error {
+	err := traigo.Run(t.Context(), func(ctx context.Context, s *traigo.Scope) error {
 		r, err := temporal.Open(s, e, queue, temporal.Lease(longLease))
 		require.NoError(t, err)
 		id = r.ID()
-		d, err := e.Client().DescribeWorkflowExecution(t.Context(), id, "")
+		d, err := e.Client().DescribeWorkflowExecution(ctx, id, "")
 		require.NoError(t, err)
 		require.Equal(t, "traigo.Scope", d.GetWorkflowExecutionInfo().GetType().GetName())
 		require.Len(t, find(s.Snapshot(), "remote "+queue), 1)
@@ -56,6 +56,7 @@ func TestOpenIsRefusedAfterTheEnd(t *testing.T) {
 	queue := queueOf(t)
 	e := connect(t)
 	s := traigo.New(t.Context(), traigo.Name("over"))
+	defer func() { _ = s.Wait() }()
 	hold := make(chan struct{})
 	s.Spawn(func(context.Context) error { <-hold; return nil })
 	reason := errors.New("the reason of the end")

@@ -355,7 +355,7 @@ func TestResumeKnowsEqualArguments(t *testing.T) {
 			t.Cleanup(e.Close)
 			var n atomic.Int32
 			scope := traigo.New(t.Context())
-			defer scope.Close()
+			defer func() { _ = scope.Close() }()
 			f := temporal.Func("counts", func(_ context.Context, o options) (int, error) {
 				n.Add(1)
 				return len(o), nil
