@@ -93,11 +93,7 @@ func checkSize(v sealed, what string, args ...any) error {
 // keyOf is what calls with equal arguments have in common. It does not depend on the data
 // converter, which may encode a value differently each time.
 func keyOf(function string, in any) (key string, err error) {
-	defer func() {
-		if value := recover(); value != nil { // of a method of in
-			err = fmt.Errorf("panic: %v", value)
-		}
-	}()
+	defer recovered(&err)
 	text, err := json.Marshal(in)
 	if err != nil {
 		return "", err

@@ -49,11 +49,7 @@ func (v *sealed) UnmarshalJSON(text []byte) error {
 
 // seal encodes a value that belongs to a workflow.
 func (e *Engine) seal(workflowID string, v any) (s sealed, err error) {
-	defer func() {
-		if value := recover(); value != nil { // of a method of v
-			err = fmt.Errorf("panic: %v", value)
-		}
-	}()
+	defer recovered(&err)
 	p, err := e.converterFor(workflowID).ToPayload(v)
 	if err == nil && p == nil {
 		err = errors.New("the data converter has returned no payload")
@@ -63,12 +59,15 @@ func (e *Engine) seal(workflowID string, v any) (s sealed, err error) {
 
 // unseal decodes a value that was sealed for that workflow.
 func (e *Engine) unseal(workflowID string, s sealed, into any) (err error) {
-	defer func() {
-		if value := recover(); value != nil {
-			err = fmt.Errorf("panic: %v", value)
-		}
-	}()
+	defer recovered(&err)
 	return e.converterFor(workflowID).FromPayload(s.payload, into)
+}
+
+// recovered makes an error of the panic of a value's own method. It is deferred.
+func recovered(err *error) {
+	if value := recover(); value != nil {
+		*err = fmt.Errorf("panic: %v", value)
+	}
 }
 
 func (e *Engine) converterFor(workflowID string) converter.DataConverter {

@@ -94,17 +94,10 @@ func TestTaskThatKillsItsWorkers(t *testing.T) {
 var stubborn = register(temporal.Func("stubborn", func(ctx context.Context, g gate) (int, error) {
 	n := temporal.Current(ctx).Number
 	say("began %s attempt %d", g.Key, n)
-	for {
-		if _, err := os.Stat(g.File); err == nil {
-			return n, nil
-		}
-		select {
-		case <-ctx.Done():
-			say("ended %s attempt %d %s", g.Key, n, how(ctx))
-			return n, nil
-		case <-time.After(10 * time.Millisecond):
-		}
+	if !opens(ctx, g.File) {
+		say("ended %s attempt %d %s", g.Key, n, how(ctx))
 	}
+	return n, nil
 }))
 
 // A frozen worker has lost its attempt, and the task moves on. When it goes on, the attempt hears
@@ -199,14 +192,8 @@ func TestLossIsNoFailure(t *testing.T) {
 // failsThen fails when its gate is open.
 var failsThen = register(temporal.Func("failsThen", func(ctx context.Context, g gate) (string, error) {
 	say("began %s attempt %d", g.Key, temporal.Current(ctx).Number)
-	for {
-		if _, err := os.Stat(g.File); err == nil {
-			return "", errors.New("it fails")
-		}
-		select {
-		case <-ctx.Done():
-			return "", context.Cause(ctx)
-		case <-time.After(10 * time.Millisecond):
-		}
+	if !opens(ctx, g.File) {
+		return "", context.Cause(ctx)
 	}
+	return "", errors.New("it fails")
 }, temporal.Retry(1)))

@@ -288,9 +288,12 @@ func (e *Engine) startWorker(ctx context.Context, build func() worker.Worker) (w
 	}
 }
 
-func (e *Engine) isClosed() bool {
+func (e *Engine) isClosed() bool { return isDone(e.closed) }
+
+// isDone reports whether a channel is closed.
+func isDone(done <-chan struct{}) bool {
 	select {
-	case <-e.closed:
+	case <-done:
 		return true
 	default:
 		return false

@@ -154,8 +154,7 @@ func (f *Function[In, Out]) named(opts []traigo.TaskOption) []traigo.TaskOption 
 // A callable is a Function, in a worker.
 type callable interface {
 	Name() string
-	// invoke calls the function with an argument, and returns the result; ok is false if
-	// there is none, because the argument could not be decoded.
+	// invoke decodes an argument, and calls the function with it.
 	invoke(ctx context.Context, decode func(into any) error) (out any, err error)
 	// mayRetry reports whether the function runs again after its n-th failure.
 	mayRetry(n int, err error) bool

@@ -181,14 +181,7 @@ func (r *Remote) isEnding() bool {
 	return r.isEnded
 }
 
-func (r *Remote) isHeld() bool {
-	select {
-	case <-r.held:
-		return true
-	default:
-		return false
-	}
-}
+func (r *Remote) isHeld() bool { return isDone(r.held) }
 
 // isClosed is called when the scope's workflow has closed.
 func (r *Remote) isClosed(status enumspb.WorkflowExecutionStatus) {

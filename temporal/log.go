@@ -7,17 +7,34 @@ import (
 )
 
 // warnings is the handler of slog.Default as it is at each record, from WARN on.
-type warnings struct{}
+type warnings struct {
+	with func() slog.Handler // adds attributes and groups to that handler; nil: there are none
+}
+
+func (w warnings) handler() slog.Handler {
+	if w.with == nil {
+		return slog.Default().Handler()
+	}
+	return w.with()
+}
 
 func (warnings) Enabled(ctx context.Context, level slog.Level) bool {
 	return level >= slog.LevelWarn && slog.Default().Enabled(ctx, level)
 }
 
-func (warnings) Handle(ctx context.Context, r slog.Record) error {
+func (w warnings) Handle(ctx context.Context, r slog.Record) error {
 	if isOrdinary(r) {
 		return nil
 	}
-	return slog.Default().Handler().Handle(ctx, r)
+	return w.handler().Handle(ctx, r)
+}
+
+func (w warnings) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return warnings{func() slog.Handler { return w.handler().WithAttrs(attrs) }}
+}
+
+func (w warnings) WithGroup(name string) slog.Handler {
+	return warnings{func() slog.Handler { return w.handler().WithGroup(name) }}
 }
 
 // isOrdinary reports whether a record warns of what happens at the end of each worker.
@@ -30,36 +47,4 @@ func isOrdinary(r slog.Record) (is bool) {
 		return !is
 	})
 	return is
-}
-
-func (warnings) WithAttrs(attrs []slog.Attr) slog.Handler {
-	return warningsWith{func(h slog.Handler) slog.Handler { return h.WithAttrs(attrs) }}
-}
-
-func (warnings) WithGroup(name string) slog.Handler {
-	return warningsWith{func(h slog.Handler) slog.Handler { return h.WithGroup(name) }}
-}
-
-// warningsWith is warnings with attributes or groups.
-type warningsWith struct {
-	add func(slog.Handler) slog.Handler
-}
-
-func (w warningsWith) Enabled(ctx context.Context, level slog.Level) bool {
-	return warnings{}.Enabled(ctx, level)
-}
-
-func (w warningsWith) Handle(ctx context.Context, r slog.Record) error {
-	if isOrdinary(r) {
-		return nil
-	}
-	return w.add(slog.Default().Handler()).Handle(ctx, r)
-}
-
-func (w warningsWith) WithAttrs(attrs []slog.Attr) slog.Handler {
-	return warningsWith{func(h slog.Handler) slog.Handler { return w.add(h).WithAttrs(attrs) }}
-}
-
-func (w warningsWith) WithGroup(name string) slog.Handler {
-	return warningsWith{func(h slog.Handler) slog.Handler { return w.add(h).WithGroup(name) }}
 }

@@ -48,19 +48,27 @@ type gate struct{ Key, File string }
 var waits = register(temporal.Func("waits", func(ctx context.Context, g gate) (string, error) {
 	n := temporal.Current(ctx).Number
 	say("began %s attempt %d", g.Key, n)
+	if !opens(ctx, g.File) {
+		say("ended %s %s", g.Key, how(ctx))
+		return "", context.Cause(ctx)
+	}
+	say("did %s", g.Key)
+	return fmt.Sprintf("%s by attempt %d", g.Key, n), nil
+}))
+
+// opens waits for a gate, and reports whether it has opened before ctx was done.
+func opens(ctx context.Context, file string) bool {
 	for {
-		if _, err := os.Stat(g.File); err == nil {
-			say("did %s", g.Key)
-			return fmt.Sprintf("%s by attempt %d", g.Key, n), nil
+		if _, err := os.Stat(file); err == nil {
+			return true
 		}
 		select {
 		case <-ctx.Done():
-			say("ended %s %s", g.Key, how(ctx))
-			return "", context.Cause(ctx)
+			return false
 		case <-time.After(10 * time.Millisecond):
 		}
 	}
-}))
+}
 
 // did says "did KEY", and returns it.
 var did = register(temporal.Func("did", func(_ context.Context, key string) (string, error) {

@@ -3,9 +3,7 @@ package temporal_test
 import (
 	"context"
 	"errors"
-	"os"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -32,13 +30,10 @@ var saves = register(temporal.Func("saves", func(ctx context.Context, g gate) ([
 		}
 	}
 	say("saved attempt %d", a.Number)
-	for ctx.Err() == nil {
-		if _, err := os.Stat(g.File); err == nil {
-			return all, nil
-		}
-		time.Sleep(10 * time.Millisecond)
+	if !opens(ctx, g.File) {
+		return nil, context.Cause(ctx)
 	}
-	return nil, context.Cause(ctx)
+	return all, nil
 }))
 
 // hasBeaten waits until the engine has what an attempt of a task has left.
@@ -63,13 +58,7 @@ func TestSaveOutlivesTheWorker(t *testing.T) {
 	all := []*process{startWorker(t, queue), startWorker(t, queue), startWorker(t, queue)}
 	e := connect(t)
 	require.NoError(t, within(t, e, queue, func(ctx context.Context, _ *traigo.Scope, r *temporal.Remote) error {
-		got := make(chan []string, 1)
-		failed := make(chan error, 1)
-		go func() {
-			v, err := saves.Run(ctx, r, gate{"a", file})
-			got <- v
-			failed <- err
-		}()
+		call := saves.Async(r, gate{"a", file})
 		first, others := holder(t, "saved attempt 1", all...)
 		hasBeaten(t, e, r.ID()+"/saves-1", 1)
 		first.signal(sigkill)
@@ -78,8 +67,9 @@ func TestSaveOutlivesTheWorker(t *testing.T) {
 		second.signal(sigkill)
 		others[0].await(t, "saved attempt 3")
 		openGate(t, file)
-		require.Equal(t, []string{"last", "last"}, receive(t, got, "of a"))
-		return <-failed
+		got, err := call.Await(ctx)
+		require.Equal(t, []string{"last", "last"}, got)
+		return err
 	}, leases(leaseOf)))
 }
 
@@ -114,18 +104,13 @@ func TestSaveBeforeTheWorkerEnds(t *testing.T) {
 	one, two := startWorker(t, queue), startWorker(t, queue)
 	e := connect(t)
 	require.NoError(t, within(t, e, queue, func(ctx context.Context, _ *traigo.Scope, r *temporal.Remote) error {
-		got := make(chan []string, 1)
-		failed := make(chan error, 1)
-		go func() {
-			v, err := saves.Run(ctx, r, gate{"a", file})
-			got <- v
-			failed <- err
-		}()
+		call := saves.Async(r, gate{"a", file})
 		first, others := holder(t, "saved attempt 1", one, two)
 		first.signal(sigterm)
 		others[0].await(t, "saved attempt 2")
 		openGate(t, file)
-		require.Equal(t, []string{"last"}, receive(t, got, "of a"))
-		return <-failed
+		got, err := call.Await(ctx)
+		require.Equal(t, []string{"last"}, got)
+		return err
 	}, leases(long)))
 }

@@ -75,18 +75,23 @@ func TestWorkflowOfANewerReleaseFails(t *testing.T) {
 	require.True(t, failure.NonRetryable())
 }
 
-func TestOwnerAheadOfItsWorkersGetsAnErrorOfItsTasks(t *testing.T) {
-	queue := queueOf(t)
-	startWorker(t, queue)
-	e := connectNewer(t, temporal.TaskType)
-	err := traigo.Run(t.Context(), func(ctx context.Context, s *traigo.Scope) error {
-		r, err := temporal.Open(s, e, queue)
+// doubles is an owner with one call.
+func doubles(ctx context.Context, e *temporal.Engine, queue string, opts ...temporal.OpenOption) error {
+	return traigo.Run(ctx, func(ctx context.Context, s *traigo.Scope) error {
+		r, err := temporal.Open(s, e, queue, opts...)
 		if err != nil {
 			return err
 		}
 		_, err = double.Run(ctx, r, 21)
 		return err
 	})
+}
+
+func TestOwnerAheadOfItsWorkersGetsAnErrorOfItsTasks(t *testing.T) {
+	queue := queueOf(t)
+	startWorker(t, queue)
+	e := connectNewer(t, temporal.TaskType)
+	err := doubles(t.Context(), e, queue)
 	require.ErrorIs(t, err, temporal.ErrEngine)
 	mustSayWhatToDo(t, err, queue, "traigo.Task.9")
 }
@@ -101,14 +106,7 @@ func TestOwnerAheadOfItsWorkersCanReadTheError(t *testing.T) {
 	err := traigo.Run(t.Context(), func(ctx context.Context, s *traigo.Scope) error {
 		worker := s.Spawn(func(ctx context.Context) error { return temporal.Work(ctx, e, queue, double) }, traigo.Bubble(false))
 		defer worker.Cancel(nil)
-		return traigo.Run(ctx, func(ctx context.Context, s *traigo.Scope) error {
-			r, err := temporal.Open(s, e, queue)
-			if err != nil {
-				return err
-			}
-			_, err = double.Run(ctx, r, 21)
-			return err
-		})
+		return doubles(ctx, e, queue)
 	})
 	require.ErrorIs(t, err, temporal.ErrEngine)
 	mustSayWhatToDo(t, err, queue, "traigo.Task.9")
@@ -120,14 +118,7 @@ func TestOwnerAheadOfItsWorkersGetsAnErrorOfItsScope(t *testing.T) {
 			queue := queueOf(t)
 			startWorker(t, queue)
 			e := connectNewer(t, temporal.ScopeType)
-			err := traigo.Run(t.Context(), func(ctx context.Context, s *traigo.Scope) error {
-				r, err := temporal.Open(s, e, queue, opts...)
-				if err != nil {
-					return err
-				}
-				_, err = double.Run(ctx, r, 21)
-				return err
-			})
+			err := doubles(t.Context(), e, queue, opts...)
 			require.ErrorIs(t, err, temporal.ErrLease)
 			mustSayWhatToDo(t, err, queue, "traigo.Scope.9")
 		})
