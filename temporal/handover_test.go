@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	enumspb "go.temporal.io/api/enums/v1"
 
 	"github.com/traigo/traigo"
 	"github.com/traigo/traigo/temporal"
@@ -145,4 +146,47 @@ func TestHandoverOfCallsThatWait(t *testing.T) {
 	resumes(t, e, queue, "0", "1", "2", "3", "4", "5")
 	awaits(t, 6, "did ", w)
 	require.Len(t, w.said("did "), 6)
+}
+
+// A scope that is handed over before a worker has come is there for the next owner when one does.
+func TestHandoverBeforeAWorkerCame(t *testing.T) {
+	t.Parallel()
+	queue := queueOf(t)
+	e := connect(t)
+	require.ErrorIs(t, within(t, e, queue, func(context.Context, *traigo.Scope, *temporal.Remote) error {
+		return errDeploy
+	}, leases(long), temporal.Resume(queue)), temporal.ErrHandover)
+	startWorker(t, queue)
+	eventually(t, func() bool {
+		d, err := e.Client().DescribeWorkflowExecution(t.Context(), queue, "")
+		return err == nil && len(d.GetPendingActivities()) > 0 && d.GetPendingActivities()[0].GetState() == enumspb.PENDING_ACTIVITY_STATE_STARTED
+	}, "the lease is not held")
+	d, err := e.Client().DescribeWorkflowExecution(t.Context(), queue, "")
+	require.NoError(t, err)
+	run := d.GetWorkflowExecutionInfo().GetExecution().GetRunId()
+	require.NoError(t, within(t, e, queue, func(ctx context.Context, _ *traigo.Scope, r *temporal.Remote) error {
+		out, err := did.Run(ctx, r, "a")
+		require.Equal(t, "a", out)
+		return err
+	}, leases(long), temporal.Resume(queue)))
+	d, err = e.Client().DescribeWorkflowExecution(t.Context(), queue, "")
+	require.NoError(t, err)
+	require.Equal(t, run, d.GetWorkflowExecutionInfo().GetExecution().GetRunId(), "it was taken over, and not opened anew")
+}
+
+// Calls of an engine that was closed can learn nothing more, and do not wait for their lease.
+func TestClosedEngineEndsItsCalls(t *testing.T) {
+	t.Parallel()
+	queue := queueOf(t)
+	w := startWorker(t, queue)
+	e, err := temporal.Connect(t.Context())
+	require.NoError(t, err)
+	err = within(t, e, queue, func(ctx context.Context, _ *traigo.Scope, r *temporal.Remote) error {
+		call := calls(func() (string, error) { return holds.Run(ctx, r, "a") })
+		w.await(t, "began a")
+		e.Close()
+		require.ErrorIs(t, receive(t, call, "of a").err, temporal.ErrLease)
+		return nil
+	}, leases(long))
+	require.ErrorIs(t, err, temporal.ErrLease)
 }
