@@ -161,6 +161,12 @@ func TestHandoverBeforeAWorkerCame(t *testing.T) {
 		d, err := e.Client().DescribeWorkflowExecution(t.Context(), queue, "")
 		return err == nil && len(d.GetPendingActivities()) > 0 && d.GetPendingActivities()[0].GetState() == enumspb.PENDING_ACTIVITY_STATE_STARTED
 	}, "the lease is not held")
+	for range 3 { // whatever this process has answered has been heard when calls of other scopes have been made
+		require.NoError(t, within(t, e, queue, func(ctx context.Context, _ *traigo.Scope, r *temporal.Remote) error {
+			_, err := did.Run(ctx, r, "other")
+			return err
+		}, leases(long)))
+	}
 	d, err := e.Client().DescribeWorkflowExecution(t.Context(), queue, "")
 	require.NoError(t, err)
 	run := d.GetWorkflowExecutionInfo().GetExecution().GetRunId()
